@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gridferry.griddb.schema import KEY_TYPES, GridType
+from gridferry.griddb.wire.statement import MAX_STRING_BYTES, MAX_TIMESTAMP_MS
 from gridferry.model.profile import ColumnRequest, Facts
 from gridferry.model.table import Column, PgType, TypeKind
 from gridferry.plan.plan import Kernel, ReadAs, Verdict
 
-MAX_STRING_BYTES = 31744  # Source: protocol page, section 8, store blocks of 64 KB.
-MAX_TIME_US = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
+MAX_TIME_US = MAX_TIMESTAMP_MS * 1000 + 999  # 9999-12-31T23:59:59.999999Z
 MAX_DATE_US = 253_402_214_400_000_000  # 9999-12-31T00:00:00Z
 _UTF8_BYTES = 4  # the most bytes that one character of varchar(n) takes
 

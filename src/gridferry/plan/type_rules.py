@@ -7,9 +7,10 @@ of every type, so it is offered for all of them, on demand.
 from __future__ import annotations
 
 from gridferry.griddb.schema import GridType as G
+from gridferry.griddb.wire.statement import MAX_STRING_BYTES
 from gridferry.model.profile import Facts
 from gridferry.model.table import PgType
-from gridferry.plan.mapping import MAX_DATE_US, MAX_STRING_BYTES, MAX_TIME_US, Condition, TypeRule, Use
+from gridferry.plan.mapping import MAX_DATE_US, MAX_TIME_US, Condition, TypeRule, Use
 from gridferry.plan.plan import Kernel, ReadAs, Verdict
 
 # Source: IEEE 754: decimals of up to 15 significant digits survive text -> double -> text.
