@@ -8,6 +8,7 @@ spellings that no value can produce, because what follows their `=` is not two h
 from __future__ import annotations
 
 import re
+
 from gridferry.griddb.wire.names import legal_part
 from gridferry.griddb.wire.statement import MAX_COLUMN_NAME_BYTES, MAX_CONTAINER_NAME_BYTES
 from gridferry.plan.plan import TablePlan

@@ -15,6 +15,7 @@ from gridferry.plan.plan import Kernel, ReadAs, Verdict
 
 # Source: IEEE 754: decimals of up to 15 significant digits survive text -> double -> text.
 _DOUBLE_DIGITS = 15
+_EXACT_POWER = 22  # 10**22 is the greatest power of ten that a double holds exactly
 _LONG_DIGITS = 18
 _MAX_FLOAT = 3.4028234663852886e38
 
@@ -26,7 +27,10 @@ def _whole(pg_type: PgType) -> bool:
 
 
 def _short(pg_type: PgType) -> bool:
-    return pg_type.precision is not None and pg_type.precision - min(pg_type.scale or 0, 0) <= _DOUBLE_DIGITS
+    scale = pg_type.scale or 0
+    return (
+        pg_type.precision is not None and pg_type.precision - min(scale, 0) <= _DOUBLE_DIGITS and scale <= _EXACT_POWER
+    )
 
 
 def _declared(pg_type: PgType) -> bool:
@@ -34,7 +38,7 @@ def _declared(pg_type: PgType) -> bool:
 
 
 _WHOLE = Condition(f"p <= {_LONG_DIGITS}, no fraction", _whole)
-_SHORT = Condition(f"p <= {_DOUBLE_DIGITS}", _short)
+_SHORT = Condition(f"p <= {_DOUBLE_DIGITS}, s <= {_EXACT_POWER}", _short)
 _DECLARED = Condition("with a precision", _declared)
 
 _TEXTS = ("text", "varchar")
