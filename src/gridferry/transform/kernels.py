@@ -201,7 +201,7 @@ KERNELS: dict[Kernel, KernelFunction] = {
 
 
 def _microseconds(array: pa.Array) -> pa.Array:
-    """The int64 behind a timestamp array, in microseconds, without a look at its zone: both kinds count from 1970 UTC."""
+    """The int64 behind a timestamp array: microseconds since 1970 UTC, with or without a zone in the type."""
     if array.type.unit != "us":
         raise pa.ArrowInvalid(f"microseconds are expected, {array.type} came")
     return array.view(pa.int64())
