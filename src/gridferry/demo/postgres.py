@@ -69,7 +69,9 @@ class LocalPostgres:
         self.port = 0
         self.password = secrets.token_urlsafe(18)
         self._settings = {**THROW_AWAY, **(settings or {})}
-        self._account = _account()
+        account = _account()
+        self._uid: int | None = None if account is None else account[0]
+        self._gid: int | None = None if account is None else account[1]
         self._install = install
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -87,7 +89,8 @@ class LocalPostgres:
 
     def dsn(self, database: str = "postgres", *, user: str = SUPERUSER) -> str:
         """The address over the Unix socket; holds no password, and needs none."""
-        return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?host={quote(str(self.folder), safe='')}&port={self.port}"
+        place = f"host={quote(str(self.folder), safe='')}&port={self.port}"
+        return f"postgresql://{quote(user, safe='')}@/{quote(database, safe='')}?{place}"
 
     def tcp_dsn(self, database: str = "postgres", *, user: str = SUPERUSER, password: str | None = None) -> str:
         """The address over 127.0.0.1, with the superuser's password unless another is given."""
@@ -190,16 +193,15 @@ class LocalPostgres:
 
     def _initialise(self) -> None:
         """Run initdb and write the settings."""
-        if self._account is not None:
-            self._install = _reachable_install(self._install, folder=self.folder, account=self._account)
-            os.chown(self.folder, self._account[1], self._account[2])
+        if self._uid is not None:
             _check_reachable(self.folder.parent)
+            self._install = _reachable_install(self._install, folder=self.folder)
+        self._give_away(self.folder)
         self.folder.chmod(0o700)
         secret = self.folder / "secret"
         secret.touch(mode=0o600)
         secret.write_text(self.password)
-        if self._account is not None:
-            os.chown(secret, self._account[1], self._account[2])
+        self._give_away(secret)
         options = ["--auth-local=trust", "--auth-host=scram-sha-256", f"--pwfile={secret}", "--no-sync"]
         try:
             done = self._run("initdb", "-D", str(self.data), "-U", SUPERUSER, "-E", "UTF8", "--locale=C", *options)
@@ -211,6 +213,11 @@ class LocalPostgres:
                 next_step="give another folder, one that the user running gridferry may write to",
             )
 
+    def _give_away(self, path: Path) -> None:
+        """Make the server's account the owner of `path`, where that is not ourselves."""
+        if self._uid is not None and self._gid is not None:
+            os.chown(path, self._uid, self._gid)
+
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(  # noqa: S603 - a program of the wheel, no shell
             [str(self._install / "bin" / program), *arguments],
@@ -218,7 +225,9 @@ class LocalPostgres:
             check=False,
             env=_environment(),
             cwd=self.folder,
-            **_run_as(self._account),
+            user=self._uid,
+            group=self._gid,
+            extra_groups=None if self._uid is None else [],
         )
 
     def _try_start(self, deadline: float) -> bool:
@@ -236,7 +245,9 @@ class LocalPostgres:
                 env=_environment(),
                 cwd=self.folder,
                 start_new_session=True,  # Ctrl-C reaches gridferry, which then stops the server in order
-                **_run_as(self._account),
+                user=self._uid,
+                group=self._gid,
+                extra_groups=None if self._uid is None else [],
             )
         while self._process.poll() is None:
             if self._is_ready():
@@ -279,8 +290,8 @@ def _install_of(version: int) -> Path:
     return Path(places[0]) / INSTALLS[version]
 
 
-def _account() -> tuple[str, int, int] | None:
-    """Name, uid and gid to run the server as: None for ourselves. PostgreSQL refuses to run as root."""
+def _account() -> tuple[int, int] | None:
+    """uid and gid to run the server as: None for ourselves. PostgreSQL refuses to run as root."""
     if sys.platform == "win32" or os.geteuid() != 0:
         return None
     import pwd
@@ -290,17 +301,11 @@ def _account() -> tuple[str, int, int] | None:
             entry = pwd.getpwnam(name)
         except KeyError:
             continue
-        return entry.pw_name, entry.pw_uid, entry.pw_gid
+        return entry.pw_uid, entry.pw_gid
     raise ConfigError(
         "PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as",
         next_step="run the command as another user than root",
     )
-
-
-def _run_as(account: tuple[str, int, int] | None) -> dict[str, object]:
-    if account is None:
-        return {}
-    return {"user": account[1], "group": account[2], "extra_groups": []}
 
 
 def _is_traversable(path: Path) -> bool:
@@ -315,8 +320,8 @@ def _check_reachable(parent: Path) -> None:
         )
 
 
-def _reachable_install(install: Path, *, folder: Path, account: tuple[str, int, int]) -> Path:
-    """`install`, or a copy of it under `folder` where its place is closed to the account (a checkout in /root)."""
+def _reachable_install(install: Path, *, folder: Path) -> Path:
+    """`install`, or a copy of it under `folder` where other users cannot enter its place (a checkout in /root)."""
     program = install / "bin" / "postgres"
     if _is_traversable(program.parent) and program.stat().st_mode & stat.S_IXOTH:
         return install
@@ -324,9 +329,11 @@ def _reachable_install(install: Path, *, folder: Path, account: tuple[str, int, 
     for part in (Path(package.name) / install.name, Path(f"{package.name}.libs")):
         source = package.parent / part
         if source.is_dir():  # the wheel's libraries are found relative to its programs
-            shutil.copytree(source, folder / "wheel" / part, symlinks=True)
+            shutil.copytree(source, folder / "wheel" / part, symlinks=True, dirs_exist_ok=True)
     for path in [folder / "wheel", *(folder / "wheel").rglob("*")]:
-        os.chown(path, account[1], account[2], follow_symlinks=False)
+        if not path.is_symlink():
+            executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
+            path.chmod(0o755 if executable else 0o644)
     return folder / "wheel" / package.name / install.name
 
 

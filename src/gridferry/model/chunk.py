@@ -22,6 +22,7 @@ class Chunk:
     `low` and `high` are page numbers or key values as text. `rows` is an estimate. For RECENT, `low` is the
     past snapshot's xmin, a 64-bit transaction id as text. `storage` is the relation's file node when the chunk was
     planned ("" where it has none): when it has changed, the rows were moved and page numbers mean nothing any more.
+    `tree` says that the relations below this one (partitions, children) are read with it, not as chunks of their own.
     """
 
     number: int
@@ -33,6 +34,7 @@ class Chunk:
     high: str | None = None
     rows: int = 0
     storage: str = ""
+    tree: bool = False
 
 
 @dataclass(frozen=True)

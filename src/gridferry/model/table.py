@@ -59,7 +59,8 @@ class Relation:
     """A relation that holds rows: the table itself, or one leaf of a partitioned table or of an inheritance tree.
 
     `pages` of the server's block size. `heap` says that its rows lie in numbered pages and carry the transaction that
-    wrote them (ctid, xmin): true for tables and materialized views of the heap access method.
+    wrote them (ctid, xmin): true for tables and materialized views of the heap access method. `tree` says that it
+    stands for all relations below it too, because those may not be read by themselves.
     """
 
     schema: str
@@ -68,6 +69,7 @@ class Relation:
     row_estimate: int
     relkind: str = "r"
     heap: bool = True
+    tree: bool = False
 
 
 @dataclass(frozen=True)
