@@ -29,6 +29,7 @@ _AIRFLOW_ONLY = (
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DSN_PASSWORD = re.compile(r"(?:^|\s)password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://(?P<user>[^/@:]*):(?P<password>[^/]*)@", re.IGNORECASE)
+_VARIABLE_PASSWORD = re.compile(r"(?P<user>griddb://[^/@:]*):(?P<password>\$\{[A-Za-z0-9_]+\})(?P<rest>@.*)", re.DOTALL)
 _QUERY_PASSWORD = re.compile(r"[?&]password=([^&]*)", re.IGNORECASE)
 
 
@@ -81,9 +82,7 @@ def source_address(value: Any, env: Mapping[str, str]) -> SourceAddress:
     if not isinstance(value, str) or not value.strip():
         raise AddressProblem(("", "expected a PostgreSQL connection string such as ${SOURCE_DSN}"))
     if _literal_password(value):
-        raise AddressProblem(
-            ("", _SOURCE_HAS_IT),
-        )
+        raise AddressProblem(("", _SOURCE_HAS_IT))
     dsn = expand_variables(value, env).strip()
     if not dsn:
         raise AddressProblem(("", "is empty after its variables were filled in"))
@@ -104,10 +103,13 @@ def target_address(value: Any, env: Mapping[str, str]) -> TargetAddress:
         password_file, value = value.get("password_file"), value["url"]
     if not isinstance(value, str):
         raise AddressProblem(("", f"expected {TARGET_FORM}"))
-    if _literal_password(value):
-        raise AddressProblem(
-            ("", _TARGET_HAS_IT),
-        )
+    inside = _VARIABLE_PASSWORD.match(value)
+    if inside is not None:
+        # Taken out before the URL is read: a password from a variable may hold any character.
+        password = expand_variables(inside.group("password"), env)
+        return parse_target(expand_variables(inside.group("user") + inside.group("rest"), env), password=password)
+    if _literal_password(value) or ":" in _strip_scheme(value).rpartition("@")[0]:
+        raise AddressProblem(("", _TARGET_HAS_IT))
     return parse_target(expand_variables(value, env), password=_password(password_file, env))
 
 
@@ -179,6 +181,4 @@ def _literal_password(text: str) -> bool:
 
 def _refuse_airflow(value: Any) -> None:
     if isinstance(value, dict) and "airflow_conn_id" in value:
-        raise AddressProblem(
-            ("airflow_conn_id", _AIRFLOW_ONLY),
-        )
+        raise AddressProblem(("airflow_conn_id", _AIRFLOW_ONLY))

@@ -48,16 +48,12 @@ def parse_yaml(text: str, *, name: str) -> Any:
     Raises: ConfigError with line and column if it is not YAML, or a key stands twice in one mapping. The message
     never repeats the text of the file, which may hold a secret.
     """
-    loader = _PlainLoader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader, narrowed
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(
-            f"{name}{place}: {error.problem or 'this is not YAML'}", next_step="correct the file"
-        ) from None
+        problem = f"{name}{place}: {error.problem or 'this is not YAML'}"
     except yaml.YAMLError:
-        raise ConfigError(f"{name}: this is not YAML", next_step="correct the file") from None
-    finally:
-        loader.dispose()
+        problem = f"{name}: this is not YAML; it holds characters that cannot stand in it"
+    raise ConfigError(problem, next_step="correct the file")
