@@ -198,9 +198,29 @@ def test_a_password_in_the_file_is_refused_and_not_repeated(line: str) -> None:
 def test_a_password_by_variable_may_stand_in_the_url() -> None:
     text = "source: host=h password=${PW}\ntarget: griddb://admin:${PW}@h/c\ntables: [{table: t}]\n"
     config = parse_config(text, env={"PW": "p@ss/w:rd?%41"})
-    assert config.source.dsn == "host=h password=p@ss/w:rd?%41"
+    assert config.source.dsn == "host=h password='p@ss/w:rd?%41'"
     assert config.target.password == "p@ss/w:rd?%41"
     assert config.target.members == (("h", 10001),)
+
+
+@pytest.mark.parametrize(
+    ("dsn", "expected"),
+    [
+        ("postgresql://u:${PW}@h/db", "postgresql://u:a%20%27%5C%40b@h/db"),
+        ("host=h password='${PW}'", "host=h password='a \\'\\\\@b'"),
+        ("${WHOLE}", "postgresql://u:x@h/db?options=${PW}"),
+    ],
+)
+def test_a_password_of_any_characters_survives_in_the_source(dsn: str, expected: str) -> None:
+    text = f'source: "{dsn}"\n{TARGET}tables: [{{table: t}}]\n'
+    env = {"PW": "a '\\@b", "WHOLE": "postgresql://u:x@h/db?options=${PW}"}
+    assert parse_config(text, env=env).source.dsn == expected
+
+
+def test_the_target_may_be_one_variable() -> None:
+    text = "source: x\ntarget: ${T}\ntables: [{table: t}]\n"
+    target = parse_config(text, env={"T": "griddb://a:p%40w@h:1/c", "GRIDDB_PASSWORD": "other"}).target
+    assert (target.user, target.password) == ("a", "p@w")
 
 
 def test_password_file(tmp_path: Path) -> None:
