@@ -188,12 +188,14 @@ def _expand_source(dsn: str, env: Mapping[str, str]) -> str:
     if match is None:
         return expand_variables(dsn, env)
     secret = expand_variables(match.group("password"), env)
-    if "://" in dsn:
-        secret = quote(secret, safe="")
-    else:
-        secret = "'" + secret.replace("\\", "\\\\").replace("'", "\\'") + "'"
+    written = quote(secret, safe="") if "://" in dsn else _pair_quoted(secret)
     before, after = dsn[: match.end("before")], dsn[match.end() :]
-    return expand_variables(before, env) + secret + expand_variables(after, env)
+    return expand_variables(before, env) + written + expand_variables(after, env)
+
+
+def _pair_quoted(value: str) -> str:
+    """`value` as it stands in a `name=value` connection string. Source: PostgreSQL manual, 34.1.1.1."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
 def _refuse_airflow(value: Any) -> None:
