@@ -174,6 +174,9 @@ def test_duplicate_keys_and_broken_yaml_name_the_line_and_no_text() -> None:
     message = _mistakes("source: hunter2\n  x: [\n")
     assert "line" in message
     assert "hunter2" not in message
+    for broken in ("*hunter2", "!hunter2 x", "&hunter2", "'hunter2"):
+        message = _mistakes(f"source: {broken}\ntarget: {broken}\n")
+        assert "hunter2" not in message
     assert "source, target and tables" in _mistakes("- a\n")
     assert "this is not YAML" in _mistakes("a: \x00")
 
