@@ -197,6 +197,10 @@ class Reader:
         self._at += size
         return taken
 
+    def peek(self) -> memoryview:
+        """All bytes not read yet, which stay unread."""
+        return self._data[self._at :]
+
     def rest(self) -> memoryview:
         """All bytes not read yet."""
         return self.raw(self.remaining)

@@ -118,10 +118,13 @@ def read_time_series(source: Reader) -> TimeSeriesProperties | None:
     return properties
 
 
-def write_tail(out: Writer) -> None:
-    """Write the single-container attribute and empty schema options, as feature version 4.1 and later has them."""
+def write_tail(out: Writer, *, expiration: int = 0) -> None:
+    """Write the single-container attribute and empty schema options, as feature version 4.1 and later has them.
+
+    `expiration` is 0 in requests and -1 in answers, as captured.
+    """
     out.i32(ATTRIBUTE_SINGLE)
-    out.i64(0)
+    out.i64(expiration)
     out.i32(-1)
 
 
