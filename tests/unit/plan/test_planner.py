@@ -106,7 +106,7 @@ def test_rows_within_a_millisecond_make_a_collection() -> None:
     assert plan.kind is ContainerKind.COLLECTION
     assert _shape(plan)[:2] == [("ts", "TIMESTAMP(6)", Kernel.TIME_US), ("co", "DOUBLE", Kernel.SAME)]
     assert plan.colliding == 0
-    assert "2 rows differ from another row of their container only below" in _text(plan, Severity.INFO)
+    assert "by milliseconds 2 rows would meet another" in _text(plan, Severity.INFO)
 
 
 def test_a_wished_time_series_over_such_rows_is_a_problem_under_error() -> None:
@@ -161,7 +161,7 @@ def test_order_by_decides_between_rows_of_one_key() -> None:
 
 def test_nulls_in_the_key_are_a_problem() -> None:
     plan = _plan(sensor_facts(key=key_facts(nulls=3)), on_bad_row="quarantine")
-    assert "3 rows have NULL in the key (ts)" in _text(plan, Severity.PROBLEM)
+    assert "NULL in the key (ts), in 3 rows" in _text(plan, Severity.PROBLEM)
 
 
 # Other keys
@@ -256,7 +256,7 @@ def test_types_chosen_for_a_time_key() -> None:
     exact = _plan(sensor_facts(fine=0), columns={"ts": "timestamp(3)"})
     assert (exact.kind, exact.columns[0].kernel) == (ContainerKind.TIME_SERIES, Kernel.TIME_MS)
     fine = _plan(sensor_facts(fine=3), columns={"ts": "timestamp(3)"})
-    assert "3 rows have values in ts that have digits below the millisecond" in _text(fine, Severity.PROBLEM)
+    assert "values of ts with digits below the millisecond, in 3 rows" in _text(fine, Severity.PROBLEM)
     text = _plan(columns={"ts": "string"})
     assert (text.kind, text.columns[0].read_as) == (ContainerKind.COLLECTION, ReadAs.TEXT)
 
@@ -368,16 +368,26 @@ def test_profile_request_asks_only_what_the_catalog_does_not_tell() -> None:
 @pytest.mark.parametrize(
     ("kind", "wish", "facts", "words"),
     [
-        (TEXT, None, {"max_bytes": 31745, "outside": 2}, "2 rows have values in v that are longer than the 31744"),
-        (TS, None, {"minimum": -1, "maximum": 0, "outside": 4}, "4 rows have values in v that lie before 1970"),
-        (TS, None, {"minimum": 0, "maximum": 0, "infinite": 1}, "1 rows have values in v that are infinite"),
-        (TS, "timestamp(3)", {"minimum": 0, "maximum": 0, "fine": 6}, "6 rows have values in v that have digits"),
-        (BIGINT, "short", {"minimum": 0, "maximum": 40000}, "some rows have values in v that are too large for SHORT"),
+        (
+            TEXT,
+            None,
+            {"max_bytes": 31745, "outside": 2},
+            "values of v longer than the 31744 bytes of a STRING (the longest has 31745), in 2 rows",
+        ),
+        (TS, None, {"minimum": -1, "maximum": 0, "outside": 4}, "values of v before 1970 or after 9999, in 4 rows"),
+        (TS, None, {"minimum": 0, "maximum": 0, "infinite": 1}, "values of v that are infinite, in 1 row"),
+        (
+            TS,
+            "timestamp(3)",
+            {"minimum": 0, "maximum": 0, "fine": 6},
+            "values of v with digits below the millisecond, in 6 rows",
+        ),
+        (BIGINT, "short", {"minimum": 0, "maximum": 40000}, "values of v too large for SHORT, in some rows"),
         (
             PgType("numeric", "numeric"),
             "long",
             {"nan": 1, "max_scale": 2},
-            "some rows have values in v that have a ",
+            "values of v with a fraction, in some rows",
         ),
     ],
 )
@@ -408,7 +418,7 @@ def test_names_of_values() -> None:
     assert container_name(plan, "new one") == "d_new=20one"
     assert container_name(plan, None) == "d_=null"
     assert '`containers` gives a name to "unseen"' in _text(plan, Severity.INFO)
-    assert "5 rows have no device" in _text(plan, Severity.INFO)
+    assert "5 rows without a device" in _text(plan, Severity.INFO)
 
 
 def test_values_that_meet_in_one_name() -> None:
