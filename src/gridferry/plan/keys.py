@@ -131,7 +131,9 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -
         advice = "add columns to `key` until it is unique, or say what to keep: on_duplicate: last, first or quarantine"
         return Finding(Severity.PROBLEM, "key", message, advice)
     if options.on_duplicate is OnDuplicate.QUARANTINE:
-        return Finding(Severity.RISK, "key", f"{message}; all rows of such a key go to the quarantine")
+        return Finding(
+            Severity.RISK, "key", f"{message}; one row of each key is stored, the others go to the quarantine"
+        )
     order = ", ".join(options.order_by) or "their physical place"
     message += f"; of each group the {options.on_duplicate.value} by {order} is kept"
     return Finding(Severity.RISK, "key", message, "" if options.order_by else "name columns in `order_by` to be exact")

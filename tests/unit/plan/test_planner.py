@@ -141,7 +141,7 @@ def test_a_wished_collection_keeps_microseconds() -> None:
     ("policy", "severity", "words"),
     [
         ("error", Severity.PROBLEM, "add columns to `key`"),
-        ("quarantine", Severity.RISK, "go to the quarantine"),
+        ("quarantine", Severity.RISK, "the others go to the quarantine"),
         ("last", Severity.RISK, "the last by their physical place is kept"),
         ("first", Severity.RISK, "the first by their physical place is kept"),
     ],
