@@ -138,6 +138,8 @@ tables:
         ("key: [a, a]", "names a column twice"),
         ("key: []", "expected a column name"),
         ("sync: {mode: cdc, lookback: 5m}", "belong to mode watermark"),
+        ("columns: [x]", "expected `column: type` pairs"),
+        ("? [a, b]\n    : c", "a key must be plain text"),
         ("sync: 7", "expected `name: value` pairs"),
         ("where: 7", "expected text; put it in quotes"),
         ("split_by: ''", "must not be empty"),
@@ -145,7 +147,7 @@ tables:
 )
 def test_a_mistake_in_a_table(entry: str, expected: str) -> None:
     message = _mistakes(_table(entry))
-    assert "tables[0]" in message
+    assert "tables[0]" in message or "line 5" in message
     assert expected in message
 
 
@@ -249,6 +251,26 @@ def test_password_file(tmp_path: Path) -> None:
 )
 def test_target_urls_that_are_none(url: str, expected: str) -> None:
     assert expected in _mistakes(f"source: x\ntarget: {url}\ntables: [{{table: t}}]\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("source: 5\ntarget: griddb://a@h/c", "source: expected a PostgreSQL connection string"),
+        ("source: ${EMPTY}\ntarget: griddb://a@h/c", "source: is empty after its variables were filled in"),
+        ("source: x\ntarget: 5", "target: expected griddb://"),
+        ("source: x\ntarget: {uri: y}", "target.url: is missing"),
+        ("source: x\ntarget: {uri: y}", "target.uri: is not known here; allowed: url, password_file"),
+        ("source: x\ntarget: {url: 'griddb://a@h/c', password_file: 5}", "target.password_file: expected the path"),
+    ],
+)
+def test_addresses_of_another_form(lines: str, expected: str) -> None:
+    assert expected in _mistakes(f"{lines}\ntables: [{{table: t}}]\n", EMPTY=" ")
+
+
+def test_load_config_reads_a_file(tmp_path: Path) -> None:
+    (tmp_path / "gridferry.yaml").write_text(FULL)
+    assert load_config(tmp_path / "gridferry.yaml", env=ENV).tables == parse_config(FULL, env=ENV).tables
 
 
 def test_target_url_parts() -> None:

@@ -16,6 +16,7 @@ from gridferry.plan.names import container_name
 from gridferry.plan.plan import Kernel, Plan, ReadAs, Severity, SourceColumn, TablePlan, Verdict
 from gridferry.plan.planner import plan_table, plan_tables, profile_request, require_sound
 
+NUMERIC = PgType("numeric", "numeric")
 SPLIT = {"table": "device", "split_by": "device", "key": "ts"}
 
 
@@ -402,7 +403,7 @@ def test_values_that_do_not_fit(kind: PgType, wish: str | None, facts: dict[str,
     assert words in _text(patient, Severity.RISK)
     assert patient.problems == ()
     in_key = plan_table(table, profile, table_options(table="t", on_bad_row="quarantine", key="v", **wishes))
-    if wish != "short":  # SHORT cannot be a key at all
+    if wish not in ("short", "float"):  # which cannot be a key at all
         assert words in _text(in_key, Severity.PROBLEM)
 
 
@@ -505,6 +506,29 @@ def test_watermark_says_what_it_does_not_see() -> None:
     assert "no index" not in _text(indexed, Severity.RISK)
     blind = _plan(key="co", columns={"co": "string"}, sync={"mode": "watermark"})
     assert "does not know which column grows" in _text(blind, Severity.PROBLEM)
+
+
+def test_watermark_on_a_named_column_and_cdc_with_nothing_at_all() -> None:
+    named = _plan(key="co", columns={"co": "string"}, sync={"mode": "watermark", "column": "ts"})
+    assert "no index begins with ts" in _text(named, Severity.RISK)
+    nothing = _plan(table=sensor(replica_identity="n", keys=primary("device", "ts")), sync={"mode": "cdc"})
+    assert "no replica identity" in _text(nothing, Severity.RISK)
+
+
+def test_collisions_are_asked_for_by_milliseconds_only_where_they_matter() -> None:
+    def asked(**changes: object) -> str | None:
+        request = profile_request(sensor(), _options(**changes)).key
+        assert request is not None
+        return request.truncate
+
+    assert asked() == "ts"
+    assert asked(kind="collection") is None
+    assert asked(kind="collection", precision="truncate") == "ts"
+    assert asked(columns={"ts": "timestamp(3)"}) is None
+    assert asked(columns={"ts": "timestamp(3)"}, precision="truncate") == "ts"
+    assert asked(columns={"ts": "string"}, precision="truncate") is None
+    collection = _plan(sensor_facts(fine=3), kind="collection")
+    assert collection.columns[0].target.type is GridType.TIMESTAMP_US
 
 
 def test_generated_columns_are_mentioned() -> None:

@@ -126,6 +126,15 @@ def test_longs_to_doubles(values: list[int | None]) -> None:
     _check(pa.array(values, pa.int64()), values, _column(Kernel.NUMBER_LOSSY, GridType.DOUBLE), float)
 
 
+@given(st.lists(st.none() | st.decimals(allow_nan=False, allow_infinity=False).map(lambda d: f"{d:f}"), max_size=20))
+def test_any_decimal_to_the_nearest_double(values: list[str | None]) -> None:
+    def nearest(text: str) -> Outcome:
+        return Reason.RANGE if abs(float(text)) == float("inf") else float(text)
+
+    column = _column(Kernel.DECIMAL_DOUBLE_LOSSY, GridType.DOUBLE)
+    _check(pa.array(values, pa.utf8()), values, column, nearest)
+
+
 def _numerics(scale: int) -> st.SearchStrategy[str]:
     return st.decimals(allow_nan=False, allow_infinity=False, places=scale, min_value=-(10**25), max_value=10**25).map(
         lambda d: f"{d:f}"
