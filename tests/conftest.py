@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from gridferry.demo.postgres import LocalPostgres
-from gridferry.source.postgres.connection import SourceAddress, parse_address
+from gridferry.source.postgres.connection import PostgresAddress, parse_address
 from gridferry.source.postgres.source import PostgresSource
 
 _numbers = itertools.count(1)
@@ -30,7 +30,7 @@ class Database:
         return self.server.dsn(self.name)
 
     @property
-    def address(self) -> SourceAddress:
+    def address(self) -> PostgresAddress:
         return parse_address(self.dsn)
 
     @property

@@ -194,7 +194,7 @@ def test_row_security_is_refused_for_it_would_hide_rows(postgres, nobody):
     role = nobody.address.user
     postgres.run("CREATE TABLE t (a int); ALTER TABLE t ENABLE ROW LEVEL SECURITY")
     postgres.run(f'GRANT SELECT ON t TO "{role}"')
-    with pytest.raises(SourceRefused, match="row-level security hides rows of the table public.t"):
+    with pytest.raises(SourceRefused, match=r"row-level security hides rows of the table public\.t"):
         nobody.fetch_tables(["t"])
     assert postgres.source.fetch_tables(["t"])[0].blocked == ""  # a superuser sees every row
 

@@ -110,7 +110,8 @@ def copy_csv_into(connection: psycopg.Connection[Any], path: Path, table: str = 
             rest = sql.SQL(", ").join(map(sql.Identifier, COLUMNS[1:]))
             connection.execute(
                 sql.SQL(
-                    "INSERT INTO {target} (ts, {rest}) SELECT to_timestamp(ts) AT TIME ZONE 'UTC', {rest} FROM {staging}"
+                    "INSERT INTO {target} (ts, {rest})"
+                    " SELECT to_timestamp(ts) AT TIME ZONE 'UTC', {rest} FROM {staging}"
                 ).format(target=target, rest=rest, staging=staging)
             )
             return rows
@@ -191,7 +192,7 @@ def _readings(site: Site, random: np.random.Generator, *, count: int) -> pa.Tabl
 
 
 def _stamps(random: np.random.Generator, count: int) -> NDArray[np.datetime64]:
-    """`count` ascending stamps from FIRST to LAST (exclusive), each in a slot of its own: never two in a millisecond."""
+    """Ascending stamps (count,) from FIRST to before LAST, each in its own slot, so never two in a millisecond."""
     span_us = int((LAST - FIRST).total_seconds() * 1_000_000)
     slot_us = span_us / count
     offsets = ((np.arange(count) + 0.7 * random.random(count)) * slot_us).astype(np.int64)
