@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.oracle.judge import Judge, find_java, judge_on
+from tests.oracle.jars import find_java
+from tests.oracle.judge import Judge, judge_on
 
 
 @dataclass(frozen=True)

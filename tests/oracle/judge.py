@@ -1,81 +1,27 @@
 """GridDB's own Java client in a process of its own, driven line by line (see GridOracle.java).
 
-The jars come from GRIDFERRY_TEST_JARS (a folder, or jars joined by the path separator), else from Maven into
-`.tools/jars` of the checkout. GridDB's Python client (griddb-python) is no second judge: it is the same Java client
-called through JPype, so it cannot disagree with this one.
+GridDB's Python client (griddb-python) is no second judge: it calls this same Java client through JPype, so it cannot
+disagree with it; it is measured in `bench/official.py` only.
 """
 
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
+from tests.oracle.jars import find_java
 from tests.oracle.values import Row, Value, from_text, to_text
 
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 
 PROGRAM = Path(__file__).with_name("GridOracle.java")
-CACHE = Path(__file__).parents[2] / ".tools" / "jars"
-VERSIONS = ("5.9.0", "5.8.0", "5.7.0", "5.6.0")
-OLDEST_JAVA = 17
 ANSWER_LIMIT_S = 90
 _TYPES = {t.label: t for t in GridType}
-
-
-@dataclass(frozen=True)
-class Java:
-    """What was found to run the judge with: `classpath` is empty when `why` says what is missing."""
-
-    classpath: str
-    why: str
-
-
-@cache
-def find_java() -> Java:
-    """GridDB's client jar and a Java that compiles, or the sentence that says which is missing."""
-    javac = shutil.which("javac")
-    if javac is None:
-        return Java("", "no Java development kit (javac) on PATH")
-    said = subprocess.run([javac, "-version"], capture_output=True, text=True, check=False).stdout
-    if int(said.removeprefix("javac ").split(".")[0] or 0) < OLDEST_JAVA:
-        return Java("", f"the judge needs Java {OLDEST_JAVA} or newer; javac says {said.strip()!r}")
-    named = os.environ.get("GRIDFERRY_TEST_JARS")
-    if named:
-        jars = [jar for part in named.split(os.pathsep) for jar in _jars_at(Path(part))]
-        if not jars:
-            return Java("", f"GRIDFERRY_TEST_JARS={named} holds no jar")
-        return Java(os.pathsep.join(map(str, jars)), "jars of GRIDFERRY_TEST_JARS: " + ", ".join(j.name for j in jars))
-    return _fetched()
-
-
-def _jars_at(place: Path) -> list[Path]:
-    return sorted(place.glob("*.jar")) if place.is_dir() else [place] if place.is_file() else []
-
-
-def _fetched() -> Java:
-    for version in VERSIONS:
-        jar = CACHE / f"gridstore-{version}.jar"
-        if jar.is_file():
-            return Java(str(jar), f"{jar.name} from the local cache")
-    maven = shutil.which("mvn")
-    if maven is None:
-        return Java("", "GRIDFERRY_TEST_JARS is not set and there is no mvn on PATH to fetch GridDB's client")
-    for version in VERSIONS:
-        artifact = f"-Dartifact=com.github.griddb:gridstore:{version}"
-        command = [maven, "-q", "-B", "dependency:copy", artifact, f"-DoutputDirectory={CACHE}"]
-        subprocess.run(command, capture_output=True, timeout=300, check=False)
-        jar = CACHE / f"gridstore-{version}.jar"
-        if jar.is_file():
-            return Java(str(jar), f"{jar.name} fetched with Maven")
-    return Java("", f"Maven has none of com.github.griddb:gridstore {', '.join(VERSIONS)}")
 
 
 class JudgeError(Exception):

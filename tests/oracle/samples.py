@@ -46,7 +46,7 @@ class Sample:
 
 def _edges(grid_type: GridType) -> tuple[Value, ...]:
     if grid_type in WHOLE_BITS:
-        half = 2 ** (WHOLE_BITS[grid_type] - 1)
+        half = 1 << (WHOLE_BITS[grid_type] - 1)
         return (0, 1, -1, half - 1, -half, 100, -100)
     if grid_type in TICKS_NS:
         tick = TICKS_NS[grid_type]
@@ -226,7 +226,7 @@ def _random_element(dice: random.Random, grid_type: GridType) -> Value:
         edge: Value = dice.choice(_edges(grid_type))
         return edge
     if grid_type in WHOLE_BITS:
-        return dice.getrandbits(WHOLE_BITS[grid_type]) - 2 ** (WHOLE_BITS[grid_type] - 1)
+        return dice.getrandbits(WHOLE_BITS[grid_type]) - (1 << (WHOLE_BITS[grid_type] - 1))
     if grid_type in TICKS_NS:
         return Nanos(dice.randrange(LAST_NS) // TICKS_NS[grid_type] * TICKS_NS[grid_type])
     if grid_type in (GridType.FLOAT, GridType.DOUBLE):
