@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-
-from gridferry.griddb import Store
-from gridferry.griddb.schema import ContainerKind
 from tests.oracle.judge import Judge
 from tests.oracle.samples import Sample, random_sample, samples
 from tests.oracle.values import from_arrow, in_key_order, to_arrow
+
+from gridferry.griddb import Store
+from gridferry.griddb.schema import ContainerKind
 
 pytestmark = pytest.mark.oracle
 
