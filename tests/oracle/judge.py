@@ -67,8 +67,8 @@ class Judge:
         """The rows of a TQL query."""
         return _rows(schema, self._ask(["tql", name, tql]))
 
-    def aggregate(self, name: str, tql: str) -> list[list[str]]:
-        """The judge's words for an aggregation: a timestamp, or LONG and DOUBLE; nothing when there is no value."""
+    def ask_tql(self, name: str, tql: str) -> list[list[str]]:
+        """The answer to any TQL in the judge's words: rows, or one aggregation (a timestamp, or LONG and DOUBLE)."""
         return self._ask(["tql", name, tql])
 
     def get(self, name: str, schema: ContainerSchema, key: Row) -> list[Row]:
