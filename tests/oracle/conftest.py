@@ -11,6 +11,8 @@ import pytest
 from tests.oracle.jars import find_java
 from tests.oracle.judge import Judge, judge_on
 
+from gridferry.griddb import Store, connect
+
 
 @dataclass(frozen=True)
 class Server:
@@ -63,3 +65,10 @@ def name(judge: Judge) -> Iterator[str]:
     name = f"oracle_{uuid.uuid4().hex[:12]}"
     yield name
     judge.drop(name)
+
+
+@pytest.fixture(scope="session")
+def store(server: Server) -> Iterator[Store]:
+    """Our driver, logged in to the same server."""
+    with connect(server.url, password=server.password) as store:
+        yield store

@@ -23,6 +23,7 @@ def test_we_read_what_griddbs_client_wrote(judge: Judge, store: Store, name: str
     judge.put(name, sample.schema, sample.rows)
 
     container = store.open_container(name)
+    assert container is not None
     assert container.schema == sample.schema
     read = from_arrow(sample.schema, container.query("select *").read_all())
     assert in_key_order(sample.schema, read) == in_key_order(sample.schema, sample.rows)
