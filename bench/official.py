@@ -4,7 +4,9 @@ Every client uses one connection and one TIME_SERIES container of 8 columns, put
 `select *`. Ours and GridDB's Python client take and give Arrow batches (the latter also Python lists); the Java client
 takes and gives its row objects, from and to plain numbers. Figures are of one run on one machine: read the ratios.
 
-When the server, Java or a jar is missing, one line says which, and the exit code is 0.
+When no server is named, or Java or a jar is missing, one line says which, and the exit code is 0. GridDB's Python client
+takes part where it can be imported (`uv run --with griddb-python ...`) and its jars (gridstore-arrow and Arrow's own)
+stand in GRIDFERRY_TEST_JARS.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import pyarrow as pa
 from bench.official_rows import SENSOR, sensor_batch, sensor_batches
 from tests.oracle.jars import find_java
 
+from gridferry.errors import FerryError
 from gridferry.griddb import Store, connect
 
 JAVA_PROGRAM = Path(__file__).with_name("OfficialClient.java")
@@ -71,7 +74,7 @@ def measure_ours(store: Store, name: str, *, rows: int, batch_rows: int) -> Figu
     for batch in batches:
         container.put(batch)
     stored = time.perf_counter()
-    table = container.query("select *").read_all()
+    table = container.scan().read_all()
     end = time.perf_counter()
     if not table.equals(pa.Table.from_batches(batches)):
         raise SystemExit("our driver read back other rows than it put")
@@ -83,12 +86,9 @@ def measure_java(store: Store, target: Target, name: str, *, rows: int, batch_ro
     command = ["java", "-cp", find_java().classpath, str(JAVA_PROGRAM), target.address, target.cluster, target.user]
     said = _run([*command, name, str(rows), str(batch_rows)], target)
     seconds = {line.split()[0]: float(line.split()[1]) for line in said}
-    if (
-        not store.open_container(name)
-        .query("select *")
-        .read_all()
-        .equals(pa.Table.from_batches([sensor_batch(0, rows)]))
-    ):
+    container = store.open_container(name)
+    stored = container.scan().read_all() if container is not None else None
+    if stored is None or not stored.equals(pa.Table.from_batches([sensor_batch(0, rows)])):
         raise SystemExit("the Java client stored other rows than ours")
     return Figure("GridDB Java (row objects)", rows / seconds["put"], rows / seconds["read"])
 
@@ -167,7 +167,11 @@ def main() -> None:
     if target is None or missing():
         print(f"bench-official: nothing measured; {missing()}")
         return
-    print("\n".join(compare(target, rows=options.rows, batch_rows=options.batch_rows)))
+    try:
+        lines = compare(target, rows=options.rows, batch_rows=options.batch_rows)
+    except FerryError as error:
+        raise SystemExit(f"bench-official: {error}") from None
+    print("\n".join(lines))
 
 
 if __name__ == "__main__":

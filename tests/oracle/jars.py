@@ -41,7 +41,8 @@ def find_java() -> Java:
         jars = [jar for part in named.split(os.pathsep) for jar in _jars_at(Path(part))]
         if not any(map(_holds_client, jars)):
             return Java("", f"GRIDFERRY_TEST_JARS={named} holds no jar with {CLIENT_CLASS}")
-        return Java(os.pathsep.join(map(str, jars)), "jars of GRIDFERRY_TEST_JARS: " + ", ".join(j.name for j in jars))
+        clients = ", ".join(jar.name for jar in jars if jar.name.startswith("gridstore"))
+        return Java(os.pathsep.join(map(str, jars)), f"{clients} of GRIDFERRY_TEST_JARS ({len(jars)} jars)")
     return _fetched()
 
 
