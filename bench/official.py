@@ -4,9 +4,9 @@ Every client uses one connection and one TIME_SERIES container of 8 columns, put
 `select *`. Ours and GridDB's Python client take and give Arrow batches (the latter also Python lists); the Java client
 takes and gives its row objects, from and to plain numbers. Figures are of one run on one machine: read the ratios.
 
-When no server is named, or Java or a jar is missing, one line says which, and the exit code is 0. GridDB's Python client
-takes part where it can be imported (`uv run --with griddb-python ...`) and its jars (gridstore-arrow and Arrow's own)
-stand in GRIDFERRY_TEST_JARS.
+When no server is named, or Java or a jar is missing, one line says which, and the exit code is 0. GridDB's Python
+client takes part where it can be imported (`uv run --with griddb-python ...`) and its jars (gridstore-arrow and Arrow's
+own) stand in GRIDFERRY_TEST_JARS.
 """
 
 from __future__ import annotations

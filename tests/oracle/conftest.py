@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 
 import pytest
@@ -44,12 +45,26 @@ def _real_server() -> Server:
     return Server(address, cluster, user, os.environ.get("GRIDFERRY_TEST_GRIDDB_PASSWORD", "admin"))
 
 
-@pytest.fixture(scope="session", params=["griddb"])
-def server(request: pytest.FixtureRequest) -> Server:
+@contextmanager
+def _embedded_server() -> Iterator[Server]:
+    pytest.importorskip("duckdb", reason="the embedded server needs the extra gridferry[embedded]")
+    from gridferry.embedded.server import serve
+
+    running = serve(port=0, user="admin", password="admin", cluster="oracle")
+    try:
+        host, port = running.address
+        yield Server(f"{host}:{port}", "oracle", "admin", "admin")
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session", params=["embedded", "griddb"])
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """The servers both clients talk to, one after the other."""
     if not find_java().classpath:
         pytest.skip(find_java().why)
-    return _real_server()
+    with _embedded_server() if request.param == "embedded" else nullcontext(_real_server()) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
