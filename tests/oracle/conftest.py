@@ -5,29 +5,14 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import nullcontext
 
 import pytest
 from tests.oracle.jars import find_java
 from tests.oracle.judge import Judge, judge_on
+from tests.oracle.servers import Server, embedded_server, real_server
 
 from gridferry.griddb import Store, connect
-
-
-@dataclass(frozen=True)
-class Server:
-    """Where a GridDB protocol server listens, and who may log in."""
-
-    address: str
-    cluster: str
-    user: str
-    password: str
-
-    @property
-    def url(self) -> str:
-        """The address as `gridferry.griddb.connect` takes it."""
-        return f"griddb://{self.user}@{self.address}/{self.cluster}/public"
 
 
 def pytest_report_header() -> list[str]:
@@ -36,34 +21,12 @@ def pytest_report_header() -> list[str]:
     return [f"oracle: {find_java().why}", f"oracle: real GridDB: {named}"]
 
 
-def _real_server() -> Server:
-    named = os.environ.get("GRIDFERRY_TEST_GRIDDB")
-    if not named:
-        pytest.skip("GRIDFERRY_TEST_GRIDDB=host:port/cluster is not set")
-    address, _, cluster = named.partition("/")
-    user = os.environ.get("GRIDFERRY_TEST_GRIDDB_USER", "admin")
-    return Server(address, cluster, user, os.environ.get("GRIDFERRY_TEST_GRIDDB_PASSWORD", "admin"))
-
-
-@contextmanager
-def _embedded_server() -> Iterator[Server]:
-    pytest.importorskip("duckdb", reason="the embedded server needs the extra gridferry[embedded]")
-    from gridferry.embedded.server import serve
-
-    running = serve(port=0, user="admin", password="admin", cluster="oracle")
-    try:
-        host, port = running.address
-        yield Server(f"{host}:{port}", "oracle", "admin", "admin")
-    finally:
-        running.stop()
-
-
 @pytest.fixture(scope="session", params=["embedded", "griddb"])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """The servers both clients talk to, one after the other."""
     if not find_java().classpath:
         pytest.skip(find_java().why)
-    with _embedded_server() if request.param == "embedded" else nullcontext(_real_server()) as server:
+    with embedded_server() if request.param == "embedded" else nullcontext(real_server()) as server:
         yield server
 
 
