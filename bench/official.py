@@ -24,6 +24,7 @@ from pathlib import Path
 import pyarrow as pa
 from bench.official_rows import SENSOR, sensor_batch, sensor_batches
 from tests.oracle.jars import find_java
+from tests.oracle.servers import Server, named_server
 
 from gridferry.errors import FerryError
 from gridferry.griddb import Store, connect
@@ -33,37 +34,12 @@ CLIENT_LIMIT_S = 600
 
 
 @dataclass(frozen=True)
-class Target:
-    """The server and the login that all clients use."""
-
-    address: str
-    cluster: str
-    user: str
-    password: str
-
-    @property
-    def url(self) -> str:
-        """The address as `connect` takes it."""
-        return f"griddb://{self.user}@{self.address}/{self.cluster}/public"
-
-
-@dataclass(frozen=True)
 class Figure:
     """Rows a second of one client, put and read."""
 
     client: str
     put: float
     read: float
-
-
-def target_from_environment() -> Target | None:
-    """The server of GRIDFERRY_TEST_GRIDDB=host:port/cluster, or None."""
-    named = os.environ.get("GRIDFERRY_TEST_GRIDDB")
-    if not named:
-        return None
-    address, _, cluster = named.partition("/")
-    user = os.environ.get("GRIDFERRY_TEST_GRIDDB_USER", "admin")
-    return Target(address, cluster, user, os.environ.get("GRIDFERRY_TEST_GRIDDB_PASSWORD", "admin"))
 
 
 def measure_ours(store: Store, name: str, *, rows: int, batch_rows: int) -> Figure:
@@ -81,10 +57,10 @@ def measure_ours(store: Store, name: str, *, rows: int, batch_rows: int) -> Figu
     return Figure("gridferry (Arrow)", rows / (stored - start), rows / (end - stored))
 
 
-def measure_java(store: Store, target: Target, name: str, *, rows: int, batch_rows: int) -> Figure:
+def measure_java(store: Store, server: Server, name: str, *, rows: int, batch_rows: int) -> Figure:
     """GridDB's Java client; what it stored is read back with ours and compared."""
-    command = ["java", "-cp", find_java().classpath, str(JAVA_PROGRAM), target.address, target.cluster, target.user]
-    said = _run([*command, name, str(rows), str(batch_rows)], target)
+    command = ["java", "-cp", find_java().classpath, str(JAVA_PROGRAM), server.address, server.cluster, server.user]
+    said = _run([*command, name, str(rows), str(batch_rows)], server)
     seconds = {line.split()[0]: float(line.split()[1]) for line in said}
     container = store.open_container(name)
     stored = container.scan().read_all() if container is not None else None
@@ -93,16 +69,16 @@ def measure_java(store: Store, target: Target, name: str, *, rows: int, batch_ro
     return Figure("GridDB Java (row objects)", rows / seconds["put"], rows / seconds["read"])
 
 
-def measure_python(target: Target, name: str, *, rows: int, batch_rows: int) -> list[Figure]:
+def measure_python(server: Server, name: str, *, rows: int, batch_rows: int) -> list[Figure]:
     """GridDB's Python client, by lists and by Arrow batches."""
-    command = [sys.executable, "-m", "bench.official_python", find_java().classpath, target.address, target.cluster]
-    said = _run([*command, target.user, name, str(rows), str(batch_rows)], target)
+    command = [sys.executable, "-m", "bench.official_python", find_java().classpath, server.address, server.cluster]
+    said = _run([*command, server.user, name, str(rows), str(batch_rows)], server)
     speed = {(way, what): int(count) / float(seconds) for way, what, count, seconds in map(str.split, said)}
     return [Figure(f"GridDB Python ({way})", speed[way, "put"], speed[way, "read"]) for way in ("lists", "arrow")]
 
 
-def _run(command: list[str], target: Target) -> list[str]:
-    environment = {**os.environ, "GRIDFERRY_TEST_GRIDDB_PASSWORD": target.password}
+def _run(command: list[str], server: Server) -> list[str]:
+    environment = {**os.environ, "GRIDFERRY_TEST_GRIDDB_PASSWORD": server.password}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=CLIENT_LIMIT_S, check=False)
     if done.returncode != 0:
         raise SystemExit(f"{command[0]} ended with {done.returncode}: {done.stderr.strip()[-1500:]}")
@@ -121,7 +97,7 @@ def missing_for_python() -> str:
 
 def missing() -> str:
     """What stands in the way of any comparison, or ""."""
-    if target_from_environment() is None:
+    if named_server() is None:
         return "no server: set GRIDFERRY_TEST_GRIDDB=host:port/cluster"
     return "" if find_java().classpath else f"no GridDB client: {find_java().why}"
 
@@ -136,20 +112,20 @@ def table(figures: list[Figure]) -> list[str]:
     return lines
 
 
-def compare(target: Target, *, rows: int, batch_rows: int) -> list[str]:
+def compare(server: Server, *, rows: int, batch_rows: int) -> list[str]:
     """Run every client that is here and return the lines to print; containers of its own are dropped."""
     name = f"bench_official_{uuid.uuid4().hex[:8]}"
     sizes = {"rows": rows, "batch_rows": batch_rows}
-    with connect(target.url, password=target.password) as store:
+    with connect(server.url, password=server.password) as store:
         try:
             measure_ours(store, f"{name}_warm", rows=min(rows, 40_000), batch_rows=batch_rows)
             figures = [
                 measure_ours(store, f"{name}_ours", **sizes),
-                measure_java(store, target, f"{name}_java", **sizes),
+                measure_java(store, server, f"{name}_java", **sizes),
             ]
             lacks = missing_for_python()
             if not lacks:
-                figures += measure_python(target, f"{name}_python", **sizes)
+                figures += measure_python(server, f"{name}_python", **sizes)
         finally:
             for suffix in ("warm", "ours", "java", "java_warm", "python"):
                 store.drop_container(f"{name}_{suffix}")
@@ -163,12 +139,12 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200_000)
     parser.add_argument("--batch-rows", type=int, default=20_000)
     options = parser.parse_args()
-    target = target_from_environment()
-    if target is None or missing():
+    server = named_server()
+    if server is None or missing():
         print(f"bench-official: nothing measured; {missing()}")
         return
     try:
-        lines = compare(target, rows=options.rows, batch_rows=options.batch_rows)
+        lines = compare(server, rows=options.rows, batch_rows=options.batch_rows)
     except FerryError as error:
         raise SystemExit(f"bench-official: {error}") from None
     print("\n".join(lines))

@@ -26,14 +26,22 @@ class Server:
         return f"griddb://{self.user}@{self.address}/{self.cluster}/public"
 
 
-def real_server() -> Server:
-    """The server named by the environment; skips where none is."""
+def named_server() -> Server | None:
+    """The server of GRIDFERRY_TEST_GRIDDB=host:port/cluster; user and password from variables of their own."""
     named = os.environ.get("GRIDFERRY_TEST_GRIDDB")
     if not named:
-        pytest.skip("GRIDFERRY_TEST_GRIDDB=host:port/cluster is not set")
+        return None
     address, _, cluster = named.partition("/")
     user = os.environ.get("GRIDFERRY_TEST_GRIDDB_USER", "admin")
     return Server(address, cluster, user, os.environ.get("GRIDFERRY_TEST_GRIDDB_PASSWORD", "admin"))
+
+
+def real_server() -> Server:
+    """The server named by the environment; skips where none is."""
+    named = named_server()
+    if named is None:
+        pytest.skip("GRIDFERRY_TEST_GRIDDB=host:port/cluster is not set")
+    return named
 
 
 @contextmanager

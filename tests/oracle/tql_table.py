@@ -6,11 +6,11 @@ file anew.
 
 from __future__ import annotations
 
-import os
 import struct
 from pathlib import Path
 
 from tests.oracle.judge import Judge, JudgeError, judge_on
+from tests.oracle.servers import real_server
 from tests.oracle.values import Nanos, Row, float_bits
 
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
@@ -281,10 +281,8 @@ def recorded() -> dict[tuple[str, str], str]:
 
 def main() -> None:
     """Print the file of answers."""
-    address, _, cluster = os.environ["GRIDFERRY_TEST_GRIDDB"].partition("/")
-    user = os.environ.get("GRIDFERRY_TEST_GRIDDB_USER", "admin")
-    password = os.environ.get("GRIDFERRY_TEST_GRIDDB_PASSWORD", "admin")
-    with judge_on(address, cluster, user=user, password=password) as judge:
+    server = real_server()
+    with judge_on(server.address, server.cluster, user=server.user, password=server.password) as judge:
         try:
             fill(judge, "oracle_tql_c", "oracle_tql_s")
             print("# What GridDB answers (tql_table.py asks): container kind, TQL, answer. Origin: CE 5.9.0.")
