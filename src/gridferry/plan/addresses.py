@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 DEFAULT_PORT = 10001
 SSL_MODES = ("disable", "prefer", "require", "verify")
@@ -26,9 +26,13 @@ _AIRFLOW_ONLY = (
     "connections of Airflow can be read only inside Airflow; for the command line write ${VARIABLE} here "
     "and set that variable"
 )
+_NAME = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DSN_PASSWORD = re.compile(r"(?:^|\s)password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://(?P<user>[^/@:]*):(?P<password>[^/]*)@", re.IGNORECASE)
+_VARIABLE_PASSWORD = re.compile(rf"(?P<user>griddb://[^/@:]*):(?P<password>{_NAME})(?P<rest>@.*)", re.DOTALL)
+_URL_VARIABLE = re.compile(rf"(?P<before>^\s*[a-z]+://[^/@:]*:)(?P<password>{_NAME})(?=@)", re.IGNORECASE)
+_PAIR_VARIABLE = re.compile(rf"(?P<before>\bpassword\s*=\s*)(?P<q>'?)(?P<password>{_NAME})(?P=q)", re.IGNORECASE)
 _QUERY_PASSWORD = re.compile(r"[?&]password=([^&]*)", re.IGNORECASE)
 
 
@@ -81,10 +85,8 @@ def source_address(value: Any, env: Mapping[str, str]) -> SourceAddress:
     if not isinstance(value, str) or not value.strip():
         raise AddressProblem(("", "expected a PostgreSQL connection string such as ${SOURCE_DSN}"))
     if _literal_password(value):
-        raise AddressProblem(
-            ("", _SOURCE_HAS_IT),
-        )
-    dsn = expand_variables(value, env).strip()
+        raise AddressProblem(("", _SOURCE_HAS_IT))
+    dsn = _expand_source(value, env).strip()
     if not dsn:
         raise AddressProblem(("", "is empty after its variables were filled in"))
     return SourceAddress(dsn)
@@ -104,10 +106,13 @@ def target_address(value: Any, env: Mapping[str, str]) -> TargetAddress:
         password_file, value = value.get("password_file"), value["url"]
     if not isinstance(value, str):
         raise AddressProblem(("", f"expected {TARGET_FORM}"))
-    if _literal_password(value):
-        raise AddressProblem(
-            ("", _TARGET_HAS_IT),
-        )
+    inside = _VARIABLE_PASSWORD.match(value)
+    if inside is not None:
+        # Taken out before the URL is read: a password from a variable may hold any character.
+        password = expand_variables(inside.group("password"), env)
+        return parse_target(expand_variables(inside.group("user") + inside.group("rest"), env), password=password)
+    if _literal_password(value) or ":" in value.partition("://")[2].rpartition("@")[0]:
+        raise AddressProblem(("", _TARGET_HAS_IT))
     return parse_target(expand_variables(value, env), password=_password(password_file, env))
 
 
@@ -177,8 +182,22 @@ def _literal_password(text: str) -> bool:
     return any(password and not _VARIABLE.fullmatch(password) for password in matches)
 
 
+def _expand_source(dsn: str, env: Mapping[str, str]) -> str:
+    """`dsn` filled in; a password that is ${NAME} is written as its form of connection string needs it."""
+    match = (_URL_VARIABLE if "://" in dsn else _PAIR_VARIABLE).search(dsn)
+    if match is None:
+        return expand_variables(dsn, env)
+    secret = expand_variables(match.group("password"), env)
+    written = quote(secret, safe="") if "://" in dsn else _pair_quoted(secret)
+    before, after = dsn[: match.end("before")], dsn[match.end() :]
+    return expand_variables(before, env) + written + expand_variables(after, env)
+
+
+def _pair_quoted(value: str) -> str:
+    """`value` as it stands in a `name=value` connection string. Source: PostgreSQL manual, 34.1.1.1."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def _refuse_airflow(value: Any) -> None:
     if isinstance(value, dict) and "airflow_conn_id" in value:
-        raise AddressProblem(
-            ("airflow_conn_id", _AIRFLOW_ONLY),
-        )
+        raise AddressProblem(("airflow_conn_id", _AIRFLOW_ONLY))
