@@ -150,6 +150,8 @@ class Property(IntEnum):
     TRIGGER = 4
     ATTRIBUTE = 5
     INDEX_DETAIL = 6
+    NULLS_STATISTICS = 7
+    PARTITIONING = 16
 
 
 ATTRIBUTE_SINGLE = 0x10
