@@ -106,7 +106,9 @@ def _fixed_column(column: ColumnSpec, values: NDArray[np.generic], nulls: NDArra
 
 def _nanoseconds(column: ColumnSpec, values: NDArray[np.generic], nulls: NDArray[np.bool_]) -> NDArray[np.int64]:
     units, rest = values["units"], values["rest"]  # type: ignore[call-overload]
-    late = ~nulls & ((units < 0) | (units > ((1 << 63) - 1 - NANOS_IN_UNIT) // NANOS_IN_UNIT) | (rest >= NANOS_IN_UNIT))
+    last_unit, last_rest = divmod((1 << 63) - 1, NANOS_IN_UNIT)
+    too_late = (units > last_unit) | ((units == last_unit) & (rest > last_rest))
+    late = ~nulls & ((units < 0) | too_late | (rest >= NANOS_IN_UNIT))
     if late.any():
         raise bad_value(column, int(np.flatnonzero(late)[0]), "is outside 1970 .. 2262, which Arrow's nanoseconds hold")
     nanoseconds: NDArray[np.int64] = np.where(nulls, 0, units) * NANOS_IN_UNIT + rest
