@@ -1,0 +1,1 @@
+"""The wire protocol without I/O: no socket, clock, thread or log. Client and development server share it."""

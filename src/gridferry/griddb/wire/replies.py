@@ -1,0 +1,322 @@
+"""Answers about connections, databases and containers, and errors: `write` stands next to `read`.
+
+Source: protocol page, sections 1.3 and 2 to 4.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from typing_extensions import Self
+
+from gridferry.errors import RemoteProtocolError
+from gridferry.griddb.schema import ContainerKind, ContainerSchema
+from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
+from gridferry.griddb.wire.octets import Reader, Writer
+from gridferry.griddb.wire.schema_image import (
+    IndexSpec,
+    TimeSeriesProperties,
+    iterate_indexes,
+    read_kind,
+    read_schema,
+    read_time_series,
+    write_index,
+    write_schema,
+    write_tail,
+    write_time_series,
+)
+from gridferry.griddb.wire.statement import ATTRIBUTE_SINGLE, PROTOCOL_VERSION, Property
+
+
+@dataclass(frozen=True)
+class ConnectReply:
+    """What the server speaks."""
+
+    version: int = PROTOCOL_VERSION
+    auth_mode: int = 0
+    auth_type: int = 0
+    plain: bool = True
+    secure: bool = False
+
+    def write(self, out: Writer) -> None:
+        """Write the body."""
+        out.u8(self.auth_mode)
+        out.i32(self.version)
+        out.u8(self.auth_type)
+        out.i32(2)
+        out.boolean(self.plain)
+        out.boolean(self.secure)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Read a body; what stands behind the version may be missing."""
+        auth_mode, version = source.u8(), source.i32()
+        auth_type = source.u8() if source.remaining else 0
+        if not source.remaining:
+            return cls(version=version, auth_mode=auth_mode, auth_type=auth_type)
+        control = Reader(source.raw(source.i32()))
+        return cls(version, auth_mode, auth_type, control.boolean(), control.boolean())
+
+
+@dataclass(frozen=True)
+class LoginReply:
+    """The database that was logged in to."""
+
+    database_id: int = 0
+    auth_mode: int = 0
+
+    def write(self, out: Writer) -> None:
+        """Write the body."""
+        out.u8(self.auth_mode)
+        out.i64(self.database_id)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Read a body. Raises: RemoteProtocolError for a login mode that no server should offer."""
+        auth_mode = source.u8()
+        if auth_mode != 0:
+            raise RemoteProtocolError(f"the server asks for login mode {auth_mode}; only mode 0 is known")
+        return cls(database_id=source.i64() if source.remaining else 0)
+
+
+Address = tuple[str, int]
+
+
+@dataclass(frozen=True)
+class PartitionAddress:
+    """How many partitions there are, and who owns the one asked for, or who leads the cluster."""
+
+    partition_count: int
+    owners: tuple[Address, ...] = ()
+    backups: tuple[Address, ...] = ()
+    master_asked: bool = False
+    is_master: bool = False
+    hash_mode: int = 0
+    master: Address | None = None
+
+    def write(self, out: Writer) -> None:
+        """Write the body."""
+        out.i32(self.partition_count)
+        for addresses in (self.owners, self.backups):
+            out.u8(len(addresses))
+            for address in addresses:
+                _write_address(out, address)
+        if self.master_asked:
+            out.boolean(self.is_master)
+            out.u8(self.hash_mode)
+            _write_address(out, self.master or ("0.0.0.0", 0))  # noqa: S104 - "no address", not a bind
+
+    @classmethod
+    def read(cls, source: Reader, *, address_size: int = 4) -> Self:
+        """Read a body; addresses have 4 bytes, or 16 on an IPv6 connection."""
+        count = source.i32()
+        owners = tuple(_read_address(source, address_size) for _ in range(source.u8()))
+        backups = tuple(_read_address(source, address_size) for _ in range(source.u8()))
+        if not source.remaining:
+            return cls(count, owners, backups)
+        is_master, hash_mode = source.boolean(), source.u8()
+        return cls(count, owners, backups, True, is_master, hash_mode, _read_address(source, address_size))
+
+
+def _write_address(out: Writer, address: Address) -> None:
+    out.raw(ipaddress.ip_address(address[0]).packed)
+    out.i32(address[1])
+
+
+def _read_address(source: Reader, size: int) -> Address:
+    return str(ipaddress.ip_address(bytes(source.raw(size)))), source.i32()
+
+
+@dataclass(frozen=True)
+class ContainerReply:
+    """A container as the server has it."""
+
+    version: int
+    container_id: int
+    key: ContainerKey
+    schema: ContainerSchema
+    affinity: str = ""
+
+    def write(self, out: Writer) -> None:
+        """Write the body."""
+        out.i32(self.version)
+        out.i64(self.container_id)
+        write_key(out, self.key)
+        write_schema(out, self.schema)
+        out.string(self.affinity)
+        if self.schema.kind is ContainerKind.TIME_SERIES:
+            write_time_series(out, TimeSeriesProperties())
+        write_tail(out, expiration=-1)
+        out.i32(0x7F)  # observed; its meaning is not known, and clients ignore it
+
+    @classmethod
+    def read(cls, source: Reader, kind: ContainerKind) -> Self:
+        """Read a body, whose container type the asker knows or reads before; the tail is ignored."""
+        version, container_id, key = source.i32(), source.i64(), read_key(source)
+        schema, affinity = read_schema(source, kind), source.string()
+        return cls(version, container_id, key, schema, affinity)
+
+
+@dataclass(frozen=True)
+class ContainerProperties:
+    """What was asked for of one container; None where it was not asked."""
+
+    version: int | None = None
+    container_id: int | None = None
+    key: ContainerKey | None = None
+    schema: ContainerSchema | None = None
+    affinity: str = ""
+    attribute: int | None = None
+    indexes: tuple[IndexSpec, ...] | None = None
+
+
+def write_properties(out: Writer, answers: Sequence[ContainerProperties | None], asked: Sequence[Property]) -> None:
+    """Write the properties of one or several containers, None for one that does not exist."""
+    for position, answer in enumerate(answers):
+        if position == 1:
+            out.i32(len(answers) - 1)
+        out.boolean(answer is not None)
+        if answer is None:
+            continue
+        out.i32(len(asked))
+        for number in asked:
+            out.u8(number)
+            body = Writer()
+            _write_property(body, number, answer)
+            out.i32(body.size)
+            out.raw(body.getvalue())
+
+
+def _write_property(out: Writer, number: Property, answer: ContainerProperties) -> None:
+    if number is Property.ID and answer.key is not None:
+        out.i32(answer.version or 0)
+        out.i64(answer.container_id or 0)
+        write_key(out, answer.key)
+    elif number is Property.SCHEMA and answer.schema is not None:
+        out.u8(answer.schema.kind)
+        write_schema(out, answer.schema)
+        out.string(answer.affinity)
+        if answer.schema.kind is ContainerKind.TIME_SERIES:
+            write_time_series(out, TimeSeriesProperties())
+    elif number is Property.ATTRIBUTE:
+        out.i32(ATTRIBUTE_SINGLE if answer.attribute is None else answer.attribute)
+    elif number is Property.INDEX:
+        single = [(i.columns[0], i.kind) for i in answer.indexes or () if len(i.columns) == 1]
+        out.i32(len(single))
+        for column, kind in single:
+            out.i32(column)
+            out.u8(kind)
+    elif number is Property.INDEX_DETAIL:
+        out.i32(len(answer.indexes or ()))
+        for index in answer.indexes or ():
+            write_index(out, index)
+    else:
+        out.i32(0)
+
+
+def read_properties(source: Reader) -> list[ContainerProperties | None]:
+    """Read the properties of one or several containers, in the order asked."""
+    answers = [_read_properties(source)]
+    if source.remaining:
+        answers += [_read_properties(source) for _ in range(source.count())]
+    return answers
+
+
+def _read_properties(source: Reader) -> ContainerProperties | None:
+    if not source.boolean():
+        return None
+    found: dict[str, object] = {}
+    for _ in range(source.count(at_least=5)):
+        number = source.u8()
+        body = Reader(source.raw(source.i32()))
+        if number == Property.ID:
+            found.update(version=body.i32(), container_id=body.i64(), key=read_key(body))
+        elif number == Property.SCHEMA:
+            kind = read_kind(body)
+            found.update(schema=read_schema(body, kind), affinity=body.string())
+            if kind is ContainerKind.TIME_SERIES:
+                read_time_series(body)
+        elif number == Property.ATTRIBUTE:
+            found.update(attribute=body.i32())
+        elif number == Property.INDEX_DETAIL:
+            found.update(indexes=tuple(iterate_indexes(body)))
+    return ContainerProperties(**found)  # type: ignore[arg-type]
+
+
+def write_container_names(out: Writer, total: int, keys: Sequence[ContainerKey]) -> None:
+    """Write one page of a partition's container names."""
+    out.i64(total)
+    out.i32(len(keys))
+    for key in keys:
+        write_key(out, key)
+
+
+def read_container_names(source: Reader) -> tuple[int, list[ContainerKey]]:
+    """Read one page of a partition's container names: how many there are, and these."""
+    total = source.i64()
+    return total, [read_key(source) for _ in range(source.count(at_least=3))]
+
+
+def write_databases(out: Writer, names: Sequence[str]) -> None:
+    """Write the databases; privileges are not told."""
+    out.i32(len(names))
+    for name in names:
+        out.string(name)
+        out.u8(0)
+        out.i32(0)
+
+
+def read_databases(source: Reader) -> list[str]:
+    """Read the databases' names."""
+    names = []
+    for _ in range(source.count(at_least=9)):
+        names.append(source.string())
+        source.u8()
+        for _ in range(source.count(at_least=8)):
+            source.string()
+            source.string()
+    return names
+
+
+@dataclass(frozen=True)
+class ErrorReply:
+    """Why a statement failed: GridDB's number and name, a message, and what else the server adds."""
+
+    code: int
+    message: str
+    name: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    def write(self, out: Writer) -> None:
+        """Write the body, as a release build does."""
+        out.i32(1)
+        out.i32(self.code)
+        for text in (self.message, "", "", ""):
+            out.string(text)
+        out.i32(-1)
+        out.string(self.name)
+        out.i32(len(self.parameters))
+        for key, value in self.parameters.items():
+            out.string(key)
+            out.string(value)
+
+    @classmethod
+    def read(cls, source: Reader) -> Self:
+        """Read a body; the first entry counts, and what stands behind the entries may be missing."""
+        code, message = 0, "the server gave no reason"
+        for position in range(source.count(at_least=24)):
+            entry = source.i32(), source.string()
+            for _ in range(3):
+                source.string()
+            source.i32()
+            if position == 0:
+                code, message = entry
+        name = source.string() if source.remaining else ""
+        parameters = {}
+        if source.remaining:
+            for _ in range(source.count(at_least=8)):
+                key = source.string()
+                parameters[key] = source.string()
+        return cls(code, message, name, parameters)

@@ -1,0 +1,1 @@
+"""The flow's vocabulary: frozen dataclasses, no I/O; imports only errors."""

@@ -1,0 +1,89 @@
+"""PostgreSQL tables as the catalog describes them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class TypeKind(str, Enum):
+    """What sort of type a column has, after domains are followed down to their base."""
+
+    BASE = "base"
+    ENUM = "enum"
+    ARRAY = "array"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class PgType:
+    """A column's type.
+
+    `name` is pg_type.typname of the base type (`int4`, `numeric`, `timestamptz`, an enum's own name); `formatted`
+    is what format_type() shows of the declared type (`numeric(10,2)`, a domain's name); `domain` is the outermost
+    domain's name or "". `length` is n of varchar(n) and char(n); `precision` and `scale` those of numeric(p,s),
+    `precision` also that of timestamp(p); each None where not declared.
+    """
+
+    name: str
+    formatted: str
+    kind: TypeKind = TypeKind.BASE
+    domain: str = ""
+    length: int | None = None
+    precision: int | None = None
+    scale: int | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """One live column. `nullable` is False for NOT NULL columns and domains with NOT NULL."""
+
+    name: str
+    type: PgType
+    nullable: bool = True
+    generated: bool = False
+
+
+@dataclass(frozen=True)
+class UniqueKey:
+    """A primary key, or a unique, immediate, whole-table (not partial, no expression) index over `columns`."""
+
+    name: str
+    columns: tuple[str, ...]
+    primary: bool = False
+    nulls_distinct: bool = True
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A relation that holds rows: the table itself or one leaf of a partitioned table. `pages` of 8 KiB."""
+
+    schema: str
+    name: str
+    pages: int
+    row_estimate: int
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, partitioned table, view or foreign table. `relkind` as in pg_class; `replica_identity` d, f, i or n."""
+
+    schema: str
+    name: str
+    relkind: str
+    columns: tuple[Column, ...]
+    keys: tuple[UniqueKey, ...] = ()
+    relations: tuple[Relation, ...] = ()
+    row_estimate: int = 0
+    size_bytes: int = 0
+    replica_identity: str = "d"
+    indexed: frozenset[str] = field(default_factory=frozenset)  # columns that lead an index
+
+    @property
+    def qualified(self) -> str:
+        """`schema.name`, as it is written in a config file."""
+        return f"{self.schema}.{self.name}"
+
+    def column(self, name: str) -> Column | None:
+        """The column called exactly `name`, or None."""
+        return next((c for c in self.columns if c.name == name), None)

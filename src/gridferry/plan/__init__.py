@@ -1,0 +1,1 @@
+"""Tables, facts about their data and the user's wishes -> a plan. Pure: nothing here reads or writes."""

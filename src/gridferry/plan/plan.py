@@ -1,0 +1,226 @@
+"""The plan: what goes where, in which form, and everything that was found on the way."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+from gridferry.errors import CheckpointError
+from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+
+PLAN_VERSION = 1
+
+
+class Verdict(str, Enum):
+    """How well a column's values survive."""
+
+    EXACT = "exact"  # the same value, the same meaning
+    WIDENED = "widened"  # another type, from which every value comes back unchanged
+    LOSSY = "lossy"  # information is lost, because the user said so
+    REFUSED = "refused"  # no rule, or the rule cannot hold
+
+
+class Kernel(str, Enum):
+    """The conversion from what the source reader yields to what the container takes: `transform.kernels`."""
+
+    SAME = "same"  # cast between equal Arrow types
+    TEXT = "text"  # text to STRING, checked for length
+    TEXT_BLOB = "text_blob"  # text to BLOB as UTF-8
+    BYTES = "bytes"  # bytea to BLOB
+    DECIMAL_LONG = "decimal_long"  # numeric text to LONG
+    DECIMAL_DOUBLE = "decimal_double"  # numeric text to DOUBLE
+    TIME_MS = "time_ms"  # microseconds to TIMESTAMP(3); finer digits refused
+    TIME_MS_TRUNCATE = "time_ms_truncate"  # microseconds to TIMESTAMP(3); finer digits cut off
+    TIME_US = "time_us"  # microseconds to TIMESTAMP(6)
+    DATE_MS = "date_ms"  # date to TIMESTAMP(3) at midnight UTC
+    NUMBER = "number"  # between numeric Arrow types, refused where the value changes
+    NUMBER_LOSSY = "number_lossy"  # between numeric Arrow types, nearest value
+
+
+class ReadAs(str, Enum):
+    """How the source selects a column."""
+
+    PLAIN = "plain"  # the column itself
+    TEXT = "text"  # cast to text by PostgreSQL
+
+
+class OnDuplicate(str, Enum):
+    """What to do with several rows of one row key."""
+
+    ERROR = "error"
+    LAST = "last"
+    FIRST = "first"
+    QUARANTINE = "quarantine"
+
+
+class OnBadRow(str, Enum):
+    """What to do with a row that the target cannot store exactly."""
+
+    ERROR = "error"
+    QUARANTINE = "quarantine"
+
+
+@dataclass(frozen=True)
+class ColumnPlan:
+    """One target column: which source column feeds it, how it is read and converted, and with what verdict."""
+
+    source: str
+    pg_type: str  # format_type() of the source column
+    target: ColumnSpec
+    read_as: ReadAs
+    kernel: Kernel
+    verdict: Verdict
+    rule: str  # the rule in one sentence
+    scale: int | None = None  # DECIMAL_*: fractional digits that count
+
+
+@dataclass(frozen=True)
+class ContainerPlan:
+    """One container and the split value whose rows it takes (None where the table is not split, or for NULL)."""
+
+    name: str
+    value: str | None = None
+    rows: int = 0
+
+
+class Severity(str, Enum):
+    """INFO is worth knowing, RISK may hurt, PROBLEM stops the load."""
+
+    INFO = "info"
+    RISK = "risk"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something the planner found. `subject` is a column, a key or a container; `advice` the way out."""
+
+    severity: Severity
+    subject: str
+    message: str
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class TablePlan:
+    """Everything needed to load one table.
+
+    `columns` are in target order, row key columns first; `split_by` is the source column that chooses the container,
+    or None. `naming` makes container names for values that `containers` does not list (see `plan.names`).
+    `order_by` are source columns that decide between rows of one key (`first` and `last`), in order; empty means
+    the physical order.
+    """
+
+    schema: str
+    table: str
+    columns: tuple[ColumnPlan, ...]
+    kind: ContainerKind
+    key_length: int
+    key: tuple[str, ...]  # source columns of the row key
+    containers: tuple[ContainerPlan, ...]
+    split_by: str | None = None
+    naming: str = ""
+    aliases: dict[str, str] = field(default_factory=dict)
+    on_duplicate: OnDuplicate = OnDuplicate.ERROR
+    on_bad_row: OnBadRow = OnBadRow.ERROR
+    order_by: tuple[str, ...] = ()
+    where: str = ""
+    rows: int = 0
+    size_bytes: int = 0
+    colliding: int = 0  # rows beyond the first of their row key, as the data stood when the plan was made
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def qualified(self) -> str:
+        """`schema.table`."""
+        return f"{self.schema}.{self.table}"
+
+    @property
+    def container_schema(self) -> ContainerSchema:
+        """The schema that all its containers have."""
+        return ContainerSchema(self.kind, tuple(c.target for c in self.columns), self.key_length)
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """The findings that stop a load."""
+        return tuple(f for f in self.findings if f.severity is Severity.PROBLEM)
+
+    def digest(self) -> str:
+        """SHA-256 over all that decides where a value goes and in which form; not over counts or findings."""
+        document = table_to_json(self)
+        for fact in ("containers", "rows", "size_bytes", "colliding", "findings"):
+            document.pop(fact)
+        return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The plan of a whole config file."""
+
+    tables: tuple[TablePlan, ...]
+    source: str = ""  # host:port/database, for people
+    target: str = ""  # member, cluster and database, for people
+
+    @property
+    def problems(self) -> tuple[Finding, ...]:
+        """Every finding that stops a load, of all tables."""
+        return tuple(f for t in self.tables for f in t.problems)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON document that `from_json` reads back to an equal plan."""
+        return {
+            "version": PLAN_VERSION,
+            "source": self.source,
+            "target": self.target,
+            "tables": [table_to_json(t) for t in self.tables],
+        }
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Plan:
+        """The plan that `to_json` wrote. Raises: CheckpointError for another version or a broken document."""
+        version = document.get("version")
+        if version != PLAN_VERSION:
+            raise CheckpointError(
+                f"this plan has version {version}, this gridferry reads version {PLAN_VERSION}",
+                next_step="make it again with `gridferry plan`",
+            )
+        try:
+            tables = tuple(table_from_json(t) for t in document["tables"])
+            return cls(tables=tables, source=document["source"], target=document["target"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the plan is not readable: {error}", next_step="make it again with `gridferry plan`"
+            ) from error
+
+
+def table_to_json(plan: TablePlan) -> dict[str, Any]:
+    """One table's plan as plain JSON values."""
+    document: dict[str, Any] = json.loads(json.dumps(asdict(plan)))
+    return document
+
+
+def table_from_json(document: dict[str, Any]) -> TablePlan:
+    """The table plan that `table_to_json` wrote. Raises: KeyError, TypeError or ValueError if it is broken."""
+    values = dict(document)
+    values["columns"] = tuple(_column_from_json(c) for c in values["columns"])
+    values["containers"] = tuple(ContainerPlan(**c) for c in values["containers"])
+    values["findings"] = tuple(Finding(**{**f, "severity": Severity(f["severity"])}) for f in values["findings"])
+    values["kind"] = ContainerKind(values["kind"])
+    values["on_duplicate"] = OnDuplicate(values["on_duplicate"])
+    values["on_bad_row"] = OnBadRow(values["on_bad_row"])
+    values["key"] = tuple(values["key"])
+    values["order_by"] = tuple(values["order_by"])
+    return TablePlan(**values)
+
+
+def _column_from_json(document: dict[str, Any]) -> ColumnPlan:
+    values = dict(document)
+    target = values["target"]
+    values["target"] = ColumnSpec(**{**target, "type": GridType(target["type"])})
+    values["read_as"] = ReadAs(values["read_as"])
+    values["kernel"] = Kernel(values["kernel"])
+    values["verdict"] = Verdict(values["verdict"])
+    return ColumnPlan(**values)
