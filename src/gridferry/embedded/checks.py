@@ -18,6 +18,7 @@ MAX_COLUMN_NAME_BYTES = 256
 MAX_STRING_BYTES = 31_744
 MAX_ARRAY_ELEMENTS = 4000
 MAX_AFFINITY_BYTES = 8
+MAX_APPLICATION_NAME_BYTES = 64
 _LAST_MS = 253_402_300_799_999
 # Each precision's last moment, 9999-12-31T23:59:59.999...; Arrow's nanoseconds end in 2262 by themselves.
 _LAST: dict[GridType, int] = {
@@ -35,6 +36,12 @@ def check_container_name(name: str) -> None:
         raise Refusal(Code.CM_LIMITS_EXCEEDED, f'container name "{name}": only A-Z a-z 0-9 _ . - / = are allowed')
     if len(base) > MAX_NAME_BYTES or len(affinity) > MAX_NAME_BYTES:
         raise Refusal(Code.CM_LIMITS_EXCEEDED, f"container name of {len(name)} bytes: at most {MAX_NAME_BYTES}")
+
+
+def check_application_name(name: str) -> None:
+    """Raise 1008 unless a login may call its application so; "" means no name."""
+    if name and (not _NAME.fullmatch(name) or len(name) > MAX_APPLICATION_NAME_BYTES):
+        raise Refusal(Code.CM_LIMITS_EXCEEDED, f'application name "{name}" is not allowed')
 
 
 def check_schema(schema: ContainerSchema, affinity: str) -> None:

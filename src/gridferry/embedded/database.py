@@ -143,8 +143,13 @@ class Database:
         with self.lock:
             self.duck.close()
 
-    def _stop_timer(self) -> None:
+    def give_up_waiting(self) -> None:
+        """Let every write that waits for a lock fail now: the database is about to be closed."""
         self._stopping.set()
+        self.released()
+
+    def _stop_timer(self) -> None:
+        self.give_up_waiting()
         if self._timer is not None:
             self._timer.join()
 
@@ -166,7 +171,7 @@ class Database:
         deadline = self.clock() + self.lock_timeout_s
         while self.sessions.holder(container, keys, mine) is not None:
             left = deadline - self.clock()
-            if left <= 0:
+            if left <= 0 or self._stopping.is_set():
                 raise Refusal(Code.DS_TIM_LOCK_CONFLICT, f"a row of {container.name} is locked by another transaction")
             self._released.wait(min(left, 1.0))
             self.expire_transactions()

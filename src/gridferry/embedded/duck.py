@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +27,9 @@ _CODES: tuple[tuple[type[Exception], Code, str], ...] = (
     (duckdb.InvalidInputException, Code.TQ_CONSTRAINT_INVALID_ARGUMENT_TYPE, "a value is not usable here"),
     (duckdb.BinderException, Code.TQ_OPERATION_NOT_DEFINED, "no such operation between these types"),
 )
+
+
+_ASKED = re.compile(r"TQL:(\d+)")
 
 
 class Duck:
@@ -160,7 +164,10 @@ _PIECE_ROWS = 65_536
 
 
 def refusal_of(error: Exception) -> Refusal:
-    """The refusal that says what DuckDB said."""
+    """The refusal that says what DuckDB said, or what a query asked DuckDB to say (`tql_values.row_error`)."""
+    asked = _ASKED.search(str(error))
+    if asked is not None:
+        return Refusal(Code(int(asked[1])), "the query failed on a row")
     for kind, code, text in _CODES:
         if isinstance(error, kind):
             return Refusal(code, f"{text}: {_first_line(error)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -33,6 +34,34 @@ class Faults:
     lose_unflushed: bool = False
     # Called with each statement number before it is executed.
     on_statement: Callable[[int], None] | None = field(default=None, repr=False)
+
+    def cut_at(self, statement: int) -> bool:
+        """Whether the connection is to end here instead of an answer. Counts."""
+        if self.close_at_statement is None or not self._counts(statement):
+            return False
+        self.close_at_statement -= 1
+        if self.close_at_statement > 0:
+            return False
+        self.close_at_statement = None
+        return True
+
+    def cut_within(self, size: int) -> int | None:
+        """How many of `size` bytes may be sent before the connection ends; None if it does not end. Counts."""
+        if self.close_after_bytes is None:
+            return None
+        if self.close_after_bytes >= size:
+            self.close_after_bytes -= size
+            return None
+        left, self.close_after_bytes = self.close_after_bytes, None
+        return left
+
+    def hold(self, statement: int) -> None:
+        """Hold an answer back, if it is to be."""
+        if self.delay_s > 0 and self._counts(statement):
+            time.sleep(self.delay_s)
+
+    def _counts(self, statement: int) -> bool:
+        return self.statement_type is None or self.statement_type == statement
 
     def check_put(self) -> None:
         """Raise the refusal that puts are to get, if any."""

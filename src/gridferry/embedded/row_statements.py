@@ -141,7 +141,9 @@ def _first_misfit(
     if not len(wrong):
         return None
     text = "exists already" if mode is PutMode.INSERT else "does not exist"
-    return int(wrong[0]), Refusal(Code.DS_PUT_MODE, f"row {wrong[0]}: a row with its key {text} in {container.name}")
+    return int(wrong[0]), Refusal(
+        Code.CON_PUT_ROW_OPTION_INVALID, f"row {wrong[0]}: a row with its key {text} in {container.name}"
+    )
 
 
 def _positions(
