@@ -29,6 +29,10 @@ _CODES: tuple[tuple[type[Exception], Code, str], ...] = (
 )
 
 
+_ROW_ERRORS = {
+    Code.TQ_DIVIDE_BY_ZERO: "Divide by 0 detected.",
+    Code.TQ_CONSTRAINT_ARRAY_OUT_OF_RANGE: "Specified index is out of range.",
+}
 _ASKED = re.compile(r"TQL:(\d+)")
 
 
@@ -167,7 +171,7 @@ def refusal_of(error: Exception) -> Refusal:
     """The refusal that says what DuckDB said, or what a query asked DuckDB to say (`tql_values.row_error`)."""
     asked = _ASKED.search(str(error))
     if asked is not None:
-        return Refusal(Code(int(asked[1])), "the query failed on a row")
+        return Refusal(Code(int(asked[1])), _ROW_ERRORS[Code(int(asked[1]))])
     for kind, code, text in _CODES:
         if isinstance(error, kind):
             return Refusal(code, f"{text}: {_first_line(error)}")
