@@ -64,6 +64,10 @@ class FerryError(Exception):
         self.state = state
         self.next_step = next_step
 
+    def add_note(self, note: str) -> None:
+        """Say where it happened; Python 3.10 has no such method of its own."""
+        self.__dict__.setdefault("__notes__", []).append(note)
+
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only attributes do not survive BaseException's own pickling.
         return (_rebuild, (type(self), self.args, dict(self.__dict__)))

@@ -12,7 +12,7 @@ class ChunkKind(str, Enum):
     PAGES = "pages"  # ctid from page `low` up to, not including, page `high`
     KEYS = "keys"  # `column` from `low` up to, not including, `high` (text literals of its type; None is unbounded)
     WHOLE = "whole"
-    RECENT = "recent"  # rows whose xmin is younger than a past snapshot: what moved behind finished chunks
+    RECENT = "recent"  # rows that a past snapshot may not have shown: what moved behind finished chunks
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,9 @@ class Chunk:
     """A part of a table. `schema`.`relation` is the table or the partition leaf that is read.
 
     `low` and `high` are page numbers or key values as text. `rows` is an estimate. For RECENT, `low` is the
-    greatest age() a row's xmin may have.
+    past snapshot's xmin, a 64-bit transaction id as text. `storage` is the relation's file node when the chunk was
+    planned ("" where it has none): when it has changed, the rows were moved and page numbers mean nothing any more.
+    `tree` says that the relations below this one (partitions, children) are read with it, not as chunks of their own.
     """
 
     number: int
@@ -31,6 +33,8 @@ class Chunk:
     low: str | None = None
     high: str | None = None
     rows: int = 0
+    storage: str = ""
+    tree: bool = False
 
 
 @dataclass(frozen=True)

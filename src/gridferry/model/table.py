@@ -56,17 +56,28 @@ class UniqueKey:
 
 @dataclass(frozen=True)
 class Relation:
-    """A relation that holds rows: the table itself or one leaf of a partitioned table. `pages` of 8 KiB."""
+    """A relation that holds rows: the table itself, or one leaf of a partitioned table or of an inheritance tree.
+
+    `pages` of the server's block size. `heap` says that its rows lie in numbered pages and carry the transaction that
+    wrote them (ctid, xmin): true for tables and materialized views of the heap access method. `tree` says that it
+    stands for all relations below it too, because those may not be read by themselves.
+    """
 
     schema: str
     name: str
     pages: int
     row_estimate: int
+    relkind: str = "r"
+    heap: bool = True
+    tree: bool = False
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table, partitioned table, view or foreign table. `relkind` as in pg_class; `replica_identity` d, f, i or n."""
+    """A table, partitioned table, view or foreign table. `relkind` as in pg_class; `replica_identity` d, f, i or n.
+
+    `blocked` says why this role cannot read all of it (no privilege, a row policy), or is "".
+    """
 
     schema: str
     name: str
@@ -78,6 +89,7 @@ class Table:
     size_bytes: int = 0
     replica_identity: str = "d"
     indexed: frozenset[str] = field(default_factory=frozenset)  # columns that lead an index
+    blocked: str = ""
 
     @property
     def qualified(self) -> str:

@@ -31,7 +31,8 @@ class Kernel(str, Enum):
     TEXT_BLOB = "text_blob"  # text to BLOB as UTF-8
     BYTES = "bytes"  # bytea to BLOB
     DECIMAL_LONG = "decimal_long"  # numeric text to LONG
-    DECIMAL_DOUBLE = "decimal_double"  # numeric text to DOUBLE
+    DECIMAL_DOUBLE = "decimal_double"  # numeric text to DOUBLE, refused where rounding to scale loses a digit
+    DECIMAL_DOUBLE_LOSSY = "decimal_double_lossy"  # numeric text to the nearest DOUBLE
     TIME_MS = "time_ms"  # microseconds to TIMESTAMP(3); finer digits refused
     TIME_MS_TRUNCATE = "time_ms_truncate"  # microseconds to TIMESTAMP(3); finer digits cut off
     TIME_US = "time_us"  # microseconds to TIMESTAMP(6)
@@ -75,6 +76,14 @@ class ColumnPlan:
     verdict: Verdict
     rule: str  # the rule in one sentence
     scale: int | None = None  # DECIMAL_*: fractional digits that count
+
+
+@dataclass(frozen=True)
+class SourceColumn:
+    """One column that the source selects, and how."""
+
+    name: str
+    read_as: ReadAs
 
 
 @dataclass(frozen=True)
@@ -142,6 +151,20 @@ class TablePlan:
     def container_schema(self) -> ContainerSchema:
         """The schema that all its containers have."""
         return ContainerSchema(self.kind, tuple(c.target for c in self.columns), self.key_length)
+
+    @property
+    def source_columns(self) -> tuple[SourceColumn, ...]:
+        """What the source must select for each row: every distinct column that is stored, splits or orders.
+
+        A batch has one column for each, called `name`. The split column is read as text unless it is stored in
+        another form.
+        """
+        wanted = {c.source: c.read_as for c in self.columns}
+        if self.split_by is not None:
+            wanted.setdefault(self.split_by, ReadAs.TEXT)
+        for name in self.order_by:
+            wanted.setdefault(name, ReadAs.PLAIN)
+        return tuple(SourceColumn(name, read_as) for name, read_as in wanted.items())
 
     @property
     def problems(self) -> tuple[Finding, ...]:

@@ -12,7 +12,8 @@ from gridferry.griddb.wire.octets import Buffer
 from gridferry.griddb.wire.statement import MAX_MESSAGE_BYTES, Statement, Status
 
 MAGIC = 65021048
-_OUTER = struct.Struct("<iiiiI")  # magic, sender address, sender port, -1, body length
+# Magic, sender address, sender port, -1, body length. The address is as long as those of the connection.
+_OUTER = {4: struct.Struct("<i4siiI"), 16: struct.Struct("<i16siiI")}
 _REQUEST = struct.Struct("<iiq")
 _REQUEST_CONNECT = struct.Struct("<iii")
 _REPLY = struct.Struct("<iqB")
@@ -38,29 +39,34 @@ class Frame:
 
 
 def encode_request(
-    statement: Statement, statement_id: int, body: Sequence[Buffer], *, partition: int = 0
+    statement: Statement, statement_id: int, body: Sequence[Buffer], *, partition: int = 0, address_size: int = 4
 ) -> list[Buffer]:
-    """A request as a list of buffers, head first, ready for a gathering send."""
+    """A request as a list of buffers, head first. `address_size` is 16 on an IPv6 connection."""
     if statement is Statement.CONNECT:
         head = _REQUEST_CONNECT.pack(statement, partition, statement_id)
     else:
         head = _REQUEST.pack(statement, partition, statement_id)
-    return _framed(head, body)
+    return _framed(head, body, address_size)
 
 
 def encode_reply(
-    statement: int, statement_id: int, body: Sequence[Buffer], *, status: Status = Status.SUCCESS
+    statement: int,
+    statement_id: int,
+    body: Sequence[Buffer],
+    *,
+    status: Status = Status.SUCCESS,
+    address_size: int = 4,
 ) -> list[Buffer]:
     """A reply as a list of buffers, head first."""
     form = _REPLY_CONNECT if statement == Statement.CONNECT else _REPLY
-    return _framed(form.pack(statement, statement_id, status), body)
+    return _framed(form.pack(statement, statement_id, status), body, address_size)
 
 
-def _framed(head: bytes, body: Sequence[Buffer]) -> list[Buffer]:
+def _framed(head: bytes, body: Sequence[Buffer], address_size: int) -> list[Buffer]:
     size = len(head) + sum(len(b) for b in body)
     if size > MAX_MESSAGE_BYTES:
         raise LocalProtocolError(f"a message of {size} bytes: {MAX_MESSAGE_BYTES} is the limit; put fewer rows at once")
-    return [_OUTER.pack(MAGIC, 0, 0, -1, size) + head, *body]
+    return [_OUTER[address_size].pack(MAGIC, bytes(address_size), 0, -1, size) + head, *body]
 
 
 class FrameReader:
@@ -69,8 +75,9 @@ class FrameReader:
     Bytes are kept as the pieces they came in and joined once a frame is complete.
     """
 
-    def __init__(self, role: Role, *, max_body: int = MAX_MESSAGE_BYTES) -> None:
+    def __init__(self, role: Role, *, max_body: int = MAX_MESSAGE_BYTES, address_size: int = 4) -> None:
         self._role = role
+        self._outer = _OUTER[address_size]
         self._max_body = max_body
         self._pieces: list[bytes] = []
         self._size = 0
@@ -86,7 +93,7 @@ class FrameReader:
     @property
     def missing(self) -> int:
         """How many bytes, at least, the next frame still needs."""
-        return max(0, (self._wanted or _OUTER.size) - self._size)
+        return max(0, (self._wanted or self._outer.size) - self._size)
 
     @property
     def clean(self) -> bool:
@@ -106,14 +113,14 @@ class FrameReader:
             raise
 
     def _next(self) -> Frame | None:
-        if self._size < _OUTER.size:
+        if self._size < self._outer.size:
             return None
         if self._wanted is None:
             self._wanted = self._whole_size()
         if self._size < self._wanted:
             return None
         data = self._joined()
-        frame = memoryview(data)[_OUTER.size : self._wanted]
+        frame = memoryview(data)[self._outer.size : self._wanted]
         rest = data[self._wanted :] if len(data) > self._wanted else b""
         self._pieces, self._size, self._wanted = ([rest] if rest else []), len(rest), None
         return self._parsed(frame)
@@ -124,14 +131,14 @@ class FrameReader:
         return self._pieces[0]
 
     def _whole_size(self) -> int:
-        if len(self._pieces[0]) < _OUTER.size:
+        if len(self._pieces[0]) < self._outer.size:
             self._joined()
-        magic, _, _, _, size = _OUTER.unpack_from(self._pieces[0])
+        magic, _, _, _, size = self._outer.unpack_from(self._pieces[0])
         if magic != MAGIC:
             raise RemoteProtocolError("the peer does not speak GridDB's protocol (wrong magic number)")
         if size > self._max_body:
             raise RemoteProtocolError(f"a message of {size} bytes: {self._max_body} is the limit")
-        return _OUTER.size + int(size)
+        return self._outer.size + int(size)
 
     def _parsed(self, frame: memoryview) -> Frame:
         (statement,) = struct.unpack_from("<i", frame)

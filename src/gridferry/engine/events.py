@@ -1,0 +1,173 @@
+"""What a run tells while it works, and what it reports at its end: frozen dataclasses, no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from gridferry.plan.plan import TablePlan
+
+
+@dataclass(frozen=True)
+class Note:
+    """Something worth a line. `level` is info or warning."""
+
+    table: str
+    message: str
+    level: str = "info"
+
+
+@dataclass(frozen=True)
+class LoadStarted:
+    """A table's load begins, or goes on where an earlier run stopped: `done_rows` are stored already."""
+
+    table: str
+    plan: TablePlan
+    rows: int
+    chunks: int
+    workers: int
+    done_chunks: int = 0
+    done_rows: int = 0
+
+
+@dataclass(frozen=True)
+class RowsPut:
+    """Rows and bytes that the target acknowledged since the last such event. Not yet a checkpoint."""
+
+    table: str
+    rows: int
+    octets: int
+
+
+@dataclass(frozen=True)
+class ChunkDone:
+    """A chunk is on the target's disk and in the state: a resume will not read it again."""
+
+    table: str
+    number: int
+    rows: int
+    quarantined: int
+
+
+Event = Note | LoadStarted | RowsPut | ChunkDone
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A listener that says nothing."""
+
+
+@dataclass(frozen=True)
+class ContainerCount:
+    """One container after a load: rows the source has for it, and rows that it holds."""
+
+    name: str
+    value: str | None
+    source_rows: int
+    target_rows: int
+
+
+@dataclass(frozen=True)
+class TableLoad:
+    """What a load did to one table. `outcome` is loaded, resumed, already loaded or planned (a dry run)."""
+
+    table: str
+    outcome: str
+    rows: int = 0
+    octets: int = 0
+    seconds: float = 0.0
+    chunks: int = 0
+    quarantined: int = 0
+    superseded: int = 0  # rows that lost to another row of their key, by on_duplicate
+    containers: tuple[ContainerCount, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows put by this run, per second of copying; 0 where nothing was copied."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class ContainerComparison:
+    """One container, both sides: rows, and whether all values are equal."""
+
+    table: str
+    name: str
+    source_rows: int
+    target_rows: int
+    equal: bool
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides by value. `equal` is True when every container is."""
+
+    containers: tuple[ContainerComparison, ...]
+    seconds: float
+
+    @property
+    def equal(self) -> bool:
+        """Whether no container differs."""
+        return all(c.equal for c in self.containers)
+
+    @property
+    def rows(self) -> int:
+        """Rows that were compared, of the source."""
+        return sum(c.source_rows for c in self.containers)
+
+
+@dataclass(frozen=True)
+class TableStatus:
+    """What the state in the target says of one table.
+
+    `state` is planned, loading, interrupted, loaded or replacing; times are ISO 8601, UTC.
+    """
+
+    table: str
+    state: str
+    started_at: str = ""
+    finished_at: str = ""
+    chunks: int = 0
+    chunks_done: int = 0
+    rows: int = 0
+    quarantined: int = 0
+    containers: int = 0
+    held_by: str = ""
+    snapshot_lsn: str = ""
+    notes: tuple[str, ...] = field(default_factory=tuple)
+
+
+@dataclass(frozen=True)
+class ContainerStatus:
+    """One container of a table, as the catalog has it, and the rows that it holds now (None if it is not there)."""
+
+    table: str
+    name: str
+    value: str | None
+    rows: int | None
+    partition: int
+
+
+@dataclass(frozen=True)
+class QuarantinedRow:
+    """A row that was put aside. `key` is JSON for people; the row itself is kept exactly."""
+
+    id: str
+    table: str
+    container: str
+    column: str
+    reason: str
+    sentence: str
+    key: str
+    status: str
+    created_at: str
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What replaying the quarantine did."""
+
+    table: str
+    replayed: int
+    still_held: int

@@ -1,0 +1,109 @@
+"""Where a cluster is and who we are there: `griddb://user@host:port,host:port/cluster/database?sslmode=prefer`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from gridferry.errors import ConfigError
+
+DEFAULT_PORT = 10001
+PUBLIC = "public"
+_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=..&provider=..&multicast=..]"
+
+
+class SslMode(str, Enum):
+    """Whether TLS is used after the first exchange, when the server offers it."""
+
+    DISABLE = "disable"
+    PREFER = "prefer"
+    REQUIRE = "require"
+    VERIFY = "verify"
+
+
+@dataclass(frozen=True)
+class GridDBAddress:
+    """A cluster's address. One of `members`, `provider` (a URL) and `multicast` (group, port) says how to find it."""
+
+    cluster: str
+    user: str = "admin"
+    password: str = field(default="", repr=False)
+    members: tuple[tuple[str, int], ...] = ()
+    provider: str = ""
+    multicast: tuple[str, int] | None = None
+    database: str = PUBLIC
+    sslmode: SslMode = SslMode.PREFER
+    ca_file: str = ""
+
+    def __str__(self) -> str:
+        """The address without its password."""
+        hosts = ",".join(f"[{h}]:{p}" if ":" in h else f"{h}:{p}" for h, p in self.members)
+        if self.provider:
+            hosts = "provider"
+        elif self.multicast:
+            hosts = f"multicast {self.multicast[0]}:{self.multicast[1]}"
+        return f"griddb://{self.user}@{hosts}/{self.cluster}/{self.database}"
+
+
+def parse_address(url: str, *, password: str | None = None) -> GridDBAddress:
+    """The address that a URL names. A `password` given apart goes before one in the URL.
+
+    Raises: ConfigError, whose message does not repeat the URL: it may hold a password.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "griddb":
+        raise ConfigError("the target is not a GridDB address", next_step=f"write it as {_FORM}")
+    options = _options(parts.query)
+    user_part, at, hosts = parts.netloc.rpartition("@")
+    user, _, inner = user_part.partition(":")
+    path = [unquote(p) for p in parts.path.split("/")[1:]]
+    if not path or not path[0] or len(path) > 2:
+        raise ConfigError("the GridDB address names no cluster", next_step=f"write it as {_FORM}")
+    address = GridDBAddress(
+        cluster=path[0],
+        user=unquote(user) if at and user else "admin",
+        password=unquote(inner) if password is None else password,
+        members=tuple(_host(h) for h in hosts.split(",") if h),
+        database=path[1] if len(path) == 2 and path[1] else PUBLIC,
+        **options,
+    )
+    ways = [bool(address.members), bool(address.provider), address.multicast is not None]
+    if sum(ways) != 1:
+        raise ConfigError(
+            "the GridDB address must name its nodes in exactly one way: host:port, provider= or multicast=",
+            next_step=f"write it as {_FORM}",
+        )
+    return address
+
+
+def with_password(address: GridDBAddress, password: str) -> GridDBAddress:
+    """The same address with another password."""
+    return replace(address, password=password)
+
+
+def _options(query: str) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in parse_qsl(query, keep_blank_values=True):
+        if name == "sslmode":
+            if value not in [m.value for m in SslMode]:
+                raise ConfigError(f'sslmode "{value}" is unknown: disable, prefer, require or verify')
+            found[name] = SslMode(value)
+        elif name == "multicast":
+            found[name] = _host(value, default_port=31999)
+        elif name in ("provider", "ca_file"):
+            found[name] = value
+        else:
+            raise ConfigError(f'option "{name}" of the GridDB address is unknown', next_step=f"write it as {_FORM}")
+    return found
+
+
+def _host(text: str, *, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        host, port = text, str(default_port)
+    host = host.strip("[]")
+    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+        raise ConfigError(f'"{text}" is not host:port')
+    return host, int(port)

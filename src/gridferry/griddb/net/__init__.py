@@ -1,0 +1,1 @@
+"""All the driver's I/O: sockets, connections, discovery, routing."""

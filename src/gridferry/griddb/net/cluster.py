@@ -1,0 +1,209 @@
+"""Which node to ask: master, partition owners, one pool of connections a node, and failover.
+
+Source of the retry rules: protocol page, section 6.1. What is done here repeats a call only while the *node* is the
+problem (`Transient` node errors); a refused statement goes to the caller.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from gridferry.errors import AnswerTimeout, ConnectionLost, GridDBError, NodeUnreachable, RemoteProtocolError, WrongNode
+from gridferry.griddb.address import GridDBAddress
+from gridferry.griddb.net.connection import Connection, Timing
+from gridferry.griddb.net.discovery import candidates
+from gridferry.griddb.net.transport import SocketTransport, Transport
+from gridferry.griddb.wire.names import ContainerKey, container_key, partition_of
+from gridferry.griddb.wire.replies import PartitionAddress
+from gridferry.griddb.wire.requests import GetPartitionAddress
+
+Node = tuple[str, int]
+Connector = Callable[[str, int, float], Transport]
+T = TypeVar("T")
+
+NODE_TROUBLE = (ConnectionLost, NodeUnreachable, AnswerTimeout, WrongNode)
+_PAUSE_S = 1.0
+
+
+def connect_socket(host: str, port: int, timeout_s: float) -> Transport:
+    """The usual way to a node: TCP."""
+    return SocketTransport(host, port, timeout_s=timeout_s)
+
+
+@dataclass(frozen=True)
+class Topology:
+    """What the master told: how containers are spread, and the id of the database logged in to."""
+
+    master: Node
+    partition_count: int
+    hash_mode: int
+    database_id: int
+
+
+class Cluster:
+    """A cluster seen by one client. Safe for use by several threads; each gets connections of its own."""
+
+    def __init__(self, address: GridDBAddress, *, timing: Timing | None = None, connector: Connector = connect_socket):
+        self.address = address
+        self.timing = timing or Timing()
+        self.client = uuid.uuid4().bytes
+        self._connector = connector
+        self._lock = threading.Lock()
+        self._idle: dict[Node, list[Connection]] = defaultdict(list)
+        self._topology: Topology | None = None
+        self._owners: dict[int, Node] = {}
+        self._closed = False
+
+    def topology(self) -> Topology:
+        """The cluster's layout, asked for once. Raises: what finding the master raises."""
+        with self._lock:
+            known = self._topology
+        if known is not None:
+            return known
+        found = self._find_master()
+        with self._lock:
+            self._topology = found
+        return found
+
+    def key(self, name: str) -> ContainerKey:
+        """A container's key in the database logged in to."""
+        return container_key(name, self.topology().database_id)
+
+    def partition(self, name: str) -> int:
+        """The partition a container of that name lives in."""
+        found = self.topology()
+        return partition_of(container_key(name), found.partition_count, found.hash_mode)
+
+    def owner(self, partition: int) -> Node:
+        """The node that owns a partition. Raises: WrongNode if none does at the moment."""
+        with self._lock:
+            known = self._owners.get(partition)
+        if known is not None:
+            return known
+        found = self.topology()
+        with self.connection(found.master) as connection:
+            body = connection.ask(
+                GetPartitionAddress(), partition=partition, asked=f"the owner of partition {partition}"
+            )
+            answer = PartitionAddress.read(body, address_size=connection.address_size)
+        if not answer.owners:
+            raise WrongNode(f"partition {partition} has no owner at the moment (145032)")
+        with self._lock:
+            self._owners[partition] = answer.owners[0]
+        return answer.owners[0]
+
+    @contextmanager
+    def connection(self, node: Node) -> Iterator[Connection]:
+        """A logged-in connection to a node, from the pool; a broken one is not put back."""
+        connection = self._take(node)
+        try:
+            yield connection
+        finally:
+            self._give(node, connection)
+
+    @contextmanager
+    def at_partition(self, partition: int) -> Iterator[Connection]:
+        """A connection to the owner of a partition. On node trouble what is cached about the cluster is dropped."""
+        try:
+            with self.connection(self.owner(partition)) as connection:
+                yield connection
+        except NODE_TROUBLE:
+            self.forget()
+            raise
+
+    def run(self, partition: int, call: Callable[[Connection], T]) -> T:
+        """`call` with a connection to a partition's owner, again while nodes are in trouble. It must be repeatable.
+
+        Raises: the last trouble, once `failover_s` have passed; whatever else `call` raises, at once.
+        """
+
+        def attempt() -> T:
+            with self.at_partition(partition) as connection:
+                return call(connection)
+
+        return self.retry(attempt)
+
+    def retry(self, attempt: Callable[[], T]) -> T:
+        """`attempt` again while nodes are in trouble: at once the first time, then every second."""
+        deadline = time.monotonic() + self.timing.failover_s
+        tries = 0
+        while True:
+            try:
+                return attempt()
+            except NODE_TROUBLE as error:
+                self.forget()
+                tries += 1
+                pause = _PAUSE_S if tries > 1 else 0.0
+                if time.monotonic() + pause >= deadline or self._closed:
+                    error.add_note(f"tried {tries} times in {self.timing.failover_s:g} s")
+                    raise
+                time.sleep(pause)
+
+    def forget(self) -> None:
+        """Drop what is cached: master, owners, idle connections."""
+        with self._lock:
+            idle = [c for connections in self._idle.values() for c in connections]
+            self._idle.clear()
+            self._owners.clear()
+            self._topology = None
+        for connection in idle:
+            connection.close()
+
+    def close(self) -> None:
+        """Close every idle connection; those in use close when they come back."""
+        self._closed = True
+        self.forget()
+
+    def _take(self, node: Node) -> Connection:
+        with self._lock:
+            waiting = self._idle[node]
+            if waiting:
+                return waiting.pop()
+        return self._dial(node)[0]
+
+    def _give(self, node: Node, connection: Connection) -> None:
+        if connection.broken or connection.outstanding or self._closed:
+            connection.close()
+            return
+        with self._lock:
+            self._idle[node].append(connection)
+
+    def _dial(self, node: Node) -> tuple[Connection, int]:
+        transport = self._connector(node[0], node[1], self.timing.connect_s)
+        connection = Connection(transport, self.timing)
+        try:
+            connection.open(self.address, node[0])
+            return connection, connection.login(self.address, self.client)
+        except BaseException:
+            connection.broken = True
+            connection.close()
+            raise
+
+    def _find_master(self) -> Topology:
+        trouble: GridDBError | None = None
+        for node in candidates(self.address, timeout_s=self.timing.connect_s):
+            try:
+                return self._master_by(node)
+            except NODE_TROUBLE as error:
+                trouble = error
+        raise trouble or NodeUnreachable("the GridDB address names no node")
+
+    def _master_by(self, node: Node) -> Topology:
+        connection, database_id = self._dial(node)
+        body = connection.ask(GetPartitionAddress(master=True), asked="the cluster's master")
+        answer = PartitionAddress.read(body, address_size=connection.address_size)
+        self._give(node, connection)
+        if answer.partition_count <= 0:
+            raise RemoteProtocolError(f"the node {connection.node} counts {answer.partition_count} partitions")
+        master = node if answer.is_master or answer.master is None else answer.master
+        if master != node:
+            connection, database_id = self._dial(master)
+            self._give(master, connection)
+        return Topology(master, answer.partition_count, answer.hash_mode, database_id)

@@ -1,0 +1,213 @@
+"""One transport and one conversation: requests out, answers in, matched by statement id.
+
+Several requests may be outstanding. Answers for different partitions may come out of order (protocol page, section 1).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import ssl
+import time
+from dataclasses import dataclass
+
+from gridferry.errors import AnswerTimeout, ConnectionLost, FerryError, RemoteProtocolError
+from gridferry.griddb.address import PUBLIC, GridDBAddress, SslMode
+from gridferry.griddb.net.refusals import refusal
+from gridferry.griddb.net.transport import Transport
+from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_request
+from gridferry.griddb.wire.octets import Reader, Writer
+from gridferry.griddb.wire.replies import ConnectReply, LoginReply
+from gridferry.griddb.wire.requests import Connect, Disconnect, Login, Request
+from gridferry.griddb.wire.statement import FEATURE_VERSION, PROTOCOL_VERSION, Option, Statement, Status
+
+_READ_SIZE = 1 << 20
+_MAX_CONNECT_ID = (1 << 31) - 1
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Limits in seconds.
+
+    `answer_s` bounds the wait for one answer, `heartbeat_s` the silence before the node is asked whether it lives,
+    `failover_s` the search for a node that can do what is asked.
+    """
+
+    connect_s: float = 10.0
+    answer_s: float = 300.0
+    heartbeat_s: float = 10.0
+    failover_s: float = 120.0
+
+
+class Connection:
+    """A conversation with one node. Not for use by two threads at once.
+
+    After ConnectionLost, AnswerTimeout or a protocol error it is `broken` and only good for `close`.
+    """
+
+    def __init__(self, transport: Transport, timing: Timing | None = None) -> None:
+        self.node = transport.peer
+        self.broken = False
+        self._transport = transport
+        self._timing = timing or Timing()
+        self._frames = FrameReader(Role.CLIENT, address_size=transport.address_size)
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, str] = {}
+        self._arrived: dict[int, Frame] = {}
+        self._heartbeats: set[int] = set()
+
+    @property
+    def outstanding(self) -> int:
+        """Requests sent and not yet received."""
+        return len(self._waiting)
+
+    @property
+    def address_size(self) -> int:
+        """Bytes of an address on this connection: 4, or 16 for IPv6."""
+        return self._transport.address_size
+
+    def open(self, address: GridDBAddress, host: str) -> None:
+        """Say hello, and start TLS where both sides want it. Raises: RemoteProtocolError, ConnectionLost."""
+        plain = address.sslmode in (SslMode.DISABLE, SslMode.PREFER)
+        secure = address.sslmode is not SslMode.DISABLE
+        hello = Connect(plain=plain, secure=secure)
+        reply = ConnectReply.read(self.ask(hello, asked="the first message"))
+        if reply.version != PROTOCOL_VERSION:
+            self.broken = True
+            raise RemoteProtocolError(
+                f"the node {self.node} speaks protocol version {reply.version}, gridferry {PROTOCOL_VERSION}",
+                next_step="use GridDB 4.0.1 or newer",
+            )
+        if secure and reply.secure:
+            self._transport.start_tls(_tls_context(address), host)
+        elif not plain:
+            self.broken = True
+            raise RemoteProtocolError(
+                f"the node {self.node} offers no TLS, and sslmode={address.sslmode.value} asks for it",
+                next_step="switch TLS on at the server, or use sslmode=prefer",
+            )
+
+    def login(self, address: GridDBAddress, client: bytes) -> int:
+        """Log in and return the database's id. Raises: AuthenticationFailed."""
+        options: dict[Option, object] = {
+            Option.TRANSACTION_TIMEOUT: 300,
+            Option.CLIENT_ID: (0, client),
+            Option.ACCEPTABLE_FEATURE_VERSION: FEATURE_VERSION,
+            Option.APPLICATION_NAME: "gridferry",
+        }
+        if address.database != PUBLIC:
+            options[Option.DATABASE_NAME] = address.database
+        digest = hashlib.sha256(address.password.encode()).hexdigest()
+        message = Login(user=address.user, digest=digest, cluster=address.cluster, options=options)
+        return LoginReply.read(self.ask(message, asked=f'the login of "{address.user}"')).database_id
+
+    def ask(self, message: Request, *, partition: int = 0, asked: str = "", timeout_s: float | None = None) -> Reader:
+        """Send a request and wait for its answer's body. Raises: what `receive` raises."""
+        return self.receive(self.send(message, partition=partition, asked=asked), timeout_s=timeout_s)
+
+    def send(self, message: Request, *, partition: int = 0, asked: str = "") -> int:
+        """Send a request and return its statement id, to `receive` later. Raises: ConnectionLost."""
+        out = Writer()
+        message.write(out)
+        return self.send_body(message.statement, out, partition=partition, asked=asked)
+
+    def send_body(self, statement: Statement, body: Writer, *, partition: int = 0, asked: str = "") -> int:
+        """Send a written body. Raises: ConnectionLost."""
+        self._refuse_if_broken()
+        number = next(self._ids)
+        parts = encode_request(
+            statement, number, body.parts, partition=partition, address_size=self._transport.address_size
+        )
+        self._waiting[number] = asked or statement.name
+        try:
+            self._transport.send(b"".join(parts))
+        except BaseException:
+            # Also for KeyboardInterrupt: half a message may have been sent.
+            self.broken = True
+            raise
+        return number
+
+    def receive(self, number: int, *, timeout_s: float | None = None) -> Reader:
+        """The body of the answer to request `number`, in whatever order answers come.
+
+        Raises: StatementError and its kin for a refusal; AnswerTimeout, ConnectionLost, RemoteProtocolError.
+        """
+        asked = self._waiting[number]
+        try:
+            frame = self._await(number, self._timing.answer_s if timeout_s is None else timeout_s)
+        except BaseException as error:
+            self.broken = True
+            if isinstance(error, FerryError):
+                error.add_note(f"while waiting for the answer to {asked}")
+            raise
+        del self._waiting[number]
+        if frame.status != Status.SUCCESS:
+            raise refusal(frame.status, frame.body, node=self.node, asked=asked)
+        return Reader(frame.body)
+
+    def close(self) -> None:
+        """Say goodbye if that is possible, and close."""
+        if not self.broken and not self._waiting:
+            try:
+                self._transport.send(b"".join(encode_request(Statement.DISCONNECT, next(self._ids), _goodbye().parts)))
+            except ConnectionLost:
+                self.broken = True
+        self.broken = True
+        self._transport.close()
+
+    def _await(self, number: int, timeout_s: float) -> Frame:
+        start = time.monotonic()
+        asked_alive = start
+        while number not in self._arrived:
+            now = time.monotonic()
+            if now - start >= timeout_s:
+                raise AnswerTimeout(
+                    f"the node {self.node} gave no answer within {timeout_s:g} s",
+                    next_step="check the node's load and log; the same command can be run again",
+                )
+            if now - asked_alive >= self._timing.heartbeat_s:
+                self._heartbeat()
+                asked_alive = now
+            self._read_some(min(self._timing.heartbeat_s, timeout_s - (now - start)))
+        return self._arrived.pop(number)
+
+    def _heartbeat(self) -> None:
+        if len(self._heartbeats) >= 2:
+            raise ConnectionLost(f"the node {self.node} does not answer heartbeats")
+        number = next(self._ids) & _MAX_CONNECT_ID
+        out = Writer()
+        Connect().write(out)
+        self._heartbeats.add(number)
+        parts = encode_request(Statement.CONNECT, number, out.parts, address_size=self._transport.address_size)
+        self._transport.send(b"".join(parts))
+
+    def _read_some(self, timeout_s: float) -> None:
+        data = self._transport.receive(max(_READ_SIZE, self._frames.missing), timeout_s)
+        if data is None:
+            return
+        self._frames.receive(data)
+        while (frame := self._frames.next_frame()) is not None:
+            if frame.statement_id in self._heartbeats:
+                self._heartbeats.discard(frame.statement_id)
+            elif frame.statement_id in self._waiting:
+                self._arrived[frame.statement_id] = frame
+            else:
+                raise RemoteProtocolError(f"the node {self.node} answered request {frame.statement_id}, never asked")
+
+    def _refuse_if_broken(self) -> None:
+        if self.broken:
+            raise ConnectionLost(f"the connection to {self.node} is closed")
+
+
+def _goodbye() -> Writer:
+    out = Writer()
+    Disconnect().write(out)
+    return out
+
+
+def _tls_context(address: GridDBAddress) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=address.ca_file or None)
+    if address.sslmode is not SslMode.VERIFY:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

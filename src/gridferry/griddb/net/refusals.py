@@ -1,0 +1,66 @@
+"""Error answers -> our errors: the one place that reads GridDB's error numbers. Source: protocol page, 6.1 and 8."""
+
+from __future__ import annotations
+
+from gridferry.errors import (
+    AuthenticationFailed,
+    ContainerMissing,
+    GridDBError,
+    LockConflict,
+    ResultSetLost,
+    RowExists,
+    SchemaChanged,
+    SchemaConflict,
+    SessionLost,
+    StatementError,
+    WrongNode,
+)
+from gridferry.griddb.wire.octets import Reader
+from gridferry.griddb.wire.replies import ErrorReply
+from gridferry.griddb.wire.statement import Status
+
+_BY_CODE: dict[int, type[StatementError]] = {
+    10014: LockConflict,
+    10016: ContainerMissing,
+    10017: SchemaChanged,
+    10051: LockConflict,
+    60016: SchemaConflict,
+    60026: SchemaConflict,
+    60054: LockConflict,
+    60064: LockConflict,
+    60132: ResultSetLost,
+    60154: RowExists,
+    60157: SchemaChanged,
+    60159: SchemaChanged,
+    60166: LockConflict,
+    110003: SessionLost,
+    110016: SessionLost,
+}
+_LOGIN_CODES = {10005, 10053}
+_NEXT_STEPS: dict[int, str] = {
+    10005: "check user, password and database of the target",
+    10053: "check the cluster name in the target address",
+    10033: "log in as a client that writes (immediate consistency)",
+    10098: "the container's database is not the one logged in to: check the target address",
+    1008: "shorten the name or use other characters",
+    60016: "the container exists with other columns: choose another name, or load with --replace",
+    60026: "a container of that name has another type: choose another name, or load with --replace",
+}
+
+
+def refusal(status: int, body: memoryview, *, node: str, asked: str) -> GridDBError:
+    """The error for an answer that is not a success. `asked` says what was asked, for the message."""
+    reply = ErrorReply.read(Reader(body))
+    name = f" {reply.name}" if reply.name else ""
+    message = f"GridDB node {node} refused {asked}: {reply.message.rstrip('.')} [{reply.code}{name}]"
+    next_step = _NEXT_STEPS.get(reply.code, "")
+    error: GridDBError
+    if reply.code in _LOGIN_CODES:
+        error = AuthenticationFailed(message, next_step=next_step)
+    elif status in (Status.DENY, Status.NODE_ERROR):
+        error = WrongNode(message, next_step=next_step)
+    else:
+        kind = _BY_CODE.get(reply.code, StatementError)
+        error = kind(message, code=reply.code, name=reply.name, parameters=reply.parameters, next_step=next_step)
+    error.node = node
+    return error

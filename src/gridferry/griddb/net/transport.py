@@ -1,0 +1,82 @@
+"""Bytes to and from one peer, each read with a limit of time."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import Protocol
+
+from gridferry.errors import ConnectionLost, NodeUnreachable
+
+
+class Transport(Protocol):
+    """One open byte stream."""
+
+    peer: str
+    address_size: int
+
+    def send(self, data: bytes) -> None:
+        """Send all of it. Raises: ConnectionLost."""
+
+    def receive(self, size: int, timeout_s: float) -> bytes | None:
+        """Up to `size` bytes; None when nothing came in time. Raises: ConnectionLost, also at the end of the stream."""
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Go on in TLS. Raises: ConnectionLost."""
+
+    def close(self) -> None:
+        """Close; more than once does no harm."""
+
+
+class SocketTransport:
+    """A TCP connection. Raises: NodeUnreachable if it cannot be made within `timeout_s`."""
+
+    def __init__(self, host: str, port: int, *, timeout_s: float, send_timeout_s: float = 300.0) -> None:
+        self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._send_timeout_s = send_timeout_s
+        try:
+            self._socket: socket.socket = socket.create_connection((host, port), timeout=timeout_s)
+        except OSError as error:
+            raise NodeUnreachable(
+                f"no connection to the GridDB node {self.peer}: {_reason(error)}",
+                next_step="check that the node runs and that host and port (the transaction service's) are right",
+            ) from error
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        self.address_size = 16 if self._socket.family == socket.AF_INET6 else 4
+
+    def send(self, data: bytes) -> None:
+        """Send all of it. Raises: ConnectionLost."""
+        try:
+            self._socket.settimeout(self._send_timeout_s)
+            self._socket.sendall(data)
+        except OSError as error:
+            raise ConnectionLost(f"the connection to {self.peer} broke while sending: {_reason(error)}") from error
+
+    def receive(self, size: int, timeout_s: float) -> bytes | None:
+        """Up to `size` bytes; None when nothing came in time. Raises: ConnectionLost, also at the end of the stream."""
+        try:
+            self._socket.settimeout(max(timeout_s, 0.001))
+            data = self._socket.recv(size)
+        except TimeoutError:
+            return None
+        except OSError as error:
+            raise ConnectionLost(f"the connection to {self.peer} broke: {_reason(error)}") from error
+        if not data:
+            raise ConnectionLost(f"the node {self.peer} closed the connection")
+        return data
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Go on in TLS. Raises: ConnectionLost."""
+        try:
+            self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        except OSError as error:
+            raise ConnectionLost(f"TLS with {self.peer} failed: {_reason(error)}") from error
+
+    def close(self) -> None:
+        """Close; more than once does no harm."""
+        self._socket.close()
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,91 @@
+"""Queries with paged results. The next page is asked for before the last one is handed out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pyarrow as pa
+
+from gridferry.griddb.handle import Handle
+from gridferry.griddb.net.cluster import Cluster
+from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.results import QueryResult
+from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+from gridferry.griddb.wire.decode import decode_rows
+from gridferry.griddb.wire.row_replies import FetchReply, PartialFetch, QueryReply, RowsPart, rows_of
+from gridferry.griddb.wire.row_requests import CloseRowSet, FetchRowSet, QueryRange, QueryTql, Transaction
+
+DEFAULT_PAGE_ROWS = 50_000
+
+# The rows of EXPLAIN, which have no row id although they belong to no TIME_SERIES.
+ANALYSIS = ContainerSchema(
+    ContainerKind.COLLECTION,
+    (
+        ColumnSpec("ID", GridType.INTEGER),
+        ColumnSpec("DEPTH", GridType.INTEGER),
+        *(ColumnSpec(n, GridType.STRING) for n in ("TYPE", "VALUE_TYPE", "VALUE_STRING", "STATEMENT")),
+    ),
+    key_length=0,
+)
+
+
+def run_query(cluster: Cluster, handle: Handle, message: QueryTql | QueryRange) -> QueryResult:
+    """Run a query. Its first page is here when this returns; the others come as they are read.
+
+    A paged result holds its connection until the last page was read or the iterator is closed.
+    Raises: StatementError and its kin; later, from the iterator, ResultSetLost or node trouble: run it again.
+    """
+    return cluster.retry(lambda: _begin(cluster, handle, message))
+
+
+def whole_result(schema: ContainerSchema, reply: QueryReply) -> QueryResult:
+    """The result of an answer that has no further pages."""
+    if reply.analysis is not None:
+        return QueryResult(ANALYSIS, batches=iter([_analysis(reply.analysis)]), aggregate=None)
+    if reply.rows is not None:
+        return QueryResult(schema, batches=iter([rows_of(schema, reply.rows)]), aggregate=None)
+    return QueryResult(schema, batches=None, aggregate=reply.aggregate)
+
+
+def _begin(cluster: Cluster, handle: Handle, message: QueryTql | QueryRange) -> QueryResult:
+    with ExitStack() as stack:
+        connection = stack.enter_context(cluster.at_partition(handle.partition))
+        body = connection.ask(message, partition=handle.partition, asked=f'a query of container "{handle.name}"')
+        reply = QueryReply.read(body)
+        if reply.partial is None or reply.rows is None:
+            return whole_result(handle.schema, reply)
+        pages = _pages(stack.pop_all(), connection, handle, message, reply.rows, reply.partial)
+        return QueryResult(handle.schema, batches=pages, aggregate=None)
+
+
+def _pages(
+    held: ExitStack,
+    connection: Connection,
+    handle: Handle,
+    message: QueryTql | QueryRange,
+    first: RowsPart,
+    state: PartialFetch,
+) -> Iterator[pa.RecordBatch]:
+    tx = Transaction(version=handle.version, client=message.tx.client)
+    asked = f'the next page of container "{handle.name}"'
+    with held:
+        page: RowsPart | FetchReply = first
+        fetched, closed = first.count, False
+        while True:
+            ahead = None
+            if not closed and fetched < state.total:
+                fetch = FetchRowSet(handle.container_id, tx, state.result_id, fetched, message.head.fetch_size)
+                ahead = connection.send(fetch, partition=handle.partition, asked=asked)
+            yield rows_of(handle.schema, page)
+            if ahead is None:
+                break
+            page = FetchReply.read(connection.receive(ahead))
+            fetched, closed = fetched + page.count, page.closed or page.count == 0
+        if not closed:
+            connection.ask(CloseRowSet(handle.container_id, state.result_id), partition=handle.partition, asked=asked)
+
+
+def _analysis(part: RowsPart) -> pa.RecordBatch:
+    image = part.image if isinstance(part.image, (bytes, bytearray, memoryview)) else b"".join(part.image)
+    return decode_rows(ANALYSIS, part.count, image)[0]

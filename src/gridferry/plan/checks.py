@@ -1,0 +1,231 @@
+"""Facts about the data -> findings: which values the plan cannot store, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gridferry.griddb.schema import GridType
+from gridferry.griddb.wire.statement import MAX_STRING_BYTES
+from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
+from gridferry.model.table import Table
+from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.keys import TIME_TYPES, KeyChoice
+from gridferry.plan.mapping import MAX_TIME_US
+from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
+
+VIEW_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
+_QUARANTINE = "set `on_bad_row: quarantine` to put such rows aside, or correct them in the source"
+
+
+@dataclass(frozen=True)
+class _Unfit:
+    """Values that a column cannot store: how many rows (None where only that there are some), and why."""
+
+    rows: int | None
+    why: str
+
+
+def value_findings(
+    columns: tuple[ColumnPlan, ...], profile: TableProfile, *, key_length: int, options: TableOptions
+) -> Iterator[Finding]:
+    """What the profile says about values that do not fit, column by column."""
+    seen: set[str] = set()
+    for position, planned in enumerate(columns):
+        facts = profile.column(planned.source)
+        if planned.verdict is Verdict.LOSSY:
+            advice = "leave the override out to keep every value"
+            message = f"{planned.pg_type} to {planned.target.label} loses information: {planned.rule}"
+            yield Finding(Severity.RISK, planned.source, message, advice)
+        if facts is None or planned.source in seen:
+            continue
+        seen.add(planned.source)
+        for unfit in _unfit(planned, facts):
+            yield _unfit_finding(planned, unfit, in_key=position < key_length, options=options)
+
+
+def null_key_findings(key: KeyProfile | None, choice: KeyChoice) -> Iterator[Finding]:
+    """Rows with NULL in a key column cannot be addressed at all."""
+    if key is not None and key.nulls:
+        message = f"{key.nulls} rows have NULL in the key ({', '.join(choice.columns)})"
+        advice = "choose a `key` without NULLs, or leave those rows out with `where`"
+        yield Finding(Severity.PROBLEM, "key", message, advice)
+
+
+def table_findings(table: Table, profile: TableProfile, options: TableOptions) -> Iterator[Finding]:
+    """What the table's nature means for loading it."""
+    if table.relkind in VIEW_KINDS:
+        message = f"{table.qualified} is a {VIEW_KINDS[table.relkind]}: it cannot be read by pages"
+        advice = "an interrupted load reads it again from the start; load the tables behind it where that matters"
+        yield Finding(Severity.RISK, table.qualified, message, advice)
+    if not profile.exact:
+        message = "only a sample of the rows was looked at; counts are estimates and rarer values were not seen"
+        yield Finding(Severity.RISK, table.qualified, message, "a value that does not fit is found when it is loaded")
+    generated = [c.name for c in table.columns if c.generated and c.name not in options.exclude]
+    if generated:
+        message = f"generated columns ({', '.join(generated)}) are loaded as the values they have"
+        yield Finding(Severity.INFO, table.qualified, message)
+
+
+def sync_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
+    """What following this table later will and will not see."""
+    if options.sync is None:
+        return
+    if options.sync.mode is SyncMode.CDC:
+        yield from _cdc_findings(table, options, choice)
+    else:
+        yield from _watermark_findings(table, options, choice)
+
+
+def unknown_names(table: Table, options: TableOptions) -> Iterator[Finding]:
+    """Columns that the config names and the table does not have."""
+    wanted: dict[str, tuple[str, ...]] = {
+        "split_by": (options.split_by,) if options.split_by else (),
+        "rename": tuple(options.rename),
+        "exclude": options.exclude,
+        "columns": tuple(options.columns),
+        "order_by": options.order_by,
+        "sync.column": (options.sync.column,) if options.sync and options.sync.column else (),
+    }
+    known = ", ".join(c.name for c in table.columns)
+    for option, names in wanted.items():
+        for name in names:
+            if table.column(name) is None:
+                message = f"`{option}` names the column {name}, which is not in the table"
+                yield Finding(Severity.PROBLEM, name, message, f"it has {known}")
+
+
+def _unfit(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
+    check = _CHECKS.get(planned.kernel)
+    if check is not None:
+        yield from check(planned, facts)
+
+
+def _time(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
+    outside = _outside(facts, low=0, high=MAX_TIME_US)
+    if outside is not None:
+        yield _Unfit(outside.rows, "lie before 1970 or after 9999")
+    if facts.infinite:
+        yield _Unfit(facts.infinite, "are infinite")
+    if planned.kernel is Kernel.TIME_MS and facts.fine:
+        yield _Unfit(facts.fine, "have digits below the millisecond")
+
+
+def _text(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
+    if facts.max_bytes is not None and facts.max_bytes > MAX_STRING_BYTES:
+        why = f"are longer than the {MAX_STRING_BYTES} bytes of a STRING (the longest has {facts.max_bytes})"
+        yield _Unfit(facts.outside or None, why)
+
+
+def _decimal_long(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
+    if facts.nan:
+        yield _Unfit(facts.nan, "are NaN")
+    if facts.infinite:
+        yield _Unfit(facts.infinite, "are infinite")
+    if facts.max_scale:
+        yield _Unfit(None, "have a fraction")
+    outside = _outside(facts, low=-(2**63), high=2**63 - 1)
+    if outside is not None:
+        yield _Unfit(outside.rows, "need more than 64 bits")
+
+
+def _number(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
+    limits = _LIMITS.get(planned.target.type)
+    outside = _outside(facts, low=limits[0], high=limits[1]) if limits else None
+    if outside is not None:
+        yield _Unfit(outside.rows, f"are too large for {planned.target.label}")
+
+
+def _outside(facts: ColumnProfile, *, low: float, high: float) -> _Unfit | None:
+    below = facts.minimum is not None and facts.minimum < low
+    above = facts.maximum is not None and facts.maximum > high
+    return _Unfit(facts.outside or None, "") if below or above else None
+
+
+_LIMITS: dict[GridType, tuple[float, float]] = {
+    GridType.BYTE: (-(2**7), 2**7 - 1),
+    GridType.SHORT: (-(2**15), 2**15 - 1),
+    GridType.INTEGER: (-(2**31), 2**31 - 1),
+    GridType.FLOAT: (-3.4028234663852886e38, 3.4028234663852886e38),
+}
+_CHECKS: dict[Kernel, Callable[[ColumnPlan, ColumnProfile], Iterator[_Unfit]]] = {
+    Kernel.TIME_MS: _time,
+    Kernel.TIME_MS_TRUNCATE: _time,
+    Kernel.TIME_US: _time,
+    Kernel.DATE_MS: _time,
+    Kernel.TEXT: _text,
+    Kernel.DECIMAL_LONG: _decimal_long,
+    Kernel.NUMBER: _number,
+    Kernel.NUMBER_LOSSY: _number,
+}
+
+
+def _unfit_finding(planned: ColumnPlan, unfit: _Unfit, *, in_key: bool, options: TableOptions) -> Finding:
+    rows = "some rows" if unfit.rows is None else f"{unfit.rows} rows"
+    values = f"{rows} have values in {planned.source} that {unfit.why}"
+    if in_key:
+        advice = "correct them in the source, leave those rows out with `where`, or choose another `key`"
+        return Finding(Severity.PROBLEM, planned.source, f"{values}; a key must be stored exactly", advice)
+    if options.on_bad_row is OnBadRow.ERROR:
+        return Finding(Severity.PROBLEM, planned.source, f"{values}; they would be refused", _advice(planned))
+    return Finding(Severity.RISK, planned.source, f"{values}; they go to the quarantine")
+
+
+def _advice(planned: ColumnPlan) -> str:
+    other = "blob" if planned.kernel is Kernel.TEXT else "string"
+    return f"{_QUARANTINE}, or choose another type: `columns: {{{planned.source}: {other}}}`"
+
+
+def _cdc_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
+    if table.relkind in VIEW_KINDS:
+        message = f"a {VIEW_KINDS[table.relkind]} has no changes of its own to follow"
+        advice = "use `sync: {mode: watermark}`, or follow the tables behind it"
+        yield Finding(Severity.PROBLEM, table.qualified, message, advice)
+        return
+    if options.where:
+        message = "`where` cannot be applied to a stream of changes"
+        yield Finding(Severity.PROBLEM, table.qualified, message, "leave `where` out, or use `sync: {mode: watermark}`")
+    identity = _identity_columns(table)
+    name = f"{table.schema}.{table.name}"
+    if identity is not None and not identity:
+        message = "the table has no replica identity: only its inserts can be followed, not its updates and deletes"
+        advice = f"add a primary key, or run ALTER TABLE {name} REPLICA IDENTITY FULL in the source"
+        yield Finding(Severity.RISK, table.qualified, message, advice)
+        return
+    needed = {*choice.columns, *([options.split_by] if options.split_by else [])}
+    missing = sorted(needed - identity) if identity is not None else []
+    if missing:
+        message = (
+            f"an update or delete in the source does not tell the old {', '.join(missing)}, so its row is not found"
+        )
+        advice = f"run ALTER TABLE {name} REPLICA IDENTITY FULL in the source, or use the primary key as `key`"
+        yield Finding(Severity.RISK, table.qualified, message, advice)
+
+
+def _identity_columns(table: Table) -> set[str] | None:
+    """The columns that a change carries of the old row; None where that is all of them, or not known."""
+    if table.replica_identity in ("f", "i"):
+        return None
+    if table.replica_identity == "n":
+        return set()
+    primary = next((k for k in table.keys if k.primary), None)
+    return set(primary.columns) if primary is not None else set()
+
+
+def _watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
+    message = "mode watermark finds new rows only; updates and deletes in the source are not seen"
+    yield Finding(
+        Severity.RISK, table.qualified, message, "use `sync: {mode: cdc}` where rows change after their insert"
+    )
+    wished = options.sync.column if options.sync else None
+    column = table.column(wished) if wished else None
+    if wished is None:
+        times = [c for name in choice.columns if (c := table.column(name)) and c.type.name in TIME_TYPES]
+        column = times[0] if len(times) == 1 else None
+        if column is None:
+            advice = "name the column that grows with each new row: `sync: {mode: watermark, column: NAME}`"
+            yield Finding(Severity.PROBLEM, "sync", "mode watermark does not know which column grows", advice)
+    if column is not None and column.name not in table.indexed and table.relkind not in VIEW_KINDS:
+        message = f"no index begins with {column.name}: each sync reads the whole table"
+        advice = f"create one in the source: CREATE INDEX ON {table.schema}.{table.name} ({column.name})"
+        yield Finding(Severity.RISK, column.name, message, advice)

@@ -1,0 +1,176 @@
+"""The target's columns: which source column feeds each, under which type rule and name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from gridferry.griddb.schema import ColumnSpec, GridType
+from gridferry.griddb.wire.statement import MAX_COLUMNS
+from gridferry.model.table import Column, Table
+from gridferry.plan.config import Precision, TableOptions
+from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey
+from gridferry.plan.mapping import TypeRule, choose_rule, possible_targets
+from gridferry.plan.names import column_name_problem, legal_column_name
+from gridferry.plan.plan import ColumnPlan, Finding, Kernel, ReadAs, Severity, Verdict
+from gridferry.plan.type_rules import TYPE_RULES
+
+_FORM_TARGETS = {
+    TimeKey.EXACT_MS: GridType.TIMESTAMP_MS,
+    TimeKey.CUT_MS: GridType.TIMESTAMP_MS,
+    TimeKey.SPLIT_MS: GridType.TIMESTAMP_MS,
+    TimeKey.MICROSECONDS: GridType.TIMESTAMP_US,
+}
+# Types whose text can be told from the value as it is read: such a split column can be stored too.
+_PLAIN_SPLITS = frozenset({"text", "varchar", "name", "int2", "int4", "int8", "bool", "date"})
+
+
+@dataclass(frozen=True)
+class ColumnPlans:
+    """The columns that have a rule, key columns first, and what was found about all of them."""
+
+    columns: tuple[ColumnPlan, ...]
+    key_length: int
+    findings: tuple[Finding, ...]
+
+
+def stored_columns(table: Table, options: TableOptions, choice: KeyChoice) -> tuple[Column, ...]:
+    """The source columns that are stored, key columns first, then the others as the table has them."""
+    dropped = set(options.exclude) | set(choice.columns)
+    if options.split_by is not None and not options.keep_split_column:
+        dropped.add(options.split_by)
+    key = [column for name in choice.columns if (column := table.column(name)) is not None]
+    return (*key, *(c for c in table.columns if c.name not in dropped))
+
+
+def column_rule(column: Column, options: TableOptions, *, in_key: bool) -> TypeRule | None:
+    """The rule for one column under the user's wishes; None where it is refused."""
+    return choose_rule(
+        TYPE_RULES,
+        column.type,
+        wish=options.columns.get(column.name),
+        in_key=in_key,
+        truncate=options.precision is Precision.TRUNCATE,
+    )
+
+
+def plan_columns(table: Table, options: TableOptions, *, choice: KeyChoice, form: KeyForm) -> ColumnPlans:
+    """The target's columns and the problems in their types and names, all of them."""
+    columns: list[ColumnPlan] = []
+    findings: list[Finding] = []
+    key_length = 0
+    beside = None
+    for column in stored_columns(table, options, choice):
+        in_key = column.name in choice.columns
+        rule = column_rule(column, options, in_key=in_key)
+        if rule is None:
+            findings.append(_refusal(column, options, in_key=in_key))
+            continue
+        planned = _column_plan(column, options, rule, in_key=in_key)
+        if in_key:
+            planned = _time_form(planned, column, form)
+            beside = planned if form.time is TimeKey.SPLIT_MS else beside
+            key_length += 1
+        columns.append(planned)
+    if beside is not None:
+        columns.insert(key_length, _fine_column(beside, columns))
+    findings += _name_findings(columns)
+    findings += _split_findings(table, options)
+    if len(columns) > MAX_COLUMNS:
+        message = f"there are {len(columns)} columns; GridDB takes {MAX_COLUMNS}"
+        findings.append(Finding(Severity.PROBLEM, table.qualified, message, "leave some out with `exclude`"))
+    return ColumnPlans(tuple(columns), key_length, tuple(findings))
+
+
+def _column_plan(column: Column, options: TableOptions, rule: TypeRule, *, in_key: bool) -> ColumnPlan:
+    name = options.rename.get(column.name, column.name)
+    return ColumnPlan(
+        source=column.name,
+        pg_type=column.type.formatted,
+        target=ColumnSpec(name, rule.target, nullable=column.nullable and not in_key),
+        read_as=rule.read_as,
+        kernel=rule.kernel,
+        verdict=rule.verdict,
+        rule=rule.rule,
+        scale=max(column.type.scale or 0, 0) if rule.kernel is Kernel.DECIMAL_DOUBLE else None,
+    )
+
+
+def _time_form(planned: ColumnPlan, column: Column, form: KeyForm) -> ColumnPlan:
+    """The plan of a key column, changed to the form that `keys` chose for a time."""
+    target = _FORM_TARGETS.get(form.time)
+    if target is None or column.type.name == "date":
+        return planned
+    wish = replace(planned.target, type=target)
+    rule = choose_rule(TYPE_RULES, column.type, wish=target, in_key=True, truncate=form.time is TimeKey.CUT_MS)
+    if rule is None:
+        return planned
+    changed = replace(planned, target=wish, kernel=rule.kernel, verdict=rule.verdict, rule=rule.rule)
+    if form.time is not TimeKey.SPLIT_MS:
+        return changed
+    note = "The time cut to the millisecond; the next column keeps every digit."
+    return replace(changed, kernel=Kernel.TIME_MS_TRUNCATE, verdict=Verdict.WIDENED, rule=note)
+
+
+def _fine_column(key: ColumnPlan, columns: list[ColumnPlan]) -> ColumnPlan:
+    taken = {c.target.name.lower() for c in columns}
+    name = next(name for name in _fine_names(key.target.name) if name.lower() not in taken)
+    return replace(
+        key,
+        target=ColumnSpec(name, GridType.TIMESTAMP_US, nullable=False),
+        kernel=Kernel.TIME_US,
+        verdict=Verdict.EXACT,
+        rule=f"The time of the key column {key.target.name}, to the microsecond.",
+    )
+
+
+def _fine_names(key: str) -> Iterator[str]:
+    yield f"{key}_us"
+    number = 2
+    while True:
+        yield f"{key}_us{number}"
+        number += 1
+
+
+def _refusal(column: Column, options: TableOptions, *, in_key: bool) -> Finding:
+    targets = possible_targets(TYPE_RULES, column.type, in_key=in_key)
+    allowed = ", ".join(t.label.lower() for t in targets)
+    wish = options.columns.get(column.name)
+    if wish is not None:
+        role = " as a row key" if in_key else ""
+        message = f"{column.type.formatted} cannot become {wish.label}{role}"
+        return Finding(Severity.PROBLEM, column.name, message, f"possible in `columns`: {allowed}")
+    example = f"`columns: {{{column.name}: string}}`"
+    if in_key:
+        message = f"{column.type.formatted} cannot be a row key"
+        return Finding(
+            Severity.PROBLEM, column.name, message, f"store its text with {example}, or choose another `key`"
+        )
+    message = f"there is no rule for the type {column.type.formatted}"
+    advice = f"leave it out with `exclude: [{column.name}]`, or store its text with {example}"
+    return Finding(Severity.PROBLEM, column.name, message, advice)
+
+
+def _name_findings(columns: list[ColumnPlan]) -> Iterator[Finding]:
+    first: dict[str, ColumnPlan] = {}
+    for planned in columns:
+        name = planned.target.name
+        problem = column_name_problem(name)
+        if problem:
+            advice = f"give it another with `rename: {{{planned.source}: {legal_column_name(name)}}}`"
+            yield Finding(Severity.PROBLEM, planned.source, f'no column can be called "{name}": {problem}', advice)
+        other = first.setdefault(name.lower(), planned)
+        if other is not planned:
+            message = f'the columns {other.source} and {planned.source} would both be called "{name}" (case is ignored)'
+            yield Finding(Severity.PROBLEM, planned.source, message, "give one of them another name with `rename`")
+
+
+def _split_findings(table: Table, options: TableOptions) -> Iterator[Finding]:
+    column = table.column(options.split_by) if options.split_by else None
+    if column is None or not options.keep_split_column or column.name in options.exclude:
+        return
+    rule = column_rule(column, options, in_key=False)
+    if rule is not None and rule.read_as is not ReadAs.TEXT and column.type.name not in _PLAIN_SPLITS:
+        message = f"a column of type {column.type.formatted} cannot both split the table and be stored"
+        advice = "leave keep_split_column out: gridferry_catalog holds the value of each container"
+        yield Finding(Severity.PROBLEM, column.name, message, advice)

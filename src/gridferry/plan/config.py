@@ -1,0 +1,293 @@
+"""The config file: YAML -> frozen options. Every mistake is found, named and explained in one go."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gridferry.errors import ConfigError
+from gridferry.griddb.schema import GridType
+from gridferry.plan.addresses import AddressProblem, SourceAddress, TargetAddress, source_address, target_address
+from gridferry.plan.config_messages import location, validation_sentences
+from gridferry.plan.plan import OnBadRow, OnDuplicate
+from gridferry.plan.yaml_text import parse_yaml
+
+TYPE_NAMES: dict[str, GridType] = {
+    t.label.lower(): t
+    for t in (
+        GridType.STRING,
+        GridType.BLOB,
+        GridType.BOOL,
+        GridType.BYTE,
+        GridType.SHORT,
+        GridType.INTEGER,
+        GridType.LONG,
+        GridType.FLOAT,
+        GridType.DOUBLE,
+        GridType.TIMESTAMP_MS,
+        GridType.TIMESTAMP_US,
+    )
+}
+
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_PART = r'(?:"((?:[^"]|"")+)"|([^".]+))'
+_QUALIFIED = re.compile(rf"(?:{_PART}\.)?{_PART}")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+class KindWish(str, Enum):
+    """Which kind of container the user wants."""
+
+    AUTO = "auto"
+    TIMESERIES = "timeseries"
+    COLLECTION = "collection"
+
+
+class Precision(str, Enum):
+    """What to do with digits of a time that its place in GridDB cannot hold."""
+
+    AUTO = "auto"  # keep them, where the data has any
+    KEEP = "keep"  # keep them, always
+    TRUNCATE = "truncate"  # cut them off
+
+
+class SyncMode(str, Enum):
+    """How changes are followed."""
+
+    CDC = "cdc"
+    WATERMARK = "watermark"
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class SyncOptions(_Options):
+    """How one table is kept in step. `lookback_ms` is how far back late rows are looked for."""
+
+    mode: SyncMode
+    column: str | None = None
+    lookback_ms: int = Field(default=0, alias="lookback")
+
+    @field_validator("lookback_ms", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> int:
+        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError("expected a number with its unit, such as 90s, 15m, 2h or 1d")
+        return int(match.group(1)) * _UNIT_MS[match.group(2)]
+
+    @model_validator(mode="after")
+    def _only_for_watermark(self) -> SyncOptions:
+        if self.mode is SyncMode.CDC and (self.column is not None or "lookback_ms" in self.model_fields_set):
+            raise ValueError("column and lookback belong to mode watermark; leave them out with mode cdc")
+        return self
+
+
+class TableOptions(_Options):
+    """The user's wishes for one table. Names are as PostgreSQL has them; case counts."""
+
+    table: str = Field(min_length=1)
+    split_by: str | None = Field(default=None, min_length=1)
+    containers: dict[str, str] = Field(default_factory=dict)
+    container: str | None = Field(default=None, min_length=1)
+    key: tuple[str, ...] = ()
+    kind: KindWish = KindWish.AUTO
+    precision: Precision = Precision.AUTO
+    rename: dict[str, str] = Field(default_factory=dict)
+    exclude: tuple[str, ...] = ()
+    columns: dict[str, GridType] = Field(default_factory=dict)
+    keep_split_column: bool = False
+    on_duplicate: OnDuplicate = OnDuplicate.ERROR
+    on_bad_row: OnBadRow = OnBadRow.ERROR
+    order_by: tuple[str, ...] = ()
+    where: str = ""
+    sync: SyncOptions | None = None
+
+    @field_validator("key", "exclude", "order_by", mode="before")
+    @classmethod
+    def _name_or_list(cls, value: Any) -> Any:
+        names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError("expected a column name, or a list of column names such as [device, ts]")
+        if len(set(names)) < len(names):
+            raise ValueError("names a column twice")
+        return names
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _types(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("expected `column: type` pairs, such as {price: double}")
+        allowed = ", ".join(TYPE_NAMES)
+        found = {}
+        for name, wish in value.items():
+            kind = wish if isinstance(wish, GridType) else TYPE_NAMES.get(str(wish).lower().replace(" ", ""))
+            if kind is None:
+                raise ValueError(f'the type wanted for column "{name}" is not known; allowed: {allowed}')
+            found[name] = kind
+        return found
+
+    @field_validator("table")
+    @classmethod
+    def _table_name(cls, value: str) -> str:
+        if _QUALIFIED.fullmatch(value) is None:
+            raise ValueError('expected schema.table; a name with a dot or a quote in it stands in "double quotes"')
+        return value
+
+    @field_validator("container")
+    @classmethod
+    def _template(cls, value: str | None) -> str | None:
+        rest = _PLACEHOLDER.sub("", value or "")
+        if "{" in rest or "}" in rest:
+            raise ValueError("has a brace without its partner; placeholders look like {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _splitting(self) -> TableOptions:
+        fields = set(_PLACEHOLDER.findall(self.container or ""))
+        of_value = {"value", self.split_by} if self.split_by else set()
+        unknown = sorted(fields - of_value - {"table", "schema"})
+        problems = [
+            (bool(unknown), f"container: the placeholder {{{''.join(unknown[:1])}}} means nothing here; allowed: "
+             + ", ".join(f"{{{name}}}" for name in sorted({"table", "schema"} | {str(v) for v in of_value}))),
+            (bool(self.split_by and self.container and not fields & of_value),
+             "container: needs {value} in it, because split_by makes one container for each value"),
+            (bool(self.containers and not self.split_by), "containers: gives names to values, so it needs split_by"),
+            (bool(self.keep_split_column and not self.split_by), "keep_split_column: needs split_by"),
+        ]  # fmt: skip
+        found = [sentence for wrong, sentence in problems if wrong]
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @property
+    def schema_name(self) -> str:
+        """The table's schema: `public` where none was written."""
+        return self._parts[0]
+
+    @property
+    def table_name(self) -> str:
+        """The table's name without its schema."""
+        return self._parts[1]
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        match = _QUALIFIED.fullmatch(self.table)
+        quoted_schema, schema, quoted_name, name = match.groups() if match else (None, None, None, self.table)
+        plain = [q.replace('""', '"') if q else p for q, p in ((quoted_schema, schema), (quoted_name, name))]
+        return plain[0] or "public", plain[1] or ""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole config file."""
+
+    source: SourceAddress
+    target: TargetAddress
+    tables: tuple[TableOptions, ...]
+    path: str = ""
+
+    def table(self, name: str) -> TableOptions:
+        """The options of the table written `schema.table` or `table`. Raises: ConfigError."""
+        wanted = table_options(table=name)
+        for options in self.tables:
+            if (options.schema_name, options.table_name) == (wanted.schema_name, wanted.table_name):
+                return options
+        known = ", ".join(t.table for t in self.tables)
+        raise ConfigError(f"{self.path or 'the config'} has no table {name}; it has {known}")
+
+
+class _Tables(_Options):
+    tables: tuple[TableOptions, ...] = Field(min_length=1)
+
+
+_ALLOWED = {
+    "": ("source", "target", "tables"),
+    "tables": tuple(TableOptions.model_fields),
+    "tables.sync": ("mode", "column", "lookback"),
+}
+
+
+def table_options(**options: Any) -> TableOptions:
+    """Options for one table given as in the config file, from Python. Raises: ConfigError with every mistake."""
+    try:
+        return TableOptions.model_validate_json(json.dumps(options))
+    except ValidationError as error:
+        nested = {level.removeprefix("tables").lstrip("."): names for level, names in _ALLOWED.items() if level}
+        raise _refusal("the table's options", validation_sentences(error, allowed=nested)) from None
+
+
+def load_config(path: str | os.PathLike[str], *, env: Mapping[str, str] | None = None) -> Config:
+    """The config in the file at `path`, with `env` (the process's, by default) filled in.
+
+    Raises: ConfigError, one for all mistakes in the file, each with its path in the file; never with a value.
+    """
+    name = os.fspath(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{name} cannot be read: {error.strerror}", next_step="`gridferry init DSN` writes such a file"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{name} is not UTF-8 text", next_step="save it as UTF-8") from error
+    return parse_config(text, name=name, env=env)
+
+
+def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | None = None) -> Config:
+    """As `load_config`, from text. `name` stands in messages."""
+    variables = os.environ if env is None else env
+    document = parse_yaml(text, name=name)
+    if not isinstance(document, dict):
+        raise _refusal(name, ["the file: expected source, target and tables"])
+    problems = [
+        f"{key}: is not known here; allowed: {', '.join(_ALLOWED[''])}" for key in document if key not in _ALLOWED[""]
+    ]
+    source = _address(document, "source", problems, read=lambda value: source_address(value, variables))
+    target = _address(document, "target", problems, read=lambda value: target_address(value, variables))
+    tables = _tables(document, problems)
+    if problems or source is None or target is None:
+        raise _refusal(name, problems)
+    return Config(source=source, target=target, tables=tables, path=name)
+
+
+def _address(document: dict[str, Any], key: str, problems: list[str], *, read: Any) -> Any:
+    if document.get(key) is None:
+        problems.append(f"{key}: is missing")
+        return None
+    try:
+        return read(document[key])
+    except AddressProblem as error:
+        problems += [f"{location((key, *([path] if path else [])))}: {sentence}" for path, sentence in error.problems]
+        return None
+
+
+def _tables(document: dict[str, Any], problems: list[str]) -> tuple[TableOptions, ...]:
+    try:
+        wanted = {"tables": document["tables"]} if "tables" in document else {}
+        tables = _Tables.model_validate_json(json.dumps(wanted)).tables
+    except ValidationError as error:
+        problems += validation_sentences(error, allowed=_ALLOWED)
+        return ()
+    seen: dict[tuple[str, str], int] = {}
+    for number, options in enumerate(tables):
+        first = seen.setdefault((options.schema_name, options.table_name), number)
+        if first != number:
+            problems.append(f"tables[{number}].table: is the same table as tables[{first}]")
+    return tables
+
+
+def _refusal(name: str, problems: list[str]) -> ConfigError:
+    count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return ConfigError(f"{name} has {count}:{lines}", next_step="correct the file and run the command again")

@@ -1,0 +1,51 @@
+"""What pydantic found wrong -> sentences for the person who wrote the file. Values never appear in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import ValidationError
+
+_EXPECTED = {
+    "string_type": "expected text; put it in quotes",
+    "bool_type": "expected true or false",
+    "dict_type": "expected `name: value` pairs",
+    "model_type": "expected `name: value` pairs",
+    "model_attributes_type": "expected `name: value` pairs",
+    "tuple_type": "expected a list",
+    "list_type": "expected a list",
+    "string_too_short": "must not be empty",
+    "too_short": "must not be empty",
+}
+
+
+def validation_sentences(error: ValidationError, *, allowed: dict[str, tuple[str, ...]]) -> list[str]:
+    """One sentence a mistake, each beginning with the path in the file: `tables[0].key: is missing`.
+
+    `allowed` maps the path of each level, without numbers ("", "tables", "tables.sync"), to the names allowed there.
+    """
+    return [f"{location(e['loc'])}: {_sentence(dict(e), allowed)}" for e in error.errors(include_url=False)]
+
+
+def location(parts: tuple[int | str, ...]) -> str:
+    """A path as a reader of the file would point at it: `tables[0].columns.temp`."""
+    text = ""
+    for part in parts:
+        if part == "[key]":
+            continue
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "the file"
+
+
+def _sentence(error: dict[str, Any], allowed: dict[str, tuple[str, ...]]) -> str:
+    kind = error["type"]
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        level = ".".join(p for p in error["loc"][:-1] if isinstance(p, str))
+        return f"is not known here; allowed: {', '.join(allowed.get(level, ()))}"
+    if kind in ("enum", "literal_error"):
+        return f"can be {error['ctx']['expected'].replace(chr(39), '')}"
+    if kind == "value_error":
+        return str(error["ctx"]["error"])
+    return _EXPECTED.get(kind, "has a form that is not possible here")

@@ -1,0 +1,243 @@
+"""The row key: which columns, in which form, and whether a container is a TIME_SERIES or a COLLECTION."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from gridferry.griddb.schema import ContainerKind, GridType
+from gridferry.model.profile import KeyProfile, KeyRequest, TableProfile
+from gridferry.model.table import Column, Table
+from gridferry.plan.config import KindWish, Precision, TableOptions
+from gridferry.plan.plan import Finding, OnDuplicate, Severity
+
+MAX_KEY_COLUMNS = 16
+FINE_TIME_TYPES = frozenset({"timestamp", "timestamptz"})
+TIME_TYPES = FINE_TIME_TYPES | {"date"}
+_MS_DIGITS = 3
+_AS_TOLD = "as the config says"
+
+
+@dataclass(frozen=True)
+class KeyChoice:
+    """The key's source columns without the split column, where they come from, and whether they are proven unique."""
+
+    columns: tuple[str, ...]
+    origin: str = ""
+    unique: bool = False
+    findings: tuple[Finding, ...] = ()
+
+
+class TimeKey(str, Enum):
+    """What becomes of the time in the key."""
+
+    NONE = "none"  # not a single time column
+    EXACT_MS = "exact_ms"  # milliseconds; finer digits are refused, the data has none
+    CUT_MS = "cut_ms"  # milliseconds; finer digits are lost, as the user wishes
+    SPLIT_MS = "split_ms"  # milliseconds; a second column keeps all digits
+    MICROSECONDS = "microseconds"
+
+
+@dataclass(frozen=True)
+class KeyForm:
+    """The container's kind and the form of a time key, why, and how many rows meet in one key."""
+
+    kind: ContainerKind
+    time: TimeKey
+    colliding: int = 0
+    examples: tuple[str, ...] = ()
+    reason: str = ""
+    findings: tuple[Finding, ...] = ()
+
+
+def choose_key(table: Table, options: TableOptions) -> KeyChoice:
+    """The row key: the user's, else the primary key, else the shortest unique key without NULLs.
+
+    Returns: a choice without columns, and a PROBLEM, where there is none.
+    """
+    columns, origin = _key_columns(table, options)
+    if not columns:
+        return KeyChoice((), findings=(_no_key(table, options),))
+    within = tuple(c for c in columns if c != options.split_by)
+    if not within:
+        message = f"the key is the split column {options.split_by} alone, so nothing tells its rows apart"
+        advice = "name more key columns with `key`, or leave split_by out"
+        return KeyChoice((), findings=(Finding(Severity.PROBLEM, "key", message, advice),))
+    findings = [
+        Finding(Severity.PROBLEM, name, f"the key column {name} is not in the table", _known(table))
+        for name in within
+        if table.column(name) is None
+    ]
+    findings += [
+        Finding(Severity.PROBLEM, name, f"{name} is excluded, but it is part of the key", "take it out of `exclude`")
+        for name in within
+        if name in options.exclude
+    ]
+    if len(within) > MAX_KEY_COLUMNS:
+        message = f"the key has {len(within)} columns; GridDB takes {MAX_KEY_COLUMNS}"
+        findings.append(Finding(Severity.PROBLEM, "key", message, "name fewer with `key`"))
+    present = tuple(c for c in within if table.column(c) is not None)
+    return KeyChoice(present, origin, unique=_is_unique(table, options, present), findings=tuple(findings))
+
+
+def key_request(table: Table, options: TableOptions, choice: KeyChoice) -> KeyRequest | None:
+    """What must be known about collisions in the chosen key; None without a key."""
+    if not choice.columns:
+        return None
+    split = (options.split_by,) if options.split_by is not None and table.column(options.split_by) else ()
+    return KeyRequest(
+        columns=split + choice.columns,
+        split=len(split),
+        unique=choice.unique,
+        truncate=_cut_candidate(table, options, choice),
+    )
+
+
+def choose_form(table: Table, profile: TableProfile, options: TableOptions, choice: KeyChoice) -> KeyForm:
+    """The container's kind and the precision of a time key, from the data and the user's wishes."""
+    key = profile.key or KeyProfile(choice.columns)
+    column = time_key(table, choice)
+    if column is None or options.columns.get(column.name, GridType.TIMESTAMP_MS) is not GridType.TIMESTAMP_MS:
+        return _form_by_type(options, column, key)
+    if options.precision is Precision.TRUNCATE and _can_be_fine(column):
+        return _cut_form(options, key)
+    if column.name in options.columns or not _may_be_fine(column, profile, options):
+        return _exact_form(options, column, key)
+    return _fine_form(options, key)
+
+
+def time_key(table: Table, choice: KeyChoice) -> Column | None:
+    """The key's column if it is a single time, else None."""
+    column = table.column(choice.columns[0]) if len(choice.columns) == 1 else None
+    return column if column is not None and column.type.name in TIME_TYPES else None
+
+
+def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -> Finding | None:
+    """What the rows that meet in one key mean under `on_duplicate`; None where there are none."""
+    if not form.colliding:
+        return None
+    shown = ", ".join(choice.columns)
+    where = f" within one {options.split_by}" if options.split_by else ""
+    cut = " cut to milliseconds" if form.time in (TimeKey.CUT_MS, TimeKey.SPLIT_MS) else ""
+    examples = f" (for example {'; '.join(form.examples)})" if form.examples else ""
+    message = f"{form.colliding} rows share their key ({shown}{cut}){where} with an earlier row{examples}"
+    if options.on_duplicate is OnDuplicate.ERROR:
+        advice = "add columns to `key` until it is unique, or say what to keep: on_duplicate: last, first or quarantine"
+        return Finding(Severity.PROBLEM, "key", message, advice)
+    if options.on_duplicate is OnDuplicate.QUARANTINE:
+        return Finding(Severity.RISK, "key", f"{message}; they go to the quarantine", "")
+    order = ", ".join(options.order_by) or "their physical place"
+    message += f"; of each group the {options.on_duplicate.value} by {order} is kept"
+    return Finding(Severity.RISK, "key", message, "" if options.order_by else "name columns in `order_by` to be exact")
+
+
+def _key_columns(table: Table, options: TableOptions) -> tuple[tuple[str, ...], str]:
+    if options.key:
+        return options.key, "the config"
+    primary = next((k for k in table.keys if k.primary), None)
+    if primary is not None:
+        return primary.columns, "the primary key"
+    usable = [k for k in table.keys if all(_not_null(table, c) for c in k.columns)]
+    if usable:
+        best = min(usable, key=lambda k: len(k.columns))
+        return best.columns, f"the unique key {best.name}"
+    return (), ""
+
+
+def _is_unique(table: Table, options: TableOptions, columns: tuple[str, ...]) -> bool:
+    """Whether a constraint says so. Rows with a NULL in the key are refused anyway, so NULLs do not matter there."""
+    known = set(columns)
+    if options.split_by is not None and _not_null(table, options.split_by):
+        known.add(options.split_by)
+    return any(set(key.columns) <= known for key in table.keys)
+
+
+def _not_null(table: Table, name: str) -> bool:
+    column = table.column(name)
+    return column is not None and not column.nullable
+
+
+def _no_key(table: Table, options: TableOptions) -> Finding:
+    times = [c.name for c in table.columns if c.type.name in TIME_TYPES and c.name != options.split_by]
+    hint = f"name the columns that tell rows apart, such as `key: {times[0]}`" if times else "name them with `key`"
+    message = "no usable key: there is no primary key and no unique key without NULLs"
+    return Finding(Severity.PROBLEM, "key", message, hint)
+
+
+def _known(table: Table) -> str:
+    return f"it has {', '.join(c.name for c in table.columns)}"
+
+
+def _cut_candidate(table: Table, options: TableOptions, choice: KeyChoice) -> str | None:
+    column = time_key(table, choice)
+    if column is None or not _can_be_fine(column):
+        return None
+    wish = options.columns.get(column.name)
+    if wish is not None:
+        return column.name if wish is GridType.TIMESTAMP_MS and options.precision is Precision.TRUNCATE else None
+    if options.kind is KindWish.COLLECTION and options.precision is not Precision.TRUNCATE:
+        return None
+    return column.name
+
+
+def _can_be_fine(column: Column) -> bool:
+    declared = column.type.precision
+    return column.type.name in FINE_TIME_TYPES and (declared is None or declared > _MS_DIGITS)
+
+
+def _may_be_fine(column: Column, profile: TableProfile, options: TableOptions) -> bool:
+    if not _can_be_fine(column):
+        return False
+    facts = profile.column(column.name)
+    unknown = facts is None or facts.fine is None or not profile.exact
+    return unknown or options.precision is Precision.KEEP or bool(facts and facts.fine)
+
+
+def _form_by_type(options: TableOptions, column: Column | None, key: KeyProfile) -> KeyForm:
+    """No single time key, or one that the user gave another type than TIMESTAMP(3)."""
+    findings: tuple[Finding, ...] = ()
+    if options.kind is KindWish.TIMESERIES:
+        message = "a TIME_SERIES needs exactly one key column, a time to the millisecond"
+        advice = "name one time column with `key`, without a type of its own in `columns`, or leave `kind` out"
+        findings = (Finding(Severity.PROBLEM, "key", message, advice),)
+    reason = "the key is not a single time" if column is None else "its type was chosen in `columns`"
+    return KeyForm(ContainerKind.COLLECTION, TimeKey.NONE, key.colliding, key.examples, reason, findings)
+
+
+def _exact_form(options: TableOptions, column: Column, key: KeyProfile) -> KeyForm:
+    if options.kind is KindWish.COLLECTION:
+        exact = (
+            TimeKey.EXACT_MS if column.type.name == "date" or column.name in options.columns else TimeKey.MICROSECONDS
+        )
+        return KeyForm(ContainerKind.COLLECTION, exact, key.colliding, key.examples, _AS_TOLD)
+    reason = f"{column.name} has no digits below the millisecond"
+    return KeyForm(ContainerKind.TIME_SERIES, TimeKey.EXACT_MS, key.colliding, key.examples, reason)
+
+
+def _cut_form(options: TableOptions, key: KeyProfile) -> KeyForm:
+    collection = options.kind is KindWish.COLLECTION
+    kind = ContainerKind.COLLECTION if collection else ContainerKind.TIME_SERIES
+    colliding, examples = _truncated(key)
+    return KeyForm(
+        kind, TimeKey.CUT_MS, colliding, examples, "digits below the millisecond are cut, as the config says"
+    )
+
+
+def _fine_form(options: TableOptions, key: KeyProfile) -> KeyForm:
+    if options.kind is KindWish.COLLECTION:
+        return KeyForm(ContainerKind.COLLECTION, TimeKey.MICROSECONDS, key.colliding, key.examples, _AS_TOLD)
+    truncated, examples = _truncated(key)
+    kept = "digits below the millisecond are kept in a second column"
+    if options.kind is KindWish.TIMESERIES:
+        return KeyForm(ContainerKind.TIME_SERIES, TimeKey.SPLIT_MS, truncated, examples, f"{_AS_TOLD}; {kept}")
+    if truncated <= key.colliding:
+        reason = f"no two rows of a container differ only below the millisecond; {kept}"
+        return KeyForm(ContainerKind.TIME_SERIES, TimeKey.SPLIT_MS, truncated, examples, reason)
+    reason = f"{truncated - key.colliding} rows differ from another row of their container only below the millisecond"
+    return KeyForm(ContainerKind.COLLECTION, TimeKey.MICROSECONDS, key.colliding, key.examples, reason)
+
+
+def _truncated(key: KeyProfile) -> tuple[int, tuple[str, ...]]:
+    if key.truncated_colliding is None:
+        return key.colliding, key.examples
+    return key.truncated_colliding, key.truncated_examples or key.examples

@@ -1,0 +1,119 @@
+"""Tables, facts and wishes -> a plan. Nothing is raised before every problem of every table has been found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from gridferry.errors import PlanError
+from gridferry.griddb.schema import ContainerKind
+from gridferry.model.profile import ProfileRequest, TableProfile
+from gridferry.model.table import Table
+from gridferry.plan.checks import null_key_findings, sync_findings, table_findings, unknown_names, value_findings
+from gridferry.plan.columns import column_rule, plan_columns, stored_columns
+from gridferry.plan.config import TableOptions
+from gridferry.plan.containers import container_findings, plan_containers, with_clashes
+from gridferry.plan.keys import KeyChoice, KeyForm, choose_form, choose_key, duplicate_finding, key_request
+from gridferry.plan.names import naming_template
+from gridferry.plan.plan import Finding, Plan, Severity, TablePlan
+
+_ORDER = {Severity.PROBLEM: 0, Severity.RISK: 1, Severity.INFO: 2}
+
+
+def profile_request(table: Table, options: TableOptions) -> ProfileRequest:
+    """What must be known about the data of `table` before it can be planned; nothing that the catalog says already."""
+    choice = choose_key(table, options)
+    wanted = []
+    for column in stored_columns(table, options, choice):
+        rule = column_rule(column, options, in_key=column.name in choice.columns)
+        request = rule.request(column) if rule is not None else None
+        if request is not None:
+            wanted.append(request)
+    split = options.split_by if options.split_by and table.column(options.split_by) else None
+    return ProfileRequest(
+        schema=table.schema,
+        table=table.name,
+        columns=tuple(wanted),
+        key=key_request(table, options, choice),
+        split_by=split,
+        where=options.where,
+    )
+
+
+def plan_table(table: Table, profile: TableProfile, options: TableOptions) -> TablePlan:
+    """One table's plan, with everything found on the way; problems first. Never raises for what is in the data."""
+    choice = choose_key(table, options)
+    form = choose_form(table, profile, options, choice)
+    planned = plan_columns(table, options, choice=choice, form=form)
+    naming = naming_template(options.container, schema=table.schema, table=table.name, split_by=options.split_by)
+    containers = plan_containers(profile, options, naming)
+    findings = [
+        *unknown_names(table, options),
+        *choice.findings,
+        *form.findings,
+        *planned.findings,
+        *_key_findings(profile, options, choice=choice, form=form),
+        *value_findings(planned.columns, profile, key_length=planned.key_length, options=options),
+        *container_findings(containers, profile, options),
+        *table_findings(table, profile, options),
+        *sync_findings(table, options, choice),
+    ]
+    return TablePlan(
+        schema=table.schema,
+        table=table.name,
+        columns=planned.columns,
+        kind=form.kind,
+        key_length=planned.key_length,
+        key=choice.columns,
+        containers=containers,
+        split_by=options.split_by,
+        naming=naming,
+        aliases=dict(options.containers),
+        on_duplicate=options.on_duplicate,
+        on_bad_row=options.on_bad_row,
+        order_by=options.order_by,
+        where=options.where,
+        rows=profile.rows,
+        size_bytes=table.size_bytes,
+        colliding=form.colliding,
+        findings=tuple(sorted(findings, key=lambda f: _ORDER[f.severity])),
+    )
+
+
+def plan_tables(
+    tables: Iterable[tuple[Table, TableProfile, TableOptions]], *, source: str = "", target: str = ""
+) -> Plan:
+    """The plan of all tables, container names compared across them."""
+    plans = [plan_table(table, profile, options) for table, profile, options in tables]
+    return Plan(with_clashes(plans), source=source, target=target)
+
+
+def require_sound(plan: Plan | TablePlan) -> None:
+    """Return if nothing stops the load. Raises: PlanError with every problem, each with its way out."""
+    tables = (plan,) if isinstance(plan, TablePlan) else plan.tables
+    problems = tuple(_sentence(table, problem) for table in tables for problem in table.problems)
+    if problems:
+        count = "one problem stops" if len(problems) == 1 else f"{len(problems)} problems stop"
+        raise PlanError(
+            f"{count} the load",
+            problems=problems,
+            state="nothing was written",
+            next_step="change the config file, then look at `gridferry plan`",
+        )
+
+
+def _sentence(table: TablePlan, finding: Finding) -> str:
+    return f"{table.qualified}: {finding.message}" + (f" ({finding.advice})" if finding.advice else "")
+
+
+def _key_findings(
+    profile: TableProfile, options: TableOptions, *, choice: KeyChoice, form: KeyForm
+) -> Iterator[Finding]:
+    if not choice.columns:
+        return
+    yield from null_key_findings(profile.key, choice)
+    duplicates = duplicate_finding(form, choice, options)
+    if duplicates is not None:
+        yield duplicates
+    kind = "TIME_SERIES" if form.kind is ContainerKind.TIME_SERIES else "COLLECTION"
+    message = f"the key is {', '.join(choice.columns)} ({choice.origin}); {kind}, because {form.reason}"
+    yield Finding(Severity.INFO, "key", message)

@@ -1,0 +1,321 @@
+"""The type table. A new type is a new row here, with samples in `tests/type_samples.py`; nothing else changes.
+
+Rows of one type are tried from the top. Rows for "*" come last: the text form that pg_dump rests on holds every value
+of every type, so it is offered for all of them, on demand.
+"""
+
+from __future__ import annotations
+
+from gridferry.griddb.schema import GridType as G
+from gridferry.griddb.wire.statement import MAX_STRING_BYTES
+from gridferry.model.profile import Facts
+from gridferry.model.table import PgType
+from gridferry.plan.mapping import MAX_DATE_US, MAX_TIME_US, Condition, TypeRule, Use
+from gridferry.plan.plan import Kernel, ReadAs, Verdict
+
+# Source: IEEE 754: decimals of up to 15 significant digits survive text -> double -> text.
+_DOUBLE_DIGITS = 15
+_EXACT_POWER = 22  # 10**22 is the greatest power of ten that a double holds exactly
+_LONG_DIGITS = 18
+_MAX_FLOAT = 3.4028234663852886e38
+
+
+def _whole(pg_type: PgType) -> bool:
+    if pg_type.precision is None or pg_type.scale is None:
+        return False
+    return pg_type.scale <= 0 and pg_type.precision - pg_type.scale <= _LONG_DIGITS
+
+
+def _short(pg_type: PgType) -> bool:
+    scale = pg_type.scale or 0
+    return (
+        pg_type.precision is not None and pg_type.precision - min(scale, 0) <= _DOUBLE_DIGITS and scale <= _EXACT_POWER
+    )
+
+
+def _declared(pg_type: PgType) -> bool:
+    return pg_type.precision is not None
+
+
+_WHOLE = Condition(f"p <= {_LONG_DIGITS}, no fraction", _whole)
+_SHORT = Condition(f"p <= {_DOUBLE_DIGITS}, s <= {_EXACT_POWER}", _short)
+_DECLARED = Condition("with a precision", _declared)
+
+_TEXTS = ("text", "varchar")
+_TIMES = ("timestamp", "timestamptz")
+
+TYPE_RULES: tuple[TypeRule, ...] = (
+    TypeRule(("int2",), G.SHORT, Verdict.EXACT, Kernel.SAME, "The same 16-bit integer."),
+    TypeRule(("int4",), G.INTEGER, Verdict.EXACT, Kernel.SAME, "The same 32-bit integer."),
+    TypeRule(("int8",), G.LONG, Verdict.EXACT, Kernel.SAME, "The same 64-bit integer."),
+    TypeRule(
+        ("float4",),
+        G.FLOAT,
+        Verdict.EXACT,
+        Kernel.SAME,
+        "The same 32-bit float; NaN and infinities too (MAX over a NaN is NaN).",
+    ),
+    TypeRule(
+        ("float8",),
+        G.DOUBLE,
+        Verdict.EXACT,
+        Kernel.SAME,
+        "The same 64-bit float; NaN and infinities too (MAX over a NaN is NaN).",
+    ),
+    TypeRule(("bool",), G.BOOL, Verdict.EXACT, Kernel.SAME, "True or false."),
+    TypeRule(
+        ("numeric",),
+        G.LONG,
+        Verdict.WIDENED,
+        Kernel.DECIMAL_LONG,
+        "The whole number as a 64-bit integer; NaN is refused.",
+        read_as=ReadAs.TEXT,
+        when=_WHOLE,
+        facts=Facts.NUMERIC,
+    ),
+    TypeRule(
+        ("numeric",),
+        G.DOUBLE,
+        Verdict.WIDENED,
+        Kernel.DECIMAL_DOUBLE,
+        "The nearest double; rounding it to the declared scale gives the value back. NaN stays NaN.",
+        read_as=ReadAs.TEXT,
+        when=_SHORT,
+    ),
+    TypeRule(
+        ("numeric",),
+        G.STRING,
+        Verdict.WIDENED,
+        Kernel.TEXT,
+        "The digits as PostgreSQL shows them, none lost.",
+        read_as=ReadAs.TEXT,
+        when=_DECLARED,
+        use=Use.KEY,
+    ),
+    TypeRule(
+        ("numeric",),
+        G.STRING,
+        Verdict.WIDENED,
+        Kernel.TEXT,
+        "The digits as PostgreSQL shows them, none lost.",
+        read_as=ReadAs.TEXT,
+        facts=Facts.TEXT,
+        high=MAX_STRING_BYTES,
+    ),
+    TypeRule(
+        _TEXTS,
+        G.STRING,
+        Verdict.EXACT,
+        Kernel.TEXT,
+        f"The same text in UTF-8; more than {MAX_STRING_BYTES} bytes are refused.",
+        facts=Facts.TEXT,
+        high=MAX_STRING_BYTES,
+    ),
+    TypeRule(
+        ("bpchar",),
+        G.STRING,
+        Verdict.EXACT,
+        Kernel.TEXT,
+        f"The same text with its padding blanks, as SELECT shows it; more than {MAX_STRING_BYTES} bytes are refused.",
+        facts=Facts.TEXT,
+        high=MAX_STRING_BYTES,
+    ),
+    TypeRule(("name",), G.STRING, Verdict.EXACT, Kernel.TEXT, "The same text."),
+    TypeRule(("bytea",), G.BLOB, Verdict.EXACT, Kernel.BYTES, "The same bytes."),
+    TypeRule(
+        ("date",),
+        G.TIMESTAMP_MS,
+        Verdict.WIDENED,
+        Kernel.DATE_MS,
+        "Midnight UTC of that day; before 1970, after 9999 and infinity are refused.",
+        facts=Facts.DATE,
+        low=0,
+        high=MAX_DATE_US,
+    ),
+    TypeRule(
+        ("timestamp",),
+        G.TIMESTAMP_US,
+        Verdict.EXACT,
+        Kernel.TIME_US,
+        "The wall clock read as UTC, to the microsecond; before 1970, after 9999 and infinity are refused.",
+        facts=Facts.TIME,
+        low=0,
+        high=MAX_TIME_US,
+    ),
+    TypeRule(
+        ("timestamptz",),
+        G.TIMESTAMP_US,
+        Verdict.EXACT,
+        Kernel.TIME_US,
+        "The same instant, to the microsecond; before 1970, after 9999 and infinity are refused.",
+        facts=Facts.TIME,
+        low=0,
+        high=MAX_TIME_US,
+    ),
+    TypeRule(
+        ("uuid",),
+        G.STRING,
+        Verdict.WIDENED,
+        Kernel.TEXT,
+        "36 characters, lower case, with hyphens.",
+        read_as=ReadAs.TEXT,
+    ),
+    TypeRule(
+        ("json",),
+        G.STRING,
+        Verdict.EXACT,
+        Kernel.TEXT,
+        f"The same text, blanks and all; more than {MAX_STRING_BYTES} bytes are refused (override: blob).",
+        read_as=ReadAs.TEXT,
+        facts=Facts.TEXT,
+        high=MAX_STRING_BYTES,
+    ),
+    TypeRule(
+        ("jsonb",),
+        G.STRING,
+        Verdict.WIDENED,
+        Kernel.TEXT,
+        f"PostgreSQL's own text of it; more than {MAX_STRING_BYTES} bytes are refused (override: blob).",
+        read_as=ReadAs.TEXT,
+        facts=Facts.TEXT,
+        high=MAX_STRING_BYTES,
+    ),
+    TypeRule(("enum",), G.STRING, Verdict.WIDENED, Kernel.TEXT, "The label.", read_as=ReadAs.TEXT),
+    # Row keys: types whose default cannot be one.
+    TypeRule(("int2",), G.INTEGER, Verdict.WIDENED, Kernel.NUMBER, "The same number in 32 bits.", use=Use.KEY),
+    TypeRule(
+        ("bool",),
+        G.STRING,
+        Verdict.WIDENED,
+        Kernel.TEXT,
+        "The text true or false.",
+        read_as=ReadAs.TEXT,
+        use=Use.KEY,
+    ),
+    # On demand, every value kept.
+    TypeRule(("int2", "int4"), G.LONG, Verdict.WIDENED, Kernel.NUMBER, "The same number in 64 bits.", use=Use.OVERRIDE),
+    TypeRule(
+        ("int2", "int4"), G.DOUBLE, Verdict.WIDENED, Kernel.NUMBER, "The same number as a double.", use=Use.OVERRIDE
+    ),
+    TypeRule(("int2",), G.FLOAT, Verdict.WIDENED, Kernel.NUMBER, "The same number as a float.", use=Use.OVERRIDE),
+    TypeRule(("float4",), G.DOUBLE, Verdict.WIDENED, Kernel.NUMBER, "The same number as a double.", use=Use.OVERRIDE),
+    TypeRule(
+        ("int2", "int4", "int8"),
+        G.BYTE,
+        Verdict.WIDENED,
+        Kernel.NUMBER,
+        "The same number in 8 bits; one outside -128 to 127 is refused.",
+        use=Use.OVERRIDE,
+        facts=Facts.INTEGER,
+        low=-(2**7),
+        high=2**7 - 1,
+    ),
+    TypeRule(
+        ("int4", "int8"),
+        G.SHORT,
+        Verdict.WIDENED,
+        Kernel.NUMBER,
+        "The same number in 16 bits; one outside -32768 to 32767 is refused.",
+        use=Use.OVERRIDE,
+        facts=Facts.INTEGER,
+        low=-(2**15),
+        high=2**15 - 1,
+    ),
+    TypeRule(
+        ("int8",),
+        G.INTEGER,
+        Verdict.WIDENED,
+        Kernel.NUMBER,
+        "The same number in 32 bits; one that needs more is refused.",
+        use=Use.OVERRIDE,
+        facts=Facts.INTEGER,
+        low=-(2**31),
+        high=2**31 - 1,
+    ),
+    TypeRule(
+        ("numeric",),
+        G.LONG,
+        Verdict.WIDENED,
+        Kernel.DECIMAL_LONG,
+        "The whole number as a 64-bit integer; a fraction, NaN, infinity or more than 64 bits is refused.",
+        read_as=ReadAs.TEXT,
+        use=Use.OVERRIDE,
+        facts=Facts.NUMERIC,
+        low=-(2**63),
+        high=2**63 - 1,
+    ),
+    TypeRule(
+        _TIMES,
+        G.TIMESTAMP_MS,
+        Verdict.EXACT,
+        Kernel.TIME_MS,
+        "The time to the millisecond; one with finer digits is refused.",
+        use=Use.OVERRIDE,
+        facts=Facts.TIME,
+        low=0,
+        high=MAX_TIME_US,
+    ),
+    TypeRule(
+        (*_TEXTS, "bpchar", "name"),
+        G.BLOB,
+        Verdict.WIDENED,
+        Kernel.TEXT_BLOB,
+        "The bytes of the text in UTF-8, of any length.",
+        use=Use.OVERRIDE,
+    ),
+    # On demand, something lost.
+    TypeRule(("int8",), G.DOUBLE, Verdict.LOSSY, Kernel.NUMBER_LOSSY, "The nearest double.", use=Use.OVERRIDE),
+    TypeRule(("int4",), G.FLOAT, Verdict.LOSSY, Kernel.NUMBER_LOSSY, "The nearest float.", use=Use.OVERRIDE),
+    TypeRule(
+        ("float8",),
+        G.FLOAT,
+        Verdict.LOSSY,
+        Kernel.NUMBER_LOSSY,
+        "The nearest float; one too large for it is refused.",
+        use=Use.OVERRIDE,
+        facts=Facts.FLOAT,
+        low=-_MAX_FLOAT,
+        high=_MAX_FLOAT,
+    ),
+    TypeRule(
+        ("numeric",),
+        G.DOUBLE,
+        Verdict.LOSSY,
+        Kernel.DECIMAL_DOUBLE_LOSSY,
+        "The nearest double; one too large for it is refused.",
+        read_as=ReadAs.TEXT,
+        use=Use.OVERRIDE,
+    ),
+    TypeRule(
+        _TIMES,
+        G.TIMESTAMP_MS,
+        Verdict.LOSSY,
+        Kernel.TIME_MS_TRUNCATE,
+        "The time cut to the millisecond.",
+        use=Use.TRUNCATE,
+        facts=Facts.TIME,
+        low=0,
+        high=MAX_TIME_US,
+    ),
+    # On demand, for every type.
+    TypeRule(
+        ("*",),
+        G.STRING,
+        Verdict.WIDENED,
+        Kernel.TEXT,
+        f"The value as PostgreSQL writes it as text; more than {MAX_STRING_BYTES} bytes are refused.",
+        read_as=ReadAs.TEXT,
+        use=Use.OVERRIDE,
+        facts=Facts.TEXT,
+        high=MAX_STRING_BYTES,
+    ),
+    TypeRule(
+        ("*",),
+        G.BLOB,
+        Verdict.WIDENED,
+        Kernel.TEXT_BLOB,
+        "The bytes in UTF-8 of the value as PostgreSQL writes it as text, of any length.",
+        read_as=ReadAs.TEXT,
+        use=Use.OVERRIDE,
+    ),
+)

@@ -1,0 +1,63 @@
+"""YAML text -> plain values, with fewer surprises than YAML 1.1: no sexagesimal numbers, dates or repeated keys."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import yaml
+
+from gridferry.errors import ConfigError
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Only true, false, null, decimal integers and decimals are not text; a mapping's keys are always text.
+
+    A container alias such as `12:30:45` or `007` must stay what it is, quoted or not.
+    """
+
+
+_PlainLoader.yaml_implicit_resolvers = {}
+for _tag, _pattern, _first in (
+    ("tag:yaml.org,2002:bool", r"^(?:true|false|True|False|TRUE|FALSE)$", "tTfF"),
+    ("tag:yaml.org,2002:null", r"^(?:~|null|Null|NULL|)$", ("~", "n", "N", "")),
+    ("tag:yaml.org,2002:int", r"^-?(?:0|[1-9][0-9]*)$", "-0123456789"),
+    ("tag:yaml.org,2002:float", r"^-?(?:0|[1-9][0-9]*)\.[0-9]+$", "-0123456789"),
+):
+    _PlainLoader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
+
+
+def _mapping(loader: _PlainLoader, node: yaml.MappingNode) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key_node, value_node in node.value:
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
+        key = str(key_node.value)
+        if key in found:
+            raise yaml.constructor.ConstructorError(None, None, f'the key "{key}" stands twice', key_node.start_mark)
+        found[key] = loader.construct_object(value_node, deep=True)
+    return found
+
+
+_PlainLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def parse_yaml(text: str, *, name: str) -> Any:
+    """The document in `text`, as dicts, lists, text, numbers, booleans and None. `name` is for messages.
+
+    Raises: ConfigError with line and column if it is not YAML, or a key stands twice in one mapping. The message
+    never repeats the text of the file, which may hold a secret.
+    """
+    loader = _PlainLoader(text)
+    try:
+        return loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(
+            f"{name}{place}: {error.problem or 'this is not YAML'}", next_step="correct the file"
+        ) from None
+    except yaml.YAMLError:
+        raise ConfigError(f"{name}: this is not YAML", next_step="correct the file") from None
+    finally:
+        loader.dispose()

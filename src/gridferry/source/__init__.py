@@ -1,0 +1,1 @@
+"""Where rows come from. `contract` says what a source can do; `postgres` does it."""

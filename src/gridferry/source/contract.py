@@ -1,0 +1,63 @@
+"""What a source can do, one Protocol a capability: the engine asks for these and for nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+import pyarrow as pa
+
+from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.profile import ProfileRequest, TableProfile
+from gridferry.model.table import Table
+from gridferry.plan.plan import TablePlan
+from gridferry.source.selection import Resume
+
+
+class ReadsCatalog(Protocol):
+    """Describes tables and looks at their data."""
+
+    def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
+        """The tables of these names, in this order; all tables without names. Raises: SourceRefused."""
+
+    def fetch_profile(self, request: ProfileRequest) -> TableProfile:
+        """The facts that `request` asks for, over every row, all from one snapshot."""
+
+
+class ReadsRows(Protocol):
+    """Reads rows under one snapshot; one of these a worker."""
+
+    def read_chunk(self, chunk: Chunk, plan: TablePlan) -> Iterator[pa.RecordBatch]:
+        """The chunk's rows, in batches of bounded size; the same call gives the same rows again."""
+
+    def read_duplicates(self, plan: TablePlan, *, truncate: str | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows of every row key that occurs more than once, rows of one key next to each other."""
+
+    def close(self) -> None:
+        """End the session."""
+
+
+class ReadsSnapshot(Protocol):
+    """Holds one state of the source open, cuts tables into chunks of it, and lets any number of readers see it."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot that is held."""
+
+    def plan_chunks(self, table: Table, *, rows_per_chunk: int) -> tuple[Chunk, ...]:
+        """Chunks that hold every row of the snapshot exactly once, numbered from 0."""
+
+    def chunks_to_resume(
+        self, table: Table, *, planned: Sequence[Chunk], finished: frozenset[int], old: Snapshot, rows_per_chunk: int
+    ) -> Resume:
+        """What an interrupted load has to read under this snapshot, when `finished` chunks were read under `old`."""
+
+    def count_rows(self, plan: TablePlan) -> dict[str | None, int]:
+        """Rows by split value (by None alone where the table is not split)."""
+
+    def check(self) -> None:
+        """Raises: SnapshotGone if the snapshot was lost."""
+
+    def open_reader(self) -> AbstractContextManager[ReadsRows]:
+        """A reader of this snapshot, with a session of its own."""

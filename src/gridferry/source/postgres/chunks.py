@@ -1,0 +1,239 @@
+"""A table cut into chunks that hold every row exactly once, and what to read again when a load goes on later.
+
+Heap relations are cut by pages: `ctid` ranges, which PostgreSQL 14 and newer read without looking at other pages.
+Older servers get ranges of an indexed column, with bounds from a sample; what has neither is read whole.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
+from gridferry.model.table import Relation, Table, TypeKind
+from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.names import relation_sql
+from gridferry.source.selection import Resume
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+PAGE_RANGES_FROM = 140000  # PostgreSQL 14 has the TID range scan
+SAMPLE_ROWS_A_CHUNK = 200
+XID_SPAN = 2**31  # transaction ids are compared modulo 2**32: half of them are "younger" than a given one
+XID_MARGIN = 10_000_000
+
+_STORAGE = "SELECT pg_catalog.pg_relation_filenode(pg_catalog.to_regclass(%s))"
+_NEXT_XID = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
+
+
+def plan_chunks(
+    connection: Connection, table: Table, *, rows_per_chunk: int, page_ranges: bool | None = None
+) -> tuple[Chunk, ...]:
+    """Chunks of about `rows_per_chunk` rows, numbered from 0 in the order of `table.relations`.
+
+    Together they hold every row that a snapshot shows, whenever it was taken: the first chunk of a relation is open
+    below, the last one above. `page_ranges` overrules what the server's version says about reading by pages.
+    """
+    by_pages = connection.info.server_version >= PAGE_RANGES_FROM if page_ranges is None else page_ranges
+    chunks: list[Chunk] = []
+    with mapped(f"planning the chunks of {table.qualified}"):
+        for relation in table.relations:
+            if relation.heap and by_pages:
+                bounds, kind, column = _page_bounds(relation, rows_per_chunk), ChunkKind.PAGES, ""
+            else:
+                column = _range_column(table) if relation.heap else ""
+                kind = ChunkKind.KEYS
+                bounds = _key_bounds(connection, relation, column, rows_per_chunk=rows_per_chunk) if column else []
+            storage = _storage(connection, relation) if relation.heap else ""
+            chunks += _cut(relation, bounds, kind=kind if bounds or kind is ChunkKind.PAGES else ChunkKind.WHOLE,
+                           column=column, first_number=len(chunks), storage=storage)  # fmt: skip
+    return tuple(chunks)
+
+
+def chunks_to_resume(
+    connection: Connection,
+    table: Table,
+    *,
+    planned: Sequence[Chunk],
+    finished: frozenset[int],
+    old: Snapshot,
+    rows_per_chunk: int,
+    page_ranges: bool | None = None,
+) -> Resume:
+    """What to read now, under a later snapshot, so that every row it shows has been read at least once.
+
+    `planned` are all chunks of the load so far, and `finished` the numbers of those that were read under `old` (or
+    under a later snapshot). A row may have moved behind them since: an UPDATE writes it to another page, under a new
+    transaction id, so rows too young for `old` are read again (`recent_chunk`). A rewrite of the relation (VACUUM
+    FULL, CLUSTER, REFRESH) moves rows and leaves their transaction ids alone: it is seen by the file node, and the
+    whole relation is read again; so is what has no transaction ids, and everything when ids may have wrapped round.
+    Rows that were deleted since, or whose key was changed, are not found this way.
+    """
+    fresh = plan_chunks(connection, table, rows_per_chunk=rows_per_chunk, page_ranges=page_ranges)
+    with mapped(f"planning the rest of {table.qualified}"):
+        comparable = _ids_comparable(connection, old)
+        storage = {(r.schema, r.name): _storage(connection, r) if r.heap else "" for r in table.relations}
+    chunks: list[Chunk] = []
+    added: list[Chunk] = []
+    kept: set[int] = set()
+    dropped: set[int] = set()
+    for relation in table.relations:
+        name = (relation.schema, relation.name)
+        mine = [c for c in planned if (c.schema, c.relation) == name]
+        whole_again = not mine or any(c.storage != storage[name] or c.tree != relation.tree for c in mine)
+        some_finished = any(c.number in finished for c in mine)
+        if whole_again or (some_finished and not (relation.heap and comparable)):
+            dropped.update(c.number for c in mine)
+            added += [c for c in fresh if (c.schema, c.relation) == name]
+            continue
+        chunks += [c for c in mine if c.number not in finished and c.kind is not ChunkKind.RECENT]
+        kept.update(c.number for c in mine if c.number in finished)
+        dropped.update(c.number for c in mine if c.kind is ChunkKind.RECENT and c.number not in finished)
+        if some_finished:
+            added.append(recent_chunk(relation, old, storage=storage[name]))
+    dropped.update(c.number for c in planned if c.number not in kept and c.number not in {k.number for k in chunks})
+    first = max((c.number for c in planned), default=-1) + 1
+    renumbered = [_numbered(c, first + i) for i, c in enumerate(added)]
+    return Resume((*chunks, *renumbered), frozenset(kept), frozenset(dropped), added=len(renumbered))
+
+
+def recent_chunk(relation: Relation, old: Snapshot, *, number: int = 0, storage: str = "") -> Chunk:
+    """The rows of `relation` that `old` may not have shown, and some that it did.
+
+    Its xmin is the bound, not its xmax: every transaction that was running then (long, prepared, or inside a
+    subtransaction) has an id at or above it, and every row version below it was settled.
+    """
+    return Chunk(
+        number=number,
+        kind=ChunkKind.RECENT,
+        schema=relation.schema,
+        relation=relation.name,
+        low=str(snapshot_xmin(old)),
+        storage=storage,
+        tree=relation.tree,
+    )
+
+
+def snapshot_xmin(snapshot: Snapshot) -> int:
+    """The 64-bit id below which every transaction had ended. `visible` is xmin:xmax:xip_list."""
+    return int(snapshot.visible.split(":")[0])
+
+
+def chunk_condition(chunk: Chunk) -> sql.Composable:
+    """The SQL condition that a row of the chunk's relation lies in the chunk."""
+    if chunk.kind is ChunkKind.RECENT:
+        # age() counts back from one and the same id within a transaction, so the two ages compare as the ids do.
+        xid = str(int(chunk.low or "0") % 2**32)
+        return sql.SQL("pg_catalog.age(xmin) <= pg_catalog.age({}::pg_catalog.xid)").format(sql.Literal(xid))
+    if chunk.kind is ChunkKind.PAGES:
+        tid = sql.SQL("{}::pg_catalog.tid")
+        low = tid.format(sql.Literal(f"({int(chunk.low or 0)},0)"))
+        high = tid.format(sql.Literal(f"({int(chunk.high)},0)")) if chunk.high is not None else None
+        return _between(sql.SQL("ctid"), low if chunk.low is not None else None, high)
+    if chunk.kind is ChunkKind.KEYS:
+        column = sql.Identifier(chunk.column)
+        low_value = None if chunk.low is None else sql.Literal(chunk.low)
+        high_value = None if chunk.high is None else sql.Literal(chunk.high)
+        condition = _between(column, low_value, high_value)
+        # Rows without a value belong to the first chunk.
+        return condition if chunk.low is not None else sql.SQL("({} OR {} IS NULL)").format(condition, column)
+    return sql.SQL("TRUE")
+
+
+def relation_source(chunk: Chunk) -> sql.Composed:
+    """What stands after FROM: ONLY the relation, unless the ones below it come with it."""
+    return sql.SQL("{}{}").format(
+        sql.SQL("") if chunk.tree else sql.SQL("ONLY "), relation_sql(chunk.schema, chunk.relation)
+    )
+
+
+def _between(value: sql.Composable, low: sql.Composable | None, high: sql.Composable | None) -> sql.Composable:
+    parts = []
+    if low is not None:
+        parts.append(sql.SQL("{} >= {}").format(value, low))
+    if high is not None:
+        parts.append(sql.SQL("{} < {}").format(value, high))
+    return sql.SQL(" AND ").join(parts) if parts else sql.SQL("TRUE")
+
+
+def _page_bounds(relation: Relation, rows_per_chunk: int) -> list[str]:
+    """The inner bounds, as page numbers. Pages added later belong to the last chunk."""
+    # At least a row a page: an estimate from before the last bulk load must not make one chunk of everything.
+    rows_per_page = max(relation.row_estimate / relation.pages, 1.0) if relation.pages else 1.0
+    pages_per_chunk = max(1, round(rows_per_chunk / rows_per_page))
+    return [str(page) for page in range(pages_per_chunk, relation.pages, pages_per_chunk)]
+
+
+def _range_column(table: Table) -> str:
+    """The column to cut by: the first of a unique key, else any that leads an index; "" where there is none."""
+    candidates = [key.columns[0] for key in table.keys] + sorted(table.indexed)
+    for name in candidates:
+        column = table.column(name)
+        if name in table.indexed and column is not None and column.type.kind in (TypeKind.BASE, TypeKind.ENUM):
+            return name
+    return ""
+
+
+def _key_bounds(connection: Connection, relation: Relation, column: str, *, rows_per_chunk: int) -> list[str]:
+    """The inner bounds, as text of the column's type, ascending and distinct, from a sample of pages."""
+    parts = math.ceil(relation.row_estimate / max(rows_per_chunk, 1))
+    if parts < 2:
+        return []
+    percent = min(100.0, 100.0 * parts * SAMPLE_ROWS_A_CHUNK / max(relation.row_estimate, 1))
+    statement = sql.SQL(
+        "SELECT bound::text FROM (SELECT DISTINCT bound FROM pg_catalog.unnest(("
+        "SELECT percentile_disc({fractions}::float8[]) WITHIN GROUP (ORDER BY {column})"
+        " FROM ONLY {relation} TABLESAMPLE SYSTEM ({percent}) REPEATABLE (1))) AS b(bound)) AS d"
+        " WHERE bound IS NOT NULL ORDER BY d.bound"
+    ).format(
+        fractions=sql.Literal([i / parts for i in range(1, parts)]),
+        column=sql.Identifier(column),
+        relation=relation_sql(relation.schema, relation.name),
+        percent=sql.Literal(percent),
+    )
+    return [row[0] for row in connection.execute(statement)]
+
+
+def _cut(
+    relation: Relation, bounds: Sequence[str], *, kind: ChunkKind, column: str, first_number: int, storage: str
+) -> list[Chunk]:
+    """One chunk more than there are inner bounds."""
+    edges: list[str | None] = [None, *bounds, None]
+    rows = relation.row_estimate // (len(bounds) + 1)
+    return [
+        Chunk(
+            number=first_number + i,
+            kind=kind,
+            schema=relation.schema,
+            relation=relation.name,
+            column=column if kind is ChunkKind.KEYS else "",
+            low=edges[i],
+            high=edges[i + 1],
+            rows=rows,
+            storage=storage,
+            tree=relation.tree,
+        )
+        for i in range(len(bounds) + 1)
+    ]
+
+
+def _storage(connection: Connection, relation: Relation) -> str:
+    """The relation's file node as text; "" for a relation without storage, or one that is gone."""
+    name = relation_sql(relation.schema, relation.name).as_string(None)
+    row = connection.execute(_STORAGE, (name,)).fetchone()
+    return "" if row is None or row[0] is None else str(row[0])
+
+
+def _ids_comparable(connection: Connection, old: Snapshot) -> bool:
+    """Whether ids since `old` fit in half the 32-bit space, so that no young row can look old."""
+    row = connection.execute(_NEXT_XID).fetchone()
+    return row is not None and 0 <= row[0] - snapshot_xmin(old) < XID_SPAN - XID_MARGIN
+
+
+def _numbered(chunk: Chunk, number: int) -> Chunk:
+    values = {**chunk.__dict__, "number": number}
+    return Chunk(**values)

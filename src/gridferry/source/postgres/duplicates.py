@@ -1,0 +1,70 @@
+"""The rows that share a row key with another row: the only ones for which `on_duplicate` has to choose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+from psycopg import sql
+
+from gridferry.plan.plan import TablePlan
+from gridferry.source.postgres.keys import key_columns_sql, key_parts
+from gridferry.source.postgres.names import condition_sql, relation_sql
+from gridferry.source.postgres.reader import Reader
+
+_WITH_PLACE = "rpm"  # relkinds whose rows have a place, ctid, to order by when nothing else decides
+
+
+def read_duplicates(reader: Reader, plan: TablePlan, *, truncate: str | None = None) -> Iterator[pa.RecordBatch]:
+    """All rows of every row key that occurs more than once; columns as `Reader.read_chunk` gives them.
+
+    The key is `plan.key` within one value of `plan.split_by`, the time column `truncate` cut to milliseconds. Rows
+    of one key stand next to each other, by `plan.order_by` ascending with NULL first, then by their physical place.
+    Rows with a NULL in their key share it with none.
+    Raises: SourceRefused if a column is missing; SourceUnreachable, SourceError.
+    """
+    doing = f"reading the rows of {plan.qualified} that share a key"
+    catalog = [
+        tuple(row.values())
+        for batch in reader.read_statement(key_columns_sql(plan.schema, plan.table), doing=doing)
+        for row in batch.to_pylist()
+    ]
+    split = () if plan.split_by is None else (plan.split_by,)
+    columns = (*split, *plan.key)
+    key = key_parts(catalog, table=plan.qualified, columns=columns, split=len(split), truncate=truncate)
+    values = reader.columns_as_text(plan)
+    names = [sql.Identifier(f"gridferry key {i}") for i in range(len(columns))]
+    orders = [sql.Identifier(f"gridferry order {i}") for i in range(len(plan.order_by))]
+    place = (
+        [sql.Identifier(n) for n in ("gridferry tableoid", "gridferry ctid")] if catalog[0][2] in _WITH_PLACE else []
+    )
+    keyed = [sql.SQL("{} AS {}").format(e, n) for e, n in zip(key.expressions, names, strict=True)]
+    extra = [sql.SQL("{} AS {}").format(sql.Identifier(c), n) for c, n in zip(plan.order_by, orders, strict=True)]
+    extra += [sql.SQL("{} AS {}").format(sql.SQL(c), n) for c, n in zip(("tableoid", "ctid"), place, strict=False)]
+    shown = [sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in values.items()]
+    source = sql.SQL("FROM {} WHERE {} AND {}").format(
+        relation_sql(plan.schema, plan.table), condition_sql(plan.where), key.complete
+    )
+    # The parts of the key itself are never NULL here, and `=` lets PostgreSQL hash them; the split value may be.
+    same = [
+        sql.SQL("r.{0} IS NOT DISTINCT FROM d.{0}" if i < len(split) else "r.{0} = d.{0}").format(name)
+        for i, name in enumerate(names)
+    ]
+    comma = sql.SQL(", ")
+    statement = sql.SQL(
+        "SELECT {outputs} FROM (SELECT {inner} {source}) AS r"
+        " JOIN (SELECT {keyed} {source} GROUP BY {grouped} HAVING count(*) > 1) AS d ON {same} ORDER BY {order}"
+    ).format(
+        outputs=comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values),
+        inner=comma.join([*shown, *keyed, *extra]),
+        source=source,
+        keyed=comma.join(keyed),
+        grouped=key.grouped,
+        same=sql.SQL(" AND ").join(same),
+        order=comma.join(
+            [sql.SQL("r.{}").format(n) for n in names]
+            + [sql.SQL("r.{} NULLS FIRST").format(n) for n in orders]
+            + [sql.SQL("r.{}").format(n) for n in place]
+        ),
+    )
+    yield from reader.read_statement(statement, doing=doing)

@@ -1,0 +1,206 @@
+"""The SQL that gathers one column's facts in an aggregate scan, and what its answer means. Pure.
+
+Each column's facts come back as one JSON array, so that any number of columns fits into one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from psycopg import sql
+
+from gridferry.model.profile import ColumnProfile, ColumnRequest, Facts
+
+US_A_SECOND = 1_000_000
+US_A_DAY = 86_400 * US_A_SECOND
+
+Answer = Sequence[Any]
+
+
+@dataclass(frozen=True)
+class FactRule:
+    """How one kind of facts is asked for. `values` follow the NULL count and the `outside` count in the JSON array.
+
+    `measure` is what the bounds of a request are compared with, `bound` a bound as SQL; None where nothing can be
+    outside. `finite` says which values take part. `read` turns the answers to `values` into fields of `ColumnProfile`.
+    """
+
+    values: tuple[str, ...] = ()
+    finite: str = "TRUE"
+    measure: str | None = None
+    bound: Callable[[int | float], sql.Composable] = sql.Literal
+    read: Callable[[Answer], dict[str, Any]] = lambda _: {}
+
+
+def facts_sql(request: ColumnRequest, *, server_version: int, utf8: bool) -> sql.Composed:
+    """One JSON array: NULLs, values outside the bounds, then what the rule asks. `utf8`: the server's encoding is."""
+    rule = _rule(request.facts, server_version=server_version, utf8=utf8)
+    column = sql.Identifier(request.name)
+    parts = [sql.SQL("count(*) - count({})").format(column), _outside_sql(request, rule, column)]
+    parts += [sql.SQL(value).format(c=column, finite=sql.SQL(rule.finite).format(c=column)) for value in rule.values]
+    return sql.SQL("pg_catalog.json_build_array({})").format(sql.SQL(", ").join(parts))
+
+
+def column_profile(request: ColumnRequest, answer: Answer, *, server_version: int, utf8: bool) -> ColumnProfile:
+    """The facts that the array of `facts_sql` holds. Numbers with a fraction come as Decimal."""
+    rule = _rule(request.facts, server_version=server_version, utf8=utf8)
+    outside = None if answer[1] is None else int(answer[1])
+    return ColumnProfile(request.name, nulls=int(answer[0]), outside=outside, **rule.read(answer[2:]))
+
+
+def _outside_sql(request: ColumnRequest, rule: FactRule, column: sql.Identifier) -> sql.Composable:
+    if rule.measure is None or (request.low is None and request.high is None):
+        return sql.SQL("NULL")
+    measure = sql.SQL(rule.measure).format(c=column)
+    tests = []
+    if request.low is not None:
+        tests.append(sql.SQL("{} < {}").format(measure, rule.bound(request.low)))
+    if request.high is not None:
+        tests.append(sql.SQL("{} > {}").format(measure, rule.bound(request.high)))
+    finite = sql.SQL(rule.finite).format(c=column)
+    return sql.SQL("count(*) FILTER (WHERE {} AND ({}))").format(finite, sql.SQL(" OR ").join(tests))
+
+
+def _rule(facts: Facts, *, server_version: int, utf8: bool) -> FactRule:
+    if facts is Facts.NUMERIC:
+        return _numeric(server_version)
+    if facts is Facts.TEXT:
+        length = "octet_length({c}::text)" if utf8 else "octet_length(convert_to({c}::text, 'UTF8'))"
+        return FactRule(values=(f"max({length})",), measure=length, read=_read_bytes)
+    return _RULES[facts]
+
+
+def _numeric(server_version: int) -> FactRule:
+    infinity = "{c} IN ('Infinity', '-Infinity')" if server_version >= 140000 else "FALSE"
+    finite = "NOT ({c} = 'NaN' OR " + infinity + ")"
+    # min_scale() leaves out trailing zeros; before PostgreSQL 13 they are counted.
+    scale = "min_scale" if server_version >= 130000 else "scale"
+    digits = "length(btrim(replace(abs({c})::text, '.', ''), '0'))"
+    return FactRule(
+        values=(
+            "min({c}) FILTER (WHERE {finite})",
+            "max({c}) FILTER (WHERE {finite})",
+            "count(*) FILTER (WHERE {c} = 'NaN')",
+            "count(*) FILTER (WHERE " + infinity + ")",
+            f"max({scale}({{c}})) FILTER (WHERE {{finite}})",
+            f"max({digits}) FILTER (WHERE {{finite}})",
+        ),
+        finite=finite,
+        measure="{c}",
+        read=_read_numeric,
+    )
+
+
+def _read_bounds(answer: Answer) -> dict[str, Any]:
+    return {"minimum": _number(answer[0]), "maximum": _number(answer[1])}
+
+
+def _read_float(answer: Answer) -> dict[str, Any]:
+    low, high = (None if value is None else float(value) for value in answer[:2])
+    return {"minimum": low, "maximum": high, "nan": int(answer[2]), "infinite": int(answer[3])}
+
+
+def _read_numeric(answer: Answer) -> dict[str, Any]:
+    digits = None if answer[5] is None else max(int(answer[5]), 1)  # zero has one digit
+    scale = None if answer[4] is None else int(answer[4])
+    counts = {"nan": int(answer[2]), "infinite": int(answer[3])}
+    return {**_read_bounds(answer), **counts, "max_scale": scale, "max_digits": digits}
+
+
+def _read_date(answer: Answer) -> dict[str, Any]:
+    low, high = (None if day is None else int(day) * US_A_DAY for day in answer[:2])
+    return {"minimum": low, "maximum": high, "infinite": int(answer[2])}
+
+
+def _read_time(answer: Answer) -> dict[str, Any]:
+    low_s, low_us, high_s, high_us, infinite, fine = answer
+    return {
+        "minimum": _microseconds(low_s, low_us),
+        "maximum": _microseconds(high_s, high_us),
+        "infinite": int(infinite),
+        "fine": int(fine),
+    }
+
+
+def _read_bytes(answer: Answer) -> dict[str, Any]:
+    return {"max_bytes": None if answer[0] is None else int(answer[0])}
+
+
+def _microseconds(seconds: Any, micros: Any) -> int | None:
+    """Whole seconds since 1970 and the seconds field in microseconds (0 to 59,999,999) -> microseconds since 1970.
+
+    Two parts, since years after 294,246 do not fit into 64 bits of microseconds since 1970.
+    """
+    return None if seconds is None else int(seconds) * US_A_SECOND + int(micros) % US_A_SECOND
+
+
+def _number(value: Any) -> int | float | None:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return None if value is None else int(value)
+
+
+def _day_bound(microseconds: int | float) -> sql.Composable:
+    # Days against a bound within a day: a Literal with a fraction compares exactly as numeric.
+    return sql.Literal(Decimal(int(microseconds)) / US_A_DAY)
+
+
+def _time_bound(microseconds: int | float) -> sql.Composable:
+    days, rest = divmod(int(microseconds), US_A_DAY)
+    return sql.SQL("(pg_catalog.timestamp '1970-01-01' + pg_catalog.interval {})").format(
+        sql.Literal(f"{days} days {rest} microseconds")
+    )
+
+
+def _end(which: str) -> tuple[str, str]:
+    """Seconds, and microseconds within the minute, of the least or greatest finite stamp."""
+    value = which + "({c}) FILTER (WHERE {finite})"
+    return (
+        f"extract(epoch FROM date_trunc('second', {value}))::int8",
+        f"extract(microseconds FROM {value})::int8",
+    )
+
+
+_RULES: dict[Facts, FactRule] = {
+    Facts.NULLS: FactRule(),
+    Facts.INTEGER: FactRule(values=("min({c})", "max({c})"), measure="{c}", read=_read_bounds),
+    Facts.FLOAT: FactRule(
+        values=(
+            "min({c}) FILTER (WHERE {finite})",
+            "max({c}) FILTER (WHERE {finite})",
+            "count(*) FILTER (WHERE {c} = 'NaN')",
+            "count(*) FILTER (WHERE {c} IN ('Infinity', '-Infinity'))",
+        ),
+        finite="{c} NOT IN ('NaN', 'Infinity', '-Infinity')",
+        measure="{c}",
+        read=_read_float,
+    ),
+    Facts.DATE: FactRule(
+        values=(
+            "min({c}) FILTER (WHERE {finite}) - date '1970-01-01'",
+            "max({c}) FILTER (WHERE {finite}) - date '1970-01-01'",
+            "count(*) FILTER (WHERE NOT isfinite({c}))",
+        ),
+        finite="isfinite({c})",
+        # An infinite date cannot be subtracted from, and PostgreSQL may evaluate a FILTER's parts in any order.
+        measure="(CASE WHEN isfinite({c}) THEN {c} - date '1970-01-01' END)",
+        bound=_day_bound,
+        read=_read_date,
+    ),
+    Facts.TIME: FactRule(
+        values=(
+            *_end("min"),
+            *_end("max"),
+            "count(*) FILTER (WHERE NOT isfinite({c}))",
+            "count(*) FILTER (WHERE {c} <> date_trunc('milliseconds', {c}))",
+        ),
+        finite="isfinite({c})",
+        measure="{c}",
+        bound=_time_bound,
+        read=_read_time,
+    ),
+    Facts.BYTES: FactRule(values=("max(octet_length({c}))",), measure="octet_length({c})", read=_read_bytes),
+}

@@ -1,0 +1,121 @@
+"""PostgreSQL's failures, as psycopg, ADBC and Arrow report them, mapped once to gridferry's errors."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from gridferry.errors import SnapshotGone, SourceError, SourceRefused, SourceUnreachable
+
+_SECRET = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
+
+# SQLSTATE, or its two-digit class, of failures that may not come again. PostgreSQL, appendix A.
+_TRANSIENT = (
+    "08",
+    "40",
+    "53",
+    "55006",
+    "55P03",
+    "57014",
+    "57P01",
+    "57P02",
+    "57P03",
+    "57P05",
+    "58030",
+    "25P03",
+    "25P04",
+)
+_SNAPSHOT = ("72000",)  # snapshot too old
+
+# What libpq's text of a failed connection says (it carries no SQLSTATE), whether that is a refusal, and what to do.
+_AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
+    ("password authentication failed", True, "set the right password in PGPASSWORD or ~/.pgpass, or another user"),
+    ("no password supplied", True, "set PGPASSWORD, or add the server to ~/.pgpass"),
+    ("no pg_hba.conf entry", True, "allow this host and user in the server's pg_hba.conf, or try sslmode=require"),
+    ("peer authentication failed", True, "give host=127.0.0.1 to log in by password, or run as that user"),
+    ("database .* does not exist", True, "correct the database's name in the source address; `psql -l` lists them"),
+    ("role .* does not exist", True, "correct the user's name in the source address"),
+    ("not permitted to log in", True, "ALTER ROLE {user} LOGIN; or give another user"),
+    ("permission denied for database", True, "GRANT CONNECT ON DATABASE ... TO {user};"),
+    ("root certificate|certificate verify failed", True, "set sslrootcert, or another sslmode, in the source address"),
+    ("server does not support ssl", True, "set sslmode=prefer in the source address"),
+    ("could not translate host name|name or service not known", False, "check the host's name in the source address"),
+    ("connection refused|no such file or directory", False, "check host and port, and that the server runs there"),
+    ("timeout expired|timed out", False, "check host and port, and that no firewall is in between"),
+    ("starting up|shutting down|recovery mode", False, "try again when the server is up"),
+    ("too many clients|remaining connection slots|too many connections", False, "try again, or use fewer workers"),
+)
+
+
+def connect_failure(text: str, *, display: str, user: str) -> SourceError:
+    """The error for a connection that did not come about. `text` is libpq's message."""
+    reason = plain(text)
+    for pattern, refused, step in _AT_CONNECT:
+        if re.search(pattern, reason, re.IGNORECASE):
+            kind: type[SourceError] = SourceRefused if refused else SourceUnreachable
+            return kind(
+                f"no connection to PostgreSQL at {display} as {user}: {reason}",
+                state="nothing was read",
+                next_step=step.format(user=user),
+            )
+    kind = SourceRefused if "FATAL:" in text else SourceUnreachable
+    return kind(
+        f"no connection to PostgreSQL at {display} as {user}: {reason}",
+        state="nothing was read",
+        next_step="check the source address, and that the server runs there",
+    )
+
+
+def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
+    """The error for a statement that failed. Args: `doing` says what was tried, as `reading public.device`."""
+    message = f"PostgreSQL failed while {doing}: {plain(text)}"
+    if sqlstate is None or sqlstate.startswith(_TRANSIENT):
+        return SourceUnreachable(message, next_step="run the same command again: it goes on where it stopped")
+    if sqlstate.startswith(_SNAPSHOT):
+        return SnapshotGone(message, next_step="run the same command again: it takes a new snapshot")
+    if sqlstate == "42501":
+        return SourceRefused(message, next_step=_privilege_step(text))
+    if sqlstate in ("42P01", "42703", "3F000", "42704", "42883"):
+        return SourceRefused(message, next_step="correct the name in the config file; `gridferry init` lists tables")
+    if sqlstate[:2] in ("42", "22"):
+        return SourceRefused(message, next_step="correct the condition in the config file")
+    return SourceError(message, next_step="see the PostgreSQL server's log")
+
+
+@contextmanager
+def mapped(doing: str) -> Iterator[None]:
+    """Turn every psycopg, ADBC or Arrow stream failure inside into a `SourceError`."""
+    from adbc_driver_manager.dbapi import Error as AdbcError
+
+    try:
+        yield
+    except psycopg.Error as error:
+        lost = error.sqlstate is None and not isinstance(error, psycopg.OperationalError)
+        sqlstate = "XX000" if lost else error.sqlstate
+        raise failure(sqlstate, error.diag.message_primary or str(error), doing=doing) from error
+    except AdbcError as error:
+        raise failure(error.sqlstate, str(error), doing=doing) from error
+
+
+def plain(text: str) -> str:
+    """The telling part of a driver's message: one line, without the statement, and never with a password."""
+    telling = text.split("Query was:")[0].split("LINE 1:")[0]
+    fatal = re.search(r"(?:FATAL|ERROR):\s*(.*)", telling, re.DOTALL)
+    line = " ".join((fatal.group(1) if fatal else telling).split())
+    line = re.sub(r"\.? SQLSTATE: \w{5}$", "", line)
+    return _SECRET.sub(lambda m: (m.group(1) or m.group(3) or "") + "***", line).rstrip(" .")
+
+
+def _privilege_step(text: str) -> str:
+    if "row-level security" in text:
+        return "use the table's owner or a role with BYPASSRLS: rows behind a policy would be missing"
+    found = re.search(r"permission denied for (table|view|materialized view|foreign table|relation) (.+)", plain(text))
+    if found:
+        return f"GRANT SELECT ON {found.group(2)} TO the role that gridferry logs in as"
+    found = re.search(r"permission denied for schema (.+)", plain(text))
+    if found:
+        return f"GRANT USAGE ON SCHEMA {found.group(1)} TO the role that gridferry logs in as"
+    return "grant the privilege to the role that gridferry logs in as"

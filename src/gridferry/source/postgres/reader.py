@@ -1,0 +1,196 @@
+"""Rows as Arrow batches: binary COPY through ADBC, under the exported snapshot, streamed in batches of bounded size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+from psycopg import sql
+
+from gridferry.errors import PlanError, SourceError, SourceUnreachable
+from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.plan.plan import ReadAs, TablePlan
+from gridferry.source.postgres.chunks import chunk_condition, relation_source
+from gridferry.source.postgres.connection import SourceAddress, connect_arrow
+from gridferry.source.postgres.failures import failure, mapped, plain
+from gridferry.source.postgres.names import condition_sql, relation_sql
+from gridferry.source.postgres.snapshot import BEGIN, cannot_join, join_statement
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Cursor
+
+BATCH_BYTES = 4 * 1024 * 1024
+_BATCH_HINT = "adbc.postgresql.batch_size_hint_bytes"  # adbc_driver_postgresql.StatementOptions
+_PG_TYPE = b"POSTGRESQL:type"  # the field metadata in which the driver names the column's type
+# char(n) pads with blanks that PostgreSQL itself does not count as part of the value; a cast to text drops them.
+_ALWAYS_TEXT = (b"bpchar",)
+
+
+def selected_columns(plan: TablePlan) -> dict[str, ReadAs]:
+    """Each source column once and how it is read, in the order of first use, the split column last if not used.
+
+    Raises: PlanError if one column is wanted both as text and as it is: there is one output column for each.
+    """
+    selected: dict[str, ReadAs] = {}
+    for column in plan.columns:
+        if selected.setdefault(column.source, column.read_as) is not column.read_as:
+            raise PlanError(
+                f"the plan reads {plan.qualified}.{column.source} both as text and as it is",
+                next_step="give all target columns of one source column types that are read in the same way",
+            )
+    if plan.split_by is not None:
+        selected.setdefault(plan.split_by, ReadAs.TEXT)
+    return selected
+
+
+class Reader:
+    """A session that reads chunks, one after the other, all under one snapshot. Belongs to one thread.
+
+    Every batch has one column for each source column the plan uses, named as it, and about `batch_bytes` bytes.
+    numeric, uuid, json and every type without an Arrow form of its own come as text. Infinite dates and stamps, and
+    stamps after the year 294246, come as numbers far before 1970 (the driver adds without a check).
+    """
+
+    def __init__(
+        self, address: SourceAddress, *, snapshot: Snapshot | None = None, batch_bytes: int = BATCH_BYTES
+    ) -> None:
+        """Log in and join `snapshot`; without one, see a snapshot of its own from the first read on.
+
+        Raises: SnapshotGone if the snapshot was lost; SourceUnreachable, SourceRefused.
+        """
+        self._batch_bytes = batch_bytes
+        self._as_text: dict[tuple[str, str], frozenset[str]] = {}
+        self._connection = connect_arrow(address)
+        try:
+            self._join(snapshot)
+        except BaseException:
+            self.close()
+            raise
+
+    def read_chunk(self, chunk: Chunk, plan: TablePlan) -> Iterator[pa.RecordBatch]:
+        """The rows of `plan`'s table that lie in `chunk` and meet the plan's condition.
+
+        Raises: SourceUnreachable when the session broke, SourceRefused, SourceError; the reader is then of no use.
+        """
+        columns = self._columns(plan)
+        statement = sql.SQL("SELECT {} FROM {} WHERE {} AND {}").format(
+            _select_list(columns), relation_source(chunk), chunk_condition(chunk), condition_sql(plan.where)
+        )
+        yield from self._stream(statement, doing=f"reading chunk {chunk.number} of {plan.qualified}")
+
+    def read_statement(self, statement: sql.Composable, *, doing: str) -> Iterator[pa.RecordBatch]:
+        """The rows of any SELECT, under the same snapshot; `doing` is for messages."""
+        yield from self._stream(statement, doing=doing)
+
+    def columns_as_text(self, plan: TablePlan) -> Mapping[str, sql.Composable]:
+        """Each selected column's expression, cast to text where `read_chunk` does so."""
+        return self._columns(plan)
+
+    def close(self) -> None:
+        """End the session; safe to call twice."""
+        from adbc_driver_manager.dbapi import Error
+
+        # A session that broke already cannot be ended in good order, and need not be.
+        with suppress(Error):
+            self._connection.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _join(self, snapshot: Snapshot | None) -> None:
+        with mapped("beginning to read"):
+            self._run(BEGIN)
+        if snapshot is None:
+            return
+        try:
+            with mapped("joining the snapshot"):
+                self._run(join_statement(snapshot).as_string(None))
+        except SourceUnreachable:
+            raise
+        except SourceError as error:
+            raise cannot_join(snapshot) from error
+
+    def _run(self, statement: str) -> None:
+        with closing(self._connection.cursor()) as cursor:
+            cursor.execute(statement)
+
+    def _columns(self, plan: TablePlan) -> dict[str, sql.Composable]:
+        """The expression for each output column."""
+        selected = selected_columns(plan)
+        key = (plan.schema, plan.table)
+        if key not in self._as_text:
+            self._as_text[key] = self._text_columns(plan, selected)
+        as_text = self._as_text[key]
+        return {
+            name: sql.SQL("{}::text").format(sql.Identifier(name))
+            if read_as is ReadAs.TEXT or name in as_text
+            else sql.Identifier(name)
+            for name, read_as in selected.items()
+        }
+
+    def _text_columns(self, plan: TablePlan, selected: Mapping[str, ReadAs]) -> frozenset[str]:
+        """The columns that would not come in an Arrow type of their own, as the driver itself tells."""
+        statement = sql.SQL("SELECT {} FROM {}").format(
+            sql.SQL(", ").join(map(sql.Identifier, selected)), relation_sql(plan.schema, plan.table)
+        )
+        with mapped(f"describing {plan.qualified}"), closing(self._connection.cursor()) as cursor:
+            schema = cursor.adbc_execute_schema(statement.as_string(None))
+        return frozenset(
+            name
+            for name, field in zip(selected, schema, strict=True)
+            if isinstance(field.type, pa.BaseExtensionType) or (field.metadata or {}).get(_PG_TYPE) in _ALWAYS_TEXT
+        )
+
+    def _stream(self, statement: sql.Composable, *, doing: str) -> Iterator[pa.RecordBatch]:
+        text = statement.as_string(None)
+        with closing(self._connection.cursor()) as cursor:
+            cursor.adbc_statement.set_options(**{_BATCH_HINT: str(self._batch_bytes)})
+            with mapped(doing):
+                cursor.execute(text)
+                batches = cursor.fetch_record_batch()
+            names = batches.schema.names
+            while True:
+                batch = self._next(cursor, batches, doing=doing)
+                if batch is None:
+                    return
+                if batch.num_rows:
+                    yield pa.RecordBatch.from_arrays(batch.columns, names=names)
+
+    def _next(self, cursor: Cursor, batches: pa.RecordBatchReader, *, doing: str) -> pa.RecordBatch | None:
+        """The next batch, None at the end. Arrow reports a failure in the stream as OSError, without its SQLSTATE."""
+        try:
+            return batches.read_next_batch()
+        except StopIteration:
+            return None
+        except (OSError, pa.ArrowException) as error:
+            cursor.close()
+            raise self._stream_failure(str(error), doing=doing) from error
+
+    def _stream_failure(self, text: str, *, doing: str) -> SourceError:
+        """Asks the session what became of it: alive, the statement failed; dead, the connection did."""
+        from adbc_driver_manager.dbapi import Error
+
+        try:
+            self._run("SELECT 1")
+        except Error as error:
+            alive = error.sqlstate == "25P02"  # in_failed_sql_transaction
+        else:
+            alive = True
+        cancelled = "conflict with recovery" in text or "canceling statement" in text
+        if not alive or cancelled:
+            return SourceUnreachable(
+                f"PostgreSQL broke off while {doing}: {plain(text)}",
+                state="chunks that were finished stay finished",
+                next_step="run the same command again: it goes on where it stopped",
+            )
+        return failure("22000", text, doing=doing)
+
+
+def _select_list(columns: Mapping[str, sql.Composable]) -> sql.Composed:
+    parts = [sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in columns.items()]
+    return sql.SQL(", ").join(parts)

@@ -1,0 +1,117 @@
+"""One state of the database, exported and held open for every reader.
+
+Export works on a standby too (PostgreSQL 10 and newer), and there the position is the last one replayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.pq import TransactionStatus
+
+from gridferry.errors import SnapshotGone, SourceError, SourceUnreachable
+from gridferry.model.chunk import Snapshot
+from gridferry.source.postgres.connection import SourceAddress, connect
+from gridferry.source.postgres.failures import mapped
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+
+# txid_current_snapshot() is pg_current_snapshot() under the name that PostgreSQL 12 knows as well.
+_TAKE = """
+SELECT pg_catalog.pg_export_snapshot(),
+       CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+            ELSE pg_catalog.pg_current_wal_lsn() END::text,
+       pg_catalog.txid_current_snapshot()::text,
+       pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       pg_catalog.pg_is_in_recovery()
+"""
+
+
+@dataclass(frozen=True)
+class HeldSnapshot:
+    """A snapshot and the session that keeps it alive.
+
+    The session's open transaction sees the snapshot: catalog, profile and chunk planning may run on `connection`, one
+    at a time. `standby` says that the server is in recovery, where a replay conflict may cancel a long read.
+    """
+
+    snapshot: Snapshot
+    connection: Connection
+    standby: bool = False
+
+    def check(self) -> None:
+        """Raises: SnapshotGone if the session or its transaction has ended, so that no new reader can join."""
+        try:
+            with mapped("checking the snapshot"):
+                self.connection.execute("SELECT 1")
+        except SourceError as error:
+            raise self._gone(error.message) from error
+        if self.connection.info.transaction_status is not TransactionStatus.INTRANS:
+            raise self._gone("its transaction has ended")
+
+    def _gone(self, reason: str) -> SnapshotGone:
+        return SnapshotGone(
+            f"the snapshot {self.snapshot.name} of {self.snapshot.taken_at} was lost: {reason}",
+            state="chunks that were finished stay finished",
+            next_step="run the same command again: it goes on under a new snapshot",
+        )
+
+
+@contextmanager
+def open_snapshot(address: SourceAddress) -> Iterator[HeldSnapshot]:
+    """Take a snapshot, export it, and hold it until the block ends.
+
+    Raises: SourceUnreachable or SourceRefused; SnapshotGone comes from `check` and from readers that join too late.
+    """
+    connection = connect(address)
+    try:
+        with mapped(f"taking a snapshot of {address.display}"):
+            connection.execute(BEGIN)
+            row = connection.execute(_TAKE).fetchone()
+        if row is None:
+            raise SourceUnreachable("PostgreSQL answered the request for a snapshot with nothing")
+        name, lsn, visible, taken_at, standby = row
+        yield HeldSnapshot(Snapshot(name, lsn, visible, taken_at), connection, standby=standby)
+    finally:
+        connection.close()
+
+
+@contextmanager
+def in_snapshot(connection: Connection, snapshot: Snapshot | None = None) -> Iterator[None]:
+    """Run statements under one snapshot: `snapshot`, the one whose transaction is open already, or a new one."""
+    if connection.info.transaction_status is TransactionStatus.INTRANS:
+        yield
+        return
+    with mapped("beginning a read"):
+        connection.execute(BEGIN)
+    try:
+        if snapshot is not None:
+            try:
+                connection.execute(join_statement(snapshot))
+            except psycopg.Error as error:
+                raise cannot_join(snapshot) from error
+        yield
+    finally:
+        if not connection.closed:
+            connection.execute("ROLLBACK")
+
+
+def join_statement(snapshot: Snapshot) -> sql.Composed:
+    """The statement that makes a transaction, as its first one, see `snapshot`."""
+    return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot.name))
+
+
+def cannot_join(snapshot: Snapshot) -> SnapshotGone:
+    """The error for a reader that came too late."""
+    return SnapshotGone(
+        f"the snapshot {snapshot.name} of {snapshot.taken_at} does not exist any more: the session that held it ended",
+        state="chunks that were finished stay finished",
+        next_step="run the same command again: it goes on under a new snapshot",
+    )

@@ -1,0 +1,114 @@
+"""PostgreSQL behind the contract: what the engine holds in its hands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+import pyarrow as pa
+from psycopg import sql
+
+from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.profile import ProfileRequest, TableProfile
+from gridferry.model.table import Table
+from gridferry.plan.plan import TablePlan
+from gridferry.source.postgres import catalog, chunks, duplicates, profile, reader, snapshot
+from gridferry.source.postgres.connection import SourceAddress, connect
+from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.names import condition_sql, relation_sql
+from gridferry.source.selection import Resume
+
+
+class PostgresReader(reader.Reader):
+    """`ReadsRows`: one session of a worker."""
+
+    def read_duplicates(self, plan: TablePlan, *, truncate: str | None = None) -> Iterator[pa.RecordBatch]:
+        """See `duplicates.read_duplicates`."""
+        return duplicates.read_duplicates(self, plan, truncate=truncate)
+
+
+@dataclass(frozen=True)
+class PostgresSnapshot:
+    """`ReadsSnapshot` and `ReadsCatalog`: all of it sees one and the same state. Belongs to one thread.
+
+    Only `open_reader` may be called by other threads.
+    """
+
+    address: SourceAddress
+    held: snapshot.HeldSnapshot
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot that is held."""
+        return self.held.snapshot
+
+    def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
+        """See `catalog.fetch_tables`."""
+        return catalog.fetch_tables(self.held.connection, names)
+
+    def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
+        """See `profile.fetch_profile`."""
+        return profile.fetch_profile(self.held.connection, request, sample_percent=sample_percent)
+
+    def plan_chunks(self, table: Table, *, rows_per_chunk: int) -> tuple[Chunk, ...]:
+        """See `chunks.plan_chunks`."""
+        return chunks.plan_chunks(self.held.connection, table, rows_per_chunk=rows_per_chunk)
+
+    def chunks_to_resume(
+        self, table: Table, *, planned: Sequence[Chunk], finished: frozenset[int], old: Snapshot, rows_per_chunk: int
+    ) -> Resume:
+        """See `chunks.chunks_to_resume`."""
+        return chunks.chunks_to_resume(
+            self.held.connection, table, planned=planned, finished=finished, old=old, rows_per_chunk=rows_per_chunk
+        )
+
+    def count_rows(self, plan: TablePlan) -> dict[str | None, int]:
+        """Rows that meet the plan's condition, by split value as text; all under None where there is no split."""
+        value = sql.SQL("NULL") if plan.split_by is None else sql.Identifier(plan.split_by)
+        statement = sql.SQL(
+            'SELECT value, count(*) FROM (SELECT {}::text COLLATE "C" AS value FROM {} WHERE {}) AS v GROUP BY value'
+        ).format(value, relation_sql(plan.schema, plan.table), condition_sql(plan.where))
+        with mapped(f"counting the rows of {plan.qualified}"):
+            counts: dict[str | None, int] = dict(self.held.connection.execute(statement).fetchall())
+        if plan.split_by is None:
+            counts.setdefault(None, 0)
+        return counts
+
+    def check(self) -> None:
+        """Raises: SnapshotGone if the snapshot was lost."""
+        self.held.check()
+
+    @contextmanager
+    def open_reader(self, *, batch_bytes: int = reader.BATCH_BYTES) -> Iterator[PostgresReader]:
+        """A reader of this snapshot, with a session of its own."""
+        with closing(PostgresReader(self.address, snapshot=self.snapshot, batch_bytes=batch_bytes)) as opened:
+            yield opened
+
+
+@dataclass(frozen=True)
+class PostgresSource:
+    """A database to read from. `ReadsCatalog` with a session for each call."""
+
+    address: SourceAddress
+
+    @property
+    def display(self) -> str:
+        """`host:port/database`, for people."""
+        return self.address.display
+
+    def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
+        """See `catalog.fetch_tables`."""
+        with connect(self.address) as connection:
+            return catalog.fetch_tables(connection, names)
+
+    def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
+        """See `profile.fetch_profile`."""
+        with connect(self.address) as connection:
+            return profile.fetch_profile(connection, request, sample_percent=sample_percent)
+
+    @contextmanager
+    def open_snapshot(self) -> Iterator[PostgresSnapshot]:
+        """One state of the database, held until the block ends."""
+        with snapshot.open_snapshot(self.address) as held:
+            yield PostgresSnapshot(self.address, held)

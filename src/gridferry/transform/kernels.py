@@ -1,0 +1,269 @@
+"""One function a conversion: Arrow array in, Arrow array out, and which rows it could not convert and why.
+
+A kernel never raises for what is in a value. Where it refuses a row, the value it leaves there means nothing. NULL
+stays NULL. Each is O(n) in Arrow or numpy; the slow, exact looks are taken only after a fast one found something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from gridferry.griddb.schema import ARROW_TYPES, GridType
+from gridferry.griddb.wire.statement import MAX_STRING_BYTES, MAX_TIMESTAMP_MS
+from gridferry.plan.plan import ColumnPlan, Kernel
+
+_MAX_US = MAX_TIMESTAMP_MS * 1000 + 999
+_DAY_MS = 86_400_000
+_MAX_DAY = MAX_TIMESTAMP_MS // _DAY_MS
+_DOUBLE_LIMIT = 1e15  # below it a double tells all decimals of one scale apart (IEEE 754: 15 digits)
+_LONG_DIGITS = 20  # the most characters of a 64-bit integer, sign included
+
+
+class Reason(str, Enum):
+    """Why a value is refused; the codes that the quarantine stores."""
+
+    NULL = "null"
+    RANGE = "range"
+    TIME_RANGE = "time_range"
+    FINE_TIME = "fine_time"
+    LENGTH = "length"
+    ENCODING = "encoding"
+    DIGITS = "digits"
+    FRACTION = "fraction"
+    NOT_A_NUMBER = "not_a_number"
+
+
+SENTENCES: dict[Reason, str] = {
+    Reason.NULL: "is NULL where the container needs a value",
+    Reason.RANGE: "is too large for the column's type",
+    Reason.TIME_RANGE: "lies before 1970 or after 9999, or is infinite",
+    Reason.FINE_TIME: "has digits below the millisecond",
+    Reason.LENGTH: f"is longer than {MAX_STRING_BYTES} bytes",
+    Reason.ENCODING: "is not valid UTF-8",
+    Reason.DIGITS: "has more digits than the column's type keeps",
+    Reason.FRACTION: "has a fraction",
+    Reason.NOT_A_NUMBER: "is NaN or infinite",
+}
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Rows that could not be converted, as ascending positions (k,), and why."""
+
+    reason: Reason
+    rows: NDArray[np.int64]
+
+
+Converted = tuple[pa.Array, tuple[Refusal, ...]]
+KernelFunction = Callable[[pa.Array, ColumnPlan], Converted]
+
+
+def refusal(reason: Reason, mask: pa.Array) -> tuple[Refusal, ...]:
+    """The refusal of the rows where `mask` (booleans) is true; none if it never is."""
+    if not pc.any(mask).as_py():
+        return ()
+    rows = np.flatnonzero(pc.fill_null(mask, False).to_numpy(zero_copy_only=False))
+    return (Refusal(reason, rows.astype(np.int64)),)
+
+
+def same(array: pa.Array, column: ColumnPlan) -> Converted:
+    """The values as they are."""
+    return array.cast(column.target.arrow_type), ()
+
+
+def text(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Text of at most MAX_STRING_BYTES bytes of valid UTF-8."""
+    strings = array.cast(pa.utf8())
+    try:
+        strings.validate(full=True)
+    except pa.ArrowInvalid:
+        # Only a database in SQL_ASCII can send such text.
+        strings, bad = _without_broken_text(strings)
+        return strings, (*bad, *_too_long(strings))
+    return strings, _too_long(strings)
+
+
+def text_blob(array: pa.Array, column: ColumnPlan) -> Converted:
+    """The text's bytes."""
+    return array.cast(pa.utf8()).cast(pa.binary()), ()
+
+
+def octets(array: pa.Array, column: ColumnPlan) -> Converted:
+    """The bytes as they are."""
+    return array.cast(pa.binary()), ()
+
+
+def time_us(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Microseconds since 1970 in GridDB's range. PostgreSQL's infinities arrive far outside it."""
+    numbers = _microseconds(array)
+    return numbers.view(ARROW_TYPES[GridType.TIMESTAMP_US]), _outside(numbers, Reason.TIME_RANGE, low=0, high=_MAX_US)
+
+
+def time_ms(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Milliseconds since 1970; times with finer digits are refused."""
+    numbers = _microseconds(array)
+    cut = pc.divide(numbers, 1000)
+    outside = _outside(numbers, Reason.TIME_RANGE, low=0, high=_MAX_US)
+    fine = refusal(Reason.FINE_TIME, pc.not_equal(pc.multiply(cut, 1000), numbers))
+    return cut.view(ARROW_TYPES[GridType.TIMESTAMP_MS]), _apart(outside, fine)
+
+
+def time_ms_truncate(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Milliseconds since 1970; finer digits are cut off."""
+    numbers = _microseconds(array)
+    outside = _outside(numbers, Reason.TIME_RANGE, low=0, high=_MAX_US)
+    return pc.divide(numbers, 1000).view(ARROW_TYPES[GridType.TIMESTAMP_MS]), outside
+
+
+def date_ms(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Midnight UTC of each day, in milliseconds since 1970."""
+    days = array.cast(pa.date32()).view(pa.int32()).cast(pa.int64())
+    milliseconds = pc.multiply(days, _DAY_MS)
+    outside = _outside(days, Reason.TIME_RANGE, low=0, high=_MAX_DAY)
+    return milliseconds.view(ARROW_TYPES[GridType.TIMESTAMP_MS]), outside
+
+
+def number(array: pa.Array, column: ColumnPlan) -> Converted:
+    """The same number in another type; refused where it would become another number."""
+    wanted = column.target.arrow_type
+    if pa.types.is_floating(array.type):
+        return array.cast(wanted), ()  # only ever to a wider one
+    numbers = array.cast(wanted, safe=False)
+    return numbers, refusal(Reason.RANGE, pc.not_equal(numbers.cast(array.type, safe=False), array))
+
+
+def number_lossy(array: pa.Array, column: ColumnPlan) -> Converted:
+    """The nearest number in another type; refused where a finite one would become infinite."""
+    numbers = array.cast(column.target.arrow_type, safe=False)
+    if not pa.types.is_floating(array.type):
+        return numbers, ()
+    return numbers, refusal(Reason.RANGE, pc.and_(pc.is_inf(numbers), pc.is_finite(array)))
+
+
+def decimal_long(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Whole numbers, written as PostgreSQL writes numeric, as 64-bit integers."""
+    digits = array.cast(pa.utf8())
+    try:
+        return digits.cast(pa.int64()), ()
+    except pa.ArrowInvalid:
+        # Some are not plain integers of 64 bits: find out which, and why.
+        return _decimal_long_exact(digits)
+
+
+def decimal_double(array: pa.Array, column: ColumnPlan) -> Converted:
+    """The nearest double to decimals of `column.scale` fractional digits, from which each comes back by rounding."""
+    doubles = array.cast(pa.utf8()).cast(pa.float64())
+    values = doubles.to_numpy(zero_copy_only=False)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaled = values * 10.0 ** (column.scale or 0)
+        kept = (np.abs(scaled) < _DOUBLE_LIMIT) & (np.rint(scaled) / 10.0 ** (column.scale or 0) == values)
+    kept |= np.isnan(values)  # NULL is NaN here too
+    infinite = np.isinf(values)
+    return doubles, (
+        *refusal(Reason.NOT_A_NUMBER, pa.array(infinite)),
+        *refusal(Reason.DIGITS, pa.array(~kept & ~infinite)),
+    )
+
+
+def decimal_double_lossy(array: pa.Array, column: ColumnPlan) -> Converted:
+    """The nearest double; refused where a finite number would become infinite."""
+    digits = array.cast(pa.utf8())
+    doubles = digits.cast(pa.float64())
+    infinite = pc.is_inf(doubles)
+    if not pc.any(infinite).as_py():
+        return doubles, ()
+    return doubles, refusal(Reason.RANGE, pc.and_(infinite, pc.invert(pc.match_substring(digits, "Infinity"))))
+
+
+KERNELS: dict[Kernel, KernelFunction] = {
+    Kernel.SAME: same,
+    Kernel.TEXT: text,
+    Kernel.TEXT_BLOB: text_blob,
+    Kernel.BYTES: octets,
+    Kernel.DECIMAL_LONG: decimal_long,
+    Kernel.DECIMAL_DOUBLE: decimal_double,
+    Kernel.DECIMAL_DOUBLE_LOSSY: decimal_double_lossy,
+    Kernel.TIME_MS: time_ms,
+    Kernel.TIME_MS_TRUNCATE: time_ms_truncate,
+    Kernel.TIME_US: time_us,
+    Kernel.DATE_MS: date_ms,
+    Kernel.NUMBER: number,
+    Kernel.NUMBER_LOSSY: number_lossy,
+}
+
+
+def _microseconds(array: pa.Array) -> pa.Array:
+    """The int64 behind a timestamp array: microseconds since 1970 UTC, with or without a zone in the type."""
+    if array.type.unit != "us":
+        raise pa.ArrowInvalid(f"microseconds are expected, {array.type} came")
+    return array.view(pa.int64())
+
+
+def _outside(numbers: pa.Array, reason: Reason, *, low: int, high: int) -> tuple[Refusal, ...]:
+    bounds = pc.min_max(numbers)
+    least, most = bounds["min"].as_py(), bounds["max"].as_py()
+    if least is None or (least >= low and most <= high):
+        return ()
+    return refusal(reason, pc.or_(pc.less(numbers, low), pc.greater(numbers, high)))
+
+
+def _apart(first: tuple[Refusal, ...], second: tuple[Refusal, ...]) -> tuple[Refusal, ...]:
+    """Both refusals, without rows in the second that the first has: one reason a value."""
+    if not first or not second:
+        return (*first, *second)
+    rest = np.setdiff1d(second[0].rows, first[0].rows)
+    return (*first, Refusal(second[0].reason, rest)) if rest.size else first
+
+
+def _too_long(strings: pa.Array) -> tuple[Refusal, ...]:
+    lengths = pc.binary_length(strings)
+    longest = pc.max(lengths).as_py()
+    if longest is None or longest <= MAX_STRING_BYTES:
+        return ()
+    return refusal(Reason.LENGTH, pc.greater(lengths, MAX_STRING_BYTES))
+
+
+def _without_broken_text(strings: pa.Array) -> tuple[pa.Array, tuple[Refusal, ...]]:
+    rows = np.array(_broken(strings, 0), np.int64)
+    mask = np.zeros(len(strings), bool)
+    mask[rows] = True
+    blanked = pc.if_else(pa.array(mask), pa.scalar(None, pa.binary()), strings.cast(pa.binary()))
+    return blanked.cast(pa.utf8()), (Refusal(Reason.ENCODING, rows),)
+
+
+def _broken(strings: pa.Array, start: int) -> list[int]:
+    """Positions of text that is not UTF-8, by halving: as many looks as there are such rows, times log2(n)."""
+    try:
+        strings.validate(full=True)
+    except pa.ArrowInvalid:
+        if len(strings) == 1:
+            return [start]
+        half = len(strings) // 2
+        return _broken(strings.slice(0, half), start) + _broken(strings.slice(half), start + half)
+    return []
+
+
+def _decimal_long_exact(digits: pa.Array) -> Converted:
+    odd = pc.invert(pc.match_substring_regex(digits, r"^-?[0-9]+(\.[0-9]+)?$"))
+    fraction = pc.match_substring_regex(digits, r"\.[0-9]*[1-9]")
+    whole = pc.replace_substring_regex(digits, r"\..*$", "")
+    long = pc.and_(pc.invert(odd), pc.greater(pc.utf8_length(whole), _LONG_DIGITS))
+    null = pa.scalar(None, pa.utf8())
+    numbers = pc.if_else(pc.or_(odd, long), null, whole).cast(pa.decimal128(38, 0))
+    limits = [pa.scalar(Decimal(limit), pa.decimal128(38, 0)) for limit in (-(2**63), 2**63 - 1)]
+    beyond = pc.or_(pc.less(numbers, limits[0]), pc.greater(numbers, limits[1]))
+    bad = pc.or_(long, pc.fill_null(beyond, False))
+    stored = pc.if_else(bad, pa.scalar(None, pa.decimal128(38, 0)), numbers).cast(pa.int64())
+    return stored, (
+        *refusal(Reason.NOT_A_NUMBER, odd),
+        *refusal(Reason.RANGE, bad),
+        *refusal(Reason.FRACTION, pc.and_(fraction, pc.invert(bad))),
+    )

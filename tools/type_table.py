@@ -1,0 +1,118 @@
+"""Write docs/reference/types.md from the type table and its tested edge values; `--check` fails if it is stale."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime, timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from tests.type_samples import REFUSED, SAMPLES  # noqa: E402
+
+from gridferry.griddb.schema import GridType  # noqa: E402
+from gridferry.plan.mapping import TypeRule, Use, choose_rule  # noqa: E402
+from gridferry.plan.plan import Verdict  # noqa: E402
+from gridferry.plan.type_rules import TYPE_RULES  # noqa: E402
+from gridferry.transform.kernels import SENTENCES, Reason  # noqa: E402
+
+_UNITS = {
+    GridType.TIMESTAMP_MS: timedelta(milliseconds=1),
+    GridType.TIMESTAMP_US: timedelta(microseconds=1),
+}
+PAGE = ROOT / "docs" / "reference" / "types.md"
+_NAMES = {
+    "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real", "float8": "double precision",
+    "bool": "boolean", "bpchar": "char(n)", "enum": "any enum", "*": "any type",
+}  # fmt: skip
+_VERDICTS = {
+    Verdict.EXACT: "the same value, the same meaning",
+    Verdict.WIDENED: "another type, from which every value comes back unchanged; a value that does not fit is refused",
+    Verdict.LOSSY: "information is lost, because you said so",
+    Verdict.REFUSED: "no rule; the plan names every such column and stops",
+}
+_SECTIONS = (
+    ("Without a word in the config", (Use.DEFAULT,)),
+    ("In a row key", (Use.KEY,)),
+    ("On demand: `columns: {name: type}`", (Use.OVERRIDE,)),
+    ("On demand, with `precision: truncate`", (Use.TRUNCATE,)),
+)
+_HEAD = """# Type rules
+
+<!-- Made by tools/type_table.py from gridferry.plan.type_rules and tests/type_samples.py. Do not edit. -->
+
+What each PostgreSQL type becomes in GridDB, how well, and what happens at the edges. Domains follow their base type.
+`gridferry plan` shows the same verdicts for your tables. Every edge value on this page is a test.
+"""
+_KEYS = """Row key columns can only be STRING, INTEGER, LONG, TIMESTAMP(3) and TIMESTAMP(6). Where a default of the first
+table is none of these, the rule here takes its place; `real`, `double precision` and `bytea` cannot be in a row key unless
+`columns` asks for their text. A single `timestamp` or `timestamptz` key becomes TIMESTAMP(3) in a TIME_SERIES, with
+a second column for digits below the millisecond where the data has any.
+"""
+
+
+def page() -> str:
+    """The page's text."""
+    edges: dict[int, list[str]] = {}
+    for sample in SAMPLES:
+        rule = choose_rule(TYPE_RULES, sample.pg_type, wish=sample.wish, in_key=sample.in_key, truncate=sample.truncate)
+        edges.setdefault(id(rule), []).extend(_edge(sample.target, e.literal, e.stored) for e in sample.edges)
+    parts = [_HEAD, "\n".join(f"- **{v.value}**: {text}" for v, text in _VERDICTS.items()), ""]
+    for title, uses in _SECTIONS:
+        parts += [f"## {title}", "", *([_KEYS] if Use.KEY in uses else [])]
+        parts += ["| PostgreSQL | GridDB | verdict | rule | edge values |", "|---|---|---|---|---|"]
+        parts += [_row(rule, edges.get(id(rule), [])) for rule in TYPE_RULES if rule.use in uses]
+        parts.append("")
+    names = ", ".join(f"`{name}`" for name, _ in REFUSED)
+    parts += [
+        "## Refused unless told otherwise", "",
+        f"Every other type, such as {names}: leave the column out with `exclude`, or store its text with",
+        "`columns: {name: string}` (or `blob`, for text of any length).", "",
+    ]  # fmt: skip
+    return "\n".join(parts)
+
+
+def _row(rule: TypeRule, edges: list[str]) -> str:
+    names = ", ".join(f"`{_NAMES.get(name, name)}`" for name in rule.types)
+    condition = f" ({rule.when.label})" if rule.when.label else ""
+    shown = "<br>".join(edges)
+    return f"| {names}{condition} | {rule.target.label} | {rule.verdict.value} | {rule.rule} | {shown} |"
+
+
+def _edge(target: GridType, literal: str, stored: object) -> str:
+    text = f"{literal[:8]}... ({len(literal)} characters)" if len(literal) > 60 else literal or "(empty)"
+    if isinstance(stored, Reason):
+        return f"`{text}`: refused, it {SENTENCES[stored]}"
+    if isinstance(stored, bytes | str) and len(stored) > 60:
+        return f"`{text}`: all of it"
+    shown = _shown(target, stored)
+    return f"`{text}`: the same" if shown in (literal, f"{literal}.0") else f"`{text}`: `{shown}`"
+
+
+def _shown(target: GridType, stored: object) -> str:
+    if target in _UNITS and isinstance(stored, int):
+        moment = datetime(1970, 1, 1) + stored * _UNITS[target]
+        return f"{moment.isoformat(sep=' ', timespec='auto')}Z"
+    if isinstance(stored, bytes):
+        return f"\\x{stored.hex()}" if stored else ""
+    if isinstance(stored, bool):
+        return str(stored).lower()
+    return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(stored), str(stored))
+
+
+def main() -> int:
+    """Write the page, or with `--check` compare it. Returns the exit code."""
+    text = page()
+    if "--check" in sys.argv[1:]:
+        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
+            print(f"{PAGE.relative_to(ROOT)} is stale: run python tools/type_table.py")
+            return 1
+        return 0
+    PAGE.parent.mkdir(parents=True, exist_ok=True)
+    PAGE.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
