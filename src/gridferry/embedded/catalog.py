@@ -106,10 +106,12 @@ class Catalog:
         return self._by_name.get((database_id, partition, name.lower()))
 
     def get(self, partition: int, container_id: int) -> Container:
-        """The container with that id. Raises: 10016."""
+        """The container with that id. Raises: 60157."""
         container = self._partitions.get(partition, {}).get(container_id)
         if container is None:
-            raise Refusal(Code.TXN_CONTAINER_NOT_FOUND, f"no container with id {container_id} in partition {partition}")
+            raise Refusal(
+                Code.DS_CONTAINER_UNEXPECTEDLY_REMOVED, f"no container with id {container_id} in partition {partition}"
+            )
         return container
 
     def add(

@@ -25,7 +25,9 @@ def put_container(
 ) -> Container:
     """The container of that name: made, found with the same schema, or altered if `modifiable`.
 
-    Raises: 1008 names and limits, 60015 schema, 60016 another schema and not modifiable, 60026 another kind.
+    The same columns in another order change nothing.
+    Raises: 1008 names and limits, 60015 schema, 60016 another schema and not modifiable, 60026 another kind, 60149
+    another type, NOT NULL or row key for a column that is there.
     """
     check_container_name(name)
     check_schema(schema, affinity)
@@ -44,8 +46,9 @@ def put_container(
         if known.schema is schema or _same(known.schema, schema):
             return known
         _check_change(known, schema, modifiable=modifiable)
-        db.wait_for(known, None)
-        _alter(db, known, schema)
+        if set(map(_plain, known.schema.columns)) != set(map(_plain, schema.columns)):
+            db.wait_for(known, None)
+            _alter(db, known, schema)
         return known
 
 
@@ -69,13 +72,15 @@ def _check_change(known: Container, wanted: ContainerSchema, *, modifiable: bool
             Code.DS_DS_CHANGE_SCHEMA_DISABLE, f"{known.name} has another schema, and changing it is not allowed"
         )
     if [_plain(c) for c in known.schema.key] != [_plain(c) for c in wanted.key]:
-        raise Refusal(Code.DS_DS_SCHEMA_INVALID, f"{known.name}: the row key cannot be changed")
-    old = {c.name.lower(): c for c in known.schema.columns}
+        raise Refusal(Code.DS_DS_SCHEMA_CHANGE_INVALID, f"{known.name}: the row key cannot be changed")
+    old = {c.name.lower(): _plain(c) for c in known.schema.columns}
     for column in wanted.columns:
-        same = old.get(column.name.lower())
-        if same is not None and (same.type, same.array) != (column.type, column.array):
+        same = old.get(column.name.lower(), _plain(column))
+        if same != _plain(column):
             raise Refusal(
-                Code.DS_DS_SCHEMA_INVALID, f'{known.name}: column "{column.name}" is {same.label}, not {column.label}'
+                Code.DS_DS_SCHEMA_CHANGE_INVALID,
+                f'{known.name}: column "{column.name}" is {same.label}{"" if same.nullable else " NOT NULL"},'
+                f" not {column.label}{'' if column.nullable else ' NOT NULL'}",
             )
 
 
@@ -164,8 +169,10 @@ def drop_index(db: Database, container: Container, index: Index, *, any_name: bo
 
 
 def put_database(db: Database, name: str) -> int:
-    """Make a database. Returns its id. Raises: 1008, 10078."""
+    """Make a database. Returns its id. Raises: 1008, 10078, 10081."""
     check_container_name(name)
+    if name.lower() == PUBLIC:
+        raise Refusal(Code.TXN_DATABASE_NAME_INVALID, f"(database name = {name})")
     with db.lock:
         return db.catalog.add_database(name)
 

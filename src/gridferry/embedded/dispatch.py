@@ -58,6 +58,8 @@ HANDLERS: dict[Statement, Handler] = {
 _READERS = (requests, row_requests, multi_requests)
 
 _WITHOUT_LOGIN = frozenset({Statement.CONNECT, Statement.LOGIN, Statement.GET_PARTITION_ADDRESS})
+# Their privileges and properties are not read.
+_WITH_MORE = frozenset({Statement.GET_DATABASES, Statement.PUT_DATABASE})
 _WRITES = frozenset(
     {
         Statement.PUT_CONTAINER,
@@ -102,9 +104,10 @@ class Dispatcher:
         _check_allowed(peer, statement, frame.partition)
         source = Reader(frame.body)
         request = REQUESTS[statement].read(source)
-        source.end()
+        if statement not in _WITH_MORE:
+            source.end()
         out = Writer()
-        HANDLERS[statement](Call(self._db, self._node, peer, frame.partition), request, out)
+        HANDLERS[statement](Call(self._db, self._node, peer, frame.partition, frame.statement_id), request, out)
         return out.parts
 
     def leave(self, peer: Peer) -> None:

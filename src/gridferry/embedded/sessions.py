@@ -13,12 +13,17 @@ SessionKey = tuple[bytes, int, int]
 
 @dataclass(eq=False)
 class Session:
-    """A client's session with one container. `owner` is whatever tells one connection from another."""
+    """A client's session with one container. `owner` is whatever tells one connection from another.
+
+    `last_statement` is the number of the last statement that succeeded in it. A write with that number or a lower
+    one was done before, and is not done again; a statement inside a transaction may not skip a number.
+    """
 
     key: SessionKey
     container: Container
     owner: object
     transaction: Transaction | None = None
+    last_statement: int = 0
 
 
 class Sessions:
@@ -28,7 +33,9 @@ class Sessions:
         self._open: dict[SessionKey, Session] = {}
 
     def create(self, key: SessionKey, container: Container, owner: object) -> Session:
-        """Open a session, in place of one with the same key; a transaction left in that one is dropped."""
+        """Open a session. Raises: 110016 if one with that key is open."""
+        if key in self._open:
+            raise Refusal(Code.TM_SESSION_UUID_UNMATCHED, f"session {key[1]} is open already")
         session = Session(key, container, owner)
         self._open[key] = session
         return session

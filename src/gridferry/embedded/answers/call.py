@@ -60,6 +60,14 @@ class Peer:
 
 
 @dataclass(frozen=True)
+class Scope:
+    """What a statement runs in: a transaction, or None; the first `done` of its rows were put before."""
+
+    transaction: Transaction | None = None
+    done: int = 0
+
+
+@dataclass(frozen=True)
 class Call:
     """A statement being answered."""
 
@@ -67,6 +75,7 @@ class Call:
     node: Node
     peer: Peer
     partition: int
+    statement_id: int
 
     def key_of(self, container: Container) -> ContainerKey:
         """A container's key as it is sent."""
@@ -86,56 +95,75 @@ class Call:
         return self.db.catalog.find(self.peer.database_id, self.partition, self.name_of(key))
 
     def container(self, container_id: int) -> Container:
-        """The container with that id, of the login's database. Raises: 10016."""
+        """The container with that id, of the login's database. Raises: 60157."""
         found = self.db.catalog.get(self.partition, container_id)
         if found.database_id != self.peer.database_id:
             raise Refusal(Code.TXN_DATABASE_UNMATCH, f"container {container_id} belongs to another database")
         return found
 
     def container_at(self, container_id: int, version: int) -> Container:
-        """The container, if it still has that schema version. Raises: 10016, 10017."""
+        """The container, if it still has that schema version. Raises: 10017, 60157."""
         found = self.container(container_id)
         if found.version != version:
             raise Refusal(
                 Code.TXN_CONTAINER_SCHEMA_UNMATCH,
-                f"containerId={container_id}, expectedVer={version}, actualVer={found.version}",
+                f"(containerId={container_id}, expectedVer={version}, actualVer={found.version})",
             )
         return found
 
     @contextmanager
-    def inside(self, container: Container, block: TransactionBlock) -> Iterator[Transaction | None]:
-        """The transaction that a statement runs in, or None; an error in the block rolls it back.
+    def inside(self, container: Container, block: TransactionBlock, *, count: int = 1) -> Iterator[Scope]:
+        """What a statement of `count` numbers (one a row) runs in; an error in the block rolls a transaction back.
 
-        Raises: 110003 no such session, 110005 no transaction, 110031 for modes that do not exist.
+        Raises: 110003 no such session, 110005 no transaction, 110010 one is open, 110016 the session is open already,
+        110031 modes that do not exist, 110033 a statement number was skipped.
         """
         self.db.expire_transactions()
         session = self._session(container, block)
+        if session is None:
+            yield Scope()
+            return
+        done = 0
+        if block.session_mode == SessionMode.GET:
+            if block.transaction_mode == TransactionMode.CONTINUE:
+                self.check_number(session)
+            done = max(0, min(count, session.last_statement - self.statement_id + 1))
         transaction = self._transaction(session, block)
         try:
-            yield transaction
+            yield Scope(transaction, done)
         except BaseException:
-            if session is not None:
-                session.transaction = None
-                self.db.released()
+            session.transaction = None
+            self.db.released()
             raise
+        session.last_statement = max(session.last_statement, self.statement_id + count - 1)
+
+    def check_number(self, session: Session) -> None:
+        """Raise 110033 if a statement of the session's transaction is missing before this one."""
+        if self.statement_id - session.last_statement > 1:
+            raise Refusal(
+                Code.TM_STATEMENT_INVALID, f"(lastStmtId={session.last_statement}, stmtId={self.statement_id})"
+            )
 
     def _session(self, container: Container, block: TransactionBlock) -> Session | None:
         key = (block.client, block.session_id, self.partition)
         with self.db.lock:
-            if block.session_mode == SessionMode.AUTO:
+            if block.session_mode == SessionMode.AUTO and block.transaction_mode == TransactionMode.AUTO:
                 return None
             if block.session_mode == SessionMode.CREATE:
                 return self.db.sessions.create(key, container, self.peer)
             if block.session_mode == SessionMode.GET:
                 return self.db.sessions.get(key, container)
-        raise Refusal(Code.TM_TRANSACTION_MODE_INVALID, f"session mode {block.session_mode} does not exist")
+        raise Refusal(
+            Code.TM_TRANSACTION_MODE_INVALID,
+            f"sessionMode={block.session_mode}, txnMode={block.transaction_mode}",
+        )
 
-    def _transaction(self, session: Session | None, block: TransactionBlock) -> Transaction | None:
+    def _transaction(self, session: Session, block: TransactionBlock) -> Transaction | None:
         if block.transaction_mode == TransactionMode.AUTO:
+            if session.transaction is not None:
+                raise Refusal(Code.TM_TRANSACTION_ALREADY_BEGIN, f"session {block.session_id} has an open transaction")
             return None
-        if session is None or block.transaction_mode not in (TransactionMode.BEGIN, TransactionMode.CONTINUE):
-            raise Refusal(Code.TM_TRANSACTION_MODE_INVALID, "a transaction needs a session")
-        if block.transaction_mode == TransactionMode.BEGIN:
+        if block.transaction_mode == TransactionMode.BEGIN and session.transaction is None:
             deadline = self.db.clock() + self.peer.transaction_timeout_s
             session.transaction = Transaction(session.container, deadline=deadline)
         if session.transaction is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.answers.containers import check_readable
 from gridferry.embedded.answers.queries import answer_query, reply_of
@@ -49,8 +51,9 @@ def put(call: Call, request: MultiPut, _: Writer) -> None:
             block = TransactionBlock(
                 container.version, entry.session_id, request.client, entry.session_mode, entry.transaction_mode
             )
-            with call.inside(container, block) as transaction:
-                put_rows(call.db, container, batch, mode=mode, transaction=transaction)
+            with replace(call, statement_id=entry.statement_id).inside(container, block) as scope:
+                if not scope.done:
+                    put_rows(call.db, container, batch, mode=mode, transaction=scope.transaction)
     except (Refusal, FerryError):
         put_many(call.db, ready)
         raise
@@ -58,7 +61,7 @@ def put(call: Call, request: MultiPut, _: Writer) -> None:
 
 
 def _target(call: Call, request: MultiPut, entry: PutEntry) -> Container:
-    """The container of an entry. Raises: 10016; 60015 for another schema; 110016 for a session to be made."""
+    """The container of an entry. Raises: 60157; 60015 for another schema; 110016 for a session to be made."""
     container = call.container(entry.container_id)
     if entry.session_mode == SessionMode.CREATE:
         raise Refusal(Code.TM_SESSION_UUID_UNMATCHED, "a multi-put cannot make sessions")

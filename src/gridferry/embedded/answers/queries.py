@@ -51,11 +51,11 @@ def answer_query(
 ) -> QueryReply:
     """A query's answer, or its first page where the asker wants pages. `query` None means the TQL in `text`."""
     limit = None if head.limit == NO_LIMIT else max(0, head.limit)
-    with call.inside(container, block) as transaction:
+    with call.inside(container, block) as scope:
         query = plan(container, text) if query is None else query
         rows = not isinstance(query, (Aggregation, TimeAverage))
         if rows and 0 < head.fetch_size < NO_LIMIT:
-            pages = run_paged(call.db, container, query, limit=limit, transaction=transaction)
+            pages = run_paged(call.db, container, query, limit=limit, transaction=scope.transaction)
             first = pages.take(head.fetch_size)
             if pages.done:
                 pages.close()
@@ -67,7 +67,7 @@ def answer_query(
             container,
             query,
             limit=limit,
-            transaction=transaction,
+            transaction=scope.transaction,
             for_update=bool(block.options.get(Option.FOR_UPDATE, False)),
         )
     return reply_of(container, found)
@@ -126,9 +126,9 @@ def related(call: Call, request: GetRelated, out: Writer) -> None:
     found = None
     if 0 <= request.operation <= 3:
         later, inclusive = request.operation >= 2, request.operation % 2 == 0
-        with call.inside(container, request.tx) as transaction:
+        with call.inside(container, request.tx) as scope:
             query = Neighbour("", request.time_ms, later=later, inclusive=inclusive)
-            rows = run(call.db, container, query, transaction=transaction)
+            rows = run(call.db, container, query, transaction=scope.transaction)
         if isinstance(rows, Rows):
             found = found_image(container.schema, rows)
     write_found(out, found)
@@ -138,8 +138,8 @@ def aggregate(call: Call, request: AggregateSeries, out: Writer) -> None:
     """An aggregation over a time range. Raises: 60100, 60102 for what cannot be aggregated."""
     container = _series(call, request.container_id, request.tx)
     query = _aggregation(container, request)
-    with call.inside(container, request.tx) as transaction:
-        found = run(call.db, container, query, transaction=transaction)
+    with call.inside(container, request.tx) as scope:
+        found = run(call.db, container, query, transaction=scope.transaction)
     value = found.value if isinstance(found, Value) else None
     out.boolean(value is not None)
     if isinstance(found, Value) and value is not None:

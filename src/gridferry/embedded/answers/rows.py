@@ -7,6 +7,7 @@ from typing import Any
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.images import found_image, rows_from
+from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.row_statements import PutMode, delete_rows, get_rows, put_rows, rows_exist
 from gridferry.griddb.wire.decode import decode_key
 from gridferry.griddb.wire.octets import Reader, Writer
@@ -34,34 +35,35 @@ def put_mode(options: Options) -> PutMode:
 def put_one(call: Call, request: PutRow, out: Writer) -> None:
     """Put a row; say whether it replaced one."""
     container = call.container_at(request.container_id, request.tx.version)
-    with call.inside(container, request.tx) as transaction:
+    with call.inside(container, request.tx) as scope:
         batch = rows_from(container.schema, 1, request.payload)
         existed = False
         if container.schema.key_length:
             keys = batch.select(list(range(container.schema.key_length)))
-            existed = rows_exist(call.db, container, keys, transaction=transaction)[0]
-        put_rows(call.db, container, batch, mode=put_mode(request.tx.options), transaction=transaction)
+            existed = rows_exist(call.db, container, keys, transaction=scope.transaction)[0]
+        if not scope.done:
+            put_rows(call.db, container, batch, mode=put_mode(request.tx.options), transaction=scope.transaction)
     out.boolean(existed)
 
 
 def put(call: Call, request: PutRows, out: Writer) -> None:
     """Put rows; the answer never says whether any was replaced."""
     container = call.container_at(request.container_id, request.tx.version)
-    with call.inside(container, request.tx) as transaction:
-        batch = rows_from(container.schema, request.count, request.image)
-        put_rows(call.db, container, batch, mode=put_mode(request.tx.options), transaction=transaction)
+    with call.inside(container, request.tx, count=request.count) as scope:
+        batch = rows_from(container.schema, request.count, request.image).slice(scope.done)
+        put_rows(call.db, container, batch, mode=put_mode(request.tx.options), transaction=scope.transaction)
     out.boolean(False)
 
 
 def get(call: Call, request: GetRow, out: Writer) -> None:
     """Find a row by its key."""
     container = call.container_at(request.container_id, request.tx.version)
-    with call.inside(container, request.tx) as transaction:
+    with call.inside(container, request.tx) as scope:
         found = get_rows(
             call.db,
             container,
             decode_key(container.schema, Reader(_payload(request))),
-            transaction=transaction,
+            transaction=scope.transaction,
             for_update=bool(request.tx.options.get(Option.FOR_UPDATE, False)),
         )
     write_found(out, found_image(container.schema, found))
@@ -70,9 +72,11 @@ def get(call: Call, request: GetRow, out: Writer) -> None:
 def delete(call: Call, request: DeleteRow, out: Writer) -> None:
     """Delete a row by its key; say whether it was there."""
     container = call.container_at(request.container_id, request.tx.version)
-    with call.inside(container, request.tx) as transaction:
+    existed = False
+    with call.inside(container, request.tx) as scope:
         keys = decode_key(container.schema, Reader(_payload(request)))
-        existed = delete_rows(call.db, container, keys, transaction=transaction)[0]
+        if not scope.done:
+            existed = delete_rows(call.db, container, keys, transaction=scope.transaction)[0]
     out.boolean(existed)
 
 
@@ -96,25 +100,37 @@ def close_session(call: Call, request: CloseSession, _: Writer) -> None:
 
 
 def commit(call: Call, request: Commit, _: Writer) -> None:
-    """Commit. After an error there is no transaction left: that is answered with success, and stores nothing."""
+    """Commit. A number that was used before is answered with success, and nothing is committed.
+
+    Raises: 110003 no session, 110005 no transaction (it may have been rolled back), 110033 a number was skipped.
+    """
     container, key = _session(call, request)
     with call.db.lock:
         call.db.expire_transactions()
         session = call.db.sessions.get(key, container)
+        call.check_number(session)
+        if call.statement_id <= session.last_statement:
+            return
+        if session.transaction is None:
+            raise Refusal(Code.TM_TRANSACTION_NOT_FOUND, f"(lastStmtId={session.last_statement})")
         transaction, session.transaction = session.transaction, None
         try:
-            if transaction is not None:
-                with call.db.writing():
-                    transaction.write(call.db.rows)
+            with call.db.writing():
+                transaction.write(call.db.rows)
         finally:
             call.db.released()
+        session.last_statement = call.statement_id
 
 
 def abort(call: Call, request: Abort, _: Writer) -> None:
-    """Drop the transaction."""
+    """Drop the transaction; none need be open. Raises: 110003, 110033."""
     container, key = _session(call, request)
     with call.db.lock:
-        call.db.sessions.get(key, container).transaction = None
+        session = call.db.sessions.get(key, container)
+        call.check_number(session)
+        if session.transaction is not None:
+            session.transaction = None
+            session.last_statement = max(session.last_statement, call.statement_id)
         call.db.released()
 
 
