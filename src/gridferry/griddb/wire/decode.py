@@ -103,7 +103,8 @@ def _fixed_column(column: ColumnSpec, values: NDArray[np.generic], nulls: NDArra
     elif column.type is GridType.TIMESTAMP_NS:
         data = _nanoseconds(column, values, nulls)
     else:
-        data = np.ascontiguousarray(values)
+        # A column of a single row is contiguous as it stands, but seldom aligned.
+        data = np.require(values, requirements=["C", "A"])
     return pa.Array.from_buffers(column.arrow_type, len(values), [_validity(nulls), pa.py_buffer(data)])
 
 
