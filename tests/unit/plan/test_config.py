@@ -88,7 +88,7 @@ def test_secrets_are_in_no_repr() -> None:
     config = parse_config(FULL, env=ENV)
     assert "hunter2" not in repr(config)
     assert "s3cret" not in repr(config)
-    assert config.target.label == "griddb://admin@127.0.0.1:10001/myCluster/public"
+    assert str(config.target) == "griddb://admin@127.0.0.1:10001/myCluster/public"
 
 
 def test_all_mistakes_at_once() -> None:
@@ -111,7 +111,7 @@ tables:
         "gridferry.yaml has ",
         "sauce: is not known here; allowed: source, target, tables",
         "source: the environment variable NOWHERE is not set",
-        "target: does not begin with griddb://",
+        "target: the target is not a GridDB address",
         "tables[0].table: is missing",
         "tables[0].tabel: is not known here; allowed: table, split_by",
         "tables[0].kind: can be auto, timeseries or collection",
@@ -240,13 +240,13 @@ def test_password_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        ("griddb://h:1/c", "names no user"),
+        ("griddb://a@/c", "must name its nodes in exactly one way"),
         ("griddb://a@h:1", "names no cluster"),
-        ("griddb://a@h:1/c/d/e", "names no cluster, or too much"),
-        ("griddb://a@h:0/c", "member 1 is not host:port"),
-        ("griddb://a@h,:5/c", "member 2 is not host:port"),
-        ("griddb://a@h/c?sslmode=maybe", "sslmode can be disable, prefer, require, verify"),
-        ("griddb://a@h/c?tls=1", "does not know the option tls"),
+        ("griddb://a@h:1/c/d/e", "names no cluster"),
+        ("griddb://a@h:0/c", '"h:0" is not host:port'),
+        ("griddb://a@h,:5/c", '":5" is not host:port'),
+        ("griddb://a@h/c?sslmode=maybe", 'sslmode "maybe" is unknown: disable, prefer, require or verify'),
+        ("griddb://a@h/c?tls=1", 'option "tls" of the GridDB address is unknown'),
     ],
 )
 def test_target_urls_that_are_none(url: str, expected: str) -> None:
@@ -274,11 +274,19 @@ def test_load_config_reads_a_file(tmp_path: Path) -> None:
 
 
 def test_target_url_parts() -> None:
-    text = "source: x\ntarget: 'griddb://a%40b@h1:1,[::1]:2,h3/my%20c/db?sslmode=verify'\ntables: [{table: t}]\n"
+    text = "source: x\ntarget: 'griddb://a%40b@[::1]:2,h3/my%20c/db?sslmode=verify'\ntables: [{table: t}]\n"
     target = parse_config(text, env={}).target
     assert (target.user, target.cluster, target.database, target.sslmode) == ("a@b", "my c", "db", "verify")
-    assert target.members == (("h1", 1), ("::1", 2), ("h3", 10001))
-    assert target.password is None
+    assert target.members == (("::1", 2), ("h3", 10001))
+    assert target.password == ""
+
+
+@pytest.mark.parametrize("password", ["hunter2/x", "x?hunter2", "x?sslmode=hunter2", "[hunter2"])
+def test_a_broken_address_from_a_variable_tells_no_secret(password: str) -> None:
+    text = "source: x\ntarget: ${T}\ntables: [{table: t}]\n"
+    message = _mistakes(text, T=f"griddb://a:{password}@h:1/c")
+    assert "target: " in message
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize("key", ["source", "target"])
