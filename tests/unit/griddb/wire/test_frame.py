@@ -94,6 +94,24 @@ def test_frame_and_part_of_the_next(message: tuple[Role, bytes, Frame], data: st
     assert reader.clean
 
 
+@given(messages(), st.booleans())
+def test_heads_of_an_ipv6_connection(message: tuple[Role, bytes, Frame], one_by_one: bool) -> None:
+    role, _, expected = message
+    number, body = expected.statement_id, [expected.body]
+    if role is Role.SERVER:
+        statement = Statement(expected.statement)
+        parts = encode_request(statement, number, body, partition=expected.partition, address_size=16)
+    else:
+        parts = encode_reply(expected.statement, number, body, status=Status(expected.status), address_size=16)
+    data = b"".join(parts)
+    assert data[28:32] == (len(data) - 32).to_bytes(4, "little")
+    reader = FrameReader(role, address_size=16)
+    for at in range(0, len(data), 1 if one_by_one else len(data)):
+        reader.receive(data[at : at + (1 if one_by_one else len(data))])
+    assert frames(reader) == [expected]
+    assert reader.clean
+
+
 def test_statements_unknown_to_us_are_frames_too() -> None:
     reader = FrameReader(Role.SERVER)
     reader.receive(struct.pack("<iiiiI", MAGIC, 0, 0, -1, 16) + struct.pack("<iiq", 4711, 5, 6))

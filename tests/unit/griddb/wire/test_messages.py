@@ -271,7 +271,7 @@ def aggregates(draw: st.DrawFn) -> row_replies.Aggregate:
         GridType.DOUBLE: st.floats(allow_nan=False),
         GridType.TIMESTAMP_MS: I64,
         GridType.TIMESTAMP_US: I64,
-        GridType.TIMESTAMP_NS: I64,
+        GridType.TIMESTAMP_NS: st.integers(0, (1 << 63) - 1),
     }
     kind = draw(st.none() | st.sampled_from(list(numbers)))
     return row_replies.Aggregate(kind, None if kind is None else draw(numbers[kind]))
