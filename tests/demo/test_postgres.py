@@ -49,6 +49,12 @@ def test_rows_survive_a_kill_and_a_restart():
         assert ask(server.dsn(), "SELECT a FROM t") == 1
 
 
+def test_a_killed_server_leaves_nothing_behind_either():
+    with LocalPostgres() as server:
+        server.kill()
+    assert not server.folder.exists()
+
+
 def test_others_cannot_enter_and_tcp_asks_for_the_password(postgres_server):
     assert postgres_server.folder.stat().st_mode & 0o077 == 0
     with pytest.raises(psycopg.OperationalError, match="password"):

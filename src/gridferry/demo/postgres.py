@@ -153,7 +153,8 @@ class LocalPostgres:
         for part in (self.data, self.folder / "wheel"):
             if part.exists():
                 shutil.rmtree(part)
-        self.log_path.unlink(missing_ok=True)
+        for leftover in (self.log_path, *self.folder.glob(".s.PGSQL.*")):  # a killed server leaves its sockets
+            leftover.unlink(missing_ok=True)
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
 
