@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from gridferry.errors import SourceRefused
+from gridferry.errors import SourceError, SourceRefused
 from gridferry.plan.plan import Kernel, ReadAs, TablePlan
 
 P, T = ReadAs.PLAIN, ReadAs.TEXT
@@ -119,13 +119,22 @@ def test_conditions_stand_in_parentheses_of_their_own(postgres, plan, where):
         assert snapshot.count_rows(wanted) == {None: expected}
 
 
-@pytest.mark.parametrize("where", ["nope = 1", "a ==> 2", "a = 'x'", "1 / (a - 3) > 0"])
-def test_a_bad_condition_is_refused_without_a_traceback(postgres, plan, where):
+@pytest.mark.parametrize(
+    ("where", "kind"),
+    [
+        ("nope = 1", SourceRefused),
+        ("a ==> 2", SourceRefused),
+        ("a = 'x'", SourceRefused),
+        ("1 / (a - 3) > 0", SourceError),
+    ],
+)
+def test_a_bad_condition_is_refused_without_a_traceback(postgres, plan, where, kind):
     postgres.run("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 5)")
     with postgres.source.open_snapshot() as snapshot, snapshot.open_reader() as reader:
         (chunk,) = snapshot.plan_chunks(snapshot.fetch_tables(["t"])[0], rows_per_chunk=100)
-        with pytest.raises(SourceRefused) as caught:
+        with pytest.raises(SourceError) as caught:
             list(reader.read_chunk(chunk, plan("t", "a", where=where)))
+    assert type(caught.value) is kind
     assert "public.t" in caught.value.message
     assert "config file" in caught.value.next_step
     assert "SELECT" not in caught.value.message
@@ -137,6 +146,32 @@ def test_a_condition_cannot_write(postgres, plan):
     with postgres.source.open_snapshot() as snapshot, pytest.raises(Exception, match="read-only"):
         snapshot.count_rows(plan("t", "a", where="f()"))
     assert postgres.run("SELECT count(*) FROM t") == [(1,)]
+
+
+def test_bytes_that_are_no_text_are_an_error_not_garbage(postgres, plan):
+    name = f"ascii {postgres.name}"
+    postgres.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    try:
+        with postgres.server_connection(name) as connection:
+            connection.execute(r"CREATE TABLE t (a text); INSERT INTO t VALUES ('ok'), (E'\xff')")
+        other = type(postgres)(postgres.server, name, postgres.connection)
+        with pytest.raises(SourceRefused, match="invalid byte sequence") as caught:
+            read(other, plan("t", "a"))
+        assert "UTF-8" in caught.value.next_step
+    finally:
+        postgres.server.drop_database(name)
+
+
+def test_text_of_another_server_encoding_comes_as_utf8(postgres, plan):
+    name = f"latin {postgres.name}"
+    postgres.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    try:
+        with postgres.server_connection(name) as connection:
+            connection.execute("CREATE TABLE t (a text); INSERT INTO t VALUES ('äöü')")
+        other = type(postgres)(postgres.server, name, postgres.connection)
+        assert read(other, plan("t", "a"))["a"].to_pylist() == ["äöü"]
+    finally:
+        postgres.server.drop_database(name)
 
 
 def test_count_rows_by_split_value(postgres, plan):
