@@ -31,7 +31,7 @@ class ReadsRows(Protocol):
     def read_chunk(self, chunk: Chunk, plan: TablePlan) -> Iterator[pa.RecordBatch]:
         """The chunk's rows, in batches of bounded size; the same call gives the same rows again."""
 
-    def read_duplicates(self, plan: TablePlan, *, truncate: str | None = None) -> Iterator[pa.RecordBatch]:
+    def read_duplicates(self, plan: TablePlan) -> Iterator[pa.RecordBatch]:
         """All rows of every row key that occurs more than once, rows of one key next to each other."""
 
     def close(self) -> None:

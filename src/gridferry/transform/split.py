@@ -132,5 +132,5 @@ def _strictly_rising(key: NDArray[np.int64], container: NDArray[np.int64]) -> bo
 
 
 def _ranks(array: pa.Array) -> NDArray[np.int64]:
-    ranks = pc.rank(_storage(array), sort_keys="ascending", null_placement="at_end", tiebreaker="dense")
+    ranks = pc.rank(_storage(array), sort_keys="ascending", tiebreaker="dense")
     return np.asarray(ranks.to_numpy(zero_copy_only=False), np.int64)

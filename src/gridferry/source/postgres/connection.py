@@ -49,7 +49,7 @@ _SET_SESSION = sql.SQL(
 
 
 @dataclass(frozen=True)
-class SourceAddress:
+class PostgresAddress:
     """Where a database is. `conninfo` may hold a password and is never shown; `display` is for people.
 
     Without a password in it, PGPASSWORD or the password file gives one, as with every libpq program.
@@ -67,7 +67,7 @@ class SourceAddress:
         return f"{self.host}:{self.port}/{self.database}"
 
 
-def parse_address(dsn: str) -> SourceAddress:
+def parse_address(dsn: str) -> PostgresAddress:
     """The address that a URI (`postgresql://...`) or `key=value` text names; PG* variables fill what it leaves out.
 
     Raises: ConfigError if it is not readable. The message never repeats the text: it may hold a password.
@@ -91,7 +91,7 @@ def parse_address(dsn: str) -> SourceAddress:
         "keepalives_idle": 60,  # a session that holds a snapshot is silent for long; routers forget silent ones
         "keepalives_interval": 15,
     }
-    return SourceAddress(
+    return PostgresAddress(
         conninfo=conninfo.make_conninfo(**{**defaults, **given}),
         host=host,
         port=given.get("port") or os.environ.get("PGPORT") or "5432",
@@ -100,7 +100,7 @@ def parse_address(dsn: str) -> SourceAddress:
     )
 
 
-def connect(address: SourceAddress) -> psycopg.Connection[tuple[Any, ...]]:
+def connect(address: PostgresAddress) -> psycopg.Connection[tuple[Any, ...]]:
     """A session for catalog and control statements: autocommit, read-only, with the settings of `SESSION`.
 
     Raises: SourceUnreachable or SourceRefused; SourceRefused also for a server older than PostgreSQL 12.
@@ -119,7 +119,7 @@ def connect(address: SourceAddress) -> psycopg.Connection[tuple[Any, ...]]:
     return connection
 
 
-def connect_arrow(address: SourceAddress) -> AdbcConnection:
+def connect_arrow(address: PostgresAddress) -> AdbcConnection:
     """A session that answers in Arrow: autocommit (transactions are begun by statement), with `SESSION`'s settings.
 
     Raises: SourceUnreachable or SourceRefused.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from psycopg import sql
 
-from gridferry.plan.plan import TablePlan
+from gridferry.plan.plan import Kernel, TablePlan
 from gridferry.source.postgres.keys import key_columns_sql, key_parts
 from gridferry.source.postgres.names import condition_sql, relation_sql
 from gridferry.source.postgres.reader import Reader
@@ -15,11 +15,11 @@ from gridferry.source.postgres.reader import Reader
 _WITH_PLACE = "rpm"  # relkinds whose rows have a place, ctid, to order by when nothing else decides
 
 
-def read_duplicates(reader: Reader, plan: TablePlan, *, truncate: str | None = None) -> Iterator[pa.RecordBatch]:
+def read_duplicates(reader: Reader, plan: TablePlan) -> Iterator[pa.RecordBatch]:
     """All rows of every row key that occurs more than once; columns as `Reader.read_chunk` gives them.
 
-    The key is `plan.key` within one value of `plan.split_by`, the time column `truncate` cut to milliseconds. Rows
-    of one key stand next to each other, by `plan.order_by` ascending with NULL first, then by their physical place.
+    The key is `plan.key` within one value of `plan.split_by`, cut to milliseconds where the plan cuts it. Rows of one
+    key stand next to each other, by `plan.order_by` ascending with NULL last, then by their physical place.
     Rows with a NULL in their key share it with none.
     Raises: SourceRefused if a column is missing; SourceUnreachable, SourceError.
     """
@@ -31,8 +31,8 @@ def read_duplicates(reader: Reader, plan: TablePlan, *, truncate: str | None = N
     ]
     split = () if plan.split_by is None else (plan.split_by,)
     columns = (*split, *plan.key)
-    key = key_parts(catalog, table=plan.qualified, columns=columns, split=len(split), truncate=truncate)
-    values = reader.columns_as_text(plan)
+    key = key_parts(catalog, table=plan.qualified, columns=columns, split=len(split), truncate=_truncated(plan))
+    values = reader.column_expressions(plan)
     names = [sql.Identifier(f"gridferry key {i}") for i in range(len(columns))]
     orders = [sql.Identifier(f"gridferry order {i}") for i in range(len(plan.order_by))]
     place = (
@@ -63,8 +63,14 @@ def read_duplicates(reader: Reader, plan: TablePlan, *, truncate: str | None = N
         same=sql.SQL(" AND ").join(same),
         order=comma.join(
             [sql.SQL("r.{}").format(n) for n in names]
-            + [sql.SQL("r.{} NULLS FIRST").format(n) for n in orders]
+            + [sql.SQL("r.{}").format(n) for n in orders]
             + [sql.SQL("r.{}").format(n) for n in place]
         ),
     )
     yield from reader.read_statement(statement, doing=doing)
+
+
+def _truncated(plan: TablePlan) -> str | None:
+    """The key column that the plan cuts to milliseconds, or None."""
+    own = plan.columns[: plan.key_length]
+    return next((column.source for column in own if column.kernel is Kernel.TIME_MS_TRUNCATE), None)

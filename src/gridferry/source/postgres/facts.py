@@ -35,18 +35,29 @@ class FactRule:
     read: Callable[[Answer], dict[str, Any]] = lambda _: {}
 
 
-def facts_sql(request: ColumnRequest, *, server_version: int, utf8: bool) -> sql.Composed:
-    """One JSON array: NULLs, values outside the bounds, then what the rule asks. `utf8`: the server's encoding is."""
-    rule = _rule(request.facts, server_version=server_version, utf8=utf8)
+@dataclass(frozen=True)
+class Dialect:
+    """What the SQL depends on: the server's version (as 160004), whether the database's encoding is UTF-8, and the
+    char(n) columns: a cast to text takes their padding off, which the reader keeps.
+    """
+
+    server_version: int
+    utf8: bool = True
+    padded: frozenset[str] = frozenset()
+
+
+def facts_sql(request: ColumnRequest, dialect: Dialect) -> sql.Composed:
+    """One JSON array: NULLs, values outside the bounds, then what the rule asks."""
+    rule = _rule(request, dialect)
     column = sql.Identifier(request.name)
     parts = [sql.SQL("count(*) - count({})").format(column), _outside_sql(request, rule, column)]
     parts += [sql.SQL(value).format(c=column, finite=sql.SQL(rule.finite).format(c=column)) for value in rule.values]
     return sql.SQL("pg_catalog.json_build_array({})").format(sql.SQL(", ").join(parts))
 
 
-def column_profile(request: ColumnRequest, answer: Answer, *, server_version: int, utf8: bool) -> ColumnProfile:
+def column_profile(request: ColumnRequest, answer: Answer, dialect: Dialect) -> ColumnProfile:
     """The facts that the array of `facts_sql` holds. Numbers with a fraction come as Decimal."""
-    rule = _rule(request.facts, server_version=server_version, utf8=utf8)
+    rule = _rule(request, dialect)
     outside = None if answer[1] is None else int(answer[1])
     return ColumnProfile(request.name, nulls=int(answer[0]), outside=outside, **rule.read(answer[2:]))
 
@@ -64,13 +75,16 @@ def _outside_sql(request: ColumnRequest, rule: FactRule, column: sql.Identifier)
     return sql.SQL("count(*) FILTER (WHERE {} AND ({}))").format(finite, sql.SQL(" OR ").join(tests))
 
 
-def _rule(facts: Facts, *, server_version: int, utf8: bool) -> FactRule:
-    if facts is Facts.NUMERIC:
-        return _numeric(server_version)
-    if facts is Facts.TEXT:
-        length = "octet_length({c}::text)" if utf8 else "octet_length(convert_to({c}::text, 'UTF8'))"
-        return FactRule(values=(f"max({length})",), measure=length, read=_read_bytes)
-    return _RULES[facts]
+def _rule(request: ColumnRequest, dialect: Dialect) -> FactRule:
+    if request.facts is Facts.NUMERIC:
+        return _numeric(dialect.server_version)
+    if request.facts is Facts.TEXT:
+        text = "concat({c})" if request.name in dialect.padded else "{c}::text"
+        length = f"octet_length({text})" if dialect.utf8 else f"octet_length(convert_to({text}, 'UTF8'))"
+        return FactRule(
+            values=(f"max({length}) FILTER (WHERE {{c}} IS NOT NULL)",), measure=length, read=_read_bytes
+        )  # fmt: skip
+    return _RULES[request.facts]
 
 
 def _numeric(server_version: int) -> FactRule:

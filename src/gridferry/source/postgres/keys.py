@@ -13,10 +13,15 @@ from gridferry.source.postgres.names import relation_sql
 
 
 def key_columns_sql(schema: str, table: str) -> sql.Composed:
-    """A statement with a row (column, whether it is text, the table's relkind) for each column of the table."""
+    """A statement with a row (column, whether it is text, the table's relkind, the type) for each column.
+
+    The type is pg_type.typname, a domain's first base type.
+    """
     return sql.SQL(
-        "SELECT a.attname::text, a.attcollation <> 0, c.relkind::text"
+        "SELECT a.attname::text, a.attcollation <> 0, c.relkind::text,"
+        " coalesce(b.typname, t.typname)::text"
         " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
+        " JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype"
         " WHERE c.oid = pg_catalog.to_regclass({}) AND a.attnum > 0 AND NOT a.attisdropped"
     ).format(sql.Literal(relation_sql(schema, table).as_string(None)))
 

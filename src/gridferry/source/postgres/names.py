@@ -57,7 +57,7 @@ def near_names(written: str, known: Iterable[str]) -> tuple[str, ...]:
     folded = {name.lower(): name for name in known}
     short = {name.lower().rpartition(".")[2]: name for name in known}
     wanted = written.replace('"', "").strip().lower()
-    found = [folded[n] for n in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.6)]
+    found = [folded[n] for n in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.75)]
     found += [short[n] for n in difflib.get_close_matches(wanted.rpartition(".")[2], short, n=3, cutoff=0.7)]
     return tuple(dict.fromkeys(found))[:3]
 

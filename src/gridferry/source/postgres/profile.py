@@ -13,7 +13,7 @@ from psycopg import sql
 from gridferry.errors import ConfigError, SourceError
 from gridferry.model.chunk import Snapshot
 from gridferry.model.profile import ColumnProfile, KeyProfile, KeyRequest, ProfileRequest, SplitValue, TableProfile
-from gridferry.source.postgres.facts import column_profile, facts_sql
+from gridferry.source.postgres.facts import Dialect, column_profile, facts_sql
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.keys import KeyParts, key_columns_sql, key_parts
 from gridferry.source.postgres.names import condition_sql, relation_sql
@@ -83,12 +83,16 @@ def _column_facts(
     connection: Connection, request: ProfileRequest, scan: _Scan
 ) -> tuple[int, int, tuple[ColumnProfile, ...]]:
     """Rows, rows with a NULL in the key, and each column's facts: the one scan over everything."""
-    version = connection.info.server_version
-    utf8 = connection.info.parameter_status("server_encoding") == "UTF8"
+    catalog = connection.execute(key_columns_sql(request.schema, request.table)).fetchall()
+    dialect = Dialect(
+        server_version=connection.info.server_version,
+        utf8=connection.info.parameter_status("server_encoding") == "UTF8",
+        padded=frozenset(row[0] for row in catalog if row[3] == "bpchar"),
+    )
     own_key = request.key.columns[request.key.split :] if request.key else ()
     missing = [sql.SQL("{} IS NULL").format(sql.Identifier(c)) for c in own_key]
     key_null = sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(" OR ").join(missing)) if missing else sql.SQL("0")
-    parts = [facts_sql(c, server_version=version, utf8=utf8) for c in request.columns]
+    parts = [facts_sql(c, dialect) for c in request.columns]
     texts = [sql.SQL("{}::text").format(part) for part in parts]
     statement = sql.SQL("SELECT {} FROM {} WHERE {}").format(
         sql.SQL(", ").join([sql.SQL("count(*)"), key_null, *texts]), scan.source, scan.condition
@@ -98,7 +102,7 @@ def _column_facts(
         raise SourceError(f"PostgreSQL gave no facts about {request.schema}.{request.table}")
     rows, key_nulls, *answers = row
     columns = tuple(
-        column_profile(c, json.loads(answer, parse_float=Decimal), server_version=version, utf8=utf8)
+        column_profile(c, json.loads(answer, parse_float=Decimal), dialect)
         for c, answer in zip(request.columns, answers, strict=True)
     )
     return scan.scaled(rows), scan.scaled(key_nulls), columns

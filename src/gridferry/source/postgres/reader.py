@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from psycopg import sql
 
-from gridferry.errors import PlanError, SourceError, SourceUnreachable
+from gridferry.errors import SourceError, SourceUnreachable
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.plan.plan import ReadAs, TablePlan
 from gridferry.source.postgres.chunks import chunk_condition, relation_source
-from gridferry.source.postgres.connection import SourceAddress, connect_arrow
+from gridferry.source.postgres.connection import PostgresAddress, connect_arrow
 from gridferry.source.postgres.failures import failure, mapped, plain
 from gridferry.source.postgres.names import condition_sql, relation_sql
 from gridferry.source.postgres.snapshot import BEGIN, cannot_join, join_statement
@@ -23,45 +23,25 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 4 * 1024 * 1024
 _BATCH_HINT = "adbc.postgresql.batch_size_hint_bytes"  # adbc_driver_postgresql.StatementOptions
-_PG_TYPE = b"POSTGRESQL:type"  # the field metadata in which the driver names the column's type
-# char(n) pads with blanks that PostgreSQL itself does not count as part of the value; a cast to text drops them.
-_ALWAYS_TEXT = (b"bpchar",)
-
-
-def selected_columns(plan: TablePlan) -> dict[str, ReadAs]:
-    """Each source column once and how it is read, in the order of first use, the split column last if not used.
-
-    Raises: PlanError if one column is wanted both as text and as it is: there is one output column for each.
-    """
-    selected: dict[str, ReadAs] = {}
-    for column in plan.columns:
-        if selected.setdefault(column.source, column.read_as) is not column.read_as:
-            raise PlanError(
-                f"the plan reads {plan.qualified}.{column.source} both as text and as it is",
-                next_step="give all target columns of one source column types that are read in the same way",
-            )
-    if plan.split_by is not None:
-        selected.setdefault(plan.split_by, ReadAs.TEXT)
-    return selected
 
 
 class Reader:
     """A session that reads chunks, one after the other, all under one snapshot. Belongs to one thread.
 
-    Every batch has one column for each source column the plan uses, named as it, and about `batch_bytes` bytes.
-    numeric, uuid, json and every type without an Arrow form of its own come as text. Infinite dates and stamps, and
-    stamps after the year 294246, come as numbers far before 1970 (the driver adds without a check).
+    Every batch has the columns of `TablePlan.source_columns`, named as the source's, and about `batch_bytes` bytes.
+    numeric, uuid, json and every type without an Arrow form of its own come as text even when read plain. Infinite
+    dates and stamps, and stamps after the year 294246, come as numbers far before 1970 (the driver adds unchecked).
     """
 
     def __init__(
-        self, address: SourceAddress, *, snapshot: Snapshot | None = None, batch_bytes: int = BATCH_BYTES
+        self, address: PostgresAddress, *, snapshot: Snapshot | None = None, batch_bytes: int = BATCH_BYTES
     ) -> None:
         """Log in and join `snapshot`; without one, see a snapshot of its own from the first read on.
 
         Raises: SnapshotGone if the snapshot was lost; SourceUnreachable, SourceRefused.
         """
         self._batch_bytes = batch_bytes
-        self._as_text: dict[tuple[str, str], frozenset[str]] = {}
+        self._as_text: dict[tuple[str, ...], frozenset[str]] = {}
         self._connection = connect_arrow(address)
         try:
             self._join(snapshot)
@@ -84,8 +64,8 @@ class Reader:
         """The rows of any SELECT, under the same snapshot; `doing` is for messages."""
         yield from self._stream(statement, doing=doing)
 
-    def columns_as_text(self, plan: TablePlan) -> Mapping[str, sql.Composable]:
-        """Each selected column's expression, cast to text where `read_chunk` does so."""
+    def column_expressions(self, plan: TablePlan) -> Mapping[str, sql.Composable]:
+        """What `read_chunk` selects: each source column and its expression, cast to text where that is needed."""
         return self._columns(plan)
 
     def close(self) -> None:
@@ -121,30 +101,27 @@ class Reader:
 
     def _columns(self, plan: TablePlan) -> dict[str, sql.Composable]:
         """The expression for each output column."""
-        selected = selected_columns(plan)
-        key = (plan.schema, plan.table)
+        wanted = plan.source_columns
+        names = [column.name for column in wanted]
+        key = (plan.schema, plan.table, *names)
         if key not in self._as_text:
-            self._as_text[key] = self._text_columns(plan, selected)
+            self._as_text[key] = self._text_columns(plan, names)
         as_text = self._as_text[key]
         return {
-            name: sql.SQL("{}::text").format(sql.Identifier(name))
-            if read_as is ReadAs.TEXT or name in as_text
-            else sql.Identifier(name)
-            for name, read_as in selected.items()
+            column.name: sql.SQL("{}::text").format(sql.Identifier(column.name))
+            if column.read_as is ReadAs.TEXT or column.name in as_text
+            else sql.Identifier(column.name)
+            for column in wanted
         }
 
-    def _text_columns(self, plan: TablePlan, selected: Mapping[str, ReadAs]) -> frozenset[str]:
+    def _text_columns(self, plan: TablePlan, names: Sequence[str]) -> frozenset[str]:
         """The columns that would not come in an Arrow type of their own, as the driver itself tells."""
         statement = sql.SQL("SELECT {} FROM {}").format(
-            sql.SQL(", ").join(map(sql.Identifier, selected)), relation_sql(plan.schema, plan.table)
+            sql.SQL(", ").join(map(sql.Identifier, names)), relation_sql(plan.schema, plan.table)
         )
         with mapped(f"describing {plan.qualified}"), closing(self._connection.cursor()) as cursor:
             schema = cursor.adbc_execute_schema(statement.as_string(None))
-        return frozenset(
-            name
-            for name, field in zip(selected, schema, strict=True)
-            if isinstance(field.type, pa.BaseExtensionType) or (field.metadata or {}).get(_PG_TYPE) in _ALWAYS_TEXT
-        )
+        return frozenset(n for n, f in zip(names, schema, strict=True) if isinstance(f.type, pa.BaseExtensionType))
 
     def _stream(self, statement: sql.Composable, *, doing: str) -> Iterator[pa.RecordBatch]:
         text = statement.as_string(None)

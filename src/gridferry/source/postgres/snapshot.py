@@ -16,7 +16,7 @@ from psycopg.pq import TransactionStatus
 
 from gridferry.errors import SnapshotGone, SourceError, SourceUnreachable
 from gridferry.model.chunk import Snapshot
-from gridferry.source.postgres.connection import SourceAddress, connect
+from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -65,7 +65,7 @@ class HeldSnapshot:
 
 
 @contextmanager
-def open_snapshot(address: SourceAddress) -> Iterator[HeldSnapshot]:
+def open_snapshot(address: PostgresAddress) -> Iterator[HeldSnapshot]:
     """Take a snapshot, export it, and hold it until the block ends.
 
     Raises: SourceUnreachable or SourceRefused; SnapshotGone comes from `check` and from readers that join too late.

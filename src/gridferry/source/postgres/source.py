@@ -14,7 +14,7 @@ from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres import catalog, chunks, duplicates, profile, reader, snapshot
-from gridferry.source.postgres.connection import SourceAddress, connect
+from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import condition_sql, relation_sql
 from gridferry.source.selection import Resume
@@ -23,9 +23,9 @@ from gridferry.source.selection import Resume
 class PostgresReader(reader.Reader):
     """`ReadsRows`: one session of a worker."""
 
-    def read_duplicates(self, plan: TablePlan, *, truncate: str | None = None) -> Iterator[pa.RecordBatch]:
+    def read_duplicates(self, plan: TablePlan) -> Iterator[pa.RecordBatch]:
         """See `duplicates.read_duplicates`."""
-        return duplicates.read_duplicates(self, plan, truncate=truncate)
+        return duplicates.read_duplicates(self, plan)
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class PostgresSnapshot:
     Only `open_reader` may be called by other threads.
     """
 
-    address: SourceAddress
+    address: PostgresAddress
     held: snapshot.HeldSnapshot
 
     @property
@@ -90,7 +90,7 @@ class PostgresSnapshot:
 class PostgresSource:
     """A database to read from. `ReadsCatalog` with a session for each call."""
 
-    address: SourceAddress
+    address: PostgresAddress
 
     @property
     def display(self) -> str:
