@@ -14,7 +14,7 @@ from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.engine.copy import ChunkCopier, held_row, row_key
 from gridferry.errors import DuplicateKeys
 from gridferry.griddb import Store
-from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
+from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.contract import ReadsRows
 from gridferry.transform.compiled import compile_columns
 
@@ -27,14 +27,6 @@ class Resolution:
 
     superseded: Counter[str | None]
     held: int = 0
-
-
-def truncated_key(plan: TablePlan) -> str | None:
-    """The source column whose row key is cut to milliseconds, or None."""
-    for column in plan.columns[: plan.key_length]:
-        if column.kernel is Kernel.TIME_MS_TRUNCATE:
-            return column.source
-    return None
 
 
 def resolve_duplicates(
@@ -77,7 +69,7 @@ def duplicate_blocks(reader: ReadsRows, plan: TablePlan) -> Iterator[DuplicateBl
     """The good rows of all shared keys, in the order that the source gives, never a key in two blocks."""
     transform = compile_columns(plan)
     waiting: pa.RecordBatch | None = None
-    for batch in reader.read_duplicates(plan, truncate=truncated_key(plan)):
+    for batch in reader.read_duplicates(plan):
         converted = transform.transform(batch)
         rows = batch if converted.rows is None else batch.take(pa.array(converted.rows))
         rows = rows if waiting is None else pa.concat_batches([waiting, rows])

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote
 
-DEFAULT_PORT = 10001
-SSL_MODES = ("disable", "prefer", "require", "verify")
+from gridferry.errors import ConfigError
+from gridferry.griddb.address import GridDBAddress, parse_address, with_password
+
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 TARGET_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=disable|prefer|require|verify]"
 
@@ -43,26 +44,6 @@ class SourceAddress:
     dsn: str = field(repr=False)
 
 
-@dataclass(frozen=True)
-class TargetAddress:
-    """A GridDB cluster's members and how to log in. `password` is None where nothing gave one."""
-
-    user: str
-    members: tuple[tuple[str, int], ...]
-    cluster: str
-    database: str = "public"
-    sslmode: str = "prefer"
-    password: str | None = field(default=None, repr=False)
-
-    @property
-    def label(self) -> str:
-        """The address for people: first member, cluster and database; no password."""
-        host, port = self.members[0]
-        shown = f"[{host}]" if ":" in host else host
-        more = f" (+{len(self.members) - 1})" if len(self.members) > 1 else ""
-        return f"griddb://{self.user}@{shown}:{port}{more}/{self.cluster}/{self.database}"
-
-
 class AddressProblem(Exception):
     """One or more mistakes in an address, each a path below it and a sentence; becomes a ConfigError in `config`."""
 
@@ -92,7 +73,7 @@ def source_address(value: Any, env: Mapping[str, str]) -> SourceAddress:
     return SourceAddress(dsn)
 
 
-def target_address(value: Any, env: Mapping[str, str]) -> TargetAddress:
+def target_address(value: Any, env: Mapping[str, str]) -> GridDBAddress:
     """The target a config file names: a URL, or a mapping of `url` and `password_file`. Raises: AddressProblem."""
     _refuse_airflow(value)
     password_file = None
@@ -110,56 +91,18 @@ def target_address(value: Any, env: Mapping[str, str]) -> TargetAddress:
     if inside is not None:
         # Taken out before the URL is read: a password from a variable may hold any character.
         password = expand_variables(inside.group("password"), env)
-        return parse_target(expand_variables(inside.group("user") + inside.group("rest"), env), password=password)
+        return with_password(_parsed(inside.group("user") + expand_variables(inside.group("rest"), env)), password)
     if _literal_password(value) or ":" in value.partition("://")[2].rpartition("@")[0]:
         raise AddressProblem(("", _TARGET_HAS_IT))
-    return parse_target(expand_variables(value, env), password=_password(password_file, env))
+    address = _parsed(expand_variables(value, env))
+    return address if address.password else with_password(address, _password(password_file, env) or "")
 
 
-def parse_target(url: str, *, password: str | None = None) -> TargetAddress:
-    """The parts of a target URL; a password inside it wins over `password`. Raises: AddressProblem."""
-    userinfo, at, rest = _strip_scheme(url).rpartition("@")
-    if not at or not userinfo:
-        raise AddressProblem(("", f"names no user; the form is {TARGET_FORM}"))
-    user, colon, inside = userinfo.partition(":")
-    place = urlsplit("//" + rest)
-    members, rest_path = _members(rest), [unquote(p) for p in place.path.split("/") if p]
-    if not 1 <= len(rest_path) <= 2:
-        raise AddressProblem(("", f"names no cluster, or too much; the form is {TARGET_FORM}"))
-    query = dict(parse_qsl(place.query, keep_blank_values=True))
-    unknown = sorted(set(query) - {"sslmode"})
-    if unknown:
-        raise AddressProblem(("", f"does not know the option {', '.join(unknown)}; allowed: sslmode"))
-    sslmode = query.get("sslmode", "prefer")
-    if sslmode not in SSL_MODES:
-        raise AddressProblem(("", f"sslmode can be {', '.join(SSL_MODES)}"))
-    return TargetAddress(
-        user=unquote(user),
-        members=members,
-        cluster=rest_path[0],
-        database=rest_path[1] if len(rest_path) == 2 else "public",
-        sslmode=sslmode,
-        password=unquote(inside) if colon else password,
-    )
-
-
-def _strip_scheme(url: str) -> str:
-    scheme, separator, rest = url.strip().partition("://")
-    if not separator or scheme.lower() != "griddb":
-        raise AddressProblem(("", f"does not begin with griddb://; the form is {TARGET_FORM}"))
-    return rest
-
-
-def _members(rest: str) -> tuple[tuple[str, int], ...]:
-    hosts = re.split(r"[/?]", rest, maxsplit=1)[0].split(",")
-    found = []
-    for number, host in enumerate(hosts, start=1):
-        match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?", host)
-        port = int(match.group(2) or DEFAULT_PORT) if match else 0
-        if match is None or not 1 <= port <= 65535:
-            raise AddressProblem(("", f"member {number} is not host:port with a port from 1 to 65535"))
-        found.append((match.group(1).strip("[]"), port))
-    return tuple(found)
+def _parsed(url: str) -> GridDBAddress:
+    try:
+        return parse_address(url)
+    except ConfigError as error:
+        raise AddressProblem(("", f"{error.message}; the form is {TARGET_FORM}")) from None
 
 
 def _password(password_file: Any, env: Mapping[str, str]) -> str | None:
