@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
@@ -28,14 +29,15 @@ if TYPE_CHECKING:
 TARGET_VARIABLE = "GRIDFERRY_TARGET"
 ALL_ROWS = 405_184
 FIRST_ROWS = 5
+INDENT = 3  # of what belongs to a step
 SCREEN_WIDTH = 80  # where there is no terminal to ask
 _NEXT = (
     ("export SOURCE_DSN=postgresql://USER:PASSWORD@HOST/DATABASE", ""),
     ("export GRIDDB_PASSWORD=...", ""),
     ("gridferry init --target griddb://USER@HOST:10001/CLUSTER", "writes gridferry.yaml"),
-    ("gridferry plan", "shows what it would do"),
-    ("gridferry load", "does it"),
-    ("gridferry compare", "proves it"),
+    ("gridferry plan", "shows the plan"),
+    ("gridferry load", "moves the rows"),
+    ("gridferry compare", "compares every value"),
 )
 
 
@@ -105,13 +107,14 @@ class _Screen:
     def __init__(self, output: Output) -> None:
         self._output = output
         self._number = 0
+        self._width = output.out.width - INDENT
 
     def step(self, line: str, *, command: str = "") -> None:
         """A numbered line, and the command that does the same."""
         self._number += 1
         self._output.show(Text(), Text.assemble((f"{self._number}. ", "bold cyan"), (line, "bold")))
         if command:
-            self._output.show(Text.assemble(("   $ ", "dim"), (command, "green")))
+            self._output.show(Text.assemble((" " * INDENT + "$ ", "dim"), (command, "green")))
 
     def waiting(self, text: str) -> AbstractContextManager[None]:
         """A spinner."""
@@ -119,11 +122,11 @@ class _Screen:
 
     def text(self, text: str) -> None:
         """Text, indented."""
-        self._output.show(Padding(Text(text, style="dim"), (0, 0, 0, 3), expand=False))
+        self._show(Text(text, style="dim"))
 
     def plan(self, plan: Plan) -> None:
         """The same as `gridferry plan`."""
-        self._output.show(*plan_view(plan, width=self._output.out.width))
+        self._show(*plan_view(plan, width=self._width))
 
     @contextmanager
     def loading(self) -> Iterator[Listener]:
@@ -133,23 +136,28 @@ class _Screen:
 
     def loaded(self, loads: list[TableLoad]) -> None:
         """The first line of what `gridferry load` shows; the counts follow with the comparison."""
-        self._output.show(*(headline(load) for load in loads))
+        self._show(*(headline(load) for load in loads))
 
     def compared(self, comparison: Comparison) -> None:
         """The same as `gridferry compare`."""
-        self._output.show(*comparison_view(comparison))
+        self._show(*comparison_view(comparison))
 
     def rows(self, result: QueryResult) -> None:
         """The same as `gridferry tql`."""
-        from gridferry.cli.query_commands import show_rows
+        from gridferry.cli.query_commands import rows_text
 
-        show_rows(self._output, result, limit=FIRST_ROWS, hint=False)
+        self._show(*rows_text(result, limit=FIRST_ROWS, width=self._width))
 
     def value(self, result: QueryResult) -> None:
         """The same as `gridferry tql`."""
         from gridferry.cli.query_commands import result_value, value_text
 
-        self._output.show(value_text(result_value(result)))
+        self._show(value_text(result_value(result)))
+
+    def _show(self, *renderables: RenderableType) -> None:
+        for renderable in renderables:
+            blank = isinstance(renderable, Text) and not renderable
+            self._output.show(Text() if blank else Padding(renderable, (0, 0, 0, INDENT), expand=False))
 
 
 def _closing(report: DemoReport) -> Iterator[Text]:
@@ -161,4 +169,4 @@ def _closing(report: DemoReport) -> Iterator[Text]:
         return
     yield Text("All of it is gone again. Your own tables, in the same way:", style="bold")
     for command, comment in _NEXT:
-        yield Text.assemble((f"  {command:<57}", "green"), (comment, "dim"))
+        yield Text.assemble((f"  {command:<57} ", "green"), (comment, "dim"))

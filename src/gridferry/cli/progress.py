@@ -66,7 +66,9 @@ class BarListener:
         if isinstance(event, Note):
             _show_note(self._output, event)
         elif isinstance(event, LoadStarted):
-            bar = self._progress.add_task(_short(event.table), total=event.rows or None, completed=event.done_rows)
+            bar = self._progress.add_task(
+                _short(event.table), total=event.rows or None, completed=event.done_rows, before=event.done_rows
+            )
             self._bars[event.table] = bar
         elif isinstance(event, RowsPut) and event.table in self._bars:
             self._progress.advance(self._bars[event.table], event.rows)
@@ -152,16 +154,22 @@ class _Rows(ProgressColumn):
 
 class _Speed(ProgressColumn):
     def render(self, task: Task) -> Text:
-        speed = task.finished_speed or task.speed
+        speed = _speed(task)
         return Text(numbers.rate(speed) if speed else "", style="cyan")
 
 
 class _Left(ProgressColumn):
     def render(self, task: Task) -> Text:
-        left = task.time_remaining
+        speed = _speed(task)
         if task.finished:
             return Text(numbers.duration(task.finished_time or 0.0), style="dim")
-        return Text("" if left is None else f"{numbers.duration(left)} left", style="dim")
+        return Text(f"{numbers.duration((task.remaining or 0) / speed)} left" if speed else "", style="dim")
+
+
+def _speed(task: Task) -> float:
+    """Rows per second since the bar began: puts come in bursts, so that the speed of the last moment says little."""
+    seconds = task.finished_time or task.elapsed or 0.0
+    return float(task.completed - task.fields["before"]) / seconds if seconds else 0.0
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import RenderableType
 from rich.text import Text
 
 from gridferry.cli import numbers, opening
@@ -91,25 +93,21 @@ def tql(
             output.streaming = True
             rows_view.write_csv(names, rows)
         else:
-            show_rows(output, result, limit=limit or TABLE_ROWS, records=records)
+            output.show(*rows_text(result, limit=limit or TABLE_ROWS, width=output.out.width, records=records))
 
 
-def show_rows(output: Output, result: QueryResult, *, limit: int, records: bool = False, hint: bool = True) -> None:
-    """The first `limit` rows as a table; says so if there are more, with a `hint` how to see them."""
+def rows_text(result: QueryResult, *, limit: int, width: int, records: bool = False) -> Iterator[RenderableType]:
+    """The first `limit` rows in `width` columns; the last line says so if there are more, or none."""
     from gridferry.cli import rows_view
 
     names = result.schema.names
     rows = list(islice(rows_view.row_values(result.batches()), limit + 1))
-    if records:
-        output.show(*rows_view.records_view(names, rows[:limit]))
-    else:
-        output.show(*rows_view.rows_view(output.out, names, rows[:limit]))
+    view = rows_view.records_view(names, rows[:limit]) if records else None
+    yield from view or rows_view.rows_view(names, rows[:limit], width=width)
     if len(rows) > limit:
-        output.show(Text("… more rows", style="dim"))
-        if hint:
-            output.note("--limit shows more of them; --csv and --json give all")
+        yield Text("… more rows", style="dim")
     elif not rows:
-        output.note("no rows")
+        yield Text("no rows", style="dim")
 
 
 def result_value(result: QueryResult) -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.text import Text
 
 from gridferry.cli.output import scalar
@@ -29,14 +29,14 @@ def row_values(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
         yield from zip(*(_python_values(column) for column in batch.columns), strict=True)
 
 
-def rows_view(console: Console, names: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> Iterator[RenderableType]:
+def rows_view(names: Sequence[str], rows: Sequence[tuple[Any, ...]], *, width: int) -> Iterator[RenderableType]:
     """The rows as a table; with shorter numbers where that makes it fit, else without the columns that have no room."""
     cells = [[_cell(value) for value in row] for row in rows]
-    if _fitting(names, cells, console.width) == len(names):
+    if _fitting(names, cells, width) == len(names):
         yield _table(names, rows, cells)
         return
     cells = [[_cell(value, digits=_SHORT_DIGITS) for value in row] for row in rows]
-    shown = _fitting(names, cells, console.width)
+    shown = _fitting(names, cells, width)
     yield _table(names[:shown], [row[:shown] for row in rows], [line[:shown] for line in cells])
     said = (
         [f"{_SHORT_DIGITS} digits are shown"] if any(isinstance(v, float) for row in rows for v in row[:shown]) else []

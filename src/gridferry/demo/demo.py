@@ -41,7 +41,7 @@ target: {target}
 tables:
   - table: public.device
     split_by: device            # one container for each device
-    containers:                 # with names of our choice; others by template
+    containers:                 # our names; others by template
       "b8:27:eb:bf:9d:51": device1
       "00:0f:00:70:91:0a": device2
       "1c:bf:ce:15:ec:4d": device3
