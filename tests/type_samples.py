@@ -1,5 +1,6 @@
 """Edge values of every type rule: what PostgreSQL is told, what its driver yields, what GridDB must hold.
 
+Text is as the source reader's session writes it (dates in ISO form, intervals in ISO 8601, zone UTC).
 One table for the unit tests of the transform, for the end-to-end tests, and for the page of type rules. Times are
 microseconds since 1970 where the source yields them; what is stored is in the unit of the target.
 """
@@ -297,7 +298,7 @@ SAMPLES: tuple[Sample, ...] = (
         "interval",
         _base("interval"),
         G.STRING,
-        (Edge("1 day 2 hours", "1 day 02:00:00", "1 day 02:00:00"),),
+        (Edge("1 day 2 hours", "P1DT2H", "P1DT2H"),),
         wish=G.STRING,
     ),
     Sample(

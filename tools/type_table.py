@@ -45,10 +45,10 @@ _HEAD = """# Type rules
 What each PostgreSQL type becomes in GridDB, how well, and what happens at the edges. Domains follow their base type.
 `gridferry plan` shows the same verdicts for your tables. Every edge value on this page is a test.
 """
-_KEYS = """Row key columns can only be STRING, INTEGER, LONG, TIMESTAMP(3) and TIMESTAMP(6). Where a default of the first
-table is none of these, the rule here takes its place; `real`, `double precision` and `bytea` cannot be in a row key unless
-`columns` asks for their text. A single `timestamp` or `timestamptz` key becomes TIMESTAMP(3) in a TIME_SERIES, with
-a second column for digits below the millisecond where the data has any.
+_KEYS = """Row key columns can only be STRING, INTEGER, LONG, TIMESTAMP(3) and TIMESTAMP(6). Where a default of the
+first table is none of these, the rule here takes its place; `real`, `double precision` and `bytea` cannot be in a row
+key unless `columns` asks for their text. A single `timestamp` or `timestamptz` key becomes TIMESTAMP(3) in a
+TIME_SERIES, with a second column for digits below the millisecond where the data has any.
 """
 
 

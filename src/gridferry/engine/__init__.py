@@ -1,1 +1,1 @@
-"""The work itself: plan, load, compare, status, quarantine. The command line and Airflow call this and nothing below."""
+"""The work itself: plan, load, compare, status, quarantine. Command line and Airflow call this, nothing below."""

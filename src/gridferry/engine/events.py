@@ -166,8 +166,9 @@ class QuarantinedRow:
 
 @dataclass(frozen=True)
 class Replay:
-    """What replaying the quarantine did."""
+    """What replaying the quarantine did: rows stored as the source has them now, rows gone there, rows still held."""
 
     table: str
-    replayed: int
-    still_held: int
+    replayed: int = 0
+    gone: int = 0
+    still_held: int = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from gridferry.errors import ConfigError
 
@@ -52,20 +52,23 @@ def parse_address(url: str, *, password: str | None = None) -> GridDBAddress:
 
     Raises: ConfigError, whose message does not repeat the URL: it may hold a password.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "griddb":
+    # Not urlsplit(): it refuses an IPv6 member that is not the first one.
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or scheme.lower() != "griddb":
         raise ConfigError("the target is not a GridDB address", next_step=f"write it as {_FORM}")
-    options = _options(parts.query)
-    user_part, at, hosts = parts.netloc.rpartition("@")
+    place, _, query = rest.partition("?")
+    options = _options(query)
+    netloc, *path = place.split("/")
+    path = [unquote(part) for part in path]
+    user_part, at, hosts = netloc.rpartition("@")
     user, _, inner = user_part.partition(":")
-    path = [unquote(p) for p in parts.path.split("/")[1:]]
     if not path or not path[0] or len(path) > 2:
-        raise ConfigError("the GridDB address names no cluster", next_step=f"write it as {_FORM}")
+        raise ConfigError("the GridDB address names no cluster, or too much", next_step=f"write it as {_FORM}")
     address = GridDBAddress(
         cluster=path[0],
         user=unquote(user) if at and user else "admin",
         password=unquote(inner) if password is None else password,
-        members=tuple(_host(h) for h in hosts.split(",") if h),
+        members=_members(hosts),
         database=path[1] if len(path) == 2 and path[1] else PUBLIC,
         **options,
     )
@@ -91,7 +94,7 @@ def _options(query: str) -> dict[str, Any]:
                 raise ConfigError(f'sslmode "{value}" is unknown: disable, prefer, require or verify')
             found[name] = SslMode(value)
         elif name == "multicast":
-            found[name] = _host(value, default_port=31999)
+            found[name] = _host(value, what="multicast", default_port=31999)
         elif name in ("provider", "ca_file"):
             found[name] = value
         else:
@@ -99,11 +102,17 @@ def _options(query: str) -> dict[str, Any]:
     return found
 
 
-def _host(text: str, *, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
+def _members(hosts: str) -> tuple[tuple[str, int], ...]:
+    named = hosts.split(",") if hosts else []
+    return tuple(_host(text, what=f"member {number}") for number, text in enumerate(named, start=1))
+
+
+def _host(text: str, *, what: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
+    # The text itself is not repeated in messages: in a malformed address it may be a password.
     host, colon, port = text.rpartition(":")
     if not colon or text.endswith("]"):
         host, port = text, str(default_port)
     host = host.strip("[]")
     if not host or not port.isdigit() or not 0 < int(port) < 65536:
-        raise ConfigError(f'"{text}" is not host:port')
+        raise ConfigError(f"{what} of the GridDB address is not host:port", next_step=f"write it as {_FORM}")
     return host, int(port)

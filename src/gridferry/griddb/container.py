@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+import numpy as np
 import pyarrow as pa
 
-from gridferry.errors import LocalProtocolError, RowExists, RowMissing, SchemaChanged, SchemaConflict
-from gridferry.griddb.handle import Handle, fetch_handle, made_handle, put_container
+from gridferry.errors import LocalProtocolError, SchemaChanged
+from gridferry.griddb.handle import Handle, fetch_handle, made_handle, put_container, same_container
 from gridferry.griddb.net.cluster import Cluster
+from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.query import DEFAULT_PAGE_ROWS, run_query
 from gridferry.griddb.results import QueryResult
+from gridferry.griddb.runs import cut_runs, joined
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema
 from gridferry.griddb.transaction import ContainerTransaction
 from gridferry.griddb.wire.encode import encode_key_set, encode_keys, encode_rows
@@ -28,6 +31,7 @@ from gridferry.griddb.wire.statement import FEATURE_VERSION, NO_LIMIT, Option, P
 T = TypeVar("T")
 _KEYS_A_REQUEST = 10_000
 _COMPOSITE_INDEX_FEATURE = 3
+PUT_BYTES = 64 << 20  # a message of a put; larger puts are sent as several
 
 
 class Container:
@@ -60,49 +64,41 @@ class Container:
         self._handle = fetch_handle(self._cluster, self.name)
 
     def put(self, batch: pa.RecordBatch, *, mode: PutMode = PutMode.UPSERT) -> None:
-        """Put rows; columns as `schema.arrow_schema`.
+        """Put rows; columns as `schema.arrow_schema`. More rows than a message takes are sent as several, in order.
 
         Not atomic: after an error the rows before the bad one may be stored. Upserts may be sent again, so they are,
         when a node is in trouble; inserts into a container without a row key are not.
         Raises: DataError, LocalProtocolError before anything is sent; RowExists, RowMissing by `mode`; StatementError.
         """
-        rows = encode_rows(self.schema, batch)
         options = {} if mode is PutMode.UPSERT else {Option.PUT_MODE: int(mode)}
 
         def attempt(handle: Handle) -> None:
             tx = Transaction(handle.version, client=self._cluster.client, options=options)
-            message = PutRows(handle.container_id, tx, len(rows), rows.image())
-            self._ask(handle, message, f'to put {len(rows)} rows into "{handle.name}"', repeat=repeatable)
+            repeatable = mode is PutMode.UPSERT and handle.schema.key_length > 0
+            bounds = np.array([0, len(batch)], np.int64)
+            rows, _ = cut_runs(encode_rows(handle.schema, batch), bounds, PUT_BYTES)
+            for run, count in enumerate(np.diff(rows.runs).tolist()):
+                message = PutRows(handle.container_id, tx, count, rows.image(run))
+                self._ask(handle, message, f'to put {count} rows into "{handle.name}"', repeat=repeatable)
 
-        repeatable = mode is PutMode.UPSERT and self.schema.key_length > 0
-        try:
+        with row_mode(mode):
             self._fresh(attempt)
-        except RowExists as error:
-            if mode is PutMode.UPDATE:
-                raise RowMissing(error.message, code=error.code, name=error.name) from error
-            raise
 
     def get(self, keys: pa.RecordBatch) -> pa.RecordBatch:
         """The rows of these keys, in no certain order; a key without a row has none.
 
         Args: keys: a batch of the row key's columns.
+        Raises: SchemaConflict if the container's columns changed since it was opened.
         """
-        types = tuple(int(c.type) for c in self.schema.key)
         self._needs_key()
-        found: list[pa.RecordBatch] = []
-        for start in range(0, len(keys), _KEYS_A_REQUEST):
-            part = keys.slice(start, _KEYS_A_REQUEST)
-            predicate = KeyPredicate(types, encode_key_set(self.schema, part), len(part))
-            message = MultiGet(
-                (predicate,),
-                [(self._cluster.key(self.name), 0)],
-                self._cluster.client,
-                {Option.ACCEPTABLE_FEATURE_VERSION: FEATURE_VERSION},
-            )
-            reply = MultiGetReply.read(self._ask(self._handle, message, f'rows of "{self.name}" by key'))
-            found += [rows_of(reply.schemas[e.schema], e) for e in reply.entries]
-        table = pa.Table.from_batches(found, schema=found[0].schema if found else self.schema.arrow_schema)
-        return table.combine_chunks().to_batches()[0] if len(table) else _empty(self.schema)
+
+        def attempt(handle: Handle) -> pa.RecordBatch:
+            parts = [keys.slice(start, _KEYS_A_REQUEST) for start in range(0, len(keys), _KEYS_A_REQUEST)]
+            found = [batch for part in parts for batch in self._get(handle, part)]
+            table = pa.Table.from_batches(found, schema=handle.schema.arrow_schema)
+            return table.combine_chunks().to_batches()[0] if len(table) else _empty(handle.schema)
+
+        return self._fresh(attempt)
 
     def delete(self, keys: pa.RecordBatch) -> int:
         """Delete the rows of these keys and return how many there were. Keys without a row are no error."""
@@ -162,7 +158,11 @@ class Container:
         self._ask(self._handle, message, f'to flush the partition of "{self.name}"')
 
     def add_columns(self, columns: Sequence[ColumnSpec]) -> None:
-        """Add columns behind the others; rows that are there get NULL. Raises: SchemaConflict."""
+        """Add columns behind the others; rows that are there get NULL, or 0 or empty where NOT NULL.
+
+        The columns are asked for first: what another client added stays. Raises: ContainerMissing, StatementError.
+        """
+        self.refresh()
         schema = ContainerSchema(self.schema.kind, (*self.schema.columns, *columns), self.schema.key_length)
         (body,) = ask_all(self._cluster, [put_container(self._cluster, self.name, schema, modify=True)])
         self._handle = made_handle(self._cluster, self.name, schema, body)
@@ -207,6 +207,22 @@ class Container:
         """A manual transaction on this container: `with container.transaction() as tx: ...`."""
         return ContainerTransaction(self._cluster, self._handle)
 
+    def _get(self, handle: Handle, keys: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        types = tuple(int(c.type) for c in handle.schema.key)
+        predicate = KeyPredicate(types, encode_key_set(handle.schema, keys), len(keys))
+        message = MultiGet(
+            (predicate,),
+            [(self._cluster.key(handle.name), 0)],
+            self._cluster.client,
+            {Option.ACCEPTABLE_FEATURE_VERSION: FEATURE_VERSION},
+        )
+        reply = MultiGetReply.read(self._ask(handle, message, f'rows of "{handle.name}" by key'))
+        if any(schema != handle.schema for schema in reply.schemas):
+            # This statement carries no schema version, so the server could not say it.
+            raise SchemaChanged(f'the columns of container "{handle.name}" changed')
+        if reply.entries:
+            yield rows_of(handle.schema, joined(handle.schema, reply.entries))
+
     def _needs_key(self) -> None:
         if self.schema.key_length == 0:
             raise LocalProtocolError(f'"{self.name}" has no row key')
@@ -215,19 +231,16 @@ class Container:
         return ask_all(self._cluster, [Ask(handle.partition, message, asked)], repeat=repeat)[0]  # type: ignore[arg-type]
 
     def _fresh(self, attempt: Callable[[Handle], T]) -> T:
-        """Repeat once if the schema version moved on but the schema stayed what it was."""
+        """Repeat once if the schema version moved on but the schema stayed what it was.
+
+        Each attempt works with one handle from beginning to end: another thread may refresh the container meanwhile.
+        """
+        handle = self._handle
         try:
-            return attempt(self._handle)
+            return attempt(handle)
         except SchemaChanged as error:
-            before = self.schema
-            self.refresh()
-            if self.schema != before:
-                raise SchemaConflict(
-                    f'the columns of container "{self.name}" changed while it was in use',
-                    code=error.code,
-                    name=error.name,
-                    next_step="open it again and compare its columns with what you have",
-                ) from error
+            self._handle = fetch_handle(self._cluster, handle.name)
+            same_container([handle], [self._handle], error)
             return attempt(self._handle)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gridferry.errors import ContainerMissing, SchemaConflict
+from gridferry.errors import ContainerMissing, SchemaChanged, SchemaConflict, StatementError
 from gridferry.griddb.net.cluster import Cluster
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.schema import ContainerSchema
@@ -53,9 +53,10 @@ def fetch_handles(cluster: Cluster, names: Sequence[str]) -> dict[str, Handle | 
         for partition, members in groups
     ]
     found: dict[str, Handle | None] = {}
+    known: dict[ContainerSchema, ContainerSchema] = {}
     for (partition, members), body in zip(groups, ask_all(cluster, asks), strict=True):
         for name, answer in zip(members, read_properties(body), strict=True):
-            found[name] = None if answer is None else _handle(name, partition, answer)
+            found[name] = None if answer is None else _handle(name, partition, answer, known)
     return found
 
 
@@ -63,8 +64,40 @@ def fetch_handle(cluster: Cluster, name: str) -> Handle:
     """The handle of one container. Raises: ContainerMissing."""
     handle = fetch_handles(cluster, [name])[name]
     if handle is None:
-        raise ContainerMissing(f'there is no container "{name}"', code=10016, name="CONTAINER_NOT_FOUND")
+        raise _missing(name)
     return handle
+
+
+def same_container(before: Sequence[Handle], found: Sequence[Handle | None], error: SchemaChanged) -> list[Handle]:
+    """The handles `found` after the server said that one of those `before` is old, if a repeat makes sense with them.
+
+    Raises: ContainerMissing; SchemaConflict where the columns changed; StatementError where nothing changed.
+    """
+    now: list[Handle] = []
+    for old, new in zip(before, found, strict=True):
+        if new is None:
+            raise _missing(old.name) from error
+        if new.schema != old.schema:
+            raise SchemaConflict(
+                f'the columns of container "{old.name}" changed while it was in use',
+                code=error.code,
+                name=error.name,
+                next_step="open it again and compare its columns with what you have",
+            ) from error
+        now.append(new)
+    if now == list(before):
+        # The same statement would be refused again: it was malformed.
+        raise StatementError(error.message, code=error.code, name=error.name) from error
+    return now
+
+
+def _missing(name: str) -> ContainerMissing:
+    return ContainerMissing(
+        f'there is no container "{name}"',
+        code=10016,
+        name="CONTAINER_NOT_FOUND",
+        next_step="look with `gridferry containers` which there are",
+    )
 
 
 def put_container(cluster: Cluster, name: str, schema: ContainerSchema, *, modify: bool) -> Ask:
@@ -80,10 +113,14 @@ def put_container(cluster: Cluster, name: str, schema: ContainerSchema, *, modif
 def made_handle(cluster: Cluster, name: str, schema: ContainerSchema, body: Reader) -> Handle:
     """The handle that the answer to `put_container` describes."""
     answer = ContainerReply.read(body, schema.kind)
-    return Handle(answer.key.name, cluster.partition(name), answer.container_id, answer.version, answer.schema)
+    # Handles of one schema share one object: comparing 100,000 of them is then cheap.
+    shared = schema if answer.schema == schema else answer.schema
+    return Handle(answer.key.name, cluster.partition(name), answer.container_id, answer.version, shared)
 
 
-def _handle(name: str, partition: int, answer: ContainerProperties) -> Handle:
+def _handle(
+    name: str, partition: int, answer: ContainerProperties, known: dict[ContainerSchema, ContainerSchema]
+) -> Handle:
     if answer.attribute is not None and answer.attribute == ATTRIBUTE_LARGE:
         raise SchemaConflict(
             f'"{name}" is a partitioned table, which cannot be written through this interface',
@@ -91,4 +128,5 @@ def _handle(name: str, partition: int, answer: ContainerProperties) -> Handle:
         )
     if answer.key is None or answer.schema is None or answer.container_id is None or answer.version is None:
         raise ContainerMissing(f'the server told nothing about container "{name}"')
-    return Handle(answer.key.name, partition, answer.container_id, answer.version, answer.schema)
+    schema = known.setdefault(answer.schema, answer.schema)
+    return Handle(answer.key.name, partition, answer.container_id, answer.version, schema)

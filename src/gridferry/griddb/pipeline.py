@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from gridferry.errors import GridDBError
 from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster, Node
 from gridferry.griddb.net.connection import Connection
-from gridferry.griddb.wire.octets import Reader
+from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.requests import Request
 
 WINDOW = 256
+WINDOW_BYTES = 1 << 20  # unanswered: two ends that both only write would wait for each other
 
 
 @dataclass(frozen=True)
@@ -59,11 +60,17 @@ def _ask_node(
     connection: Connection, asks: Sequence[Ask], indexes: Sequence[int], answers: list[Reader | GridDBError | None]
 ) -> None:
     sent: deque[tuple[int, int]] = deque()
+    sizes: deque[int] = deque()
     for index in indexes:
-        if len(sent) >= WINDOW:
-            _gather(connection, sent, answers)
         ask = asks[index]
-        sent.append((index, connection.send(ask.message, partition=ask.partition, asked=ask.asked)))
+        body = Writer()
+        ask.message.write(body)
+        while sent and (len(sent) >= WINDOW or sum(sizes) + body.size > WINDOW_BYTES):
+            _gather(connection, sent, answers)
+            sizes.popleft()
+        number = connection.send_body(ask.message.statement, body, partition=ask.partition, asked=ask.asked)
+        sent.append((index, number))
+        sizes.append(body.size)
     while sent:
         _gather(connection, sent, answers)
 

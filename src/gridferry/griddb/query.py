@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack
+from collections.abc import Generator
+from contextlib import ExitStack, suppress
 
 import pyarrow as pa
 
+from gridferry.errors import GridDBError
 from gridferry.griddb.handle import Handle
 from gridferry.griddb.net.cluster import Cluster
 from gridferry.griddb.net.connection import Connection
@@ -17,6 +18,7 @@ from gridferry.griddb.wire.row_replies import FetchReply, PartialFetch, QueryRep
 from gridferry.griddb.wire.row_requests import CloseRowSet, FetchRowSet, QueryRange, QueryTql, Transaction
 
 DEFAULT_PAGE_ROWS = 50_000
+_GIVING_UP_S = 10.0
 
 # The rows of EXPLAIN, which have no row id although they belong to no TIME_SERIES.
 ANALYSIS = ContainerSchema(
@@ -56,6 +58,7 @@ def _begin(cluster: Cluster, handle: Handle, message: QueryTql | QueryRange) -> 
         if reply.partial is None or reply.rows is None:
             return whole_result(handle.schema, reply)
         pages = _pages(stack.pop_all(), connection, handle, message, reply.rows, reply.partial)
+        next(pages)  # from here on its clean-up runs, even if no page is ever asked for
         return QueryResult(handle.schema, batches=pages, aggregate=None)
 
 
@@ -66,24 +69,38 @@ def _pages(
     message: QueryTql | QueryRange,
     first: RowsPart,
     state: PartialFetch,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch, None, None]:
+    """First an empty batch, to begin; then the pages."""
     tx = Transaction(version=handle.version, client=message.tx.client)
     asked = f'the next page of container "{handle.name}"'
     with held:
         page: RowsPart | FetchReply = first
         fetched, closed = first.count, False
-        while True:
-            ahead = None
-            if not closed and fetched < state.total:
-                fetch = FetchRowSet(handle.container_id, tx, state.result_id, fetched, message.head.fetch_size)
-                ahead = connection.send(fetch, partition=handle.partition, asked=asked)
-            yield rows_of(handle.schema, page)
-            if ahead is None:
-                break
-            page = FetchReply.read(connection.receive(ahead))
-            fetched, closed = fetched + page.count, page.closed or page.count == 0
+        ahead: int | None = None
+        try:
+            yield pa.RecordBatch.from_pylist([], schema=handle.schema.arrow_schema)
+            while True:
+                if not closed and fetched < state.total:
+                    fetch = FetchRowSet(handle.container_id, tx, state.result_id, fetched, message.head.fetch_size)
+                    ahead = connection.send(fetch, partition=handle.partition, asked=asked)
+                yield rows_of(handle.schema, page)
+                if ahead is None:
+                    break
+                number, ahead = ahead, None
+                page = FetchReply.read(connection.receive(number))
+                fetched, closed = fetched + page.count, page.closed or page.count == 0
+        finally:
+            if not closed and not connection.broken:
+                _give_up(connection, handle, state, ahead)
+
+
+def _give_up(connection: Connection, handle: Handle, state: PartialFetch, ahead: int | None) -> None:
+    """Let the server drop the rest of a result. The rows are read or not wanted: what goes wrong here harms nobody."""
+    with suppress(GridDBError):
+        closed = ahead is not None and FetchReply.read(connection.receive(ahead, timeout_s=_GIVING_UP_S)).closed
         if not closed:
-            connection.ask(CloseRowSet(handle.container_id, state.result_id), partition=handle.partition, asked=asked)
+            message = CloseRowSet(handle.container_id, state.result_id)
+            connection.ask(message, partition=handle.partition, asked="to end a result", timeout_s=_GIVING_UP_S)
 
 
 def _analysis(part: RowsPart) -> pa.RecordBatch:

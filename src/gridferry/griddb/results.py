@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from types import TracebackType
 
 import pyarrow as pa
+from typing_extensions import Self
 
 from gridferry.errors import LocalProtocolError
 from gridferry.griddb.schema import ContainerSchema
@@ -12,7 +14,11 @@ from gridferry.griddb.wire.row_replies import Aggregate
 
 
 class QueryResult:
-    """Rows, or an aggregate. Iterate over `batches` once, or take everything with `read_all`."""
+    """Rows, or an aggregate. Iterate over `batches` once, or take everything with `read_all`.
+
+    A result that comes in pages holds a connection until its last page was read. Whoever stops before that should use
+    the result as a context, or `close` it.
+    """
 
     def __init__(
         self, schema: ContainerSchema, *, batches: Iterator[pa.RecordBatch] | None, aggregate: Aggregate | None
@@ -20,6 +26,19 @@ class QueryResult:
         self.schema = schema
         self.aggregate = aggregate
         self._batches = batches
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give up the pages not read yet; more than once does no harm."""
+        if isinstance(self._batches, Generator):
+            self._batches.close()
 
     @property
     def has_rows(self) -> bool:

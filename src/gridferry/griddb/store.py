@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 from typing_extensions import Self
 
-from gridferry.griddb.address import GridDBAddress, parse_address
+from gridferry.errors import LocalProtocolError, SchemaChanged
+from gridferry.griddb.address import PUBLIC, GridDBAddress, parse_address
 from gridferry.griddb.container import Container
-from gridferry.griddb.handle import Handle, fetch_handles, made_handle, put_container
+from gridferry.griddb.handle import Handle, fetch_handles, made_handle, put_container, same_container
 from gridferry.griddb.net.cluster import Cluster, Connector, connect_socket
 from gridferry.griddb.net.connection import Timing
 from gridferry.griddb.pipeline import Ask, ask_all
@@ -36,6 +39,9 @@ from gridferry.griddb.writer import MESSAGE_BYTES, WINDOW_BYTES, BulkWriter
 _NAMES_FEATURE = 2
 _QUERIES_A_REQUEST = 2000
 _NAMES_A_PAGE = 10_000
+GROUP_BYTES = 64 << 20  # of batches that a multi-put joins before it encodes them
+
+T = TypeVar("T")
 
 
 class Store:
@@ -120,25 +126,28 @@ class Store:
         """Upsert a batch into each of many containers: one message a partition and schema, as far as they fit.
 
         Not atomic: after an error some are stored; the same call can be made again.
+        Raises: LocalProtocolError for a batch that does not fit its container; what `Container.put` raises.
         """
-        by_schema: dict[ContainerSchema, list[tuple[Handle, pa.RecordBatch]]] = {}
-        for container, batch in puts:
-            by_schema.setdefault(container.schema, []).append((container.handle, batch))
 
-        def attempt() -> None:
+        def attempt(handles: list[Handle]) -> None:
+            by_schema: dict[ContainerSchema, list[tuple[Handle, pa.RecordBatch]]] = {}
+            for handle, (_, batch) in zip(handles, puts, strict=True):
+                by_schema.setdefault(handle.schema, []).append((handle, _fitted(handle, batch)))
             with self.writer() as writer:
                 for schema, members in by_schema.items():
-                    table = pa.Table.from_batches([b.cast(schema.arrow_schema) for _, b in members])
-                    whole = table.combine_chunks().to_batches(max_chunksize=None)
-                    if whole:
-                        runs = np.cumsum([0] + [len(b) for _, b in members])
-                        writer.put(schema, whole[0], [h for h, _ in members], runs)
+                    for group in _groups(members):
+                        writer.put(schema, *_joined(schema, group))
 
-        self.cluster.retry(attempt)
+        self._fresh([container for container, _ in puts], lambda h: self.cluster.retry(lambda: attempt(h)))
 
     def multi_query(self, queries: Sequence[tuple[Container | Handle, str]]) -> list[QueryResult]:
         """One query on each of many containers: one message a partition; results in the order asked, unpaged."""
-        handles = [c.handle if isinstance(c, Container) else c for c, _ in queries]
+        return self._fresh(
+            [container for container, _ in queries],
+            lambda handles: self._multi_query(handles, [tql for _, tql in queries]),
+        )
+
+    def _multi_query(self, handles: list[Handle], queries: list[str]) -> list[QueryResult]:
         by_partition: dict[int, list[int]] = {}
         for index, handle in enumerate(handles):
             by_partition.setdefault(handle.partition, []).append(index)
@@ -151,7 +160,7 @@ class Store:
         asks = []
         for partition, members in groups:
             messages = [
-                QueryTql(handles[i].container_id, Transaction(handles[i].version, client=client), queries[i][1])
+                QueryTql(handles[i].container_id, Transaction(handles[i].version, client=client), queries[i])
                 for i in members
             ]
             asks.append(
@@ -162,6 +171,16 @@ class Store:
             for index, reply in zip(members, read_multi_query(body), strict=True):
                 found[index] = whole_result(handles[index].schema, reply)
         return [result for result in found if result is not None]
+
+    def _fresh(self, containers: Sequence[Container | Handle], attempt: Callable[[list[Handle]], T]) -> T:
+        """Repeat once, with handles asked for anew, if the server says that one is old but no column changed."""
+        handles = [c.handle if isinstance(c, Container) else c for c in containers]
+        try:
+            return attempt(handles)
+        except SchemaChanged as error:
+            found = self.open_containers([h.name for h in handles])
+            known = [None if (c := found[h.name]) is None else c.handle for h in handles]
+            return attempt(same_container(handles, known, error))
 
     def counts(self, containers: Sequence[Container | Handle]) -> list[int]:
         """COUNT(*) of many containers, in their order."""
@@ -179,8 +198,9 @@ class Store:
         return len(touched)
 
     def databases(self) -> list[str]:
-        """The databases that the user can see."""
-        return read_databases(ask_all(self.cluster, [Ask(0, GetDatabases(), "the databases")])[0])
+        """The databases that the user can see, sorted; `public`, which the server does not list, first."""
+        listed = read_databases(ask_all(self.cluster, [Ask(0, GetDatabases(), "the databases")])[0])
+        return [PUBLIC, *sorted(name for name in listed if name != PUBLIC)]
 
     def create_database(self, name: str) -> None:
         """Create a database."""
@@ -207,3 +227,38 @@ def connect(
     cluster = Cluster(address, timing=timing, connector=connector)
     cluster.topology()
     return Store(cluster)
+
+
+def _fitted(handle: Handle, batch: pa.RecordBatch) -> pa.RecordBatch:
+    schema = handle.schema.arrow_schema
+    if batch.schema.equals(schema):
+        return batch
+    try:
+        return batch.cast(schema)
+    except (pa.ArrowException, ValueError) as error:
+        raise LocalProtocolError(f'the batch does not fit container "{handle.name}": {error}') from error
+
+
+def _groups(members: Sequence[tuple[Handle, pa.RecordBatch]]) -> Iterator[list[tuple[Handle, pa.RecordBatch]]]:
+    """The members in groups that Arrow can join: a column of one batch holds less than 2 GiB."""
+    group: list[tuple[Handle, pa.RecordBatch]] = []
+    size = 0
+    for handle, batch in members:
+        if group and size + batch.nbytes > GROUP_BYTES:
+            yield group
+            group, size = [], 0
+        group.append((handle, batch))
+        size += batch.nbytes
+    if group:
+        yield group
+
+
+def _joined(
+    schema: ContainerSchema, group: Sequence[tuple[Handle, pa.RecordBatch]]
+) -> tuple[pa.RecordBatch, list[Handle], NDArray[np.int64]]:
+    handles = [handle for handle, _ in group]
+    runs = np.cumsum([0, *(len(batch) for _, batch in group)])
+    if len(group) == 1:
+        return group[0][1], handles, runs
+    columns = [pa.concat_arrays([batch.column(i) for _, batch in group]) for i in range(len(schema.columns))]
+    return pa.RecordBatch.from_arrays(columns, schema=schema.arrow_schema), handles, runs

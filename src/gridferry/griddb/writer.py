@@ -15,11 +15,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from gridferry.errors import LocalProtocolError
+from gridferry.errors import LocalProtocolError, SchemaChanged, StatementError
 from gridferry.griddb.handle import Handle
 from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster, Node
 from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.pipeline import Ask, ask_all
+from gridferry.griddb.runs import cut_runs
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.encode import EncodedRows, encode_rows
 from gridferry.griddb.wire.multi_requests import MultiPut, PutEntry
@@ -29,6 +30,7 @@ from gridferry.griddb.wire.row_requests import PutRows, Transaction
 MESSAGE_BYTES = 4 << 20
 WINDOW_BYTES = 16 << 20
 ENTRIES_A_MESSAGE = 4096
+_SCHEMA_INVALID = 60015
 
 
 class BulkWriter:
@@ -50,6 +52,7 @@ class BulkWriter:
         self._sent: deque[tuple[Connection, int, int, int]] = deque()
         self._in_flight = 0
         self._touched: dict[int, Handle] = {}
+        self._failed = False
 
     def __enter__(self) -> Self:
         return self
@@ -76,21 +79,22 @@ class BulkWriter:
         Args: batch (n,) as `schema.arrow_schema`; handles (m,), all of this schema; runs (m + 1,), from 0 to n.
         Raises: DataError, LocalProtocolError before anything is sent; earlier puts' refusals; node trouble.
         """
+        self._refuse_if_failed()
         bounds = np.asarray(runs, np.int64)
-        if schema.key_length == 0:
-            raise LocalProtocolError("bulk puts need a row key: without one a repeated put would double its rows")
-        cuts, owners = self._cut(bounds, batch)
-        rows = encode_rows(schema, batch, cuts)
+        _check(schema, len(batch), handles, bounds)
+        rows, owners = cut_runs(encode_rows(schema, batch), bounds, self._message_bytes)
+        owned = [handles[owner] for owner in owners.tolist()]
         by_partition: dict[int, list[int]] = defaultdict(list)
-        for run, owner in enumerate(owners):
-            by_partition[handles[owner].partition].append(run)
+        for run, handle in enumerate(owned):
+            by_partition[handle.partition].append(run)
         for partition, members in by_partition.items():
-            self._touched[partition] = handles[owners[members[0]]]
-            for message, count, size in self._messages(schema, rows, members, [handles[o] for o in owners]):
+            self._touched[partition] = owned[members[0]]
+            for message, count, size in self._messages(schema, rows, members, owned):
                 self._send(partition, message, count, size)
 
     def drain(self) -> None:
         """Wait until everything put so far was acknowledged. Raises: refusals; node trouble."""
+        self._refuse_if_failed()
         while self._sent:
             self._gather()
 
@@ -101,18 +105,6 @@ class BulkWriter:
         ask_all(self._cluster, asks)
         self._touched.clear()
         return len(asks)
-
-    def _cut(self, bounds: NDArray[np.int64], batch: pa.RecordBatch) -> tuple[NDArray[np.int64], list[int]]:
-        """Runs no longer than a message takes, and the container each belongs to."""
-        if len(batch) == 0:
-            return np.zeros(1, np.int64), []
-        longest = max(1, int(self._message_bytes * len(batch) / max(1, batch.nbytes)))
-        cuts, owners = [0], []
-        for owner, (first, last) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
-            for start in range(first, last, longest):
-                cuts.append(min(start + longest, last))
-                owners.append(owner)
-        return np.asarray(cuts, np.int64), owners
 
     def _messages(
         self, schema: ContainerSchema, rows: EncodedRows, members: Sequence[int], handles: Sequence[Handle]
@@ -146,8 +138,8 @@ class BulkWriter:
             connection = self._connection(self._cluster.owner(partition))
             asked = f"to put {count} rows into partition {partition}"
             number = connection.send(message, partition=partition, asked=asked)
-        except NODE_TROUBLE:
-            self._cluster.forget()
+        except BaseException as error:
+            self._fail(error)
             raise
         self._sent.append((connection, number, count, size))
         self._in_flight += size
@@ -156,12 +148,24 @@ class BulkWriter:
         connection, number, count, size = self._sent.popleft()
         try:
             connection.receive(number)
-        except NODE_TROUBLE:
-            self._cluster.forget()
-            raise
+        except BaseException as error:
+            self._fail(error)
+            raise _without_version(error) from error
         self._in_flight -= size
         self.rows += count
         self.octets += size
+
+    def _refuse_if_failed(self) -> None:
+        if self._failed:
+            raise LocalProtocolError(
+                "the bulk writer failed before: make a new one, and put again what was not drained"
+            )
+
+    def _fail(self, error: BaseException) -> None:
+        # Also for KeyboardInterrupt: what is under way is no longer known.
+        self._failed = True
+        if isinstance(error, NODE_TROUBLE):
+            self._cluster.forget()
 
     def _connection(self, node: Node) -> Connection:
         if node not in self._connections:
@@ -171,3 +175,27 @@ class BulkWriter:
 
 def _count(rows: EncodedRows, group: Sequence[int]) -> int:
     return sum(int(rows.runs[run + 1] - rows.runs[run]) for run in group)
+
+
+def _check(schema: ContainerSchema, count: int, handles: Sequence[Handle], bounds: NDArray[np.int64]) -> None:
+    if schema.key_length == 0:
+        raise LocalProtocolError("bulk puts need a row key: without one a repeated put would double its rows")
+    if len(handles) != len(bounds) - 1:
+        raise LocalProtocolError(f"{len(bounds) - 1} runs cannot go into {len(handles)} containers")
+    if bounds[0] != 0 or bounds[-1] != count or bool((np.diff(bounds) < 0).any()):
+        raise LocalProtocolError(f"the runs must rise from 0 to {count}, the rows of the batch")
+    same = schema
+    for handle in handles:
+        if handle.schema is not same and handle.schema != schema:
+            # The server would read the rows by its own schema, and store what it takes them for.
+            raise LocalProtocolError(f'container "{handle.name}" has other columns than the batch')
+        same = handle.schema
+
+
+def _without_version(error: BaseException) -> BaseException:
+    """A multi-put tells the server no schema version; a schema that is old is told by another number."""
+    if not isinstance(error, StatementError) or error.code != _SCHEMA_INVALID:
+        return error
+    changed = SchemaChanged(error.message, code=error.code, name=error.name, parameters=error.parameters)
+    changed.node = error.node
+    return changed

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import quote
 
-DEFAULT_PORT = 10001
-SSL_MODES = ("disable", "prefer", "require", "verify")
+from gridferry.errors import ConfigError
+from gridferry.griddb.address import GridDBAddress, parse_address, with_password
+
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 TARGET_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=disable|prefer|require|verify]"
+_QUOTED = re.compile(r'"([^"]*)"')
 
 _SOURCE_HAS_IT = (
     "holds a password; keep it out of the file: put the whole string in a variable and write ${SOURCE_DSN}, "
@@ -26,9 +28,13 @@ _AIRFLOW_ONLY = (
     "connections of Airflow can be read only inside Airflow; for the command line write ${VARIABLE} here "
     "and set that variable"
 )
+_NAME = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _DSN_PASSWORD = re.compile(r"(?:^|\s)password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://(?P<user>[^/@:]*):(?P<password>[^/]*)@", re.IGNORECASE)
+_VARIABLE_PASSWORD = re.compile(rf"(?P<user>griddb://[^/@:]*):(?P<password>{_NAME})(?P<rest>@.*)", re.DOTALL)
+_URL_VARIABLE = re.compile(rf"(?P<before>^\s*[a-z]+://[^/@:]*:)(?P<password>{_NAME})(?=@)", re.IGNORECASE)
+_PAIR_VARIABLE = re.compile(rf"(?P<before>\bpassword\s*=\s*)(?P<q>'?)(?P<password>{_NAME})(?P=q)", re.IGNORECASE)
 _QUERY_PASSWORD = re.compile(r"[?&]password=([^&]*)", re.IGNORECASE)
 
 
@@ -37,26 +43,6 @@ class SourceAddress:
     """A PostgreSQL connection string, hidden from repr because it may hold a password."""
 
     dsn: str = field(repr=False)
-
-
-@dataclass(frozen=True)
-class TargetAddress:
-    """A GridDB cluster's members and how to log in. `password` is None where nothing gave one."""
-
-    user: str
-    members: tuple[tuple[str, int], ...]
-    cluster: str
-    database: str = "public"
-    sslmode: str = "prefer"
-    password: str | None = field(default=None, repr=False)
-
-    @property
-    def label(self) -> str:
-        """The address for people: first member, cluster and database; no password."""
-        host, port = self.members[0]
-        shown = f"[{host}]" if ":" in host else host
-        more = f" (+{len(self.members) - 1})" if len(self.members) > 1 else ""
-        return f"griddb://{self.user}@{shown}:{port}{more}/{self.cluster}/{self.database}"
 
 
 class AddressProblem(Exception):
@@ -81,16 +67,14 @@ def source_address(value: Any, env: Mapping[str, str]) -> SourceAddress:
     if not isinstance(value, str) or not value.strip():
         raise AddressProblem(("", "expected a PostgreSQL connection string such as ${SOURCE_DSN}"))
     if _literal_password(value):
-        raise AddressProblem(
-            ("", _SOURCE_HAS_IT),
-        )
-    dsn = expand_variables(value, env).strip()
+        raise AddressProblem(("", _SOURCE_HAS_IT))
+    dsn = _expand_source(value, env).strip()
     if not dsn:
         raise AddressProblem(("", "is empty after its variables were filled in"))
     return SourceAddress(dsn)
 
 
-def target_address(value: Any, env: Mapping[str, str]) -> TargetAddress:
+def target_address(value: Any, env: Mapping[str, str]) -> GridDBAddress:
     """The target a config file names: a URL, or a mapping of `url` and `password_file`. Raises: AddressProblem."""
     _refuse_airflow(value)
     password_file = None
@@ -104,57 +88,27 @@ def target_address(value: Any, env: Mapping[str, str]) -> TargetAddress:
         password_file, value = value.get("password_file"), value["url"]
     if not isinstance(value, str):
         raise AddressProblem(("", f"expected {TARGET_FORM}"))
-    if _literal_password(value):
-        raise AddressProblem(
-            ("", _TARGET_HAS_IT),
-        )
-    return parse_target(expand_variables(value, env), password=_password(password_file, env))
+    inside = _VARIABLE_PASSWORD.match(value)
+    if inside is not None:
+        # Taken out before the URL is read: a password from a variable may hold any character.
+        password = expand_variables(inside.group("password"), env)
+        return _parsed(inside.group("user") + inside.group("rest"), env, password=password)
+    if _literal_password(value) or ":" in value.partition("://")[2].rpartition("@")[0]:
+        raise AddressProblem(("", _TARGET_HAS_IT))
+    return _parsed(value, env, password=_password(password_file, env))
 
 
-def parse_target(url: str, *, password: str | None = None) -> TargetAddress:
-    """The parts of a target URL; a password inside it wins over `password`. Raises: AddressProblem."""
-    userinfo, at, rest = _strip_scheme(url).rpartition("@")
-    if not at or not userinfo:
-        raise AddressProblem(("", f"names no user; the form is {TARGET_FORM}"))
-    user, colon, inside = userinfo.partition(":")
-    place = urlsplit("//" + rest)
-    members, rest_path = _members(rest), [unquote(p) for p in place.path.split("/") if p]
-    if not 1 <= len(rest_path) <= 2:
-        raise AddressProblem(("", f"names no cluster, or too much; the form is {TARGET_FORM}"))
-    query = dict(parse_qsl(place.query, keep_blank_values=True))
-    unknown = sorted(set(query) - {"sslmode"})
-    if unknown:
-        raise AddressProblem(("", f"does not know the option {', '.join(unknown)}; allowed: sslmode"))
-    sslmode = query.get("sslmode", "prefer")
-    if sslmode not in SSL_MODES:
-        raise AddressProblem(("", f"sslmode can be {', '.join(SSL_MODES)}"))
-    return TargetAddress(
-        user=unquote(user),
-        members=members,
-        cluster=rest_path[0],
-        database=rest_path[1] if len(rest_path) == 2 else "public",
-        sslmode=sslmode,
-        password=unquote(inside) if colon else password,
-    )
-
-
-def _strip_scheme(url: str) -> str:
-    scheme, separator, rest = url.strip().partition("://")
-    if not separator or scheme.lower() != "griddb":
-        raise AddressProblem(("", f"does not begin with griddb://; the form is {TARGET_FORM}"))
-    return rest
-
-
-def _members(rest: str) -> tuple[tuple[str, int], ...]:
-    hosts = re.split(r"[/?]", rest, maxsplit=1)[0].split(",")
-    found = []
-    for number, host in enumerate(hosts, start=1):
-        match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?", host)
-        port = int(match.group(2) or DEFAULT_PORT) if match else 0
-        if match is None or not 1 <= port <= 65535:
-            raise AddressProblem(("", f"member {number} is not host:port with a port from 1 to 65535"))
-        found.append((match.group(1).strip("[]"), port))
-    return tuple(found)
+def _parsed(written: str, env: Mapping[str, str], *, password: str | None) -> GridDBAddress:
+    """The address in the URL `written` in the file, with `password` where the URL holds none of its own."""
+    try:
+        address = parse_address(expand_variables(written, env))
+    except ConfigError as error:
+        # What came from a variable may be a piece of a password, cut off where it holds a slash or a question mark.
+        problem = _QUOTED.sub(lambda m: m.group(0) if m.group(1) in written else "a part of it", error.message)
+        raise AddressProblem(("", f"{problem}; the form is {TARGET_FORM}")) from None
+    except ValueError:
+        raise AddressProblem(("", f"is not a URL; the form is {TARGET_FORM}")) from None
+    return address if address.password or password is None else with_password(address, password)
 
 
 def _password(password_file: Any, env: Mapping[str, str]) -> str | None:
@@ -177,8 +131,22 @@ def _literal_password(text: str) -> bool:
     return any(password and not _VARIABLE.fullmatch(password) for password in matches)
 
 
+def _expand_source(dsn: str, env: Mapping[str, str]) -> str:
+    """`dsn` filled in; a password that is ${NAME} is written as its form of connection string needs it."""
+    match = (_URL_VARIABLE if "://" in dsn else _PAIR_VARIABLE).search(dsn)
+    if match is None:
+        return expand_variables(dsn, env)
+    secret = expand_variables(match.group("password"), env)
+    written = quote(secret, safe="") if "://" in dsn else _pair_quoted(secret)
+    before, after = dsn[: match.end("before")], dsn[match.end() :]
+    return expand_variables(before, env) + written + expand_variables(after, env)
+
+
+def _pair_quoted(value: str) -> str:
+    """`value` as it stands in a `name=value` connection string. Source: PostgreSQL manual, 34.1.1.1."""
+    return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+
+
 def _refuse_airflow(value: Any) -> None:
     if isinstance(value, dict) and "airflow_conn_id" in value:
-        raise AddressProblem(
-            ("airflow_conn_id", _AIRFLOW_ONLY),
-        )
+        raise AddressProblem(("airflow_conn_id", _AIRFLOW_ONLY))

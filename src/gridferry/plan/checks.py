@@ -10,7 +10,7 @@ from gridferry.griddb.wire.statement import MAX_STRING_BYTES
 from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
 from gridferry.model.table import Table
 from gridferry.plan.config import SyncMode, TableOptions
-from gridferry.plan.keys import TIME_TYPES, KeyChoice
+from gridferry.plan.keys import TIME_TYPES, KeyChoice, counted
 from gridferry.plan.mapping import MAX_TIME_US
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
 
@@ -47,7 +47,7 @@ def value_findings(
 def null_key_findings(key: KeyProfile | None, choice: KeyChoice) -> Iterator[Finding]:
     """Rows with NULL in a key column cannot be addressed at all."""
     if key is not None and key.nulls:
-        message = f"{key.nulls} rows have NULL in the key ({', '.join(choice.columns)})"
+        message = f"NULL in the key ({', '.join(choice.columns)}), in {counted(key.nulls)}"
         advice = "choose a `key` without NULLs, or leave those rows out with `where`"
         yield Finding(Severity.PROBLEM, "key", message, advice)
 
@@ -104,36 +104,36 @@ def _unfit(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
 def _time(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
     outside = _outside(facts, low=0, high=MAX_TIME_US)
     if outside is not None:
-        yield _Unfit(outside.rows, "lie before 1970 or after 9999")
+        yield _Unfit(outside.rows, "before 1970 or after 9999")
     if facts.infinite:
-        yield _Unfit(facts.infinite, "are infinite")
+        yield _Unfit(facts.infinite, "that are infinite")
     if planned.kernel is Kernel.TIME_MS and facts.fine:
-        yield _Unfit(facts.fine, "have digits below the millisecond")
+        yield _Unfit(facts.fine, "with digits below the millisecond")
 
 
 def _text(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
     if facts.max_bytes is not None and facts.max_bytes > MAX_STRING_BYTES:
-        why = f"are longer than the {MAX_STRING_BYTES} bytes of a STRING (the longest has {facts.max_bytes})"
+        why = f"longer than the {MAX_STRING_BYTES} bytes of a STRING (the longest has {facts.max_bytes})"
         yield _Unfit(facts.outside or None, why)
 
 
 def _decimal_long(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
     if facts.nan:
-        yield _Unfit(facts.nan, "are NaN")
+        yield _Unfit(facts.nan, "that are NaN")
     if facts.infinite:
-        yield _Unfit(facts.infinite, "are infinite")
+        yield _Unfit(facts.infinite, "that are infinite")
     if facts.max_scale:
-        yield _Unfit(None, "have a fraction")
+        yield _Unfit(None, "with a fraction")
     outside = _outside(facts, low=-(2**63), high=2**63 - 1)
     if outside is not None:
-        yield _Unfit(outside.rows, "need more than 64 bits")
+        yield _Unfit(outside.rows, "that need more than 64 bits")
 
 
 def _number(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
     limits = _LIMITS.get(planned.target.type)
     outside = _outside(facts, low=limits[0], high=limits[1]) if limits else None
     if outside is not None:
-        yield _Unfit(outside.rows, f"are too large for {planned.target.label}")
+        yield _Unfit(outside.rows, f"too large for {planned.target.label}")
 
 
 def _outside(facts: ColumnProfile, *, low: float, high: float) -> _Unfit | None:
@@ -161,14 +161,14 @@ _CHECKS: dict[Kernel, Callable[[ColumnPlan, ColumnProfile], Iterator[_Unfit]]] =
 
 
 def _unfit_finding(planned: ColumnPlan, unfit: _Unfit, *, in_key: bool, options: TableOptions) -> Finding:
-    rows = "some rows" if unfit.rows is None else f"{unfit.rows} rows"
-    values = f"{rows} have values in {planned.source} that {unfit.why}"
+    rows = "some rows" if unfit.rows is None else counted(unfit.rows)
+    values = f"values of {planned.source} {unfit.why}, in {rows}"
     if in_key:
         advice = "correct them in the source, leave those rows out with `where`, or choose another `key`"
         return Finding(Severity.PROBLEM, planned.source, f"{values}; a key must be stored exactly", advice)
     if options.on_bad_row is OnBadRow.ERROR:
-        return Finding(Severity.PROBLEM, planned.source, f"{values}; they would be refused", _advice(planned))
-    return Finding(Severity.RISK, planned.source, f"{values}; they go to the quarantine")
+        return Finding(Severity.PROBLEM, planned.source, f"{values}; such a row is refused", _advice(planned))
+    return Finding(Severity.RISK, planned.source, f"{values}; such a row goes to the quarantine")
 
 
 def _advice(planned: ColumnPlan) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gridferry.errors import ConfigError
+from gridferry.griddb.address import GridDBAddress
 from gridferry.griddb.schema import GridType
-from gridferry.plan.addresses import AddressProblem, SourceAddress, TargetAddress, source_address, target_address
+from gridferry.plan.addresses import AddressProblem, SourceAddress, source_address, target_address
 from gridferry.plan.config_messages import location, validation_sentences
 from gridferry.plan.plan import OnBadRow, OnDuplicate
 from gridferry.plan.yaml_text import parse_yaml
@@ -193,7 +194,7 @@ class Config:
     """A whole config file."""
 
     source: SourceAddress
-    target: TargetAddress
+    target: GridDBAddress
     tables: tuple[TableOptions, ...]
     path: str = ""
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from gridferry.model.profile import TableProfile
 from gridferry.plan.config import TableOptions
+from gridferry.plan.keys import counted
 from gridferry.plan.names import VALUE_FIELD, escape, name_problem
 from gridferry.plan.plan import ContainerPlan, Finding, Severity, TablePlan
 
@@ -35,7 +36,7 @@ def container_findings(
             yield Finding(Severity.INFO if profile.exact else Severity.RISK, value, message, "check its spelling")
     for container in containers:
         if container.value is None:
-            message = f"{container.rows} rows have no {options.split_by}; they go to {container.name}"
+            message = f"{counted(container.rows)} without a {options.split_by}, for {container.name}"
             yield Finding(Severity.INFO, container.name, message, "leave them out with `where` if they should not")
     if not containers:
         message = "the table has no rows, so no container is made yet"

@@ -50,6 +50,11 @@ class KeyForm:
     findings: tuple[Finding, ...] = ()
 
 
+def counted(rows: int) -> str:
+    """A number of rows in words: `1 row`, `12 rows`."""
+    return "1 row" if rows == 1 else f"{rows} rows"
+
+
 def choose_key(table: Table, options: TableOptions) -> KeyChoice:
     """The row key: the user's, else the primary key, else the shortest unique key without NULLs.
 
@@ -120,12 +125,15 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -
     where = f" within one {options.split_by}" if options.split_by else ""
     cut = " cut to milliseconds" if form.time in (TimeKey.CUT_MS, TimeKey.SPLIT_MS) else ""
     examples = f" (for example {'; '.join(form.examples)})" if form.examples else ""
-    message = f"{form.colliding} rows share their key ({shown}{cut}){where} with an earlier row{examples}"
+    met = "shares its" if form.colliding == 1 else "share their"
+    message = f"{counted(form.colliding)} {met} key ({shown}{cut}){where} with an earlier row{examples}"
     if options.on_duplicate is OnDuplicate.ERROR:
         advice = "add columns to `key` until it is unique, or say what to keep: on_duplicate: last, first or quarantine"
         return Finding(Severity.PROBLEM, "key", message, advice)
     if options.on_duplicate is OnDuplicate.QUARANTINE:
-        return Finding(Severity.RISK, "key", f"{message}; they go to the quarantine", "")
+        return Finding(
+            Severity.RISK, "key", f"{message}; one row of each key is stored, the others go to the quarantine"
+        )
     order = ", ".join(options.order_by) or "their physical place"
     message += f"; of each group the {options.on_duplicate.value} by {order} is kept"
     return Finding(Severity.RISK, "key", message, "" if options.order_by else "name columns in `order_by` to be exact")
@@ -233,7 +241,8 @@ def _fine_form(options: TableOptions, key: KeyProfile) -> KeyForm:
     if truncated <= key.colliding:
         reason = f"no two rows of a container differ only below the millisecond; {kept}"
         return KeyForm(ContainerKind.TIME_SERIES, TimeKey.SPLIT_MS, truncated, examples, reason)
-    reason = f"{truncated - key.colliding} rows differ from another row of their container only below the millisecond"
+    close = counted(truncated - key.colliding)
+    reason = f"by milliseconds {close} would meet another of the same container, and microseconds tell them apart"
     return KeyForm(ContainerKind.COLLECTION, TimeKey.MICROSECONDS, key.colliding, key.examples, reason)
 
 

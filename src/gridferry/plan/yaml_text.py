@@ -9,6 +9,8 @@ import yaml
 
 from gridferry.errors import ConfigError
 
+_QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
+
 
 class _PlainLoader(yaml.SafeLoader):
     """Only true, false, null, decimal integers and decimals are not text; a mapping's keys are always text.
@@ -27,14 +29,18 @@ for _tag, _pattern, _first in (
     _PlainLoader.add_implicit_resolver(_tag, re.compile(_pattern), list(_first))
 
 
+class _BadKey(yaml.constructor.ConstructorError):
+    """A mistake in a key, in our own words."""
+
+
 def _mapping(loader: _PlainLoader, node: yaml.MappingNode) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key_node, value_node in node.value:
         if not isinstance(key_node, yaml.ScalarNode):
-            raise yaml.constructor.ConstructorError(None, None, "a key must be plain text", key_node.start_mark)
+            raise _BadKey(None, None, "a key must be plain text", key_node.start_mark)
         key = str(key_node.value)
         if key in found:
-            raise yaml.constructor.ConstructorError(None, None, f'the key "{key}" stands twice', key_node.start_mark)
+            raise _BadKey(None, None, f'the key "{key}" stands twice', key_node.start_mark)
         found[key] = loader.construct_object(value_node, deep=True)
     return found
 
@@ -48,16 +54,14 @@ def parse_yaml(text: str, *, name: str) -> Any:
     Raises: ConfigError with line and column if it is not YAML, or a key stands twice in one mapping. The message
     never repeats the text of the file, which may hold a secret.
     """
-    loader = _PlainLoader(text)
     try:
-        return loader.get_single_data()
+        return yaml.load(text, _PlainLoader)  # noqa: S506 - a SafeLoader, narrowed
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(
-            f"{name}{place}: {error.problem or 'this is not YAML'}", next_step="correct the file"
-        ) from None
+        # PyYAML quotes the text that it stumbled over, which may be a secret; a key of ours is none.
+        words = str(error.problem) if isinstance(error, _BadKey) else _QUOTED.sub("...", str(error.problem))
+        problem = f"{name}{place}: {words}"
     except yaml.YAMLError:
-        raise ConfigError(f"{name}: this is not YAML", next_step="correct the file") from None
-    finally:
-        loader.dispose()
+        problem = f"{name}: this is not YAML; it holds characters that cannot stand in it"
+    raise ConfigError(problem, next_step="correct the file")

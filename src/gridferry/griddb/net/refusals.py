@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from gridferry.errors import (
     AuthenticationFailed,
     ContainerMissing,
@@ -9,6 +12,7 @@ from gridferry.errors import (
     LockConflict,
     ResultSetLost,
     RowExists,
+    RowMissing,
     SchemaChanged,
     SchemaConflict,
     SessionLost,
@@ -17,15 +21,17 @@ from gridferry.errors import (
 )
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import ErrorReply
-from gridferry.griddb.wire.statement import Status
+from gridferry.griddb.wire.statement import PutMode, Status
 
 _BY_CODE: dict[int, type[StatementError]] = {
     10014: LockConflict,
     10016: ContainerMissing,
     10017: SchemaChanged,
+    10038: SchemaChanged,  # rows of an older schema are seen before their version is
     10051: LockConflict,
     60016: SchemaConflict,
     60026: SchemaConflict,
+    60149: SchemaConflict,
     60054: LockConflict,
     60064: LockConflict,
     60132: ResultSetLost,
@@ -45,6 +51,7 @@ _NEXT_STEPS: dict[int, str] = {
     1008: "shorten the name or use other characters",
     60016: "the container exists with other columns: choose another name, or load with --replace",
     60026: "a container of that name has another type: choose another name, or load with --replace",
+    60149: "the container exists with other columns: choose another name, or load with --replace",
 }
 
 
@@ -64,3 +71,16 @@ def refusal(status: int, body: memoryview, *, node: str, asked: str) -> GridDBEr
         error = kind(message, code=reply.code, name=reply.name, parameters=reply.parameters, next_step=next_step)
     error.node = node
     return error
+
+
+@contextmanager
+def row_mode(mode: PutMode) -> Iterator[None]:
+    """Puts of this mode happen inside. GridDB has one number for "is there" and "is not there": the mode tells."""
+    try:
+        yield
+    except RowExists as error:
+        if mode is not PutMode.UPDATE:
+            raise
+        missing = RowMissing(error.message, code=error.code, name=error.name, parameters=error.parameters)
+        missing.node = error.node
+        raise missing from error

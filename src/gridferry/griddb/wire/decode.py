@@ -14,7 +14,10 @@ from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ARROW_TYPES, ColumnSpec, ContainerSchema, GridType
 from gridferry.griddb.wire.layout import FIXED_DTYPES, NANOS_IN_UNIT, RowLayout, row_layout
 from gridferry.griddb.wire.octets import Buffer, Reader, read_var_sizes
-from gridferry.griddb.wire.values import bad_value, check_column
+from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS_ANYWHERE
+from gridferry.griddb.wire.values import bad_value, check_column, check_utf8
+
+_MAX_I64 = (1 << 63) - 1
 
 
 def decode_rows(
@@ -42,7 +45,7 @@ def decode_rows(
     batch = pa.RecordBatch.from_arrays(columns, schema=schema.arrow_schema)
     if check:
         for column, array in zip(schema.columns, batch.columns, strict=True):
-            check_column(column, array)
+            check_column(column, array, utf8=False)  # that was checked above, in any case
     return batch, (np.array(fixed["row_id"]) if row_ids else None)
 
 
@@ -53,9 +56,9 @@ def decode_key(schema: ContainerSchema, source: Reader) -> pa.RecordBatch:
 
 def decode_key_set(schema: ContainerSchema, count: int, data: Buffer) -> pa.RecordBatch:
     """`count` row keys, end to end, as a batch over the key columns."""
-    key = schema.key_schema
     if schema.key_length == 0:
         raise DataError("the container has no row key")
+    key = schema.key_schema
     if schema.key_length > 1:
         return decode_rows(key, count, data, check=True)[0]
     column = key.columns[0]
@@ -100,16 +103,19 @@ def _fixed_column(column: ColumnSpec, values: NDArray[np.generic], nulls: NDArra
     elif column.type is GridType.TIMESTAMP_NS:
         data = _nanoseconds(column, values, nulls)
     else:
-        data = np.ascontiguousarray(values)
+        # A column of a single row is contiguous as it stands, but seldom aligned.
+        data = np.require(values, requirements=["C", "A"])
     return pa.Array.from_buffers(column.arrow_type, len(values), [_validity(nulls), pa.py_buffer(data)])
 
 
 def _nanoseconds(column: ColumnSpec, values: NDArray[np.generic], nulls: NDArray[np.bool_]) -> NDArray[np.int64]:
     units, rest = values["units"], values["rest"]  # type: ignore[call-overload]
-    late = ~nulls & ((units < 0) | (units > ((1 << 63) - 1 - NANOS_IN_UNIT) // NANOS_IN_UNIT) | (rest >= NANOS_IN_UNIT))
+    last, last_rest = divmod(_MAX_I64, NANOS_IN_UNIT)
+    late = (units < 0) | (units > last) | ((units == last) & (rest > last_rest)) | (rest >= NANOS_IN_UNIT)
+    late &= ~nulls
     if late.any():
         raise bad_value(column, int(np.flatnonzero(late)[0]), "is outside 1970 .. 2262, which Arrow's nanoseconds hold")
-    nanoseconds: NDArray[np.int64] = np.where(nulls, 0, units) * NANOS_IN_UNIT + rest
+    nanoseconds: NDArray[np.int64] = np.where(nulls, 0, units * NANOS_IN_UNIT + rest)
     return nanoseconds
 
 
@@ -136,9 +142,7 @@ def _variable_columns(
         if n and (int(at.max()) > len(area) or int(sizes.min()) < 0):
             raise RemoteProtocolError("a value reaches beyond the end of the variable area")
     _check_gapless(starts, at, len(area))
-    edges = np.zeros(2 * n * k + 1, np.int64)
-    edges[1:] = bounds.reshape(-1)
-    pieces = pa.Array.from_buffers(pa.large_binary(), 2 * n * k, [None, pa.py_buffer(edges), pa.py_buffer(area)])
+    pieces = _pieces(area, bounds.reshape(-1))
     rows = np.arange(n) * (2 * k)
     for j, (index, column) in enumerate(layout.variable):
         taken = pieces.take(pa.array(rows + (2 * j + 1)))
@@ -159,15 +163,15 @@ def _variable_column(column: ColumnSpec, taken: pa.Array, nulls: NDArray[np.bool
     buffers = taken.cast(pa.binary()).buffers()
     array = pa.Array.from_buffers(column.arrow_type, len(taken), [_validity(nulls), buffers[1], buffers[2]])
     if column.type is GridType.STRING:
-        _check_utf8(column, array)
+        check_utf8(column, array)
     return array
 
 
-def _check_utf8(column: ColumnSpec, array: pa.Array) -> None:
-    try:
-        array.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise bad_value(column, 0, f"or a later one is not UTF-8 ({error})") from error
+def _pieces(area: NDArray[np.uint8], ends: NDArray[np.int64]) -> pa.Array:
+    """The area, not copied, as m byte strings that end at `ends` (m,), which ascend and lie in it."""
+    edges = np.zeros(len(ends) + 1, np.int64)
+    edges[1:] = ends
+    return pa.Array.from_buffers(pa.large_binary(), len(ends), [None, pa.py_buffer(edges), pa.py_buffer(area)])
 
 
 def _lists(column: ColumnSpec, taken: pa.Array, nulls: NDArray[np.bool_]) -> pa.Array:
@@ -176,6 +180,9 @@ def _lists(column: ColumnSpec, taken: pa.Array, nulls: NDArray[np.bool_]) -> pa.
     if len(taken) and bool((np.diff(bounds) < 1).any()):
         raise RemoteProtocolError(f'an array in column "{column.name}" has no element count')
     counts, begins = read_var_sizes(octets, bounds[:-1])
+    # Before any arithmetic with the counts, which may be as large as 2**62 - 1: an element takes a byte at least.
+    if bool((counts > bounds[1:] - begins).any()):
+        raise RemoteProtocolError(f'an array in column "{column.name}" counts more elements than it has bytes')
     offsets = np.zeros(len(taken) + 1, np.int64)
     np.cumsum(counts, out=offsets[1:])
     if column.type is GridType.STRING:
@@ -183,7 +190,10 @@ def _lists(column: ColumnSpec, taken: pa.Array, nulls: NDArray[np.bool_]) -> pa.
     else:
         elements = _fixed_elements(column, octets, counts, begins, bounds[1:])
     buffers = [_validity(nulls), pa.py_buffer(offsets.astype(np.int32))]
-    return pa.Array.from_buffers(column.arrow_type, len(taken), buffers, children=[elements])
+    array = pa.Array.from_buffers(column.arrow_type, len(taken), buffers, children=[elements])
+    if column.type is GridType.STRING:
+        check_utf8(column, array)
+    return array
 
 
 def _fixed_elements(
@@ -196,8 +206,9 @@ def _fixed_elements(
     dtype = FIXED_DTYPES[column.type]
     if not bool((ends - begins == counts * dtype.itemsize).all()):
         raise RemoteProtocolError(f'an array in column "{column.name}" does not have the size its count says')
-    inside = np.repeat(begins - _before(counts * dtype.itemsize), counts * dtype.itemsize)
-    data = octets[inside + np.arange(len(inside))].view(dtype)
+    edges = np.stack((begins, ends), axis=1).reshape(-1)
+    gathered = _pieces(octets, edges).take(pa.array(np.arange(len(counts)) * 2 + 1)).buffers()[2]
+    data: NDArray[np.generic] = np.frombuffer(gathered or b"", dtype, count=int(counts.sum()))
     if column.type is GridType.BOOL:
         data = np.packbits(data != 0, bitorder="little")
     return pa.Array.from_buffers(ARROW_TYPES[column.type], int(counts.sum()), [None, pa.py_buffer(data)])
@@ -210,29 +221,25 @@ def _string_elements(
     begins: NDArray[np.int64],
     ends: NDArray[np.int64],
 ) -> pa.Array:
-    """Walk all arrays at once, one element a step: at most 4,000 steps, whatever the number of rows."""
-    total = int(counts.sum())
-    if total > len(octets):
-        raise RemoteProtocolError(f'an array in column "{column.name}" counts more elements than it has bytes')
-    edges = np.zeros(2 * total + 1, np.int64)
-    at, first = begins.copy(), _before(counts)
-    for step in range(int(counts.max()) if len(counts) else 0):
-        rows = np.flatnonzero(counts > step)
+    """Walk all arrays at once, one element a step: as many steps as the longest has elements, not as there are rows."""
+    total, longest = int(counts.sum()), int(counts.max(initial=0))
+    if longest > MAX_ARRAY_ELEMENTS_ANYWHERE:
+        raise RemoteProtocolError(
+            f'an array in column "{column.name}" has {longest} elements, more than any server takes'
+        )
+    edges = np.zeros(2 * total, np.int64)
+    at, first = begins.copy(), np.cumsum(counts) - counts
+    rows = np.arange(len(counts))
+    for step in range(longest):
+        rows = rows[counts[rows] > step]
         sizes, data = read_var_sizes(octets, at[rows])
         at[rows] = data + sizes
         if bool((at[rows] > ends[rows]).any()):
             raise RemoteProtocolError(f'an element in column "{column.name}" reaches beyond its array')
-        edges[2 * (first[rows] + step) + 1] = data
-        edges[2 * (first[rows] + step) + 2] = at[rows]
+        edges[2 * (first[rows] + step)] = data
+        edges[2 * (first[rows] + step) + 1] = at[rows]
     if not bool((at == ends).all()):
         raise RemoteProtocolError(f'an array in column "{column.name}" does not have the size its count says')
-    pieces = pa.Array.from_buffers(pa.large_binary(), 2 * total, [None, pa.py_buffer(edges), pa.py_buffer(octets)])
-    taken = pieces.take(pa.array(np.arange(total) * 2 + 1)).cast(pa.binary())
+    taken = _pieces(octets, edges).take(pa.array(np.arange(total) * 2 + 1)).cast(pa.binary())
     buffers = taken.buffers()
-    array = pa.Array.from_buffers(pa.utf8(), total, [None, buffers[1], buffers[2]])
-    _check_utf8(column, array)
-    return array
-
-
-def _before(sizes: NDArray[np.int64]) -> NDArray[np.int64]:
-    return np.cumsum(sizes) - sizes
+    return pa.Array.from_buffers(pa.utf8(), total, [None, buffers[1], buffers[2]])

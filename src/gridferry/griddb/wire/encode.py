@@ -73,7 +73,7 @@ def encode_rows(
         for column, array in zip(schema.columns, batch.columns, strict=True):
             check_column(column, array)
     layout = row_layout(schema, row_ids=row_ids is not None)
-    bounds = np.asarray([0, len(batch)] if runs is None else runs, np.int64)
+    bounds = _run_bounds(len(batch), runs)
     fixed = np.zeros(len(batch), layout.dtype)
     if row_ids is not None:
         fixed["row_id"] = row_ids
@@ -85,6 +85,13 @@ def encode_rows(
     area, starts = _variable_area(layout, batch)
     fixed["offset"] = starts[:-1] - np.repeat(starts[bounds[:-1]], np.diff(bounds))
     return EncodedRows(fixed=fixed, area=area, starts=starts, runs=bounds)
+
+
+def _run_bounds(count: int, runs: Sequence[int] | NDArray[np.int64] | None) -> NDArray[np.int64]:
+    bounds = np.asarray([0, count] if runs is None else runs, np.int64)
+    if not len(bounds) or bounds[0] != 0 or bounds[-1] != count or bool((np.diff(bounds) < 0).any()):
+        raise LocalProtocolError(f"runs must ascend from 0 to the {count} rows of the batch")
+    return bounds
 
 
 def encode_keys(schema: ContainerSchema, batch: pa.RecordBatch) -> list[bytes]:
@@ -105,9 +112,14 @@ def encode_keys(schema: ContainerSchema, batch: pa.RecordBatch) -> list[bytes]:
 
 def encode_key_set(schema: ContainerSchema, batch: pa.RecordBatch) -> list[Buffer]:
     """All row keys of a batch, end to end, as a multi-get's distinct predicate has them (without the count)."""
+    key = schema.key_schema
+    rows = encode_rows(key, batch)
     if schema.key_length > 1:
-        return encode_rows(schema.key_schema, batch).image()
-    return [b"".join(encode_keys(schema, batch))]
+        return rows.image()
+    if key.columns[0].variable:
+        data = _variable_bytes(key.columns[0], batch.column(0))
+        return [_cut_octets(_joined([_sizes_of(data), data]))]
+    return [rows.fixed["c0"].tobytes()]
 
 
 def _check_types(schema: ContainerSchema, batch: pa.RecordBatch) -> None:
@@ -180,7 +192,7 @@ def _variable_area(layout: RowLayout, batch: pa.RecordBatch) -> tuple[memoryview
         count = b""
     joined = _joined(pieces)
     starts = _offsets(joined)
-    return memoryview(_octets(joined)[int(starts[0]) : int(starts[-1])]), starts - starts[0]
+    return _cut_octets(joined), starts - starts[0]
 
 
 def _joined(pieces: list[pa.Array]) -> pa.Array:
@@ -250,6 +262,11 @@ def _offsets(array: pa.Array) -> NDArray[np.int64]:
     wide = pa.types.is_large_binary(array.type)
     raw = np.frombuffer(array.buffers()[1], np.int64 if wide else np.int32)
     return raw[array.offset : array.offset + len(array) + 1].astype(np.int64)
+
+
+def _cut_octets(array: pa.Array) -> memoryview:
+    bounds = _offsets(array)
+    return _octets(array)[int(bounds[0]) : int(bounds[-1])]
 
 
 def _octets(array: pa.Array) -> memoryview:

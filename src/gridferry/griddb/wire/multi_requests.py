@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from typing_extensions import Self
 
-from gridferry.errors import RemoteProtocolError
+from gridferry.errors import LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
@@ -20,6 +20,7 @@ from gridferry.griddb.wire.statement import Statement
 
 _COMPOSITE = 0xFF
 _RANGE, _DISTINCT = 0, 1
+_COUNT_BYTES = 4  # the size of composite keys counts the key count before them too
 
 
 @dataclass(frozen=True)
@@ -106,8 +107,9 @@ def _read_entry(source: Reader, schema_count: int) -> PutEntry:
 class KeyPredicate:
     """Which rows a multi-get wants: a range of keys, both ends included, or distinct ones.
 
-    `types` are the key columns' types. For a range `start` and `end` are one key each, or None; for distinct keys
-    `count` of them stand end to end in `keys` (see `encode.encode_key_set`).
+    `types` are the key columns' types. For a range of single keys `start` and `end` are one key each, or None. Distinct
+    keys, and the ends of a range of composite keys, stand in `keys`, `count` of them (see `encode.encode_key_set`);
+    `ends` says for such a range whether it has a start and an end.
     """
 
     types: tuple[int, ...]
@@ -115,6 +117,7 @@ class KeyPredicate:
     count: int = 0
     start: bytes | None = None
     end: bytes | None = None
+    ends: tuple[bool, bool] | None = None
 
 
 @request
@@ -157,53 +160,63 @@ class MultiGet:
 
 def _write_predicate(out: Writer, predicate: KeyPredicate) -> None:
     composite = len(predicate.types) > 1
+    ranged = predicate.keys is None or predicate.ends is not None
     out.u8(_COMPOSITE if composite else predicate.types[0])
-    out.u8(_RANGE if predicate.keys is None else _DISTINCT)
+    out.u8(_RANGE if ranged else _DISTINCT)
     if composite:
-        out.i32(len(predicate.types))
-        for number in predicate.types:
-            out.u8(number)
-    if predicate.keys is None:
+        _write_composite(out, predicate, (predicate.ends or (False, False)) if ranged else None)
+    elif ranged:
         for bound in (predicate.start, predicate.end):
             out.boolean(bound is not None)
-            if bound is not None:
-                _write_bound(out, bound, composite=composite)
-        return
-    parts = [predicate.keys] if isinstance(predicate.keys, (bytes, bytearray, memoryview)) else predicate.keys
-    if composite:
-        out.i32(sum(len(p) for p in parts))
+            out.raw(bound or b"")
+    else:
+        out.i32(predicate.count)
+        write_payload(out, _parts(predicate))
+
+
+def _write_composite(out: Writer, predicate: KeyPredicate, ends: tuple[bool, bool] | None) -> None:
+    if predicate.start is not None or predicate.end is not None or (ends is not None and predicate.count != sum(ends)):
+        raise LocalProtocolError("the ends of a range of composite row keys are told by `ends`, `count` and `keys`")
+    out.i32(len(predicate.types))
+    for number in predicate.types:
+        out.u8(number)
+    for there in ends or ():
+        out.boolean(there)
+    parts = _parts(predicate)
+    out.i32(_COUNT_BYTES + sum(len(p) for p in parts))
     out.i32(predicate.count)
     write_payload(out, parts)
 
 
-def _write_bound(out: Writer, bound: bytes, *, composite: bool) -> None:
-    if composite:
-        out.i32(len(bound))
-        out.i32(1)
-    out.raw(bound)
+def _parts(predicate: KeyPredicate) -> Sequence[Buffer]:
+    keys = predicate.keys or b""
+    return [keys] if isinstance(keys, (bytes, bytearray, memoryview)) else keys
 
 
 def _read_predicate(source: Reader) -> KeyPredicate:
     number, kind = source.u8(), source.u8()
     if kind not in (_RANGE, _DISTINCT):
         raise RemoteProtocolError(f"multi-get predicate kind {kind} is unknown")
-    types = tuple(source.u8() for _ in range(source.count())) if number == _COMPOSITE else (number,)
+    if number == _COMPOSITE:
+        return _read_composite(source, ranged=kind == _RANGE)
     if kind == _RANGE:
-        start = _read_bound(source, types) if source.boolean() else None
-        end = _read_bound(source, types) if source.boolean() else None
-        return KeyPredicate(types=types, start=start, end=end)
-    if len(types) > 1:
-        size, count = source.i32(), source.i32()
-        return KeyPredicate(types=types, keys=source.raw(size), count=count)
+        start = _read_bare(source, number) if source.boolean() else None
+        end = _read_bare(source, number) if source.boolean() else None
+        return KeyPredicate(types=(number,), start=start, end=end)
     count = source.count()
-    return KeyPredicate(types=types, keys=b"".join(_read_bare(source, number) for _ in range(count)), count=count)
+    keys = b"".join(_read_bare(source, number) for _ in range(count))
+    return KeyPredicate(types=(number,), keys=keys, count=count)
 
 
-def _read_bound(source: Reader, types: tuple[int, ...]) -> bytes:
-    if len(types) > 1:
-        size, _ = source.i32(), source.i32()
-        return bytes(source.raw(size))
-    return _read_bare(source, types[0])
+def _read_composite(source: Reader, *, ranged: bool) -> KeyPredicate:
+    types = tuple(source.u8() for _ in range(source.count()))
+    if len(types) < 2:
+        raise RemoteProtocolError(f"a composite row key of {len(types)} columns cannot be")
+    ends = (source.boolean(), source.boolean()) if ranged else None
+    size, count = source.i32(), source.i32()
+    if size < _COUNT_BYTES or count < 0 or (ends is not None and count != sum(ends)):
+        raise RemoteProtocolError(f"a multi-get has {count} composite keys in {size} bytes")
+    return KeyPredicate(types=types, keys=source.raw(size - _COUNT_BYTES), count=count, ends=ends)
 
 
 _BARE_SIZES = {4: 4, 5: 8, 8: 8, 11: 8, 12: 9}

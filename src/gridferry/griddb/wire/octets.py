@@ -18,6 +18,7 @@ _I16 = struct.Struct("<h")
 _I32 = struct.Struct("<i")
 _U32 = struct.Struct("<I")
 _I64 = struct.Struct("<q")
+_U64 = struct.Struct("<Q")
 _F64 = struct.Struct("<d")
 
 MAX_1 = 1 << 7
@@ -35,7 +36,7 @@ def var_size(length: int) -> bytes:
     if MAX_1 <= length < MAX_4:
         return _U32.pack(length << 2)
     if MAX_4 <= length < MAX_8:
-        return _I64.pack(length << 2 | 2)
+        return _U64.pack(length << 2 | 2)
     raise LocalProtocolError(f"a size of {length} cannot be written: 0 to 2**62 - 1 can")
 
 
@@ -93,6 +94,13 @@ def read_var_sizes(area: NDArray[np.uint8], at: NDArray[np.int64]) -> tuple[NDAr
     return sizes, after
 
 
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise LocalProtocolError("a text holds half of a surrogate pair, which UTF-8 cannot") from error
+
+
 class Writer:
     """Collects the fields of one message body; bulk buffers are kept by reference, not copied."""
 
@@ -133,7 +141,7 @@ class Writer:
 
     def string(self, text: str) -> None:
         """Append an i32 byte length and UTF-8 bytes."""
-        data = text.encode()
+        data = _utf8(text)
         self.i32(len(data))
         self.raw(data)
 
@@ -147,7 +155,7 @@ class Writer:
 
     def var_string(self, text: str) -> None:
         """Append a tagged size and UTF-8 bytes."""
-        self.var_bytes(text.encode())
+        self.var_bytes(_utf8(text))
 
     def sized(self, write: Callable[[Writer], None]) -> None:
         """Append the i32 size of what `write` writes, and then that."""
@@ -253,7 +261,7 @@ class Reader:
             return self.u8() >> 1
         if first & 3 == 0:
             return self._unpack(_U32) >> 2
-        return (self.i64() & (1 << 64) - 1) >> 2
+        return self._unpack(_U64) >> 2
 
     def var_bytes(self) -> memoryview:
         """A tagged size and bytes, not copied."""

@@ -212,7 +212,9 @@ def _write_property(out: Writer, number: Property, answer: ContainerProperties) 
         out.i32(len(answer.indexes or ()))
         for index in answer.indexes or ():
             write_index(out, index)
-    else:
+    elif (
+        number is not Property.PARTITIONING
+    ):  # GridDB's Java client asks for it always; it is empty where there is none
         out.i32(0)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gridferry.errors import RemoteProtocolError
+from gridferry.errors import DataError, RemoteProtocolError
 from gridferry.griddb.schema import ARROW_TYPES, ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire.decode import decode_rows
 from gridferry.griddb.wire.layout import NANOS_IN_UNIT, row_layout
@@ -18,7 +18,7 @@ from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.row_requests import write_payload
 from gridferry.griddb.wire.schema_image import read_kind, read_schema, write_schema
-from gridferry.griddb.wire.statement import ResultKind
+from gridferry.griddb.wire.statement import NO_LIMIT, ResultKind
 
 _FLOAT = struct.Struct("<f")
 
@@ -35,9 +35,11 @@ class Aggregate:
 
     @property
     def scalar(self) -> pa.Scalar:
-        """The value as an Arrow scalar of the type's Arrow type."""
+        """The value as an Arrow scalar of the type's Arrow type. Raises: DataError for a time Arrow cannot hold."""
         if self.type is None:
             return pa.scalar(None)
+        if self.type is GridType.TIMESTAMP_NS and not -NO_LIMIT <= (self.value or 0) <= NO_LIMIT:
+            raise DataError("an aggregation's TIMESTAMP(9) is outside 1970 .. 2262, which Arrow's nanoseconds hold")
         return pa.scalar(self.value, ARROW_TYPES[self.type])
 
 
@@ -255,8 +257,10 @@ def image_size(schema: ContainerSchema, count: int, source: Reader) -> int:
     fixed = np.frombuffer(ahead.raw(count * layout.dtype.itemsize), layout.dtype)
     if layout.variable and count:
         # Rows follow one another without a gap, so only the last one must be walked.
-        ahead.raw(int(fixed["offset"][-1] - fixed["offset"][0]))
-        for _ in range(ahead.var_size()):
+        ahead.raw(int(fixed["offset"][-1]) - int(fixed["offset"][0]))
+        if ahead.var_size() != len(layout.variable):
+            raise RemoteProtocolError(f"a row does not have {len(layout.variable)} variable columns, as its schema has")
+        for _ in layout.variable:
             ahead.var_bytes()
     return source.remaining - ahead.remaining
 

@@ -1,0 +1,83 @@
+"""`gridferry_catalog`: which container holds the rows of which table and split value."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import pyarrow as pa
+
+from gridferry.checkpoint.documents import tql_text
+from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
+
+CATALOG_CONTAINER = "gridferry_catalog"
+CATALOG_SCHEMA = ContainerSchema(
+    ContainerKind.COLLECTION,
+    (
+        ColumnSpec("source_table", GridType.STRING, nullable=False),
+        ColumnSpec("container", GridType.STRING, nullable=False),
+        ColumnSpec("split_by", GridType.STRING),
+        ColumnSpec("value", GridType.STRING),
+        ColumnSpec("created_at", GridType.TIMESTAMP_US),
+    ),
+    key_length=2,
+)
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """A container of a table. `value` is the split value as text: None for NULL, or where there is no split."""
+
+    table: str
+    container: str
+    value: str | None
+    split_by: str | None = None
+
+
+class Catalog:
+    """The entries. `add` is on disk when it returns, so that no rows ever stand in a container that is not listed."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._opened: Container | None = None
+
+    def entries(self, table: str | None = None) -> list[CatalogEntry]:
+        """The entries of one table, or of all; by table and container."""
+        container = self._opened or self._store.open_container(CATALOG_CONTAINER)
+        if container is None:
+            return []
+        self._opened = container
+        tql = "select *" if table is None else f"select * where source_table = {tql_text(table)}"
+        rows = [row for batch in container.query(tql).batches() for row in batch.to_pylist()]
+        found = [CatalogEntry(r["source_table"], r["container"], r["value"], r["split_by"]) for r in rows]
+        return sorted(found, key=lambda e: (e.table, e.container))
+
+    def add(self, entries: Sequence[CatalogEntry]) -> None:
+        """Write entries, and bring them to disk."""
+        if not entries:
+            return
+        container = self._container()
+        now = datetime.now(timezone.utc)
+        columns = [
+            [e.table for e in entries],
+            [e.container for e in entries],
+            [e.split_by for e in entries],
+            [e.value for e in entries],
+            [now] * len(entries),
+        ]
+        container.put(pa.record_batch(columns, schema=CATALOG_SCHEMA.arrow_schema))
+        container.flush()
+
+    def remove(self, entries: Sequence[CatalogEntry]) -> None:
+        """Delete entries, and bring that to disk."""
+        if entries:
+            keys = [[e.table for e in entries], [e.container for e in entries]]
+            container = self._container()
+            container.delete(pa.record_batch(keys, schema=CATALOG_SCHEMA.key_schema.arrow_schema))
+            container.flush()
+
+    def _container(self) -> Container:
+        if self._opened is None:
+            self._opened = self._store.create_container(CATALOG_CONTAINER, CATALOG_SCHEMA)
+        return self._opened

@@ -1,0 +1,121 @@
+"""`gridferry_state`: JSON documents by scope and item, each on disk before the call that wrote it returns."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+import pyarrow as pa
+
+from gridferry.errors import CheckpointError
+from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
+
+STATE_CONTAINER = "gridferry_state"
+STATE_SCHEMA = ContainerSchema(
+    ContainerKind.COLLECTION,
+    (
+        ColumnSpec("scope", GridType.STRING, nullable=False),
+        ColumnSpec("item", GridType.STRING, nullable=False),
+        ColumnSpec("body", GridType.BLOB),
+        ColumnSpec("updated_at", GridType.TIMESTAMP_US),
+    ),
+    key_length=2,
+)
+
+Document = dict[str, Any]
+
+
+class DocumentStore:
+    """The documents. Writing is put, then flush: what a call has written survives a crash of the server."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._opened: Container | None = None
+
+    def get(self, scope: str, item: str) -> Document | None:
+        """One document, or None."""
+        container = self._existing()
+        if container is None:
+            return None
+        rows = container.get(_keys([(scope, item)]))
+        return _read(rows.column("body")[0].as_py(), scope, item) if len(rows) else None
+
+    def items(self, scope: str) -> dict[str, Document]:
+        """All documents of a scope, by item."""
+        container = self._existing()
+        if container is None:
+            return {}
+        found: dict[str, Document] = {}
+        for batch in container.query(f"select * where scope = {tql_text(scope)}").batches():
+            for item, body in zip(batch.column("item").to_pylist(), batch.column("body").to_pylist(), strict=True):
+                found[item] = _read(body, scope, item)
+        return found
+
+    def scopes(self, prefix: str) -> dict[str, dict[str, Document]]:
+        """All documents of the scopes that begin with `prefix`, by scope and item."""
+        container = self._existing()
+        if container is None:
+            return {}
+        found: dict[str, dict[str, Document]] = {}
+        for batch in container.scan().batches():
+            for row in batch.select(["scope", "item", "body"]).to_pylist():
+                if row["scope"].startswith(prefix):
+                    found.setdefault(row["scope"], {})[row["item"]] = _read(row["body"], row["scope"], row["item"])
+        return found
+
+    def put(self, scope: str, items: Mapping[str, Document]) -> None:
+        """Write documents of one scope and bring them to disk."""
+        container = self.container()
+        bodies = [json.dumps(document, ensure_ascii=False).encode() for document in items.values()]
+        now = datetime.now(timezone.utc)
+        columns = [[scope] * len(items), list(items), bodies, [now] * len(items)]
+        container.put(pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema))
+        container.flush()
+
+    def delete(self, scope: str, items: Sequence[str]) -> None:
+        """Delete documents of one scope and bring that to disk."""
+        container = self._existing()
+        if container is not None and items:
+            container.delete(_keys([(scope, item) for item in items]))
+            container.flush()
+
+    def container(self) -> Container:
+        """The container, made if it is not there."""
+        if self._opened is None:
+            self._opened = self._store.create_container(STATE_CONTAINER, STATE_SCHEMA)
+        return self._opened
+
+    def _existing(self) -> Container | None:
+        if self._opened is None:
+            self._opened = self._store.open_container(STATE_CONTAINER)
+        return self._opened
+
+
+def tql_text(text: str) -> str:
+    """A TQL string literal."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def utc_now() -> str:
+    """The time as state documents have it: ISO 8601, UTC."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _keys(keys: Sequence[tuple[str, str]]) -> pa.RecordBatch:
+    columns = [[scope for scope, _ in keys], [item for _, item in keys]]
+    return pa.record_batch(columns, schema=STATE_SCHEMA.key_schema.arrow_schema)
+
+
+def _read(body: bytes | None, scope: str, item: str) -> Document:
+    try:
+        document = json.loads(body or b"")
+    except ValueError as error:
+        raise CheckpointError(
+            f"the state of {scope} ({item}) in {STATE_CONTAINER} is not readable",
+            next_step="load the table again with --replace, or restore the container from a backup",
+        ) from error
+    if not isinstance(document, dict):
+        raise CheckpointError(f"the state of {scope} ({item}) in {STATE_CONTAINER} is not a document")
+    return document

@@ -1,0 +1,212 @@
+"""One run a table at a time: a lease in the state container, with a token that grows at every change of hands.
+
+No clock is compared with another machine's: a holder writes a beat that grows, and whoever wants the lease watches
+for that beat with a clock of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+from typing_extensions import Self
+
+from gridferry.checkpoint.documents import STATE_SCHEMA, DocumentStore, tql_text
+from gridferry.errors import FerryError, LeaseHeld, RowExists
+from gridferry.griddb import ContainerTransaction, PutMode
+
+BEAT_S = 3.0
+DEAD_AFTER_S = 20.0
+_ITEM = "lease"
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who holds a lease. `born` tells a process apart from a later one with its number."""
+
+    host: str
+    pid: int
+    born: str
+    token: int = 1
+    beat: int = 0
+
+    def __str__(self) -> str:
+        return f"process {self.pid} on {self.host}"
+
+
+class Lease:
+    """The right to change one table's containers. A context; `check` raises once it was lost.
+
+    Raises on entry: LeaseHeld if another run holds it, after waiting up to `wait_s` for it to end.
+    """
+
+    def __init__(
+        self,
+        documents: DocumentStore,
+        table: str,
+        *,
+        wait_s: float = 0.0,
+        beat_s: float = BEAT_S,
+        dead_after_s: float = DEAD_AFTER_S,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.token = 0
+        self._documents = documents
+        self._table = table
+        self._scope = f"lease:{table}"
+        self._wait_s, self._beat_s, self._dead_after_s = wait_s, beat_s, dead_after_s
+        self._clock, self._sleep = clock, sleep
+        self._me = Holder(socket.gethostname(), os.getpid(), born(os.getpid()))
+        self._stop = threading.Event()
+        self._lost: FerryError | None = None
+        self._beating: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._acquire()
+        self._beating = threading.Thread(target=self._beat, name=f"lease of {self._table}", daemon=True)
+        self._beating.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        if self._beating is not None:
+            self._beating.join()
+        try:
+            self._release()
+        except FerryError:
+            # The error that ends the block matters more; an unreleased lease is taken over.
+            if error is None:
+                raise
+
+    def check(self) -> None:
+        """Raises: LeaseHeld if another run took the lease over, or it could not be renewed for too long."""
+        if self._lost is not None:
+            raise LeaseHeld(
+                f"the lease of {self._table} was lost: {self._lost}",
+                state="what was flushed before stays; nothing was written after",
+                next_step="run the same command again: it goes on from the last checkpoint",
+            )
+
+    def _acquire(self) -> None:
+        start = self._clock()
+        seen: Holder | None = None
+        seen_at = start
+        while not self._try_insert():
+            holder = self._holder()
+            now = self._clock()
+            if holder is None:
+                continue
+            if seen is None or (holder.token, holder.beat) != (seen.token, seen.beat):
+                if seen is not None and now - start >= self._wait_s:
+                    raise self._held(holder)
+                seen, seen_at = holder, now
+            if (_is_dead(holder) or now - seen_at >= self._dead_after_s) and self._take_over(holder):
+                return
+            self._sleep(min(1.0, self._beat_s))
+
+    def _held(self, holder: Holder) -> LeaseHeld:
+        return LeaseHeld(
+            f"another run works on {self._table}: {holder}",
+            state="nothing was changed",
+            next_step="wait for it to end, or run again with --wait SECONDS",
+        )
+
+    def _try_insert(self) -> bool:
+        try:
+            self._documents.container().put(self._row(self._me), mode=PutMode.INSERT)
+        except RowExists:
+            return False
+        self.token = self._me.token
+        return True
+
+    def _holder(self) -> Holder | None:
+        document = self._documents.get(self._scope, _ITEM)
+        return None if document is None else Holder(**document)
+
+    def _take_over(self, stale: Holder) -> bool:
+        with self._documents.container().transaction() as tx:
+            if self._locked(tx) != stale:
+                return False
+            self._me = Holder(self._me.host, self._me.pid, self._me.born, token=stale.token + 1)
+            tx.put(self._row(self._me))
+        self.token = self._me.token
+        return True
+
+    def _beat(self) -> None:
+        last = self._clock()
+        while not self._stop.wait(self._beat_s):
+            try:
+                self._renew()
+                last = self._clock()
+            except LeaseHeld as error:
+                self._lost = error
+                return
+            except FerryError as error:
+                # The target may be away for a moment; but not for so long that others may think us dead.
+                if self._clock() - last >= self._dead_after_s / 2:
+                    self._lost = error
+                    return
+
+    def _renew(self) -> None:
+        renewed = Holder(**{**asdict(self._me), "beat": self._me.beat + 1})
+        with self._documents.container().transaction() as tx:
+            now = self._locked(tx)
+            if now is None or now.token != self.token:
+                raise LeaseHeld(f"taken over by {now}" if now else "it is gone")
+            tx.put(self._row(renewed))
+        self._me = renewed
+
+    def _release(self) -> None:
+        if not self.token or self._lost is not None:
+            return
+        container = self._documents.container()
+        with container.transaction() as tx:
+            now = self._locked(tx)
+            if now is not None and now.token == self.token:
+                key = [[self._scope], [_ITEM]]
+                tx.delete(pa.record_batch(key, schema=STATE_SCHEMA.key_schema.arrow_schema))
+        self.token = 0
+
+    def _locked(self, tx: ContainerTransaction) -> Holder | None:
+        tql = f"select * where scope = {tql_text(self._scope)} and item = {tql_text(_ITEM)}"
+        rows = tx.query(tql, for_update=True).read_all()
+        return Holder(**json.loads(rows.column("body")[0].as_py())) if len(rows) else None
+
+    def _row(self, holder: Holder) -> pa.RecordBatch:
+        body = json.dumps(asdict(holder)).encode()
+        columns = [[self._scope], [_ITEM], [body], [datetime.now(timezone.utc)]]
+        return pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema)
+
+
+def born(pid: int) -> str:
+    """When a process of this machine began, in the kernel's ticks; "" where the kernel does not tell."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    return stat.rpartition(")")[2].split()[19]
+
+
+def _is_dead(holder: Holder) -> bool:
+    """Whether the holder was a process of this machine that has ended."""
+    if holder.host != socket.gethostname():
+        return False
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return holder.born != born(holder.pid)

@@ -1,0 +1,147 @@
+"""`gridferry_quarantine`: rows that could not be stored exactly, kept whole, counted, and ready to be replayed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+
+import pyarrow as pa
+
+from gridferry.checkpoint.documents import tql_text
+from gridferry.errors import CheckpointError
+from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
+
+QUARANTINE_CONTAINER = "gridferry_quarantine"
+QUARANTINE_SCHEMA = ContainerSchema(
+    ContainerKind.COLLECTION,
+    (
+        ColumnSpec("source_table", GridType.STRING, nullable=False),
+        ColumnSpec("id", GridType.STRING, nullable=False),
+        ColumnSpec("container", GridType.STRING),
+        ColumnSpec("column_name", GridType.STRING),
+        ColumnSpec("reason", GridType.STRING),
+        ColumnSpec("sentence", GridType.STRING),
+        ColumnSpec("row_key", GridType.STRING),
+        ColumnSpec("source_row", GridType.BLOB),
+        ColumnSpec("created_at", GridType.TIMESTAMP_US),
+    ),
+    key_length=2,
+)
+_MAX_KEY_CHARACTERS = 2000
+
+
+@dataclass(frozen=True)
+class HeldRow:
+    """One row put aside. `row` is a batch of exactly that row, as it came from the source."""
+
+    table: str
+    id: str
+    container: str
+    column: str
+    reason: str
+    sentence: str
+    key: str
+    row: pa.RecordBatch
+    created_at: str = ""
+
+
+class Quarantine:
+    """The rows put aside."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._opened: Container | None = None
+
+    def hold(self, rows: Sequence[HeldRow]) -> None:
+        """Put rows aside, and bring them to disk. The same id again is the same row."""
+        if not rows:
+            return
+        if self._opened is None:
+            self._opened = self._store.create_container(QUARANTINE_CONTAINER, QUARANTINE_SCHEMA)
+        now = datetime.now(timezone.utc)
+        columns = [
+            [r.table for r in rows],
+            [r.id for r in rows],
+            [r.container for r in rows],
+            [r.column for r in rows],
+            [r.reason for r in rows],
+            [r.sentence for r in rows],
+            [r.key[:_MAX_KEY_CHARACTERS] for r in rows],
+            [row_bytes(r.row) for r in rows],
+            [now] * len(rows),
+        ]
+        self._opened.put(pa.record_batch(columns, schema=QUARANTINE_SCHEMA.arrow_schema))
+        self._opened.flush()
+
+    def rows(self, table: str | None = None) -> list[HeldRow]:
+        """The rows of one table, or of all; by table and id."""
+        container = self._existing()
+        if container is None:
+            return []
+        tql = "select *" if table is None else f"select * where source_table = {tql_text(table)}"
+        found = [_held(r) for batch in container.query(tql).batches() for r in batch.to_pylist()]
+        return sorted(found, key=lambda r: (r.table, r.id))
+
+    def counts(self, table: str, *, without_reason: str = "") -> Counter[str]:
+        """Rows held, by container; those of one reason can be left out."""
+        container = self._existing()
+        found: Counter[str] = Counter()
+        if container is not None:
+            for batch in container.query(f"select * where source_table = {tql_text(table)}").batches():
+                pairs = zip(batch.column("container").to_pylist(), batch.column("reason").to_pylist(), strict=True)
+                found.update(container for container, reason in pairs if reason != without_reason)
+        return found
+
+    def release(self, table: str, ids: Sequence[str]) -> None:
+        """Forget rows, once they are stored or their table is loaded anew; and bring that to disk."""
+        container = self._existing()
+        if container is not None and ids:
+            keys = [[table] * len(ids), list(ids)]
+            container.delete(pa.record_batch(keys, schema=QUARANTINE_SCHEMA.key_schema.arrow_schema))
+            container.flush()
+
+    def _existing(self) -> Container | None:
+        if self._opened is None:
+            self._opened = self._store.open_container(QUARANTINE_CONTAINER)
+        return self._opened
+
+
+def row_bytes(row: pa.RecordBatch) -> bytes:
+    """A batch as bytes that hold its schema too."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, row.schema) as writer:
+        writer.write_batch(row)
+    return bytes(sink.getvalue().to_pybytes())
+
+
+def row_id(chunk: str, row: pa.RecordBatch, seen: Counter[str]) -> str:
+    """A name for a bad row: the same when its chunk is read again, another for an equal row beside it.
+
+    `seen` counts equal rows of the chunk so far.
+    """
+    content = hashlib.sha256(row_bytes(row)).hexdigest()[:32]
+    seen[content] += 1
+    return f"{chunk}:{content}:{seen[content]}"
+
+
+def _held(row: dict[str, object]) -> HeldRow:
+    try:
+        with pa.ipc.open_stream(row["source_row"]) as reader:
+            batch = reader.read_next_batch()
+    except (pa.ArrowException, StopIteration, TypeError) as error:
+        raise CheckpointError(f"row {row['id']} in {QUARANTINE_CONTAINER} is not readable: {error}") from error
+    created = row["created_at"]
+    return HeldRow(
+        table=str(row["source_table"]),
+        id=str(row["id"]),
+        container=str(row["container"]),
+        column=str(row["column_name"]),
+        reason=str(row["reason"]),
+        sentence=str(row["sentence"]),
+        key=str(row["row_key"]),
+        row=batch,
+        created_at=created.isoformat() if isinstance(created, datetime) else "",
+    )

@@ -1,0 +1,165 @@
+"""A table's load as it is remembered: the plan, the snapshot, the chunks, and which of them are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, replace
+from enum import Enum
+from typing import Any
+
+from gridferry.checkpoint.documents import DocumentStore, utc_now
+from gridferry.errors import CheckpointError
+from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
+from gridferry.plan.plan import TablePlan, table_from_json, table_to_json
+
+RUN_VERSION = 1
+_RUN = "run"
+_CHUNK = "chunk:"
+
+
+class RunState(str, Enum):
+    """How far a load is. Allowed moves: see `MOVES`."""
+
+    REPLACING = "replacing"  # containers of an earlier load are being dropped, as --replace asked
+    LOADING = "loading"
+    LOADED = "loaded"
+
+
+MOVES: dict[RunState | None, frozenset[RunState]] = {
+    None: frozenset({RunState.REPLACING, RunState.LOADING}),
+    RunState.REPLACING: frozenset({RunState.REPLACING, RunState.LOADING}),
+    RunState.LOADING: frozenset({RunState.LOADING, RunState.LOADED, RunState.REPLACING}),
+    RunState.LOADED: frozenset({RunState.REPLACING}),
+}
+
+
+@dataclass(frozen=True)
+class ChunkRecord:
+    """A finished chunk: rows that were read and stored, and rows that were put aside."""
+
+    number: int
+    rows: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class LoadRun:
+    """The load of one table. `finished` are numbers of chunks that need no second read."""
+
+    table: str
+    state: RunState
+    plan: TablePlan | None = None
+    snapshot: Snapshot | None = None
+    chunks: tuple[Chunk, ...] = ()
+    started_at: str = ""
+    finished_at: str = ""
+    rows: int = 0
+    notes: tuple[str, ...] = ()
+    options: str = ""  # fingerprint of the options it was planned with
+    finished: dict[int, ChunkRecord] = field(default_factory=dict)
+
+
+class RunStore:
+    """Loads in the state container."""
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def get(self, table: str) -> LoadRun | None:
+        """A table's load, or None. Raises: CheckpointError for a state of another version or one that is broken."""
+        items = self._documents.items(_scope(table))
+        return _from_items(table, items) if items else None
+
+    def all(self) -> list[LoadRun]:
+        """Every table's load, by table."""
+        found = self._documents.scopes(_scope(""))
+        return [_from_items(scope[len(_scope("")) :], items) for scope, items in sorted(found.items())]
+
+    def begin(self, run: LoadRun, *, before: LoadRun | None) -> LoadRun:
+        """Write a load that begins, or takes the place of `before`. Raises: CheckpointError for a move not allowed."""
+        _check_move(before, run.state)
+        if before is not None:
+            self._documents.delete(_scope(run.table), [_chunk_item(n) for n in before.finished])
+        begun = replace(run, started_at=run.started_at or utc_now(), finished={})
+        self._write(begun)
+        return begun
+
+    def resume(self, run: LoadRun, *, snapshot: Snapshot, chunks: Iterable[Chunk], dropped: Iterable[int]) -> LoadRun:
+        """Write that a load goes on under a new snapshot: `chunks` are all that are to be or were read."""
+        self._documents.delete(_scope(run.table), [_chunk_item(n) for n in dropped])
+        gone = set(dropped)
+        finished = {n: record for n, record in run.finished.items() if n not in gone}
+        resumed = replace(run, snapshot=snapshot, chunks=tuple(chunks), finished=finished)
+        self._write(resumed)
+        return resumed
+
+    def chunk_done(self, table: str, record: ChunkRecord) -> None:
+        """Write that a chunk is done. Only after its rows were flushed."""
+        self._documents.put(_scope(table), {_chunk_item(record.number): {**asdict(record), "at": utc_now()}})
+
+    def loaded(self, run: LoadRun, *, rows: int, notes: tuple[str, ...] = ()) -> LoadRun:
+        """Write that a load is complete and checked."""
+        _check_move(run, RunState.LOADED)
+        done = replace(run, state=RunState.LOADED, finished_at=utc_now(), rows=rows, notes=notes)
+        self._write(done)
+        return done
+
+    def _write(self, run: LoadRun) -> None:
+        document: dict[str, Any] = {
+            "version": RUN_VERSION,
+            "state": run.state.value,
+            "plan": None if run.plan is None else table_to_json(run.plan),
+            "snapshot": None if run.snapshot is None else asdict(run.snapshot),
+            "chunks": [asdict(chunk) for chunk in run.chunks],
+            "started_at": run.started_at,
+            "finished_at": run.finished_at,
+            "rows": run.rows,
+            "notes": list(run.notes),
+            "options": run.options,
+        }
+        self._documents.put(_scope(run.table), {_RUN: document})
+
+
+def _scope(table: str) -> str:
+    return f"load:{table}"
+
+
+def _chunk_item(number: int) -> str:
+    return f"{_CHUNK}{number:09d}"
+
+
+def _check_move(before: LoadRun | None, after: RunState) -> None:
+    now = None if before is None else before.state
+    if after not in MOVES[now]:
+        raise CheckpointError(f"a load that is {now.value if now else 'not begun'} cannot become {after.value}")
+
+
+def _from_items(table: str, items: dict[str, dict[str, Any]]) -> LoadRun:
+    document = items.get(_RUN)
+    if document is None:
+        raise CheckpointError(f"the state of {table} has chunks but no load", next_step="load it again with --replace")
+    if document.get("version") != RUN_VERSION:
+        raise CheckpointError(
+            f"the state of {table} has version {document.get('version')}, this gridferry reads version {RUN_VERSION}",
+            next_step="use the gridferry that wrote it, or load the table again with --replace",
+        )
+    try:
+        records = [ChunkRecord(d["number"], d["rows"], d["quarantined"]) for i, d in items.items() if i != _RUN]
+        snapshot = document["snapshot"]
+        return LoadRun(
+            table=table,
+            state=RunState(document["state"]),
+            plan=None if document["plan"] is None else table_from_json(document["plan"]),
+            snapshot=None if snapshot is None else Snapshot(**snapshot),
+            chunks=tuple(Chunk(**{**c, "kind": ChunkKind(c["kind"])}) for c in document["chunks"]),
+            started_at=document["started_at"],
+            finished_at=document["finished_at"],
+            rows=document["rows"],
+            notes=tuple(document["notes"]),
+            options=document["options"],
+            finished={record.number: record for record in records},
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the state of {table} is not readable: {error}", next_step="load it again with --replace"
+        ) from error

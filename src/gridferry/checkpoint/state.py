@@ -1,0 +1,22 @@
+"""Everything that gridferry keeps in one target, in one hand."""
+
+from __future__ import annotations
+
+from gridferry.checkpoint.catalog import CATALOG_CONTAINER, Catalog
+from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
+from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
+from gridferry.checkpoint.runs import RunStore
+from gridferry.griddb import Store
+
+OWN_CONTAINERS = (CATALOG_CONTAINER, STATE_CONTAINER, QUARANTINE_CONTAINER)
+
+
+class TargetState:
+    """A target database with gridferry's own containers in it. They are made when first written to."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.documents = DocumentStore(store)
+        self.runs = RunStore(self.documents)
+        self.catalog = Catalog(store)
+        self.quarantine = Quarantine(store)

@@ -1,0 +1,176 @@
+"""Statements about many containers of a partition at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gridferry.embedded.answers.call import Call
+from gridferry.embedded.answers.containers import check_readable
+from gridferry.embedded.answers.queries import answer_query, reply_of
+from gridferry.embedded.answers.rows import put_mode
+from gridferry.embedded.catalog import Container
+from gridferry.embedded.images import image_of, joined, rows_from
+from gridferry.embedded.queries import plan, run, run_many
+from gridferry.embedded.refusal import Code, Refusal
+from gridferry.embedded.results import Rows
+from gridferry.embedded.row_statements import PutMode, get_rows, put_many, put_rows
+from gridferry.embedded.tql_query import RowQuery
+from gridferry.embedded.tql_values import key_bound
+from gridferry.errors import FerryError
+from gridferry.griddb.schema import ContainerSchema
+from gridferry.griddb.wire.decode import decode_key_set
+from gridferry.griddb.wire.multi_requests import (
+    CloseSessions,
+    CreateSessions,
+    KeyPredicate,
+    MultiGet,
+    MultiPut,
+    MultiQuery,
+    PutEntry,
+)
+from gridferry.griddb.wire.octets import Writer
+from gridferry.griddb.wire.row_replies import FoundRows, MultiGetReply, QueryReply, write_multi_query
+from gridferry.griddb.wire.row_requests import QueryTql
+from gridferry.griddb.wire.row_requests import Transaction as TransactionBlock
+from gridferry.griddb.wire.statement import NO_LIMIT, SessionMode, TransactionMode
+
+
+def put(call: Call, request: MultiPut, _: Writer) -> None:
+    """Put rows into several containers; what stands before the first bad row of them all stays stored."""
+    mode = put_mode(request.options)
+    ready = []
+    try:
+        for entry in request.entries:
+            container = _target(call, request, entry)
+            batch = rows_from(container.schema, entry.count, entry.image)
+            if mode is PutMode.UPSERT and entry.session_mode == SessionMode.AUTO:
+                ready.append((container, batch))
+                continue
+            put_many(call.db, ready)
+            ready = []
+            block = TransactionBlock(
+                container.version, entry.session_id, request.client, entry.session_mode, entry.transaction_mode
+            )
+            with replace(call, statement_id=entry.statement_id).inside(container, block) as scope:
+                if not scope.done:
+                    put_rows(call.db, container, batch, mode=mode, transaction=scope.transaction)
+    except (Refusal, FerryError):
+        put_many(call.db, ready)
+        raise
+    put_many(call.db, ready)
+
+
+def _target(call: Call, request: MultiPut, entry: PutEntry) -> Container:
+    """The container of an entry. Raises: 60157; 60015 for another schema; 110016 for a session to be made."""
+    container = call.container(entry.container_id)
+    if entry.session_mode == SessionMode.CREATE:
+        raise Refusal(Code.TM_SESSION_UUID_UNMATCHED, "a multi-put cannot make sessions")
+    sent = request.schemas[entry.schema]
+    if sent != container.schema and not _alike(sent, container.schema):
+        raise Refusal(
+            Code.DS_DS_SCHEMA_INVALID,
+            f"the schema sent is not that of {container.name}",
+            parameters={"container": container.name},
+        )
+    return container
+
+
+def _alike(sent: ContainerSchema, known: ContainerSchema) -> bool:
+    """Whether two schemas differ in nothing but the case of names."""
+    pairs = zip(sent.columns, known.columns, strict=False)
+    return (
+        sent.kind is known.kind
+        and sent.key_length == known.key_length
+        and len(sent.columns) == len(known.columns)
+        and all(
+            a.name.lower() == b.name.lower() and (a.type, a.array, a.nullable) == (b.type, b.array, b.nullable)
+            for a, b in pairs
+        )
+    )
+
+
+def get(call: Call, request: MultiGet, out: Writer) -> None:
+    """Rows of several containers, by range or by keys; a container that is not there has no entry."""
+    schemas: list[ContainerSchema] = []
+    entries = []
+    for key, number in request.entries:
+        container = call.find(key)
+        if container is None:
+            continue
+        check_readable(container.schema, request.options)
+        rows = _matching(call, container, request.predicates[number])
+        if container.schema not in schemas:
+            schemas.append(container.schema)
+        place = schemas.index(container.schema)
+        image = image_of(container.schema, rows)
+        entries.append(FoundRows(call.key_of(container), place, rows.batch.num_rows, image))
+    MultiGetReply(tuple(schemas), tuple(entries)).write(out)
+
+
+def _matching(call: Call, container: Container, predicate: KeyPredicate) -> Rows:
+    schema = container.schema
+    if tuple(c.type for c in schema.key) != predicate.types:
+        raise Refusal(Code.DS_DS_SCHEMA_INVALID, f"the keys sent are not of the type of {container.name}'s row key")
+    if predicate.keys is not None:
+        keys = decode_key_set(schema, predicate.count, joined(predicate.keys))
+        return get_rows(call.db, container, keys)
+    conditions = [
+        key_bound(schema, decode_key_set(schema, 1, bound), sign)
+        for sign, bound in ((">=", predicate.start), ("<=", predicate.end))
+        if bound is not None
+    ]
+    found = run(call.db, container, RowQuery(" AND ".join(conditions), "", None, 0))
+    if not isinstance(found, Rows):
+        raise Refusal(Code.CM_INTERNAL_ERROR, "a range of rows was answered with a value")
+    return found
+
+
+def query(call: Call, request: MultiQuery, out: Writer) -> None:
+    """Answers of several queries; the simple ones are run together."""
+    replies: list[QueryReply | None] = [None] * len(request.queries)
+    together = []
+    for place, one in enumerate(request.queries):
+        container = call.container_at(one.container_id, one.tx.version)
+        if _simple(one):
+            together.append((place, (container, plan(container, one.tql))))
+        else:
+            replies[place] = answer_query(call, container, one.tx, head=one.head, query=None, text=one.tql)
+    answers = run_many(call.db, [pair for _, pair in together])
+    for (place, (container, _)), answer in zip(together, answers, strict=True):
+        replies[place] = reply_of(container, answer)
+    write_multi_query(out, [r for r in replies if r is not None])
+
+
+def _simple(one: QueryTql) -> bool:
+    """Whether a query runs outside of sessions, and is answered in one page."""
+    alone = one.tx.session_mode == SessionMode.AUTO and one.tx.transaction_mode == TransactionMode.AUTO
+    return alone and one.head.limit == NO_LIMIT and not 0 < one.head.fetch_size < NO_LIMIT
+
+
+def create_sessions(call: Call, request: CreateSessions, out: Writer) -> None:
+    """Open sessions on several containers; answer their ids. Raises: 10016."""
+    containers = []
+    for place in range(len(request.session_ids)):
+        key = request.keys[place]
+        if key is None:
+            containers.append(call.container(request.container_ids[place]))
+            continue
+        found = call.find(key)
+        if found is None:
+            raise Refusal(Code.TXN_CONTAINER_NOT_FOUND, f"no container {key.name}", parameters={"container": key.name})
+        containers.append(found)
+    with call.db.lock:
+        for container, number in zip(containers, request.session_ids, strict=True):
+            call.db.sessions.create((request.client, number, call.partition), container, call.peer)
+        call.db.released()
+    out.i32(len(containers))
+    for container in containers:
+        out.i64(container.id)
+
+
+def close_sessions(call: Call, request: CloseSessions, _: Writer) -> None:
+    """Close several sessions."""
+    with call.db.lock:
+        for _statement, _container, number in request.entries:
+            call.db.sessions.close((request.client, number, call.partition))
+        call.db.released()

@@ -1,0 +1,161 @@
+"""Queries: TQL, time ranges, pages."""
+
+from __future__ import annotations
+
+from gridferry.embedded.answers.call import Call
+from gridferry.embedded.catalog import Container
+from gridferry.embedded.images import aggregate_of, found_image, image_of, rows_part
+from gridferry.embedded.queries import Value, plan, run, run_paged
+from gridferry.embedded.refusal import Code, Refusal
+from gridferry.embedded.results import Rows
+from gridferry.embedded.tql_query import (
+    Aggregation,
+    Neighbour,
+    Query,
+    RowQuery,
+    TimeAverage,
+    aggregation_over,
+)
+from gridferry.griddb.schema import ContainerKind, GridType
+from gridferry.griddb.wire.octets import Writer
+from gridferry.griddb.wire.row_replies import (
+    FetchReply,
+    PartialFetch,
+    QueryReply,
+    write_found,
+    write_value,
+)
+from gridferry.griddb.wire.row_requests import (
+    AggregateSeries,
+    CloseRowSet,
+    FetchRowSet,
+    GetRelated,
+    QueryHead,
+    QueryRange,
+    QueryTql,
+    Transaction,
+)
+from gridferry.griddb.wire.statement import NO_LIMIT, Option
+
+_OPERATIONS = ("MIN", "MAX", "SUM", "AVG", "VARIANCE", "STDDEV", "COUNT", "TIME_AVG")
+
+
+def tql(call: Call, request: QueryTql, out: Writer) -> None:
+    """Answer a TQL query."""
+    container = call.container_at(request.container_id, request.tx.version)
+    answer_query(call, container, request.tx, head=request.head, query=None, text=request.tql).write(out)
+
+
+def answer_query(
+    call: Call, container: Container, block: Transaction, *, head: QueryHead, query: Query | None, text: str = ""
+) -> QueryReply:
+    """A query's answer, or its first page where the asker wants pages. `query` None means the TQL in `text`."""
+    limit = None if head.limit == NO_LIMIT else max(0, head.limit)
+    with call.inside(container, block) as scope:
+        query = plan(container, text) if query is None else query
+        rows = not isinstance(query, (Aggregation, TimeAverage))
+        if rows and 0 < head.fetch_size < NO_LIMIT:
+            pages = run_paged(call.db, container, query, limit=limit, transaction=scope.transaction)
+            first = pages.take(head.fetch_size)
+            if pages.done:
+                pages.close()
+                return reply_of(container, first)
+            state = PartialFetch(pages.total, call.peer.keep(pages))
+            return QueryReply(rows=rows_part(container.schema, first), partial=state)
+        found = run(
+            call.db,
+            container,
+            query,
+            limit=limit,
+            transaction=scope.transaction,
+            for_update=bool(block.options.get(Option.FOR_UPDATE, False)),
+        )
+    return reply_of(container, found)
+
+
+def reply_of(container: Container, found: Rows | Value) -> QueryReply:
+    """Rows or a value as a query's answer."""
+    if isinstance(found, Value):
+        return QueryReply(aggregate=aggregate_of(found))
+    return QueryReply(rows=rows_part(container.schema, found))
+
+
+def fetch(call: Call, request: FetchRowSet, out: Writer) -> None:
+    """The next page. Raises: 60132 for a result that is not open on this connection."""
+    container = call.container_at(request.container_id, request.tx.version)
+    pages = call.peer.results.get(request.result_id)
+    if pages is None:
+        raise Refusal(Code.DS_DS_RESULT_ID_INVALID, f"result {request.result_id} is not open on this connection")
+    if request.fetched != pages.taken or request.fetch_size <= 0:
+        raise Refusal(Code.DS_INPUT_MESSAGE_INVALID, f"{pages.taken} rows were fetched, not {request.fetched}")
+    rows = pages.take(request.fetch_size)
+    if pages.done:
+        call.peer.drop_result(request.result_id)
+    FetchReply(pages.done, 0, rows.batch.num_rows, image_of(container.schema, rows)).write(out)
+
+
+def close_result(call: Call, request: CloseRowSet, _: Writer) -> None:
+    """Let go of a result."""
+    call.peer.drop_result(request.result_id)
+
+
+def time_range(call: Call, request: QueryRange, out: Writer) -> None:
+    """Rows of a TIME_SERIES between two times."""
+    container = _series(call, request.container_id, request.tx)
+    order = "c0 DESC" if request.descending else "c0 ASC"
+    query = RowQuery(between(request.start, request.end), order, None, 0)
+    answer_query(call, container, request.tx, head=request.head, query=query).write(out)
+
+
+def between(start: int, end: int) -> str:
+    """SQL for start <= key <= end; NO_LIMIT leaves a side open."""
+    parts = [f"c0 >= {start}"] if start != NO_LIMIT else []
+    return " AND ".join([*parts, *([f"c0 <= {end}"] if end != NO_LIMIT else [])])
+
+
+def _series(call: Call, container_id: int, block: Transaction) -> Container:
+    container = call.container_at(container_id, block.version)
+    if container.schema.kind is not ContainerKind.TIME_SERIES:
+        raise Refusal(Code.DS_DS_CONTAINER_TYPE_INVALID, f"{container.name} is no TIME_SERIES")
+    return container
+
+
+def related(call: Call, request: GetRelated, out: Writer) -> None:
+    """The row next to a time."""
+    container = _series(call, request.container_id, request.tx)
+    found = None
+    if 0 <= request.operation <= 3:
+        later, inclusive = request.operation >= 2, request.operation % 2 == 0
+        with call.inside(container, request.tx) as scope:
+            query = Neighbour("", request.time_ms, later=later, inclusive=inclusive)
+            rows = run(call.db, container, query, transaction=scope.transaction)
+        if isinstance(rows, Rows):
+            found = found_image(container.schema, rows)
+    write_found(out, found)
+
+
+def aggregate(call: Call, request: AggregateSeries, out: Writer) -> None:
+    """An aggregation over a time range. Raises: 60100, 60102 for what cannot be aggregated."""
+    container = _series(call, request.container_id, request.tx)
+    query = _aggregation(container, request)
+    with call.inside(container, request.tx) as scope:
+        found = run(call.db, container, query, transaction=scope.transaction)
+    value = found.value if isinstance(found, Value) else None
+    out.boolean(value is not None)
+    if isinstance(found, Value) and value is not None:
+        write_value(out, found.type, value)
+
+
+def _aggregation(container: Container, request: AggregateSeries) -> Query:
+    where = between(request.start, request.end)
+    if not 0 <= request.operation < len(_OPERATIONS):
+        raise Refusal(Code.DS_AGGREGATED_COLUMN_TYPE_INVALID, f"aggregation {request.operation} does not exist")
+    name = _OPERATIONS[request.operation]
+    if request.column == -1 and name == "COUNT":
+        return Aggregation(where, "count(*)", GridType.LONG)
+    if not 0 <= request.column < len(container.schema.columns):
+        raise Refusal(Code.DS_COLUMN_ID_INVALID, f"column {request.column} does not exist")
+    try:
+        return aggregation_over(container.schema, name, request.column, where=where, whole=True)
+    except Refusal as refusal:
+        raise Refusal(Code.DS_AGGREGATED_COLUMN_TYPE_INVALID, refusal.message) from refusal

@@ -1,0 +1,138 @@
+"""Rows of one container, and the sessions that change them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gridferry.embedded.answers.call import Call
+from gridferry.embedded.catalog import Container
+from gridferry.embedded.images import found_image, rows_from
+from gridferry.embedded.refusal import Code, Refusal
+from gridferry.embedded.row_statements import PutMode, delete_rows, get_rows, put_rows, rows_exist
+from gridferry.griddb.wire.decode import decode_key
+from gridferry.griddb.wire.octets import Reader, Writer
+from gridferry.griddb.wire.options import Options
+from gridferry.griddb.wire.row_replies import write_found
+from gridferry.griddb.wire.row_requests import (
+    Abort,
+    CloseSession,
+    Commit,
+    CreateSession,
+    DeleteRow,
+    GetRow,
+    PutRow,
+    PutRows,
+)
+from gridferry.griddb.wire.statement import Option
+
+
+def put_mode(options: Options) -> PutMode:
+    """The put mode asked for; numbers that mean nothing act as an upsert."""
+    number = options.get(Option.PUT_MODE, PutMode.UPSERT)
+    return PutMode(number) if number in PutMode.__members__.values() else PutMode.UPSERT
+
+
+def put_one(call: Call, request: PutRow, out: Writer) -> None:
+    """Put a row; say whether it replaced one."""
+    container = call.container_at(request.container_id, request.tx.version)
+    with call.inside(container, request.tx) as scope:
+        batch = rows_from(container.schema, 1, request.payload)
+        existed = False
+        if container.schema.key_length:
+            keys = batch.select(list(range(container.schema.key_length)))
+            existed = rows_exist(call.db, container, keys, transaction=scope.transaction)[0]
+        if not scope.done:
+            put_rows(call.db, container, batch, mode=put_mode(request.tx.options), transaction=scope.transaction)
+    out.boolean(existed)
+
+
+def put(call: Call, request: PutRows, out: Writer) -> None:
+    """Put rows; the answer never says whether any was replaced."""
+    container = call.container_at(request.container_id, request.tx.version)
+    with call.inside(container, request.tx, count=request.count) as scope:
+        batch = rows_from(container.schema, request.count, request.image).slice(scope.done)
+        put_rows(call.db, container, batch, mode=put_mode(request.tx.options), transaction=scope.transaction)
+    out.boolean(False)
+
+
+def get(call: Call, request: GetRow, out: Writer) -> None:
+    """Find a row by its key."""
+    container = call.container_at(request.container_id, request.tx.version)
+    with call.inside(container, request.tx) as scope:
+        found = get_rows(
+            call.db,
+            container,
+            decode_key(container.schema, Reader(_payload(request))),
+            transaction=scope.transaction,
+            for_update=bool(request.tx.options.get(Option.FOR_UPDATE, False)),
+        )
+    write_found(out, found_image(container.schema, found))
+
+
+def delete(call: Call, request: DeleteRow, out: Writer) -> None:
+    """Delete a row by its key; say whether it was there."""
+    container = call.container_at(request.container_id, request.tx.version)
+    existed = False
+    with call.inside(container, request.tx) as scope:
+        keys = decode_key(container.schema, Reader(_payload(request)))
+        if not scope.done:
+            existed = delete_rows(call.db, container, keys, transaction=scope.transaction)[0]
+    out.boolean(existed)
+
+
+def _payload(request: Any) -> Any:
+    return request.payload
+
+
+def create_session(call: Call, request: CreateSession, _: Writer) -> None:
+    """Open a session."""
+    container, key = _session(call, request)
+    with call.db.lock:
+        call.db.sessions.create(key, container, call.peer)
+        call.db.released()
+
+
+def close_session(call: Call, request: CloseSession, _: Writer) -> None:
+    """Close a session; an open transaction is dropped."""
+    with call.db.lock:
+        call.db.sessions.close((request.client, request.session_id, call.partition))
+        call.db.released()
+
+
+def commit(call: Call, request: Commit, _: Writer) -> None:
+    """Commit. A number that was used before is answered with success, and nothing is committed.
+
+    Raises: 110003 no session, 110005 no transaction (it may have been rolled back), 110033 a number was skipped.
+    """
+    container, key = _session(call, request)
+    with call.db.lock:
+        call.db.expire_transactions()
+        session = call.db.sessions.get(key, container)
+        call.check_number(session)
+        if call.statement_id <= session.last_statement:
+            return
+        if session.transaction is None:
+            raise Refusal(Code.TM_TRANSACTION_NOT_FOUND, f"(lastStmtId={session.last_statement})")
+        transaction, session.transaction = session.transaction, None
+        try:
+            with call.db.writing():
+                transaction.write(call.db.rows)
+        finally:
+            call.db.released()
+        session.last_statement = call.statement_id
+
+
+def abort(call: Call, request: Abort, _: Writer) -> None:
+    """Drop the transaction; none need be open. Raises: 110003, 110033."""
+    container, key = _session(call, request)
+    with call.db.lock:
+        session = call.db.sessions.get(key, container)
+        call.check_number(session)
+        if session.transaction is not None:
+            session.transaction = None
+            session.last_statement = max(session.last_statement, call.statement_id)
+        call.db.released()
+
+
+def _session(call: Call, request: CreateSession | Commit | Abort) -> tuple[Container, tuple[bytes, int, int]]:
+    return call.container(request.container_id), (request.client, request.session_id, call.partition)

@@ -1,0 +1,151 @@
+"""One request frame -> one answer. No I/O: a table of handlers, and what becomes of their errors."""
+
+from __future__ import annotations
+
+import logging
+
+from gridferry.embedded.answers import connections, containers, many, queries, rows
+from gridferry.embedded.answers.call import Call, Handler, Node, Peer
+from gridferry.embedded.database import PARTITIONS, Database
+from gridferry.embedded.refusal import Code, Refusal
+from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
+from gridferry.griddb.wire import multi_requests, requests, row_requests
+from gridferry.griddb.wire.frame import Frame, encode_reply
+from gridferry.griddb.wire.octets import Buffer, Reader, Writer
+from gridferry.griddb.wire.replies import ErrorReply
+from gridferry.griddb.wire.requests import REQUESTS
+from gridferry.griddb.wire.statement import Statement, Status
+
+_log = logging.getLogger(__name__)
+
+HANDLERS: dict[Statement, Handler] = {
+    Statement.CONNECT: connections.connect,
+    Statement.LOGIN: connections.login,
+    Statement.LOGOUT: connections.logout,
+    Statement.GET_PARTITION_ADDRESS: connections.partition_address,
+    Statement.GET_DATABASES: connections.get_databases,
+    Statement.PUT_DATABASE: connections.make_database,
+    Statement.DROP_DATABASE: connections.remove_database,
+    Statement.PUT_CONTAINER: containers.make,
+    Statement.GET_CONTAINER: containers.find,
+    Statement.DROP_CONTAINER: containers.drop,
+    Statement.GET_CONTAINER_PROPERTIES: containers.properties,
+    Statement.GET_PARTITION_CONTAINER_NAMES: containers.names,
+    Statement.CREATE_INDEX_DETAIL: containers.make_index,
+    Statement.DROP_INDEX_DETAIL: containers.remove_index,
+    Statement.FLUSH_LOG: containers.flush,
+    Statement.CREATE_SESSION: rows.create_session,
+    Statement.CLOSE_SESSION: rows.close_session,
+    Statement.COMMIT_TRANSACTION: rows.commit,
+    Statement.ABORT_TRANSACTION: rows.abort,
+    Statement.PUT_ROW: rows.put_one,
+    Statement.PUT_MULTIPLE_ROWS: rows.put,
+    Statement.GET_ROW: rows.get,
+    Statement.DELETE_ROW: rows.delete,
+    Statement.QUERY_TQL: queries.tql,
+    Statement.QUERY_TIME_SERIES_RANGE: queries.time_range,
+    Statement.GET_TIME_SERIES_ROW_RELATED: queries.related,
+    Statement.AGGREGATE_TIME_SERIES: queries.aggregate,
+    Statement.FETCH_ROW_SET: queries.fetch,
+    Statement.CLOSE_ROW_SET: queries.close_result,
+    Statement.PUT_MULTIPLE_CONTAINER_ROWS: many.put,
+    Statement.GET_MULTIPLE_CONTAINER_ROWS: many.get,
+    Statement.EXECUTE_MULTIPLE_QUERIES: many.query,
+    Statement.CREATE_MULTIPLE_SESSIONS: many.create_sessions,
+    Statement.CLOSE_MULTIPLE_SESSIONS: many.close_sessions,
+}
+# Importing the modules enters their requests into the table of them.
+_READERS = (requests, row_requests, multi_requests)
+
+_WITHOUT_LOGIN = frozenset({Statement.CONNECT, Statement.LOGIN, Statement.GET_PARTITION_ADDRESS})
+# Their privileges and properties are not read.
+_WITH_MORE = frozenset({Statement.GET_DATABASES, Statement.PUT_DATABASE})
+_WRITES = frozenset(
+    {
+        Statement.PUT_CONTAINER,
+        Statement.DROP_CONTAINER,
+        Statement.CREATE_INDEX_DETAIL,
+        Statement.DROP_INDEX_DETAIL,
+        Statement.COMMIT_TRANSACTION,
+        Statement.PUT_ROW,
+        Statement.PUT_MULTIPLE_ROWS,
+        Statement.DELETE_ROW,
+        Statement.PUT_MULTIPLE_CONTAINER_ROWS,
+        Statement.PUT_DATABASE,
+        Statement.DROP_DATABASE,
+    }
+)
+
+
+class Dispatcher:
+    """Answers frames over one database. Thread-safe, as long as each peer's frames come one after the other."""
+
+    def __init__(self, db: Database, node: Node) -> None:
+        self._db = db
+        self._node = node
+
+    def answer(self, peer: Peer, frame: Frame) -> list[Buffer] | None:
+        """The reply as buffers; None means that the peer has said goodbye. Never raises for what a peer sends."""
+        if frame.statement == Statement.DISCONNECT:
+            return None
+        try:
+            body = self._body(peer, frame)
+            return encode_reply(frame.statement, frame.statement_id, body)
+        except Exception as error:  # whatever a peer may cause must not end the server
+            refusal = refusal_for(error)
+            if refusal.code is Code.CM_INTERNAL_ERROR:
+                _log.exception("statement %d failed", frame.statement)
+        out = Writer()
+        ErrorReply(int(refusal.code), refusal.message, refusal.name, refusal.parameters).write(out)
+        return encode_reply(frame.statement, frame.statement_id, out.parts, status=Status(refusal.status))
+
+    def _body(self, peer: Peer, frame: Frame) -> list[Buffer]:
+        statement = _known(frame.statement)
+        _check_allowed(peer, statement, frame.partition)
+        source = Reader(frame.body)
+        request = REQUESTS[statement].read(source)
+        if statement not in _WITH_MORE:
+            source.end()
+        out = Writer()
+        HANDLERS[statement](Call(self._db, self._node, peer, frame.partition, frame.statement_id), request, out)
+        return out.parts
+
+    def leave(self, peer: Peer) -> None:
+        """The peer's connection has ended: its sessions, transactions and results with it."""
+        peer.close()
+        with self._db.lock:
+            self._db.sessions.close_where(owner=peer)
+            self._db.released()
+
+
+def _known(number: int) -> Statement:
+    if number not in Statement.__members__.values() or Statement(number) not in HANDLERS:
+        raise Refusal(Code.TXN_STATEMENT_TYPE_UNSUPPORTED, f"statement {number} is not supported")
+    return Statement(number)
+
+
+def _check_allowed(peer: Peer, statement: Statement, partition: int) -> None:
+    if not 0 <= partition < PARTITIONS:
+        raise Refusal(Code.TXN_PARTITION_INACTIVE, f"there is no partition {partition}; there are {PARTITIONS}")
+    if statement in _WITHOUT_LOGIN:
+        return
+    if not peer.logged_in:
+        raise Refusal(Code.TXN_AUTH_FAILED, "log in first")
+    if statement in _WRITES and not peer.owner:
+        raise Refusal(Code.TXN_CONSISTENCY_TYPE_UNMATCH, "a login without immediate consistency cannot write")
+
+
+def refusal_for(error: Exception) -> Refusal:
+    """The refusal that an error of a handler or a decoder is answered with."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, RemoteProtocolError) and isinstance(error.__cause__, LocalProtocolError):
+        # The message was well-formed; what it says (a schema, most often) is not allowed.
+        return Refusal(Code.DS_DS_SCHEMA_INVALID, error.message)
+    if isinstance(error, RemoteProtocolError):
+        return Refusal(Code.TXN_DECODE_FAILED, error.message)
+    if isinstance(error, DataError):
+        return Refusal(Code.DS_TIM_ROW_DATA_INVALID, error.message)
+    if isinstance(error, LocalProtocolError):
+        return Refusal(Code.DS_DS_SCHEMA_INVALID, error.message)
+    return Refusal(Code.CM_INTERNAL_ERROR, f"internal error: {type(error).__name__}: {error}")

@@ -1,0 +1,230 @@
+"""Running compiled queries: on one container, on many at once, in pages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from gridferry.embedded.catalog import Container
+from gridferry.embedded.database import Database
+from gridferry.embedded.duck import Stream
+from gridferry.embedded.refusal import Code, Refusal
+from gridferry.embedded.results import Rows, rows_of
+from gridferry.embedded.series import sampled, time_average
+from gridferry.embedded.shape import NUMBER, ROW_ID, Shape, shape_of
+from gridferry.embedded.sources import Source, committed, committed_in
+from gridferry.embedded.tql_query import (
+    Aggregation,
+    ExtremeRows,
+    Neighbour,
+    Query,
+    RowQuery,
+    Samples,
+    TimeAverage,
+    compiled,
+)
+from gridferry.embedded.transactions import Transaction, stored_keys
+from gridferry.griddb.schema import ContainerSchema, GridType
+
+# A result with more rows than this is read from disk page by page, not kept in memory.
+_KEPT_ROWS = 200_000
+
+
+@dataclass(frozen=True)
+class Value:
+    """An aggregation's answer; `value` None where there is none. Times are ticks of the type's precision."""
+
+    type: GridType
+    value: int | float | None
+
+
+class Pages:
+    """A result that is handed out in pages; close it."""
+
+    def __init__(self, schema: ContainerSchema, total: int, source: Stream | pa.Table) -> None:
+        self.total = total
+        self.taken = 0
+        self._schema = schema
+        self._source = source
+
+    def take(self, count: int) -> Rows:
+        """The next `count` rows, fewer at the end."""
+        if isinstance(self._source, pa.Table):
+            table = self._source.slice(self.taken, count)
+        else:
+            table = self._source.take(count)
+        self.taken += table.num_rows
+        return rows_of(self._schema, table)
+
+    @property
+    def done(self) -> bool:
+        """Whether every row was taken."""
+        return self.taken >= self.total
+
+    def close(self) -> None:
+        """Let go of the result."""
+        if not isinstance(self._source, pa.Table):
+            self._source.close()
+
+
+def plan(container: Container, text: str) -> Query:
+    """The query that a TQL text means for a container. Raises: 150010 for another container's name; see `compiled`."""
+    found = compiled(text, container.schema)
+    if found.container is not None and found.container.lower() != container.name.lower():
+        raise Refusal(
+            Code.TQ_INVALID_COLLECTION_NAME,
+            "Collection names given to API and specified in FROM clause are not equal.",
+        )
+    return found.query
+
+
+def run(
+    db: Database,
+    container: Container,
+    query: Query,
+    *,
+    limit: int | None = None,
+    transaction: Transaction | None = None,
+    for_update: bool = False,
+) -> Rows | Value:
+    """The query's answer. `for_update` locks the rows for the transaction."""
+    with db.lock:
+        source = _source(db, container, transaction)
+        if isinstance(query, Aggregation):
+            found = db.duck.select(_aggregate_sql(source, query), tables=source.tables)
+            return _value(query, found.column(0)[0].as_py())
+        if isinstance(query, TimeAverage):
+            return _time_average(db, source, query)
+        table = _rows(db, container, source, query, limit=limit)
+        if for_update and transaction is not None:
+            db.wait_for(container, set(stored_keys(source.shape, table)), mine=transaction)
+            table = _rows(db, container, transaction.source, query, limit=limit)
+            transaction.lock(table)
+        return rows_of(container.schema, table)
+
+
+def run_paged(
+    db: Database, container: Container, query: Query, *, limit: int | None, transaction: Transaction | None
+) -> Pages:
+    """The rows of a query, to be taken in pages; it sees no later change."""
+    with db.lock:
+        source = _source(db, container, transaction)
+        if not isinstance(query, RowQuery) or transaction is not None:
+            table = _rows(db, container, source, query, limit=limit)
+            return Pages(container.schema, table.num_rows, table)
+        sql = _row_sql(source, _limited(query, limit))
+        total = int(db.duck.select(f"SELECT count(*) FROM ({sql})").column(0)[0].as_py())
+        if total <= _KEPT_ROWS:
+            return Pages(container.schema, total, db.duck.select(sql))
+        return Pages(container.schema, total, db.duck.stream(sql))
+
+
+def run_many(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[Rows | Value]:
+    """The answers of many queries, in order; equal aggregations over containers of one shape are one scan."""
+    alike: dict[tuple[Shape, Aggregation], list[int]] = {}
+    for place, (container, query) in enumerate(queries):
+        if isinstance(query, Aggregation):
+            alike.setdefault((shape_of(container.schema), query), []).append(place)
+    answers: list[Rows | Value | None] = [None] * len(queries)
+    with db.lock:
+        db.settle()
+        for (_, aggregation), places in alike.items():
+            containers = [queries[place][0] for place in places]
+            for place, value in zip(places, _grouped(db, containers, aggregation), strict=True):
+                answers[place] = value
+        return [run(db, *queries[place]) if answer is None else answer for place, answer in enumerate(answers)]
+
+
+def _grouped(db: Database, containers: Sequence[Container], query: Aggregation) -> list[Value]:
+    source = committed_in(containers)
+    db.rows.make(source.shape)
+    where = f"WHERE {query.where}" if query.where else ""
+    found = db.duck.select(
+        f"SELECT {NUMBER}, {query.sql} FROM {source.sql} {where} GROUP BY {NUMBER}", tables=source.tables
+    )
+    values = dict(zip(found.column(0).to_pylist(), found.column(1).to_pylist(), strict=True))
+    empty = 0 if query.sql.startswith("count(") else None
+    return [_value(query, values.get(c.number, empty)) for c in containers]
+
+
+def _source(db: Database, container: Container, transaction: Transaction | None) -> Source:
+    db.settle()
+    db.rows.make(shape_of(container.schema))
+    return committed(container) if transaction is None else transaction.source
+
+
+def _aggregate_sql(source: Source, query: Aggregation) -> str:
+    where = f" WHERE {query.where}" if query.where else ""
+    return f"SELECT {query.sql} FROM {source.sql}{where}"
+
+
+def _value(query: Aggregation, value: Any) -> Value:
+    if value is None or query.hidden:
+        return Value(query.type, None)
+    if query.wraps is not None:
+        half = 1 << (query.wraps - 1)
+        return Value(query.type, (int(value) + half) % (2 * half) - half)
+    return Value(query.type, value)
+
+
+def _time_average(db: Database, source: Source, query: TimeAverage) -> Value:
+    conditions = [f"c{query.column} IS NOT NULL", *([query.where] if query.where else [])]
+    found = db.duck.select(
+        f"SELECT c0, c{query.column}::DOUBLE FROM {source.sql} WHERE {' AND '.join(conditions)} ORDER BY c0",
+        tables=source.tables,
+    )
+    times, values = (np.asarray(c.to_numpy()) for c in found.columns)
+    return Value(GridType.DOUBLE, time_average(times, values))
+
+
+def _rows(db: Database, container: Container, source: Source, query: Query, *, limit: int | None) -> pa.Table:
+    if isinstance(query, Samples):
+        table = sampled(db.duck, source, container.schema, query)
+        return table if limit is None else table.slice(0, limit)
+    if isinstance(query, RowQuery):
+        sql = _row_sql(source, _limited(query, limit))
+    elif isinstance(query, ExtremeRows):
+        sql = _extreme_sql(source, query, limit)
+    elif isinstance(query, Neighbour):
+        sql = _neighbour_sql(source, query)
+    else:
+        raise Refusal(Code.TQ_INTERNAL_NOT_IMPLEMENTED, "an aggregation has no rows")
+    return db.duck.select(sql, tables=source.tables)
+
+
+def _limited(query: RowQuery, limit: int | None) -> RowQuery:
+    limits = [n for n in (query.limit, limit) if n is not None]
+    return replace(query, limit=min(limits)) if limits else query
+
+
+def natural_order(shape: Shape) -> str:
+    """The order in which a container's rows come when nobody asks for another: by time, or as they were put."""
+    return ROW_ID if shape.row_ids else "c0"
+
+
+def _row_sql(source: Source, query: RowQuery) -> str:
+    natural = natural_order(source.shape)
+    where = f" WHERE {query.where}" if query.where else ""
+    order = f"{query.order}, {natural}" if query.order else natural
+    limit = f" LIMIT {query.limit}" if query.limit is not None else ""
+    offset = f" OFFSET {query.offset}" if query.offset else ""
+    return f"SELECT {', '.join(source.shape.names)} FROM {source.sql}{where} ORDER BY {order}{limit}{offset}"
+
+
+def _extreme_sql(source: Source, query: ExtremeRows, limit: int | None) -> str:
+    where = f" WHERE {query.where}" if query.where else ""
+    column = f"c{query.column}"
+    best = f"(SELECT {query.function}({column}) FROM {source.sql}{where})"
+    condition = f"{column} = {best}" + (f" AND {query.where}" if query.where else "")
+    return _row_sql(source, _limited(RowQuery(condition, "", query.limit, query.offset), limit))
+
+
+def _neighbour_sql(source: Source, query: Neighbour) -> str:
+    sign = (">" if query.later else "<") + ("=" if query.inclusive else "")
+    condition = f"c0 {sign} {query.time}" + (f" AND {query.where}" if query.where else "")
+    order = "c0 ASC" if query.later else "c0 DESC"
+    return _row_sql(source, RowQuery(condition, order, 1, 0))

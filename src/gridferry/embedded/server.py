@@ -1,0 +1,250 @@
+"""The stand-in's sockets: it listens, and gives each connection two threads.
+
+One thread reads and answers CONNECT at once, which is how clients ask whether a long statement is still being worked
+on; the other executes statements in the order they came.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import queue
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from gridferry.embedded.answers.call import Node, Peer
+from gridferry.embedded.database import Database
+from gridferry.embedded.dispatch import Dispatcher
+from gridferry.embedded.faults import Faults
+from gridferry.errors import ConfigError, RemoteProtocolError
+from gridferry.griddb.wire.frame import Frame, FrameReader, Role
+from gridferry.griddb.wire.octets import Buffer
+from gridferry.griddb.wire.statement import Statement
+
+_log = logging.getLogger(__name__)
+
+_RECEIVE_BYTES = 1 << 20
+# Requests of one connection that may wait for their turn; a peer that sends more is not read until one is done.
+_WAITING_FRAMES = 64
+
+
+def password_digest(password: str) -> str:
+    """The digest that a login sends: lowercase hex SHA-256."""
+    return hashlib.sha256(password.encode()).hexdigest()
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 10001,
+    *,
+    path: Path | None = None,
+    user: str = "admin",
+    password: str = "admin",  # noqa: S107 - GridDB's own default, for a development server
+    users: dict[str, str] | None = None,
+    cluster: str = "myCluster",
+    faults: Faults | None = None,
+    flush_interval_s: float | None = 1.0,
+    lock_timeout_s: float = 300.0,
+) -> Server:
+    """A started server. `users` (name -> password digest) replaces `user` and `password`. Stop it in the end.
+
+    Args: port 0 takes a free one; path None keeps everything in memory.
+    Raises: ConfigError if the address or the folder cannot be used.
+    """
+    known = users if users is not None else {user: password_digest(password)}
+    faults = faults if faults is not None else Faults()
+    database = Database(path, faults=faults, flush_interval_s=flush_interval_s, lock_timeout_s=lock_timeout_s)
+    server = Server(database, host=host, port=port, users=known, cluster=cluster)
+    try:
+        server.start()
+    except ConfigError:
+        database.close()
+        raise
+    return server
+
+
+class Server:
+    """A GridDB-protocol server over one database, which it closes when it stops."""
+
+    def __init__(self, database: Database, *, host: str, port: int, users: dict[str, str], cluster: str) -> None:
+        self.database = database
+        self.cluster = cluster
+        self._wanted = (host, port)
+        self._dispatcher = Dispatcher(database, Node(cluster, users, lambda: self.address))
+        self._listener: socket.socket | None = None
+        self._accepting: threading.Thread | None = None
+        self._connections: set[_Connection] = set()
+        self._lock = threading.Lock()
+        self._stopping = False
+
+    @property
+    def faults(self) -> Faults:
+        """The switches of this server."""
+        return self.database.faults
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host (IPv4) and port that clients reach it at."""
+        if self._listener is None:
+            return self._wanted
+        host, port = self._listener.getsockname()[:2]
+        # A server on all addresses is reached at this machine's own.
+        return ("127.0.0.1" if host == "0.0.0.0" else str(host), int(port))  # noqa: S104 - compared, not bound
+
+    def start(self) -> None:
+        """Listen. Raises: ConfigError."""
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(self._wanted)
+            listener.listen(128)
+        except (OSError, OverflowError) as error:
+            listener.close()
+            raise ConfigError(
+                f"cannot listen on {self._wanted[0]}:{self._wanted[1]}: {error}",
+                next_step="choose another --port, or stop what uses this one",
+            ) from error
+        self._listener = listener
+        self._accepting = threading.Thread(target=self._accept, args=(listener,), name="gridferry-accept", daemon=True)
+        self._accepting.start()
+
+    def _accept(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                sock, _ = listener.accept()
+            except OSError as error:
+                if not self._stopping:
+                    _log.warning("no more connections are taken: %s", error)
+                return
+            connection = _Connection(sock, self._dispatcher, self.faults, self._gone)
+            with self._lock:
+                if self._stopping:
+                    connection.close()
+                    return
+                self._connections.add(connection)
+            connection.start()
+
+    def _gone(self, connection: _Connection) -> None:
+        with self._lock:
+            self._connections.discard(connection)
+
+    def stop(self) -> None:
+        """End all connections, make everything durable, and close. A second call does nothing."""
+        if self._disconnect():
+            self.database.close()
+
+    def kill(self) -> None:
+        """End as a crash would: connections break, and what was not written is lost."""
+        if self._disconnect():
+            self.database.kill()
+
+    def _disconnect(self) -> bool:
+        with self._lock:
+            if self._stopping:
+                return False
+            self._stopping = True
+            connections = list(self._connections)
+        if self._listener is not None:
+            with contextlib.suppress(OSError):  # not connected: that is how a listener that waits is woken
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        if self._accepting is not None:
+            self._accepting.join()
+        for connection in connections:
+            connection.close()
+        self.database.give_up_waiting()
+        for connection in connections:
+            connection.join()
+        return True
+
+
+class _Connection:
+    """One client."""
+
+    def __init__(
+        self, sock: socket.socket, dispatcher: Dispatcher, faults: Faults, gone: Callable[[_Connection], None]
+    ) -> None:
+        self._sock = sock
+        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._dispatcher = dispatcher
+        self._faults = faults
+        self._gone = gone
+        self._peer = Peer()
+        self._sending = threading.Lock()
+        self._frames: queue.Queue[Frame | None] = queue.Queue(_WAITING_FRAMES)
+        self._reader = threading.Thread(target=self._read, name="gridferry-read", daemon=True)
+        self._worker = threading.Thread(target=self._work, name="gridferry-work", daemon=True)
+
+    def start(self) -> None:
+        """Begin to read and work."""
+        self._worker.start()
+        self._reader.start()
+
+    def close(self) -> None:
+        """Break the connection; the threads end by themselves."""
+        with contextlib.suppress(OSError):  # the peer may have gone first
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def join(self) -> None:
+        """Wait for both threads to end."""
+        self._reader.join()
+        self._worker.join()
+
+    def _read(self) -> None:
+        try:
+            self._read_frames()
+        except RemoteProtocolError as error:
+            _log.warning("a connection is closed: %s", error.message)
+        except OSError as error:
+            _log.info("a connection broke: %s", error)
+        finally:
+            self._frames.put(None)
+
+    def _read_frames(self) -> None:
+        frames = FrameReader(Role.SERVER)
+        while data := self._sock.recv(_RECEIVE_BYTES):
+            frames.receive(data)
+            while (frame := frames.next_frame()) is not None:
+                if frame.statement == Statement.CONNECT:
+                    self._answer(frame)
+                else:
+                    self._frames.put(frame)
+
+    def _work(self) -> None:
+        broken = False
+        while (frame := self._frames.get()) is not None:
+            # After a break the rest is only taken off the queue, so that the reader can end.
+            if broken:
+                continue
+            try:
+                broken = not self._answer(frame)
+            except OSError as error:
+                _log.info("a connection broke: %s", error)
+                broken = True
+            if broken:
+                self.close()
+        self._dispatcher.leave(self._peer)
+        self._sock.close()
+        self._gone(self)
+
+    def _answer(self, frame: Frame) -> bool:
+        """Execute a statement and send the answer; False ends the connection."""
+        if self._faults.on_statement is not None:
+            self._faults.on_statement(frame.statement)
+        reply = self._dispatcher.answer(self._peer, frame)
+        if reply is None or self._faults.cut_at(frame.statement):
+            return False
+        self._faults.hold(frame.statement)
+        if self._faults.stall:
+            return True
+        return self._send(reply)
+
+    def _send(self, reply: Sequence[Buffer]) -> bool:
+        data = b"".join(reply)
+        allowed = self._faults.cut_within(len(data))
+        with self._sending:
+            self._sock.sendall(data if allowed is None else data[:allowed])
+        return allowed is None

@@ -1,0 +1,162 @@
+"""TQL text -> syntax tree, by sqlglot with GridDB's few keywords and no functions of its own.
+
+Grammar (GridDB TQL reference, "Basic Syntax"): [EXPLAIN [ANALYZE]] SELECT * | function [FROM name] [WHERE condition]
+[ORDER BY column [ASC|DESC], ...] [LIMIT n [OFFSET m]]. There are no column lists, joins, groups, IN or BETWEEN.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import sqlglot
+from sqlglot import exp, parser, tokens
+from sqlglot.dialects.dialect import Dialect
+from sqlglot.errors import SqlglotError
+from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
+
+from gridferry.embedded.refusal import Code, Refusal
+
+_WORDS = {
+    "SELECT", "FROM", "WHERE", "AND", "OR", "NOT", "LIKE", "ESCAPE", "IS", "NULL",
+    "ORDER BY", "ASC", "DESC", "LIMIT", "OFFSET",
+}  # fmt: skip
+MAX_NESTING = 100
+
+
+class Tql(Dialect):
+    """GridDB's query language, as far as tokens and functions go."""
+
+    class Tokenizer(tokens.Tokenizer):
+        """Only TQL's words are keywords: TIMESTAMP, for one, is the name of a function here."""
+
+        QUOTES: ClassVar[list[str | tuple[str, str]]] = ["'"]
+        IDENTIFIERS: ClassVar[list[str | tuple[str, str]]] = ['"']
+        COMMENTS: ClassVar[list[Any]] = ["--", ("/*", "*/")]
+        KEYWORDS: ClassVar[dict[str, Any]] = {
+            word: token
+            for word, token in tokens.Tokenizer.KEYWORDS.items()
+            if word in _WORDS or not any(letter.isalpha() or letter in "{}#" for letter in word)
+        } | {"XOR": TokenType.XOR}
+
+    class Parser(parser.Parser):
+        """Every call is an anonymous function: what it means is for `tql_functions` to say."""
+
+        FUNCTIONS: ClassVar[dict[str, Any]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {}
+        NO_PAREN_FUNCTIONS: ClassVar[dict[Any, Any]] = {}
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Any]] = {}
+        CONJUNCTION: ClassVar[dict[Any, Any]] = {
+            **parser.Parser.CONJUNCTION,
+            TokenType.XOR: exp.Xor,
+        }
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A parsed query. `select` is None for `SELECT *`, else the one function call."""
+
+    select: exp.Anonymous | None
+    container: str | None
+    where: exp.Expression | None
+    order: tuple[tuple[exp.Expression, bool], ...]
+    limit: int | None
+    offset: int
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> Statement:
+    """The query's syntax tree. Raises: Refusal 151001, 151002 for what is no TQL; 152502 for EXPLAIN."""
+    if text.lstrip()[:7].upper() == "EXPLAIN":
+        raise Refusal(Code.TQ_INTERNAL_NOT_IMPLEMENTED, "EXPLAIN is not answered by the development server")
+    try:
+        tree = sqlglot.parse_one(text, read=Tql)
+    except SqlglotError as error:
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"syntax error: {_plain(error)}") from error
+    except RecursionError as error:
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "the query is nested too deeply") from error
+    if not isinstance(tree, exp.Select):
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "a query begins with SELECT")
+    _check_clauses(tree)
+    return Statement(
+        select=_selected(tree),
+        container=_container(tree),
+        where=tree.args["where"].this if tree.args.get("where") else None,
+        order=_order(tree),
+        limit=_number(tree.args.get("limit")),
+        offset=_number(tree.args.get("offset")) or 0,
+    )
+
+
+def _plain(error: SqlglotError) -> str:
+    # sqlglot underlines the place with terminal codes.
+    return str(error).partition("\n")[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
+
+
+def _check_clauses(tree: exp.Select) -> None:
+    known = {"expressions", "from", "from_", "where", "order", "limit", "offset", "kind"}
+    extra = [name for name, value in tree.args.items() if value and name not in known]
+    if extra:
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"TQL has no {', '.join(extra)}")
+    if _depth_exceeds(tree, MAX_NESTING):
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "the query is nested too deeply")
+
+
+def _depth_exceeds(tree: exp.Expression, limit: int) -> bool:
+    level = [tree]
+    for _ in range(limit):
+        level = [child for node in level for child in operands(node)]
+        if not level:
+            return False
+    return True
+
+
+def operands(node: exp.Expression) -> list[exp.Expression]:
+    """What a node is made of; a chain of one AND or OR after the other is one node, however long."""
+    if not isinstance(node, (exp.And, exp.Or)):
+        return list(node.iter_expressions())
+    found: list[exp.Expression] = []
+    rest: exp.Expression = node
+    while type(rest) is type(node):
+        found.append(rest.expression)
+        rest = rest.this
+    return [rest, *reversed(found)]
+
+
+def _selected(tree: exp.Select) -> exp.Anonymous | None:
+    chosen = tree.expressions
+    if len(chosen) == 1 and isinstance(chosen[0], exp.Star) and not any(chosen[0].args.values()):
+        return None
+    if len(chosen) == 1 and isinstance(chosen[0], exp.Anonymous):
+        return chosen[0]
+    raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "a query selects * or one function; there are no column lists")
+
+
+def _container(tree: exp.Select) -> str | None:
+    source = tree.args.get("from_") or tree.args.get("from")
+    if source is None:
+        return None
+    table = source.this
+    if not isinstance(table, exp.Table) or table.args.get("alias") or table.args.get("db"):
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "FROM takes the container's name alone")
+    return str(table.name)
+
+
+def _order(tree: exp.Select) -> tuple[tuple[exp.Expression, bool], ...]:
+    order = tree.args.get("order")
+    if order is None:
+        return ()
+    return tuple(
+        (item.this, bool(item.args.get("desc"))) if isinstance(item, exp.Ordered) else (item, False)
+        for item in order.expressions
+    )
+
+
+def _number(clause: exp.Expression | None) -> int | None:
+    if clause is None:
+        return None
+    value = clause.args.get("expression")
+    if not isinstance(value, exp.Literal) or value.is_string or not str(value.this).isdigit():
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "LIMIT and OFFSET take a whole number")
+    return min(int(value.this), 2**63 - 1)

@@ -1,0 +1,175 @@
+"""One chunk: read -> transform -> split by container -> put -> flush. The checkpoint is the caller's next step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from gridferry.checkpoint.quarantine import HeldRow, Quarantine, row_id
+from gridferry.errors import DataError
+from gridferry.griddb import BulkWriter, Store
+from gridferry.model.chunk import Chunk
+from gridferry.plan.names import container_name
+from gridferry.plan.plan import OnBadRow, TablePlan
+from gridferry.source.contract import ReadsRows
+from gridferry.target.containers import TableContainers
+from gridferry.transform.compiled import BadRows, CompiledTransform, compile_columns
+from gridferry.transform.split import split_batch
+
+
+@dataclass(frozen=True)
+class CopyResult:
+    """What became of one chunk's rows."""
+
+    rows: int
+    octets: int
+    quarantined: int
+
+
+class ChunkCopier:
+    """Copies chunks of one table. One a worker; `progress` hears (rows, bytes) as they are acknowledged."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        plan: TablePlan,
+        containers: TableContainers,
+        quarantine: Quarantine,
+        register: Callable[[TableContainers], None],
+        progress: Callable[[int, int], None],
+        check: Callable[[], None],
+    ) -> None:
+        self._store = store
+        self._plan = plan
+        self._schema = plan.container_schema
+        self._transform: CompiledTransform = compile_columns(plan)
+        self._containers = containers
+        self._quarantine = quarantine
+        self._register = register
+        self._progress = progress
+        self._check = check
+
+    def copy(self, reader: ReadsRows, chunk: Chunk) -> CopyResult:
+        """Store all rows of a chunk; when this returns they are on the target's disk.
+
+        Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
+        """
+        held: list[HeldRow] = []
+        seen: Counter[str] = Counter()
+        told = (0, 0)
+        with self._store.writer() as writer:
+            for batch in reader.read_chunk(chunk, self._plan):
+                self._check()
+                held += self._put(writer, batch, name=f"{chunk.number:09d}", seen=seen)
+                told = self._tell(writer, told)
+            writer.flush_log()
+            self._tell(writer, told)
+            self._quarantine.hold(held)
+            return CopyResult(rows=writer.rows, octets=writer.octets, quarantined=len(held))
+
+    def put(self, writer: BulkWriter, batch: pa.RecordBatch) -> None:
+        """Put a batch of source rows, all of which must be good."""
+        self._put(writer, batch, name="", seen=Counter())
+
+    def _tell(self, writer: BulkWriter, told: tuple[int, int]) -> tuple[int, int]:
+        if writer.rows > told[0]:
+            self._progress(writer.rows - told[0], writer.octets - told[1])
+        return writer.rows, writer.octets
+
+    def _put(self, writer: BulkWriter, batch: pa.RecordBatch, *, name: str, seen: Counter[str]) -> list[HeldRow]:
+        converted = self._transform.transform(batch)
+        held: list[HeldRow] = []
+        if converted.bad:
+            held = self._refused(batch, converted.bad, name=name, seen=seen)
+        by = None
+        if self._plan.split_by is not None:
+            by = batch.column(batch.schema.get_field_index(self._plan.split_by))
+            if converted.rows is not None:
+                by = by.take(pa.array(converted.rows))
+        split = split_batch(converted.batch, by)
+        if len(split.batch):
+            handles = self._containers.handles(split.values)
+            self._register(self._containers)
+            writer.put(self._schema, split.batch, handles, split.boundaries)
+        return held
+
+    def _refused(
+        self, batch: pa.RecordBatch, bad: tuple[BadRows, ...], *, name: str, seen: Counter[str]
+    ) -> list[HeldRow]:
+        if self._plan.on_bad_row is OnBadRow.ERROR:
+            raise self._refusal(batch, bad[0])
+        held = []
+        taken: set[int] = set()
+        for group in bad:
+            for row in group.rows.tolist():
+                if row not in taken:
+                    taken.add(row)
+                    held.append(
+                        held_row(
+                            self._plan,
+                            batch.slice(row, 1),
+                            column=group.column,
+                            reason=group.reason.value,
+                            sentence=group.sentence,
+                            name=name,
+                            seen=seen,
+                        )
+                    )
+        return held
+
+    def _refusal(self, batch: pa.RecordBatch, bad: BadRows) -> DataError:
+        row = int(np.asarray(bad.rows)[0])
+        return DataError(
+            f"{self._plan.qualified}: {bad.sentence}, in the row with {row_key(self._plan, batch.slice(row, 1))}",
+            table=self._plan.qualified,
+            column=bad.column,
+            row=row,
+            state="rows and chunks stored before stay; the load is not complete",
+            next_step="change the row, exclude or override the column, or set `on_bad_row: quarantine`; then run again",
+        )
+
+
+def held_row(
+    plan: TablePlan,
+    row: pa.RecordBatch,
+    *,
+    column: str,
+    reason: str,
+    sentence: str,
+    name: str,
+    seen: Counter[str],
+) -> HeldRow:
+    """A row to put aside, with the container it was for and its key as people read it."""
+    value = None
+    if plan.split_by is not None:
+        scalar = row.column(row.schema.get_field_index(plan.split_by)).cast(pa.utf8())[0]
+        value = scalar.as_py()
+    return HeldRow(
+        table=plan.qualified,
+        id=row_id(name, row, seen),
+        container=container_name(plan, value),
+        column=column,
+        reason=reason,
+        sentence=sentence,
+        key=row_key(plan, row),
+        row=row,
+    )
+
+
+def row_key(plan: TablePlan, row: pa.RecordBatch) -> str:
+    """`device = x, ts = y`: the key of a batch of one row, with the split column in front."""
+    names = ([plan.split_by] if plan.split_by is not None else []) + [k for k in plan.key if k != plan.split_by]
+    return ", ".join(f"{name} = {_shown(row.column(row.schema.get_field_index(name)))}" for name in names)
+
+
+def _shown(value: pa.Array) -> str:
+    try:
+        return str(value.cast(pa.utf8())[0].as_py())
+    except (pa.ArrowException, ValueError, OverflowError):
+        # Infinity and years beyond 9999 have no text in Arrow.
+        return f"(internal {value.view(pa.int64())[0].as_py()})" if value.type.bit_width == 64 else "(not printable)"

@@ -1,0 +1,181 @@
+"""The copying of one table: workers over chunks, a checkpoint after each, both sides counted at the end."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+from gridferry.checkpoint.catalog import CatalogEntry
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.runs import ChunkRecord, LoadRun
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.copy import ChunkCopier
+from gridferry.engine.count_check import CountCheck
+from gridferry.engine.events import ChunkDone, Listener, LoadStarted, Note, RowsPut, TableLoad
+from gridferry.engine.retry import with_patience
+from gridferry.engine.workers import Crew, default_workers
+from gridferry.errors import CheckpointError, FerryError
+from gridferry.model.chunk import Chunk
+from gridferry.model.profile import ProfileRequest, TableProfile
+from gridferry.model.table import Table
+from gridferry.source.contract import ReadsRows, ReadsSnapshot
+from gridferry.target.containers import TableContainers
+
+
+class SnapshotView(ReadsSnapshot, Protocol):
+    """A held snapshot that can also describe and profile tables."""
+
+    def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
+        """See `ReadsCatalog`."""
+
+    def fetch_profile(self, request: ProfileRequest) -> TableProfile:
+        """See `ReadsCatalog`."""
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """How to load. `rows_per_chunk` is about what a resume reads again at most, for each worker."""
+
+    replace: bool = False
+    workers: int | None = None
+    rows_per_chunk: int = 100_000
+    wait_s: float = 0.0
+
+
+class LoadWork:
+    """Carries out a run whose plan and chunks are written down. Made for one call of `run`."""
+
+    def __init__(
+        self, state: TargetState, run: LoadRun, lease: Lease, options: LoadOptions, listener: Listener
+    ) -> None:
+        if run.plan is None:
+            raise CheckpointError(f"the load of {run.table} has no plan", next_step="load it again with --replace")
+        self._state = state
+        self._run = run
+        self._plan = run.plan
+        self._lease = lease
+        self._options = options
+        self._tell = listener
+        self._containers = TableContainers(state.store, run.plan)
+        self._lock = threading.Lock()
+        self._rows = 0
+        self._octets = 0
+
+    def run(self, view: SnapshotView, *, outcome: str) -> TableLoad:
+        """Copy what is not done, count, and write that the table is loaded."""
+        started = time.monotonic()
+        waiting = [c for c in self._run.chunks if c.number not in self._run.finished]
+        self._announce(len(waiting))
+        self._prepare()
+        crew = Crew(self._workers(len(waiting)))
+        expected = self._copy(view, waiting, crew)
+        seconds = time.monotonic() - started
+        check = CountCheck(self._state.store, self._plan, self._containers, self._state.quarantine)
+        with view.open_reader() as reader:
+            counted = check.run(reader, expected, self._copier(crew.check))
+        self._lease.check()
+        for note in counted.notes:
+            self._tell(Note(self._run.table, note, "warning"))
+        stored = sum(c.target_rows for c in counted.containers)
+        self._state.runs.loaded(self._run, rows=stored, notes=counted.notes)
+        return TableLoad(
+            self._run.table,
+            outcome,
+            rows=self._rows,
+            octets=self._octets,
+            seconds=seconds,
+            chunks=len(waiting),
+            quarantined=counted.quarantined,
+            superseded=counted.superseded,
+            containers=counted.containers,
+            notes=counted.notes,
+        )
+
+    def _announce(self, waiting: int) -> None:
+        done = self._run.finished.values()
+        self._tell(
+            LoadStarted(
+                self._run.table,
+                self._plan,
+                rows=self._plan.rows,
+                chunks=len(self._run.chunks),
+                workers=self._workers(waiting),
+                done_chunks=len(done),
+                done_rows=sum(record.rows for record in done),
+            )
+        )
+
+    def _workers(self, waiting: int) -> int:
+        return max(1, min(self._options.workers or default_workers(), waiting))
+
+    def _prepare(self) -> None:
+        """List the containers, then make them, before any row is put."""
+        known = [(e.container, e.value) for e in self._state.catalog.entries(self._plan.qualified)]
+        listed = {value for _, value in known}
+        fresh = [(c.name, c.value) for c in self._plan.containers if c.value not in listed]
+        self._enter(fresh)
+        self._containers.open_or_create(known + fresh)
+
+    def _copy(self, view: SnapshotView, waiting: list[Chunk], crew: Crew) -> dict[str | None, int]:
+        """Copy the chunks. Returns the snapshot's rows by split value, counted meanwhile."""
+        expected: dict[str | None, int] = {}
+        crew.run(
+            waiting,
+            work=lambda chunk, worker: self._chunk(chunk, worker(), crew.check),
+            open_worker=lambda: OpenReader(view.open_reader()),
+            close_worker=OpenReader.close,
+            meanwhile=lambda: expected.update(view.count_rows(self._plan)),
+        )
+        self._lease.check()
+        return expected
+
+    def _chunk(self, chunk: Chunk, opened: OpenReader, check: Callable[[], None]) -> None:
+        table = self._plan.qualified
+        copier = self._copier(check)
+
+        def again(error: FerryError) -> None:
+            self._tell(Note(table, f"chunk {chunk.number} is put again: {error}", "warning"))
+
+        try:
+            result = with_patience(lambda: copier.copy(opened.reader, chunk), on_retry=again)
+            self._lease.check()
+            record = ChunkRecord(chunk.number, result.rows, result.quarantined)
+            with_patience(lambda: self._state.runs.chunk_done(table, record), on_retry=again)
+        except FerryError as error:
+            error.add_note(f"in chunk {chunk.number} of {table}")
+            raise
+        with self._lock:
+            self._rows += result.rows
+            self._octets += result.octets
+        self._tell(ChunkDone(table, chunk.number, result.rows, result.quarantined))
+
+    def _copier(self, check: Callable[[], None]) -> ChunkCopier:
+        return ChunkCopier(
+            store=self._state.store,
+            plan=self._plan,
+            containers=self._containers,
+            quarantine=self._state.quarantine,
+            register=lambda containers: self._enter(containers.take_new()),
+            progress=lambda rows, octets: self._tell(RowsPut(self._plan.qualified, rows, octets)),
+            check=check,
+        )
+
+    def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
+        table, split_by = self._plan.qualified, self._plan.split_by
+        self._state.catalog.add([CatalogEntry(table, name, value, split_by) for name, value in names])
+
+
+class OpenReader:
+    """A worker's reader, opened in its thread."""
+
+    def __init__(self, context: AbstractContextManager[ReadsRows]) -> None:
+        self._context = context
+        self.reader = context.__enter__()
+
+    def close(self) -> None:
+        """Close the reader."""
+        self._context.__exit__(None, None, None)

@@ -1,0 +1,218 @@
+"""The whole of gridferry behind one object: what the command line and Airflow call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+
+from typing_extensions import Self
+
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.compare import compare_table
+from gridferry.engine.events import (
+    Comparison,
+    ContainerComparison,
+    ContainerStatus,
+    Listener,
+    QuarantinedRow,
+    Replay,
+    TableLoad,
+    TableStatus,
+    ignore,
+)
+from gridferry.engine.load import TableLoader
+from gridferry.engine.load_work import LoadOptions
+from gridferry.engine.replay import replay_table
+from gridferry.errors import ConfigError
+from gridferry.griddb import GridDBAddress, Store, connect
+from gridferry.plan.config import Config, TableOptions
+from gridferry.plan.plan import Plan, TablePlan
+from gridferry.plan.planner import plan_tables, profile_request
+from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.source import PostgresSource
+
+
+class Migration:
+    """Tables of one PostgreSQL database on their way into one GridDB database. A context; connects when it must."""
+
+    def __init__(self, config: Config, *, listener: Listener = ignore) -> None:
+        self.source = PostgresSource(parse_address(config.source.dsn))
+        self.target: GridDBAddress = config.target
+        self._options = config.tables
+        self._listener = listener
+        self._opened: TargetState | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to the target."""
+        if self._opened is not None:
+            self._opened.store.close()
+            self._opened = None
+
+    @property
+    def store(self) -> Store:
+        """The target database, connected to when it is first asked for."""
+        return self._state.store
+
+    def plan(self, tables: Sequence[str] = ()) -> Plan:
+        """What would be done, and everything found on the way. Reads the source only."""
+        chosen = self._chosen(tables)
+        with self.source.open_snapshot() as view:
+            found = view.fetch_tables([options.table for options in chosen])
+            facts = [
+                (table, view.fetch_profile(profile_request(table, options)), options)
+                for table, options in zip(found, chosen, strict=True)
+            ]
+        return plan_tables(facts, source=self.source.display, target=str(self.target))
+
+    def load(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        replace: bool = False,
+        dry_run: bool = False,
+        workers: int | None = None,
+        rows_per_chunk: int = 100_000,
+        wait_s: float = 0.0,
+    ) -> list[TableLoad]:
+        """Load tables, or go on where an earlier run stopped.
+
+        Args: replace: drop what stands in the way first; dry_run: say what would be done, and do nothing; wait_s: how
+            long to wait for another run on the same table.
+        Raises: any FerryError; what was checkpointed stays, and the same call goes on from there.
+        """
+        if rows_per_chunk < 1 or (workers is not None and workers < 1):
+            raise ConfigError("the number of workers and the rows a chunk must be 1 or more")
+        chosen = self._chosen(tables)
+        if dry_run:
+            return [self._dry(options) for options in chosen]
+        load = LoadOptions(replace=replace, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+        done = []
+        for options in chosen:
+            loader = TableLoader(
+                source=self.source, store=self.store, options=options, load=load, listener=self._listener
+            )
+            done.append(loader.run(options.table))
+        return done
+
+    def compare(self, tables: Sequence[str] = ()) -> Comparison:
+        """Both sides by value, as the stored plans say. Raises: ConfigError for a table that was not loaded."""
+        containers: list[ContainerComparison] = []
+        seconds = 0.0
+        for options in self._chosen(tables):
+            with self.source.open_snapshot() as view:
+                (table,) = view.fetch_tables([options.table])
+                compared = compare_table(self._state, self._loaded_plan(table.qualified), view)
+            containers += compared.containers
+            seconds += compared.seconds
+        return Comparison(tuple(containers), seconds)
+
+    def status(self, tables: Sequence[str] = ()) -> list[TableStatus]:
+        """What the target's state says of the tables in the config."""
+        runs = {run.table: run for run in self._state.runs.all()}
+        return [self._status(name, runs.get(name)) for name in self._qualified(tables)]
+
+    def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
+        """The containers of the tables, and the rows each holds now."""
+        wanted = set(self._qualified(tables))
+        entries = [e for e in self._state.catalog.entries() if e.table in wanted]
+        opened = self.store.open_containers([e.container for e in entries])
+        standing = [c for c in opened.values() if c is not None]
+        counts = {c.name.lower(): n for c, n in zip(standing, self.store.counts(standing), strict=True)}
+        return [
+            ContainerStatus(
+                table=e.table,
+                name=e.container,
+                value=e.value,
+                rows=counts.get(e.container.lower()),
+                partition=self.store.cluster.partition(e.container),
+            )
+            for e in entries
+        ]
+
+    def quarantine(self, tables: Sequence[str] = ()) -> list[QuarantinedRow]:
+        """The rows put aside."""
+        wanted = set(self._qualified(tables))
+        return [
+            QuarantinedRow(
+                id=row.id,
+                table=row.table,
+                container=row.container,
+                column=row.column,
+                reason=row.reason,
+                sentence=row.sentence,
+                key=row.key,
+                status="held",
+                created_at=row.created_at,
+            )
+            for row in self._state.quarantine.rows()
+            if row.table in wanted
+        ]
+
+    def replay(self, tables: Sequence[str] = (), *, ids: Sequence[str] = ()) -> list[Replay]:
+        """Store rows that were put aside as the source has them now; what still cannot be stored stays put aside."""
+        done = []
+        for name in self._qualified(tables):
+            plan = self._loaded_plan(name)
+            with self.source.open_snapshot() as view:
+                done.append(replay_table(self._state, plan, view, ids=frozenset(ids)))
+        return done
+
+    @property
+    def _state(self) -> TargetState:
+        if self._opened is None:
+            self._opened = TargetState(connect(self.target))
+        return self._opened
+
+    def _chosen(self, tables: Sequence[str]) -> tuple[TableOptions, ...]:
+        if not tables:
+            return self._options
+        config = Config(source=None, target=self.target, tables=self._options)  # type: ignore[arg-type]
+        return tuple(config.table(name) for name in tables)
+
+    def _qualified(self, tables: Sequence[str]) -> list[str]:
+        return [f"{options.schema_name}.{options.table_name}" for options in self._chosen(tables)]
+
+    def _loaded_plan(self, table: str) -> TablePlan:
+        run = self._state.runs.get(table)
+        if run is None or run.plan is None:
+            raise ConfigError(f"{table} was not loaded into this target", next_step="run `gridferry load` first")
+        return run.plan
+
+    def _dry(self, options: TableOptions) -> TableLoad:
+        plan = self.plan([options.table]).tables[0]
+        run = self._state.runs.get(plan.qualified)
+        what = "nothing of it is loaded yet" if run is None else f"an earlier load is {run.state.value}"
+        notes = tuple(f.message for f in plan.problems) or (what,)
+        return TableLoad(plan.qualified, "planned", notes=notes)
+
+    def _status(self, table: str, run: LoadRun | None) -> TableStatus:
+        if run is None:
+            return TableStatus(table, "planned")
+        lease = self._state.documents.get(f"lease:{table}", "lease")
+        held_by = "" if lease is None else f"process {lease['pid']} on {lease['host']}"
+        state = run.state.value
+        if run.state is RunState.LOADING and not held_by:
+            state = "interrupted"
+        return TableStatus(
+            table=table,
+            state=state,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+            chunks=len(run.chunks),
+            chunks_done=len(run.finished),
+            rows=run.rows or sum(r.rows for r in run.finished.values()),
+            quarantined=sum(self._state.quarantine.counts(table).values()),
+            containers=len(self._state.catalog.entries(table)),
+            held_by=held_by,
+            snapshot_lsn=run.snapshot.lsn if run.snapshot is not None else "",
+            notes=run.notes,
+        )

@@ -1,0 +1,98 @@
+"""Tables -> a config file to start from, with its choices explained in comments."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+
+from gridferry.model.table import Column, Table
+from gridferry.plan.addresses import PASSWORD_VARIABLE
+from gridferry.plan.columns import column_rule
+from gridferry.plan.config import TableOptions
+from gridferry.plan.keys import TIME_TYPES, choose_key
+from gridferry.plan.mapping import rule_name
+
+DEFAULT_TARGET = "griddb://admin@127.0.0.1:10001/myCluster/public"
+MAX_SPLIT_VALUES = 10_000  # a column with more values than this does not name devices
+_SPLIT_TYPES = frozenset({"text", "varchar", "bpchar", "uuid", "enum"})
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SAFE = re.compile(r"\$\{[A-Za-z0-9_]+\}|[A-Za-z_][A-Za-z0-9_.]*|griddb://[A-Za-z0-9_.@:,/?=-]*[A-Za-z0-9]")
+_QUOTE = '"'
+_WORDS = frozenset({"true", "false", "null"})  # text that YAML reads as something else
+
+
+def render_config(
+    tables: Sequence[Table],
+    *,
+    distinct: Mapping[str, Mapping[str, int]] | None = None,
+    source: str = "${SOURCE_DSN}",
+    target: str = DEFAULT_TARGET,
+) -> str:
+    """A YAML text that `load_config` reads, with one entry a table.
+
+    `distinct` tells, by qualified table and column, how many values a column has (an estimate will do): only text
+    columns with few values are suggested for `split_by`, and where nothing is known those in the key before others.
+    `source` should be a ${VARIABLE}, since a password must not stand in the file.
+    """
+    known = distinct or {}
+    parts = [
+        "# What gridferry loads, and where to. `gridferry plan` shows what it makes of this file and changes nothing.",
+        f"source: {_text(source)}",
+        f"target: {_text(target)}    # the password comes from {PASSWORD_VARIABLE}, or from a file:",
+        "                 # target: {url: ..., password_file: /run/secrets/griddb}",
+        "tables:",
+    ]
+    for table in tables:
+        parts += _entry(table, known.get(table.qualified, {}))
+    return "\n".join(parts) + "\n"
+
+
+def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:
+    options = TableOptions(table=_qualified(table))
+    choice = choose_key(table, options)
+    lines = [f"  - table: {_text(options.table)}{_size(table)}"]
+    times = [c for c in table.columns if c.type.name in TIME_TYPES]
+    if choice.columns:
+        lines.append(f"    # key: {_flow(choice.columns)}    # {choice.origin}; used when nothing is said")
+    elif times:
+        lines.append(f"    key: {_text(times[0].name)}    # there is no primary key: check that no two rows share this")
+    else:
+        lines.append("    # key: [COLUMN, ...]    # needed: there is no primary key, so name what tells rows apart")
+    for column in _split_candidates(table, choice.columns, distinct) if times else []:
+        values = f"the {distinct[column.name]} values" if column.name in distinct else "each value"
+        lines.append(f"    # split_by: {_text(column.name)}    # one container for {values}")
+    refused = [c for c in table.columns if column_rule(c, options, in_key=c.name in choice.columns) is None]
+    if refused:
+        names = _flow(tuple(c.name for c in refused))
+        types = ", ".join(dict.fromkeys(c.type.formatted for c in refused))
+        lines.append(f"    exclude: {names}    # no rule for {types}; or store the text: columns: {{NAME: string}}")
+    return lines
+
+
+def _split_candidates(table: Table, key: tuple[str, ...], distinct: Mapping[str, int]) -> list[Column]:
+    """Text columns that may name a device."""
+    texts = [c for c in table.columns if rule_name(c.type) in _SPLIT_TYPES and key != (c.name,)]
+    few = [c for c in texts if 1 < distinct.get(c.name, 0) <= MAX_SPLIT_VALUES]
+    unknown = [c for c in texts if c.name not in distinct]
+    return few or [c for c in unknown if c.name in key] or unknown
+
+
+def _qualified(table: Table) -> str:
+    return ".".join(
+        f'"{n.replace(_QUOTE, _QUOTE * 2)}"' if set(n) & {".", _QUOTE} else n for n in (table.schema, table.name)
+    )
+
+
+def _size(table: Table) -> str:
+    return f"    # about {table.row_estimate:,} rows" if table.row_estimate > 0 else ""
+
+
+def _text(value: str) -> str:
+    """A YAML scalar: as it is where that is safe, else in double quotes."""
+    safe = _SAFE.fullmatch(value) is not None and value.lower() not in _WORDS
+    return value if safe else json.dumps(value, ensure_ascii=False)
+
+
+def _flow(names: tuple[str, ...]) -> str:
+    return f"[{', '.join(n if _PLAIN.fullmatch(n) and n.lower() not in _WORDS else json.dumps(n) for n in names)}]"

@@ -1,0 +1,1 @@
+"""Where rows go: the containers of a plan, made, found and filled."""

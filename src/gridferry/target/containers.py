@@ -1,0 +1,118 @@
+"""The containers of one table: made in bulk, found by split value, and made at once for values that appear later."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Sequence
+
+from gridferry.errors import DataError, PlanError, TargetNotEmpty
+from gridferry.griddb import Container, Store
+from gridferry.griddb.handle import Handle
+from gridferry.plan.names import container_name, name_problem
+from gridferry.plan.plan import TablePlan
+
+_SHOWN = 5
+
+
+class TableContainers:
+    """Handles by split value. Safe for use by several threads.
+
+    `created` is called with (name, value) pairs before any row is put into them, under the lock.
+    """
+
+    def __init__(self, store: Store, plan: TablePlan) -> None:
+        self._store = store
+        self._plan = plan
+        self._schema = plan.container_schema
+        self._lock = threading.Lock()
+        self._handles: dict[str | None, Handle] = {}
+        self._taken: dict[str, str | None] = {}
+        self._fresh: list[tuple[str, str | None]] = []
+
+    @property
+    def by_value(self) -> dict[str | None, Handle]:
+        """Every handle known so far."""
+        with self._lock:
+            return dict(self._handles)
+
+    def open_or_create(self, names: Iterable[tuple[str, str | None]]) -> None:
+        """Make the containers of (name, value) pairs, or open those that exist with this schema.
+
+        Raises: SchemaConflict for one that exists with another schema; DataError for names that meet.
+        """
+        with self._lock:
+            self._make(list(names))
+
+    def handles(self, values: Sequence[str | None]) -> list[Handle]:
+        """The handles of these split values, in their order; missing containers are made."""
+        with self._lock:
+            missing = [v for v in values if v not in self._handles]
+            if missing:
+                names = [(self._name(v), v) for v in missing]
+                self._make(names)
+                self._fresh += names
+            return [self._handles[v] for v in values]
+
+    def take_new(self) -> list[tuple[str, str | None]]:
+        """The (name, value) pairs of containers made by `handles` since the last call."""
+        with self._lock:
+            fresh, self._fresh = self._fresh, []
+            return fresh
+
+    def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
+        wanted = [(name, value) for name, value in names if value not in self._handles]
+        for name, value in wanted:
+            other = self._taken.setdefault(name.lower(), value)
+            if other != value:
+                raise DataError(
+                    f'{self._plan.qualified}: the values "{other}" and "{value}" of {self._plan.split_by} '
+                    f'would meet in container "{name}"',
+                    table=self._plan.qualified,
+                    column=self._plan.split_by or "",
+                    next_step="give one of them a name of its own under `containers:` in the config",
+                )
+        made = self._store.create_containers([name for name, _ in wanted], self._schema)
+        for (_, value), container in zip(wanted, made, strict=True):
+            self._handles[value] = container.handle
+
+    def _name(self, value: str | None) -> str:
+        name = container_name(self._plan, value)
+        problem = name_problem(name)
+        if problem:
+            raise DataError(
+                f'{self._plan.qualified}: no container can be called "{name[:80]}": {problem}',
+                table=self._plan.qualified,
+                column=self._plan.split_by or "",
+                next_step="give this value a name under `containers:` in the config",
+            )
+        return name
+
+
+def require_free(store: Store, plan: TablePlan) -> None:
+    """Return if the plan's containers are missing, or empty and of the plan's schema.
+
+    Raises: TargetNotEmpty for those with rows, PlanError for those with other columns.
+    """
+    found = store.open_containers([c.name for c in plan.containers])
+    standing: list[Container] = [c for c in found.values() if c is not None]
+    counts = store.counts(standing)
+    filled = [f'"{c.name}" ({n:,} rows)' for c, n in zip(standing, counts, strict=True) if n]
+    if filled:
+        raise TargetNotEmpty(
+            f"{plan.qualified} would go into containers that hold rows already, and gridferry did not load them: "
+            + _listed(filled),
+            state="nothing was changed",
+            next_step="choose other names under `containers:` or `container:`, or drop them with --replace",
+        )
+    different = [f'"{c.name}"' for c in standing if c.schema != plan.container_schema]
+    if different:
+        raise PlanError(
+            f"{plan.qualified} would go into containers that exist with other columns: " + _listed(different),
+            state="nothing was changed",
+            next_step="choose other names, or let --replace drop them",
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more

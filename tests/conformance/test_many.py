@@ -1,0 +1,219 @@
+"""Many containers at once: multi-put, multi-query, the bulk writer."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from tests.conformance.conftest import Place
+from tests.conformance.tables import batch, collection, columns, rows_of, series
+
+from gridferry.errors import DataError, LocalProtocolError, SchemaChanged, StatementError
+from gridferry.griddb import Container, ContainerSchema
+
+SERIES = series("ts TIMESTAMP(3)!, v DOUBLE, s STRING")
+FIXED = series("ts TIMESTAMP(3)!, v DOUBLE")
+OTHER = collection("k STRING!, v DOUBLE")
+
+
+def _fleet(place: Place, count: int, schema: ContainerSchema = SERIES) -> list[Container]:
+    return place.store.create_containers(place.names(count), schema)
+
+
+def _neighbours(place: Place, count: int) -> list[Container]:
+    """Containers of one partition: they share a message."""
+    names = [f"{place.prefix}n{i}@1" for i in range(count)]
+    place.used += names
+    return place.store.create_containers(names, SERIES)
+
+
+def test_multi_put_into_500(place: Place) -> None:
+    made = _fleet(place, 500)
+    puts = [(c, batch(SERIES, [(t, t / 2, f"{i}") for t in range(i % 4)])) for i, c in enumerate(made)]
+    place.store.multi_put(puts)
+    assert place.store.counts(made) == [i % 4 for i in range(500)]
+    assert rows_of(made[7].scan()) == [(0, 0.0, "7"), (1, 0.5, "7"), (2, 1.0, "7")]
+
+
+def test_multi_put_of_several_schemas(place: Place) -> None:
+    a = place.make(SERIES, "a")
+    b = place.make(OTHER, "b")
+    c = place.make(FIXED, "c")
+    place.store.multi_put(
+        [
+            (a, batch(SERIES, [(1, 1.0, "x")])),
+            (b, batch(OTHER, [("k", 2.0)])),
+            (c, batch(FIXED, [(3, 3.0)])),
+            (a, batch(SERIES, [(2, None, None), (1, 1.5, "y")])),
+        ]
+    )
+    assert rows_of(a.scan()) == [(1, 1.5, "y"), (2, None, None)]
+    assert rows_of(b.scan()) == [("k", 2.0)]
+    assert rows_of(c.scan()) == [(3, 3.0)]
+
+
+def test_multi_put_of_nothing(place: Place) -> None:
+    made = place.make(SERIES)
+    place.store.multi_put([])
+    place.store.multi_put([(made, batch(SERIES, []))])
+    assert made.count() == 0
+
+
+def test_multi_put_in_small_groups(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridferry.griddb.store.GROUP_BYTES", 1000)
+    made = _fleet(place, 20)
+    place.store.multi_put([(c, batch(SERIES, [(t, 0.0, "x" * 100) for t in range(5)])) for c in made])
+    assert place.store.counts(made) == [5] * 20
+
+
+def test_multi_put_of_a_batch_that_does_not_fit(place: Place) -> None:
+    made = place.make(SERIES)
+    with pytest.raises(LocalProtocolError, match=made.name):
+        place.store.multi_put([(made, pa.record_batch({"ts": ["x"], "v": [1.0], "s": ["y"]}))])
+
+
+def test_multi_query_over_1000(place: Place) -> None:
+    made = _fleet(place, 1000, FIXED)
+    place.store.multi_put([(c, batch(FIXED, [(i, float(i))])) for i, c in enumerate(made) if i % 2])
+    results = place.store.multi_query([(c, "select max(ts)") for c in made])
+    assert [r.value for r in results] == [i if i % 2 else None for i in range(1000)]
+
+
+def test_multi_query_of_rows_and_values(place: Place) -> None:
+    made = _fleet(place, 3)
+    place.store.multi_put([(c, batch(SERIES, [(t, 0.5, "x") for t in range(i)])) for i, c in enumerate(made)])
+    rows, value, none = place.store.multi_query(
+        [(made[2], "select * order by ts desc"), (made[1], "select count(*)"), (made[0].handle, "select *")]
+    )
+    assert rows_of(rows) == [(1, 0.5, "x"), (0, 0.5, "x")]
+    assert value.value == 1
+    assert rows_of(none) == []
+    assert place.store.multi_query([]) == []
+
+
+def test_a_wrong_query_among_many(place: Place) -> None:
+    made = _fleet(place, 3)
+    with pytest.raises(StatementError) as caught:
+        place.store.multi_query([(made[0], "select *"), (made[1], "select nonsense"), (made[2], "select *")])
+    assert caught.value.code == 151002
+
+
+def test_multi_query_finds_what_was_made_anew(place: Place) -> None:
+    made = _fleet(place, 3)
+    place.store.drop_container(made[1].name)
+    place.store.create_container(made[1].name, SERIES)
+    assert place.store.counts(made) == [0, 0, 0]
+
+
+def test_multi_put_finds_what_was_made_anew(place: Place) -> None:
+    made = _fleet(place, 3)
+    place.store.drop_container(made[1].name)
+    place.store.create_container(made[1].name, SERIES)
+    place.store.multi_put([(c, batch(SERIES, [(1, 1.0, "a")])) for c in made])
+    assert place.store.counts(made) == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("message_bytes", "window_bytes"), [(1 << 20, 1 << 24), (2000, 8000), (100, 100), (1, 1)], ids=str
+)
+def test_runs_split_over_messages_and_windows(place: Place, message_bytes: int, window_bytes: int) -> None:
+    made = _fleet(place, 7)
+    runs = [0, 40, 40, 41, 90, 150, 199, 200]
+    rows = [(t, t / 4, "x" * (t % 90)) for t in range(200)]
+    with place.store.writer(message_bytes=message_bytes, window_bytes=window_bytes) as writer:
+        writer.put(SERIES, batch(SERIES, rows), [c.handle for c in made], runs)
+        writer.drain()
+        assert writer.rows == 200
+        assert writer.octets > 200 * 25
+        assert writer.flush_log() == len({c.handle.partition for c in made} - {made[1].handle.partition})
+    for container, first, last in zip(made, runs[:-1], runs[1:], strict=True):
+        assert rows_of(container.scan()) == rows[first:last]
+
+
+def test_one_container_with_several_runs(place: Place) -> None:
+    made = place.make(SERIES)
+    rows = [(t, 0.0, "a") for t in range(10)]
+    with place.store.writer() as writer:
+        writer.put(SERIES, batch(SERIES, rows), [made.handle, made.handle], np.array([0, 4, 10]))
+        writer.put(SERIES, batch(SERIES, [(3, 1.0, "b")]), [made.handle], [0, 1])
+    assert rows_of(made.scan()) == [*rows[:3], (3, 1.0, "b"), *rows[4:]]
+
+
+def test_rows_of_uneven_size_keep_within_a_message(place: Place) -> None:
+    schema = collection("k INTEGER!, b BLOB")
+    made = place.make(schema)
+    rows = [(i, b"x" * (200_000 if i > 90 else 1)) for i in range(100)]
+    with place.store.writer(message_bytes=300_000, window_bytes=400_000) as writer:
+        writer.put(schema, batch(schema, rows), [made.handle], [0, 100])
+    assert rows_of(made.scan()) == rows
+
+
+@pytest.mark.parametrize("runs", [[0, 2], [1, 3], [0, 2, 1, 3], [0, 4]])
+def test_runs_that_do_not_cover_the_batch(place: Place, runs: list[int]) -> None:
+    made = place.make(FIXED)
+    with place.store.writer() as writer, pytest.raises(LocalProtocolError, match="runs"):
+        writer.put(FIXED, batch(FIXED, [(1, 1.0), (2, 2.0), (3, 3.0)]), [made.handle] * (len(runs) - 1), runs)
+    assert made.count() == 0
+
+
+def test_as_many_handles_as_runs(place: Place) -> None:
+    made = place.make(FIXED)
+    with place.store.writer() as writer, pytest.raises(LocalProtocolError, match="2 containers"):
+        writer.put(FIXED, batch(FIXED, [(1, 1.0)]), [made.handle] * 2, [0, 1])
+
+
+def test_a_handle_of_another_schema(place: Place) -> None:
+    made = place.make(OTHER)
+    with place.store.writer() as writer, pytest.raises(LocalProtocolError, match=made.name):
+        writer.put(FIXED, batch(FIXED, [(1, 1.0)]), [made.handle], [0, 1])
+    assert made.count() == 0
+
+
+def test_a_container_without_a_key(place: Place) -> None:
+    schema = collection("v DOUBLE", key=0)
+    made = place.make(schema)
+    with place.store.writer() as writer, pytest.raises(LocalProtocolError, match="row key"):
+        writer.put(schema, batch(schema, [(1.0,)]), [made.handle], [0, 1])
+
+
+def test_a_bad_value_is_found_before_anything_is_sent(place: Place) -> None:
+    made = place.make(SERIES)
+    with place.store.writer() as writer:
+        with pytest.raises(DataError):
+            writer.put(SERIES, batch(SERIES, [(1, 1.0, "a"), (2, 1.0, "x" * 40_000)]), [made.handle], [0, 2])
+        writer.drain()
+    assert made.count() == 0
+
+
+@pytest.mark.parametrize("fleet", [1, 4])
+def test_a_schema_that_changed_under_the_writer(place: Place, fleet: int) -> None:
+    made = _neighbours(place, fleet)
+    other = place.store.open_container(made[0].name)
+    assert other is not None
+    other.add_columns(columns("w LONG"))
+    rows = batch(SERIES, [(t, 0.5, "x") for t in range(fleet)])
+    with pytest.raises(SchemaChanged), place.store.writer() as writer:
+        writer.put(SERIES, rows, [c.handle for c in made], list(range(fleet + 1)))
+
+
+@pytest.mark.parametrize("fleet", [1, 4])
+def test_a_container_dropped_under_the_writer(place: Place, fleet: int) -> None:
+    made = _neighbours(place, fleet)
+    place.store.drop_container(made[0].name)
+    rows = batch(SERIES, [(t, 0.5, "x") for t in range(fleet)])
+    with pytest.raises(SchemaChanged), place.store.writer() as writer:
+        writer.put(SERIES, rows, [c.handle for c in made], list(range(fleet + 1)))
+
+
+def test_a_writer_after_an_error_is_unusable(place: Place) -> None:
+    made = place.make(SERIES)
+    place.store.drop_container(made.name)
+    rows = batch(SERIES, [(1, 0.5, "x")])
+    with contextlib.suppress(LocalProtocolError), place.store.writer() as writer:
+        writer.put(SERIES, rows, [made.handle], [0, 1])
+        with pytest.raises(SchemaChanged):
+            writer.drain()
+        with pytest.raises(LocalProtocolError, match="new one"):
+            writer.put(SERIES, rows, [made.handle], [0, 1])
