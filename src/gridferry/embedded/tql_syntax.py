@@ -117,6 +117,8 @@ def _check_clauses(tree: exp.Select) -> None:
     extra = [name for name, value in tree.args.items() if value and name not in known]
     if extra:
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"TQL has no {', '.join(extra)}")
+    if tree.args.get("offset") and not tree.args.get("limit"):
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "Syntax error during parse: OFFSET without LIMIT")
     if _depth_exceeds(tree, MAX_NESTING):
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "the query is nested too deeply")
 
