@@ -7,16 +7,17 @@ commit with success, so the client must remember that and not commit.
 from __future__ import annotations
 
 import itertools
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
 import pyarrow as pa
 from typing_extensions import Self
 
-from gridferry.errors import FerryError, LocalProtocolError
+from gridferry.errors import GridDBError, LocalProtocolError
 from gridferry.griddb.handle import Handle
-from gridferry.griddb.net.cluster import Cluster
+from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster
 from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
 from gridferry.griddb.wire.encode import encode_keys, encode_rows
@@ -48,17 +49,26 @@ class ContainerTransaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._held:
-            if self._begun and not self._open().broken:
-                self._end(commit=error is None)
-            elif self._begun and error is None:
-                raise LocalProtocolError("the transaction's connection was lost: nothing was committed")
+        try:
+            if not self._begun:
+                return
+            if error is None and not self._failed:
+                self._commit()
+            else:
+                # What ended the transaction is told already, or below; the rest is for the server's sake.
+                with suppress(GridDBError):
+                    self._give_up()
+            if error is None and self._failed:
+                raise LocalProtocolError("the transaction was aborted by an earlier error: nothing was committed")
+        finally:
+            self._held.close()
 
     def put(self, batch: pa.RecordBatch, *, mode: PutMode = PutMode.UPSERT) -> None:
         """Put rows. Raises: as `Container.put`; the transaction is then aborted."""
         rows = encode_rows(self._handle.schema, batch)
         tx = self._tx({} if mode is PutMode.UPSERT else {Option.PUT_MODE: int(mode)})
-        self._ask(PutRows(self._handle.container_id, tx, len(rows), rows.image()))
+        with row_mode(mode):
+            self._ask(PutRows(self._handle.container_id, tx, len(rows), rows.image()))
 
     def delete(self, keys: pa.RecordBatch) -> int:
         """Delete the rows of these keys and return how many there were."""
@@ -92,19 +102,36 @@ class ContainerTransaction:
             return self._open().ask(
                 message, partition=self._handle.partition, asked=f'a statement on "{self._handle.name}"'
             )
-        except FerryError:
+        except BaseException:
             self._failed = True
             raise
 
-    def _end(self, *, commit: bool) -> None:
+    def _commit(self) -> None:
         identity = (self._handle.container_id, self._session, self._cluster.client)
-        connection, partition = self._open(), self._handle.partition
-        if commit and self._failed:
-            raise LocalProtocolError("the transaction was aborted by an earlier error: nothing was committed")
-        message: Request = Commit(*identity) if commit else Abort(*identity)
-        if commit or not self._failed:
-            connection.ask(message, partition=partition, asked=f'to end a transaction on "{self._handle.name}"')
-        connection.ask(CloseSession(*identity), partition=partition, asked="to close a session")
+        asked = f'to commit on "{self._handle.name}"'
+        try:
+            self._open().ask(Commit(*identity), partition=self._handle.partition, asked=asked)
+        except NODE_TROUBLE as error:
+            self._cluster.forget()
+            error.state = f'it is not known whether the transaction on "{self._handle.name}" was committed'
+            raise
+        with suppress(GridDBError):  # committed; a session left open ends by its own timeout
+            self._open().ask(CloseSession(*identity), partition=self._handle.partition, asked="to close a session")
+
+    def _give_up(self) -> None:
+        """Abort and close the session. It holds locks, so if its connection is lost a new one is made for that."""
+        if not self._open().broken:
+            self._abort(self._open())
+            return
+        with self._cluster.at_partition(self._handle.partition) as connection:
+            self._abort(connection)
+
+    def _abort(self, connection: Connection) -> None:
+        identity = (self._handle.container_id, self._session, self._cluster.client)
+        if not self._failed or connection is not self._connection:
+            asked = f'to abort a transaction on "{self._handle.name}"'
+            connection.ask(Abort(*identity), partition=self._handle.partition, asked=asked)
+        connection.ask(CloseSession(*identity), partition=self._handle.partition, asked="to close a session")
 
     def _open(self) -> Connection:
         if self._connection is None:
