@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from gridferry.errors import ConfigError
 
@@ -52,13 +52,16 @@ def parse_address(url: str, *, password: str | None = None) -> GridDBAddress:
 
     Raises: ConfigError, whose message does not repeat the URL: it may hold a password.
     """
-    parts = urlsplit(url)
-    if parts.scheme != "griddb":
+    # Not urlsplit(): it refuses an IPv6 member that is not the first one.
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or scheme.lower() != "griddb":
         raise ConfigError("the target is not a GridDB address", next_step=f"write it as {_FORM}")
-    options = _options(parts.query)
-    user_part, at, hosts = parts.netloc.rpartition("@")
+    place, _, query = rest.partition("?")
+    options = _options(query)
+    netloc, *path = place.split("/")
+    path = [unquote(part) for part in path]
+    user_part, at, hosts = netloc.rpartition("@")
     user, _, inner = user_part.partition(":")
-    path = [unquote(p) for p in parts.path.split("/")[1:]]
     if not path or not path[0] or len(path) > 2:
         raise ConfigError("the GridDB address names no cluster, or too much", next_step=f"write it as {_FORM}")
     address = GridDBAddress(

@@ -14,6 +14,7 @@ from gridferry.griddb.address import GridDBAddress, parse_address, with_password
 
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 TARGET_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=disable|prefer|require|verify]"
+_QUOTED = re.compile(r'"([^"]*)"')
 
 _SOURCE_HAS_IT = (
     "holds a password; keep it out of the file: put the whole string in a variable and write ${SOURCE_DSN}, "
@@ -91,18 +92,23 @@ def target_address(value: Any, env: Mapping[str, str]) -> GridDBAddress:
     if inside is not None:
         # Taken out before the URL is read: a password from a variable may hold any character.
         password = expand_variables(inside.group("password"), env)
-        return with_password(_parsed(inside.group("user") + expand_variables(inside.group("rest"), env)), password)
+        return _parsed(inside.group("user") + inside.group("rest"), env, password=password)
     if _literal_password(value) or ":" in value.partition("://")[2].rpartition("@")[0]:
         raise AddressProblem(("", _TARGET_HAS_IT))
-    address = _parsed(expand_variables(value, env))
-    return address if address.password else with_password(address, _password(password_file, env) or "")
+    return _parsed(value, env, password=_password(password_file, env))
 
 
-def _parsed(url: str) -> GridDBAddress:
+def _parsed(written: str, env: Mapping[str, str], *, password: str | None) -> GridDBAddress:
+    """The address in the URL `written` in the file, with `password` where the URL holds none of its own."""
     try:
-        return parse_address(url)
+        address = parse_address(expand_variables(written, env))
     except ConfigError as error:
-        raise AddressProblem(("", f"{error.message}; the form is {TARGET_FORM}")) from None
+        # What came from a variable may be a piece of a password, cut off where it holds a slash or a question mark.
+        problem = _QUOTED.sub(lambda m: m.group(0) if m.group(1) in written else "a part of it", error.message)
+        raise AddressProblem(("", f"{problem}; the form is {TARGET_FORM}")) from None
+    except ValueError:
+        raise AddressProblem(("", f"is not a URL; the form is {TARGET_FORM}")) from None
+    return address if address.password or password is None else with_password(address, password)
 
 
 def _password(password_file: Any, env: Mapping[str, str]) -> str | None:

@@ -240,8 +240,9 @@ def test_password_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
+        ("griddb://a@/c", "must name its nodes in exactly one way"),
         ("griddb://a@h:1", "names no cluster"),
-        ("griddb://a@h:1/c/d/e", "names no cluster, or too much"),
+        ("griddb://a@h:1/c/d/e", "names no cluster"),
         ("griddb://a@h:0/c", "member 1 of the GridDB address is not host:port"),
         ("griddb://a@h,:5/c", "member 2 of the GridDB address is not host:port"),
         ("griddb://a@h/c?sslmode=maybe", 'sslmode "maybe" is unknown: disable, prefer, require or verify'),
@@ -278,6 +279,14 @@ def test_target_url_parts() -> None:
     assert (target.user, target.cluster, target.database, target.sslmode) == ("a@b", "my c", "db", "verify")
     assert target.members == (("h1", 1), ("::1", 2), ("h3", 10001))
     assert target.password == ""
+
+
+@pytest.mark.parametrize("password", ["hunter2/x", "x?hunter2", "x?sslmode=hunter2"])
+def test_a_broken_address_from_a_variable_tells_no_secret(password: str) -> None:
+    text = "source: x\ntarget: ${T}\ntables: [{table: t}]\n"
+    message = _mistakes(text, T=f"griddb://a:{password}@h:1/c")
+    assert "target: " in message
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize("key", ["source", "target"])

@@ -1,0 +1,172 @@
+"""`gridferry demo`: the whole story on a screen."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from gridferry.cli.load_commands import DIFFERENT_EXIT_CODE
+from gridferry.cli.load_view import comparison_view, headline
+from gridferry.cli.output import Output, plain
+from gridferry.cli.plan_view import plan_view
+from gridferry.cli.progress import follow_load
+from gridferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gridferry.demo.demo import DemoReport
+    from gridferry.engine.events import Comparison, Listener, TableLoad
+    from gridferry.griddb import QueryResult
+    from gridferry.plan.plan import Plan
+
+TARGET_VARIABLE = "GRIDFERRY_TARGET"
+ALL_ROWS = 405_184
+FIRST_ROWS = 5
+INDENT = 3  # of what belongs to a step
+SCREEN_WIDTH = 80  # where there is no terminal to ask
+_NEXT = (
+    ("export SOURCE_DSN=postgresql://USER:PASSWORD@HOST/DATABASE", ""),
+    ("export GRIDDB_PASSWORD=...", ""),
+    ("gridferry init --target griddb://USER@HOST:10001/CLUSTER", "writes gridferry.yaml"),
+    ("gridferry plan", "shows the plan"),
+    ("gridferry load", "moves the rows"),
+    ("gridferry compare", "compares every value"),
+)
+
+
+def demo(
+    output: Output,
+    rows: Annotated[
+        int | None, typer.Option("--rows", min=3, max=ALL_ROWS, help=f"About so many readings instead of {ALL_ROWS:,}.")
+    ] = None,
+    share: Annotated[
+        float | None, typer.Option("--share", min=0.00001, max=1.0, help="This part of the readings, such as 0.1.")
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", metavar="FILE", help="The public file of readings instead of generated ones."),
+    ] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running, and say how to go on.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help=f"With {TARGET_VARIABLE}: drop containers of the same names first.")
+    ] = False,
+) -> None:
+    """Show it all in a minute: PostgreSQL with sensor readings, loaded into GridDB, compared, asked.
+
+    Everything runs in a temporary folder and is gone at the end. GRIDFERRY_TARGET (and GRIDDB_PASSWORD) name a GridDB
+    of your own instead of the stand-in.
+    """
+    if sum(wish is not None for wish in (rows, share, csv)) > 1:
+        raise ConfigError("--rows, --share and --csv exclude each other", next_step="choose one of them")
+    try:
+        from gridferry.demo.demo import DemoOptions, run_demo
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the demo needs {error.name}, which is not installed", next_step="pip install 'gridferry[demo]'"
+        ) from error
+    target, password = _target()
+    part = share if share is not None else 1.0 if rows is None else rows / ALL_ROWS
+    options = DemoOptions(target=target, password=password, share=part, csv=csv, keep=keep, replace=replace)
+    output.interrupted = "Interrupted. Everything that the demo made is taken away again."
+    if not output.out.is_terminal:
+        output.out.width = min(output.out.width, SCREEN_WIDTH)
+    report = run_demo(options, _Screen(output))
+    output.document(
+        {
+            "rows": report.rows,
+            "tables": plain(report.loads),
+            "comparison": {"equal": report.comparison.equal, **plain(report.comparison)},
+            "kept": list(report.kept),
+        }
+    )
+    output.show(*_closing(report))
+    if not report.comparison.equal:
+        raise typer.Exit(DIFFERENT_EXIT_CODE)
+
+
+def _target() -> tuple[str, str]:
+    """The user's own target and its password; both empty for the stand-in. Raises: ConfigError."""
+    url = os.environ.get(TARGET_VARIABLE, "")
+    if not url:
+        return "", ""
+    from gridferry.cli.opening import target_of_url
+
+    return url, target_of_url(url).password
+
+
+class _Screen:
+    """The `Audience` in front of a terminal."""
+
+    def __init__(self, output: Output) -> None:
+        self._output = output
+        self._number = 0
+        self._width = output.out.width - INDENT
+
+    def step(self, line: str, *, command: str = "") -> None:
+        """A numbered line, and the command that does the same."""
+        self._number += 1
+        self._output.show(Text(), Text.assemble((f"{self._number}. ", "bold cyan"), (line, "bold")))
+        if command:
+            self._output.show(Text.assemble((" " * INDENT + "$ ", "dim"), (command, "green")))
+
+    def waiting(self, text: str) -> AbstractContextManager[None]:
+        """A spinner."""
+        return self._output.waiting(text)
+
+    def text(self, text: str) -> None:
+        """Text, indented."""
+        self._show(Text(text, style="dim"))
+
+    def plan(self, plan: Plan) -> None:
+        """The same as `gridferry plan`."""
+        self._show(*plan_view(plan, width=self._width))
+
+    @contextmanager
+    def loading(self) -> Iterator[Listener]:
+        """Progress, as `gridferry load` shows it."""
+        with follow_load(self._output) as listener:
+            yield listener
+
+    def loaded(self, loads: list[TableLoad]) -> None:
+        """The first line of what `gridferry load` shows; the counts follow with the comparison."""
+        self._show(*(headline(load) for load in loads))
+
+    def compared(self, comparison: Comparison) -> None:
+        """The same as `gridferry compare`."""
+        self._show(*comparison_view(comparison))
+
+    def rows(self, result: QueryResult) -> None:
+        """The same as `gridferry tql`."""
+        from gridferry.cli.query_commands import rows_text
+
+        self._show(*rows_text(result, limit=FIRST_ROWS, width=self._width))
+
+    def value(self, result: QueryResult) -> None:
+        """The same as `gridferry tql`."""
+        from gridferry.cli.query_commands import result_value, value_text
+
+        self._show(value_text(result_value(result)))
+
+    def _show(self, *renderables: RenderableType) -> None:
+        for renderable in renderables:
+            blank = isinstance(renderable, Text) and not renderable
+            self._output.show(Text() if blank else Padding(renderable, (0, 0, 0, INDENT), expand=False))
+
+
+def _closing(report: DemoReport) -> Iterator[Text]:
+    yield Text()
+    if report.kept:
+        yield Text("Everything is still running. In your shell:", style="bold")
+        for line in report.kept:
+            yield Text(f"  {line}", style="green", no_wrap=True, overflow="ignore")
+        return
+    yield Text("All of it is gone again. Your own tables, in the same way:", style="bold")
+    for command, comment in _NEXT:
+        yield Text.assemble((f"  {command:<57} ", "green"), (comment, "dim"))

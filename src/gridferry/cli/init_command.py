@@ -1,0 +1,104 @@
+"""`gridferry init`: a config file to start from, written from the catalog."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from gridferry.cli import numbers
+from gridferry.cli.options import DEFAULT_CONFIG
+from gridferry.cli.output import Output
+from gridferry.errors import ConfigError, SourceRefused
+
+if TYPE_CHECKING:
+    from gridferry.model.table import Table
+
+SOURCE_VARIABLE = "SOURCE_DSN"
+_STDOUT = Path("-")
+
+
+def init(
+    output: Output,
+    dsn: Annotated[
+        str, typer.Argument(envvar=SOURCE_VARIABLE, show_envvar=True, help="postgresql://USER@HOST:5432/DATABASE")
+    ],
+    table: Annotated[
+        list[str] | None,
+        typer.Option("--table", "-t", metavar="TABLE", help="Only this table. Can be given several times."),
+    ] = None,
+    target: Annotated[str | None, typer.Option("--target", metavar="URL", help="Where GridDB is.")] = None,
+    file: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file; - is stdout.")
+    ] = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> None:
+    """Write a config file from the catalog of a PostgreSQL database."""
+    if file != _STDOUT and file.exists() and not force:
+        raise ConfigError(
+            f"{file} is there already", state="it was not changed", next_step="give another one with -o, or --force"
+        )
+    with output.waiting("reading the catalog"):
+        tables = _fetch_tables(output, dsn, table)
+    hides = _has_password(dsn)
+    source = "${" + SOURCE_VARIABLE + "}" if hides else dsn
+    text = _render(tables, source=source, target=target)
+    if file == _STDOUT:
+        output.show(Text(text, end=""))
+    else:
+        _write(file, text, force=force)
+        output.show(Text(f"wrote {file} with {numbers.plural(len(tables), 'table')}"))
+    if hides:
+        output.note(
+            f"The address holds a password, so the file names ${{{SOURCE_VARIABLE}}}: set that variable.",
+            style="yellow",
+        )
+    output.note("Look it through, then see what it means with `gridferry plan`.")
+    output.document({"file": str(file), "source": source, "tables": [t.qualified for t in tables], "text": text})
+
+
+def _fetch_tables(output: Output, dsn: str, names: list[str] | None) -> list[Table]:
+    """The tables that can be read. Raises: SourceRefused if there is none."""
+    from gridferry.source.postgres.connection import parse_address
+    from gridferry.source.postgres.source import PostgresSource
+
+    source = PostgresSource(parse_address(dsn))
+    tables = source.fetch_tables(names or None)
+    for table in tables:
+        if table.blocked:
+            output.warn(f"left out {table.qualified}: {' '.join(table.blocked.split())}")
+    readable = [t for t in tables if not t.blocked]
+    if not readable:
+        raise SourceRefused(
+            f"{source.display} has no table that this user can read",
+            state="nothing was written",
+            next_step="give another database or user, or GRANT SELECT on the tables",
+        )
+    return readable
+
+
+def _has_password(dsn: str) -> bool:
+    from psycopg import conninfo
+
+    return bool(conninfo.conninfo_to_dict(dsn).get("password"))
+
+
+def _render(tables: list[Table], *, source: str, target: str | None) -> str:
+    from gridferry.cli.opening import target_of_url
+    from gridferry.plan.init_file import DEFAULT_TARGET, render_config
+
+    if target:
+        target_of_url(target, password="")  # a wrong address is told now, not by the next command
+    return render_config(tables, source=source, target=target or DEFAULT_TARGET)
+
+
+def _write(file: Path, text: str, *, force: bool) -> None:
+    try:
+        with file.open("w" if force else "x", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise ConfigError(
+            f"{file} cannot be written: {error.strerror}", next_step="give another place with -o"
+        ) from error

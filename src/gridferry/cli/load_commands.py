@@ -1,0 +1,105 @@
+"""`plan`, `load` and `compare`: the main job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from gridferry.cli import numbers, opening
+from gridferry.cli.load_view import comparison_view, load_view
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
+from gridferry.cli.output import Output, plain
+from gridferry.cli.plan_view import plan_document, plan_view
+from gridferry.cli.progress import follow_load
+from gridferry.errors import ConfigError
+
+DIFFERENT_EXIT_CODE = 1
+PROBLEMS_EXIT_CODE = 2
+_RESUME = "Interrupted. What was stored stays: run the same command again and the load goes on from there."
+
+
+def plan(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
+    """Show what a load would make of the tables: containers, columns, risks. Changes nothing."""
+    with opening.open_migration(config) as migration, output.waiting("looking at the tables"):
+        made = migration.plan(chosen(table))
+    output.document(plan_document(made))
+    output.show(*plan_view(made, width=output.out.width))
+    if made.problems:
+        count = numbers.plural(len(made.problems), "problem")
+        output.note(
+            f"\n{count} must be solved first: change {config}, then run `gridferry plan` again.", style="bold red"
+        )
+        raise typer.Exit(PROBLEMS_EXIT_CODE)
+    output.note(f"\nNext: gridferry load{_repeated(config, table)}", style="bold")
+
+
+def load(
+    output: Output,
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Drop what the containers hold, and load again from the start.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --replace.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and cut into chunks, but write nothing.")] = False,
+    workers: Annotated[
+        int | None, typer.Option("--workers", min=1, max=256, help="How many read and put at the same time.")
+    ] = None,
+    rows_per_chunk: Annotated[
+        int, typer.Option("--rows-per-chunk", min=1, help="About how many rows a resume may have to read again.")
+    ] = 100_000,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
+    ] = 0.0,
+) -> None:
+    """Load the tables, or go on with a load that was interrupted. What is loaded already is left alone."""
+    if replace and not dry_run and not yes:
+        _confirm_replace(output, config, table)
+    output.interrupted = _RESUME
+    with follow_load(output) as listener, opening.open_migration(config, listener=listener) as migration:
+        loads = migration.load(
+            chosen(table), replace=replace, dry_run=dry_run, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait
+        )
+    output.document({"tables": [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]})
+    output.show(*load_view(loads))
+    again = _repeated(config, table)
+    output.note(f"\nNext: gridferry {'load' if dry_run else 'compare'}{again}", style="bold")
+
+
+def compare(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
+    """Compare every value of both sides. Exit code 1 when they differ."""
+    with opening.open_migration(config) as migration, output.waiting("comparing both sides, value by value"):
+        comparison = migration.compare(chosen(table))
+    output.document({"equal": comparison.equal, "rows": comparison.rows, **plain(comparison)})
+    output.show(*comparison_view(comparison))
+    if not comparison.equal:
+        output.note(
+            f"\nNext: gridferry load --replace{_repeated(config, table)} loads again from the start", style="bold"
+        )
+        raise typer.Exit(DIFFERENT_EXIT_CODE)
+
+
+def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> None:
+    """Return if the user agrees. Raises: ConfigError if not, or if nobody can be asked."""
+    what = "the containers of " + (", ".join(table) if table else f"every table in {config}")
+    if not sys.stdin.isatty():
+        raise ConfigError(
+            f"--replace drops {what}, and there is no terminal to ask on",
+            state="nothing was changed",
+            next_step="add --yes if that is what you want",
+        )
+    output.err.print(Text.assemble(("--replace ", "bold"), f"drops {what} and all their rows."))
+    if not typer.confirm("Drop and load again?", default=False, err=True):
+        raise ConfigError(
+            "not confirmed", state="nothing was changed", next_step="leave out --replace to go on loading"
+        )
+
+
+def _repeated(config: Path, table: list[str] | None) -> str:
+    """The options that the next command needs too."""
+    options = "" if config == DEFAULT_CONFIG else f" -c {config}"
+    return options + "".join(f" --table {name}" for name in table or ())

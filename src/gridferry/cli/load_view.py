@@ -1,0 +1,91 @@
+"""What a load did and what a comparison found, on a screen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from gridferry.cli import numbers
+from gridferry.cli.tables import listing
+
+if TYPE_CHECKING:
+    from gridferry.engine.events import Comparison, ContainerComparison, TableLoad
+
+MOST_CONTAINERS = 20
+
+
+def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
+    """A line for each table, its notes, and how many rows stand on both sides of its containers."""
+    for number, load in enumerate(loads):
+        if number:
+            yield Text()
+        yield headline(load)
+        for note in load.notes:
+            yield Text(f"  {note}", style="dim")
+        if load.containers:
+            yield from _counts(load)
+
+
+def headline(load: TableLoad) -> Text:
+    """What happened to one table: outcome, rows, time, speed."""
+    line = Text.assemble((load.table, "bold"), ": ", (load.outcome, "green"))
+    parts = [f"{numbers.plural(load.rows, 'row')} in {numbers.plural(load.chunks, 'chunk')}"]
+    if load.seconds:
+        parts += [numbers.duration(load.seconds), numbers.rate(load.rows_per_second)]
+    if load.octets:
+        parts.append(numbers.size(load.octets))
+    line.append(", " + ", ".join(parts))
+    if load.superseded:
+        line.append(f", {numbers.plural(load.superseded, 'row')} gave way to another of its key", style="yellow")
+    if load.quarantined:
+        line.append(
+            f", {numbers.plural(load.quarantined, 'row')} put aside (gridferry quarantine list)", style="yellow"
+        )
+    return line
+
+
+def _counts(load: TableLoad) -> Iterator[RenderableType]:
+    ordered = sorted(load.containers, key=lambda c: (c.source_rows == c.target_rows, c.name))
+    rows = []
+    for c in ordered[:MOST_CONTAINERS]:
+        style = "green" if c.source_rows == c.target_rows else "yellow"
+        held = Text(numbers.count(c.target_rows), style=style)
+        rows.append([Text(c.name), Text(c.value or ""), Text(numbers.count(c.source_rows)), held])
+    yield listing(
+        ["container", "value", "rows in PostgreSQL", "rows in GridDB"],
+        rows,
+        right=("rows in PostgreSQL", "rows in GridDB"),
+        indent=2,
+    )
+    yield from _more(len(ordered))
+
+
+def comparison_view(comparison: Comparison) -> Iterator[RenderableType]:
+    """The containers, those that differ first, and the verdict."""
+    ordered = sorted(comparison.containers, key=lambda c: (c.equal, c.table, c.name))
+    headers = ["table", "container", "rows in PostgreSQL", "rows in GridDB", "values"]
+    rows = [_compared(c) for c in ordered[:MOST_CONTAINERS]]
+    yield listing(headers, rows, right=("rows in PostgreSQL", "rows in GridDB"))
+    yield from _more(len(ordered))
+    different = sum(not c.equal for c in ordered)
+    total = numbers.plural(len(ordered), "container")
+    summary = f"{numbers.plural(comparison.rows, 'row')} in {total}, compared in {numbers.duration(comparison.seconds)}"
+    yield Text()
+    if different:
+        yield Text.assemble((f"{different:,} of {total} differ", "bold red"), f" ({summary})")
+    else:
+        yield Text.assemble(("All values are equal", "bold green"), f" ({summary})")
+
+
+def _compared(container: ContainerComparison) -> list[RenderableType]:
+    verdict = Text("equal", style="green") if container.equal else Text("different", style="bold red")
+    counts = [Text(numbers.count(n)) for n in (container.source_rows, container.target_rows)]
+    return [Text(container.table), Text(container.name), *counts, verdict]
+
+
+def _more(total: int) -> Iterator[RenderableType]:
+    if total > MOST_CONTAINERS:
+        yield Text(f"  … {total - MOST_CONTAINERS:,} more containers; --json lists all", style="dim")

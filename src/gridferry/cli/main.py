@@ -1,0 +1,94 @@
+"""The command `gridferry`: its commands, and how it starts and ends."""
+
+from __future__ import annotations
+
+import io
+import platform
+import signal
+import sys
+from typing import Annotated
+
+import typer
+
+from gridferry import __version__
+from gridferry.cli import (
+    demo_command,
+    init_command,
+    load_commands,
+    quarantine_commands,
+    query_commands,
+    serve_command,
+    state_commands,
+)
+from gridferry.cli.output import Output
+from gridferry.cli.reporting import Terminated, reported
+
+EPILOG = (
+    "Exit codes: 0 done, 1 differences found, 2 asked wrongly, 3 failed for good, 75 try later, 130 interrupted. "
+    'With --json an error is the document on stdout: {"error": {...}}.'
+)
+
+app = typer.Typer(
+    name="gridferry",
+    help="PostgreSQL tables loaded into GridDB, and proven equal.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+quarantine = typer.Typer(help="Rows that were put aside.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gridferry {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """PostgreSQL tables loaded into GridDB, and proven equal."""
+
+
+def version(output: Output) -> None:
+    """Show the version."""
+    output.document({"gridferry": __version__, "python": platform.python_version()})
+    output.show(f"gridferry {__version__}")
+
+
+app.command()(reported(init_command.init))
+app.command()(reported(load_commands.plan))
+app.command()(reported(load_commands.load))
+app.command()(reported(load_commands.compare))
+app.command()(reported(state_commands.status))
+app.command()(reported(state_commands.containers))
+app.command()(reported(query_commands.show))
+app.command()(reported(query_commands.tql))
+quarantine.command("list")(reported(quarantine_commands.list_rows))
+quarantine.command("replay")(reported(quarantine_commands.replay))
+app.add_typer(quarantine, name="quarantine")
+app.command()(reported(serve_command.serve))
+app.command()(reported(demo_command.demo))
+app.command("version")(reported(version))
+
+
+def main() -> None:
+    """Run the command line and exit with its code. SIGTERM ends a command as Ctrl-C does: in order."""
+    signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows a ? instead of a defect
+    app()
+
+
+def _terminate(number: int, frame: object) -> None:
+    raise Terminated
+
+
+if __name__ == "__main__":
+    main()

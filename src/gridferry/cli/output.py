@@ -1,0 +1,98 @@
+"""Where a command's words go: results to stdout as text or one JSON document, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import date, datetime
+from enum import Enum
+from typing import IO, Any
+
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+# A pipe has no width: enough for every table of ours, so that nothing is cut off on its way into another program.
+PIPE_WIDTH = 160
+
+
+class Output:
+    """The two streams of one command.
+
+    With `as_json` stdout carries exactly one document (`document`), and `show` says nothing. `quiet` silences notes
+    and progress, never results or failures; `verbose` adds the notes of a failure. `interrupted` is the sentence for
+    Ctrl-C.
+    """
+
+    def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
+        self.as_json = as_json
+        self.quiet = quiet
+        self.verbose = verbose
+        self.interrupted = "Interrupted."
+        self.streaming = False  # a document is half written: nothing else may go to stdout
+        self.out = _console(sys.stdout)
+        self.err = _console(sys.stderr)
+
+    def show(self, *renderables: RenderableType) -> None:
+        """Print a result for people; nothing in JSON mode."""
+        if not self.as_json:
+            for renderable in renderables:
+                self.out.print(renderable)
+
+    def note(self, text: str | Text, *, style: str = "dim") -> None:
+        """Print a line about the work, not its result."""
+        if not self.quiet:
+            self.err.print(text if isinstance(text, Text) else Text(text, style=style))
+
+    def warn(self, text: str) -> None:
+        """Print a warning, also when quiet."""
+        self.err.print(Text.assemble(("warning: ", "yellow"), text))
+
+    def document(self, value: Any) -> None:
+        """Print the command's JSON document, in JSON mode only."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.flush()
+
+    @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """A spinner on a terminal while something takes a moment."""
+        if self.quiet or not self.err.is_terminal:
+            yield
+            return
+        with self.err.status(Text(text, style="dim"), spinner="dots"):
+            yield
+
+
+def plain(value: Any) -> Any:
+    """`value` as JSON can hold it: dataclasses as objects, enums by value, times as ISO 8601, bytes as hex."""
+    if isinstance(value, Enum):
+        return value.value
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(plain(k)): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    return scalar(value)
+
+
+def scalar(value: Any) -> Any:
+    """One value as JSON can hold it. NaN and the infinities, which JSON does not have, become text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, datetime | date):
+        return value.isoformat()
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).hex()
+    return value
+
+
+def _console(stream: IO[str]) -> Console:
+    terminal = stream.isatty()
+    width = None if terminal or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
+    return Console(file=stream, width=width, highlight=False, soft_wrap=False)

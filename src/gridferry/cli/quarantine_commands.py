@@ -1,0 +1,53 @@
+"""`quarantine list` and `quarantine replay`: rows that were put aside."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from gridferry.cli import numbers, opening
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
+from gridferry.cli.output import Output, plain
+from gridferry.cli.tables import listing
+
+STILL_HELD_EXIT_CODE = 1
+MOST_ROWS = 50
+
+
+def list_rows(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
+    """List the rows that were put aside, and why."""
+    with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
+        found = migration.quarantine(chosen(table))
+    output.document({"rows": plain(found)})
+    if not found:
+        output.show(Text("No row is put aside."))
+        return
+    rows = [[Text(r.id), Text(r.table), Text(r.column), Text(r.key), Text(r.sentence or r.reason)] for r in found]
+    output.show(listing(["id", "table", "column", "key", "why"], rows[:MOST_ROWS]))
+    if len(rows) > MOST_ROWS:
+        output.show(Text(f"… {len(rows) - MOST_ROWS:,} more rows; --json lists all", style="dim"))
+    output.note("\nNext: solve the reason, then gridferry quarantine replay", style="bold")
+
+
+def replay(
+    output: Output,
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    row: Annotated[
+        list[str] | None, typer.Option("--id", metavar="ID", help="Only this row. Can be given several times.")
+    ] = None,
+) -> None:
+    """Try the rows again that were put aside. Exit code 1 if some are still held."""
+    output.interrupted = "Interrupted. Rows that were not stored stay in quarantine: run the same command again."
+    with opening.open_migration(config) as migration, output.waiting("putting the rows again"):
+        done = migration.replay(chosen(table), ids=chosen(row))
+    output.document({"tables": plain(done)})
+    for one in done:
+        held = f", {numbers.plural(one.still_held, 'row')} still held" if one.still_held else ""
+        output.show(Text.assemble((one.table, "bold"), f": {numbers.plural(one.replayed, 'row')} stored{held}"))
+    if not done:
+        output.show(Text("No row is put aside."))
+    if any(one.still_held for one in done):
+        raise typer.Exit(STILL_HELD_EXIT_CODE)

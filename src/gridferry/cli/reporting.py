@@ -1,0 +1,79 @@
+"""What every command shares: --json, --quiet and -v, and the way from an exception to an exit code."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, get_type_hints
+
+import typer
+from rich.text import Text
+
+from gridferry.cli.failures import INTERRUPT_EXIT_CODE, show_defect, show_failure
+from gridferry.cli.output import Output
+from gridferry.errors import FerryError
+
+PIPE_CLOSED_EXIT_CODE = 141  # what a shell shows for a program that SIGPIPE ended
+TERMINATED_EXIT_CODE = 143
+
+_SHARED = {
+    "as_json": Annotated[
+        bool, typer.Option("--json", help="Print one JSON document on stdout, and nothing else there.")
+    ],
+    "quiet": Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes.")],
+    "verbose": Annotated[bool, typer.Option("--verbose", "-v", help="Show the notes of an error.")],
+}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: ends a command as Ctrl-C does, with its own exit code."""
+
+
+def reported(command: Callable[..., None]) -> Callable[..., None]:
+    """`command`, whose first parameter is an `Output`, in the form that Typer takes.
+
+    The `Output` is made from the shared options, which are added to the command's own. An error that the command raises
+    is shown, and becomes the exit code.
+    """
+
+    @functools.wraps(command)
+    def run(**options: Any) -> None:
+        output = Output(**{name: options.pop(name) for name in _SHARED})
+        code = _run(command, output, options)
+        if code:
+            raise typer.Exit(code)
+
+    hints = get_type_hints(command, include_extras=True)
+    own = list(inspect.signature(command).parameters.values())[1:]
+    parameters = [p.replace(annotation=hints[p.name], kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=False, annotation=annotation)
+        for name, annotation in _SHARED.items()
+    ]
+    del run.__dict__["__wrapped__"]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {p.name: p.annotation for p in parameters}
+    return run
+
+
+def _run(command: Callable[..., None], output: Output, options: dict[str, Any]) -> int:
+    """Run a command; returns its exit code."""
+    try:
+        command(output, **options)
+    except FerryError as error:
+        return show_failure(output, error)
+    except typer.Exit as stop:
+        return int(stop.exit_code)
+    except BrokenPipeError:
+        # Python would complain once more when it flushes stdout at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return PIPE_CLOSED_EXIT_CODE
+    except (KeyboardInterrupt, typer.Abort) as stop:
+        output.err.print(Text(output.interrupted, style="yellow"))
+        return TERMINATED_EXIT_CODE if isinstance(stop, Terminated) else INTERRUPT_EXIT_CODE
+    except Exception as error:
+        return show_defect(output, error)
+    return 0

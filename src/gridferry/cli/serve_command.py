@@ -1,0 +1,67 @@
+"""`gridferry serve`: the stand-in GridDB, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from gridferry.cli.opening import PASSWORD_VARIABLE
+from gridferry.cli.output import Output
+from gridferry.errors import ConfigError
+
+DEFAULT_PASSWORD = "admin"  # noqa: S105 - GridDB's own default, told aloud
+_LOCAL = ("127.0.0.1", "localhost", "::1")
+
+
+def serve(
+    output: Output,
+    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 10001,
+    path: Annotated[
+        Path | None, typer.Option("--path", metavar="FOLDER", help="Keep everything in this folder.")
+    ] = None,
+    memory: Annotated[bool, typer.Option("--memory", help="Keep everything in memory. The default.")] = False,
+    cluster: Annotated[str, typer.Option("--cluster", help="The cluster's name.")] = "myCluster",
+    user: Annotated[str, typer.Option("--user", help="Who may log in. The password: GRIDDB_PASSWORD.")] = "admin",
+) -> None:
+    """Run a stand-in for a GridDB server, for trying out and for tests. Not for production."""
+    if path is not None and memory:
+        raise ConfigError("--path and --memory exclude each other", next_step="choose one of them")
+    try:
+        from gridferry.embedded.server import serve as start
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"the stand-in server needs {error.name}, which is not installed",
+            next_step="pip install 'gridferry[embedded]'",
+        ) from error
+    password = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
+    server = start(host, port, path=path, user=user, password=password, cluster=cluster)
+    try:
+        address = "griddb://{}@{}:{}/{}/public".format(user, *server.address, cluster)
+        output.document({"target": address, "pid": os.getpid(), "path": None if path is None else str(path)})
+        _introduce(output, address, path=path, default_password=not os.environ.get(PASSWORD_VARIABLE))
+        if host not in _LOCAL and not os.environ.get(PASSWORD_VARIABLE):
+            output.warn(f"other machines can reach this server, and its password is {DEFAULT_PASSWORD}")
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        output.note("stopping")
+    finally:
+        server.stop()
+
+
+def _introduce(output: Output, address: str, *, path: Path | None, default_password: bool) -> None:
+    output.show(Text.assemble(("A stand-in for GridDB listens at ", ""), (address, "bold")))
+    output.show(Text("It is for trying out and for tests; in production use a real GridDB server."))
+    kept = "in memory: all is gone when it stops (--path FOLDER keeps it)" if path is None else f"in {path}"
+    output.note(f"Data is kept {kept}.")
+    said = (
+        f'"{DEFAULT_PASSWORD}", since {PASSWORD_VARIABLE} is not set'
+        if default_password
+        else f"that of {PASSWORD_VARIABLE}"
+    )
+    output.note(f"The password is {said}. Ctrl-C stops the server.")

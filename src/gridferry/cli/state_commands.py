@@ -1,0 +1,90 @@
+"""`status` and `containers`: what the target says of the tables."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from gridferry.cli import numbers, opening
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen
+from gridferry.cli.output import Output, plain
+from gridferry.cli.tables import facts, listing
+
+if TYPE_CHECKING:
+    from gridferry.engine.events import TableStatus
+    from gridferry.griddb import Container, Store
+
+_STATE_STYLES = {"loaded": "green", "loading": "cyan", "replacing": "cyan", "interrupted": "yellow"}
+
+
+def status(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
+    """Show how far each table is."""
+    with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
+        found = migration.status(chosen(table))
+    output.document({"tables": plain(found)})
+    for number, one in enumerate(found):
+        output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
+        output.show(facts(_details(one), indent=2))
+    if any(one.state == "interrupted" for one in found):
+        output.note("\nNext: gridferry load goes on where a load was interrupted", style="bold")
+
+
+def _state(one: TableStatus) -> Text:
+    return Text(one.state, style=_STATE_STYLES.get(one.state, "dim"))
+
+
+def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:
+    times = " to ".join(_moment(t) for t in (one.started_at, one.finished_at) if t)
+    lines = [
+        (
+            "rows",
+            f"{numbers.count(one.rows)} in {numbers.plural(one.containers, 'container')}" if one.containers else "",
+        ),
+        ("chunks", f"{numbers.count(one.chunks_done)} of {numbers.count(one.chunks)}" if one.chunks else ""),
+        ("put aside", numbers.plural(one.quarantined, "row") if one.quarantined else ""),
+        ("when", f"{times} UTC" if times else ""),
+        ("held by", one.held_by),
+        ("snapshot", one.snapshot_lsn),
+        *(("note", note) for note in one.notes),
+    ]
+    return [(label, Text(text)) for label, text in lines if text]
+
+
+def _moment(stamp: str) -> str:
+    """`2026-01-31 12:00:05` of an ISO 8601 stamp."""
+    return stamp[:19].replace("T", " ")
+
+
+def containers(
+    output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None, target: TargetUrl = None
+) -> None:
+    """List the containers of the tables; with --target all of a database."""
+    if target:
+        with opening.open_store(target, config) as store, output.waiting("asking GridDB"):
+            _list_database(output, store)
+        return
+    with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
+        found = migration.containers(chosen(table))
+    output.document({"containers": plain(found)})
+    rows = [
+        [Text(c.name), Text(c.value or ""), _rows(c.rows), Text(str(c.partition)), Text(c.table)] for c in found
+    ]  # fmt: skip
+    output.show(listing(["container", "value", "rows", "partition", "table"], rows, right=("rows", "partition")))
+
+
+def _rows(number: int | None) -> Text:
+    return Text("not there", style="yellow") if number is None else Text(numbers.count(number))
+
+
+def _list_database(output: Output, store: Store) -> None:
+    opened = store.open_containers(store.container_names())
+    found: list[Container] = [container for container in opened.values() if container is not None]
+    entries: list[dict[str, Any]] = [
+        {"name": c.name, "kind": c.schema.kind.name, "rows": rows, "partition": c.handle.partition}
+        for c, rows in zip(found, store.counts(found), strict=True)
+    ]
+    output.document({"containers": entries})
+    rows = [[Text(e["name"]), Text(e["kind"]), _rows(e["rows"]), Text(str(e["partition"]))] for e in entries]
+    output.show(listing(["container", "kind", "rows", "partition"], rows, right=("rows", "partition")))

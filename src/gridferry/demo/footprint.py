@@ -1,0 +1,75 @@
+"""What a demo leaves in a GridDB of the user's own: written down first, so that exactly that can be taken away again.
+
+The container `gridferry_demo` names every container that a demo made. A container of the same name that is not in it
+belongs to somebody else and stops the demo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from gridferry.checkpoint.state import OWN_CONTAINERS, TargetState
+from gridferry.errors import TargetNotEmpty
+from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType, Store
+
+MARK_CONTAINER = "gridferry_demo"
+_MARK_SCHEMA = ContainerSchema(
+    ContainerKind.COLLECTION, (ColumnSpec("container", GridType.STRING, nullable=False),), key_length=1
+)
+
+
+class Footprint:
+    """The demo's containers of one table in one target."""
+
+    def __init__(self, store: Store, *, table: str, containers: Sequence[str]) -> None:
+        self._store = store
+        self._table = table
+        self._containers = tuple(containers)
+
+    def claim(self, *, replace: bool) -> None:
+        """Write down what the demo is about to make, and take away what an earlier demo left.
+
+        Args: replace: take away containers of these names also if no demo made them.
+        Raises: TargetNotEmpty for such containers, or a table of this name that was loaded by somebody else.
+        """
+        state = TargetState(self._store)
+        ours = self._marked()
+        standing = {c.name for c in self._store.open_containers(self._containers).values() if c is not None}
+        standing |= {e.container for e in state.catalog.entries(self._table)}
+        foreign = sorted(name for name in standing if name.lower() not in ours)
+        if foreign and not replace:
+            names = ", ".join(foreign[:5])
+            raise TargetNotEmpty(
+                f"{self._store.cluster.address} holds containers that no demo made: {names}",
+                state="nothing was changed",
+                next_step="choose another database for the demo; or, to drop them, run it with --replace",
+            )
+        self._clear(state, standing)
+        mark = self._store.create_container(MARK_CONTAINER, _MARK_SCHEMA)
+        mark.put(pa.record_batch([list(self._containers)], schema=_MARK_SCHEMA.arrow_schema))
+        mark.flush()
+
+    def erase(self) -> None:
+        """Take away what the demo made; gridferry's own containers only if nothing of others stands in them."""
+        state = TargetState(self._store)
+        self._clear(state, {*self._containers, *(e.container for e in state.catalog.entries(self._table))})
+        own = [c for c in self._store.open_containers(OWN_CONTAINERS).values() if c is not None]
+        empty = [c.name for c, rows in zip(own, self._store.counts(own), strict=True) if rows == 0]
+        self._store.drop_containers([*empty, MARK_CONTAINER])
+
+    def _clear(self, state: TargetState, containers: set[str]) -> None:
+        """Drop containers, and what gridferry remembers of the table."""
+        self._store.drop_containers(sorted(containers))
+        state.catalog.remove(state.catalog.entries(self._table))
+        state.quarantine.release(self._table, [row.id for row in state.quarantine.rows(self._table)])
+        for scope, items in state.documents.scopes("").items():
+            if scope.partition(":")[2] == self._table:
+                state.documents.delete(scope, list(items))
+
+    def _marked(self) -> set[str]:
+        mark = self._store.open_container(MARK_CONTAINER)
+        if mark is None:
+            return set()
+        return {name.lower() for batch in mark.scan().batches() for name in batch.column("container").to_pylist()}
