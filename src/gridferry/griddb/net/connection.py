@@ -121,20 +121,34 @@ class Connection:
         message = Login(user=address.user, digest=digest, cluster=address.cluster, options=options)
         return LoginReply.read(self.ask(message, asked=f'the login of "{address.user}"')).database_id
 
-    def ask(self, message: Request, *, partition: int = 0, asked: str = "", timeout_s: float | None = None) -> Reader:
+    def ask(
+        self,
+        message: Request,
+        *,
+        partition: int = 0,
+        asked: str = "",
+        timeout_s: float | None = None,
+        number: int | None = None,
+    ) -> Reader:
         """Send a request and wait for its answer's body. Raises: what `receive` raises."""
-        return self.receive(self.send(message, partition=partition, asked=asked), timeout_s=timeout_s)
+        sent = self.send(message, partition=partition, asked=asked, number=number)
+        return self.receive(sent, timeout_s=timeout_s)
 
-    def send(self, message: Request, *, partition: int = 0, asked: str = "") -> int:
+    def send(self, message: Request, *, partition: int = 0, asked: str = "", number: int | None = None) -> int:
         """Send a request and return its statement id, to `receive` later. Raises: ConnectionLost."""
         out = Writer()
         message.write(out)
-        return self.send_body(message.statement, out, partition=partition, asked=asked)
+        return self.send_body(message.statement, out, partition=partition, asked=asked, number=number)
 
-    def send_body(self, statement: Statement, body: Writer, *, partition: int = 0, asked: str = "") -> int:
-        """Send a written body. Raises: ConnectionLost."""
+    def send_body(
+        self, statement: Statement, body: Writer, *, partition: int = 0, asked: str = "", number: int | None = None
+    ) -> int:
+        """Send a written body, under a statement id of the connection's or, in a session, of the caller's own.
+
+        Raises: ConnectionLost.
+        """
         self._refuse_if_broken()
-        number = next(self._ids)
+        number = next(self._ids) if number is None else number
         parts = encode_request(
             statement, number, body.parts, partition=partition, address_size=self._transport.address_size
         )
