@@ -7,16 +7,17 @@ commit with success, so the client must remember that and not commit.
 from __future__ import annotations
 
 import itertools
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
 import pyarrow as pa
 from typing_extensions import Self
 
-from gridferry.errors import FerryError, LocalProtocolError
+from gridferry.errors import GridDBError, LocalProtocolError, StatementError
 from gridferry.griddb.handle import Handle
-from gridferry.griddb.net.cluster import Cluster
+from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster
 from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
 from gridferry.griddb.wire.encode import encode_keys, encode_rows
@@ -56,11 +57,20 @@ class ContainerTransaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._held:
-            if self._begun and not self._open().broken:
-                self._end(commit=error is None)
-            elif self._begun and error is None:
-                raise LocalProtocolError("the transaction's connection was lost: nothing was committed")
+        try:
+            if not self._begun:
+                return
+            ended = self._failed or self._open().broken
+            if error is None and not ended:
+                self._commit()
+                return
+            # What ended the transaction is told already, or below; the rest is for the server's sake.
+            with suppress(GridDBError):
+                self._give_up()
+            if error is None:
+                raise LocalProtocolError("the transaction was aborted by an earlier error: nothing was committed")
+        finally:
+            self._held.close()
 
     def put(self, batch: pa.RecordBatch, *, mode: PutMode = PutMode.UPSERT) -> None:
         """Put rows. Raises: as `Container.put`; the transaction is then aborted."""
@@ -68,7 +78,8 @@ class ContainerTransaction:
         if not len(rows):
             return  # it would take no statement id, which the server does not foresee
         tx = self._tx({} if mode is PutMode.UPSERT else {Option.PUT_MODE: int(mode)})
-        self._ask(PutRows(self._handle.container_id, tx, len(rows), rows.image()), uses=len(rows))
+        with row_mode(mode):
+            self._ask(PutRows(self._handle.container_id, tx, len(rows), rows.image()), uses=len(rows))
 
     def delete(self, keys: pa.RecordBatch) -> int:
         """Delete the rows of these keys and return how many there were."""
@@ -99,24 +110,40 @@ class ContainerTransaction:
             raise LocalProtocolError("the transaction was aborted by an earlier error")
         self._begun = True
         try:
-            return self._numbered(message, f'a statement on "{self._handle.name}"', uses=uses)
-        except FerryError:
+            return self._numbered(self._open(), message, f'a statement on "{self._handle.name}"', uses=uses)
+        except BaseException:
             self._failed = True
             raise
 
-    def _numbered(self, message: Request, asked: str, *, uses: int = 1) -> Reader:
+    def _numbered(self, connection: Connection, message: Request, asked: str, *, uses: int = 1) -> Reader:
         number = self._next_id
         self._next_id += uses
-        return self._open().ask(message, partition=self._handle.partition, asked=asked, number=number)
+        return connection.ask(message, partition=self._handle.partition, asked=asked, number=number)
 
-    def _end(self, *, commit: bool) -> None:
+    def _commit(self) -> None:
         identity = (self._handle.container_id, self._session, self._cluster.client)
-        if commit and self._failed:
-            raise LocalProtocolError("the transaction was aborted by an earlier error: nothing was committed")
-        message: Request = Commit(*identity) if commit else Abort(*identity)
-        if commit or not self._failed:
-            self._numbered(message, f'to end a transaction on "{self._handle.name}"')
-        self._numbered(CloseSession(*identity), "to close a session")
+        try:
+            self._numbered(self._open(), Commit(*identity), f'to commit on "{self._handle.name}"')
+        except NODE_TROUBLE as error:
+            self._cluster.forget()
+            error.state = f'it is not known whether the transaction on "{self._handle.name}" was committed'
+            raise
+        with suppress(GridDBError):  # committed; a session left open ends by its own timeout
+            self._numbered(self._open(), CloseSession(*identity), "to close a session")
+
+    def _give_up(self) -> None:
+        """Abort and close the session. It holds locks, so if its connection is lost a new one is made for that."""
+        if not self._open().broken:
+            self._abort(self._open())
+            return
+        with self._cluster.at_partition(self._handle.partition) as connection:
+            self._abort(connection)
+
+    def _abort(self, connection: Connection) -> None:
+        identity = (self._handle.container_id, self._session, self._cluster.client)
+        with suppress(StatementError):  # the server may have aborted before; the session is closed all the same
+            self._numbered(connection, Abort(*identity), f'to abort a transaction on "{self._handle.name}"')
+        self._numbered(connection, CloseSession(*identity), "to close a session")
 
     def _open(self) -> Connection:
         if self._connection is None:
