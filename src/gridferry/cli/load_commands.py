@@ -86,7 +86,7 @@ def compare(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables =
 def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> None:
     """Return if the user agrees. Raises: ConfigError if not, or if nobody can be asked."""
     what = "the containers of " + (", ".join(table) if table else f"every table in {config}")
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise ConfigError(
             f"--replace drops {what}, and there is no terminal to ask on",
             state="nothing was changed",
@@ -97,6 +97,11 @@ def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> N
         raise ConfigError(
             "not confirmed", state="nothing was changed", next_step="leave out --replace to go on loading"
         )
+
+
+def can_ask() -> bool:
+    """Whether somebody sits at a terminal."""
+    return sys.stdin.isatty()
 
 
 def _repeated(config: Path, table: list[str] | None) -> str:

@@ -14,7 +14,7 @@ from gridferry.cli import numbers, opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, TargetUrl
 from gridferry.cli.output import Output
 from gridferry.cli.tables import facts, listing
-from gridferry.errors import ConfigError, ContainerMissing
+from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.griddb import Container, QueryResult, Store
@@ -126,7 +126,7 @@ def value_text(value: Any) -> Text:
 def _open(store: Store, name: str) -> Container:
     container = store.open_container(name)
     if container is None:
-        raise ContainerMissing(
+        raise ConfigError(
             f'there is no container "{name}" in {store.cluster.address}', next_step="`gridferry containers` lists them"
         )
     return container
