@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from gridferry.demo.postgres import LocalPostgres
-from gridferry.source.postgres.connection import PostgresAddress, parse_address
+from gridferry.source.postgres.connection import PostgresAddress, connect, parse_address
 from gridferry.source.postgres.source import PostgresSource
 
 _numbers = itertools.count(1)
@@ -43,6 +43,14 @@ class Database:
     def run(self, statement: str) -> list[Any]:
         cursor = self.connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
+
+    def server_connection(self, database: str) -> psycopg.Connection[Any]:
+        """A writable session in another database of the same server."""
+        return psycopg.connect(self.server.dsn(database), autocommit=True)
+
+    def source_session(self) -> psycopg.Connection[Any]:
+        """A session as gridferry itself opens it: read-only."""
+        return connect(self.address)
 
     def connect(self) -> psycopg.Connection[Any]:
         """A second writable session, autocommit."""

@@ -18,6 +18,9 @@ import javax.sql.rowset.serial.SerialBlob;
  *   multiput N (NAME COUNT)xN                 then the rows of all, in order; one message of the client
  *   get NAME KEY...          delete NAME KEY...
  *   multiget NAME N          then N lines of keys
+ *   range NAME FROM TO ORDER                  rows of a TIME_SERIES; times as below or "-", ASCENDING or DESCENDING
+ *   related NAME TIME OPERATOR                PREVIOUS, PREVIOUS_ONLY, NEXT, NEXT_ONLY
+ *   index NAME COLUMN        indexes NAME     (a line each: type and columns)
  *   read NAME                tql NAME QUERY   count NAME   schema NAME   drop NAME
  * </pre>
  *
@@ -107,6 +110,20 @@ public class GridOracle {
             case "count" -> print(open(name).query("SELECT COUNT(*)", null).fetch());
             case "schema" -> describe(info(name));
             case "drop" -> store.dropContainer(name);
+            case "range" -> print(series(name).query(
+                    bound(request[2]), bound(request[3]), QueryOrder.valueOf(request[4])).fetch());
+            case "related" -> {
+                Row row = series(name).get(bound(request[2]), TimeOperator.valueOf(request[3]));
+                if (row != null) {
+                    print(row);
+                }
+            }
+            case "index" -> open(name).createIndex(request[2]);
+            case "indexes" -> {
+                for (IndexInfo index : info(name).getIndexInfoList()) {
+                    out.print("row\t" + index.getType() + "\t" + String.join(",", index.getColumnNameList()) + "\n");
+                }
+            }
             default -> throw new IllegalArgumentException("unknown request " + request[0]);
         }
     }
@@ -175,6 +192,18 @@ public class GridOracle {
             throw new IllegalArgumentException("no container " + name);
         }
         return container;
+    }
+
+    private TimeSeries<Row> series(String name) throws GSException {
+        TimeSeries<Row> series = store.getTimeSeries(name);
+        if (series == null) {
+            throw new IllegalArgumentException("no TIME_SERIES " + name);
+        }
+        return series;
+    }
+
+    private static Date bound(String text) {
+        return text.equals(NULL) ? null : time(text, TimeUnit.MILLISECOND);
     }
 
     // ------------------------------------------------------------------ rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -10,15 +9,18 @@ from contextlib import nullcontext
 import pytest
 from tests.oracle.jars import find_java
 from tests.oracle.judge import Judge, judge_on
-from tests.oracle.servers import Server, embedded_server, real_server
+from tests.oracle.servers import Server, embedded_server, named_server, real_server
 
 from gridferry.griddb import Store, connect
 
 
-def pytest_report_header() -> list[str]:
-    """Which of GridDB's jars and which servers take part."""
-    named = os.environ.get("GRIDFERRY_TEST_GRIDDB", "none (GRIDFERRY_TEST_GRIDDB is not set)")
-    return [f"oracle: {find_java().why}", f"oracle: real GridDB: {named}"]
+def pytest_report_collectionfinish(items: list[pytest.Item]) -> list[str]:
+    """Say which of GridDB's jars and which servers take part, where tests of this folder were collected."""
+    if not any(item.get_closest_marker("oracle") for item in items):
+        return []
+    named = named_server()
+    real = named.url if named is not None else "none, GRIDFERRY_TEST_GRIDDB=host:port/cluster is not set"
+    return [f"oracle: GridDB's client: {find_java().why}", f"oracle: real GridDB: {real}"]
 
 
 @pytest.fixture(scope="session", params=["embedded", "griddb"])

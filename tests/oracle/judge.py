@@ -83,6 +83,25 @@ class Judge:
         """Delete one row; whether there was one."""
         return self._ask(["delete", name, *_texts(schema.key, key)]) == [["1"]]
 
+    def range(
+        self, name: str, schema: ContainerSchema, start: Value, end: Value, *, descending: bool = False
+    ) -> list[Row]:
+        """The rows of a TIME_SERIES between two times, both included; None leaves an end open."""
+        ends = [to_text(schema.columns[0], bound) for bound in (start, end)]
+        return _rows(schema, self._ask(["range", name, *ends, "DESCENDING" if descending else "ASCENDING"]))
+
+    def related(self, name: str, schema: ContainerSchema, at: Value, operator: str) -> list[Row]:
+        """The row of a TIME_SERIES before or after a time, or nothing."""
+        return _rows(schema, self._ask(["related", name, to_text(schema.columns[0], at), operator]))
+
+    def create_index(self, name: str, column: str) -> None:
+        """Make an index of the default type."""
+        self._ask(["index", name, column])
+
+    def indexes(self, name: str) -> set[tuple[str, str]]:
+        """Type and columns (joined by commas) of each index."""
+        return {(kind, columns) for kind, columns in self._ask(["indexes", name])}
+
     def count(self, name: str) -> int:
         """COUNT(*)."""
         return int(self._ask(["count", name])[0][0])

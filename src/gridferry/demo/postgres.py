@@ -34,6 +34,8 @@ INSTALLS = {16: "pginstall", 18: "pginstall18"}  # PostgreSQL version -> folder 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
 SUPERUSER = "postgres"
+# After a kill the old backends hold their memory and lock a moment longer; a free port may be taken meanwhile.
+_PASSING = ("could not bind", "pre-existing shared memory", "lock file")
 
 # Fast because nothing has to survive the machine; logical because changes are followed from here.
 THROW_AWAY = {
@@ -109,8 +111,8 @@ class LocalPostgres:
             self._initialise()
         deadline = time.monotonic() + START_LIMIT_S
         while not self._try_start(deadline):
-            # After a kill the old backends hold the shared memory a moment longer; a free port may be taken meanwhile.
-            if time.monotonic() > deadline:
+            reason = self.log_tail(20)
+            if time.monotonic() > deadline or not any(words in reason for words in _PASSING):
                 raise SourceError(
                     f"the local PostgreSQL in {self.folder} did not start: {self.log_tail()}",
                     next_step=f"read {self.log_path}",
@@ -151,9 +153,26 @@ class LocalPostgres:
         for part in (self.data, self.folder / "wheel"):
             if part.exists():
                 shutil.rmtree(part)
-        self.log_path.unlink(missing_ok=True)
+        for leftover in (self.log_path, *self.folder.glob(".s.PGSQL.*")):  # a killed server leaves its sockets
+            leftover.unlink(missing_ok=True)
         if self.folder.exists() and not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+    def standby(self) -> LocalPostgres:
+        """A hot standby of this server in a folder of its own, not started yet; it follows this one's changes.
+
+        Raises: SourceError if the copy fails.
+        """
+        copy = LocalPostgres(version=self.version, settings={**self._settings, "hot_standby": "on"})
+        copy._own_folder()
+        source = ["-h", str(self.folder), "-p", str(self.port), "-U", SUPERUSER]
+        options = ["-D", str(copy.data), "-R", "--checkpoint=fast", "--no-sync"]
+        done = copy._run("pg_basebackup", *source, *options)
+        if done.returncode != 0:
+            copy.remove()
+            raise SourceError(f"pg_basebackup failed: {done.stderr.decode(errors='replace').strip()}")
+        copy.password = self.password
+        return copy
 
     def create_database(self, name: str, *, template: str = "template1") -> str:
         """Make a database as a copy of `template`; returns its address."""
@@ -170,7 +189,7 @@ class LocalPostgres:
 
     @property
     def log_path(self) -> Path:
-        """Where the server writes its log."""
+        """Where the server writes its log, from its last start on."""
         return self.folder / "server.log"
 
     def log_tail(self, lines: int = 5) -> str:
@@ -192,12 +211,8 @@ class LocalPostgres:
         self.remove()
 
     def _initialise(self) -> None:
-        """Run initdb and write the settings."""
-        if self._uid is not None:
-            _check_reachable(self.folder.parent)
-            self._install = _reachable_install(self._install, folder=self.folder)
-        self._give_away(self.folder)
-        self.folder.chmod(0o700)
+        """Run initdb."""
+        self._own_folder()
         secret = self.folder / "secret"
         secret.touch(mode=0o600)
         secret.write_text(self.password)
@@ -212,6 +227,14 @@ class LocalPostgres:
                 f"initdb failed in {self.folder}: {done.stderr.decode(errors='replace').strip()}",
                 next_step="give another folder, one that the user running gridferry may write to",
             )
+
+    def _own_folder(self) -> None:
+        """Make the folder one that the server's account owns and can reach, and others cannot enter."""
+        if self._uid is not None:
+            _check_reachable(self.folder.parent)
+            self._install = _reachable_install(self._install, folder=self.folder)
+        self._give_away(self.folder)
+        self.folder.chmod(0o700)
 
     def _give_away(self, path: Path) -> None:
         """Make the server's account the owner of `path`, where that is not ourselves."""
@@ -236,7 +259,7 @@ class LocalPostgres:
         lines = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self.folder)}
         lines.setdefault("listen_addresses", "127.0.0.1")
         arguments = [part for name, value in lines.items() for part in ("-c", f"{name}={value}")]
-        with self.log_path.open("ab") as log:
+        with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - a program of the wheel, no shell
                 [str(self._install / "bin" / "postgres"), "-D", str(self.data), *arguments],
                 stdin=subprocess.DEVNULL,

@@ -106,10 +106,22 @@ def _check_clauses(tree: exp.Select) -> None:
 def _depth_exceeds(tree: exp.Expression, limit: int) -> bool:
     level = [tree]
     for _ in range(limit):
-        level = [child for node in level for child in node.iter_expressions()]
+        level = [child for node in level for child in operands(node)]
         if not level:
             return False
     return True
+
+
+def operands(node: exp.Expression) -> list[exp.Expression]:
+    """What a node is made of; a chain of one AND or OR after the other is one node, however long."""
+    if not isinstance(node, (exp.And, exp.Or)):
+        return list(node.iter_expressions())
+    found: list[exp.Expression] = []
+    rest: exp.Expression = node
+    while type(rest) is type(node):
+        found.append(rest.expression)
+        rest = rest.this
+    return [rest, *reversed(found)]
 
 
 def _selected(tree: exp.Select) -> exp.Anonymous | None:

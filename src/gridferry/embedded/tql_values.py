@@ -15,6 +15,7 @@ from sqlglot import exp
 
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.shape import TIMESTAMPS
+from gridferry.embedded.tql_syntax import operands
 from gridferry.griddb.schema import ContainerSchema, GridType
 
 INTEGERS = frozenset({GridType.BYTE, GridType.SHORT, GridType.INTEGER, GridType.LONG})
@@ -166,10 +167,8 @@ def _not(compiler: Compiler, node: exp.Expression) -> Typed:
 
 def _logic(word: str) -> Callable[[Compiler, exp.Expression], Typed]:
     def handler(compiler: Compiler, node: exp.Expression) -> Typed:
-        left, right = compiler.condition(node.this), compiler.condition(node.expression)
-        if word == "XOR":
-            return Typed(f"(({left}) <> ({right}))", GridType.BOOL)
-        return Typed(f"({left} {word} {right})", GridType.BOOL)
+        conditions = [compiler.condition(part) for part in operands(node)]
+        return Typed(f"({f' {word} '.join(conditions)})", GridType.BOOL)
 
     return handler
 
@@ -279,7 +278,8 @@ _HANDLERS: dict[type[exp.Expression], Callable[[Compiler, exp.Expression], Typed
     exp.Not: _not,
     exp.And: _logic("AND"),
     exp.Or: _logic("OR"),
-    exp.Xor: _logic("XOR"),
+    # Of two truth values, one or the other: they differ.
+    exp.Xor: _logic("<>"),
     exp.EQ: _comparison("="),
     exp.NEQ: _comparison("<>"),
     exp.LT: _comparison("<"),

@@ -17,6 +17,7 @@ from gridferry.errors import FerryError
 J = TypeVar("J")
 W = TypeVar("W")
 _MAX_WORKERS = 8
+_PATIENCE_AFTER_INTERRUPT_S = 10.0
 
 
 def default_workers() -> int:
@@ -63,7 +64,9 @@ class Crew:
         for job in jobs:
             queue.put(job)
         threads = [
-            threading.Thread(target=self._thread, args=(queue, work, open_worker, close_worker), name=f"worker {i}")
+            threading.Thread(
+                target=self._thread, args=(queue, work, open_worker, close_worker), name=f"worker {i}", daemon=True
+            )
             for i in range(min(self._count, queue.qsize()))
         ]
         for thread in threads:
@@ -83,8 +86,10 @@ class Crew:
     def _stop_and_wait(self, threads: list[threading.Thread]) -> None:
         if self._error is not None:
             self._stop.set()
+        # After Ctrl-C a worker may still wait for a server that is gone: nothing depends on its end.
+        interrupted = self._error is not None and not isinstance(self._error, Exception)
         for thread in threads:
-            thread.join()
+            thread.join(_PATIENCE_AFTER_INTERRUPT_S if interrupted else None)
 
     def _thread(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
@@ -164,7 +165,7 @@ def _problems(schema: ContainerSchema) -> list[str]:
     if not 0 <= schema.key_length <= min(16, len(schema.columns)):
         found.append(f"{schema.key_length} row key columns: 0 to 16 are possible, and no more than there are columns")
     lowered = [c.name.lower() for c in schema.columns]
-    found += [f'two columns are called "{name}"' for name in sorted({n for n in lowered if lowered.count(n) > 1})]
+    found += [f'two columns are called "{name}"' for name, times in sorted(Counter(lowered).items()) if times > 1]
     for column in schema.columns:
         if column.array and column.type not in ARRAY_TYPES:
             found.append(f'column "{column.name}": there is no array of {column.type.label}')

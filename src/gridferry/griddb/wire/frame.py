@@ -79,7 +79,7 @@ class FrameReader:
         self._role = role
         self._outer = _OUTER[address_size]
         self._max_body = max_body
-        self._pieces: list[bytes] = []
+        self._pieces: list[Buffer] = []
         self._size = 0
         self._wanted: int | None = None  # bytes of the whole frame, once its head is known
         self._broken = False
@@ -121,11 +121,12 @@ class FrameReader:
             return None
         data = self._joined()
         frame = memoryview(data)[self._outer.size : self._wanted]
-        rest = data[self._wanted :] if len(data) > self._wanted else b""
-        self._pieces, self._size, self._wanted = ([rest] if rest else []), len(rest), None
+        # A view, not a copy: many small frames may come in one piece.
+        rest = memoryview(data)[self._wanted :]
+        self._pieces, self._size, self._wanted = ([rest] if len(rest) else []), len(rest), None
         return self._parsed(frame)
 
-    def _joined(self) -> bytes:
+    def _joined(self) -> Buffer:
         if len(self._pieces) > 1:
             self._pieces = [b"".join(self._pieces)]
         return self._pieces[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -40,6 +41,12 @@ class RowLayout:
     has_row_id: bool
 
 
+def check_fixed_bytes(columns: Iterable[ColumnSpec]) -> None:
+    """Raises: LocalProtocolError if the fixed columns take more than a row may hold."""
+    if sum(FIXED_DTYPES[c.type].itemsize for c in columns if not c.variable) > MAX_FIXED_BYTES:
+        raise LocalProtocolError(f"the fixed columns of one row take more than {MAX_FIXED_BYTES} bytes")
+
+
 @lru_cache(maxsize=1024)
 def row_layout(schema: ContainerSchema, *, row_ids: bool = False) -> RowLayout:
     """The layout of a schema's rows; `row_ids` for answers from a COLLECTION.
@@ -56,6 +63,5 @@ def row_layout(schema: ContainerSchema, *, row_ids: bool = False) -> RowLayout:
     fields.append(("nulls", "u1", ((len(schema.columns) + 7) // 8,)))  # type: ignore[arg-type]
     fields += [(f"c{i}", FIXED_DTYPES[c.type]) for i, c in fixed]
     dtype: np.dtype[np.void] = np.dtype(fields)
-    if sum(FIXED_DTYPES[c.type].itemsize for _, c in fixed) > MAX_FIXED_BYTES:
-        raise LocalProtocolError(f"the fixed columns of one row take more than {MAX_FIXED_BYTES} bytes")
+    check_fixed_bytes(schema.columns)
     return RowLayout(schema=schema, dtype=dtype, variable=variable, fixed=fixed, has_row_id=row_ids)

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from typing_extensions import Self
 
-from gridferry.errors import RemoteProtocolError
+from gridferry.errors import LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
@@ -164,7 +164,7 @@ def _write_predicate(out: Writer, predicate: KeyPredicate) -> None:
     out.u8(_COMPOSITE if composite else predicate.types[0])
     out.u8(_RANGE if ranged else _DISTINCT)
     if composite:
-        _write_composite(out, predicate)
+        _write_composite(out, predicate, (predicate.ends or (False, False)) if ranged else None)
     elif ranged:
         for bound in (predicate.start, predicate.end):
             out.boolean(bound is not None)
@@ -174,11 +174,13 @@ def _write_predicate(out: Writer, predicate: KeyPredicate) -> None:
         write_payload(out, _parts(predicate))
 
 
-def _write_composite(out: Writer, predicate: KeyPredicate) -> None:
+def _write_composite(out: Writer, predicate: KeyPredicate, ends: tuple[bool, bool] | None) -> None:
+    if predicate.start is not None or predicate.end is not None or (ends is not None and predicate.count != sum(ends)):
+        raise LocalProtocolError("the ends of a range of composite row keys are told by `ends`, `count` and `keys`")
     out.i32(len(predicate.types))
     for number in predicate.types:
         out.u8(number)
-    for there in predicate.ends or ():
+    for there in ends or ():
         out.boolean(there)
     parts = _parts(predicate)
     out.i32(_COUNT_BYTES + sum(len(p) for p in parts))
@@ -208,6 +210,8 @@ def _read_predicate(source: Reader) -> KeyPredicate:
 
 def _read_composite(source: Reader, *, ranged: bool) -> KeyPredicate:
     types = tuple(source.u8() for _ in range(source.count()))
+    if len(types) < 2:
+        raise RemoteProtocolError(f"a composite row key of {len(types)} columns cannot be")
     ends = (source.boolean(), source.boolean()) if ranged else None
     size, count = source.i32(), source.i32()
     if size < _COUNT_BYTES or count < 0 or (ends is not None and count != sum(ends)):

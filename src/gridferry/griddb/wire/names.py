@@ -8,11 +8,12 @@ import zlib
 from dataclasses import dataclass
 
 from gridferry.errors import LocalProtocolError, RemoteProtocolError
-from gridferry.griddb.wire.octets import Reader, Writer
+from gridferry.griddb.wire.octets import MAX_8, Reader, Writer
 from gridferry.griddb.wire.statement import MAX_CONTAINER_NAME_BYTES
 
 PUBLIC_DATABASE_ID = 0
 _LEGAL = re.compile(r"[A-Za-z0-9_.\-/=]+", re.ASCII)
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 
 _DATABASE, _LARGE, _NUMBER_AFFINITY, _STRING_AFFINITY, _NUMBER_SYSTEM, _STRING_SYSTEM = 1, 2, 4, 8, 16, 32
 
@@ -120,7 +121,8 @@ def read_key(source: Reader) -> ContainerKey:
 
 
 def _is_number(affinity: str) -> bool:
-    return affinity.isascii() and affinity.isdigit() and (affinity == "0" or affinity[0] != "0")
+    # Longer or larger numbers are groups' names, as GridDB's own client has it.
+    return _NUMBER.fullmatch(affinity) is not None and int(affinity) < MAX_8
 
 
 def _case_bits(text: str) -> bytes:

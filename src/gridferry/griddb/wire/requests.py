@@ -418,8 +418,12 @@ class GetDatabases:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Read a body."""
-        return cls(options=read_options(source))
+        """Read a body; the one database it may name is read past, as all are listed."""
+        options = read_options(source)
+        if source.boolean():
+            source.string()
+        source.u8()
+        return cls(options=options)
 
 
 @request
@@ -443,7 +447,13 @@ class PutDatabase:
     def read(cls, source: Reader) -> Self:
         """Read a body; privileges are read past."""
         options = read_options(source)
-        return cls(name=source.string(), options=options)
+        name = source.string()
+        source.u8()
+        for _ in range(source.count(at_least=8)):
+            source.string()
+            source.string()
+        source.boolean()
+        return cls(name=name, options=options)
 
 
 @request

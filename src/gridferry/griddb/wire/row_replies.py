@@ -38,7 +38,7 @@ class Aggregate:
         """The value as an Arrow scalar of the type's Arrow type. Raises: DataError for a time Arrow cannot hold."""
         if self.type is None:
             return pa.scalar(None)
-        if self.type is GridType.TIMESTAMP_NS and self.value is not None and abs(self.value) > NO_LIMIT:
+        if self.type is GridType.TIMESTAMP_NS and not -NO_LIMIT <= (self.value or 0) <= NO_LIMIT:
             raise DataError("an aggregation's TIMESTAMP(9) is outside 1970 .. 2262, which Arrow's nanoseconds hold")
         return pa.scalar(self.value, ARROW_TYPES[self.type])
 

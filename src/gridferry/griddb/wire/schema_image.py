@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from gridferry.errors import LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+from gridferry.griddb.wire.layout import check_fixed_bytes
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.statement import (
     ATTRIBUTE_SINGLE,
     FEATURE_FINE_TIMESTAMPS,
     MAX_COLUMN_NAME_BYTES,
     MAX_COLUMNS,
+    MAX_COLUMNS_ANYWHERE,
 )
 
 _ARRAY, _NOT_NULL = 1, 4
@@ -60,11 +62,15 @@ def write_schema(out: Writer, schema: ContainerSchema) -> None:
 
 def read_schema(source: Reader, kind: ContainerKind) -> ContainerSchema:
     """Read a schema image. Raises: RemoteProtocolError if it is malformed or breaks the rules for row keys."""
-    columns = tuple(_read_column(source) for _ in range(source.count(at_least=6)))
+    count = source.count(at_least=6)
+    if count > MAX_COLUMNS_ANYWHERE:
+        raise RemoteProtocolError(f"{count} columns: no server takes more than {MAX_COLUMNS_ANYWHERE}")
+    columns = tuple(_read_column(source) for _ in range(count))
     key_length = source.i16()
     if [source.i16() for _ in range(key_length)] != list(range(key_length)):
         raise RemoteProtocolError("the row key columns are not the first columns, in order")
     try:
+        check_fixed_bytes(columns)
         return ContainerSchema(kind, columns, key_length)
     except LocalProtocolError as error:
         raise RemoteProtocolError(error.message) from error

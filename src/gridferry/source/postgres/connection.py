@@ -84,6 +84,8 @@ def parse_address(dsn: str) -> PostgresAddress:
     except psycopg.ProgrammingError:
         # Neither chained nor quoted: libpq's message repeats parts of the address.
         raise ConfigError("the source address is not readable", next_step=example) from None
+    if not all(part.strip().isdigit() for part in given.get("port", "0").split(",") if part.strip()):
+        raise ConfigError(f"the source address has the port {given['port']!r}, not a number", next_step=example)
     host = given.get("host") or given.get("hostaddr") or os.environ.get("PGHOST") or "localhost"
     user = given.get("user") or os.environ.get("PGUSER") or _login_name()
     defaults: dict[str, Any] = {

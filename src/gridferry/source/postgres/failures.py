@@ -76,13 +76,16 @@ def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
         return SourceUnreachable(message, next_step="run the same command again: it goes on where it stopped")
     if sqlstate.startswith(_SNAPSHOT):
         return SnapshotGone(message, next_step="run the same command again: it takes a new snapshot")
+    if sqlstate == "22021" or "invalid byte sequence" in text:
+        step = "the column holds bytes that are no text in UTF-8: leave it out, or correct it in PostgreSQL"
+        return SourceRefused(message, next_step=step)
     if sqlstate == "42501":
         return SourceRefused(message, next_step=_privilege_step(text))
     if sqlstate in ("42P01", "42703", "3F000", "42704", "42883"):
         return SourceRefused(message, next_step="correct the name in the config file; `gridferry init` lists tables")
     if sqlstate[:2] in ("42", "22"):
         return SourceRefused(message, next_step="correct the condition in the config file")
-    return SourceError(message, next_step="see the PostgreSQL server's log")
+    return SourceError(message, next_step="see the PostgreSQL server's log, and check the condition in the config file")
 
 
 @contextmanager

@@ -165,7 +165,7 @@ class Reader:
                 state="chunks that were finished stay finished",
                 next_step="run the same command again: it goes on where it stopped",
             )
-        return failure("22000", text, doing=doing)
+        return failure("XX000", text, doing=doing)  # what it was is lost; the text says it to people
 
 
 def _select_list(columns: Mapping[str, sql.Composable]) -> sql.Composed:

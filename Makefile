@@ -1,0 +1,83 @@
+# Every target makes what it needs: uv (from PyPI, inside the checkout if it is not on PATH) and one environment.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+TOOLS := $(CURDIR)/.tools
+UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/uv/bin/uv)
+RUN := $(UV) run --frozen --all-extras
+PYTEST := $(RUN) pytest
+export PYTHONDONTWRITEBYTECODE :=
+export UV_COMPILE_BYTECODE := 1
+
+.PHONY: help demo test check unit source conformance oracle e2e format lint type imports docs docs-check \
+	bench bench-official coverage clean
+
+help:  ## show these targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+$(TOOLS)/uv/bin/uv:
+	$(PYTHON) -m venv $(TOOLS)/uv
+	$(TOOLS)/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+
+.venv: $(UV) pyproject.toml uv.lock
+	$(UV) sync --frozen --all-extras
+	@touch .venv
+
+demo: .venv  ## the main job, on a sample: PostgreSQL -> GridDB, about a minute
+	@$(RUN) gridferry demo
+
+test: check  ## everything that CI runs
+	$(PYTEST)
+
+check: lint type imports docs-check  ## format, lint, types, import layers, generated docs
+
+format: .venv  ## rewrite the code in the project's format
+	$(RUN) ruff format
+	$(RUN) ruff check --fix
+
+lint: .venv
+	$(RUN) ruff format --check
+	$(RUN) ruff check
+
+type: .venv
+	$(RUN) mypy
+
+imports: .venv
+	$(RUN) lint-imports
+
+unit: .venv  ## tests without a server
+	$(PYTEST) tests/unit
+
+source: .venv  ## tests of the PostgreSQL reader, on a PostgreSQL from a wheel
+	$(PYTEST) tests/source
+
+conformance: .venv  ## driver against the embedded server, and against GRIDFERRY_TEST_GRIDDB=host:port/cluster if set
+	$(PYTEST) tests/conformance
+
+oracle: .venv  ## values judged by GridDB's own client, where its jars can be had
+	$(PYTEST) tests/oracle
+
+e2e: .venv  ## whole loads: traps, faults, kills, bad input
+	$(PYTEST) tests/e2e
+
+coverage: .venv  ## branch coverage of unit tests
+	$(RUN) --with coverage coverage run -m pytest -q tests/unit
+	$(RUN) --with coverage coverage report --skip-covered
+
+bench: .venv  ## speed and memory, as ratios of one run
+	$(RUN) python -m bench
+
+bench-official: .venv  ## the same rows through GridDB's own client and ours (GRIDFERRY_TEST_GRIDDB)
+	$(RUN) python -m bench.official
+
+docs: .venv  ## write the generated pages
+	$(RUN) python tools/type_table.py
+	$(RUN) python tools/cli_reference.py
+
+docs-check: .venv
+	$(RUN) python tools/type_table.py --check
+	$(RUN) python tools/cli_reference.py --check
+
+clean:  ## remove the environment and caches
+	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

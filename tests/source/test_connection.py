@@ -1,0 +1,136 @@
+"""What a user is told when PostgreSQL cannot be reached or says no: one sentence, the next step, never a password."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from gridferry.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
+from gridferry.source.postgres.connection import PostgresAddress, connect, connect_arrow, parse_address
+
+SECRET = "s3cret-w0rd"
+Opener = Callable[[PostgresAddress], object]
+
+
+@pytest.fixture(params=[connect, connect_arrow], ids=["psycopg", "adbc"])
+def opener(request) -> Opener:
+    return request.param
+
+
+def fail(opener: Opener, dsn: str) -> SourceError:
+    with pytest.raises(SourceError) as caught:
+        opener(parse_address(dsn))
+    told = f"{caught.value.message} {caught.value.state} {caught.value.next_step} {caught.value.__cause__!r}"
+    assert SECRET not in told
+    assert caught.value.next_step
+    assert "\n" not in caught.value.message
+    return caught.value
+
+
+def test_wrong_password(opener, postgres):
+    error = fail(opener, postgres.server.tcp_dsn(postgres.name, password=SECRET))
+    assert isinstance(error, SourceRefused)
+    assert "password authentication failed" in error.message
+    assert "PGPASSWORD" in error.next_step
+
+
+def test_no_password(opener, postgres, monkeypatch, tmp_path):
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSFILE", str(tmp_path / "none"))
+    error = fail(opener, f"host=127.0.0.1 port={postgres.server.port} user=postgres dbname=postgres")
+    assert isinstance(error, SourceRefused)
+    assert ".pgpass" in error.next_step
+
+
+def test_the_password_may_come_from_the_environment_or_a_file(opener, postgres, monkeypatch, tmp_path):
+    dsn = f"host=127.0.0.1 port={postgres.server.port} user=postgres dbname=postgres"
+    monkeypatch.setenv("PGPASSWORD", postgres.server.password)
+    opener(parse_address(dsn)).close()
+    monkeypatch.delenv("PGPASSWORD")
+    passwords = tmp_path / "passwords"
+    passwords.write_text(f"*:*:*:*:{postgres.server.password}\n")
+    passwords.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(passwords))
+    opener(parse_address(dsn)).close()
+
+
+def test_missing_database_and_missing_user(opener, postgres):
+    error = fail(opener, postgres.server.dsn("no such database"))
+    assert isinstance(error, SourceRefused)
+    assert 'database "no such database" does not exist' in error.message
+    assert isinstance(fail(opener, postgres.dsn_as("stranger")), SourceRefused)
+
+
+def test_nobody_listens(opener):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        error = fail(opener, f"postgresql://u:{SECRET}@127.0.0.1:{probe.getsockname()[1]}/db")
+    assert isinstance(error, SourceUnreachable)
+    assert "host and port" in error.next_step
+
+
+def test_unknown_host(opener):
+    error = fail(opener, f"postgresql://u:{SECRET}@no-such-host.invalid/db")
+    assert isinstance(error, SourceUnreachable)
+    assert "host" in error.next_step
+
+
+def test_no_connection_slots_is_for_later(opener, postgres):
+    postgres.run("CREATE ROLE limited LOGIN CONNECTION LIMIT 0")
+    try:
+        assert isinstance(fail(opener, postgres.dsn_as("limited")), SourceUnreachable)
+    finally:
+        postgres.run("DROP ROLE limited")
+
+
+@pytest.mark.parametrize(
+    "dsn",
+    ["", f"postgresql+psycopg2://u:{SECRET}@h/db", f"postgresql://u:{SECRET}@h:x/db", f"password={SECRET} nonsense",
+     f"hots=h password={SECRET}", f"mysql://u:{SECRET}@h/db"],
+)  # fmt: skip
+def test_addresses_that_are_not_readable(dsn):
+    with pytest.raises(ConfigError) as caught:
+        parse_address(dsn)
+    assert SECRET not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+    assert "postgresql://" in caught.value.next_step
+
+
+def test_address_parts_for_people(monkeypatch):
+    for name in ("PGHOST", "PGPORT", "PGDATABASE", "PGUSER"):
+        monkeypatch.delenv(name, raising=False)
+    address = parse_address(f"postgresql://me:{SECRET}@db.example:6543/things?sslmode=require")
+    assert (address.display, address.user) == ("db.example:6543/things", "me")
+    assert SECRET not in repr(address)
+    assert SECRET in address.conninfo
+    assert "sslmode=require" in address.conninfo
+    assert parse_address("host=/run/x user=me").display == "/run/x:5432/me"
+    monkeypatch.setenv("PGHOST", "elsewhere")
+    assert parse_address("user=me dbname=d").display == "elsewhere:5432/d"
+
+
+def test_a_killed_server_is_unreachable(postgres_server, postgres):
+    with postgres.source_session() as connection:
+        pid = connection.info.backend_pid
+        postgres.run(f"SELECT pg_terminate_backend({pid}, 5000)")
+        from gridferry.source.postgres.catalog import fetch_tables
+
+        with pytest.raises(SourceUnreachable, match="reading the catalog"):
+            fetch_tables(connection)
+
+
+@pytest.mark.parametrize(("open_", "kind"), [(connect, "psycopg"), (connect_arrow, "adbc")])
+def test_settings_hold_for_every_session(postgres, open_, kind):
+    postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET client_encoding = 'LATIN1'")
+    postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET bytea_output = 'escape'")
+    connection = open_(postgres.address)
+    try:
+        cursor = connection.cursor()
+        cursor.execute("SELECT current_setting('client_encoding'), current_setting('bytea_output'), 'ü✓'")
+        assert tuple(cursor.fetchone()) == ("UTF8", "hex", "ü✓"), kind
+        cursor.close()
+    finally:
+        connection.close()

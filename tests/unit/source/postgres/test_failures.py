@@ -1,0 +1,90 @@
+"""SQLSTATE and libpq's words -> gridferry's errors."""
+
+from __future__ import annotations
+
+import psycopg
+import pytest
+
+from gridferry.errors import SnapshotGone, SourceError, SourceRefused, SourceUnreachable, Transient
+from gridferry.source.postgres.connection import check_version
+from gridferry.source.postgres.failures import connect_failure, failure, mapped, plain
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        (None, SourceUnreachable), ("08006", SourceUnreachable), ("57P01", SourceUnreachable),
+        ("57014", SourceUnreachable), ("40001", SourceUnreachable), ("53300", SourceUnreachable),
+        ("72000", SnapshotGone), ("42501", SourceRefused), ("42P01", SourceRefused), ("42601", SourceRefused),
+        ("22P02", SourceRefused), ("XX001", SourceError), ("0A000", SourceError),
+    ],
+)  # fmt: skip
+def test_each_state_has_its_error_and_a_next_step(sqlstate, kind):
+    error = failure(sqlstate, "ERROR:  it failed", doing="reading x.y")
+    assert type(error) is kind
+    assert error.message == "PostgreSQL failed while reading x.y: it failed"
+    assert error.next_step
+    assert isinstance(error, Transient) == (kind in (SourceUnreachable, SnapshotGone))
+
+
+def test_every_error_class_of_psycopg_is_mapped():
+    classes = [c for c in vars(psycopg.errors).values() if isinstance(c, type) and issubclass(c, psycopg.Error)]
+    assert len(classes) > 200
+    for kind in classes:
+        with pytest.raises(SourceError), mapped("testing"):
+            raise kind("it failed")
+
+
+@pytest.mark.parametrize(
+    ("text", "step"),
+    [
+        ("permission denied for table device", "GRANT SELECT ON device TO"),
+        ("permission denied for materialized view m", "GRANT SELECT ON m TO"),
+        ("permission denied for schema s", "GRANT USAGE ON SCHEMA s TO"),
+        ('query would be affected by row-level security policy for table "t"', "BYPASSRLS"),
+        ("permission denied for function f", "grant the privilege"),
+    ],
+)
+def test_privileges_are_answered_with_the_grant(text, step):
+    assert step in failure("42501", text, doing="reading").next_step
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ('connection failed: FATAL:  no pg_hba.conf entry for host "::1"', SourceRefused),
+        ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", SourceRefused),
+        ("FATAL:  the database system is starting up", SourceUnreachable),
+        ("FATAL:  sorry, too many clients already", SourceUnreachable),
+        ("connection timeout expired", SourceUnreachable),
+        ("something new", SourceUnreachable),
+    ],
+)
+def test_failed_connections(text, kind):
+    error = connect_failure(text, display="h:1/d", user="u")
+    assert type(error) is kind
+    assert error.message.startswith("no connection to PostgreSQL at h:1/d as u: ")
+    assert error.next_step
+    assert "FATAL" not in error.message
+
+
+def test_plain_keeps_the_reason_and_drops_statement_and_secrets():
+    text = (
+        "INVALID_DATA: [libpq] Failed to execute query: could not begin COPY: ERROR:  division by zero\n\n"
+        "Query was: COPY (select 1/0) TO STDOUT (FORMAT binary). SQLSTATE: 22012"
+    )
+    assert plain(text) == "division by zero"
+    assert plain('relation "nope" does not exist\nLINE 1: select * from nope\n  ^') == 'relation "nope" does not exist'
+    for secret in ("password=hush", "password = 'hu\\'sh'", "postgresql://me:hush@h/d", "://:hush@h"):
+        assert "sh" not in plain(f"bad {secret} here").replace("bad", "")
+
+
+@pytest.mark.parametrize("version", [90624, 110022, 80002])
+def test_old_servers_are_refused(version):
+    with pytest.raises(SourceRefused, match="PostgreSQL 12 and newer"):
+        check_version(version)
+
+
+def test_supported_servers_pass():
+    for version in (120000, 160004, 180001):
+        check_version(version)
