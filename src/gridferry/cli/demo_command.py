@@ -79,9 +79,9 @@ def demo(
         output.out.width = min(output.out.width, SCREEN_WIDTH)
     report = run_demo(options, _Screen(output))
     output.document(
-        {
+        lambda: {
             "rows": report.rows,
-            "tables": plain(report.loads),
+            "tables": report.loads,
             "comparison": {"equal": report.comparison.equal, **plain(report.comparison)},
             "kept": list(report.kept),
         }

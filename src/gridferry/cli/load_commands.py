@@ -26,7 +26,7 @@ def plan(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = No
     """Show what a load would make of the tables: containers, columns, risks. Changes nothing."""
     with opening.open_migration(config) as migration, output.waiting("looking at the tables"):
         made = migration.plan(chosen(table))
-    output.document(plan_document(made))
+    output.document(lambda: plan_document(made))
     output.show(*plan_view(made, width=output.out.width))
     if made.problems:
         count = numbers.plural(len(made.problems), "problem")
@@ -64,7 +64,7 @@ def load(
         loads = migration.load(
             chosen(table), replace=replace, dry_run=dry_run, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait
         )
-    output.document({"tables": [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]})
+    output.document(lambda: {"tables": [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]})
     output.show(*load_view(loads))
     again = _repeated(config, table)
     output.note(f"\nNext: gridferry {'load' if dry_run else 'compare'}{again}", style="bold")
@@ -74,7 +74,7 @@ def compare(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables =
     """Compare every value of both sides. Exit code 1 when they differ."""
     with opening.open_migration(config) as migration, output.waiting("comparing both sides, value by value"):
         comparison = migration.compare(chosen(table))
-    output.document({"equal": comparison.equal, "rows": comparison.rows, **plain(comparison)})
+    output.document(lambda: {"equal": comparison.equal, "rows": comparison.rows, **plain(comparison)})
     output.show(*comparison_view(comparison))
     if not comparison.equal:
         output.note(

@@ -30,7 +30,7 @@ def show(output: Output, name: Name, config: ConfigFile = DEFAULT_CONFIG, target
     with opening.open_store(target, config) as store:
         container = _open(store, name)
         found = _description(store, container)
-    output.document(found)
+    output.document(lambda: found)
     output.show(
         facts(
             [
@@ -80,7 +80,7 @@ def tql(
         result = container.query(query, limit=most, **({} if most is None else {"page_rows": most}))
         if not result.has_rows:
             value = result_value(result)
-            output.document({"container": container.name, "query": query, "value": value})
+            output.document(lambda: {"container": container.name, "query": query, "value": value})
             output.show(value_text(value))
             return
         names = result.schema.names

@@ -43,7 +43,7 @@ def serve(
     server = start(host, port, path=path, user=user, password=password, cluster=cluster)
     try:
         address = "griddb://{}@{}:{}/{}/public".format(user, *server.address, cluster)
-        output.document({"target": address, "pid": os.getpid(), "path": None if path is None else str(path)})
+        output.document(lambda: {"target": address, "pid": os.getpid(), "path": None if path is None else str(path)})
         _introduce(output, address, path=path, default_password=not os.environ.get(PASSWORD_VARIABLE))
         if host not in _LOCAL and not os.environ.get(PASSWORD_VARIABLE):
             output.warn(f"other machines can reach this server, and its password is {DEFAULT_PASSWORD}")

@@ -70,15 +70,15 @@ def test_quarantine_list_can_be_empty(run: Run, migration: FakeMigration) -> Non
 
 
 def test_replay_ends_with_1_while_rows_are_still_held(run: Run, migration: FakeMigration) -> None:
-    migration.replays = [Replay("public.device", 2, 1)]
+    migration.replays = [Replay("public.device", replayed=2, gone=3, still_held=1)]
     result = run("quarantine", "replay", "--id", "7f3a", "--id", "8", "-t", "device")
     assert result.exit_code == 1
-    assert result.stdout == "public.device: 2 rows stored, 1 row still held\n"
+    assert result.stdout == "public.device: 2 rows stored, 3 rows gone from the source, 1 row still held\n"
     assert migration.calls == [("replay", (("device",), ("7f3a", "8")))]
 
 
 def test_replay_ends_with_0_when_all_are_stored(run: Run, migration: FakeMigration) -> None:
-    migration.replays = [Replay("public.device", 1, 0)]
+    migration.replays = [Replay("public.device", replayed=1)]
     assert run("quarantine", "replay").exit_code == 0
 
 

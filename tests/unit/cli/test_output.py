@@ -22,14 +22,14 @@ def test_plain_leaves_nothing_that_json_lacks() -> None:
 def test_json_mode_keeps_results_off_stdout(capsys: pytest.CaptureFixture[str]) -> None:
     output = Output(as_json=True)
     output.show("a table")
-    output.document({"a": "ä"})
+    output.document(lambda: {"a": "ä"})
     captured = capsys.readouterr()
     assert captured.out == '{\n  "a": "ä"\n}\n'
     assert captured.err == ""
 
 
 def test_text_mode_prints_no_document(capsys: pytest.CaptureFixture[str]) -> None:
-    Output().document({"a": 1})
+    Output().document(lambda: {"a": 1})
     assert capsys.readouterr().out == ""
 
 
