@@ -45,12 +45,16 @@ def load(
         bool, typer.Option("--replace", help="Drop what the containers hold, and load again from the start.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --replace.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and cut into chunks, but write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=256, help="How many read and put at the same time.")
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, max=256, help="How many read and put at the same time."),
     ] = None,
     rows_per_chunk: Annotated[
-        int, typer.Option("--rows-per-chunk", min=1, help="About how many rows a resume may have to read again.")
+        int,
+        typer.Option(
+            "--rows-per-chunk", metavar="N", min=1, help="About how many rows a resume may have to read again."
+        ),
     ] = 100_000,
     wait: Annotated[
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")

@@ -63,7 +63,8 @@ def tql(
     config: ConfigFile = DEFAULT_CONFIG,
     target: TargetUrl = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help=f"At most so many rows: {TABLE_ROWS} as a table, else all.")
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help=f"At most so many rows: {TABLE_ROWS} as a table, else all."),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     records: Annotated[bool, typer.Option("--records", help="A line for each value instead of a table.")] = False,
