@@ -44,10 +44,14 @@ _NEXT = (
 def demo(
     output: Output,
     rows: Annotated[
-        int | None, typer.Option("--rows", min=3, max=ALL_ROWS, help=f"About so many readings instead of {ALL_ROWS:,}.")
+        int | None,
+        typer.Option(
+            "--rows", metavar="N", min=3, max=ALL_ROWS, help=f"About so many readings instead of {ALL_ROWS:,}."
+        ),
     ] = None,
     share: Annotated[
-        float | None, typer.Option("--share", min=0.00001, max=1.0, help="This part of the readings, such as 0.1.")
+        float | None,
+        typer.Option("--share", metavar="PART", min=0.00001, max=1.0, help="This part of the readings, such as 0.1."),
     ] = None,
     csv: Annotated[
         Path | None,
@@ -79,9 +83,9 @@ def demo(
         output.out.width = min(output.out.width, SCREEN_WIDTH)
     report = run_demo(options, _Screen(output))
     output.document(
-        {
+        lambda: {
             "rows": report.rows,
-            "tables": plain(report.loads),
+            "tables": report.loads,
             "comparison": {"equal": report.comparison.equal, **plain(report.comparison)},
             "kept": list(report.kept),
         }

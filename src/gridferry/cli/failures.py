@@ -22,7 +22,7 @@ INTERRUPT_EXIT_CODE = 130
 def show_failure(output: Output, error: FerryError) -> int:
     """Tell the user of `error`; returns the exit code it asks for."""
     if output.as_json and not output.streaming:
-        output.document(failure_document(error))
+        output.document(lambda: failure_document(error))
     else:
         _print(output, error)
     if os.environ.get(DEBUG_VARIABLE):
@@ -58,7 +58,7 @@ def show_defect(output: Output, error: Exception) -> int:
     how = f"{DEBUG_VARIABLE}=1 shows the traceback; please report it"
     if output.as_json and not output.streaming:
         fields = {"type": kind, "message": "a defect of gridferry", "next_step": how, "exit_code": DEFECT_EXIT_CODE}
-        output.document({"error": fields})
+        output.document(lambda: {"error": fields})
     else:
         line = f"{kind}{_place(error)}: this is a defect of gridferry. {how}."
         output.err.print(Text.assemble(("error: ", "bold red"), line))

@@ -56,7 +56,9 @@ def init(
             style="yellow",
         )
     output.note("Look it through, then see what it means with `gridferry plan`.")
-    output.document({"file": str(file), "source": source, "tables": [t.qualified for t in tables], "text": text})
+    output.document(
+        lambda: {"file": str(file), "source": source, "tables": [t.qualified for t in tables], "text": text}
+    )
 
 
 def _fetch_tables(output: Output, dsn: str, names: list[str] | None) -> list[Table]:

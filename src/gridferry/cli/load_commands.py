@@ -26,7 +26,7 @@ def plan(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = No
     """Show what a load would make of the tables: containers, columns, risks. Changes nothing."""
     with opening.open_migration(config) as migration, output.waiting("looking at the tables"):
         made = migration.plan(chosen(table))
-    output.document(plan_document(made))
+    output.document(lambda: plan_document(made))
     output.show(*plan_view(made, width=output.out.width))
     if made.problems:
         count = numbers.plural(len(made.problems), "problem")
@@ -45,12 +45,16 @@ def load(
         bool, typer.Option("--replace", help="Drop what the containers hold, and load again from the start.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --replace.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Plan and cut into chunks, but write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     workers: Annotated[
-        int | None, typer.Option("--workers", min=1, max=256, help="How many read and put at the same time.")
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, max=256, help="How many read and put at the same time."),
     ] = None,
     rows_per_chunk: Annotated[
-        int, typer.Option("--rows-per-chunk", min=1, help="About how many rows a resume may have to read again.")
+        int,
+        typer.Option(
+            "--rows-per-chunk", metavar="N", min=1, help="About how many rows a resume may have to read again."
+        ),
     ] = 100_000,
     wait: Annotated[
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
@@ -64,7 +68,7 @@ def load(
         loads = migration.load(
             chosen(table), replace=replace, dry_run=dry_run, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait
         )
-    output.document({"tables": [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]})
+    output.document(lambda: {"tables": [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]})
     output.show(*load_view(loads))
     again = _repeated(config, table)
     output.note(f"\nNext: gridferry {'load' if dry_run else 'compare'}{again}", style="bold")
@@ -74,7 +78,7 @@ def compare(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables =
     """Compare every value of both sides. Exit code 1 when they differ."""
     with opening.open_migration(config) as migration, output.waiting("comparing both sides, value by value"):
         comparison = migration.compare(chosen(table))
-    output.document({"equal": comparison.equal, "rows": comparison.rows, **plain(comparison)})
+    output.document(lambda: {"equal": comparison.equal, "rows": comparison.rows, **plain(comparison)})
     output.show(*comparison_view(comparison))
     if not comparison.equal:
         output.note(
@@ -86,7 +90,7 @@ def compare(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables =
 def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> None:
     """Return if the user agrees. Raises: ConfigError if not, or if nobody can be asked."""
     what = "the containers of " + (", ".join(table) if table else f"every table in {config}")
-    if not sys.stdin.isatty():
+    if not can_ask():
         raise ConfigError(
             f"--replace drops {what}, and there is no terminal to ask on",
             state="nothing was changed",
@@ -97,6 +101,11 @@ def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> N
         raise ConfigError(
             "not confirmed", state="nothing was changed", next_step="leave out --replace to go on loading"
         )
+
+
+def can_ask() -> bool:
+    """Whether somebody sits at a terminal."""
+    return sys.stdin.isatty()
 
 
 def _repeated(config: Path, table: list[str] | None) -> str:

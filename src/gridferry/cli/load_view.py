@@ -32,6 +32,8 @@ def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
 def headline(load: TableLoad) -> Text:
     """What happened to one table: outcome, rows, time, speed."""
     line = Text.assemble((load.table, "bold"), ": ", (load.outcome, "green"))
+    if not load.rows and load.outcome not in ("loaded", "resumed"):
+        return line
     parts = [f"{numbers.plural(load.rows, 'row')} in {numbers.plural(load.chunks, 'chunk')}"]
     if load.seconds:
         parts += [numbers.duration(load.seconds), numbers.rate(load.rows_per_second)]

@@ -57,7 +57,7 @@ def _root(
 
 def version(output: Output) -> None:
     """Show the version."""
-    output.document({"gridferry": __version__, "python": platform.python_version()})
+    output.document(lambda: {"gridferry": __version__, "python": platform.python_version()})
     output.show(f"gridferry {__version__}")
 
 

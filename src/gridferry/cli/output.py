@@ -6,9 +6,9 @@ import json
 import math
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
 from typing import IO, Any
@@ -52,10 +52,10 @@ class Output:
         """Print a warning, also when quiet."""
         self.err.print(Text.assemble(("warning: ", "yellow"), text))
 
-    def document(self, value: Any) -> None:
-        """Print the command's JSON document, in JSON mode only."""
+    def document(self, made: Callable[[], Any]) -> None:
+        """Print the JSON document that `made` returns; in JSON mode only, since a large one takes time to make."""
         if self.as_json:
-            sys.stdout.write(json.dumps(plain(value), ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(json.dumps(plain(made()), ensure_ascii=False, indent=2) + "\n")
             sys.stdout.flush()
 
     @contextmanager
@@ -73,7 +73,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        return {f.name: plain(getattr(value, f.name)) for f in fields(value)}
     if isinstance(value, dict):
         return {str(plain(k)): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple | set | frozenset):

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from gridferry.cli import numbers, opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
-from gridferry.cli.output import Output, plain
+from gridferry.cli.output import Output
 from gridferry.cli.tables import listing
 
 STILL_HELD_EXIT_CODE = 1
@@ -20,7 +20,7 @@ def list_rows(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables
     """List the rows that were put aside, and why."""
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.quarantine(chosen(table))
-    output.document({"rows": plain(found)})
+    output.document(lambda: {"rows": found})
     if not found:
         output.show(Text("No row is put aside."))
         return
@@ -43,10 +43,11 @@ def replay(
     output.interrupted = "Interrupted. Rows that were not stored stay in quarantine: run the same command again."
     with opening.open_migration(config) as migration, output.waiting("putting the rows again"):
         done = migration.replay(chosen(table), ids=chosen(row))
-    output.document({"tables": plain(done)})
+    output.document(lambda: {"tables": done})
     for one in done:
+        gone = f", {numbers.plural(one.gone, 'row')} gone from the source" if one.gone else ""
         held = f", {numbers.plural(one.still_held, 'row')} still held" if one.still_held else ""
-        output.show(Text.assemble((one.table, "bold"), f": {numbers.plural(one.replayed, 'row')} stored{held}"))
+        output.show(Text.assemble((one.table, "bold"), f": {numbers.plural(one.replayed, 'row')} stored{gone}{held}"))
     if not done:
         output.show(Text("No row is put aside."))
     if any(one.still_held for one in done):

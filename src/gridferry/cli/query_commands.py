@@ -14,7 +14,7 @@ from gridferry.cli import numbers, opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, TargetUrl
 from gridferry.cli.output import Output
 from gridferry.cli.tables import facts, listing
-from gridferry.errors import ConfigError, ContainerMissing
+from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.griddb import Container, QueryResult, Store
@@ -30,7 +30,7 @@ def show(output: Output, name: Name, config: ConfigFile = DEFAULT_CONFIG, target
     with opening.open_store(target, config) as store:
         container = _open(store, name)
         found = _description(store, container)
-    output.document(found)
+    output.document(lambda: found)
     output.show(
         facts(
             [
@@ -63,7 +63,8 @@ def tql(
     config: ConfigFile = DEFAULT_CONFIG,
     target: TargetUrl = None,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help=f"At most so many rows: {TABLE_ROWS} as a table, else all.")
+        int | None,
+        typer.Option("--limit", metavar="N", min=1, help=f"At most so many rows: {TABLE_ROWS} as a table, else all."),
     ] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     records: Annotated[bool, typer.Option("--records", help="A line for each value instead of a table.")] = False,
@@ -80,7 +81,7 @@ def tql(
         result = container.query(query, limit=most, **({} if most is None else {"page_rows": most}))
         if not result.has_rows:
             value = result_value(result)
-            output.document({"container": container.name, "query": query, "value": value})
+            output.document(lambda: {"container": container.name, "query": query, "value": value})
             output.show(value_text(value))
             return
         names = result.schema.names
@@ -126,7 +127,7 @@ def value_text(value: Any) -> Text:
 def _open(store: Store, name: str) -> Container:
     container = store.open_container(name)
     if container is None:
-        raise ContainerMissing(
+        raise ConfigError(
             f'there is no container "{name}" in {store.cluster.address}', next_step="`gridferry containers` lists them"
         )
     return container

@@ -20,14 +20,18 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 def serve(
     output: Output,
-    host: Annotated[str, typer.Option("--host", help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="The port; 0 takes a free one.")] = 10001,
+    host: Annotated[str, typer.Option("--host", metavar="HOST", help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="The port; 0 takes a free one.")
+    ] = 10001,
     path: Annotated[
         Path | None, typer.Option("--path", metavar="FOLDER", help="Keep everything in this folder.")
     ] = None,
     memory: Annotated[bool, typer.Option("--memory", help="Keep everything in memory. The default.")] = False,
-    cluster: Annotated[str, typer.Option("--cluster", help="The cluster's name.")] = "myCluster",
-    user: Annotated[str, typer.Option("--user", help="Who may log in. The password: GRIDDB_PASSWORD.")] = "admin",
+    cluster: Annotated[str, typer.Option("--cluster", metavar="NAME", help="The cluster's name.")] = "myCluster",
+    user: Annotated[
+        str, typer.Option("--user", metavar="NAME", help="Who may log in. The password: GRIDDB_PASSWORD.")
+    ] = "admin",
 ) -> None:
     """Run a stand-in for a GridDB server, for trying out and for tests. Not for production."""
     if path is not None and memory:
@@ -43,7 +47,7 @@ def serve(
     server = start(host, port, path=path, user=user, password=password, cluster=cluster)
     try:
         address = "griddb://{}@{}:{}/{}/public".format(user, *server.address, cluster)
-        output.document({"target": address, "pid": os.getpid(), "path": None if path is None else str(path)})
+        output.document(lambda: {"target": address, "pid": os.getpid(), "path": None if path is None else str(path)})
         _introduce(output, address, path=path, default_password=not os.environ.get(PASSWORD_VARIABLE))
         if host not in _LOCAL and not os.environ.get(PASSWORD_VARIABLE):
             output.warn(f"other machines can reach this server, and its password is {DEFAULT_PASSWORD}")

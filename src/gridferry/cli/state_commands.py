@@ -9,7 +9,7 @@ from rich.text import Text
 
 from gridferry.cli import numbers, opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen
-from gridferry.cli.output import Output, plain
+from gridferry.cli.output import Output
 from gridferry.cli.tables import facts, listing
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def status(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = 
     """Show how far each table is."""
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.status(chosen(table))
-    output.document({"tables": plain(found)})
+    output.document(lambda: {"tables": found})
     for number, one in enumerate(found):
         output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
         output.show(facts(_details(one), indent=2))
@@ -67,7 +67,7 @@ def containers(
         return
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.containers(chosen(table))
-    output.document({"containers": plain(found)})
+    output.document(lambda: {"containers": found})
     rows = [
         [Text(c.name), Text(c.value or ""), _rows(c.rows), Text(str(c.partition)), Text(c.table)] for c in found
     ]  # fmt: skip
@@ -85,6 +85,6 @@ def _list_database(output: Output, store: Store) -> None:
         {"name": c.name, "kind": c.schema.kind.name, "rows": rows, "partition": c.handle.partition}
         for c, rows in zip(found, store.counts(found), strict=True)
     ]
-    output.document({"containers": entries})
+    output.document(lambda: {"containers": entries})
     rows = [[Text(e["name"]), Text(e["kind"]), _rows(e["rows"]), Text(str(e["partition"]))] for e in entries]
     output.show(listing(["container", "kind", "rows", "partition"], rows, right=("rows", "partition")))

@@ -1,0 +1,135 @@
+"""An engine that does nothing, and plans and reports for it to give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gridferry.engine.events import (
+    ChunkDone,
+    Comparison,
+    ContainerComparison,
+    ContainerCount,
+    ContainerStatus,
+    LoadStarted,
+    Note,
+    QuarantinedRow,
+    Replay,
+    RowsPut,
+    TableLoad,
+    TableStatus,
+    ignore,
+)
+from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
+from gridferry.plan.plan import (
+    ColumnPlan,
+    ContainerPlan,
+    Finding,
+    Kernel,
+    Plan,
+    ReadAs,
+    Severity,
+    TablePlan,
+    Verdict,
+)
+
+RISK = Finding(Severity.RISK, "price", "some values lose digits", "store its text")
+PROBLEM = Finding(Severity.PROBLEM, "shape", "there is no rule for box", "leave it out with exclude")
+
+
+def column(
+    name: str, pg_type: str, kind: GridType, *, verdict: Verdict = Verdict.EXACT, rule: str = "The same."
+) -> ColumnPlan:
+    """A column that keeps its name."""
+    spec = ColumnSpec(name, kind, nullable=name != "ts")
+    return ColumnPlan(name, pg_type, spec, ReadAs.PLAIN, Kernel.SAME, verdict, rule)
+
+
+def table_plan(*findings: Finding, containers: int = 3) -> TablePlan:
+    """A plan of public.device, split into containers."""
+    return TablePlan(
+        schema="public",
+        table="device",
+        columns=(
+            column("ts", "timestamp without time zone", GridType.TIMESTAMP_MS),
+            column("[red]temp", "double precision", GridType.DOUBLE),
+            column("price", "numeric(10,2)", GridType.DOUBLE, verdict=Verdict.LOSSY, rule="The nearest double."),
+        ),
+        kind=ContainerKind.TIME_SERIES,
+        key_length=1,
+        key=("ts",),
+        containers=tuple(ContainerPlan(f"device{i}", f"value {i}", 100 * i) for i in range(1, containers + 1)),
+        split_by="device",
+        rows=405_184,
+        size_bytes=38_000_000,
+        findings=findings,
+    )
+
+
+@dataclass
+class FakeMigration:
+    """The engine's shape. `calls` are what it was asked; `failure` is raised instead of an answer."""
+
+    planned: Plan = field(default_factory=lambda: Plan((table_plan(RISK),), "db.example:5432/shop", "griddb://here"))
+    loads: list[TableLoad] = field(default_factory=list)
+    comparison: Comparison = field(default_factory=lambda: Comparison((), 0.0))
+    statuses: list[TableStatus] = field(default_factory=list)
+    found: list[ContainerStatus] = field(default_factory=list)
+    held: list[QuarantinedRow] = field(default_factory=list)
+    replays: list[Replay] = field(default_factory=list)
+    failure: BaseException | None = None
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+    closed: bool = False
+    listener: Callable[[Any], None] = ignore
+
+    def __enter__(self) -> FakeMigration:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.closed = True
+
+    def _answer(self, name: str, asked: Any, answer: Any) -> Any:
+        self.calls.append((name, asked))
+        if self.failure is not None:
+            raise self.failure
+        return answer
+
+    def plan(self, tables: Any = ()) -> Plan:
+        return self._answer("plan", tables, self.planned)
+
+    def load(self, tables: Any = (), **options: Any) -> list[TableLoad]:
+        self.listener(LoadStarted("public.device", table_plan(), rows=600, chunks=2, workers=2))
+        self.listener(Note("public.device", "a note"))
+        self.listener(Note("public.device", "a hazard", level="warning"))
+        self.listener(RowsPut("public.device", 300, 9000))
+        self.listener(ChunkDone("public.device", 0, 300, 0))
+        return self._answer("load", (tables, options), self.loads)
+
+    def compare(self, tables: Any = ()) -> Comparison:
+        return self._answer("compare", tables, self.comparison)
+
+    def status(self, tables: Any = ()) -> list[TableStatus]:
+        return self._answer("status", tables, self.statuses)
+
+    def containers(self, tables: Any = ()) -> list[ContainerStatus]:
+        return self._answer("containers", tables, self.found)
+
+    def quarantine(self, tables: Any = ()) -> list[QuarantinedRow]:
+        return self._answer("quarantine", tables, self.held)
+
+    def replay(self, tables: Any = (), *, ids: Any = ()) -> list[Replay]:
+        return self._answer("replay", (tables, ids), self.replays)
+
+
+LOADED = TableLoad(
+    "public.device",
+    "loaded",
+    rows=600,
+    octets=36_000,
+    seconds=0.5,
+    chunks=2,
+    containers=(ContainerCount("device1", "b8:27", 400, 400), ContainerCount("device2", "00:0f", 200, 199)),
+)
+EQUAL = Comparison((ContainerComparison("public.device", "device1", 400, 400, True),), 0.25)
+DIFFERENT = Comparison((*EQUAL.containers, ContainerComparison("public.device", "device2", 200, 199, False)), 0.25)

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from tests.unit.cli.fakes import DIFFERENT, EQUAL, LOADED, PROBLEM, RISK, FakeMigration, table_plan
+from typer.testing import Result
+
+from gridferry.engine.events import Comparison, ContainerComparison
+from gridferry.plan.plan import Plan
+
+Run = Callable[..., Result]
+
+
+class TestPlan:
+    def test_tells_what_becomes_what(self, run: Run, migration: FakeMigration) -> None:
+        result = run("plan")
+        assert result.exit_code == 0
+        for part in (
+            "public.device becomes 3 TIME_SERIES containers",
+            "405,184, 38 MB",
+            "device1 (100), device2 (200)",
+            "[red]temp",
+            "lossy",
+            "price: The nearest double.",
+            "price: some values lose digits",
+            "store its text",
+        ):
+            assert part in result.stdout
+        assert "gridferry load" in result.stderr
+        assert migration.closed
+
+    def test_fits_80_columns(self, run: Run, migration: FakeMigration) -> None:
+        assert max(map(len, run("plan").stdout.splitlines())) <= 80
+
+    def test_shows_the_rule_beside_its_column_where_there_is_room(
+        self, run: Run, migration: FakeMigration, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "140")
+        lines = run("plan").stdout.splitlines()
+        assert any("numeric(10,2)" in line and "The nearest double." in line for line in lines)
+
+    def test_names_only_the_first_of_many_containers(self, run: Run, migration: FakeMigration) -> None:
+        migration.planned = Plan((table_plan(containers=100_000),))
+        out = " ".join(run("plan").stdout.split())
+        assert "device5 (500) and 99,995 more" in out
+        assert "device6" not in out
+
+    def test_with_problems_ends_with_2(self, run: Run, migration: FakeMigration) -> None:
+        migration.planned = Plan((table_plan(RISK, PROBLEM),))
+        result = run("plan")
+        assert result.exit_code == 2
+        assert result.stdout.index("there is no rule for box") < result.stdout.index("some values lose digits")
+        assert "1 problem must be solved first" in result.stderr
+
+    def test_as_json(self, run: Run, migration: FakeMigration) -> None:
+        migration.planned = Plan((table_plan(PROBLEM),), "db:5432/shop", "griddb://here")
+        result = run("plan", "--json")
+        assert result.exit_code == 2
+        document = json.loads(result.stdout)
+        assert document["sound"] is False
+        (table,) = document["tables"]
+        assert table["kind"] == "TIME_SERIES"
+        assert table["row_key"] == ["ts"]
+        assert table["columns"][0]["type"] == "TIMESTAMP(3)"
+        assert table["columns"][2]["verdict"] == "lossy"
+        assert table["findings"][0]["severity"] == "problem"
+
+    def test_asks_only_for_the_tables_named(self, run: Run, migration: FakeMigration) -> None:
+        run("plan", "--table", "a", "-t", "b.c")
+        assert migration.calls == [("plan", ("a", "b.c"))]
+
+
+class TestLoad:
+    def test_hands_its_options_on(self, run: Run, migration: FakeMigration) -> None:
+        result = run(
+            "load", "-t", "device", "--workers", "3", "--rows-per-chunk", "500", "--wait", "2.5", "--replace", "--yes"
+        )
+        assert result.exit_code == 0
+        options = {"replace": True, "dry_run": False, "workers": 3, "rows_per_chunk": 500, "wait_s": 2.5}
+        assert migration.calls == [("load", (("device",), options))]
+
+    def test_shows_outcome_and_counts_those_that_differ_first(self, run: Run, migration: FakeMigration) -> None:
+        migration.loads = [LOADED]
+        result = run("load")
+        assert "public.device: loaded, 600 rows in 2 chunks, 0.5 s, 1,200 rows/s, 36 kB" in result.stdout
+        assert result.stdout.index("device2") < result.stdout.index("device1")
+        assert "gridferry compare" in result.stderr
+
+    def test_tells_of_rows_that_were_put_aside_or_gave_way(self, run: Run, migration: FakeMigration) -> None:
+        migration.loads = [replace(LOADED, quarantined=2, superseded=1)]
+        out = " ".join(run("load").stdout.split())
+        assert "2 rows put aside (gridferry quarantine list)" in out
+        assert "1 row gave way" in out
+
+    def test_progress_goes_to_stderr_as_lines(self, run: Run, migration: FakeMigration) -> None:
+        result = run("load")
+        assert "public.device: 600 rows in 2 chunks, 2 workers" in result.stderr
+        assert "warning: public.device: a hazard" in result.stderr
+        assert "public.device: a note" in result.stderr
+        assert result.stdout == ""
+
+    def test_quiet_leaves_only_warnings(self, run: Run, migration: FakeMigration) -> None:
+        assert run("load", "--quiet").stderr == "warning: public.device: a hazard\n"
+
+    def test_as_json(self, run: Run, migration: FakeMigration) -> None:
+        migration.loads = [LOADED]
+        (table,) = json.loads(run("load", "--json").stdout)["tables"]
+        assert table["rows"] == 600
+        assert table["rows_per_second"] == 1200
+        assert table["containers"][1] == {
+            "name": "device2", "value": "00:0f", "source_rows": 200, "target_rows": 199
+        }  # fmt: skip
+
+    def test_replace_is_refused_where_nobody_can_be_asked(self, run: Run, migration: FakeMigration) -> None:
+        result = run("load", "--replace")
+        assert result.exit_code == 2
+        assert "--yes" in result.stderr
+        assert migration.calls == []
+
+    @pytest.mark.parametrize(("answer", "code", "calls"), [("y\n", 0, 1), ("n\n", 2, 0), ("\n", 2, 0)])
+    def test_replace_asks_on_a_terminal(
+        self,
+        run: Run,
+        migration: FakeMigration,
+        monkeypatch: pytest.MonkeyPatch,
+        *,
+        answer: str,
+        code: int,
+        calls: int,
+    ) -> None:
+        monkeypatch.setattr("gridferry.cli.load_commands.can_ask", lambda: True)
+        result = run("load", "--replace", "-t", "device", input=answer)
+        assert (result.exit_code, len(migration.calls)) == (code, calls)
+        assert "drops the containers of device and all their rows" in result.stderr
+
+    def test_a_dry_run_with_replace_asks_nothing(self, run: Run, migration: FakeMigration) -> None:
+        assert run("load", "--replace", "--dry-run").exit_code == 0
+        assert migration.calls[0][1][1]["dry_run"] is True
+
+    def test_an_interrupted_load_says_how_to_go_on(self, run: Run, migration: FakeMigration) -> None:
+        migration.failure = KeyboardInterrupt()
+        result = run("load")
+        assert result.exit_code == 130
+        assert "run the same command again" in " ".join(result.stderr.split())
+        assert migration.closed
+
+
+class TestCompare:
+    def test_equal_ends_with_0(self, run: Run, migration: FakeMigration) -> None:
+        migration.comparison = EQUAL
+        result = run("compare")
+        assert result.exit_code == 0
+        assert "All values are equal (400 rows in 1 container, compared in 0.2 s)" in result.stdout
+
+    def test_different_ends_with_1_and_shows_the_difference_first(self, run: Run, migration: FakeMigration) -> None:
+        migration.comparison = DIFFERENT
+        result = run("compare")
+        assert result.exit_code == 1
+        assert "1 of 2 containers differ" in result.stdout
+        assert result.stdout.index("device2") < result.stdout.index("device1")
+
+    def test_as_json(self, run: Run, migration: FakeMigration) -> None:
+        migration.comparison = DIFFERENT
+        result = run("compare", "--json")
+        assert result.exit_code == 1
+        document = json.loads(result.stdout)
+        assert document["equal"] is False
+        assert document["rows"] == 600
+        assert [c["equal"] for c in document["containers"]] == [True, False]
+
+    def test_does_not_list_every_one_of_many(self, run: Run, migration: FakeMigration) -> None:
+        many = tuple(ContainerComparison("public.device", f"d{i:05}", 1, 1, equal=i != 4321) for i in range(5000))
+        migration.comparison = Comparison(many, 1.0)
+        result = run("compare")
+        assert "d04321" in result.stdout
+        assert "4,980 more containers" in result.stdout
+        assert len(result.stdout.splitlines()) < 30

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+
+import pytest
+import typer
+from typer.testing import Result
+
+from gridferry import __version__
+from gridferry.cli.main import app
+
+Run = Callable[..., Result]
+HEAVY = ("pyarrow", "duckdb", "adbc_driver_manager", "psycopg", "pydantic", "numpy", "sqlglot")
+
+
+def leaf_commands() -> list[list[str]]:
+    root = typer.main.get_command(app)
+    found = []
+    for name, command in root.commands.items():  # type: ignore[attr-defined]
+        inner = getattr(command, "commands", None)
+        found += [[name, sub] for sub in inner] if inner else [[name]]
+    return found
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from typer.testing import CliRunner; from gridferry.cli.main import app;"
+        "result = CliRunner().invoke(app, ['--help']); assert result.exit_code == 0 and 'load' in result.stdout;"
+        f"print(*(m for m in {HEAVY} if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_the_version_is_told_in_three_ways(run: Run) -> None:
+    assert run("--version").stdout == f"gridferry {__version__}\n"
+    assert run("version").stdout == f"gridferry {__version__}\n"
+    assert json.loads(run("version", "--json").stdout)["gridferry"] == __version__
+
+
+@pytest.mark.parametrize("command", leaf_commands(), ids=" ".join)
+def test_every_command_has_help_and_the_shared_options(run: Run, command: list[str]) -> None:
+    result = run(*command, "--help")
+    assert result.exit_code == 0
+    for option in ("--json", "--quiet", "--verbose"):
+        assert option in result.stdout
+
+
+def test_all_commands_are_there() -> None:
+    names = "init plan load compare status containers show tql serve demo version"
+    expected = [[name] for name in names.split()] + [["quarantine", "list"], ["quarantine", "replay"]]
+    assert sorted(leaf_commands()) == sorted(expected)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["lod"], ["load", "--wrkers", "2"], ["load", "--workers", "0"], ["load", "--rows-per-chunk", "x"], ["show"]],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2_and_an_empty_stdout(run: Run, arguments: list[str]) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert "Error" in result.stderr
+
+
+def test_no_command_shows_the_help(run: Run) -> None:
+    result = run()
+    assert result.exit_code == 2
+    assert "Commands" in result.stdout + result.stderr

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from datetime import date
+from enum import Enum
+
+import pytest
+
+from gridferry.cli.output import PIPE_WIDTH, Output, plain
+
+
+class Colour(Enum):
+    RED = "red"
+
+
+def test_plain_leaves_nothing_that_json_lacks() -> None:
+    value = {Colour.RED: [float("nan"), float("inf"), -float("inf"), 1e308, -0.0, date(2026, 1, 2), b"\x01", None, ()]}
+    text = json.dumps(plain(value), allow_nan=False)
+    assert json.loads(text) == {"red": ["NaN", "Infinity", "-Infinity", 1e308, -0.0, "2026-01-02", "01", None, []]}
+
+
+def test_json_mode_keeps_results_off_stdout(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(as_json=True)
+    output.show("a table")
+    output.document(lambda: {"a": "ä"})
+    captured = capsys.readouterr()
+    assert captured.out == '{\n  "a": "ä"\n}\n'
+    assert captured.err == ""
+
+
+def test_text_mode_prints_no_document(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().document(lambda: {"a": 1})
+    assert capsys.readouterr().out == ""
+
+
+def test_quiet_silences_notes_but_no_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output(quiet=True)
+    output.note("a note")
+    output.warn("a [warning]")
+    assert capsys.readouterr().err == "warning: a [warning]\n"
+
+
+def test_a_pipe_is_wide_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    assert Output().out.width == PIPE_WIDTH
+    monkeypatch.setenv("COLUMNS", "70")
+    assert Output().out.width == 70
