@@ -6,7 +6,6 @@ commit with success, so the client must remember that and not commit.
 
 from __future__ import annotations
 
-import itertools
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
@@ -20,6 +19,7 @@ from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
+from gridferry.griddb.sessions import fresh_session_id
 from gridferry.griddb.wire.encode import encode_keys, encode_rows
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.requests import Request
@@ -27,7 +27,6 @@ from gridferry.griddb.wire.row_replies import QueryReply
 from gridferry.griddb.wire.row_requests import Abort, CloseSession, Commit, DeleteRow, PutRows, QueryTql, Transaction
 from gridferry.griddb.wire.statement import Option, PutMode, SessionMode, TransactionMode
 
-_session_ids = itertools.count(1)
 # Far from the connection's own ids, which heartbeats go on using while a transaction is under way.
 _FIRST_STATEMENT_ID = 1 << 40
 
@@ -43,7 +42,7 @@ class ContainerTransaction:
     def __init__(self, cluster: Cluster, handle: Handle) -> None:
         self._cluster = cluster
         self._handle = handle
-        self._session = next(_session_ids)
+        self._session = fresh_session_id()
         self._held = ExitStack()
         self._connection: Connection | None = None
         self._begun = False
