@@ -162,3 +162,15 @@ def test_for_update_locks(server: Server, made: Container) -> None:
         assert rows_of(tx.query("select * where k = 1", for_update=True)) == [(1, "a")]
         tx.put(batch(KEYED, [(1, "mine")]))
     assert rows_of(made.scan()) == [(1, "mine")]
+
+
+def test_containers_and_indexes_are_made_while_a_transaction_is_open(made: Container, place: Place) -> None:
+    # Had one of them the transaction's session, the real server would take it for a system error and shut down.
+    with made.transaction() as tx:
+        tx.put(ROW)
+        others = place.store.create_containers(place.names(12), KEYED)
+        for other in others:
+            other.create_index(["s"])
+        tx.put(OTHER)
+    assert rows_of(made.scan()) == [(1, "a"), (2, "b")]
+    assert [len(other.indexes()) > 0 for other in others] == [True] * 12

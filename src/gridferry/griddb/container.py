@@ -17,7 +17,6 @@ from gridferry.griddb.query import DEFAULT_PAGE_ROWS, run_query
 from gridferry.griddb.results import QueryResult
 from gridferry.griddb.runs import cut_runs, joined
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema
-from gridferry.griddb.sessions import fresh_session_id
 from gridferry.griddb.transaction import ContainerTransaction
 from gridferry.griddb.wire.encode import encode_key_set, encode_keys, encode_rows
 from gridferry.griddb.wire.multi_requests import KeyPredicate, MultiGet
@@ -171,7 +170,7 @@ class Container:
     def create_index(self, columns: Sequence[str], *, name: str = "") -> None:
         """Create an index over columns; an identical one that exists already is success."""
         index = IndexSpec(tuple(self.schema.names.index(self.schema.column(c).name) for c in columns), name=name)
-        options: dict[Option, object] = {Option.CLIENT_ID: (fresh_session_id(), self._cluster.client)}
+        options: dict[Option, object] = {Option.CLIENT_ID: (self._cluster.new_session(), self._cluster.client)}
         if len(columns) > 1:
             options |= {Option.LEGACY_VERSION: 1, Option.FEATURE_VERSION: _COMPOSITE_INDEX_FEATURE}
 

@@ -9,7 +9,6 @@ from gridferry.errors import ContainerMissing, SchemaChanged, SchemaConflict, St
 from gridferry.griddb.net.cluster import Cluster
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.schema import ContainerSchema
-from gridferry.griddb.sessions import fresh_session_id
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import ContainerProperties, ContainerReply, read_properties
 from gridferry.griddb.wire.requests import GetContainerProperties, PutContainer
@@ -103,7 +102,7 @@ def _missing(name: str) -> ContainerMissing:
 
 def put_container(cluster: Cluster, name: str, schema: ContainerSchema, *, modify: bool) -> Ask:
     """The request that makes a container; its answer is for `made_handle`."""
-    options: dict[Option, object] = {Option.CLIENT_ID: (fresh_session_id(), cluster.client)}
+    options: dict[Option, object] = {Option.CLIENT_ID: (cluster.new_session(), cluster.client)}
     feature = needed_feature(schema)
     if feature:
         options |= {Option.LEGACY_VERSION: 1, Option.FEATURE_VERSION: feature}

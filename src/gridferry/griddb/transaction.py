@@ -19,7 +19,6 @@ from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
-from gridferry.griddb.sessions import fresh_session_id
 from gridferry.griddb.wire.encode import encode_keys, encode_rows
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.requests import Request
@@ -42,7 +41,7 @@ class ContainerTransaction:
     def __init__(self, cluster: Cluster, handle: Handle) -> None:
         self._cluster = cluster
         self._handle = handle
-        self._session = fresh_session_id()
+        self._session = cluster.new_session()
         self._held = ExitStack()
         self._connection: Connection | None = None
         self._begun = False

@@ -6,6 +6,7 @@ problem (`Transient` node errors); a refused statement goes to the caller.
 
 from __future__ import annotations
 
+import itertools
 import threading
 import uuid
 from collections import defaultdict
@@ -68,6 +69,7 @@ class Cluster:
         self.address = address
         self.timing = timing or Timing()
         self.client = uuid.uuid4().bytes
+        self._session_ids = itertools.count(1)
         self._connector = connector
         self._clock = clock
         # Re-entrant: the end of an abandoned result may give its connection back wherever Python finds time for it.
@@ -76,6 +78,14 @@ class Cluster:
         self._topology: Topology | None = None
         self._owners: dict[int, Node] = {}
         self._closed = False
+
+    def new_session(self) -> int:
+        """A session id that this client never used before.
+
+        The server keeps what a session does by client and id alone: a second use at another partition, while the first
+        is under way, is a system error (110031), at which the node shuts itself down (seen on 5.9.0).
+        """
+        return next(self._session_ids)
 
     def topology(self) -> Topology:
         """The cluster's layout, asked for once. Raises: what finding the master raises."""
