@@ -179,7 +179,7 @@ class Connection:
         """Say goodbye if that is possible, and close."""
         if not self.broken and not self._waiting:
             try:
-                self._transport.send(b"".join(encode_request(Statement.DISCONNECT, next(self._ids), _goodbye().parts)))
+                self.send(Disconnect(), asked="goodbye")
             except ConnectionLost:
                 self.broken = True
         self.broken = True
@@ -250,12 +250,6 @@ class Connection:
     def _refuse_if_broken(self) -> None:
         if self.broken:
             raise ConnectionLost(f"the connection to {self.node} is closed")
-
-
-def _goodbye() -> Writer:
-    out = Writer()
-    Disconnect().write(out)
-    return out
 
 
 def _tls_context(address: GridDBAddress) -> ssl.SSLContext:
