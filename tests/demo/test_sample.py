@@ -44,7 +44,7 @@ def test_counts_devices_and_span(readings):
     stamps = readings["ts"].to_numpy()
     assert stamps.min() == np.datetime64(FIRST)
     assert stamps.max() < np.datetime64(LAST)
-    assert (np.diff(stamps) >= np.timedelta64(0)).all()
+    assert (np.diff(stamps) >= np.timedelta64(0, "us")).all()
 
 
 def test_stamps_have_microseconds_and_stay_unique_in_milliseconds(readings):

@@ -13,7 +13,7 @@ from gridferry.griddb.schema import ContainerKind
 pytestmark = pytest.mark.oracle
 
 every_sample = pytest.mark.parametrize(
-    "sample", [*samples(), *map(random_sample, range(24))], ids=lambda sample: sample.label
+    "sample", [*samples(), *map(random_sample, range(12))], ids=lambda sample: sample.label
 )
 
 

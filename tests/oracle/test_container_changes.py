@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 from tests.oracle.judge import Judge
 from tests.oracle.tql_table import COLLECTION, COLLECTION_ROWS, SECOND_NS, SERIES, SERIES_ROWS
-from tests.oracle.values import Nanos, from_arrow, in_key_order, to_arrow
+from tests.oracle.values import Nanos, Row, Value, from_arrow, in_key_order, to_arrow
 
 from gridferry.errors import RowExists, RowMissing
 from gridferry.griddb import ColumnSpec, ContainerSchema, GridType, PutMode, Store
@@ -111,3 +113,30 @@ def test_indexes_are_seen_by_the_other_client(judge: Judge, store: Store, name: 
     assert {tuple(index.columns) for index in container.indexes()} == {(1,), (2, 3), (3,)}
     container.drop_index(["v"])
     assert judge.indexes(name) == {("TREE", "s"), ("TREE", "i,s")}
+
+
+PAIRS = ContainerSchema(
+    COLLECTION.kind, (ColumnSpec("k", GridType.LONG, nullable=False), ColumnSpec("v", GridType.STRING))
+)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_transaction_of_many_statements_does_each_of_them(judge: Judge, store: Store, name: str, seed: int) -> None:
+    """The server skips, with success, a write whose statement id it takes for done: see ContainerTransaction."""
+    dice = random.Random(seed)
+    container = store.create_container(name, PAIRS)
+    container.put(to_arrow(PAIRS, [(k, "before") for k in range(5)]))
+    expected: dict[Value, Row] = {k: (k, "before") for k in range(5)}
+    with container.transaction() as transaction:
+        for step in range(dice.randint(1, 12)):
+            if dice.random() < 0.3:
+                assert transaction.query("select count(*)").value == len(expected)
+            rows: list[Row] = [(k, f"step {step}") for k in dice.sample(range(30), dice.choice((0, 1, 1, 2, 7)))]
+            if dice.random() < 0.3:
+                there = [row[0] for row in rows if row[0] in expected]
+                assert transaction.delete(to_arrow(PAIRS.key_schema, [row[:1] for row in rows])) == len(there)
+                expected = {k: row for k, row in expected.items() if k not in there}
+            else:
+                transaction.put(to_arrow(PAIRS, rows))
+                expected |= {row[0]: row for row in rows}
+    assert in_key_order(PAIRS, judge.read(name, PAIRS)) == in_key_order(PAIRS, expected.values())

@@ -147,6 +147,7 @@ class Interrupted:
                 snapshot.held.connection, table, planned=self.planned, finished=self.finished, old=self.old,
                 rows_per_chunk=300, page_ranges=self.page_ranges,
             )  # fmt: skip
+            self.old = snapshot.snapshot  # what a load remembers of its last run
             return rest, self.rows(snapshot, rest.chunks)
 
     def assert_nothing_missing(self):
@@ -278,6 +279,23 @@ def test_a_second_resume_keeps_numbers_and_replaces_the_recent_chunk(table_t, pl
     assert [c.number for c in recent] == [len(load.planned)]
     assert first.chunks[-1].number in second.dropped
     assert second.finished == load.finished
+
+
+@pytest.mark.parametrize("recent_was_read", [True, False])
+def test_a_run_that_stopped_before_its_recent_chunk_is_made_up_for(table_t, plan, recent_was_read):
+    load = Interrupted(table_t, plan("t", "id v"))
+    table_t.run("UPDATE t SET v = 'between the first run and the second' WHERE id % 3 = 0")
+    second, _ = load.resume()  # reads everything, but only part of it counts as finished
+    recent = second.chunks[-1]
+    load.planned = tuple(sorted({*load.planned, *second.chunks}, key=lambda c: c.number))
+    done = recent if recent_was_read else second.chunks[0]
+    load.finished = second.finished | {done.number}
+    with table_t.source.open_snapshot() as snapshot:
+        load.seen |= load.rows(snapshot, [done])
+    table_t.run("UPDATE t SET v = 'between the second run and the third' WHERE id % 4 = 0")
+    third, _ = load.assert_nothing_missing()
+    lows = {int(c.low) for c in third.chunks if c.kind is ChunkKind.RECENT}
+    assert all((low > int(recent.low)) == recent_was_read for low in lows)
 
 
 def test_recent_reads_need_no_rights_beyond_select(table_t, plan):

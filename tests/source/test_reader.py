@@ -101,6 +101,18 @@ def test_batches_are_bounded_and_a_reader_is_used_again(postgres, plan):
     assert pa.Table.from_batches(first) == pa.Table.from_batches(again)
 
 
+def test_a_stream_left_open_does_not_stop_the_next_one(postgres, plan):
+    postgres.run("CREATE TABLE t (a int, pad text)")
+    postgres.run("INSERT INTO t SELECT g, repeat('x', 100) FROM generate_series(1, 20000) g")
+    with postgres.source.open_snapshot() as snapshot, snapshot.open_reader(batch_bytes=100_000) as reader:
+        (chunk,) = snapshot.plan_chunks(snapshot.fetch_tables(["t"])[0], rows_per_chunk=10**9)
+        left = reader.read_chunk(chunk, plan("t", "a pad"))
+        next(left)
+        assert sum(b.num_rows for b in reader.read_chunk(chunk, plan("t", "a"))) == 20000
+        with pytest.raises(SourceError, match="another read"):
+            next(left)
+
+
 def test_an_empty_table_gives_no_batches(postgres, plan):
     postgres.run("CREATE TABLE t (a int)")
     with postgres.source.open_snapshot() as snapshot, snapshot.open_reader() as reader:

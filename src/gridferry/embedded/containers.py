@@ -140,7 +140,7 @@ def _forget(db: Database, container: Container) -> None:
 
 
 def create_index(db: Database, container: Container, index: Index) -> None:
-    """List an index; the same one again is fine. Raises: 60015 for columns that are not there."""
+    """List an index; the same one again is fine. Raises: 60015 no such column, 1007 arrays and BLOB."""
     _check_index_columns(container, index)
     with db.lock:
         if not any((i.columns, i.type) == (index.columns, index.type) for i in container.indexes):
@@ -149,10 +149,12 @@ def create_index(db: Database, container: Container, index: Index) -> None:
 
 
 def _check_index_columns(container: Container, index: Index) -> None:
-    if not index.columns or not all(0 <= n < len(container.schema.columns) for n in index.columns):
-        raise Refusal(
-            Code.DS_DS_SCHEMA_INVALID, f"index on columns {index.columns}: {container.name} has no such columns"
-        )
+    columns = container.schema.columns
+    if not index.columns or not all(0 <= n < len(columns) for n in index.columns):
+        raise Refusal(Code.DS_DS_SCHEMA_INVALID, f"{container.name} has no columns {index.columns} to index")
+    for column in (columns[n] for n in index.columns):
+        if column.array or column.type is GridType.BLOB:
+            raise Refusal(Code.CM_NOT_SUPPORTED, f'no index on column "{column.name}" ({column.label})')
 
 
 def drop_index(db: Database, container: Container, index: Index, *, any_name: bool, any_type: bool) -> None:

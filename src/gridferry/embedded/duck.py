@@ -31,6 +31,7 @@ _CODES: tuple[tuple[type[Exception], Code, str], ...] = (
 
 _ROW_ERRORS = {
     Code.TQ_DIVIDE_BY_ZERO: "Divide by 0 detected.",
+    Code.TQ_CONSTRAINT_INVALID_ARGUMENT_RANGE: "The time is out of range.",
     Code.TQ_CONSTRAINT_ARRAY_OUT_OF_RANGE: "Specified index is out of range.",
 }
 _ASKED = re.compile(r"TQL:(\d+)")

@@ -12,6 +12,7 @@ import pyarrow as pa
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.database import Database
 from gridferry.embedded.duck import Stream
+from gridferry.embedded.explain import explained
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.results import Rows, rows_of
 from gridferry.embedded.series import sampled, time_average
@@ -19,6 +20,7 @@ from gridferry.embedded.shape import NUMBER, ROW_ID, Shape, shape_of
 from gridferry.embedded.sources import Source, committed, committed_in
 from gridferry.embedded.tql_query import (
     Aggregation,
+    Explanation,
     ExtremeRows,
     Neighbour,
     Query,
@@ -40,6 +42,16 @@ class Value:
 
     type: GridType
     value: int | float | None
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """EXPLAIN's answer; `explain.SCHEMA` is its schema."""
+
+    batch: pa.RecordBatch
+
+
+Answer = Rows | Value | Analysis
 
 
 class Pages:
@@ -90,9 +102,11 @@ def run(
     limit: int | None = None,
     transaction: Transaction | None = None,
     for_update: bool = False,
-) -> Rows | Value:
+) -> Answer:
     """The query's answer. `for_update` locks the rows for the transaction."""
     with db.lock:
+        if isinstance(query, Explanation):
+            return _explain(db, container, query, transaction)
         source = _source(db, container, transaction)
         if isinstance(query, Aggregation):
             found = db.duck.select(_aggregate_sql(source, query), tables=source.tables)
@@ -105,6 +119,13 @@ def run(
             table = _rows(db, container, transaction.source, query, limit=limit)
             transaction.lock(table)
         return rows_of(container.schema, table)
+
+
+def _explain(db: Database, container: Container, query: Explanation, transaction: Transaction | None) -> Analysis:
+    if not query.analyze:
+        return Analysis(explained(query, None))
+    found = run(db, container, query.query, transaction=transaction)
+    return Analysis(explained(query, found.batch.num_rows if isinstance(found, Rows) else 1))
 
 
 def run_paged(
@@ -123,13 +144,13 @@ def run_paged(
         return Pages(container.schema, total, db.duck.stream(sql))
 
 
-def run_many(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[Rows | Value]:
+def run_many(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[Answer]:
     """The answers of many queries, in order; equal aggregations over containers of one shape are one scan."""
     alike: dict[tuple[Shape, Aggregation], list[int]] = {}
     for place, (container, query) in enumerate(queries):
         if isinstance(query, Aggregation):
             alike.setdefault((shape_of(container.schema), query), []).append(place)
-    answers: list[Rows | Value | None] = [None] * len(queries)
+    answers: list[Answer | None] = [None] * len(queries)
     with db.lock:
         db.settle()
         for (_, aggregation), places in alike.items():

@@ -72,8 +72,8 @@ class Server:
     def __init__(self, database: Database, *, host: str, port: int, users: dict[str, str], cluster: str) -> None:
         self.database = database
         self.cluster = cluster
-        self._wanted = (host, port)
-        self._dispatcher = Dispatcher(database, Node(cluster, users, lambda: self.address))
+        self._bound = (host, port)
+        self._dispatcher = Dispatcher(database, Node(cluster, users))
         self._listener: socket.socket | None = None
         self._accepting: threading.Thread | None = None
         self._connections: set[_Connection] = set()
@@ -88,26 +88,25 @@ class Server:
     @property
     def address(self) -> tuple[str, int]:
         """Host (IPv4) and port that clients reach it at."""
-        if self._listener is None:
-            return self._wanted
-        host, port = self._listener.getsockname()[:2]
+        host, port = self._bound
         # A server on all addresses is reached at this machine's own.
-        return ("127.0.0.1" if host == "0.0.0.0" else str(host), int(port))  # noqa: S104 - compared, not bound
+        return ("127.0.0.1" if host == "0.0.0.0" else host, port)  # noqa: S104 - compared, not bound
 
     def start(self) -> None:
         """Listen. Raises: ConfigError."""
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listener.bind(self._wanted)
+            listener.bind(self._bound)
             listener.listen(128)
         except (OSError, OverflowError) as error:
             listener.close()
             raise ConfigError(
-                f"cannot listen on {self._wanted[0]}:{self._wanted[1]}: {error}",
+                f"cannot listen on {self._bound[0]}:{self._bound[1]}: {error}",
                 next_step="choose another --port, or stop what uses this one",
             ) from error
         self._listener = listener
+        self._bound = (str(listener.getsockname()[0]), int(listener.getsockname()[1]))
         self._accepting = threading.Thread(target=self._accept, args=(listener,), name="gridferry-accept", daemon=True)
         self._accepting.start()
 
@@ -172,7 +171,8 @@ class _Connection:
         self._dispatcher = dispatcher
         self._faults = faults
         self._gone = gone
-        self._peer = Peer()
+        # What it was reached at is what it tells the peer to reach it at.
+        self._peer = Peer(address=(str(sock.getsockname()[0]), int(sock.getsockname()[1])))
         self._sending = threading.Lock()
         self._frames: queue.Queue[Frame | None] = queue.Queue(_WAITING_FRAMES)
         self._reader = threading.Thread(target=self._read, name="gridferry-read", daemon=True)

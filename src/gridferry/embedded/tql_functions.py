@@ -131,10 +131,18 @@ def _timestamp_add(compiler: Compiler, _: str, arguments: list[exp.Expression]) 
     if unit in FIXED_UNITS:
         # In nanoseconds first: a unit finer than the value's precision still counts when there are many of it.
         nanos = f"({moment.sql}::HUGEINT * {10**9 // a_second} + {count.sql}::HUGEINT * {FIXED_UNITS[unit]})"
-        return Typed(f"({nanos} // {10**9 // a_second})", moment.type)
+        return Typed(_in_range(f"({nanos} // {10**9 // a_second})", a_second), moment.type)
     months = f"{count.sql}::INTEGER * {12 if unit == 'YEAR' else 1}"
     shifted = f"epoch_ms(make_timestamp_ms(({moment.sql} // {a_second}) * 1000) + to_months({months})) // 1000"
-    return Typed(f"(({shifted})::HUGEINT * {a_second} + {moment.sql} % {a_second})", moment.type)
+    moved = f"(({shifted})::HUGEINT * {a_second} + {moment.sql} % {a_second})"
+    return Typed(_in_range(moved, a_second), moment.type)
+
+
+def _in_range(ticks: str, a_second: int) -> str:
+    """SQL that fails for times before 1970 or after 9999."""
+    guard = row_error(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_RANGE)
+    last = (_LAST_SECOND + 1) * a_second - 1
+    return f"CASE WHEN {ticks} NOT BETWEEN 0 AND {last} THEN {guard}::HUGEINT ELSE {ticks} END"
 
 
 def _timestamp_difference(compiler: Compiler, _: str, arguments: list[exp.Expression]) -> Typed:

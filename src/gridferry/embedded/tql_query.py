@@ -81,7 +81,17 @@ class Samples:
     step: int
 
 
-Query = RowQuery | Aggregation | TimeAverage | ExtremeRows | Neighbour | Samples
+@dataclass(frozen=True)
+class Explanation:
+    """EXPLAIN: what the query would do, in words; with ANALYZE also what it found. `condition` is the WHERE clause."""
+
+    query: RowQuery | Aggregation | TimeAverage | ExtremeRows | Neighbour | Samples
+    condition: str
+    order: tuple[tuple[str, bool], ...]
+    analyze: bool
+
+
+Query = RowQuery | Aggregation | TimeAverage | ExtremeRows | Neighbour | Samples | Explanation
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,10 @@ def compiled(text: str, schema: ContainerSchema) -> CompiledQuery:
         query: Query = RowQuery(where, _order(compiler, statement), statement.limit, statement.offset)
     else:
         query = _function(compiler, statement, statement.select, where)
+    if statement.explain and not isinstance(query, Explanation):
+        order = tuple((node.name, descending) for node, descending in statement.order)
+        condition = statement.where.sql() if statement.where is not None else "NULL"
+        query = Explanation(query, condition, order, statement.analyze)
     return CompiledQuery(query, statement.container)
 
 

@@ -6,6 +6,7 @@ Grammar (GridDB TQL reference, "Basic Syntax"): [EXPLAIN [ANALYZE]] SELECT * | f
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, ClassVar
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 import sqlglot
 from sqlglot import exp, parser, tokens
 from sqlglot.dialects.dialect import Dialect
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError
 from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
 from gridferry.embedded.refusal import Code, Refusal
@@ -23,6 +24,8 @@ _WORDS = {
     "ORDER BY", "ASC", "DESC", "LIMIT", "OFFSET",
 }  # fmt: skip
 MAX_NESTING = 100
+_EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?", re.IGNORECASE)
+_SELECT = re.compile(r"\s*(?:--[^\n]*\n|/\*.*?\*/|\s)*SELECT\b", re.IGNORECASE | re.DOTALL)
 
 
 class Tql(Dialect):
@@ -63,21 +66,30 @@ class Statement:
     order: tuple[tuple[exp.Expression, bool], ...]
     limit: int | None
     offset: int
+    explain: bool = False
+    analyze: bool = False
 
 
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Statement:
-    """The query's syntax tree. Raises: Refusal 151001, 151002 for what is no TQL; 152502 for EXPLAIN."""
-    if text.lstrip()[:7].upper() == "EXPLAIN":
-        raise Refusal(Code.TQ_INTERNAL_NOT_IMPLEMENTED, "EXPLAIN is not answered by the development server")
+    """The query's syntax tree. Raises: Refusal 151001 for what is no TQL, 151002 for what ends too early."""
+    prefix = _EXPLAIN.match(text)
+    query = text[prefix.end() :] if prefix else text
+    first = query.split(maxsplit=1)[:1]
+    if first and not _SELECT.match(query):
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"Syntax error during parse: {first[0]}")
     try:
-        tree = sqlglot.parse_one(text, read=Tql)
-    except SqlglotError as error:
+        tree = sqlglot.parse_one(query, read=Tql)
+    except ParseError as error:
+        if not any("Unexpected token" in str(e.get("description")) for e in error.errors):
+            raise _ends_early() from error
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"syntax error: {_plain(error)}") from error
+    except SqlglotError as error:
+        raise Refusal(Code.TQ_SYNTAX_ERROR_INVALID_TOKEN, f"Invalid token: {_plain(error)}") from error
     except RecursionError as error:
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "the query is nested too deeply") from error
     if not isinstance(tree, exp.Select):
-        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "a query begins with SELECT")
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "a query is one SELECT")
     _check_clauses(tree)
     return Statement(
         select=_selected(tree),
@@ -86,7 +98,13 @@ def parse(text: str) -> Statement:
         order=_order(tree),
         limit=_number(tree.args.get("limit")),
         offset=_number(tree.args.get("offset")) or 0,
+        explain=prefix is not None,
+        analyze=prefix is not None and prefix[1] is not None,
     )
+
+
+def _ends_early() -> Refusal:
+    return Refusal(Code.TQ_SYNTAX_ERROR_INVALID_TOKEN, "Invalid token ''")
 
 
 def _plain(error: SqlglotError) -> str:
@@ -99,6 +117,8 @@ def _check_clauses(tree: exp.Select) -> None:
     extra = [name for name, value in tree.args.items() if value and name not in known]
     if extra:
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"TQL has no {', '.join(extra)}")
+    if tree.args.get("offset") and not tree.args.get("limit"):
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "Syntax error during parse: OFFSET without LIMIT")
     if _depth_exceeds(tree, MAX_NESTING):
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "the query is nested too deeply")
 
@@ -130,7 +150,14 @@ def _selected(tree: exp.Select) -> exp.Anonymous | None:
         return None
     if len(chosen) == 1 and isinstance(chosen[0], exp.Anonymous):
         return chosen[0]
+    if not chosen or (isinstance(chosen[0], exp.Column) and len(chosen) == 1 and not _clauses(tree)):
+        # A name alone is the beginning of a function call.
+        raise _ends_early()
     raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "a query selects * or one function; there are no column lists")
+
+
+def _clauses(tree: exp.Select) -> list[str]:
+    return [name for name, value in tree.args.items() if value and name != "expressions"]
 
 
 def _container(tree: exp.Select) -> str | None:

@@ -170,7 +170,7 @@ class Container:
     def create_index(self, columns: Sequence[str], *, name: str = "") -> None:
         """Create an index over columns; an identical one that exists already is success."""
         index = IndexSpec(tuple(self.schema.names.index(self.schema.column(c).name) for c in columns), name=name)
-        options: dict[Option, object] = {Option.CLIENT_ID: (1, self._cluster.client)}
+        options: dict[Option, object] = {Option.CLIENT_ID: (self._cluster.new_session(), self._cluster.client)}
         if len(columns) > 1:
             options |= {Option.LEGACY_VERSION: 1, Option.FEATURE_VERSION: _COMPOSITE_INDEX_FEATURE}
 

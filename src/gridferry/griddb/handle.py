@@ -102,7 +102,7 @@ def _missing(name: str) -> ContainerMissing:
 
 def put_container(cluster: Cluster, name: str, schema: ContainerSchema, *, modify: bool) -> Ask:
     """The request that makes a container; its answer is for `made_handle`."""
-    options: dict[Option, object] = {Option.CLIENT_ID: (1, cluster.client)}
+    options: dict[Option, object] = {Option.CLIENT_ID: (cluster.new_session(), cluster.client)}
     feature = needed_feature(schema)
     if feature:
         options |= {Option.LEGACY_VERSION: 1, Option.FEATURE_VERSION: feature}

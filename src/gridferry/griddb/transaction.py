@@ -6,17 +6,17 @@ commit with success, so the client must remember that and not commit.
 
 from __future__ import annotations
 
-import itertools
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from types import TracebackType
 
 import pyarrow as pa
 from typing_extensions import Self
 
-from gridferry.errors import FerryError, LocalProtocolError
+from gridferry.errors import GridDBError, LocalProtocolError, StatementError
 from gridferry.griddb.handle import Handle
-from gridferry.griddb.net.cluster import Cluster
+from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster
 from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
 from gridferry.griddb.wire.encode import encode_keys, encode_rows
@@ -26,20 +26,27 @@ from gridferry.griddb.wire.row_replies import QueryReply
 from gridferry.griddb.wire.row_requests import Abort, CloseSession, Commit, DeleteRow, PutRows, QueryTql, Transaction
 from gridferry.griddb.wire.statement import Option, PutMode, SessionMode, TransactionMode
 
-_session_ids = itertools.count(1)
+# Far from the connection's own ids, which heartbeats go on using while a transaction is under way.
+_FIRST_STATEMENT_ID = 1 << 40
 
 
 class ContainerTransaction:
-    """Use as a context: leaving it commits, leaving it by an exception aborts. Not for use by two threads at once."""
+    """Use as a context: leaving it commits, leaving it by an exception aborts. Not for use by two threads at once.
+
+    Statement ids matter in a session: the server takes a write or commit whose id it has passed for done, answers with
+    success and does nothing, and refuses a gap. A put of n rows uses up n ids (seen on 5.9.0; so count GridDB's own
+    clients too).
+    """
 
     def __init__(self, cluster: Cluster, handle: Handle) -> None:
         self._cluster = cluster
         self._handle = handle
-        self._session = next(_session_ids)
+        self._session = cluster.new_session()
         self._held = ExitStack()
         self._connection: Connection | None = None
         self._begun = False
         self._failed = False
+        self._next_id = _FIRST_STATEMENT_ID
 
     def __enter__(self) -> Self:
         self._connection = self._held.enter_context(self._cluster.at_partition(self._handle.partition))
@@ -48,17 +55,29 @@ class ContainerTransaction:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._held:
-            if self._begun and not self._open().broken:
-                self._end(commit=error is None)
-            elif self._begun and error is None:
-                raise LocalProtocolError("the transaction's connection was lost: nothing was committed")
+        try:
+            if not self._begun:
+                return
+            ended = self._failed or self._open().broken
+            if error is None and not ended:
+                self._commit()
+                return
+            # What ended the transaction is told already, or below; the rest is for the server's sake.
+            with suppress(GridDBError):
+                self._give_up()
+            if error is None:
+                raise LocalProtocolError("the transaction was aborted by an earlier error: nothing was committed")
+        finally:
+            self._held.close()
 
     def put(self, batch: pa.RecordBatch, *, mode: PutMode = PutMode.UPSERT) -> None:
         """Put rows. Raises: as `Container.put`; the transaction is then aborted."""
         rows = encode_rows(self._handle.schema, batch)
+        if not len(rows):
+            return  # it would take no statement id, which the server does not foresee
         tx = self._tx({} if mode is PutMode.UPSERT else {Option.PUT_MODE: int(mode)})
-        self._ask(PutRows(self._handle.container_id, tx, len(rows), rows.image()))
+        with row_mode(mode):
+            self._ask(PutRows(self._handle.container_id, tx, len(rows), rows.image()), uses=len(rows))
 
     def delete(self, keys: pa.RecordBatch) -> int:
         """Delete the rows of these keys and return how many there were."""
@@ -84,27 +103,45 @@ class ContainerTransaction:
             options,
         )
 
-    def _ask(self, message: Request) -> Reader:
+    def _ask(self, message: Request, *, uses: int = 1) -> Reader:
         if self._failed:
             raise LocalProtocolError("the transaction was aborted by an earlier error")
         self._begun = True
         try:
-            return self._open().ask(
-                message, partition=self._handle.partition, asked=f'a statement on "{self._handle.name}"'
-            )
-        except FerryError:
+            return self._numbered(self._open(), message, f'a statement on "{self._handle.name}"', uses=uses)
+        except BaseException:
             self._failed = True
             raise
 
-    def _end(self, *, commit: bool) -> None:
+    def _numbered(self, connection: Connection, message: Request, asked: str, *, uses: int = 1) -> Reader:
+        number = self._next_id
+        self._next_id += uses
+        return connection.ask(message, partition=self._handle.partition, asked=asked, number=number)
+
+    def _commit(self) -> None:
         identity = (self._handle.container_id, self._session, self._cluster.client)
-        connection, partition = self._open(), self._handle.partition
-        if commit and self._failed:
-            raise LocalProtocolError("the transaction was aborted by an earlier error: nothing was committed")
-        message: Request = Commit(*identity) if commit else Abort(*identity)
-        if commit or not self._failed:
-            connection.ask(message, partition=partition, asked=f'to end a transaction on "{self._handle.name}"')
-        connection.ask(CloseSession(*identity), partition=partition, asked="to close a session")
+        try:
+            self._numbered(self._open(), Commit(*identity), f'to commit on "{self._handle.name}"')
+        except NODE_TROUBLE as error:
+            self._cluster.forget()
+            error.state = f'it is not known whether the transaction on "{self._handle.name}" was committed'
+            raise
+        with suppress(GridDBError):  # committed; a session left open ends by its own timeout
+            self._numbered(self._open(), CloseSession(*identity), "to close a session")
+
+    def _give_up(self) -> None:
+        """Abort and close the session. It holds locks, so if its connection is lost a new one is made for that."""
+        if not self._open().broken:
+            self._abort(self._open())
+            return
+        with self._cluster.at_partition(self._handle.partition) as connection:
+            self._abort(connection)
+
+    def _abort(self, connection: Connection) -> None:
+        identity = (self._handle.container_id, self._session, self._cluster.client)
+        with suppress(StatementError):  # the server may have aborted before; the session is closed all the same
+            self._numbered(connection, Abort(*identity), f'to abort a transaction on "{self._handle.name}"')
+        self._numbered(connection, CloseSession(*identity), "to close a session")
 
     def _open(self) -> Connection:
         if self._connection is None:

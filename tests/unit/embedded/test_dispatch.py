@@ -56,7 +56,7 @@ class Client:
     """A peer without a socket."""
 
     def __init__(self, database: Database) -> None:
-        node = Node("cluster", {"admin": password_digest("admin")}, lambda: ("127.0.0.1", 10001))
+        node = Node("cluster", {"admin": password_digest("admin")})
         self.dispatcher = Dispatcher(database, node)
         self.peer = Peer()
 

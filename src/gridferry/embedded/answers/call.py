@@ -21,17 +21,17 @@ from gridferry.griddb.wire.statement import SessionMode, TransactionMode
 
 @dataclass(frozen=True)
 class Node:
-    """What the server says about itself. `users` gives each user's password digest; `address` is IPv4 and port."""
+    """What the server says about itself. `users` gives each user's password digest."""
 
     cluster: str
     users: dict[str, str]
-    address: Callable[[], tuple[str, int]]
 
 
 @dataclass(eq=False)
 class Peer:
-    """One connection: what it logged in to, and the results it has open."""
+    """One connection: where it reached the server (IPv4, port), what it logged in to, the results it has open."""
 
+    address: tuple[str, int] = ("127.0.0.1", 10001)
     logged_in: bool = False
     database: str = PUBLIC
     database_id: int = 0

@@ -65,7 +65,7 @@ def logout(call: Call, _: Logout, __: Writer) -> None:
 
 def partition_address(call: Call, request: GetPartitionAddress, out: Writer) -> None:
     """This node owns every partition, and leads the cluster."""
-    address = call.node.address()
+    address = call.peer.address
     if request.master:
         PartitionAddress(PARTITIONS, master_asked=True, is_master=True, master=address).write(out)
     else:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from gridferry.embedded import explain
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.images import aggregate_of, found_image, image_of, rows_part
-from gridferry.embedded.queries import Value, plan, run, run_paged
+from gridferry.embedded.queries import Analysis, Answer, Value, plan, run, run_paged
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.results import Rows
 from gridferry.embedded.tql_query import (
     Aggregation,
+    Explanation,
     Neighbour,
     Query,
     RowQuery,
@@ -53,7 +55,7 @@ def answer_query(
     limit = None if head.limit == NO_LIMIT else max(0, head.limit)
     with call.inside(container, block) as scope:
         query = plan(container, text) if query is None else query
-        rows = not isinstance(query, (Aggregation, TimeAverage))
+        rows = not isinstance(query, (Aggregation, TimeAverage, Explanation))
         if rows and 0 < head.fetch_size < NO_LIMIT:
             pages = run_paged(call.db, container, query, limit=limit, transaction=scope.transaction)
             first = pages.take(head.fetch_size)
@@ -73,10 +75,12 @@ def answer_query(
     return reply_of(container, found)
 
 
-def reply_of(container: Container, found: Rows | Value) -> QueryReply:
-    """Rows or a value as a query's answer."""
+def reply_of(container: Container, found: Answer) -> QueryReply:
+    """Rows, a value or an analysis as a query's answer."""
     if isinstance(found, Value):
         return QueryReply(aggregate=aggregate_of(found))
+    if isinstance(found, Analysis):
+        return QueryReply(analysis=rows_part(explain.SCHEMA, Rows(found.batch, None)))
     return QueryReply(rows=rows_part(container.schema, found))
 
 

@@ -6,8 +6,8 @@ problem (`Transient` node errors); a refused statement goes to the caller.
 
 from __future__ import annotations
 
+import itertools
 import threading
-import time
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -15,9 +15,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
-from gridferry.errors import AnswerTimeout, ConnectionLost, GridDBError, NodeUnreachable, RemoteProtocolError, WrongNode
+from gridferry.errors import (
+    AnswerTimeout,
+    ConnectionLost,
+    GridDBError,
+    LocalProtocolError,
+    NodeUnreachable,
+    RemoteProtocolError,
+    WrongNode,
+)
 from gridferry.griddb.address import GridDBAddress
-from gridferry.griddb.net.connection import Connection, Timing
+from gridferry.griddb.net.connection import SYSTEM_CLOCK, Clock, Connection, Timing
 from gridferry.griddb.net.discovery import candidates
 from gridferry.griddb.net.transport import SocketTransport, Transport
 from gridferry.griddb.wire.names import ContainerKey, container_key, partition_of
@@ -50,16 +58,34 @@ class Topology:
 class Cluster:
     """A cluster seen by one client. Safe for use by several threads; each gets connections of its own."""
 
-    def __init__(self, address: GridDBAddress, *, timing: Timing | None = None, connector: Connector = connect_socket):
+    def __init__(
+        self,
+        address: GridDBAddress,
+        *,
+        timing: Timing | None = None,
+        connector: Connector = connect_socket,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
         self.address = address
         self.timing = timing or Timing()
         self.client = uuid.uuid4().bytes
+        self._session_ids = itertools.count(1)
         self._connector = connector
-        self._lock = threading.Lock()
+        self._clock = clock
+        # Re-entrant: the end of an abandoned result may give its connection back wherever Python finds time for it.
+        self._lock = threading.RLock()
         self._idle: dict[Node, list[Connection]] = defaultdict(list)
         self._topology: Topology | None = None
         self._owners: dict[int, Node] = {}
         self._closed = False
+
+    def new_session(self) -> int:
+        """A session id that this client never used before.
+
+        The server keeps what a session does by client and id alone: a second use at another partition, while the first
+        is under way, is a system error (110031), at which the node shuts itself down (seen on 5.9.0).
+        """
+        return next(self._session_ids)
 
     def topology(self) -> Topology:
         """The cluster's layout, asked for once. Raises: what finding the master raises."""
@@ -94,7 +120,10 @@ class Cluster:
             )
             answer = PartitionAddress.read(body, address_size=connection.address_size)
         if not answer.owners:
-            raise WrongNode(f"partition {partition} has no owner at the moment (145032)")
+            raise WrongNode(
+                f"partition {partition} of cluster {self.address.cluster} has no owner at the moment [145032]",
+                next_step="wait until the cluster has settled; the same command can be run again",
+            )
         with self._lock:
             self._owners[partition] = answer.owners[0]
         return answer.owners[0]
@@ -132,7 +161,7 @@ class Cluster:
 
     def retry(self, attempt: Callable[[], T]) -> T:
         """`attempt` again while nodes are in trouble: at once the first time, then every second."""
-        deadline = time.monotonic() + self.timing.failover_s
+        deadline = self._clock.now() + self.timing.failover_s
         tries = 0
         while True:
             try:
@@ -141,43 +170,52 @@ class Cluster:
                 self.forget()
                 tries += 1
                 pause = _PAUSE_S if tries > 1 else 0.0
-                if time.monotonic() + pause >= deadline or self._closed:
+                if self._clock.now() + pause >= deadline or self._closed:
                     error.add_note(f"tried {tries} times in {self.timing.failover_s:g} s")
                     raise
-                time.sleep(pause)
+                if pause:
+                    self._clock.sleep(pause)
 
     def forget(self) -> None:
         """Drop what is cached: master, owners, idle connections."""
         with self._lock:
-            idle = [c for connections in self._idle.values() for c in connections]
-            self._idle.clear()
-            self._owners.clear()
+            idle, self._idle = self._idle, defaultdict(list)
+            self._owners = {}
             self._topology = None
-        for connection in idle:
-            connection.close()
+        for connections in idle.values():
+            for connection in connections:
+                connection.close()
 
     def close(self) -> None:
         """Close every idle connection; those in use close when they come back."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
         self.forget()
 
     def _take(self, node: Node) -> Connection:
-        with self._lock:
-            waiting = self._idle[node]
-            if waiting:
-                return waiting.pop()
+        while (waiting := self._waiting(node)) is not None:
+            if not waiting.stale():
+                return waiting
+            waiting.close()
         return self._dial(node)[0]
 
-    def _give(self, node: Node, connection: Connection) -> None:
-        if connection.broken or connection.outstanding or self._closed:
-            connection.close()
-            return
+    def _waiting(self, node: Node) -> Connection | None:
         with self._lock:
-            self._idle[node].append(connection)
+            if self._closed:
+                raise LocalProtocolError("the store is closed: connect again")
+            return self._idle[node].pop() if self._idle[node] else None
+
+    def _give(self, node: Node, connection: Connection) -> None:
+        with self._lock:
+            kept = not (connection.broken or connection.outstanding or self._closed)
+            if kept:
+                self._idle[node].append(connection)
+        if not kept:
+            connection.close()
 
     def _dial(self, node: Node) -> tuple[Connection, int]:
         transport = self._connector(node[0], node[1], self.timing.connect_s)
-        connection = Connection(transport, self.timing)
+        connection = Connection(transport, self.timing, clock=self._clock)
         try:
             connection.open(self.address, node[0])
             return connection, connection.login(self.address, self.client)
@@ -197,12 +235,16 @@ class Cluster:
 
     def _master_by(self, node: Node) -> Topology:
         connection, database_id = self._dial(node)
-        body = connection.ask(GetPartitionAddress(master=True), asked="the cluster's master")
-        answer = PartitionAddress.read(body, address_size=connection.address_size)
-        self._give(node, connection)
+        try:
+            body = connection.ask(GetPartitionAddress(master=True), asked="the cluster's master")
+            answer = PartitionAddress.read(body, address_size=connection.address_size)
+        finally:
+            self._give(node, connection)
         if answer.partition_count <= 0:
             raise RemoteProtocolError(f"the node {connection.node} counts {answer.partition_count} partitions")
-        master = node if answer.is_master or answer.master is None else answer.master
+        master = node if answer.is_master else answer.master
+        if master is None or master[1] <= 0:
+            raise WrongNode(f"the node {connection.node} knows of no master at the moment")
         if master != node:
             connection, database_id = self._dial(master)
             self._give(master, connection)

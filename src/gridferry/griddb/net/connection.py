@@ -9,9 +9,10 @@ import hashlib
 import itertools
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from gridferry.errors import AnswerTimeout, ConnectionLost, FerryError, RemoteProtocolError
+from gridferry.errors import AnswerTimeout, ConfigError, ConnectionLost, FerryError, RemoteProtocolError
 from gridferry.griddb.address import PUBLIC, GridDBAddress, SslMode
 from gridferry.griddb.net.refusals import refusal
 from gridferry.griddb.net.transport import Transport
@@ -22,6 +23,7 @@ from gridferry.griddb.wire.requests import Connect, Disconnect, Login, Request
 from gridferry.griddb.wire.statement import FEATURE_VERSION, PROTOCOL_VERSION, Option, Statement, Status
 
 _READ_SIZE = 1 << 20
+_LARGEST_READ = 1 << 25  # a buffer of that size is made before it is filled
 _MAX_CONNECT_ID = (1 << 31) - 1
 
 
@@ -39,17 +41,29 @@ class Timing:
     failover_s: float = 120.0
 
 
+@dataclass(frozen=True)
+class Clock:
+    """Where the driver reads the time and waits. Tests have their own."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+SYSTEM_CLOCK = Clock()
+
+
 class Connection:
     """A conversation with one node. Not for use by two threads at once.
 
     After ConnectionLost, AnswerTimeout or a protocol error it is `broken` and only good for `close`.
     """
 
-    def __init__(self, transport: Transport, timing: Timing | None = None) -> None:
+    def __init__(self, transport: Transport, timing: Timing | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
         self.node = transport.peer
         self.broken = False
         self._transport = transport
         self._timing = timing or Timing()
+        self._now = clock.now
         self._frames = FrameReader(Role.CLIENT, address_size=transport.address_size)
         self._ids = itertools.count(1)
         self._waiting: dict[int, str] = {}
@@ -80,6 +94,12 @@ class Connection:
             )
         if secure and reply.secure:
             self._transport.start_tls(_tls_context(address), host)
+        elif not reply.plain:
+            self.broken = True
+            raise RemoteProtocolError(
+                f"the node {self.node} takes TLS only, and sslmode={address.sslmode.value} does without",
+                next_step="use sslmode=require or verify",
+            )
         elif not plain:
             self.broken = True
             raise RemoteProtocolError(
@@ -101,20 +121,34 @@ class Connection:
         message = Login(user=address.user, digest=digest, cluster=address.cluster, options=options)
         return LoginReply.read(self.ask(message, asked=f'the login of "{address.user}"')).database_id
 
-    def ask(self, message: Request, *, partition: int = 0, asked: str = "", timeout_s: float | None = None) -> Reader:
+    def ask(
+        self,
+        message: Request,
+        *,
+        partition: int = 0,
+        asked: str = "",
+        timeout_s: float | None = None,
+        number: int | None = None,
+    ) -> Reader:
         """Send a request and wait for its answer's body. Raises: what `receive` raises."""
-        return self.receive(self.send(message, partition=partition, asked=asked), timeout_s=timeout_s)
+        sent = self.send(message, partition=partition, asked=asked, number=number)
+        return self.receive(sent, timeout_s=timeout_s)
 
-    def send(self, message: Request, *, partition: int = 0, asked: str = "") -> int:
+    def send(self, message: Request, *, partition: int = 0, asked: str = "", number: int | None = None) -> int:
         """Send a request and return its statement id, to `receive` later. Raises: ConnectionLost."""
         out = Writer()
         message.write(out)
-        return self.send_body(message.statement, out, partition=partition, asked=asked)
+        return self.send_body(message.statement, out, partition=partition, asked=asked, number=number)
 
-    def send_body(self, statement: Statement, body: Writer, *, partition: int = 0, asked: str = "") -> int:
-        """Send a written body. Raises: ConnectionLost."""
+    def send_body(
+        self, statement: Statement, body: Writer, *, partition: int = 0, asked: str = "", number: int | None = None
+    ) -> int:
+        """Send a written body, under a statement id of the connection's or, in a session, of the caller's own.
+
+        Raises: ConnectionLost.
+        """
         self._refuse_if_broken()
-        number = next(self._ids)
+        number = next(self._ids) if number is None else number
         parts = encode_request(
             statement, number, body.parts, partition=partition, address_size=self._transport.address_size
         )
@@ -155,20 +189,29 @@ class Connection:
         self.broken = True
         self._transport.close()
 
+    def stale(self) -> bool:
+        """Whether the node closed an idle connection, or sent what nobody asked for. Does not wait."""
+        try:
+            return self.broken or self._transport.receive(1, 0.0) is not None
+        except ConnectionLost:
+            return True
+
     def _await(self, number: int, timeout_s: float) -> Frame:
-        start = time.monotonic()
-        asked_alive = start
+        start = self._now()
+        quiet_since = start
         while number not in self._arrived:
-            now = time.monotonic()
+            now = self._now()
             if now - start >= timeout_s:
                 raise AnswerTimeout(
                     f"the node {self.node} gave no answer within {timeout_s:g} s",
                     next_step="check the node's load and log; the same command can be run again",
                 )
-            if now - asked_alive >= self._timing.heartbeat_s:
+            if now - quiet_since >= self._timing.heartbeat_s:
                 self._heartbeat()
-                asked_alive = now
-            self._read_some(min(self._timing.heartbeat_s, timeout_s - (now - start)))
+                quiet_since = now
+            # A large answer may take longer than a heartbeat, whose answer then waits behind it: bytes are life too.
+            if self._read_some(min(self._timing.heartbeat_s - (now - quiet_since), timeout_s - (now - start))):
+                quiet_since = self._now()
         return self._arrived.pop(number)
 
     def _heartbeat(self) -> None:
@@ -181,10 +224,11 @@ class Connection:
         parts = encode_request(Statement.CONNECT, number, out.parts, address_size=self._transport.address_size)
         self._transport.send(b"".join(parts))
 
-    def _read_some(self, timeout_s: float) -> None:
-        data = self._transport.receive(max(_READ_SIZE, self._frames.missing), timeout_s)
+    def _read_some(self, timeout_s: float) -> bool:
+        wanted = min(max(_READ_SIZE, self._frames.missing), _LARGEST_READ)
+        data = self._transport.receive(wanted, timeout_s)
         if data is None:
-            return
+            return False
         self._frames.receive(data)
         while (frame := self._frames.next_frame()) is not None:
             if frame.statement_id in self._heartbeats:
@@ -193,6 +237,7 @@ class Connection:
                 self._arrived[frame.statement_id] = frame
             else:
                 raise RemoteProtocolError(f"the node {self.node} answered request {frame.statement_id}, never asked")
+        return True
 
     def _refuse_if_broken(self) -> None:
         if self.broken:
@@ -206,7 +251,10 @@ def _goodbye() -> Writer:
 
 
 def _tls_context(address: GridDBAddress) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=address.ca_file or None)
+    try:
+        context = ssl.create_default_context(cafile=address.ca_file or None)
+    except OSError as error:
+        raise ConfigError(f"the ca_file of the GridDB address cannot be used: {error.strerror or error}") from error
     if address.sslmode is not SslMode.VERIFY:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

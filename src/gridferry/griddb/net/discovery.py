@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import json
 import socket
 import struct
 import time
-import urllib.error
 import urllib.request
 
 from gridferry.errors import ConfigError, NodeUnreachable, RemoteProtocolError
@@ -34,9 +34,11 @@ def from_provider(url: str, *, timeout_s: float = 10.0) -> tuple[tuple[str, int]
     try:
         with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - the scheme was checked
             document = json.loads(answer.read(_MAX_LIST_BYTES))
-    except (OSError, urllib.error.URLError) as error:
-        raise NodeUnreachable(f"the GridDB provider did not answer: {error}") from error
-    except ValueError as error:
+    except (OSError, http.client.HTTPException) as error:
+        raise NodeUnreachable(
+            f"the GridDB provider did not answer: {error}", next_step="check provider=.. in the target address"
+        ) from error
+    except (ValueError, RecursionError) as error:
         raise RemoteProtocolError(f"the GridDB provider's answer is not JSON: {error}") from error
     return parse_provider_list(document)
 
@@ -52,6 +54,8 @@ def parse_provider_list(document: object) -> tuple[tuple[str, int], ...]:
         raise RemoteProtocolError(
             'the GridDB provider\'s list is not of the form [{"transaction": {"address": .., "port": ..}}, ..]'
         ) from error
+    if any(not host or not 0 < port < 65536 for host, port in nodes):
+        raise RemoteProtocolError("the GridDB provider's list names a node without a host or with an impossible port")
     if not nodes:
         raise NodeUnreachable("the GridDB provider names no node")
     return nodes

@@ -46,6 +46,7 @@ _LOGIN_CODES = {10005, 10053}
 _NEXT_STEPS: dict[int, str] = {
     10005: "check user, password and database of the target",
     10053: "check the cluster name in the target address",
+    10054: "use GridDB 4.0.1 or newer",
     10033: "log in as a client that writes (immediate consistency)",
     10098: "the container's database is not the one logged in to: check the target address",
     1008: "shorten the name or use other characters",

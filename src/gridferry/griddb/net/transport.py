@@ -6,7 +6,7 @@ import socket
 import ssl
 from typing import Protocol
 
-from gridferry.errors import ConnectionLost, NodeUnreachable
+from gridferry.errors import AuthenticationFailed, ConnectionLost, NodeUnreachable
 
 
 class Transport(Protocol):
@@ -22,7 +22,7 @@ class Transport(Protocol):
         """Up to `size` bytes; None when nothing came in time. Raises: ConnectionLost, also at the end of the stream."""
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Go on in TLS. Raises: ConnectionLost."""
+        """Go on in TLS. Raises: ConnectionLost; AuthenticationFailed for a certificate that is not trusted."""
 
     def close(self) -> None:
         """Close; more than once does no harm."""
@@ -33,10 +33,12 @@ class SocketTransport:
 
     def __init__(self, host: str, port: int, *, timeout_s: float, send_timeout_s: float = 300.0) -> None:
         self.peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._timeout_s = timeout_s
         self._send_timeout_s = send_timeout_s
         try:
             self._socket: socket.socket = socket.create_connection((host, port), timeout=timeout_s)
-        except OSError as error:
+        except (OSError, UnicodeError, OverflowError) as error:
+            # The last two: a name or a port that cannot be one, as a provider or a node may tell.
             raise NodeUnreachable(
                 f"no connection to the GridDB node {self.peer}: {_reason(error)}",
                 next_step="check that the node runs and that host and port (the transaction service's) are right",
@@ -56,9 +58,9 @@ class SocketTransport:
     def receive(self, size: int, timeout_s: float) -> bytes | None:
         """Up to `size` bytes; None when nothing came in time. Raises: ConnectionLost, also at the end of the stream."""
         try:
-            self._socket.settimeout(max(timeout_s, 0.001))
+            self._socket.settimeout(max(timeout_s, 0.0))
             data = self._socket.recv(size)
-        except TimeoutError:
+        except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
             return None
         except OSError as error:
             raise ConnectionLost(f"the connection to {self.peer} broke: {_reason(error)}") from error
@@ -67,9 +69,15 @@ class SocketTransport:
         return data
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Go on in TLS. Raises: ConnectionLost."""
+        """Go on in TLS. Raises: ConnectionLost; AuthenticationFailed for a certificate that is not trusted."""
         try:
+            self._socket.settimeout(self._timeout_s)
             self._socket = context.wrap_socket(self._socket, server_hostname=host)
+        except ssl.SSLCertVerificationError as error:
+            raise AuthenticationFailed(
+                f"the certificate of the GridDB node {self.peer} is not trusted: {error.verify_message}",
+                next_step="name the file of its issuer as ca_file=.., and the node as its certificate does",
+            ) from error
         except OSError as error:
             raise ConnectionLost(f"TLS with {self.peer} failed: {_reason(error)}") from error
 
@@ -78,5 +86,5 @@ class SocketTransport:
         self._socket.close()
 
 
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -66,16 +66,18 @@ def chunks_to_resume(
 ) -> Resume:
     """What to read now, under a later snapshot, so that every row it shows has been read at least once.
 
-    `planned` are all chunks of the load so far, and `finished` the numbers of those that were read under `old` (or
-    under a later snapshot). A row may have moved behind them since: an UPDATE writes it to another page, under a new
-    transaction id, so rows too young for `old` are read again (`recent_chunk`). A rewrite of the relation (VACUUM
-    FULL, CLUSTER, REFRESH) moves rows and leaves their transaction ids alone: it is seen by the file node, and the
-    whole relation is read again; so is what has no transaction ids, and everything when ids may have wrapped round.
+    `planned` are all chunks of the load so far, `finished` the numbers of those that were read, and `old` the last
+    snapshot they were read under. Chunks of a run before that one may be older: the run's own RECENT chunk remembers
+    how old, until it is finished and they are as new as the rest. A row may have moved behind them since: an UPDATE
+    writes it to another page, under a new transaction id, so rows too young for them are read again (`recent_chunk`).
+    A rewrite of the relation (VACUUM FULL, CLUSTER, REFRESH) moves rows and leaves their transaction ids alone: it is
+    seen by the file node, and the whole relation is read again; so is what has no transaction ids, and everything
+    when ids may have wrapped round.
     Rows that were deleted since, or whose key was changed, are not found this way.
     """
     fresh = plan_chunks(connection, table, rows_per_chunk=rows_per_chunk, page_ranges=page_ranges)
     with mapped(f"planning the rest of {table.qualified}"):
-        comparable = _ids_comparable(connection, old)
+        next_xid = _next_xid(connection)
         storage = {(r.schema, r.name): _storage(connection, r) if r.heap else "" for r in table.relations}
     chunks: list[Chunk] = []
     added: list[Chunk] = []
@@ -86,7 +88,9 @@ def chunks_to_resume(
         mine = [c for c in planned if (c.schema, c.relation) == name]
         whole_again = not mine or any(c.storage != storage[name] or c.tree != relation.tree for c in mine)
         some_finished = any(c.number in finished for c in mine)
-        if whole_again or (some_finished and not (relation.heap and comparable)):
+        since = _oldest_xmin(mine, finished, old)
+        comparable = relation.heap and 0 <= next_xid - since < XID_SPAN - XID_MARGIN
+        if whole_again or (some_finished and not comparable):
             dropped.update(c.number for c in mine)
             added += [c for c in fresh if (c.schema, c.relation) == name]
             continue
@@ -94,15 +98,15 @@ def chunks_to_resume(
         kept.update(c.number for c in mine if c.number in finished)
         dropped.update(c.number for c in mine if c.kind is ChunkKind.RECENT and c.number not in finished)
         if some_finished:
-            added.append(recent_chunk(relation, old, storage=storage[name]))
+            added.append(recent_chunk(relation, since, storage=storage[name]))
     dropped.update(c.number for c in planned if c.number not in kept and c.number not in {k.number for k in chunks})
     first = max((c.number for c in planned), default=-1) + 1
     renumbered = [_numbered(c, first + i) for i, c in enumerate(added)]
     return Resume((*chunks, *renumbered), frozenset(kept), frozenset(dropped), added=len(renumbered))
 
 
-def recent_chunk(relation: Relation, old: Snapshot, *, number: int = 0, storage: str = "") -> Chunk:
-    """The rows of `relation` that `old` may not have shown, and some that it did.
+def recent_chunk(relation: Relation, xmin: int, *, number: int = 0, storage: str = "") -> Chunk:
+    """The rows of `relation` that a snapshot of this xmin may not have shown, and some that it did.
 
     Its xmin is the bound, not its xmax: every transaction that was running then (long, prepared, or inside a
     subtransaction) has an id at or above it, and every row version below it was settled.
@@ -112,7 +116,7 @@ def recent_chunk(relation: Relation, old: Snapshot, *, number: int = 0, storage:
         kind=ChunkKind.RECENT,
         schema=relation.schema,
         relation=relation.name,
-        low=str(snapshot_xmin(old)),
+        low=str(xmin),
         storage=storage,
         tree=relation.tree,
     )
@@ -228,10 +232,16 @@ def _storage(connection: Connection, relation: Relation) -> str:
     return "" if row is None or row[0] is None else str(row[0])
 
 
-def _ids_comparable(connection: Connection, old: Snapshot) -> bool:
-    """Whether ids since `old` fit in half the 32-bit space, so that no young row can look old."""
+def _next_xid(connection: Connection) -> int:
+    """The 64-bit id that the next transaction gets, or a little less."""
     row = connection.execute(_NEXT_XID).fetchone()
-    return row is not None and 0 <= row[0] - snapshot_xmin(old) < XID_SPAN - XID_MARGIN
+    return int(row[0]) if row else 0
+
+
+def _oldest_xmin(planned: Sequence[Chunk], finished: frozenset[int], old: Snapshot) -> int:
+    """The xmin of the oldest snapshot that a finished chunk may have been read under and not brought up to date."""
+    waiting = [c for c in planned if c.kind is ChunkKind.RECENT and c.number not in finished]
+    return min([snapshot_xmin(old), *(int(c.low or 0) for c in waiting)])
 
 
 def _numbered(chunk: Chunk, number: int) -> Chunk:

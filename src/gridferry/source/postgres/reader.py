@@ -42,6 +42,7 @@ class Reader:
         """
         self._batch_bytes = batch_bytes
         self._as_text: dict[tuple[str, ...], frozenset[str]] = {}
+        self._reads = 0  # the session has one stream at a time; a later read ends the one before
         self._connection = connect_arrow(address)
         try:
             self._join(snapshot)
@@ -125,6 +126,8 @@ class Reader:
 
     def _stream(self, statement: sql.Composable, *, doing: str) -> Iterator[pa.RecordBatch]:
         text = statement.as_string(None)
+        self._reads += 1
+        mine = self._reads
         with closing(self._connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{_BATCH_HINT: str(self._batch_bytes)})
             with mapped(doing):
@@ -132,6 +135,8 @@ class Reader:
                 batches = cursor.fetch_record_batch()
             names = batches.schema.names
             while True:
+                if self._reads != mine:
+                    raise SourceError(f"{doing} was given up for another read on the same session")
                 batch = self._next(cursor, batches, doing=doing)
                 if batch is None:
                     return

@@ -26,7 +26,7 @@ from gridferry.griddb.wire.schema_image import IndexSpec, TimeSeriesProperties, 
 from gridferry.griddb.wire.statement import Option, Property
 
 MESSAGES = settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 I32, I64 = (st.integers(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (32, 64))

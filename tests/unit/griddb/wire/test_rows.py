@@ -190,7 +190,7 @@ def test_batch_of_another_shape_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="1 columns, the container 2"):
         encode_rows(NULLABLE, pa.RecordBatch.from_pydict({"k": pa.array([1], pa.int32())}))
     for wrong in (pa.large_utf8(), pa.binary(), pa.dictionary(pa.int8(), pa.utf8()), pa.string_view()):
-        batch = pa.RecordBatch.from_arrays([pa.array([1], pa.int32()), pa.array(["a"]).cast(wrong)], names=["k", "s"])
+        batch = pa.RecordBatch.from_arrays([pa.array([1], pa.int32()), pa.array(["a"], wrong)], names=["k", "s"])
         with pytest.raises(LocalProtocolError, match=r'column "s" .STRING. takes Arrow type string'):
             encode_rows(NULLABLE, batch)
 

@@ -38,7 +38,7 @@ def test_keys_and_where_null_belongs():
 def test_recent_compares_ids_modulo_32_bits():
     old = Snapshot("n", "0/0", f"{3 * 2**32 + 17}:{3 * 2**32 + 99}:{3 * 2**32 + 20}", "")
     assert snapshot_xmin(old) == 3 * 2**32 + 17
-    chunk = recent_chunk(Relation("s", "t", 1, 1), old, number=4)
+    chunk = recent_chunk(Relation("s", "t", 1, 1), snapshot_xmin(old), number=4)
     assert (chunk.number, chunk.kind) == (4, ChunkKind.RECENT)
     assert chunk_condition(chunk).as_string(None) == "pg_catalog.age(xmin) <= pg_catalog.age('17'::pg_catalog.xid)"
 

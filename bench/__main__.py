@@ -1,0 +1,193 @@
+"""`make bench`: how fast, how much memory, and how close to what the servers can do. Figures are of one run.
+
+`python -m bench [--quick | --full | --tiny] [--only PART ...] [--json FILE]`. Targets are the stand-in server and,
+where GRIDFERRY_TEST_GRIDDB=host:port/cluster is set, that server too; the source is a PostgreSQL of the run's own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.figures import WIDTH, Results
+from bench.processes import facts
+from bench.servers import Target, drop_all, embedded_target, named_target
+from bench.tables import make_fleet, make_mixed, make_sensor
+from rich.console import Console
+
+from bench import ceilings, codec, fetches, fleets, loads
+from gridferry.demo.postgres import LocalPostgres
+from gridferry.engine.workers import default_workers
+from gridferry.errors import FerryError
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured; `times` is how often where the middle of several counts."""
+
+    codec_rows: int
+    sensor_rows: int
+    mixed_rows: int
+    put_rows: int
+    devices: int
+    memory_rows: tuple[int, ...]
+    memory_workers: tuple[int, ...]
+    times: int
+
+
+SIZES = {
+    "tiny": Sizes(1_000, 3_000, 500, 4_000, 20, (3_000,), (1,), 1),
+    "quick": Sizes(100_000, 1_000_000, 200_000, 1_000_000, 10_000, (1_000_000,), (1, 2, 4), 5),
+    "full": Sizes(200_000, 4_000_000, 1_000_000, 4_000_000, 10_000, (1_000_000, 10_000_000), (1, 2, 4, 8), 9),
+}
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run: its servers, its sizes, and where its figures go."""
+
+    postgres: LocalPostgres
+    targets: tuple[Target, ...]
+    sizes: Sizes
+    results: Results
+
+    def codec(self) -> None:
+        """Encode and decode; transform and split."""
+        self.results.add(codec.measure(rows=self.sizes.codec_rows, times=self.sizes.times))
+        dsn = self.postgres.dsn()
+        for row, make in (("sensor row", make_sensor), ("wide mixed row", make_mixed)):
+            table = make(dsn, self.sizes.codec_rows, name="bench_codec")
+            self.results.add([ceilings.measure_transform(dsn, table, row=row, times=self.sizes.times)])
+
+    def ceilings(self) -> None:
+        """What each side can do on its own."""
+        dsn, readers = self.postgres.dsn(), sorted({1, default_workers()})
+        for row, table in (
+            ("sensor row", make_sensor(dsn, self.sizes.sensor_rows)),
+            ("wide mixed row", make_mixed(dsn, self.sizes.mixed_rows)),
+        ):
+            self.results.add(ceilings.measure_read(dsn, table, row=row, readers=readers))
+        for target in self.targets:
+            self.results.add(ceilings.measure_put(target, rows=self.sizes.put_rows, connections=(1, 2)))
+
+    def load(self) -> None:
+        """Whole loads, and the comparison of both sides."""
+        dsn = self.postgres.dsn()
+        sensor, mixed = make_sensor(dsn, self.sizes.sensor_rows), make_mixed(dsn, self.sizes.mixed_rows)
+        for target in self.targets:
+            ceiling = self._lower_ceiling(target)
+            self.results.add(loads.measure_load(self.postgres, target, sensor, row="sensor row", ceiling=ceiling))
+            self.results.add(loads.measure_load(self.postgres, target, mixed, row="wide mixed row", ceiling=None))
+
+    def memory(self) -> None:
+        """The loading process's peak memory."""
+        for rows in self.sizes.memory_rows:
+            table = make_sensor(self.postgres.dsn(), rows)
+            self.results.add(
+                loads.measure_memory(self.postgres, self.targets[0], table, workers=self.sizes.memory_workers)
+            )
+
+    def fleet(self) -> None:
+        """Many containers."""
+        table = make_fleet(self.postgres.dsn(), self.sizes.devices)
+        for target in self.targets:
+            self.results.add(fleets.measure(self.postgres, target, table))
+
+    def fetch(self) -> None:
+        """Rows read back."""
+        for target in self.targets:
+            self.results.add(fetches.measure(target, rows=self.sizes.put_rows, times=3))
+
+    def _lower_ceiling(self, target: Target) -> float | None:
+        """The lower one of read and put, where they were measured."""
+        workers = default_workers()
+        read = self.results.value("ceilings", f"read sensor rows, {workers} readers")
+        put = self.results.value(f"ceilings, {target.name}", "put sensor rows, 2 connections")
+        return None if read is None or put is None else min(read, put)
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "codec": Bench.codec,
+    "ceilings": Bench.ceilings,
+    "load": Bench.load,
+    "memory": Bench.memory,
+    "fleet": Bench.fleet,
+    "fetch": Bench.fetch,
+}
+
+
+@contextmanager
+def servers(results: Results) -> Iterator[tuple[LocalPostgres, tuple[Target, ...]]]:
+    """A source, the stand-in, and the named server if there is one; the benchmark's containers there are dropped."""
+    with ExitStack() as stack:
+        postgres = stack.enter_context(LocalPostgres(settings={"max_wal_size": "8GB"}))
+        targets = [stack.enter_context(embedded_target())]
+        named = named_target()
+        if named is None:
+            results.notes.append("no real GridDB: set GRIDFERRY_TEST_GRIDDB=host:port/cluster")
+        else:
+            with named.connect() as store:
+                drop_all(store)
+            targets.append(named)
+        yield postgres, tuple(targets)
+        for target in targets:
+            with target.connect() as store:
+                drop_all(store)
+
+
+def run(sizes: Sizes, parts: Sequence[str], say: Callable[[str], None]) -> Results:
+    """Measure the named parts, in the order of PARTS."""
+    results = Results()
+    with servers(results) as (postgres, targets):
+        bench = Bench(postgres, targets, sizes, results)
+        for part, measure in PARTS.items():
+            if part in parts:
+                say(f"measuring: {part}")
+                measure(bench)
+    return results
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print the table, and write the document if asked."""
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__.splitlines()[0])
+    size = parser.add_mutually_exclusive_group()
+    for name, words in (
+        ("quick", "about three minutes (default)"),
+        ("full", "10 million rows; about a quarter of an hour"),
+        ("tiny", "seconds; the figures mean nothing"),
+    ):
+        size.add_argument(f"--{name}", dest="size", action="store_const", const=name, help=words)
+    parser.add_argument("--only", action="append", choices=list(PARTS), help="measure this part; may be repeated")
+    parser.add_argument("--json", type=Path, help="write all figures to this file, with facts about the machine")
+    options = parser.parse_args(arguments)
+    console = Console(width=WIDTH)
+    known = facts()
+    try:
+        results = run(SIZES[options.size or "quick"], options.only or list(PARTS), Console(stderr=True).print)
+    except FerryError as error:
+        raise SystemExit(f"bench: {error}") from None
+    console.print(results.table())
+    for note in results.notes:
+        console.print(note)
+    console.print(_about(known))
+    if options.json is not None:
+        document = results.document({**known, "size": options.size or "quick", "load_average_after": os.getloadavg()})
+        options.json.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def _about(known: dict[str, object]) -> str:
+    machine, versions = known["machine"], known["versions"]
+    assert isinstance(machine, dict)
+    assert isinstance(versions, dict)
+    load = ", ".join(f"{value:.1f}" for value in machine["load_average"])
+    kit = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{machine['usable']} processors, load average {load} before; commit {known['commit']}; {kit}"
+
+
+if __name__ == "__main__":
+    main()

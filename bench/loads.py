@@ -1,0 +1,125 @@
+"""Whole loads, each in a process of its own: rows a second, CPU time of each side, and the loading process's memory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from bench.figures import Figure
+from bench.processes import ROOT, cpu_seconds
+from bench.servers import PREFIX, Target, drop_all, environment
+from bench.tables import SourceTable
+
+from gridferry.demo.postgres import LocalPostgres
+
+MEMORY_AIM_MB = 300
+_LIMIT_S = 1800
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one loading process told, and what the servers used meanwhile (None where it cannot be seen)."""
+
+    told: dict[str, Any]
+    source_cpu_s: float | None
+    target_cpu_s: float | None
+
+    @property
+    def rows(self) -> int:
+        """Rows put."""
+        return int(self.told["rows"])
+
+
+def run_load(
+    postgres: LocalPostgres,
+    target: Target,
+    table: SourceTable,
+    *,
+    workers: int | None = None,
+    compare: bool = False,
+) -> Measured:
+    """Load a table anew in a process of its own. Raises: SystemExit with what it said, if it failed."""
+    asked = {
+        "dsn": postgres.dsn(),
+        "target": target.url,
+        "password": target.password,
+        "table": table.name,
+        "wishes": table.wishes,
+        "workers": workers,
+        "compare": compare,
+    }
+    before = cpu_seconds(postgres.pid), cpu_seconds(target.pid)
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.load_process"],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        env=environment(),
+        cwd=ROOT,
+        timeout=_LIMIT_S,
+        check=False,
+    )
+    after = cpu_seconds(postgres.pid), cpu_seconds(target.pid)
+    if done.returncode != 0:
+        raise SystemExit(f"the load of {table.name} failed: {done.stderr.strip()[-1500:]}")
+    return Measured(json.loads(done.stdout), _spent(before[0], after[0]), _spent(before[1], after[1]))
+
+
+def measure_load(
+    postgres: LocalPostgres, target: Target, table: SourceTable, *, row: str, ceiling: float | None
+) -> list[Figure]:
+    """One load and a comparison by value; `ceiling` is the lower one of read and put, in rows a second."""
+    measured = run_load(postgres, target, table)
+    compared = run_load(postgres, target, table, compare=True).told["compare"]
+    with target.connect() as store:
+        drop_all(store, f"{PREFIX}{table.name.removeprefix(PREFIX)}")
+    told, rows = measured.told, measured.rows
+    speed = rows / told["load"]["seconds"]
+    part = f"load, {target.name}"
+    whole_s = told["load"]["seconds"] + told["plan"]["seconds"]
+    found = [
+        Figure(part, f"load {rows:,} {row}s, without the plan", speed, "rows/s"),
+        Figure(part, "the same with the plan", rows / whole_s, "rows/s"),
+    ]
+    if ceiling is not None:
+        note = "all share these processors"
+        found.append(Figure(part, "load / lower ceiling", speed / ceiling, "", 0.9, more_is_better=True, note=note))
+    found += _cpu(part, measured)
+    found.append(Figure(part, f"compare {row}s by value", rows / compared["seconds"], "rows/s"))
+    return found
+
+
+def _cpu(part: str, measured: Measured) -> list[Figure]:
+    own = measured.told["plan"]["cpu_s"] + measured.told["load"]["cpu_s"]
+    spent = (
+        ("PostgreSQL, plan and load", measured.source_cpu_s),
+        ("gridferry", own),
+        ("GridDB", measured.target_cpu_s),
+    )
+    return [
+        Figure(part, f"CPU of {who}", seconds / measured.rows * 1e6, "s a million rows")
+        for who, seconds in spent
+        if seconds is not None
+    ]
+
+
+def measure_memory(
+    postgres: LocalPostgres, target: Target, table: SourceTable, *, workers: tuple[int, ...]
+) -> list[Figure]:
+    """The loading process's peak memory, by the number of workers."""
+    found = []
+    for count in workers:
+        told = run_load(postgres, target, table, workers=count).told
+        with target.connect() as store:
+            drop_all(store, f"{PREFIX}{table.name.removeprefix(PREFIX)}")
+        name = f"peak memory, {told['rows']:,} rows, {count} {'worker' if count == 1 else 'workers'}"
+        note = f"{told['base_mb']:.0f} MB before it reads"
+        found.append(Figure("memory", name, told["peak_mb"], "MB", MEMORY_AIM_MB, note=note))
+    return found
+
+
+def _spent(before: float | None, after: float | None) -> float | None:
+    return None if before is None or after is None else after - before

@@ -1,0 +1,88 @@
+"""A load in a process of its own that kills itself at the n-th call of a function: python dying_load.py JOB.
+
+JOB is a JSON file: config, env, options, point, moment (before | after), call, and `reads`, a file that gets the
+number of each chunk as it is read. Without a point the load runs to its end.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gridferry.checkpoint.catalog import Catalog
+from gridferry.checkpoint.documents import DocumentStore
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.quarantine import Quarantine
+from gridferry.checkpoint.runs import RunStore
+from gridferry.engine.migration import Migration
+from gridferry.griddb import BulkWriter, Store
+from gridferry.plan.config import parse_config
+from gridferry.source.postgres.reader import Reader
+
+POINTS: dict[str, tuple[type, str]] = {
+    "lease": (Lease, "_acquire"),
+    "begin run": (RunStore, "begin"),
+    "resume run": (RunStore, "resume"),
+    "document": (DocumentStore, "put"),
+    "catalog add": (Catalog, "add"),
+    "catalog remove": (Catalog, "remove"),
+    "create containers": (Store, "create_containers"),
+    "drop containers": (Store, "drop_containers"),
+    "put": (BulkWriter, "put"),
+    "flush": (BulkWriter, "flush_log"),
+    "hold": (Quarantine, "hold"),
+    "release": (Quarantine, "release"),
+    "checkpoint": (RunStore, "chunk_done"),
+    "loaded": (RunStore, "loaded"),
+}
+
+
+def die_at(point: str, moment: str, call: int) -> None:
+    """Let the process die before or after the `call`-th call of a point."""
+    owner, name = POINTS[point]
+    original: Callable[..., Any] = getattr(owner, name)
+    calls = itertools.count(1)
+
+    @functools.wraps(original)
+    def dying(*args: Any, **options: Any) -> Any:
+        mine = next(calls) == call
+        if mine and moment == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        result = original(*args, **options)
+        if mine:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+
+    setattr(owner, name, dying)
+
+
+def note_reads(path: Path) -> None:
+    """Write the number of each chunk that is read into a file."""
+    original = Reader.read_chunk
+
+    def noting(self: Reader, chunk: Any, plan: Any) -> Any:
+        with path.open("a") as file:
+            file.write(f"{chunk.number} {chunk.kind.value}\n")
+        return original(self, chunk, plan)
+
+    Reader.read_chunk = noting  # type: ignore[method-assign]
+
+
+def main(job_file: str) -> None:
+    job = json.loads(Path(job_file).read_text())
+    if job["point"]:
+        die_at(job["point"], job["moment"], job["call"])
+    note_reads(Path(job["reads"]))
+    with Migration(parse_config(job["config"], env=job["env"])) as migration:
+        migration.load(**job["options"])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
