@@ -28,6 +28,7 @@ from gridferry.griddb.wire.schema_image import (
 from gridferry.griddb.wire.statement import ANY_KIND, ATTRIBUTE_SINGLE, Option, Property, Statement
 
 
+@request
 @dataclass(frozen=True)
 class PutContainer:
     """Create a container, or alter it where `modifiable`."""
