@@ -122,6 +122,19 @@ def test_a_node_that_wakes_up_after_one_heartbeat() -> None:
     assert peer.heartbeats == 2
 
 
+def test_a_heartbeat_takes_no_number_that_a_statement_waits_under() -> None:
+    peer = Peer(alive=False)
+    number = peer.connection.send(FlushLog(0), number=1)  # the number that the connection would give next
+
+    def late(size: int, timeout_s: float) -> bytes | None:
+        peer.time.time += timeout_s
+        return reply(peer.frames[0], b"!") if peer.heartbeats else None
+
+    peer.transport.receive = late  # type: ignore[method-assign]
+    assert peer.connection.receive(number).u8() == ord("!")
+    assert peer.heartbeats == 1
+
+
 def test_a_large_answer_that_takes_its_time_is_no_silence() -> None:
     peer = Peer(alive=False)
     number = peer.ask()
