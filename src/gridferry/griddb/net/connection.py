@@ -19,7 +19,12 @@ from gridferry.griddb.net.transport import Transport
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_request
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.replies import ConnectReply, LoginReply
-from gridferry.griddb.wire.requests import Connect, Disconnect, Login, Request
+from gridferry.griddb.wire.requests import (
+    Connect,
+    Disconnect,
+    Login,
+    Request,
+)
 from gridferry.griddb.wire.statement import FEATURE_VERSION, PROTOCOL_VERSION, Option, Statement, Status
 
 _READ_SIZE = 1 << 20

@@ -15,9 +15,10 @@ from gridferry.errors import (
 )
 from gridferry.griddb import GridDBAddress, SslMode, Timing
 from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.wire.container_requests import FlushLog
 from gridferry.griddb.wire.frame import Frame
 from gridferry.griddb.wire.replies import ConnectReply, LoginReply
-from gridferry.griddb.wire.requests import FlushLog, GetDatabases, Login
+from gridferry.griddb.wire.requests import GetDatabases, Login
 from gridferry.griddb.wire.statement import Option, Statement, Status
 
 ADDRESS = GridDBAddress("myCluster", user="me", password="secret words", members=(("h", 1),))
