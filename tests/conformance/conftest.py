@@ -21,18 +21,6 @@ def pytest_report_header() -> list[str]:
     return [f"GridDB servers: embedded; real: {os.environ.get(REAL_SERVER) or 'none, ' + NOT_SET}"]
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "embedded_differs(reason): what the embedded server does otherwise, so far")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        mark = item.get_closest_marker("embedded_differs")
-        parameters = getattr(getattr(item, "callspec", None), "params", {})
-        if mark is not None and parameters.get("server") == "embedded":
-            item.add_marker(pytest.mark.xfail(strict=True, reason=f"the embedded server differs: {mark.args[0]}"))
-
-
 @dataclass(frozen=True)
 class Server:
     """A server under test: where it is, and whether it is the `real` one."""

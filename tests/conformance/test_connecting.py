@@ -110,7 +110,6 @@ def test_a_database_of_its_own(server: Server, place: Place, database: str) -> N
     assert rows_of(found.scan()) == [(1, "public")]
 
 
-@pytest.mark.embedded_differs("it refuses a database that exists (10078); GridDB says nothing")
 def test_a_database_that_is_there(server: Server, database: str) -> None:
     with server.connect() as store:
         store.create_database(database)

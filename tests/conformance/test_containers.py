@@ -261,7 +261,6 @@ def test_indexes(place: Place) -> None:
     made.drop_index(["w"])
 
 
-@pytest.mark.embedded_differs("it takes indexes over arrays and BLOBs; GridDB refuses them (1007)")
 def test_an_index_that_cannot_be(place: Place) -> None:
     made = place.make(collection("k STRING!, b BLOB, a LONG[]"))
     for column in ("b", "a"):
