@@ -230,7 +230,8 @@ class Connection:
     def _heartbeat(self) -> None:
         if len(self._heartbeats) >= 2:
             raise ConnectionLost(f"the node {self.node} does not answer heartbeats")
-        number = next(self._ids) & _MAX_CONNECT_ID
+        # Not one that a session's statement waits under: its answer would be taken for the heartbeat's.
+        number = next(n for n in map(_MAX_CONNECT_ID.__and__, self._ids) if n not in self._waiting)
         out = Writer()
         Connect().write(out)
         self._heartbeats.add(number)
