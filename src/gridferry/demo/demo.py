@@ -243,5 +243,5 @@ def _leave_running(
         griddb.leave_running()
         pids.append(griddb.pid)
         lines.append(f"export {PASSWORD_VARIABLE}={griddb.password}")
-    end = f"kill {' '.join(map(str, pids))}; rm -r {folder}"
+    end = f"kill {' '.join(map(str, pids))}; sleep 3; rm -rf {folder}"
     return (*lines, "gridferry status", f"{end}    # the end of it")
