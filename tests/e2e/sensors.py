@@ -1,4 +1,4 @@
-"""A small table of readings, split by device, and what GridDB must hold of it: told by PostgreSQL, not by the engine."""
+"""A small table of readings, split by device, and what GridDB must hold of it: asked of PostgreSQL itself."""
 
 from __future__ import annotations
 
