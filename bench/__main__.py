@@ -1,7 +1,8 @@
 """`make bench`: how fast, how much memory, and how close to what the servers can do. Figures are of one run.
 
-`python -m bench [--quick | --full | --tiny] [--only PART ...] [--json FILE]`. Targets are the stand-in server and,
-where GRIDFERRY_TEST_GRIDDB=host:port/cluster is set, that server too; the source is a PostgreSQL of the run's own.
+`python -m bench [--quick | --full | --tiny] [--only PART ...] [--target NAME] [--json FILE]`. Targets are the
+stand-in server (embedded) and, where GRIDFERRY_TEST_GRIDDB=host:port/cluster is set, that server (real) too; the source
+is a PostgreSQL of the run's own.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.figures import WIDTH, Results
+from bench.figures import WIDTH, Results, RunFailed
 from bench.processes import facts
 from bench.servers import Target, drop_all, embedded_target, named_target
 from bench.tables import make_fleet, make_mixed, make_sensor
@@ -121,34 +123,46 @@ PARTS: dict[str, Callable[[Bench], None]] = {
 }
 
 
+TARGETS = ("embedded", "real")
+
+
 @contextmanager
-def servers(results: Results) -> Iterator[tuple[LocalPostgres, tuple[Target, ...]]]:
-    """A source, the stand-in, and the named server if there is one; the benchmark's containers there are dropped."""
+def servers(results: Results, wanted: Sequence[str]) -> Iterator[tuple[LocalPostgres, tuple[Target, ...]]]:
+    """A source, and the targets wanted that are there; the benchmark's containers in the named one are dropped."""
     with ExitStack() as stack:
         postgres = stack.enter_context(LocalPostgres(settings={"max_wal_size": "8GB"}))
-        targets = [stack.enter_context(embedded_target())]
-        named = named_target()
-        if named is None:
-            results.notes.append("no real GridDB: set GRIDFERRY_TEST_GRIDDB=host:port/cluster")
-        else:
+        targets = [stack.enter_context(embedded_target())] if "embedded" in wanted else []
+        named = named_target() if "real" in wanted else None
+        if named is not None:
             with named.connect() as store:
                 drop_all(store)
             targets.append(named)
-        yield postgres, tuple(targets)
-        for target in targets:
-            with target.connect() as store:
-                drop_all(store)
+        elif "real" in wanted:
+            results.notes.append("no real GridDB: set GRIDFERRY_TEST_GRIDDB=host:port/cluster")
+        try:
+            yield postgres, tuple(targets)
+        finally:
+            if named is not None:
+                with named.connect() as store:
+                    drop_all(store)
 
 
-def run(sizes: Sizes, parts: Sequence[str], say: Callable[[str], None]) -> Results:
-    """Measure the named parts, in the order of PARTS."""
+def run(sizes: Sizes, *, parts: Sequence[str], targets: Sequence[str], say: Callable[[str], None]) -> Results:
+    """Measure the named parts, in the order of PARTS, against the named targets."""
     results = Results()
-    with servers(results) as (postgres, targets):
-        bench = Bench(postgres, targets, sizes, results)
+    with servers(results, targets) as (postgres, found):
+        bench = Bench(postgres, found, sizes, results)
         for part, measure in PARTS.items():
-            if part in parts:
-                say(f"measuring: {part}")
+            if part not in parts:
+                continue
+            say(f"measuring: {part}")
+            start = time.perf_counter()
+            try:
                 measure(bench)
+            except (FerryError, RunFailed) as error:
+                # What was measured before is worth its time: it is shown, and the exit code tells.
+                results.failed.append(f"{part}: {error}")
+            results.seconds[part] = round(time.perf_counter() - start, 1)
     return results
 
 
@@ -163,21 +177,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ):
         size.add_argument(f"--{name}", dest="size", action="store_const", const=name, help=words)
     parser.add_argument("--only", action="append", choices=list(PARTS), help="measure this part; may be repeated")
+    parser.add_argument("--target", action="append", choices=TARGETS, help="only this target")
     parser.add_argument("--json", type=Path, help="write all figures to this file, with facts about the machine")
     options = parser.parse_args(arguments)
     console = Console(width=WIDTH)
     known = facts()
     try:
-        results = run(SIZES[options.size or "quick"], options.only or list(PARTS), Console(stderr=True).print)
+        results = run(
+            SIZES[options.size or "quick"],
+            parts=options.only or list(PARTS),
+            targets=options.target or TARGETS,
+            say=Console(stderr=True).print,
+        )
     except FerryError as error:
         raise SystemExit(f"bench: {error}") from None
     console.print(results.table())
-    for note in results.notes:
+    for note in (*results.notes, *(f"failed: {what}" for what in results.failed)):
         console.print(note)
     console.print(_about(known))
     if options.json is not None:
         document = results.document({**known, "size": options.size or "quick", "load_average_after": os.getloadavg()})
         options.json.write_text(json.dumps(document, indent=1) + "\n")
+    if results.failed:
+        raise SystemExit(1)
 
 
 def _about(known: dict[str, object]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from bench.codec import SENSOR, sensor_rows
-from bench.figures import Figure
+from bench.figures import Figure, RunFailed
 from bench.servers import PREFIX, Target
 
 ROWS_A_PUT = 50_000
@@ -26,7 +26,7 @@ def measure(target: Target, *, rows: int, times: int) -> list[Figure]:
                 seen = sum(batch.num_rows for batch in container.scan().batches())
                 runs.append((time.perf_counter() - start, time.process_time() - cpu))
                 if seen != rows:
-                    raise SystemExit(f"{seen} rows came back of {rows}")
+                    raise RunFailed(f"{seen} rows came back of {rows}")
         finally:
             store.drop_container(name)
     seconds, cpu = sorted(runs)[len(runs) // 2]

@@ -12,6 +12,10 @@ from rich.table import Table
 WIDTH = 100
 
 
+class RunFailed(Exception):
+    """Something measured did not do what it should; the message says what."""
+
+
 @dataclass(frozen=True)
 class Figure:
     """One measured number. `aim` is the most it should be; the least, where `more_is_better`."""
@@ -34,10 +38,12 @@ class Figure:
 
 @dataclass
 class Results:
-    """All figures of one run, and lines that say why a part has none."""
+    """All figures of one run, lines that say what is missing and what failed, and the seconds each part took."""
 
     figures: list[Figure] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def add(self, figures: Sequence[Figure]) -> None:
         """Keep more figures."""
@@ -50,7 +56,8 @@ class Results:
     def document(self, facts: dict[str, Any]) -> dict[str, Any]:
         """The JSON document: facts about machine and versions, figures, notes."""
         figures = [{**asdict(figure), "met": figure.met} for figure in self.figures]
-        return {"version": 1, **facts, "figures": figures, "notes": self.notes}
+        told = {"notes": self.notes, "failed": self.failed, "seconds": self.seconds}
+        return {"version": 1, **facts, "figures": figures, **told}
 
     def table(self) -> Table:
         """The figures, a section a part."""

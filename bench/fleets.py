@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from bench.figures import Figure, median_of
+from bench.figures import Figure, RunFailed, median_of
 from bench.loads import run_load
 from bench.servers import Target, drop_all
 from bench.tables import SourceTable
@@ -34,12 +34,12 @@ def measure(postgres: LocalPostgres, target: Target, table: SourceTable) -> list
 def _questions(store: Store, names: list[str], part: str) -> list[Figure]:
     opened = [c for c in store.open_containers(names).values() if c is not None]
     if len(opened) != len(names):
-        raise SystemExit(f"{len(names) - len(opened)} containers are missing after the load")
+        raise RunFailed(f"{len(names) - len(opened)} containers are missing after the load")
 
     def newest(containers: list[Container]) -> None:
         results = store.multi_query([(c, "select MAX(ts)") for c in containers])
         if any(result.value is None for result in results):
-            raise SystemExit("a container is empty after the load")
+            raise RunFailed("a container is empty after the load")
 
     asked: tuple[tuple[str, Callable[[], object]], ...] = (
         ("open", lambda: store.open_containers(names)),

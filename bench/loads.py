@@ -8,7 +8,7 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from bench.figures import Figure
+from bench.figures import Figure, RunFailed
 from bench.processes import ROOT, cpu_seconds
 from bench.servers import PREFIX, Target, drop_all, environment
 from bench.tables import SourceTable
@@ -41,7 +41,7 @@ def run_load(
     workers: int | None = None,
     compare: bool = False,
 ) -> Measured:
-    """Load a table anew in a process of its own. Raises: SystemExit with what it said, if it failed."""
+    """Load a table anew in a process of its own. Raises: RunFailed with what it said, if it failed."""
     asked = {
         "dsn": postgres.dsn(),
         "target": target.url,
@@ -64,7 +64,7 @@ def run_load(
     )
     after = cpu_seconds(postgres.pid), cpu_seconds(target.pid)
     if done.returncode != 0:
-        raise SystemExit(f"the load of {table.name} failed: {done.stderr.strip()[-1500:]}")
+        raise RunFailed(f"the load of {table.name} failed: {done.stderr.strip()[-1500:]}")
     return Measured(json.loads(done.stdout), _spent(before[0], after[0]), _spent(before[1], after[1]))
 
 

@@ -67,7 +67,7 @@ def test_tls_that_is_not_offered(server: Server) -> None:
 
 
 def test_nobody_listens(server: Server) -> None:
-    with pytest.raises(NodeUnreachable, match="127.0.0.1:1"):
+    with pytest.raises(NodeUnreachable, match=r"127\.0\.0\.1:1"):
         server.connect(change=lambda a: replace(a, members=(("127.0.0.1", 1),)))
 
 
@@ -81,7 +81,7 @@ def test_a_url_and_a_password(server: Server) -> None:
     url = f"griddb://{server.address.user}@{host}:{port}/{server.address.cluster}"
     with connect(url, password=server.address.password) as store:
         assert store.cluster.topology().partition_count > 0
-        assert server.address.password not in repr(store.cluster.address)
+        assert "password" not in repr(store.cluster.address)
     with pytest.raises(ConfigError):
         connect("postgres://h:1/c")
 
@@ -111,8 +111,9 @@ def test_a_database_of_its_own(server: Server, place: Place, database: str) -> N
 
 
 def test_a_database_that_is_there(server: Server, database: str) -> None:
-    with server.connect() as store, pytest.raises(StatementError):
+    with server.connect() as store:
         store.create_database(database)
+        assert store.databases().count(database) == 1
 
 
 def test_a_database_is_dropped_from_inside(server: Server, database: str) -> None:
@@ -131,7 +132,7 @@ def test_heartbeats_are_answered_on_a_live_connection(store: Store) -> None:
 
 def test_many_requests_are_answered_in_the_order_asked(store: Store) -> None:
     names = [f"nothing{i}" for i in range(1000)]
-    assert list(store.open_containers(names)) == names
+    assert store.open_containers(names) == dict.fromkeys(names)
     bodies = ask_all(store.cluster, [Ask(p % 100, GetPartitionAddress(), "an owner") for p in range(600)])
     assert len(bodies) == 600
 

@@ -1,4 +1,4 @@
-"""A small table of readings, split by device, and what GridDB must hold of it: asked of PostgreSQL itself."""
+"""A small table of readings, split by device, and what GridDB must hold of it, told by PostgreSQL itself."""
 
 from __future__ import annotations
 

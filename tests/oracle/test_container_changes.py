@@ -140,3 +140,18 @@ def test_a_transaction_of_many_statements_does_each_of_them(judge: Judge, store:
                 transaction.put(to_arrow(PAIRS, rows))
                 expected |= {row[0]: row for row in rows}
     assert in_key_order(PAIRS, judge.read(name, PAIRS)) == in_key_order(PAIRS, expected.values())
+
+
+def test_containers_are_made_while_a_transaction_is_open(judge: Judge, store: Store, name: str) -> None:
+    """Each opens a session; one session id in two partitions at once makes a real node shut itself down."""
+    container = store.create_container(name, PAIRS)
+    others = [f"{name}_{number}" for number in range(150)]
+    try:
+        with container.transaction() as transaction:
+            transaction.put(to_arrow(PAIRS, [(1, "held")]))
+            made = store.create_containers(others, PAIRS)
+            made[0].create_index(["v"])
+        assert judge.count(name) == 1
+        assert [judge.count(other) for other in others[:3]] == [0, 0, 0]
+    finally:
+        store.drop_containers(others)

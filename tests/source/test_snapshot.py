@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import psycopg
 import pytest
 
 from gridferry.errors import SnapshotGone, SourceUnreachable
@@ -38,6 +39,34 @@ def test_a_reader_that_comes_too_late_is_told_so(postgres):
     with pytest.raises(SnapshotGone, match="does not exist any more") as caught:
         Reader(postgres.address, snapshot=taken)
     assert "same command again" in caught.value.next_step
+
+
+@pytest.mark.parametrize("ddl", ["TRUNCATE t", "ALTER TABLE t ALTER a TYPE bigint", "VACUUM FULL t"])
+@pytest.mark.parametrize("kind", ["table", "partition"])
+def test_a_rewrite_between_snapshot_and_plan_is_no_empty_table(postgres, ddl, kind):
+    postgres.run("CREATE TABLE t (a int, k int); INSERT INTO t SELECT generate_series(1, 100), 1")
+    name = "t"
+    if kind == "partition":
+        postgres.run("CREATE TABLE p (a int, k int) PARTITION BY LIST (k); ALTER TABLE p ATTACH PARTITION t DEFAULT")
+        name, ddl = "p", ddl.replace("ALTER TABLE t", "ALTER TABLE p")
+    with postgres.source.open_snapshot() as snapshot:
+        table = snapshot.fetch_tables([name])[0]
+        postgres.run(ddl)
+        with pytest.raises(SnapshotGone, match=r"public\.t was rewritten"):
+            snapshot.plan_chunks(table, rows_per_chunk=10)
+
+
+def test_a_planned_table_cannot_be_rewritten_under_the_snapshot(postgres, plan):
+    postgres.run("CREATE TABLE t (a int); INSERT INTO t SELECT generate_series(1, 100)")
+    with postgres.source.open_snapshot() as snapshot:
+        chunks = snapshot.plan_chunks(snapshot.fetch_tables(["t"])[0], rows_per_chunk=10)
+        postgres.run("SET lock_timeout = '50ms'")
+        for ddl in ("TRUNCATE t", "VACUUM FULL t", "ALTER TABLE t ALTER a TYPE bigint", "DROP TABLE t"):
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                postgres.run(ddl)
+        postgres.run("INSERT INTO t VALUES (101); UPDATE t SET a = a + 1; DELETE FROM t WHERE a > 50")
+        with snapshot.open_reader() as reader:
+            assert rows(reader, chunks, plan("t", "a")) == 100
 
 
 def test_check_notices_that_the_session_was_ended(postgres):

@@ -80,9 +80,10 @@ class Catalog:
     # databases
 
     def add_database(self, name: str) -> int:
-        """Make a database. Returns its id. Raises: 10078 if it exists."""
-        if name.lower() in (known.lower() for known in self.databases):
-            raise Refusal(Code.TXN_DATABASE_NAME_ALREADY_EXISTS, f'database "{name}" exists')
+        """Make a database, or find the one that has this name. Returns its id."""
+        for known, number in self.databases.items():
+            if known.lower() == name.lower():
+                return number
         self.databases[name] = self._next_database
         self._next_database += 1
         self._counters_changed = True

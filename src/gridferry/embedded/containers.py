@@ -171,7 +171,7 @@ def drop_index(db: Database, container: Container, index: Index, *, any_name: bo
 
 
 def put_database(db: Database, name: str) -> int:
-    """Make a database. Returns its id. Raises: 1008, 10078, 10081."""
+    """Make a database; one that exists is fine, as on the real server. Returns its id. Raises: 1008, 10081."""
     check_container_name(name)
     if name.lower() == PUBLIC:
         raise Refusal(Code.TXN_DATABASE_NAME_INVALID, f"(database name = {name})")

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 PARTITIONS = 128
 # What may wait in memory: as much as one transaction writes well, and no more than a crash may take.
-_WAITING_ROWS = 131_072
+_WAITING_ROWS = 262_144
 _WAITING_BYTES = 64 << 20
 _FLUSHED_NAME = FILE_NAME + ".flushed"
 

@@ -16,7 +16,7 @@ from gridferry.errors import ConfigError
 
 FILE_NAME = "gridferry.duckdb"
 # Enough for sorting and joining bulk batches; what does not fit is spilled beside the file.
-_FILE_MEMORY = "1GB"
+_FILE_MEMORY = "512MB"
 
 _CODES: tuple[tuple[type[Exception], Code, str], ...] = (
     (duckdb.OutOfMemoryException, Code.CM_NO_MEMORY, "not enough memory"),

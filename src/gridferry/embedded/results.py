@@ -20,6 +20,16 @@ class Rows:
     row_ids: NDArray[np.int64] | None
 
 
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """A table as a single batch, also when it has no rows."""
+    columns = [c.chunk(0) if c.num_chunks == 1 else pa.concat_arrays(c.chunks) for c in table.columns if c.num_chunks]
+    return pa.RecordBatch.from_arrays(columns, schema=table.schema) if columns else _empty(table.schema)
+
+
+def _empty(schema: pa.Schema) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.array([], f.type) for f in schema], schema=schema)
+
+
 def rows_of(schema: ContainerSchema, table: pa.Table) -> Rows:
     """Stored rows as the container's."""
     shape = shape_of(schema)

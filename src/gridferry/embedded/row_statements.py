@@ -13,7 +13,7 @@ from gridferry.embedded.catalog import Container
 from gridferry.embedded.checks import first_bad_row
 from gridferry.embedded.database import Database
 from gridferry.embedded.refusal import Code, Refusal
-from gridferry.embedded.results import Rows, rows_of
+from gridferry.embedded.results import Rows, one_batch, rows_of
 from gridferry.embedded.rows import key_table
 from gridferry.embedded.shape import shape_of
 from gridferry.embedded.sources import Source, committed
@@ -79,7 +79,7 @@ def _put_alike(db: Database, entries: list[tuple[Container, pa.RecordBatch]]) ->
     db.faults.check_put()
     db.settle_if_much()
     batches = [b for _, b in entries]
-    whole = pa.concat_batches(batches)
+    whole = one_batch(pa.Table.from_batches(batches))
     bad = first_bad_row(containers[0].schema, whole)
     if bad is not None:
         batches = _before(batches, bad[0])

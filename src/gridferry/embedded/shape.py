@@ -4,8 +4,9 @@ GridDB users make a container a device, so ten thousand containers of one shape 
 the container's number as its first column, turns a put into hundreds of containers into one insert, and an
 aggregate over all of them into one GROUP BY. Column names belong to the container, not to the shape.
 
-Values are kept bit by bit: timestamps of every precision as integers, GEOMETRY as bytes, floats natively (DuckDB
-keeps NaN bits and the sign of zero; `tests/unit/embedded/test_values.py` holds it to that).
+Values are kept bit by bit: timestamps of every precision as integers, GEOMETRY as bytes, floats natively: DuckDB
+keeps the bits of NaN and the sign of zero, and `tests/unit/embedded/test_values.py` holds it to that. Only DuckDB 1,
+which Python 3.10 still needs, makes one value of a block that holds nothing but 0.0 and -0.0.
 """
 
 from __future__ import annotations

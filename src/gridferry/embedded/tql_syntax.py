@@ -79,7 +79,7 @@ def parse(text: str) -> Statement:
     if first and not _SELECT.match(query):
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"Syntax error during parse: {first[0]}")
     try:
-        tree = sqlglot.parse_one(query, read=Tql)
+        trees = [tree for tree in sqlglot.parse(query, read=Tql) if tree is not None]
     except ParseError as error:
         if not any("Unexpected token" in str(e.get("description")) for e in error.errors):
             raise _ends_early() from error
@@ -88,7 +88,10 @@ def parse(text: str) -> Statement:
         raise Refusal(Code.TQ_SYNTAX_ERROR_INVALID_TOKEN, f"Invalid token: {_plain(error)}") from error
     except RecursionError as error:
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "the query is nested too deeply") from error
-    if not isinstance(tree, exp.Select):
+    if not trees:
+        raise _ends_early()
+    tree = trees[0]
+    if len(trees) > 1 or not isinstance(tree, exp.Select):
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "a query is one SELECT")
     _check_clauses(tree)
     return Statement(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -11,6 +12,8 @@ from gridferry.errors import ConfigError
 
 DEFAULT_PORT = 10001
 PUBLIC = "public"
+_NAME = re.compile(r"[^@:,/?#]+")
+_HOST = re.compile(r"(?:\[(?P<inner>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<name>[^\s\[\]:@/?#]+))(?::(?P<port>[0-9]{1,5}))?")
 _FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=..&provider=..&multicast=..]"
 
 
@@ -31,7 +34,7 @@ class GridDBAddress:
     user: str = "admin"
     password: str = field(default="", repr=False)
     members: tuple[tuple[str, int], ...] = ()
-    provider: str = ""
+    provider: str = field(default="", repr=False)  # it may hold a password of its own
     multicast: tuple[str, int] | None = None
     database: str = PUBLIC
     sslmode: SslMode = SslMode.PREFER
@@ -62,14 +65,19 @@ def parse_address(url: str, *, password: str | None = None) -> GridDBAddress:
     path = [unquote(part) for part in path]
     user_part, at, hosts = netloc.rpartition("@")
     user, _, inner = user_part.partition(":")
-    if not path or not path[0] or len(path) > 2:
-        raise ConfigError("the GridDB address names no cluster, or too much", next_step=f"write it as {_FORM}")
+    if len(path) == 2 and not path[1]:
+        path.pop()
+    if len(path) not in (1, 2) or not all(_NAME.fullmatch(part) for part in path):
+        raise ConfigError(
+            "the GridDB address names no cluster, or more than a cluster and a database",
+            next_step=f"write it as {_FORM}; in a password, / is written %2F and ? is written %3F",
+        )
     address = GridDBAddress(
         cluster=path[0],
         user=unquote(user) if at and user else "admin",
         password=unquote(inner) if password is None else password,
         members=_members(hosts),
-        database=path[1] if len(path) == 2 and path[1] else PUBLIC,
+        database=path[1] if len(path) == 2 else PUBLIC,
         **options,
     )
     ways = [bool(address.members), bool(address.provider), address.multicast is not None]
@@ -87,18 +95,28 @@ def with_password(address: GridDBAddress, password: str) -> GridDBAddress:
 
 
 def _options(query: str) -> dict[str, Any]:
+    def shown(text: str) -> str:
+        # With an @ behind the ?, that ? may stand in a password, and so may what follows.
+        return "" if "@" in query else f' "{text}"'
+
     found: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
         if name == "sslmode":
             if value not in [m.value for m in SslMode]:
-                raise ConfigError(f'sslmode "{value}" is unknown: disable, prefer, require or verify')
+                raise ConfigError(
+                    f"sslmode{shown(value)} is unknown: disable, prefer, require or verify",
+                    next_step=f"write it as {_FORM}",
+                )
             found[name] = SslMode(value)
         elif name == "multicast":
             found[name] = _host(value, what="multicast", default_port=31999)
         elif name in ("provider", "ca_file"):
             found[name] = value
         else:
-            raise ConfigError(f'option "{name}" of the GridDB address is unknown', next_step=f"write it as {_FORM}")
+            raise ConfigError(
+                f"option{shown(name)} of the GridDB address is unknown",
+                next_step=f"write it as {_FORM}; in a password, ? is written %3F",
+            )
     return found
 
 
@@ -109,10 +127,8 @@ def _members(hosts: str) -> tuple[tuple[str, int], ...]:
 
 def _host(text: str, *, what: str, default_port: int = DEFAULT_PORT) -> tuple[str, int]:
     # The text itself is not repeated in messages: in a malformed address it may be a password.
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        host, port = text, str(default_port)
-    host = host.strip("[]")
-    if not host or not port.isdigit() or not 0 < int(port) < 65536:
+    found = _HOST.fullmatch(text)
+    port = int(found["port"] or default_port) if found else 0
+    if found is None or not 0 < port < 65536:
         raise ConfigError(f"{what} of the GridDB address is not host:port", next_step=f"write it as {_FORM}")
-    return host, int(port)
+    return found["inner"] or found["name"], port

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -84,6 +85,10 @@ def test_every_type_survives_a_restart(tmp_path: Path) -> None:
     database.close()
 
 
+@pytest.mark.skipif(
+    duckdb.__version__.startswith("1."),
+    reason="DuckDB 1 (Python 3.10) keeps a block of nothing but 0.0 and -0.0 as one value: docs/limits.md",
+)
 @pytest.mark.parametrize("pattern", [1, 1000], ids=["alternating", "in runs"])
 def test_the_sign_of_zero_survives_compression(tmp_path: Path, pattern: int) -> None:
     count = 130_000

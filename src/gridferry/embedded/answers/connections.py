@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 
 from gridferry.embedded.answers.call import Call
+from gridferry.embedded.catalog import PUBLIC
 from gridferry.embedded.checks import check_application_name
 from gridferry.embedded.containers import drop_database, put_database
 from gridferry.embedded.database import PARTITIONS
@@ -43,7 +44,7 @@ def login(call: Call, request: Login, out: Writer) -> None:
         )
     check_application_name(request.options.get(Option.APPLICATION_NAME, ""))
     digest = call.node.users.get(request.user)
-    database = request.options.get(Option.DATABASE_NAME, call.peer.__class__.database)
+    database = request.options.get(Option.DATABASE_NAME, PUBLIC)
     known = digest is not None and hmac.compare_digest(digest.encode(), request.digest.lower().encode())
     if request.auth_mode != 0 or not known:
         raise Refusal(Code.TXN_AUTH_FAILED, f"invalid user or password (user name = {request.user})")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.catalog import Container
-from gridferry.embedded.images import found_image, rows_from
+from gridferry.embedded.images import found_image, joined, rows_from
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.row_statements import PutMode, delete_rows, get_rows, put_rows, rows_exist
 from gridferry.griddb.wire.decode import decode_key
@@ -62,7 +60,7 @@ def get(call: Call, request: GetRow, out: Writer) -> None:
         found = get_rows(
             call.db,
             container,
-            decode_key(container.schema, Reader(_payload(request))),
+            decode_key(container.schema, Reader(joined(request.payload))),
             transaction=scope.transaction,
             for_update=bool(request.tx.options.get(Option.FOR_UPDATE, False)),
         )
@@ -74,14 +72,10 @@ def delete(call: Call, request: DeleteRow, out: Writer) -> None:
     container = call.container_at(request.container_id, request.tx.version)
     existed = False
     with call.inside(container, request.tx) as scope:
-        keys = decode_key(container.schema, Reader(_payload(request)))
+        keys = decode_key(container.schema, Reader(joined(request.payload)))
         if not scope.done:
             existed = delete_rows(call.db, container, keys, transaction=scope.transaction)[0]
     out.boolean(existed)
-
-
-def _payload(request: Any) -> Any:
-    return request.payload
 
 
 def create_session(call: Call, request: CreateSession, _: Writer) -> None:

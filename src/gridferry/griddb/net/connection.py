@@ -12,17 +12,23 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gridferry.errors import AnswerTimeout, ConfigError, ConnectionLost, FerryError, RemoteProtocolError
+from gridferry.errors import AnswerTimeout, ConfigError, ConnectionLost, FerryError, RemoteProtocolError, StatementError
 from gridferry.griddb.address import PUBLIC, GridDBAddress, SslMode
 from gridferry.griddb.net.refusals import refusal
 from gridferry.griddb.net.transport import Transport
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_request
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.replies import ConnectReply, LoginReply
-from gridferry.griddb.wire.requests import Connect, Disconnect, Login, Request
+from gridferry.griddb.wire.requests import (
+    Connect,
+    Disconnect,
+    Login,
+    Request,
+)
 from gridferry.griddb.wire.statement import FEATURE_VERSION, PROTOCOL_VERSION, Option, Statement, Status
 
 _READ_SIZE = 1 << 20
+_SECURITY_REFUSED = 130003
 _LARGEST_READ = 1 << 25  # a buffer of that size is made before it is filled
 _MAX_CONNECT_ID = (1 << 31) - 1
 
@@ -85,7 +91,12 @@ class Connection:
         plain = address.sslmode in (SslMode.DISABLE, SslMode.PREFER)
         secure = address.sslmode is not SslMode.DISABLE
         hello = Connect(plain=plain, secure=secure)
-        reply = ConnectReply.read(self.ask(hello, asked="the first message"))
+        try:
+            reply = ConnectReply.read(self.ask(hello, asked="the first message"))
+        except StatementError as error:
+            if error.code == _SECURITY_REFUSED:
+                raise self._disagreement(address.sslmode) from error
+            raise
         if reply.version != PROTOCOL_VERSION:
             self.broken = True
             raise RemoteProtocolError(
@@ -94,18 +105,8 @@ class Connection:
             )
         if secure and reply.secure:
             self._transport.start_tls(_tls_context(address), host)
-        elif not reply.plain:
-            self.broken = True
-            raise RemoteProtocolError(
-                f"the node {self.node} takes TLS only, and sslmode={address.sslmode.value} does without",
-                next_step="use sslmode=require or verify",
-            )
-        elif not plain:
-            self.broken = True
-            raise RemoteProtocolError(
-                f"the node {self.node} offers no TLS, and sslmode={address.sslmode.value} asks for it",
-                next_step="switch TLS on at the server, or use sslmode=prefer",
-            )
+        elif not (plain and reply.plain):
+            raise self._disagreement(address.sslmode)
 
     def login(self, address: GridDBAddress, client: bytes) -> int:
         """Log in and return the database's id. Raises: AuthenticationFailed."""
@@ -183,11 +184,23 @@ class Connection:
         """Say goodbye if that is possible, and close."""
         if not self.broken and not self._waiting:
             try:
-                self._transport.send(b"".join(encode_request(Statement.DISCONNECT, next(self._ids), _goodbye().parts)))
+                self.send(Disconnect(), asked="goodbye")
             except ConnectionLost:
                 self.broken = True
         self.broken = True
         self._transport.close()
+
+    def _disagreement(self, mode: SslMode) -> RemoteProtocolError:
+        self.broken = True
+        if mode is SslMode.DISABLE:
+            return RemoteProtocolError(
+                f"the node {self.node} takes TLS only, and sslmode={mode.value} does without",
+                next_step="use sslmode=require or verify",
+            )
+        return RemoteProtocolError(
+            f"the node {self.node} offers no TLS, and sslmode={mode.value} asks for it",
+            next_step="switch TLS on at the server, or use sslmode=prefer",
+        )
 
     def stale(self) -> bool:
         """Whether the node closed an idle connection, or sent what nobody asked for. Does not wait."""
@@ -217,7 +230,8 @@ class Connection:
     def _heartbeat(self) -> None:
         if len(self._heartbeats) >= 2:
             raise ConnectionLost(f"the node {self.node} does not answer heartbeats")
-        number = next(self._ids) & _MAX_CONNECT_ID
+        # Not one that a session's statement waits under: its answer would be taken for the heartbeat's.
+        number = next(n for n in map(_MAX_CONNECT_ID.__and__, self._ids) if n not in self._waiting)
         out = Writer()
         Connect().write(out)
         self._heartbeats.add(number)
@@ -242,12 +256,6 @@ class Connection:
     def _refuse_if_broken(self) -> None:
         if self.broken:
             raise ConnectionLost(f"the connection to {self.node} is closed")
-
-
-def _goodbye() -> Writer:
-    out = Writer()
-    Disconnect().write(out)
-    return out
 
 
 def _tls_context(address: GridDBAddress) -> ssl.SSLContext:

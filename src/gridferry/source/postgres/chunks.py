@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
+from gridferry.errors import SnapshotGone
 from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
 from gridferry.model.table import Relation, Table, TypeKind
 from gridferry.source.postgres.failures import mapped
@@ -26,7 +27,11 @@ SAMPLE_ROWS_A_CHUNK = 200
 XID_SPAN = 2**31  # transaction ids are compared modulo 2**32: half of them are "younger" than a given one
 XID_MARGIN = 10_000_000
 
-_STORAGE = "SELECT pg_catalog.pg_relation_filenode(pg_catalog.to_regclass(%s))"
+# The first as this transaction's snapshot sees the catalog, the second as it stands now.
+_STORAGE = """
+SELECT coalesce(nullif(c.relfilenode, 0)::text, ''), coalesce(pg_catalog.pg_relation_filenode(c.oid)::text, '')
+FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(%s)
+"""
 _NEXT_XID = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
 
 
@@ -37,10 +42,12 @@ def plan_chunks(
 
     Together they hold every row that a snapshot shows, whenever it was taken: the first chunk of a relation is open
     below, the last one above. `page_ranges` overrules what the server's version says about reading by pages.
+    Raises: SnapshotGone if the table was rewritten since the connection's snapshot; no rewrite can follow (a lock).
     """
     by_pages = connection.info.server_version >= PAGE_RANGES_FROM if page_ranges is None else page_ranges
     chunks: list[Chunk] = []
     with mapped(f"planning the chunks of {table.qualified}"):
+        held = _held_storage(connection, table)
         for relation in table.relations:
             if relation.heap and by_pages:
                 bounds, kind, column = _page_bounds(relation, rows_per_chunk), ChunkKind.PAGES, ""
@@ -48,7 +55,7 @@ def plan_chunks(
                 column = _range_column(table) if relation.heap else ""
                 kind = ChunkKind.KEYS
                 bounds = _key_bounds(connection, relation, column, rows_per_chunk=rows_per_chunk) if column else []
-            storage = _storage(connection, relation) if relation.heap else ""
+            storage = held[relation.schema, relation.name]
             chunks += _cut(relation, bounds, kind=kind if bounds or kind is ChunkKind.PAGES else ChunkKind.WHOLE,
                            column=column, first_number=len(chunks), storage=storage)  # fmt: skip
     return tuple(chunks)
@@ -78,7 +85,7 @@ def chunks_to_resume(
     fresh = plan_chunks(connection, table, rows_per_chunk=rows_per_chunk, page_ranges=page_ranges)
     with mapped(f"planning the rest of {table.qualified}"):
         next_xid = _next_xid(connection)
-        storage = {(r.schema, r.name): _storage(connection, r) if r.heap else "" for r in table.relations}
+        storage = _held_storage(connection, table)
     chunks: list[Chunk] = []
     added: list[Chunk] = []
     kept: set[int] = set()
@@ -225,11 +232,26 @@ def _cut(
     ]
 
 
-def _storage(connection: Connection, relation: Relation) -> str:
-    """The relation's file node as text; "" for a relation without storage, or one that is gone."""
-    name = relation_sql(relation.schema, relation.name).as_string(None)
-    row = connection.execute(_STORAGE, (name,)).fetchone()
-    return "" if row is None or row[0] is None else str(row[0])
+def _held_storage(connection: Connection, table: Table) -> dict[tuple[str, str], str]:
+    """Each relation's file node as text ("" where it has no storage), once all are locked against rewrites.
+
+    The lock (ACCESS SHARE, as any read takes) lasts as long as the transaction, so as long as a held snapshot. It has
+    to be taken: TRUNCATE and a rewriting ALTER TABLE make a table look empty to every older snapshot.
+    Raises: SnapshotGone if one of them came between the snapshot and the lock.
+    """
+    storage: dict[tuple[str, str], str] = {}
+    for relation in table.relations:
+        name = relation_sql(relation.schema, relation.name)
+        connection.execute(sql.SQL("SELECT FROM {} WHERE false").format(name))
+        row = connection.execute(_STORAGE, (name.as_string(None),)).fetchone()
+        if row is None or row[0] != row[1]:
+            raise SnapshotGone(
+                f"the table {relation.schema}.{relation.name} was rewritten after the snapshot was taken",
+                state="nothing was read under this snapshot",
+                next_step="run the same command again: it takes a new snapshot",
+            )
+        storage[relation.schema, relation.name] = row[1] if relation.heap else ""
+    return storage
 
 
 def _next_xid(connection: Connection) -> int:
