@@ -40,7 +40,6 @@ class ChunkCopier:
         plan: TablePlan,
         containers: TableContainers,
         quarantine: Quarantine,
-        register: Callable[[TableContainers], None],
         progress: Callable[[int, int], None],
         check: Callable[[], None],
     ) -> None:
@@ -50,7 +49,6 @@ class ChunkCopier:
         self._transform: CompiledTransform = compile_columns(plan)
         self._containers = containers
         self._quarantine = quarantine
-        self._register = register
         self._progress = progress
         self._check = check
 
@@ -94,7 +92,6 @@ class ChunkCopier:
         split = split_batch(converted.batch, by)
         if len(split.batch):
             handles = self._containers.handles(split.values)
-            self._register(self._containers)
             writer.put(self._schema, split.batch, handles, split.boundaries)
         return held
 

@@ -15,8 +15,8 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableLoad
-from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView
-from gridferry.errors import CheckpointError, PlanError
+from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView, require_own
+from gridferry.errors import CheckpointError
 from gridferry.griddb import Store
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
@@ -52,11 +52,14 @@ class TableLoader:
 
     def run(self, table_name: str) -> TableLoad:
         """Load the table called so in the config. Raises: any FerryError; state and next step stand in it."""
+        with self._source.open_snapshot() as view:
+            (table,) = view.fetch_tables([table_name])  # a wrong name or address is told before anything is written
         with ExitStack() as stack:
+            lease = stack.enter_context(Lease(self._state.documents, table.qualified, wait_s=self._load.wait_s))
+            # Taken under the lease: an older one would put rows back as they were before another run's.
             view = stack.enter_context(self._source.open_snapshot())
             (table,) = view.fetch_tables([table_name])
-            lease = stack.enter_context(Lease(self._state.documents, table.qualified, wait_s=self._load.wait_s))
-            before = self._state.runs.get(table.qualified)
+            before = self._before(table.qualified)
             if before is None or self._load.replace or before.state is RunState.REPLACING:
                 run, outcome = self._begin(view, table, before), "loaded"
             else:
@@ -65,6 +68,16 @@ class TableLoader:
                     return self._already_loaded(before)
                 run, outcome = self._resume(view, table, before), "resumed"
             return LoadWork(self._state, run, lease, self._load, self._tell).run(view, outcome=outcome)
+
+    def _before(self, table: str) -> LoadRun | None:
+        """What the state says of the table. What cannot be read is forgotten where it is to be replaced."""
+        try:
+            return self._state.runs.get(table)
+        except CheckpointError:
+            if not self._load.replace:
+                raise
+        self._state.runs.forget(table)
+        return None
 
     def _plan(self, view: SnapshotView, table: Table) -> TablePlan:
         plan = plan_table(table, view.fetch_profile(profile_request(table, self._options)), self._options)
@@ -95,10 +108,11 @@ class TableLoader:
 
     def _begin(self, view: SnapshotView, table: Table, before: LoadRun | None) -> LoadRun:
         plan = self._plan(view, table)
+        require_own(self._state, plan, [c.name for c in plan.containers])
         if self._load.replace or before is not None:
             before = self._clear(plan, before)
         else:
-            require_free(self._state.store, plan)
+            require_free(self._state.store, plan, [c.name for c in plan.containers])
         chunks = view.plan_chunks(table, rows_per_chunk=self._load.rows_per_chunk)
         options = fingerprint(self._options)
         run = LoadRun(plan.qualified, RunState.LOADING, plan, view.snapshot, chunks, options=options)
@@ -108,16 +122,7 @@ class TableLoader:
         """Drop what an earlier load made, and what stands in the way; the state says so before the first drop."""
         replacing = self._state.runs.begin(LoadRun(plan.qualified, RunState.REPLACING), before=before)
         entries = self._state.catalog.entries(plan.qualified)
-        others = {e.container.lower() for e in self._state.catalog.entries() if e.table != plan.qualified}
-        planned = [c.name for c in plan.containers]
-        clash = sorted(name for name in planned if name.lower() in others)
-        if clash:
-            raise PlanError(
-                f'{plan.qualified} would replace containers that hold another table\'s rows: "{clash[0]}"',
-                state="nothing was dropped",
-                next_step="choose other container names",
-            )
-        names = sorted({e.container for e in entries} | set(planned))
+        names = sorted({e.container for e in entries} | {c.name for c in plan.containers})
         self._state.store.drop_containers(names)
         self._state.catalog.remove(entries)
         self._state.quarantine.release(plan.qualified, [r.id for r in self._state.quarantine.rows(plan.qualified)])

@@ -16,12 +16,14 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier
 from gridferry.engine.count_check import CountCheck
 from gridferry.engine.events import ChunkDone, Listener, LoadStarted, Note, RowsPut, TableLoad
+from gridferry.engine.held_rows import keep_current
 from gridferry.engine.retry import with_patience
 from gridferry.engine.workers import Crew, default_workers
-from gridferry.errors import CheckpointError, FerryError
+from gridferry.errors import CheckpointError, FerryError, PlanError, SchemaChanged
 from gridferry.model.chunk import Chunk
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
+from gridferry.plan.plan import TablePlan
 from gridferry.source.contract import ReadsRows, ReadsSnapshot
 from gridferry.target.containers import TableContainers
 
@@ -60,7 +62,7 @@ class LoadWork:
         self._lease = lease
         self._options = options
         self._tell = listener
-        self._containers = TableContainers(state.store, run.plan)
+        self._containers = TableContainers(state.store, run.plan, register=self._enter)
         self._lock = threading.Lock()
         self._rows = 0
         self._octets = 0
@@ -74,6 +76,9 @@ class LoadWork:
         crew = Crew(self._workers(len(waiting)))
         expected = self._copy(view, waiting, crew)
         seconds = time.monotonic() - started
+        if outcome == "resumed":
+            with view.open_reader() as reader:
+                keep_current(reader, self._plan, self._state.quarantine)
         check = CountCheck(self._state.store, self._plan, self._containers, self._state.quarantine)
         with view.open_reader() as reader:
             counted = check.run(reader, expected, self._copier(crew.check))
@@ -139,6 +144,9 @@ class LoadWork:
 
         def again(error: FerryError) -> None:
             self._tell(Note(table, f"chunk {chunk.number} is put again: {error}", "warning"))
+            if isinstance(error, SchemaChanged):
+                # The server does not know the container any more: it crashed before that was on its disk.
+                self._containers.reopen()
 
         try:
             result = with_patience(lambda: copier.copy(opened.reader, chunk), on_retry=again)
@@ -159,14 +167,33 @@ class LoadWork:
             plan=self._plan,
             containers=self._containers,
             quarantine=self._state.quarantine,
-            register=lambda containers: self._enter(containers.take_new()),
             progress=lambda rows, octets: self._tell(RowsPut(self._plan.qualified, rows, octets)),
             check=check,
         )
 
     def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
-        table, split_by = self._plan.qualified, self._plan.split_by
-        self._state.catalog.add([CatalogEntry(table, name, value, split_by) for name, value in names])
+        enter_containers(self._state, self._plan, names)
+
+
+def enter_containers(state: TargetState, plan: TablePlan, names: Sequence[tuple[str, str | None]]) -> None:
+    """Write (container, split value) pairs of a table into the catalog. Raises: PlanError as `require_own`."""
+    if names:
+        require_own(state, plan, [name for name, _ in names])
+        state.catalog.add([CatalogEntry(plan.qualified, name, value, plan.split_by) for name, value in names])
+
+
+def require_own(state: TargetState, plan: TablePlan, names: Sequence[str]) -> None:
+    """Return if no other table has containers of these names. Raises: PlanError."""
+    wanted = {name.lower() for name in names}
+    taken = [e for e in state.catalog.entries() if e.table != plan.qualified and e.container.lower() in wanted]
+    if taken:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise PlanError(
+            f'{plan.qualified} would go into containers of another table: "{taken[0].container}" is of '
+            f"{taken[0].table}{more}",
+            state="nothing was dropped, and no row was put there",
+            next_step="choose other names under `containers:` or `container:`",
+        )
 
 
 class OpenReader:
