@@ -23,12 +23,18 @@ from gridferry.errors import (
 )
 from gridferry.griddb import Store, Timing, connect
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+from gridferry.griddb.wire.container_requests import FlushLog, PutContainer
 from gridferry.griddb.wire.encode import encode_rows
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_request
 from gridferry.griddb.wire.names import container_key
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.replies import ErrorReply
-from gridferry.griddb.wire.requests import Connect, FlushLog, GetPartitionAddress, Login, PutContainer, Request
+from gridferry.griddb.wire.requests import (
+    Connect,
+    GetPartitionAddress,
+    Login,
+    Request,
+)
 from gridferry.griddb.wire.row_replies import QueryReply
 from gridferry.griddb.wire.row_requests import PutRows, QueryTql, Transaction
 from gridferry.griddb.wire.statement import SessionMode, Statement, TransactionMode

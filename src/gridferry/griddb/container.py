@@ -18,11 +18,16 @@ from gridferry.griddb.results import QueryResult
 from gridferry.griddb.runs import cut_runs, joined
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema
 from gridferry.griddb.transaction import ContainerTransaction
+from gridferry.griddb.wire.container_requests import (
+    CreateIndex,
+    DropIndex,
+    FlushLog,
+    GetContainerProperties,
+)
 from gridferry.griddb.wire.encode import encode_key_set, encode_keys, encode_rows
 from gridferry.griddb.wire.multi_requests import KeyPredicate, MultiGet
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import read_properties
-from gridferry.griddb.wire.requests import CreateIndex, DropIndex, FlushLog, GetContainerProperties
 from gridferry.griddb.wire.row_replies import MultiGetReply, rows_of
 from gridferry.griddb.wire.row_requests import DeleteRow, PutRows, QueryHead, QueryRange, QueryTql, Transaction
 from gridferry.griddb.wire.schema_image import IndexSpec

@@ -9,9 +9,9 @@ from gridferry.errors import ContainerMissing, SchemaChanged, SchemaConflict, St
 from gridferry.griddb.net.cluster import Cluster
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.schema import ContainerSchema
+from gridferry.griddb.wire.container_requests import GetContainerProperties, PutContainer
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import ContainerProperties, ContainerReply, read_properties
-from gridferry.griddb.wire.requests import GetContainerProperties, PutContainer
 from gridferry.griddb.wire.schema_image import needed_feature
 from gridferry.griddb.wire.statement import ATTRIBUTE_LARGE, FEATURE_VERSION, Option, Property
 

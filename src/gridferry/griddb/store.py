@@ -21,16 +21,10 @@ from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
 from gridferry.griddb.schema import ContainerSchema
+from gridferry.griddb.wire.container_requests import DropContainer, FlushLog, GetPartitionContainerNames
 from gridferry.griddb.wire.multi_requests import MultiQuery
 from gridferry.griddb.wire.replies import read_container_names, read_databases
-from gridferry.griddb.wire.requests import (
-    DropContainer,
-    DropDatabase,
-    FlushLog,
-    GetDatabases,
-    GetPartitionContainerNames,
-    PutDatabase,
-)
+from gridferry.griddb.wire.requests import DropDatabase, GetDatabases, PutDatabase
 from gridferry.griddb.wire.row_replies import read_multi_query
 from gridferry.griddb.wire.row_requests import QueryTql, Transaction
 from gridferry.griddb.wire.statement import Option

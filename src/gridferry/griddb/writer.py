@@ -22,9 +22,10 @@ from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.runs import cut_runs
 from gridferry.griddb.schema import ContainerSchema
+from gridferry.griddb.wire.container_requests import FlushLog
 from gridferry.griddb.wire.encode import EncodedRows, encode_rows
 from gridferry.griddb.wire.multi_requests import MultiPut, PutEntry
-from gridferry.griddb.wire.requests import FlushLog, Request
+from gridferry.griddb.wire.requests import Request
 from gridferry.griddb.wire.row_requests import PutRows, Transaction
 
 MESSAGE_BYTES = 4 << 20

@@ -18,6 +18,7 @@ from gridferry.embedded.dispatch import HANDLERS, Dispatcher
 from gridferry.embedded.row_statements import put_rows
 from gridferry.embedded.server import password_digest
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+from gridferry.griddb.wire.container_requests import DropContainer, GetContainerProperties, PutContainer
 from gridferry.griddb.wire.encode import encode_rows
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role
 from gridferry.griddb.wire.multi_requests import MultiPut, MultiQuery, PutEntry
@@ -27,11 +28,8 @@ from gridferry.griddb.wire.replies import ContainerReply, ErrorReply
 from gridferry.griddb.wire.requests import (
     REQUESTS,
     Connect,
-    DropContainer,
-    GetContainerProperties,
     GetPartitionAddress,
     Login,
-    PutContainer,
     PutDatabase,
     Request,
 )

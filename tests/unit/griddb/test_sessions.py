@@ -7,7 +7,7 @@ from gridferry.griddb.handle import Handle, put_container
 from gridferry.griddb.net.cluster import Cluster, Topology
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.transaction import ContainerTransaction
-from gridferry.griddb.wire.requests import PutContainer
+from gridferry.griddb.wire.container_requests import PutContainer
 from gridferry.griddb.wire.statement import Option
 
 SCHEMA = ContainerSchema(ContainerKind.COLLECTION, (ColumnSpec("k", GridType.LONG, nullable=False),))

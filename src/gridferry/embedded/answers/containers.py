@@ -7,15 +7,7 @@ from gridferry.embedded.catalog import SINGLE, Container, Index
 from gridferry.embedded.containers import create_index, drop_container, drop_index, put_container
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.griddb.schema import ContainerSchema
-from gridferry.griddb.wire.octets import Writer
-from gridferry.griddb.wire.options import Options
-from gridferry.griddb.wire.replies import (
-    ContainerProperties,
-    ContainerReply,
-    write_container_names,
-    write_properties,
-)
-from gridferry.griddb.wire.requests import (
+from gridferry.griddb.wire.container_requests import (
     CreateIndex,
     DropContainer,
     DropIndex,
@@ -24,6 +16,14 @@ from gridferry.griddb.wire.requests import (
     GetContainerProperties,
     GetPartitionContainerNames,
     PutContainer,
+)
+from gridferry.griddb.wire.octets import Writer
+from gridferry.griddb.wire.options import Options
+from gridferry.griddb.wire.replies import (
+    ContainerProperties,
+    ContainerReply,
+    write_container_names,
+    write_properties,
 )
 from gridferry.griddb.wire.schema_image import IndexSpec, TimeSeriesProperties, needed_feature
 from gridferry.griddb.wire.statement import ANY_KIND, Option, Property

@@ -19,7 +19,12 @@ from gridferry.griddb.net.transport import Transport
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_request
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.replies import ConnectReply, LoginReply
-from gridferry.griddb.wire.requests import Connect, Disconnect, Login, Request
+from gridferry.griddb.wire.requests import (
+    Connect,
+    Disconnect,
+    Login,
+    Request,
+)
 from gridferry.griddb.wire.statement import FEATURE_VERSION, PROTOCOL_VERSION, Option, Statement, Status
 
 _READ_SIZE = 1 << 20
@@ -225,7 +230,8 @@ class Connection:
     def _heartbeat(self) -> None:
         if len(self._heartbeats) >= 2:
             raise ConnectionLost(f"the node {self.node} does not answer heartbeats")
-        number = next(self._ids) & _MAX_CONNECT_ID
+        # Not one that a session's statement waits under: its answer would be taken for the heartbeat's.
+        number = next(n for n in map(_MAX_CONNECT_ID.__and__, self._ids) if n not in self._waiting)
         out = Writer()
         Connect().write(out)
         self._heartbeats.add(number)

@@ -21,9 +21,10 @@ from gridferry.griddb import GridDBAddress, Store, Timing
 from gridferry.griddb.net.cluster import Cluster
 from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.pipeline import WINDOW, WINDOW_BYTES, Ask, ask_all
+from gridferry.griddb.wire.container_requests import FlushLog
 from gridferry.griddb.wire.frame import Frame
 from gridferry.griddb.wire.replies import PartitionAddress
-from gridferry.griddb.wire.requests import FlushLog, GetDatabases, Request
+from gridferry.griddb.wire.requests import GetDatabases, Request
 from gridferry.griddb.wire.row_requests import PutRows, Transaction
 from gridferry.griddb.wire.statement import Statement, Status
 

@@ -15,9 +15,10 @@ from gridferry.errors import (
 )
 from gridferry.griddb import GridDBAddress, SslMode, Timing
 from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.wire.container_requests import FlushLog
 from gridferry.griddb.wire.frame import Frame
 from gridferry.griddb.wire.replies import ConnectReply, LoginReply
-from gridferry.griddb.wire.requests import FlushLog, GetDatabases, Login
+from gridferry.griddb.wire.requests import GetDatabases, Login
 from gridferry.griddb.wire.statement import Option, Statement, Status
 
 ADDRESS = GridDBAddress("myCluster", user="me", password="secret words", members=(("h", 1),))
@@ -119,6 +120,20 @@ def test_a_node_that_wakes_up_after_one_heartbeat() -> None:
     peer.transport.receive = late  # type: ignore[method-assign]
     assert peer.connection.receive(number).u8() == ord("!")
     assert peer.heartbeats == 2
+
+
+def test_a_heartbeat_takes_no_number_that_a_statement_waits_under() -> None:
+    peer = Peer(alive=False)
+    number = peer.connection.send(FlushLog(0), number=1)  # the number that the connection would give next
+    answers = [reply(peer.frames[0], b"!")]
+
+    def late(size: int, timeout_s: float) -> bytes | None:
+        peer.time.time += timeout_s
+        return answers.pop() if peer.heartbeats and answers else None
+
+    peer.transport.receive = late  # type: ignore[method-assign]
+    assert peer.connection.receive(number).u8() == ord("!")
+    assert peer.heartbeats == 1
 
 
 def test_a_large_answer_that_takes_its_time_is_no_silence() -> None:

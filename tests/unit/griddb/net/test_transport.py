@@ -19,9 +19,10 @@ from gridferry.errors import AuthenticationFailed, ConnectionLost, GridDBError, 
 from gridferry.griddb import GridDBAddress, SslMode, Timing
 from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.net.transport import SocketTransport
+from gridferry.griddb.wire.container_requests import FlushLog
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role
 from gridferry.griddb.wire.replies import ConnectReply, LoginReply
-from gridferry.griddb.wire.requests import Connect, FlushLog
+from gridferry.griddb.wire.requests import Connect
 from gridferry.griddb.wire.statement import Statement
 
 TIMING = Timing(connect_s=10.0, answer_s=10.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
-from gridferry.griddb.wire import multi_requests, row_requests  # noqa: F401 - they enter their requests into the table
+from gridferry.griddb.wire import container_requests, multi_requests, row_requests  # noqa: F401 - they enter their requests into the table
 from gridferry.griddb.wire.decode import decode_rows
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_reply, encode_request
 from gridferry.griddb.wire.octets import Reader, Writer

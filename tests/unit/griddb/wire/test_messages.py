@@ -15,8 +15,8 @@ from tests.strategies import batches, names, samples, schemas
 
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+from gridferry.griddb.wire import container_requests, replies, requests, row_replies
 from gridferry.griddb.wire import multi_requests as multi
-from gridferry.griddb.wire import replies, requests, row_replies
 from gridferry.griddb.wire import row_requests as rows
 from gridferry.griddb.wire.encode import encode_key_set, encode_keys, encode_rows
 from gridferry.griddb.wire.names import ContainerKey
@@ -53,7 +53,7 @@ HEADS = st.builds(rows.QueryHead, limit=I64, fetch_size=I64, partial=FLAG)
 
 
 @st.composite
-def put_containers(draw: st.DrawFn) -> requests.PutContainer:
+def put_containers(draw: st.DrawFn) -> container_requests.PutContainer:
     schema = draw(schemas())
     series = schema.kind is ContainerKind.TIME_SERIES
     properties = st.builds(
@@ -65,7 +65,7 @@ def put_containers(draw: st.DrawFn) -> requests.PutContainer:
         window_unit=U8,
         compression=U8,
     )
-    return requests.PutContainer(
+    return container_requests.PutContainer(
         key=draw(KEYS),
         schema=schema,
         modifiable=draw(FLAG),
@@ -163,27 +163,27 @@ REQUEST_STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
         options=OPTIONS,
     ),
     requests.GetPartitionAddress: st.builds(requests.GetPartitionAddress, master=FLAG, options=OPTIONS),
-    requests.PutContainer: put_containers(),
-    requests.GetContainer: by_name(requests.GetContainer),
-    requests.DropContainer: by_name(requests.DropContainer),
-    requests.GetContainerProperties: st.builds(
-        requests.GetContainerProperties,
+    container_requests.PutContainer: put_containers(),
+    container_requests.GetContainer: by_name(container_requests.GetContainer),
+    container_requests.DropContainer: by_name(container_requests.DropContainer),
+    container_requests.GetContainerProperties: st.builds(
+        container_requests.GetContainerProperties,
         keys=st.lists(KEYS, min_size=1, max_size=3).map(tuple),
         properties=st.lists(st.sampled_from(Property), max_size=4).map(tuple),
         options=OPTIONS,
     ),
-    requests.GetPartitionContainerNames: st.builds(
-        requests.GetPartitionContainerNames,
+    container_requests.GetPartitionContainerNames: st.builds(
+        container_requests.GetPartitionContainerNames,
         start=I64,
         limit=I64,
         attributes=st.lists(I32, max_size=3).map(tuple),
         options=OPTIONS,
     ),
-    requests.CreateIndex: st.builds(
-        requests.CreateIndex, container_id=I64, version=I32, index=INDEXES, options=OPTIONS
+    container_requests.CreateIndex: st.builds(
+        container_requests.CreateIndex, container_id=I64, version=I32, index=INDEXES, options=OPTIONS
     ),
-    requests.DropIndex: st.builds(
-        requests.DropIndex,
+    container_requests.DropIndex: st.builds(
+        container_requests.DropIndex,
         container_id=I64,
         version=I32,
         index=INDEXES,
@@ -191,7 +191,7 @@ REQUEST_STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
         any_name=FLAG,
         any_kind=FLAG,
     ),
-    requests.FlushLog: st.builds(requests.FlushLog, container_id=I64, options=OPTIONS),
+    container_requests.FlushLog: st.builds(container_requests.FlushLog, container_id=I64, options=OPTIONS),
     requests.GetDatabases: only_options(requests.GetDatabases),
     requests.PutDatabase: st.builds(requests.PutDatabase, name=TEXT, options=OPTIONS),
     requests.DropDatabase: st.builds(requests.DropDatabase, name=TEXT, options=OPTIONS),
