@@ -183,6 +183,19 @@ def test_pages(place: Place, page_rows: int) -> None:
     assert len(sizes) == math.ceil(100 / page_rows)
 
 
+def test_pages_of_long_rows_are_short(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridferry.griddb.query.FIRST_ROWS_WITH_STRINGS", 10)
+    monkeypatch.setattr("gridferry.griddb.query.PAGE_BYTES", 50_000)
+    made = place.make(MANY)
+    rows = [(i, "x" * 20_000) for i in range(30)] + [(i, "y" * 10) for i in range(30, 1000)]
+    made.put(batch(MANY, rows))
+    found = list(made.query("select * order by k").batches())
+    assert pa.Table.from_batches(found) == pa.Table.from_batches([batch(MANY, rows)])
+    sizes = [len(part) for part in found]
+    assert sizes[:3] == [10, 2, 2]
+    assert max(sizes) > 500
+
+
 def test_pages_in_reverse_order(place: Place) -> None:
     made = place.make(MANY)
     made.put(batch(MANY, [(i, str(i)) for i in range(50)]))

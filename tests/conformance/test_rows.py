@@ -8,7 +8,7 @@ from tests.conformance.conftest import Place
 from tests.conformance.tables import batch, collection, keys, plain, rows_of, series
 
 from gridferry.errors import LocalProtocolError, RowExists, RowMissing
-from gridferry.griddb import PutMode, Store
+from gridferry.griddb import PutMode
 
 KEYED = collection("k LONG!, s STRING")
 SERIES = series("ts TIMESTAMP(3)!, v DOUBLE")
@@ -179,10 +179,19 @@ def test_a_batch_of_other_columns_is_refused(place: Place) -> None:
         made.put(pa.record_batch({"k": pa.array([1], pa.int64())}))
 
 
-def test_a_wide_put_is_split_into_messages(place: Place, store: Store) -> None:
+@pytest.mark.parametrize("mode", [PutMode.UPSERT, PutMode.INSERT])
+def test_a_wide_put_is_split_into_messages(place: Place, monkeypatch: pytest.MonkeyPatch, mode: PutMode) -> None:
+    monkeypatch.setattr("gridferry.griddb.container.PUT_BYTES", 300_000)
     schema = collection("k LONG!, b BLOB")
     made = place.make(schema)
-    made.put(batch(schema, [(i, bytes([i]) * 1_000_000) for i in range(40)]))
-    assert [(k, b[:1], len(b)) for k, b in rows_of(made.query("select *", page_rows=3))] == [
-        (i, bytes([i]), 1_000_000) for i in range(40)
-    ]
+    rows = [(i % 20, bytes([i]) * 100_000) for i in range(20 if mode is PutMode.INSERT else 30)]
+    made.put(batch(schema, rows), mode=mode)
+    assert dict(rows_of(made.query("select *", page_rows=3))) == dict(rows)
+
+
+def test_keyless_rows_are_put_once_each_over_several_messages(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gridferry.griddb.container.PUT_BYTES", 100)
+    made = place.make(KEYLESS)
+    rows = [("x" * 30, float(i)) for i in range(50)]
+    made.put(batch(KEYLESS, rows))
+    assert rows_of(made.scan()) == rows

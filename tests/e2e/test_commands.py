@@ -207,6 +207,14 @@ class TestOneAfterTheOther:
         assert "source: ${SOURCE_DSN}" in text
         assert "SOURCE_DSN" in result.stderr
 
+    def test_init_writes_an_address_without_a_password_as_it_is(
+        self, run: Run, tables: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("SOURCE_DSN")
+        assert run("init", tables.dsn).exit_code == 0
+        assert json.dumps(tables.dsn) in (tmp_path / "gridferry.yaml").read_text()
+        assert run("plan").exit_code == 0
+
     def test_init_to_stdout_makes_no_file(self, run: Run, tables: Database, tmp_path: Path) -> None:
         result = run("init", "-o", "-", "--quiet")
         assert result.stdout.startswith("#")

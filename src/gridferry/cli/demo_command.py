@@ -173,4 +173,5 @@ def _closing(report: DemoReport) -> Iterator[Text]:
         return
     yield Text("All of it is gone again. Your own tables, in the same way:", style="bold")
     for command, comment in _NEXT:
-        yield Text.assemble((f"  {command:<57} ", "green"), (comment, "dim"))
+        padded = f"  {command:<56} " if comment else f"  {command}"
+        yield Text.assemble((padded, "green"), (comment, "dim"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,19 +43,17 @@ def init(
         )
     with output.waiting("reading the catalog"):
         tables = _fetch_tables(output, dsn, table)
-    hides = _has_password(dsn)
-    source = "${" + SOURCE_VARIABLE + "}" if hides else dsn
+    in_variable = os.environ.get(SOURCE_VARIABLE) == dsn
+    source = "${" + SOURCE_VARIABLE + "}" if in_variable or _has_password(dsn) else dsn
     text = _render(tables, source=source, target=target)
     if file == _STDOUT:
         output.show(Text(text, end=""))
     else:
         _write(file, text, force=force)
         output.show(Text(f"wrote {file} with {numbers.plural(len(tables), 'table')}"))
-    if hides:
-        output.note(
-            f"The address holds a password, so the file names ${{{SOURCE_VARIABLE}}}: set that variable.",
-            style="yellow",
-        )
+    if source != dsn and not in_variable:
+        said = f"The address holds a password, so the file names {source}: set that variable."
+        output.note(said, style="yellow")
     output.note("Look it through, then see what it means with `gridferry plan`.")
     output.document(
         lambda: {"file": str(file), "source": source, "tables": [t.qualified for t in tables], "text": text}

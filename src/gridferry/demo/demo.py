@@ -127,6 +127,8 @@ def run_demo(options: DemoOptions, audience: Audience) -> DemoReport:
 
 def _play(options: DemoOptions, audience: Audience, made: ExitStack) -> DemoReport:
     """All steps in order; whatever is started goes onto `made`, which takes it away."""
+    if options.target:
+        _claim(options, made)
     folder = make_folder()
     made.callback(remove_folder, folder)
     postgres = _start_postgres(audience, folder, made)
@@ -134,13 +136,19 @@ def _play(options: DemoOptions, audience: Audience, made: ExitStack) -> DemoRepo
     griddb = _start_griddb(options, audience, folder, made)
     environment = {SOURCE_VARIABLE: postgres.dsn(), PASSWORD_VARIABLE: griddb.password if griddb else options.password}
     config = _write_config(audience, folder, griddb.target if griddb else options.target, environment)
-    if griddb is None:
-        _claim(options, config, made)
     _plan(audience, config)
     loads, comparison = _load_and_compare(audience, config)
     _ask(audience, config)
     kept = _leave_running(folder, environment, postgres, griddb) if options.keep else ()
     return DemoReport(rows, loads, comparison, kept)
+
+
+def _claim(options: DemoOptions, made: ExitStack) -> None:
+    """Write down in the user's own target what the demo is about to make there. First of all: it may not be free."""
+    store = made.enter_context(connect(options.target, password=options.password))
+    footprint = Footprint(store, table=TABLE, containers=CONTAINERS)
+    footprint.claim(replace=options.replace)
+    made.callback(footprint.erase)
 
 
 def _start_postgres(audience: Audience, folder: Path, made: ExitStack) -> LocalPostgres:
@@ -183,14 +191,6 @@ def _write_config(audience: Audience, folder: Path, target: str, environment: di
     (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
     audience.text(text.rstrip())
     return parse_config(text, name=CONFIG_NAME, env={**os.environ, **environment})
-
-
-def _claim(options: DemoOptions, config: Config, made: ExitStack) -> None:
-    """Write down in the user's own target what the demo is about to make there."""
-    store = made.enter_context(connect(config.target))
-    footprint = Footprint(store, table=TABLE, containers=CONTAINERS)
-    footprint.claim(replace=options.replace)
-    made.callback(footprint.erase)
 
 
 def _plan(audience: Audience, config: Config) -> None:

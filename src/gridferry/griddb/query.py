@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 
 import pyarrow as pa
 
@@ -14,10 +15,15 @@ from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.results import QueryResult
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire.decode import decode_rows
+from gridferry.griddb.wire.layout import row_layout
 from gridferry.griddb.wire.row_replies import FetchReply, PartialFetch, QueryReply, RowsPart, rows_of
 from gridferry.griddb.wire.row_requests import CloseRowSet, FetchRowSet, QueryRange, QueryTql, Transaction
 
 DEFAULT_PAGE_ROWS = 50_000
+# GridDB counts a page in rows, memory is counted in bytes: where rows may be long, a short first page tells how long.
+PAGE_BYTES = 16 << 20
+FIRST_ROWS_WITH_STRINGS = 2_000
+FIRST_ROWS_WITH_BLOBS = 100
 _GIVING_UP_S = 10.0
 
 # The rows of EXPLAIN, which have no row id although they belong to no TIME_SERIES.
@@ -53,7 +59,9 @@ def whole_result(schema: ContainerSchema, reply: QueryReply) -> QueryResult:
 def _begin(cluster: Cluster, handle: Handle, message: QueryTql | QueryRange) -> QueryResult:
     with ExitStack() as stack:
         connection = stack.enter_context(cluster.at_partition(handle.partition))
-        body = connection.ask(message, partition=handle.partition, asked=f'a query of container "{handle.name}"')
+        first = _first_rows(handle.schema, message.head.fetch_size)
+        asked = replace(message, head=replace(message.head, fetch_size=first))
+        body = connection.ask(asked, partition=handle.partition, asked=f'a query of container "{handle.name}"')
         reply = QueryReply.read(body)
         if reply.partial is None or reply.rows is None:
             return whole_result(handle.schema, reply)
@@ -81,7 +89,8 @@ def _pages(
             yield pa.RecordBatch.from_pylist([], schema=handle.schema.arrow_schema)
             while True:
                 if not closed and fetched < state.total:
-                    fetch = FetchRowSet(handle.container_id, tx, state.result_id, fetched, message.head.fetch_size)
+                    size = _rows_ahead(page, message.head.fetch_size)
+                    fetch = FetchRowSet(handle.container_id, tx, state.result_id, fetched, size)
                     ahead = connection.send(fetch, partition=handle.partition, asked=asked)
                 yield rows_of(handle.schema, page)
                 if ahead is None:
@@ -92,6 +101,22 @@ def _pages(
         finally:
             if not closed and not connection.broken:
                 _give_up(connection, handle, state, ahead)
+
+
+def _first_rows(schema: ContainerSchema, most: int) -> int:
+    """How many rows make a first page, of which nothing is known but the schema."""
+    if any(c.array or c.type in (GridType.BLOB, GridType.GEOMETRY) for c in schema.columns):
+        return min(most, FIRST_ROWS_WITH_BLOBS)
+    if any(c.variable for c in schema.columns):
+        return min(most, FIRST_ROWS_WITH_STRINGS)
+    return min(most, max(1, PAGE_BYTES // row_layout(schema, row_ids=True).dtype.itemsize))
+
+
+def _rows_ahead(page: RowsPart | FetchReply, most: int) -> int:
+    """How many rows of the length of this page's make a page."""
+    image = page.image
+    octets = len(image) if isinstance(image, (bytes, bytearray, memoryview)) else sum(len(part) for part in image)
+    return max(1, min(most, PAGE_BYTES * page.count // max(1, octets)))
 
 
 def _give_up(connection: Connection, handle: Handle, state: PartialFetch, ahead: int | None) -> None:
