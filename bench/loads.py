@@ -102,7 +102,7 @@ def _cpu(part: str, row: str, measured: Measured) -> list[Figure]:
         ("GridDB", measured.target_cpu_s),
     )
     return [
-        Figure(part, f"CPU of {who}", seconds / measured.rows * 1e6, "s a million rows")
+        Figure(part, f"CPU of {who}, a million {row}s", seconds / measured.rows * 1e6, "s")
         for who, seconds in spent
         if seconds is not None
     ]
