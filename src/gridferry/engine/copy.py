@@ -165,8 +165,14 @@ def row_key(plan: TablePlan, row: pa.RecordBatch) -> str:
 
 
 def _shown(value: pa.Array) -> str:
+    if value.null_count:
+        return "NULL"
     try:
         return str(value.cast(pa.utf8())[0].as_py())
     except (pa.ArrowException, ValueError, OverflowError):
         # Infinity and years beyond 9999 have no text in Arrow.
-        return f"(internal {value.view(pa.int64())[0].as_py()})" if value.type.bit_width == 64 else "(not printable)"
+        return (
+            f"(internal {value.view(pa.int64())[0].as_py()})"
+            if pa.types.is_timestamp(value.type)
+            else "(not printable)"
+        )
