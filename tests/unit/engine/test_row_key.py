@@ -1,0 +1,37 @@
+"""A row's key as people read it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pyarrow as pa
+from tests.source.conftest import make_plan
+
+from gridferry.engine.copy import row_key
+
+PLAN = replace(make_plan("t", "d ts k", key=("ts", "k")), split_by="d")
+
+
+def test_the_split_column_stands_in_front_and_every_part_has_its_name() -> None:
+    row = pa.record_batch(
+        {"k": pa.array([7]), "ts": pa.array([1594512094385975], pa.timestamp("us")), "d": pa.array(["b8:27"])}
+    )
+    assert row_key(PLAN, row) == "d = b8:27, ts = 2020-07-12 00:01:34.385975, k = 7"
+
+
+def test_null_infinity_and_octets_are_shown_too() -> None:
+    row = pa.record_batch(
+        {
+            "d": pa.array([None], pa.utf8()),
+            "ts": pa.array([-9222425352054775809], pa.timestamp("us")),
+            "k": pa.array([b"\xff"]),
+        }
+    )
+    shown = row_key(PLAN, row)
+    assert shown.startswith("d = NULL, ts = (internal ")
+    assert len(shown) < 100
+
+
+def test_a_split_column_that_is_part_of_the_key_is_shown_once() -> None:
+    plan = replace(PLAN, key=("d", "k"))
+    assert row_key(plan, pa.record_batch({"d": ["x"], "k": [1], "ts": [2]})) == "d = x, k = 1"
