@@ -82,17 +82,19 @@ def measure_load(
     whole_s = told["load"]["seconds"] + told["plan"]["seconds"]
     found = [
         Figure(part, f"load {rows:,} {row}s, without the plan", speed, "rows/s"),
-        Figure(part, "the same with the plan", rows / whole_s, "rows/s"),
+        Figure(part, f"load {row}s, with the plan", rows / whole_s, "rows/s"),
     ]
     if ceiling is not None:
         note = "all share these processors"
-        found.append(Figure(part, "load / lower ceiling", speed / ceiling, "", 0.9, more_is_better=True, note=note))
-    found += _cpu(part, measured)
+        found.append(
+            Figure(part, f"{row}s: load / lower ceiling", speed / ceiling, "", 0.9, more_is_better=True, note=note)
+        )
+    found += _cpu(part, row, measured)
     found.append(Figure(part, f"compare {row}s by value", rows / compared["seconds"], "rows/s"))
     return found
 
 
-def _cpu(part: str, measured: Measured) -> list[Figure]:
+def _cpu(part: str, row: str, measured: Measured) -> list[Figure]:
     own = measured.told["plan"]["cpu_s"] + measured.told["load"]["cpu_s"]
     spent = (
         ("PostgreSQL, plan and load", measured.source_cpu_s),
@@ -100,7 +102,7 @@ def _cpu(part: str, measured: Measured) -> list[Figure]:
         ("GridDB", measured.target_cpu_s),
     )
     return [
-        Figure(part, f"CPU of {who}", seconds / measured.rows * 1e6, "s a million rows")
+        Figure(part, f"CPU of {who}, a million {row}s", seconds / measured.rows * 1e6, "s")
         for who, seconds in spent
         if seconds is not None
     ]

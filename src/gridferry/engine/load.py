@@ -62,12 +62,16 @@ class TableLoader:
             before = self._before(table.qualified)
             if before is None or self._load.replace or before.state is RunState.REPLACING:
                 run, outcome = self._begin(view, table, before), "loaded"
+                # The plan counted every row under this very snapshot.
+                expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
             else:
                 self._require_same(table, before)
                 if before.state is RunState.LOADED:
                     return self._already_loaded(before)
-                run, outcome = self._resume(view, table, before), "resumed"
-            return LoadWork(self._state, run, lease, self._load, self._tell).run(view, outcome=outcome)
+                run, outcome, expected = self._resume(view, table, before), "resumed", None
+            return LoadWork(self._state, run, lease, self._load, self._tell).run(
+                view, outcome=outcome, expected=expected
+            )
 
     def _before(self, table: str) -> LoadRun | None:
         """What the state says of the table. What cannot be read is forgotten where it is to be replaced."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,14 +67,17 @@ class LoadWork:
         self._rows = 0
         self._octets = 0
 
-    def run(self, view: SnapshotView, *, outcome: str) -> TableLoad:
-        """Copy what is not done, count, and write that the table is loaded."""
+    def run(self, view: SnapshotView, *, outcome: str, expected: Mapping[str | None, int] | None = None) -> TableLoad:
+        """Copy what is not done, count, and write that the table is loaded.
+
+        `expected` are the snapshot's rows by split value, where they were counted already.
+        """
         started = time.monotonic()
         waiting = [c for c in self._run.chunks if c.number not in self._run.finished]
         self._announce(len(waiting))
         self._prepare()
         crew = Crew(self._workers(len(waiting)))
-        expected = self._copy(view, waiting, crew)
+        expected = self._copy(view, waiting, crew, known=expected)
         seconds = time.monotonic() - started
         if outcome == "resumed":
             with view.open_reader() as reader:
@@ -125,15 +128,22 @@ class LoadWork:
         self._enter(fresh)
         self._containers.open_or_create(known + fresh)
 
-    def _copy(self, view: SnapshotView, waiting: list[Chunk], crew: Crew) -> dict[str | None, int]:
-        """Copy the chunks. Returns the snapshot's rows by split value, counted meanwhile."""
-        expected: dict[str | None, int] = {}
+    def _copy(
+        self, view: SnapshotView, waiting: list[Chunk], crew: Crew, *, known: Mapping[str | None, int] | None
+    ) -> dict[str | None, int]:
+        """Copy the chunks. Returns the snapshot's rows by split value, counted meanwhile unless they are known."""
+        expected = dict(known or {})
+
+        def count() -> None:
+            if known is None:
+                expected.update(view.count_rows(self._plan))
+
         crew.run(
             waiting,
             work=lambda chunk, worker: self._chunk(chunk, worker(), crew.check),
             open_worker=lambda: OpenReader(view.open_reader()),
             close_worker=OpenReader.close,
-            meanwhile=lambda: expected.update(view.count_rows(self._plan)),
+            meanwhile=count,
         )
         self._lease.check()
         return expected
