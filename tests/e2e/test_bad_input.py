@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry, Server
+from tests.e2e.proxy import CuttingProxy
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 from tests.e2e.test_lost_server import once_at
 
@@ -26,6 +27,7 @@ from gridferry.errors import (
     GridDBError,
     NodeUnreachable,
     PlanError,
+    SourceError,
     SourceRefused,
     SourceUnreachable,
 )
@@ -223,6 +225,24 @@ def test_sessions_of_the_source_that_are_ended_in_the_middle_end_the_load_with_t
     assert caught.value.exit_code == 75
     assert caught.value.next_step
     assert ferry.load(**SMALL)[0].outcome == "resumed"
+    assert_arrived(ferry, postgres)
+
+
+@pytest.mark.parametrize("octets", [2_000, 20_000, 60_000, 120_000])
+def test_a_source_whose_network_breaks_in_the_middle_of_a_message_is_read_on_later(
+    ferry: Ferry, postgres: Database, octets: int
+) -> None:
+    make_sensors(postgres)
+    server = postgres.server
+    with CuttingProxy(("127.0.0.1", server.port), cut_after=octets) as proxy:
+        dsn = server.tcp_dsn(postgres.name).replace(f"127.0.0.1:{server.port}", f"127.0.0.1:{proxy.port}")
+        ferry = replace(ferry, dsn=dsn + "?sslmode=disable").of(TABLE)
+        with pytest.raises(SourceError) as caught:
+            ferry.load(**SMALL)
+        assert proxy.was_cut
+        assert caught.value.exit_code == 75
+        assert caught.value.next_step
+        ferry.load(**SMALL)
     assert_arrived(ferry, postgres)
 
 
