@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import threading
+from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.conftest import Database
+from tests.conftest import Database, database_on
 from tests.e2e.ferry import STATE, Ferry
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 
 from gridferry.checkpoint.documents import STATE_SCHEMA
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
+from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.events import ChunkDone, Event
 from gridferry.errors import CheckpointError, LeaseHeld, PlanError, TargetNotEmpty
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType
@@ -199,3 +201,17 @@ def test_a_state_that_cannot_be_read_is_told_and_replace_gets_over_it(
     assert "--replace" in caught.value.next_step
     sensors.load(replace=True, **SMALL)
     assert_arrived(sensors, postgres)
+
+
+def test_the_same_table_of_another_database_is_not_taken_for_the_one_that_was_loaded(
+    sensors: Ferry, postgres_server: LocalPostgres
+) -> None:
+    sensors.load(**SMALL)
+    before = sensors.everything()
+    for other in database_on(postgres_server):
+        make_sensors(other, rows=600)
+        with pytest.raises(CheckpointError, match="another database") as caught:
+            replace(sensors, dsn=other.dsn).load(**SMALL)
+        assert "--replace" in caught.value.next_step
+    assert sensors.everything() == before
+    assert sensors.load(**SMALL)[0].outcome == "already loaded"
