@@ -217,3 +217,17 @@ def test_a_writer_after_an_error_is_unusable(place: Place) -> None:
             writer.drain()
         with pytest.raises(LocalProtocolError, match="new one"):
             writer.put(SERIES, rows, [made.handle], [0, 1])
+
+
+def test_the_bulk_writer_deletes_between_puts_in_order(place: Place) -> None:
+    made = place.make(SERIES)
+    rows = [(i, float(i), "x") for i in range(3000)]
+    with place.store.writer(window_bytes=100_000) as writer:
+        writer.put(SERIES, batch(SERIES, rows), [made.handle], [0, len(rows)])
+        keys = batch(SERIES, rows).select(["ts"]).slice(0, 2500)
+        writer.delete(made.handle, keys)
+        writer.delete(made.handle, keys.slice(0, 10))
+        writer.put(SERIES, batch(SERIES, [(7, 0.5, "again")]), [made.handle], [0, 1])
+        assert writer.flush_log() == 1
+        assert (writer.rows, writer.deleted) == (3001, 2500)
+    assert made.count() == 501

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
@@ -22,10 +23,10 @@ from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.runs import cut_runs
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import FlushLog
-from gridferry.griddb.wire.encode import EncodedRows, encode_rows
+from gridferry.griddb.wire.encode import EncodedRows, encode_keys, encode_rows
 from gridferry.griddb.wire.multi_requests import MultiPut, PutEntry
 from gridferry.griddb.wire.requests import Request
-from gridferry.griddb.wire.row_requests import PutRows, Transaction
+from gridferry.griddb.wire.row_requests import DeleteRow, PutRows, Transaction
 
 MESSAGE_BYTES = 4 << 20
 WINDOW_BYTES = 16 << 20
@@ -33,10 +34,27 @@ ENTRIES_A_MESSAGE = 4096
 _SCHEMA_INVALID = 60015
 
 
+# A delete and its answer are small, but answers that nobody reads yet must fit between the two ends.
+_DELETE_WEIGHT = 8192
+
+
+@dataclass(frozen=True)
+class _Sent:
+    """A statement on its way: `count` rows of `octets` bytes put, or one deleted; `weight` counts in the window."""
+
+    connection: Connection
+    number: int
+    weight: int = 0
+    count: int = 0
+    octets: int = 0
+    deletes: bool = False
+
+
 class BulkWriter:
     """Puts rows into many containers. For one thread; `drain` or leaving the context waits for every answer.
 
-    `rows` and `octets` count what was acknowledged. After an error it is unusable: make a new one.
+    `rows` and `octets` count what was put and acknowledged, `deleted` the rows that deletes found. After an error it
+    is unusable: make a new one.
     """
 
     def __init__(
@@ -44,12 +62,13 @@ class BulkWriter:
     ) -> None:
         self.rows = 0
         self.octets = 0
+        self.deleted = 0
         self._cluster = cluster
         self._window_bytes = window_bytes
         self._message_bytes = message_bytes
         self._held = ExitStack()
         self._connections: dict[Node, Connection] = {}
-        self._sent: deque[tuple[Connection, int, int, int]] = deque()
+        self._sent: deque[_Sent] = deque()
         self._in_flight = 0
         self._touched: dict[tuple[Node, int], Handle] = {}
         self._failed = False
@@ -90,8 +109,24 @@ class BulkWriter:
         for partition, members in by_partition.items():
             for message, count, size in self._messages(schema, rows, members, owned):
                 asked = f"to put {count} rows into partition {partition}"
-                node = self._send(partition, message, asked=asked, count=count, size=size)
+                node = self._send(partition, message, asked=asked, count=count, octets=size, weight=size)
                 self._touched[node, partition] = owned[members[0]]
+
+    def delete(self, handle: Handle, keys: pa.RecordBatch) -> None:
+        """Send deletes of rows by key; after earlier puts and before later ones of the same container.
+
+        Args: keys: a batch of the row key's columns. Keys without a row are no error.
+        Raises: as `put`.
+        """
+        self._refuse_if_failed()
+        if handle.schema.key_length == 0:
+            raise LocalProtocolError(f'"{handle.name}" has no row key')
+        tx = Transaction(handle.version, client=self._cluster.client)
+        asked = f'to delete a row of "{handle.name}"'
+        for image in encode_keys(handle.schema, keys):
+            message = DeleteRow(handle.container_id, tx, image)
+            node = self._send(handle.partition, message, asked=asked, weight=_DELETE_WEIGHT, deletes=True)
+            self._touched[node, handle.partition] = handle
 
     def drain(self) -> None:
         """Wait until everything put so far was acknowledged. Raises: refusals; node trouble."""
@@ -140,10 +175,19 @@ class BulkWriter:
         return MultiPut((schema,), entries, self._cluster.client)
 
     def _send(
-        self, partition: int, message: Request, *, asked: str, node: Node | None = None, count: int = 0, size: int = 0
+        self,
+        partition: int,
+        message: Request,
+        *,
+        asked: str,
+        node: Node | None = None,
+        weight: int = 0,
+        count: int = 0,
+        octets: int = 0,
+        deletes: bool = False,
     ) -> Node:
         """Send to `node`, or to the partition's owner; returns the node."""
-        while self._sent and self._in_flight + size > self._window_bytes:
+        while self._sent and self._in_flight + weight > self._window_bytes:
             self._gather()
         try:
             node = node or self._cluster.owner(partition)
@@ -152,20 +196,22 @@ class BulkWriter:
         except BaseException as error:
             self._fail(error)
             raise
-        self._sent.append((connection, number, count, size))
-        self._in_flight += size
+        self._sent.append(_Sent(connection, number, weight, count, octets, deletes))
+        self._in_flight += weight
         return node
 
     def _gather(self) -> None:
-        connection, number, count, size = self._sent.popleft()
+        sent = self._sent.popleft()
         try:
-            connection.receive(number)
+            body = sent.connection.receive(sent.number)
         except BaseException as error:
             self._fail(error)
             raise _without_version(error) from error
-        self._in_flight -= size
-        self.rows += count
-        self.octets += size
+        self._in_flight -= sent.weight
+        self.rows += sent.count
+        self.octets += sent.octets
+        if sent.deletes:
+            self.deleted += body.boolean()
 
     def _refuse_if_failed(self) -> None:
         if self._failed:
