@@ -35,6 +35,12 @@ class TableContainers:
         with self._lock:
             return dict(self._handles)
 
+    def know(self, names: Iterable[tuple[str, str | None]]) -> None:
+        """Remember that these names are given out, without asking the server: no other value may have one of them."""
+        with self._lock:
+            for name, value in names:
+                self._taken.setdefault(name.lower(), value)
+
     def open_or_create(self, names: Iterable[tuple[str, str | None]]) -> None:
         """Make the containers of (name, value) pairs, or open those that exist with this schema.
 
@@ -88,12 +94,12 @@ class TableContainers:
         return name
 
 
-def require_free(store: Store, plan: TablePlan) -> None:
-    """Return if the plan's containers are missing, or empty and of the plan's schema.
+def require_free(store: Store, plan: TablePlan, names: Sequence[str] | None = None) -> None:
+    """Return if the plan's containers (or those of `names`) are missing, or empty and of the plan's schema.
 
     Raises: TargetNotEmpty for those with rows, PlanError for those with other columns.
     """
-    found = store.open_containers([c.name for c in plan.containers])
+    found = store.open_containers([c.name for c in plan.containers] if names is None else names)
     standing: list[Container] = [c for c in found.values() if c is not None]
     counts = store.counts(standing)
     filled = [f'"{c.name}" ({n:,} rows)' for c, n in zip(standing, counts, strict=True) if n]
