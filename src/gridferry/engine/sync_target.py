@@ -11,7 +11,6 @@ from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.checkpoint.state import TargetState
 from gridferry.griddb import GridType, Store
 from gridferry.model.watermark import GrowingColumn
-from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
 from gridferry.target.containers import TableContainers, require_free
 from gridferry.transform.split import distinct_texts
@@ -43,8 +42,9 @@ class SyncContainers:
         """
         listed = self._catalog()
         wanted = [value for value in self._values(batches) if value not in self.touched]
-        fresh = {value: container_name(self._plan, value) for value in wanted if value not in listed}
+        fresh = {value: self.handles.name(value) for value in wanted if value not in listed}
         if fresh:
+            self.handles.know([(name, value) for value, name in fresh.items()])
             table, split_by = self._plan.qualified, self._plan.split_by
             require_free(self._state.store, self._plan, list(fresh.values()))
             self._state.catalog.add([CatalogEntry(table, name, value, split_by) for value, name in fresh.items()])
