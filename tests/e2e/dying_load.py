@@ -1,7 +1,7 @@
-"""A load in a process of its own that kills itself at the n-th call of a function: python dying_load.py JOB.
+"""A load or sync in a process of its own that kills itself at the n-th call of a function: python dying_load.py JOB.
 
-JOB is a JSON file: config, env, options, point, moment (before | after), call, and `reads`, a file that gets the
-number of each chunk as it is read. Without a point the load runs to its end.
+JOB is a JSON file: config, env, options, verb (load unless it says sync), point, moment (before | after), call, and
+`reads`, a file that gets the number of each chunk as it is read. Without a point the load runs to its end.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gridferry.checkpoint.catalog import Catalog
+from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.quarantine import Quarantine
@@ -41,6 +42,7 @@ POINTS: dict[str, tuple[type, str]] = {
     "release": (Quarantine, "release"),
     "checkpoint": (RunStore, "chunk_done"),
     "loaded": (RunStore, "loaded"),
+    "cursor": (CursorStore, "save"),
 }
 
 
@@ -81,7 +83,7 @@ def main(job_file: str) -> None:
         die_at(job["point"], job["moment"], job["call"])
     note_reads(Path(job["reads"]))
     with Migration(parse_config(job["config"], env=job["env"])) as migration:
-        migration.load(**job["options"])
+        getattr(migration, job.get("verb", "load"))(**job["options"])
 
 
 if __name__ == "__main__":
