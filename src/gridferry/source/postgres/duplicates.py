@@ -51,11 +51,10 @@ def read_duplicates(
     source = sql.SQL("FROM {} WHERE {} AND {} AND {}").format(
         relation_sql(plan.schema, plan.table), condition_sql(plan.where), key.complete, near
     )
-    # The parts of the key itself are never NULL here, and `=` lets PostgreSQL hash them; the split value may be.
-    same = [
-        sql.SQL("r.{0} IS NOT DISTINCT FROM d.{0}" if i < len(split) else "r.{0} = d.{0}").format(name)
-        for i, name in enumerate(names)
-    ]
+    # `=` lets PostgreSQL hash. The parts of the key itself are never NULL here; the split value may be, and is told
+    # by its text, as the containers are.
+    split_same = "(r.{0} IS NULL) = (d.{0} IS NULL) AND coalesce(r.{0}::text, '') = coalesce(d.{0}::text, '')"
+    same = [sql.SQL(split_same if i < len(split) else "r.{0} = d.{0}").format(name) for i, name in enumerate(names)]
     comma = sql.SQL(", ")
     among: sql.Composable = _ALL
     if fresh is not None:
