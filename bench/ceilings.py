@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 
 import pyarrow as pa
 from bench.codec import SENSOR, sensor_rows
-from bench.figures import Figure
+from bench.figures import Figure, RunFailed
 from bench.processes import cpu_seconds
 from bench.servers import PREFIX, Target
 from bench.tables import SourceTable
@@ -76,7 +76,8 @@ def _put_figure(target: Target, rows: int, connections: int) -> Figure:
     each = rows // connections
     with target.connect() as store:
         store.drop_containers(names)
-        handles = [container.handle for container in store.create_containers(names, SENSOR)]
+        containers = store.create_containers(names, SENSOR)
+        handles = [container.handle for container in containers]
         bodies = [_bodies(handle, each, store.cluster.client) for handle in handles]
 
         def work(handle: Handle, ready: list[bytes]) -> None:
@@ -92,8 +93,14 @@ def _put_figure(target: Target, rows: int, connections: int) -> Figure:
                     connection.receive(number)
 
         before = cpu_seconds(target.pid)
+        start = time.perf_counter()
         jobs = [_job(work, handle, ready) for handle, ready in zip(handles, bodies, strict=True)]
-        seconds = timed_threads(jobs)
+        timed_threads(jobs)
+        # As a load does: what was acknowledged is brought to disk, and counted.
+        store.flush(containers)
+        if store.counts(containers) != [each] * connections:
+            raise RunFailed("the target does not hold the rows that it acknowledged")
+        seconds = time.perf_counter() - start
         note = _server_note(before, cpu_seconds(target.pid), each * connections)
         store.drop_containers(names)
     name = f"put sensor rows, {connections} {'connection' if connections == 1 else 'connections'}"

@@ -18,7 +18,7 @@ INSERT INTO {name} SELECT
     0.004955938648391245 * (1 + g % 10007 / 10007.0), 40 + g % 300 / 10.0, g % 3 = 0,
     0.00765082227055719 * (1 + g % 10009 / 10009.0), g % 50 = 0,
     0.02041127012241292 * (1 + g % 10037 / 10037.0), 15 + g % 150 / 10.0
-FROM generate_series(1, {rows}) AS g;
+FROM generate_series(1::bigint, {rows}) AS g;
 """
 _MIXED = """
 CREATE UNLOGGED TABLE {name} (id bigint PRIMARY KEY, small smallint, whole integer, big bigint, single real,
@@ -32,7 +32,7 @@ INSERT INTO {name} SELECT
     timestamp '2021-01-01' + g * interval '1 s', timestamptz '2021-01-01 00:00:00Z' + g * interval '1 min',
     date '2000-01-01' + (g % 9000)::int, md5(g::text)::uuid,
     jsonb_build_object('k', g, 'tags', jsonb_build_array('a', 'b')), decode(md5(g::text), 'hex')
-FROM generate_series(1, {rows}) AS g;
+FROM generate_series(1::bigint, {rows}) AS g;
 """
 _FLEET = """
 CREATE UNLOGGED TABLE {name} (ts timestamp(3) NOT NULL, device text NOT NULL, temp float8, humidity float8);

@@ -201,6 +201,8 @@ def test_a_dropped_container_is_told_as_missing(place: Place) -> None:
     with pytest.raises(ContainerMissing, match=made.name):
         made.count()
     with pytest.raises(ContainerMissing, match=made.name):
+        made.get(keys(made.schema, [("a",)]))
+    with pytest.raises(ContainerMissing, match=made.name):
         made.delete(keys(made.schema, [("a",)]))
 
 

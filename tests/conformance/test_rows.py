@@ -91,6 +91,13 @@ def test_get_leaves_out_what_is_not_there(place: Place, schema: object) -> None:
     assert sorted(plain(made.schema, made.get(wanted)), key=repr) == sorted(rows[1:], key=repr)
 
 
+def test_get_of_one_key_twice(place: Place) -> None:
+    made = place.make(KEYED)
+    made.put(batch(KEYED, [(1, "a"), (2, "b")]))
+    found = plain(KEYED, made.get(keys(KEYED, [(1,), (2,), (1,)])))
+    assert sorted(found) == [(1, "a"), (1, "a"), (2, "b")]
+
+
 def test_get_of_nothing(place: Place) -> None:
     made = place.make(KEYED)
     for wanted in ([], [(5,)]):

@@ -1,7 +1,9 @@
-"""A load or sync in a process of its own that kills itself at the n-th call of a function: python dying_load.py JOB.
+"""Loads and syncs in processes of their own that kill themselves at the n-th call of a function.
 
-JOB is a JSON file: config, env, options, verb (load unless it says sync), point, moment (before | after), call, and
-`reads`, a file that gets the number of each chunk as it is read. Without a point the load runs to its end.
+Run as a program it reads the names of jobs, one a line, runs each in a child of its own (forked, because the imports
+take longer than the loads) and writes the child's wait status. A job is a JSON file: config, env, options, verb (load
+unless it says sync), point, moment (before | after), call, and `reads`, a file that gets the number of each chunk as it
+is read. Without a point the job runs to its end. What a child has to say goes to `errors`, another file.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -86,5 +89,19 @@ def main(job_file: str) -> None:
         getattr(migration, job.get("verb", "load"))(**job["options"])
 
 
+def run_forked(job_file: str) -> int:
+    """The wait status of a child that did the job."""
+    child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1]
+    try:
+        main(job_file)
+    except BaseException:
+        Path(json.loads(Path(job_file).read_text())["errors"]).write_text(traceback.format_exc())
+        os._exit(1)
+    os._exit(0)
+
+
 if __name__ == "__main__":
-    main(sys.argv[1])
+    for line in sys.stdin:
+        print(run_forked(line.rstrip("\n")), flush=True)

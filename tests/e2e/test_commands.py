@@ -245,12 +245,16 @@ class TestServe:
     def test_says_what_it_is_and_how_to_log_in(self) -> None:
         with self._serve([], {}) as process:
             assert process.stdout is not None
-            first = process.stdout.readline() + process.stdout.readline()
+            assert process.stderr is not None
+            results = process.stdout.readline() + process.stdout.readline()
+            notes = process.stderr.readline() + process.stderr.readline()
             process.send_signal(signal.SIGTERM)
-            _, stderr = process.communicate(timeout=60)
-        assert "griddb://admin@127.0.0.1:" in first
-        assert "in production use a real GridDB" in first
-        assert 'The password is "admin"' in stderr
+            process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert "griddb://admin@127.0.0.1:" in results
+        assert "in production use a real GridDB" in results
+        assert "in memory" in notes
+        assert 'The password is "admin"' in notes
 
     def test_a_port_in_use(self, target: str) -> None:
         port = target.partition("@")[2].partition("/")[0].rpartition(":")[2]

@@ -230,3 +230,14 @@ def test_the_look_sees_the_snapshot_that_it_is_given(postgres):
             inside = profile.fetch_profile(connection, ProfileRequest("public", "t"), snapshot=snapshot.snapshot)
             assert inside.rows == 1
             assert profile.fetch_profile(connection, ProfileRequest("public", "t")).rows == 2
+
+
+def test_the_full_key_is_not_looked_at_where_the_cut_one_does_not_meet(postgres, monkeypatch):
+    postgres.run(
+        "CREATE TABLE t (ts timestamp); INSERT INTO t VALUES ('2020-01-01 00:00:00.000001'), ('2020-01-01 1:0')"
+    )
+    asked = []
+    real = profile._collisions
+    monkeypatch.setattr(profile, "_collisions", lambda *a: asked.append(1) or real(*a))
+    found = key(postgres, "ts", truncate="ts", facts_of=("ts",))
+    assert (found.colliding, found.truncated_colliding, len(asked)) == (0, 0, 1)

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 
-from gridferry.checkpoint.documents import tql_text
+from gridferry.checkpoint.documents import put_to_disk, tql_text
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
 
 CATALOG_CONTAINER = "gridferry_catalog"
@@ -66,8 +66,7 @@ class Catalog:
             [e.value for e in entries],
             [now] * len(entries),
         ]
-        container.put(pa.record_batch(columns, schema=CATALOG_SCHEMA.arrow_schema))
-        container.flush()
+        put_to_disk(self._store, container, pa.record_batch(columns, schema=CATALOG_SCHEMA.arrow_schema))
 
     def remove(self, entries: Sequence[CatalogEntry]) -> None:
         """Delete entries, and bring that to disk."""

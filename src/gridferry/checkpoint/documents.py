@@ -24,6 +24,8 @@ STATE_SCHEMA = ContainerSchema(
     key_length=2,
 )
 
+_BROKEN_STEP = "load the table again with --replace, or restore the container from a backup"
+
 Document = dict[str, Any]
 
 
@@ -71,8 +73,7 @@ class DocumentStore:
         bodies = [json.dumps(document, ensure_ascii=False).encode() for document in items.values()]
         now = datetime.now(timezone.utc)
         columns = [[scope] * len(items), list(items), bodies, [now] * len(items)]
-        container.put(pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema))
-        container.flush()
+        put_to_disk(self._store, container, pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema))
 
     def delete(self, scope: str, items: Sequence[str]) -> None:
         """Delete documents of one scope and bring that to disk."""
@@ -80,6 +81,13 @@ class DocumentStore:
         if container is not None and items:
             container.delete(_keys([(scope, item) for item in items]))
             container.flush()
+
+    def delete_scope(self, scope: str) -> None:
+        """Delete all documents of one scope, also those that are not readable, and bring that to disk."""
+        container = self._existing()
+        if container is not None:
+            batches = container.query(f"select * where scope = {tql_text(scope)}").batches()
+            self.delete(scope, [item for batch in batches for item in batch.column("item").to_pylist()])
 
     def container(self) -> Container:
         """The container, made if it is not there."""
@@ -91,6 +99,21 @@ class DocumentStore:
         if self._opened is None:
             self._opened = self._store.open_container(STATE_CONTAINER)
         return self._opened
+
+
+def put_to_disk(store: Store, container: Container, batch: pa.RecordBatch) -> None:
+    """Put rows into one of gridferry's own containers; they are on the node's disk when this returns.
+
+    Put and flush go over one connection, and are repeated together: a flush alone, after a node crashed and came
+    back, would not bring back what it had acknowledged before.
+    """
+
+    def attempt() -> None:
+        with store.writer() as writer:
+            writer.put(container.schema, batch, [container.handle], [0, len(batch)])
+            writer.flush_log()
+
+    store.cluster.retry(attempt)
 
 
 def tql_text(text: str) -> str:
@@ -114,8 +137,10 @@ def _read(body: bytes | None, scope: str, item: str) -> Document:
     except ValueError as error:
         raise CheckpointError(
             f"the state of {scope} ({item}) in {STATE_CONTAINER} is not readable",
-            next_step="load the table again with --replace, or restore the container from a backup",
+            next_step=_BROKEN_STEP,
         ) from error
     if not isinstance(document, dict):
-        raise CheckpointError(f"the state of {scope} ({item}) in {STATE_CONTAINER} is not a document")
+        raise CheckpointError(
+            f"the state of {scope} ({item}) in {STATE_CONTAINER} is not a document", next_step=_BROKEN_STEP
+        )
     return document

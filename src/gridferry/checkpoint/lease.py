@@ -190,6 +190,13 @@ class Lease:
         return pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema)
 
 
+def holder_of(documents: DocumentStore, table: str) -> Holder | None:
+    """Who holds a table's lease; None where nobody does, or a process of this machine that has ended."""
+    document = documents.get(f"lease:{table}", _ITEM)
+    holder = None if document is None else Holder(**document)
+    return None if holder is None or _is_dead(holder) else holder
+
+
 def born(pid: int) -> str:
     """When a process of this machine began, in the kernel's ticks; "" where the kernel does not tell."""
     try:

@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 
-from gridferry.checkpoint.documents import tql_text
+from gridferry.checkpoint.documents import put_to_disk, tql_text
 from gridferry.errors import CheckpointError
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
 
@@ -73,8 +73,7 @@ class Quarantine:
             [row_bytes(r.row) for r in rows],
             [now] * len(rows),
         ]
-        self._opened.put(pa.record_batch(columns, schema=QUARANTINE_SCHEMA.arrow_schema))
-        self._opened.flush()
+        put_to_disk(self._store, self._opened, pa.record_batch(columns, schema=QUARANTINE_SCHEMA.arrow_schema))
 
     def rows(self, table: str | None = None) -> list[HeldRow]:
         """The rows of one table, or of all; by table and id."""

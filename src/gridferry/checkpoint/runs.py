@@ -75,6 +75,10 @@ class RunStore:
         found = self._documents.scopes(_scope(""))
         return [_from_items(scope[len(_scope("")) :], items) for scope, items in sorted(found.items())]
 
+    def forget(self, table: str) -> None:
+        """Delete all that is written of a table's load, readable or not."""
+        self._documents.delete_scope(_scope(table))
+
     def begin(self, run: LoadRun, *, before: LoadRun | None) -> LoadRun:
         """Write a load that begins, or takes the place of `before`. Raises: CheckpointError for a move not allowed."""
         _check_move(before, run.state)

@@ -100,9 +100,11 @@ def _target() -> tuple[str, str]:
     url = os.environ.get(TARGET_VARIABLE, "")
     if not url:
         return "", ""
-    from gridferry.cli.opening import target_of_url
+    from gridferry.cli.opening import require_password, target_of_url
 
-    return url, target_of_url(url).password
+    address = target_of_url(url)
+    require_password(address)
+    return url, address.password
 
 
 class _Screen:

@@ -91,7 +91,7 @@ def _render(tables: list[Table], *, source: str, target: str | None) -> str:
     from gridferry.plan.init_file import DEFAULT_TARGET, render_config
 
     if target:
-        target_of_url(target, password="")  # a wrong address is told now, not by the next command
+        target_of_url(target)  # a wrong address is told now, not by the next command
     return render_config(tables, source=source, target=target or DEFAULT_TARGET)
 
 

@@ -24,7 +24,7 @@ _RESUME = "Interrupted. What was stored stays: run the same command again and th
 
 def plan(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
     """Show what a load would make of the tables: containers, columns, risks. Changes nothing."""
-    with opening.open_migration(config) as migration, output.waiting("looking at the tables"):
+    with opening.open_migration(config, with_target=False) as migration, output.waiting("looking at the tables"):
         made = migration.plan(chosen(table))
     output.document(lambda: plan_document(made))
     output.show(*plan_view(made, width=output.out.width))

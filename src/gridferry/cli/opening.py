@@ -16,24 +16,33 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
 
-def open_migration(config: Path, *, listener: Listener | None = None) -> Migration:
-    """The migration that a config file describes. Raises: ConfigError."""
+def open_migration(config: Path, *, listener: Listener | None = None, with_target: bool = True) -> Migration:
+    """The migration that a config file describes; `with_target` False where it only looks at the source.
+
+    Raises: ConfigError; also if the target needs a password that nothing gives.
+    """
     from gridferry.engine.events import ignore
     from gridferry.engine.migration import Migration
     from gridferry.plan.config import load_config
 
-    return Migration(load_config(config), listener=listener or ignore)
+    loaded = load_config(config)
+    if with_target:
+        require_password(loaded.target)
+    return Migration(loaded, listener=listener or ignore)
 
 
 def open_store(target: str | None, config: Path) -> Store:
     """The target database: the one given as a URL, else the config file's. Raises: ConfigError, GridDBError."""
     from gridferry.griddb import connect
+    from gridferry.plan.config import load_config
 
-    return connect(target_of_url(target) if target else target_of_config(config))
+    address = target_of_url(target) if target else load_config(config).target
+    require_password(address)
+    return connect(address)
 
 
-def target_of_url(url: str, *, password: str | None = None) -> GridDBAddress:
-    """The address that `--target` names; without `password` the environment's is taken. Raises: ConfigError."""
+def target_of_url(url: str) -> GridDBAddress:
+    """The address that `--target` names, with the password of the environment, if there is one. Raises: ConfigError."""
     from gridferry.griddb import parse_address
 
     if parse_address(url).password:
@@ -41,20 +50,13 @@ def target_of_url(url: str, *, password: str | None = None) -> GridDBAddress:
             "the target address holds a password, which everybody on this machine can see in the list of processes",
             next_step=f"leave it out of the address and set {PASSWORD_VARIABLE}",
         )
-    return parse_address(url, password=_password() if password is None else password)
+    return parse_address(url, password=os.environ.get(PASSWORD_VARIABLE, ""))
 
 
-def target_of_config(path: Path) -> GridDBAddress:
-    """The target of a config file. Raises: ConfigError."""
-    from gridferry.plan.config import load_config
-
-    return load_config(path).target
-
-
-def _password() -> str:
-    try:
-        return os.environ[PASSWORD_VARIABLE]
-    except KeyError:
+def require_password(address: GridDBAddress) -> None:
+    """Return if there is one. A login without it would be refused, in words that do not say what is missing."""
+    if not address.password:
         raise ConfigError(
-            "there is no password for GridDB", next_step=f"set {PASSWORD_VARIABLE} (a new GridDB has admin/admin)"
-        ) from None
+            f"there is no password for {address}",
+            next_step=f"set {PASSWORD_VARIABLE} (a new GridDB has admin/admin)",
+        )

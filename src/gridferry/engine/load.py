@@ -15,8 +15,8 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableLoad
-from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView
-from gridferry.errors import CheckpointError, PlanError
+from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView, require_own
+from gridferry.errors import CheckpointError
 from gridferry.griddb import Store
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
@@ -52,19 +52,36 @@ class TableLoader:
 
     def run(self, table_name: str) -> TableLoad:
         """Load the table called so in the config. Raises: any FerryError; state and next step stand in it."""
+        with self._source.open_snapshot() as view:
+            (table,) = view.fetch_tables([table_name])  # a wrong name or address is told before anything is written
         with ExitStack() as stack:
+            lease = stack.enter_context(Lease(self._state.documents, table.qualified, wait_s=self._load.wait_s))
+            # Taken under the lease: an older one would put rows back as they were before another run's.
             view = stack.enter_context(self._source.open_snapshot())
             (table,) = view.fetch_tables([table_name])
-            lease = stack.enter_context(Lease(self._state.documents, table.qualified, wait_s=self._load.wait_s))
-            before = self._state.runs.get(table.qualified)
+            before = self._before(table.qualified)
             if before is None or self._load.replace or before.state is RunState.REPLACING:
                 run, outcome = self._begin(view, table, before), "loaded"
+                # The plan counted every row under this very snapshot.
+                expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
             else:
-                self._require_same(table, before)
+                self._require_same(view, table, before)
                 if before.state is RunState.LOADED:
                     return self._already_loaded(before)
-                run, outcome = self._resume(view, table, before), "resumed"
-            return LoadWork(self._state, run, lease, self._load, self._tell).run(view, outcome=outcome)
+                run, outcome, expected = self._resume(view, table, before), "resumed", None
+            return LoadWork(self._state, run, lease, self._load, self._tell).run(
+                view, outcome=outcome, expected=expected
+            )
+
+    def _before(self, table: str) -> LoadRun | None:
+        """What the state says of the table. What cannot be read is forgotten where it is to be replaced."""
+        try:
+            return self._state.runs.get(table)
+        except CheckpointError:
+            if not self._load.replace:
+                raise
+        self._state.runs.forget(table)
+        return None
 
     def _plan(self, view: SnapshotView, table: Table) -> TablePlan:
         plan = plan_table(table, view.fetch_profile(profile_request(table, self._options)), self._options)
@@ -76,14 +93,16 @@ class TableLoader:
         self._tell(Note(run.table, message))
         return TableLoad(run.table, "already loaded", chunks=len(run.chunks), notes=(message,))
 
-    def _require_same(self, table: Table, before: LoadRun) -> None:
-        """Raises: CheckpointError if options or columns are not what the earlier load was planned with."""
+    def _require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> None:
+        """Raises: CheckpointError if database, options or columns are not those of the earlier load."""
         if before.plan is None or before.snapshot is None:
             raise CheckpointError(f"the load of {before.table} has no plan", next_step="load it again with --replace")
         changed = changed_columns(before.plan, table)
         what = f"column {changed[0]} of the table has changed" if changed else ""
         if before.options != fingerprint(self._options):
             what = "its options in the config have changed"
+        if before.snapshot.origin != view.snapshot.origin:
+            what = "it came from another database"
         if what:
             raise CheckpointError(
                 f"{before.table} {'was' if before.state is RunState.LOADED else 'is partly'} loaded "
@@ -94,10 +113,11 @@ class TableLoader:
 
     def _begin(self, view: SnapshotView, table: Table, before: LoadRun | None) -> LoadRun:
         plan = self._plan(view, table)
+        require_own(self._state, plan, [c.name for c in plan.containers])
         if self._load.replace or before is not None:
             before = self._clear(plan, before)
         else:
-            require_free(self._state.store, plan)
+            require_free(self._state.store, plan, [c.name for c in plan.containers])
         chunks = view.plan_chunks(table, rows_per_chunk=self._load.rows_per_chunk)
         options = fingerprint(self._options)
         run = LoadRun(plan.qualified, RunState.LOADING, plan, view.snapshot, chunks, options=options)
@@ -108,16 +128,7 @@ class TableLoader:
         replacing = self._state.runs.begin(LoadRun(plan.qualified, RunState.REPLACING), before=before)
         self._state.cursors.forget(plan.qualified)
         entries = self._state.catalog.entries(plan.qualified)
-        others = {e.container.lower() for e in self._state.catalog.entries() if e.table != plan.qualified}
-        planned = [c.name for c in plan.containers]
-        clash = sorted(name for name in planned if name.lower() in others)
-        if clash:
-            raise PlanError(
-                f'{plan.qualified} would replace containers that hold another table\'s rows: "{clash[0]}"',
-                state="nothing was dropped",
-                next_step="choose other container names",
-            )
-        names = sorted({e.container for e in entries} | set(planned))
+        names = sorted({e.container for e in entries} | {c.name for c in plan.containers})
         self._state.store.drop_containers(names)
         self._state.catalog.remove(entries)
         self._state.quarantine.release(plan.qualified, [r.id for r in self._state.quarantine.rows(plan.qualified)])

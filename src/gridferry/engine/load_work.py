@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,12 +16,14 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier
 from gridferry.engine.count_check import CountCheck
 from gridferry.engine.events import ChunkDone, Listener, LoadStarted, Note, RowsPut, TableLoad
+from gridferry.engine.held_rows import keep_current
 from gridferry.engine.retry import with_patience
 from gridferry.engine.workers import Crew, default_workers
-from gridferry.errors import CheckpointError, FerryError
+from gridferry.errors import CheckpointError, FerryError, PlanError, SchemaChanged
 from gridferry.model.chunk import Chunk
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
+from gridferry.plan.plan import TablePlan
 from gridferry.source.contract import ReadsRows, ReadsSnapshot
 from gridferry.target.containers import TableContainers
 
@@ -60,20 +62,26 @@ class LoadWork:
         self._lease = lease
         self._options = options
         self._tell = listener
-        self._containers = TableContainers(state.store, run.plan)
+        self._containers = TableContainers(state.store, run.plan, register=self._enter)
         self._lock = threading.Lock()
         self._rows = 0
         self._octets = 0
 
-    def run(self, view: SnapshotView, *, outcome: str) -> TableLoad:
-        """Copy what is not done, count, and write that the table is loaded."""
+    def run(self, view: SnapshotView, *, outcome: str, expected: Mapping[str | None, int] | None = None) -> TableLoad:
+        """Copy what is not done, count, and write that the table is loaded.
+
+        `expected` are the snapshot's rows by split value, where they were counted already.
+        """
         started = time.monotonic()
         waiting = [c for c in self._run.chunks if c.number not in self._run.finished]
         self._announce(len(waiting))
         self._prepare()
         crew = Crew(self._workers(len(waiting)))
-        expected = self._copy(view, waiting, crew)
+        expected = self._copy(view, waiting, crew, known=expected)
         seconds = time.monotonic() - started
+        if outcome == "resumed":
+            with view.open_reader() as reader:
+                keep_current(reader, self._plan, self._state.quarantine)
         check = CountCheck(self._state.store, self._plan, self._containers, self._state.quarantine)
         with view.open_reader() as reader:
             counted = check.run(reader, expected, self._copier(crew.check))
@@ -120,15 +128,22 @@ class LoadWork:
         self._enter(fresh)
         self._containers.open_or_create(known + fresh)
 
-    def _copy(self, view: SnapshotView, waiting: list[Chunk], crew: Crew) -> dict[str | None, int]:
-        """Copy the chunks. Returns the snapshot's rows by split value, counted meanwhile."""
-        expected: dict[str | None, int] = {}
+    def _copy(
+        self, view: SnapshotView, waiting: list[Chunk], crew: Crew, *, known: Mapping[str | None, int] | None
+    ) -> dict[str | None, int]:
+        """Copy the chunks. Returns the snapshot's rows by split value, counted meanwhile unless they are known."""
+        expected = dict(known or {})
+
+        def count() -> None:
+            if known is None:
+                expected.update(view.count_rows(self._plan))
+
         crew.run(
             waiting,
             work=lambda chunk, worker: self._chunk(chunk, worker(), crew.check),
             open_worker=lambda: OpenReader(view.open_reader()),
             close_worker=OpenReader.close,
-            meanwhile=lambda: expected.update(view.count_rows(self._plan)),
+            meanwhile=count,
         )
         self._lease.check()
         return expected
@@ -139,6 +154,9 @@ class LoadWork:
 
         def again(error: FerryError) -> None:
             self._tell(Note(table, f"chunk {chunk.number} is put again: {error}", "warning"))
+            if isinstance(error, SchemaChanged):
+                # The server does not know the container any more: it crashed before that was on its disk.
+                self._containers.reopen()
 
         try:
             result = with_patience(lambda: copier.copy(opened.reader, chunk), on_retry=again)
@@ -159,14 +177,33 @@ class LoadWork:
             plan=self._plan,
             containers=self._containers,
             quarantine=self._state.quarantine,
-            register=lambda containers: self._enter(containers.take_new()),
             progress=lambda rows, octets: self._tell(RowsPut(self._plan.qualified, rows, octets)),
             check=check,
         )
 
     def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
-        table, split_by = self._plan.qualified, self._plan.split_by
-        self._state.catalog.add([CatalogEntry(table, name, value, split_by) for name, value in names])
+        enter_containers(self._state, self._plan, names)
+
+
+def enter_containers(state: TargetState, plan: TablePlan, names: Sequence[tuple[str, str | None]]) -> None:
+    """Write (container, split value) pairs of a table into the catalog. Raises: PlanError as `require_own`."""
+    if names:
+        require_own(state, plan, [name for name, _ in names])
+        state.catalog.add([CatalogEntry(plan.qualified, name, value, plan.split_by) for name, value in names])
+
+
+def require_own(state: TargetState, plan: TablePlan, names: Sequence[str]) -> None:
+    """Return if no other table has containers of these names. Raises: PlanError."""
+    wanted = {name.lower() for name in names}
+    taken = [e for e in state.catalog.entries() if e.table != plan.qualified and e.container.lower() in wanted]
+    if taken:
+        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+        raise PlanError(
+            f'{plan.qualified} would go into containers of another table: "{taken[0].container}" is of '
+            f"{taken[0].table}{more}",
+            state="nothing was dropped, and no row was put there",
+            next_step="choose other names under `containers:` or `container:`",
+        )
 
 
 class OpenReader:

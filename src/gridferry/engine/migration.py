@@ -8,6 +8,7 @@ from types import TracebackType
 
 from typing_extensions import Self
 
+from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.compare import compare_table
@@ -248,8 +249,8 @@ class Migration:
     def _status(self, table: str, run: LoadRun | None) -> TableStatus:
         if run is None:
             return TableStatus(table, "planned")
-        lease = self._state.documents.get(f"lease:{table}", "lease")
-        held_by = "" if lease is None else f"process {lease['pid']} on {lease['host']}"
+        holder = holder_of(self._state.documents, table)
+        held_by = "" if holder is None else str(holder)
         state = run.state.value
         if run.state is RunState.LOADING and not held_by:
             state = "interrupted"

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pyarrow as pa
-from psycopg import sql
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Replay
-from gridferry.engine.load_work import SnapshotView
-from gridferry.model.chunk import Chunk, ChunkKind
+from gridferry.engine.held_rows import rows_with_keys_of
+from gridferry.engine.load_work import SnapshotView, enter_containers
 from gridferry.plan.plan import TablePlan
 from gridferry.source.contract import ReadsRows
 from gridferry.target.containers import TableContainers
@@ -44,7 +42,7 @@ def replay_table(
     stored: list[str] = []
     gone: list[str] = []
     with Lease(state.documents, plan.qualified) as lease, view.open_reader() as reader:
-        containers = TableContainers(state.store, plan)
+        containers = TableContainers(state.store, plan, register=lambda names: enter_containers(state, plan, names))
         containers.open_or_create([(e.container, e.value) for e in state.catalog.entries(plan.qualified)])
         transform = compile_columns(plan)
         with state.store.writer() as writer:
@@ -64,32 +62,12 @@ def replay_table(
 
 
 def _read(reader: ReadsRows, plan: TablePlan, row: HeldRow, transform: CompiledTransform) -> _Found:
-    condition = sql.SQL(" AND ").join(list(_conditions(plan, row.row))).as_string(None)
-    where = f"({plan.where}) AND {condition}" if plan.where else condition
-    chunk = Chunk(0, ChunkKind.WHOLE, plan.schema, plan.table, tree=True)
-    batches = [b for b in reader.read_chunk(chunk, replace(plan, where=where)) if len(b)]
+    batches = list(rows_with_keys_of(reader, plan, [row]))
     if not batches:
         return _Found(0, None, None)
     source = pa.concat_batches(batches)
     converted = transform.transform(source)
     return _Found(len(source), converted.batch if len(converted.batch) else None, source)
-
-
-def _conditions(plan: TablePlan, row: pa.RecordBatch) -> Iterator[sql.Composable]:
-    names = ([plan.split_by] if plan.split_by is not None else []) + [k for k in plan.key if k != plan.split_by]
-    for name in names:
-        value = row.column(row.schema.get_field_index(name))
-        column = sql.Identifier(name)
-        if value.null_count:
-            yield sql.SQL("{} IS NULL").format(column)
-            continue
-        try:
-            text = value.cast(pa.utf8())[0].as_py()
-        except (pa.ArrowException, ValueError, OverflowError):
-            # Only an infinite or far time has no text in Arrow.
-            yield sql.SQL("NOT ({0} >= '1970-01-01' AND {0} < '10000-01-01')").format(column)
-            continue
-        yield sql.SQL("{} = {}").format(column, sql.Literal(text))
 
 
 def _split_column(plan: TablePlan, batch: pa.RecordBatch) -> pa.Array | None:

@@ -115,8 +115,14 @@ class Crew:
         except BaseException as error:
             self._fail(error)
         finally:
+            self._close(opened, close_worker)
+
+    def _close(self, opened: list[W], close_worker: Callable[[W], None]) -> None:
+        try:
             for each in opened:
                 close_worker(each)
+        except BaseException as error:
+            self._fail(error)
 
     def _fail(self, error: BaseException) -> None:
         with self._lock:

@@ -90,10 +90,10 @@ class Container:
             self._fresh(attempt)
 
     def get(self, keys: pa.RecordBatch) -> pa.RecordBatch:
-        """The rows of these keys, in no certain order; a key without a row has none.
+        """The rows of these keys, in no certain order; a key without a row has none, a key asked twice has two.
 
         Args: keys: a batch of the row key's columns.
-        Raises: SchemaConflict if the container's columns changed since it was opened.
+        Raises: ContainerMissing; SchemaConflict if the container's columns changed since it was opened.
         """
         self._needs_key()
 
@@ -222,9 +222,9 @@ class Container:
             {Option.ACCEPTABLE_FEATURE_VERSION: FEATURE_VERSION},
         )
         reply = MultiGetReply.read(self._ask(handle, message, f'rows of "{handle.name}" by key'))
-        if any(schema != handle.schema for schema in reply.schemas):
-            # This statement carries no schema version, so the server could not say it.
-            raise SchemaChanged(f'the columns of container "{handle.name}" changed')
+        if not reply.schemas or any(schema != handle.schema for schema in reply.schemas):
+            # This statement carries neither id nor version: of a container that is gone the server says nothing.
+            raise SchemaChanged(f'container "{handle.name}" is gone, or has other columns')
         if reply.entries:
             yield rows_of(handle.schema, joined(handle.schema, reply.entries))
 

@@ -19,7 +19,6 @@ from gridferry.errors import LocalProtocolError, SchemaChanged, StatementError
 from gridferry.griddb.handle import Handle
 from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster, Node
 from gridferry.griddb.net.connection import Connection
-from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.runs import cut_runs
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import FlushLog
@@ -52,7 +51,7 @@ class BulkWriter:
         self._connections: dict[Node, Connection] = {}
         self._sent: deque[tuple[Connection, int, int, int]] = deque()
         self._in_flight = 0
-        self._touched: dict[int, Handle] = {}
+        self._touched: dict[tuple[Node, int], Handle] = {}
         self._failed = False
 
     def __enter__(self) -> Self:
@@ -89,9 +88,10 @@ class BulkWriter:
         for run, handle in enumerate(owned):
             by_partition[handle.partition].append(run)
         for partition, members in by_partition.items():
-            self._touched[partition] = owned[members[0]]
             for message, count, size in self._messages(schema, rows, members, owned):
-                self._send(partition, message, count, size)
+                asked = f"to put {count} rows into partition {partition}"
+                node = self._send(partition, message, asked=asked, count=count, size=size)
+                self._touched[node, partition] = owned[members[0]]
 
     def drain(self) -> None:
         """Wait until everything put so far was acknowledged. Raises: refusals; node trouble."""
@@ -100,12 +100,19 @@ class BulkWriter:
             self._gather()
 
     def flush_log(self) -> int:
-        """Wait for all answers, bring every partition touched to disk, and return how many there were."""
+        """Wait for all answers, bring every partition touched to disk, and return how many there were.
+
+        Over the connections that carried the puts, and never again over others: a node that crashed and came back
+        has lost rows that it had acknowledged; it would flush without them, and say that all is well.
+        Raises: node trouble; everything since the last flush must then be put again.
+        """
         self.drain()
-        asks = [Ask(p, FlushLog(handle.container_id), f"to flush partition {p}") for p, handle in self._touched.items()]
-        ask_all(self._cluster, asks)
+        for (node, partition), handle in self._touched.items():
+            self._send(partition, FlushLog(handle.container_id), asked=f"to flush partition {partition}", node=node)
+        flushed = len({partition for _, partition in self._touched})
+        self.drain()
         self._touched.clear()
-        return len(asks)
+        return flushed
 
     def _messages(
         self, schema: ContainerSchema, rows: EncodedRows, members: Sequence[int], handles: Sequence[Handle]
@@ -132,18 +139,22 @@ class BulkWriter:
         entries = [PutEntry(handles[r].container_id, 0, _count(rows, [r]), rows.image(r)) for r in group]
         return MultiPut((schema,), entries, self._cluster.client)
 
-    def _send(self, partition: int, message: Request, count: int, size: int) -> None:
+    def _send(
+        self, partition: int, message: Request, *, asked: str, node: Node | None = None, count: int = 0, size: int = 0
+    ) -> Node:
+        """Send to `node`, or to the partition's owner; returns the node."""
         while self._sent and self._in_flight + size > self._window_bytes:
             self._gather()
         try:
-            connection = self._connection(self._cluster.owner(partition))
-            asked = f"to put {count} rows into partition {partition}"
+            node = node or self._cluster.owner(partition)
+            connection = self._connection(node)
             number = connection.send(message, partition=partition, asked=asked)
         except BaseException as error:
             self._fail(error)
             raise
         self._sent.append((connection, number, count, size))
         self._in_flight += size
+        return node
 
     def _gather(self) -> None:
         connection, number, count, size = self._sent.popleft()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from gridferry.errors import DataError, PlanError, TargetNotEmpty
 from gridferry.griddb import Container, Store
@@ -17,17 +17,20 @@ _SHOWN = 5
 class TableContainers:
     """Handles by split value. Safe for use by several threads.
 
-    `created` is called with (name, value) pairs before any row is put into them, under the lock.
+    `register` is called with (name, value) pairs before they are made and before any thread gets their handles: what
+    it writes down stands when the first row is put.
     """
 
-    def __init__(self, store: Store, plan: TablePlan) -> None:
+    def __init__(
+        self, store: Store, plan: TablePlan, *, register: Callable[[Sequence[tuple[str, str | None]]], None]
+    ) -> None:
         self._store = store
         self._plan = plan
+        self._register = register
         self._schema = plan.container_schema
         self._lock = threading.Lock()
         self._handles: dict[str | None, Handle] = {}
         self._taken: dict[str, str | None] = {}
-        self._fresh: list[tuple[str, str | None]] = []
 
     @property
     def by_value(self) -> dict[str | None, Handle]:
@@ -38,11 +41,58 @@ class TableContainers:
     def know(self, names: Iterable[tuple[str, str | None]]) -> None:
         """Remember that these names are given out, without asking the server. Raises: DataError for names that meet."""
         with self._lock:
-            for name, value in names:
-                self._claim(name, value)
+            self._require_apart(list(names))
 
-    def name(self, value: str | None) -> str:
-        """The container for rows of this split value. Raises: DataError if no container can be called so."""
+    def open_or_create(self, names: Iterable[tuple[str, str | None]]) -> None:
+        """Make the containers of (name, value) pairs, or open those that exist with this schema.
+
+        Raises: SchemaConflict for one that exists with another schema; DataError for names that meet.
+        """
+        with self._lock:
+            self._make(list(names))
+
+    def handles(self, values: Sequence[str | None]) -> list[Handle]:
+        """The handles of these split values, in their order; missing containers are made.
+
+        Raises: as `require_free` for a new value whose container exists already.
+        """
+        with self._lock:
+            missing = [v for v in values if v not in self._handles]
+            if missing:
+                names = [(self._name(v), v) for v in missing]
+                self._require_apart(names)
+                require_free(self._store, self._plan, [name for name, _ in names])
+                self._register(names)
+                self._make(names)
+            return [self._handles[v] for v in values]
+
+    def reopen(self) -> None:
+        """Open all of them anew, and make those that a crashed server forgot."""
+        with self._lock:
+            names = [(handle.name, value) for value, handle in self._handles.items()]
+            self._handles.clear()
+            self._make(names)
+
+    def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
+        wanted = [(name, value) for name, value in names if value not in self._handles]
+        self._require_apart(wanted)
+        made = self._store.create_containers([name for name, _ in wanted], self._schema)
+        for (_, value), container in zip(wanted, made, strict=True):
+            self._handles[value] = container.handle
+
+    def _require_apart(self, names: Sequence[tuple[str, str | None]]) -> None:
+        for name, value in names:
+            other = self._taken.setdefault(name.lower(), value)
+            if other != value:
+                raise DataError(
+                    f'{self._plan.qualified}: the values "{other}" and "{value}" of {self._plan.split_by} '
+                    f'would meet in container "{name}"',
+                    table=self._plan.qualified,
+                    column=self._plan.split_by or "",
+                    next_step="give one of them a name of its own under `containers:` in the config",
+                )
+
+    def _name(self, value: str | None) -> str:
         name = container_name(self._plan, value)
         problem = name_problem(name)
         if problem:
@@ -54,56 +104,13 @@ class TableContainers:
             )
         return name
 
-    def open_or_create(self, names: Iterable[tuple[str, str | None]]) -> None:
-        """Make the containers of (name, value) pairs, or open those that exist with this schema.
 
-        Raises: SchemaConflict for one that exists with another schema; DataError for names that meet.
-        """
-        with self._lock:
-            self._make(list(names))
-
-    def handles(self, values: Sequence[str | None]) -> list[Handle]:
-        """The handles of these split values, in their order; missing containers are made."""
-        with self._lock:
-            missing = [v for v in values if v not in self._handles]
-            if missing:
-                names = [(self.name(v), v) for v in missing]
-                self._make(names)
-                self._fresh += names
-            return [self._handles[v] for v in values]
-
-    def take_new(self) -> list[tuple[str, str | None]]:
-        """The (name, value) pairs of containers made by `handles` since the last call."""
-        with self._lock:
-            fresh, self._fresh = self._fresh, []
-            return fresh
-
-    def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
-        wanted = [(name, value) for name, value in names if value not in self._handles]
-        for name, value in wanted:
-            self._claim(name, value)
-        made = self._store.create_containers([name for name, _ in wanted], self._schema)
-        for (_, value), container in zip(wanted, made, strict=True):
-            self._handles[value] = container.handle
-
-    def _claim(self, name: str, value: str | None) -> None:
-        other = self._taken.setdefault(name.lower(), value)
-        if other != value:
-            raise DataError(
-                f'{self._plan.qualified}: the values "{other}" and "{value}" of {self._plan.split_by} '
-                f'would meet in container "{name}"',
-                table=self._plan.qualified,
-                column=self._plan.split_by or "",
-                next_step="give one of them a name of its own under `containers:` in the config",
-            )
-
-
-def require_free(store: Store, plan: TablePlan, names: Sequence[str] | None = None) -> None:
-    """Return if the plan's containers (or those of `names`) are missing, or empty and of the plan's schema.
+def require_free(store: Store, plan: TablePlan, names: Sequence[str]) -> None:
+    """Return if the containers of these names are missing, or empty and of the plan's schema.
 
     Raises: TargetNotEmpty for those with rows, PlanError for those with other columns.
     """
-    found = store.open_containers([c.name for c in plan.containers] if names is None else names)
+    found = store.open_containers(names)
     standing: list[Container] = [c for c in found.values() if c is not None]
     counts = store.counts(standing)
     filled = [f'"{c.name}" ({n:,} rows)' for c, n in zip(standing, counts, strict=True) if n]

@@ -19,7 +19,9 @@ def migration(monkeypatch: pytest.MonkeyPatch) -> FakeMigration:
     """The engine that commands get."""
     fake = FakeMigration()
 
-    def open_migration(config: object, *, listener: Callable[[Any], None] = ignore) -> FakeMigration:
+    def open_migration(
+        config: object, *, listener: Callable[[Any], None] = ignore, with_target: bool = True
+    ) -> FakeMigration:
         fake.listener = listener
         return fake
 

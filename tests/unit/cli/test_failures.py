@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from tests.unit.cli.fakes import FakeMigration
@@ -110,7 +111,7 @@ def test_a_missing_config_file_says_how_to_get_one(run: Run, command: str) -> No
     assert "gridferry init" in result.stderr
 
 
-def test_no_secret_of_the_environment_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: object) -> None:
+def test_no_secret_of_the_environment_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRIDDB_PASSWORD", SECRET)
     monkeypatch.setenv("SOURCE_DSN", f"postgresql://me:{SECRET}@127.0.0.1:1/nowhere")
     for arguments in (
@@ -124,3 +125,25 @@ def test_no_secret_of_the_environment_is_shown(run: Run, monkeypatch: pytest.Mon
             result = run(*arguments, *extra)
             assert result.exit_code in (2, 75), arguments
             assert SECRET not in result.output
+
+
+@pytest.mark.parametrize("command", [["load"], ["compare"], ["status"], ["show", "x"], ["tql", "x", "select *"]])
+def test_a_missing_password_is_named(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
+) -> None:
+    monkeypatch.delenv("GRIDDB_PASSWORD", raising=False)
+    config = tmp_path / "c.yaml"
+    config.write_text("source: host=127.0.0.1\ntarget: griddb://me@127.0.0.1:1/c\ntables: [{table: a}]\n")
+    result = run(*command, "-c", str(config))
+    assert result.exit_code == 2
+    assert "there is no password for griddb://me@127.0.0.1:1/c/public" in result.stderr
+    assert "set GRIDDB_PASSWORD" in result.stderr
+
+
+def test_a_plan_needs_no_password_of_the_target(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("GRIDDB_PASSWORD", raising=False)
+    config = tmp_path / "c.yaml"
+    config.write_text("source: host=127.0.0.1 port=1\ntarget: griddb://me@127.0.0.1:1/c\ntables: [{table: a}]\n")
+    result = run("plan", "-c", str(config))
+    assert result.exit_code == 75
+    assert "no connection to PostgreSQL" in result.stderr

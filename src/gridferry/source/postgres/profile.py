@@ -147,16 +147,16 @@ def _key_facts(
     catalog = connection.execute(key_columns_sql(request.schema, request.table)).fetchall()
     name = f"{request.schema}.{request.table}"
     full = key_parts(catalog, table=name, columns=key.columns, split=key.split)
-    colliding, examples = (0, ()) if key.unique else _collisions(connection, full, scan)
     truncated: int | None = None
     truncated_examples: tuple[str, ...] = ()
-    if key.truncate is not None:
-        fine = next((c.fine for c in columns if c.name == key.truncate), None)
-        if fine == 0:  # nothing is cut off, so the same rows meet
-            truncated, truncated_examples = colliding, examples
-        else:
-            cut = key_parts(catalog, table=name, columns=key.columns, split=key.split, truncate=key.truncate)
-            truncated, truncated_examples = _collisions(connection, cut, scan)
+    fine = next((c.fine for c in columns if c.name == key.truncate), None)
+    if key.truncate is not None and fine != 0:
+        cut = key_parts(catalog, table=name, columns=key.columns, split=key.split, truncate=key.truncate)
+        truncated, truncated_examples = _collisions(connection, cut, scan)
+    # Rows that meet in a key meet in the cut key too: where none do there, the second look is spared.
+    colliding, examples = (0, ()) if key.unique or truncated == 0 else _collisions(connection, full, scan)
+    if key.truncate is not None and fine == 0:  # nothing is cut off, so the same rows meet
+        truncated, truncated_examples = colliding, examples
     return KeyProfile(key.columns, colliding, examples, truncated, truncated_examples, nulls)
 
 

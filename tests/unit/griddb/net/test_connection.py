@@ -125,10 +125,11 @@ def test_a_node_that_wakes_up_after_one_heartbeat() -> None:
 def test_a_heartbeat_takes_no_number_that_a_statement_waits_under() -> None:
     peer = Peer(alive=False)
     number = peer.connection.send(FlushLog(0), number=1)  # the number that the connection would give next
+    answers = [reply(peer.frames[0], b"!")]
 
     def late(size: int, timeout_s: float) -> bytes | None:
         peer.time.time += timeout_s
-        return reply(peer.frames[0], b"!") if peer.heartbeats else None
+        return answers.pop() if peer.heartbeats and answers else None
 
     peer.transport.receive = late  # type: ignore[method-assign]
     assert peer.connection.receive(number).u8() == ord("!")
