@@ -38,6 +38,11 @@ class TableContainers:
         with self._lock:
             return dict(self._handles)
 
+    def know(self, names: Iterable[tuple[str, str | None]]) -> None:
+        """Remember that these names are given out, without asking the server. Raises: DataError for names that meet."""
+        with self._lock:
+            self._require_apart(list(names))
+
     def open_or_create(self, names: Iterable[tuple[str, str | None]]) -> None:
         """Make the containers of (name, value) pairs, or open those that exist with this schema.
 

@@ -12,11 +12,17 @@ from gridferry.source.postgres.keys import key_columns_sql, key_parts
 from gridferry.source.postgres.names import condition_sql, relation_sql
 from gridferry.source.postgres.reader import Reader
 
+_ALL = sql.SQL("TRUE")
 _WITH_PLACE = "rpm"  # relkinds whose rows have a place, ctid, to order by when nothing else decides
 
 
-def read_duplicates(reader: Reader, plan: TablePlan) -> Iterator[pa.RecordBatch]:
+def read_duplicates(
+    reader: Reader, plan: TablePlan, *, near: sql.Composable = _ALL, fresh: sql.Composable | None = None
+) -> Iterator[pa.RecordBatch]:
     """All rows of every row key that occurs more than once; columns as `Reader.read_chunk` gives them.
+
+    With `fresh`, a condition, only the keys of the rows that meet it; `near` is a condition that every row of those
+    keys meets, and keeps the search short.
 
     The key is `plan.key` within one value of `plan.split_by`, cut to milliseconds where the plan cuts it. Rows of one
     key stand next to each other, by `plan.order_by` ascending with NULL last, then by their physical place.
@@ -42,30 +48,40 @@ def read_duplicates(reader: Reader, plan: TablePlan) -> Iterator[pa.RecordBatch]
     extra = [sql.SQL("{} AS {}").format(sql.Identifier(c), n) for c, n in zip(plan.order_by, orders, strict=True)]
     extra += [sql.SQL("{} AS {}").format(sql.SQL(c), n) for c, n in zip(("tableoid", "ctid"), place, strict=False)]
     shown = [sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in values.items()]
-    source = sql.SQL("FROM {} WHERE {} AND {}").format(
-        relation_sql(plan.schema, plan.table), condition_sql(plan.where), key.complete
+    source = sql.SQL("FROM {} WHERE {} AND {} AND {}").format(
+        relation_sql(plan.schema, plan.table), condition_sql(plan.where), key.complete, near
     )
-    # The parts of the key itself are never NULL here, and `=` lets PostgreSQL hash them; the split value may be.
-    same = [
-        sql.SQL("r.{0} IS NOT DISTINCT FROM d.{0}" if i < len(split) else "r.{0} = d.{0}").format(name)
-        for i, name in enumerate(names)
-    ]
+    # `=` lets PostgreSQL hash. The parts of the key itself are never NULL here; the split value may be, and is told
+    # by its text, as the containers are.
+    split_same = "(r.{0} IS NULL) = (d.{0} IS NULL) AND coalesce(r.{0}::text, '') = coalesce(d.{0}::text, '')"
+    same = [sql.SQL(split_same if i < len(split) else "r.{0} = d.{0}").format(name) for i, name in enumerate(names)]
     comma = sql.SQL(", ")
-    statement = sql.SQL(
-        "SELECT {outputs} FROM (SELECT {inner} {source}) AS r"
-        " JOIN (SELECT {keyed} {source} GROUP BY {grouped} HAVING count(*) > 1) AS d ON {same} ORDER BY {order}"
-    ).format(
-        outputs=comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values),
+    if fresh is None:
+        shared = sql.SQL(
+            "(SELECT {inner} {source}) AS r"
+            " JOIN (SELECT {keyed} {source} GROUP BY {grouped} HAVING count(*) > 1) AS d ON {same}"
+        )
+    else:
+        # No join: how many rows are fresh is not known to the planner, which may then compare all with all.
+        shared = sql.SQL(
+            "(SELECT i.*, count(*) OVER w AS {count}, bool_or({fresh}) OVER w AS {wanted}"
+            " FROM (SELECT {inner}, {condition} AS {fresh} {source}) AS i WINDOW w AS (PARTITION BY {keys})) AS r"
+            " WHERE r.{count} > 1 AND r.{wanted}"
+        )
+    rows = shared.format(
         inner=comma.join([*shown, *keyed, *extra]),
         source=source,
         keyed=comma.join(keyed),
         grouped=key.grouped,
         same=sql.SQL(" AND ").join(same),
-        order=comma.join(
-            [sql.SQL("r.{}").format(n) for n in names]
-            + [sql.SQL("r.{}").format(n) for n in orders]
-            + [sql.SQL("r.{}").format(n) for n in place]
-        ),
+        condition=_ALL if fresh is None else fresh,
+        keys=comma.join(names),
+        **{name: sql.Identifier(f"gridferry {name}") for name in ("fresh", "count", "wanted")},
+    )
+    statement = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
+        comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values),
+        rows,
+        comma.join(sql.SQL("r.{}").format(name) for name in [*names, *orders, *place]),
     )
     yield from reader.read_statement(statement, doing=doing)
 
