@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gridferry.checkpoint.catalog import CATALOG_CONTAINER, Catalog
+from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
 from gridferry.checkpoint.runs import RunStore
@@ -18,5 +19,6 @@ class TargetState:
         self.store = store
         self.documents = DocumentStore(store)
         self.runs = RunStore(self.documents)
+        self.cursors = CursorStore(self.documents)
         self.catalog = Catalog(store)
         self.quarantine = Quarantine(store)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,15 +55,23 @@ class ChunkCopier:
     def copy(self, reader: ReadsRows, chunk: Chunk) -> CopyResult:
         """Store all rows of a chunk; when this returns they are on the target's disk.
 
+        Raises: as `store`.
+        """
+        return self.store(lambda: reader.read_chunk(chunk, self._plan), name=f"{chunk.number:09d}")
+
+    def store(self, read: Callable[[], Iterable[pa.RecordBatch]], *, name: str) -> CopyResult:
+        """Store all rows of some batches; when this returns they are on the target's disk.
+
+        Rows put aside have ids that begin with `name`.
         Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
         """
         held: list[HeldRow] = []
         seen: Counter[str] = Counter()
         told = (0, 0)
         with self._store.writer() as writer:
-            for batch in reader.read_chunk(chunk, self._plan):
+            for batch in read():
                 self._check()
-                held += self._put(writer, batch, name=f"{chunk.number:09d}", seen=seen)
+                held += self._put(writer, batch, name=name, seen=seen)
                 told = self._tell(writer, told)
             writer.flush_log()
             self._tell(writer, told)

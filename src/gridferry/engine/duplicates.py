@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -15,10 +16,16 @@ from gridferry.engine.copy import ChunkCopier, held_row, row_key
 from gridferry.errors import DuplicateKeys
 from gridferry.griddb import Store
 from gridferry.plan.plan import OnDuplicate, TablePlan
-from gridferry.source.contract import ReadsRows
 from gridferry.transform.compiled import compile_columns
 
 REASON = "duplicate_key"
+
+
+class ReadsDuplicates(Protocol):
+    """Reads rows that share a row key."""
+
+    def read_duplicates(self, plan: TablePlan) -> Iterator[pa.RecordBatch]:
+        """See `ReadsRows`."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +37,7 @@ class Resolution:
 
 
 def resolve_duplicates(
-    reader: ReadsRows, plan: TablePlan, *, store: Store, copier: ChunkCopier, quarantine: Quarantine
+    reader: ReadsDuplicates, plan: TablePlan, *, store: Store, copier: ChunkCopier, quarantine: Quarantine
 ) -> Resolution:
     """Put the row that stays for every key that several rows share, and flush.
 
@@ -65,7 +72,7 @@ class DuplicateBlock:
     losers: NDArray[np.int64]
 
 
-def duplicate_blocks(reader: ReadsRows, plan: TablePlan) -> Iterator[DuplicateBlock]:
+def duplicate_blocks(reader: ReadsDuplicates, plan: TablePlan) -> Iterator[DuplicateBlock]:
     """The good rows of all shared keys, in the order that the source gives, never a key in two blocks."""
     transform = compile_columns(plan)
     waiting: pa.RecordBatch | None = None

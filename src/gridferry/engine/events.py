@@ -49,14 +49,6 @@ class ChunkDone:
     quarantined: int
 
 
-Event = Note | LoadStarted | RowsPut | ChunkDone
-Listener = Callable[[Event], None]
-
-
-def ignore(event: Event) -> None:
-    """A listener that says nothing."""
-
-
 @dataclass(frozen=True)
 class ContainerCount:
     """One container after a load: rows the source has for it, and rows that it holds."""
@@ -86,6 +78,65 @@ class TableLoad:
     def rows_per_second(self) -> float:
         """Rows put by this run, per second of copying; 0 where nothing was copied."""
         return self.rows / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class TableSync:
+    """What a sync did to one table.
+
+    `outcome` is synced, nothing new, or stopped (asked to stop before the end; the next run goes on from there).
+    `read` and `rows` are rows read and stored, `position` the greatest value of the growing column so far, `as_of` the
+    source's time of the snapshot: everything committed before it is stored. `swept` says that the whole table was
+    looked at. `touched` are the containers that got rows, `created` those of them that are new.
+    """
+
+    table: str
+    mode: str
+    outcome: str
+    read: int = 0
+    rows: int = 0
+    octets: int = 0
+    seconds: float = 0.0
+    quarantined: int = 0
+    superseded: int = 0
+    position: str = ""
+    as_of: str = ""
+    swept: bool = False
+    touched: int = 0
+    created: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+Event = Note | LoadStarted | RowsPut | ChunkDone | TableSync
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """A listener that says nothing."""
+
+
+@dataclass(frozen=True)
+class SyncStatus:
+    """How far one table is followed. Times are ISO 8601, UTC; `lag_rows` is None where the source was not asked.
+
+    `lag_seconds` is the age of the state that the target shows; `state` is idle, running, interrupted or not begun.
+    """
+
+    mode: str
+    state: str
+    column: str = ""
+    position: str = ""
+    as_of: str = ""
+    lag_rows: int | None = None
+    lag_seconds: float | None = None
+    runs: int = 0
+    last_started: str = ""
+    last_finished: str = ""
+    last_read: int = 0
+    read: int = 0
+    written: int = 0
+    superseded: int = 0
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +186,7 @@ class TableStatus:
     containers: int = 0
     held_by: str = ""
     snapshot_lsn: str = ""
+    sync: SyncStatus | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
 
 

@@ -97,8 +97,7 @@ class TableLoader:
         """Raises: CheckpointError if options or columns are not what the earlier load was planned with."""
         if before.plan is None or before.snapshot is None:
             raise CheckpointError(f"the load of {before.table} has no plan", next_step="load it again with --replace")
-        now = {c.name: c.type.formatted for c in table.columns}
-        changed = sorted({c.source for c in before.plan.columns if now.get(c.source) != c.pg_type})
+        changed = changed_columns(before.plan, table)
         what = f"column {changed[0]} of the table has changed" if changed else ""
         if before.options != fingerprint(self._options):
             what = "its options in the config have changed"
@@ -125,6 +124,7 @@ class TableLoader:
     def _clear(self, plan: TablePlan, before: LoadRun | None) -> LoadRun:
         """Drop what an earlier load made, and what stands in the way; the state says so before the first drop."""
         replacing = self._state.runs.begin(LoadRun(plan.qualified, RunState.REPLACING), before=before)
+        self._state.cursors.forget(plan.qualified)
         entries = self._state.catalog.entries(plan.qualified)
         names = sorted({e.container for e in entries} | {c.name for c in plan.containers})
         self._state.store.drop_containers(names)
@@ -146,6 +146,12 @@ class TableLoader:
         return self._state.runs.resume(
             before, snapshot=view.snapshot, chunks=(*done, *resume.chunks), dropped=resume.dropped
         )
+
+
+def changed_columns(plan: TablePlan, table: Table) -> list[str]:
+    """The plan's source columns that the table no longer has, or has with another type; by name."""
+    now = {c.name: c.type.formatted for c in table.columns}
+    return sorted({c.source for c in plan.columns if now.get(c.source) != c.pg_type})
 
 
 def fingerprint(options: TableOptions) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import TracebackType
 
 from typing_extensions import Self
@@ -20,11 +21,14 @@ from gridferry.engine.events import (
     Replay,
     TableLoad,
     TableStatus,
+    TableSync,
     ignore,
 )
 from gridferry.engine.load import TableLoader
 from gridferry.engine.load_work import LoadOptions
 from gridferry.engine.replay import replay_table
+from gridferry.engine.sync import MODES, followed, follower, run_without_end
+from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError
 from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.plan.config import Config, TableOptions
@@ -104,6 +108,42 @@ class Migration:
             done.append(loader.run(options.table))
         return done
 
+    def sync(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        follow: bool = False,
+        interval_s: float = 60.0,
+        wait_s: float = 0.0,
+        until: Callable[[], bool] | None = None,
+        sweep: bool = False,
+        rows_per_chunk: int = 100_000,
+    ) -> list[TableSync]:
+        """Bring loaded tables level with everything committed before now; with `follow` again and again.
+
+        Args: tables: those with a `sync` in the config, unless some are named; interval_s: from one beginning to the
+            next; until: asked between chunks and runs, True ends the work after its checkpoint; sweep: look at whole
+            tables, for rows that came later than the lookback.
+        Raises: any FerryError; what was checkpointed stays, and the next call goes on from there. With `follow` only
+            what will not pass.
+        """
+        if interval_s < 0 or rows_per_chunk < 1:
+            raise ConfigError("the interval must be 0 or more, and the rows a chunk 1 or more")
+        stop = until or (lambda: False)
+        settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop)
+        chosen = followed(self._chosen(tables), named=bool(tables))
+        followers = [
+            follower(self.source, self._state, options, settings=settings, listener=self._listener)
+            for options in chosen
+        ]
+        if follow:
+            return run_without_end(followers, interval_s=interval_s, until=stop, listener=self._listener)
+        done = []
+        for each in followers:
+            done.append(each.run())
+            self._listener(done[-1])
+        return done
+
     def compare(self, tables: Sequence[str] = ()) -> Comparison:
         """Both sides by value, as the stored plans say. Raises: ConfigError for a table that was not loaded."""
         containers: list[ContainerComparison] = []
@@ -117,9 +157,11 @@ class Migration:
         return Comparison(tuple(containers), seconds)
 
     def status(self, tables: Sequence[str] = ()) -> list[TableStatus]:
-        """What the target's state says of the tables in the config."""
+        """What the target's state says of the tables in the config, and what waits in the source to be synced."""
         runs = {run.table: run for run in self._state.runs.all()}
-        return [self._status(name, runs.get(name)) for name in self._qualified(tables)]
+        chosen = self._chosen(tables)
+        names = self._qualified(tables)
+        return [self._with_sync(self._status(n, runs.get(n)), o) for n, o in zip(names, chosen, strict=True)]
 
     def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
         """The containers of the tables, and the rows each holds now."""
@@ -194,6 +236,15 @@ class Migration:
         what = "nothing of it is loaded yet" if run is None else f"an earlier load is {run.state.value}"
         notes = tuple(f.message for f in plan.problems) or (what,)
         return TableLoad(plan.qualified, "planned", notes=notes)
+
+    def _with_sync(self, status: TableStatus, options: TableOptions) -> TableStatus:
+        if options.sync is None or options.sync.mode not in MODES:
+            return status
+        each = follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener)
+        sync = each.status()
+        if status.held_by and sync.state == "interrupted":
+            sync = replace(sync, state="running")
+        return replace(status, sync=sync)
 
     def _status(self, table: str, run: LoadRun | None) -> TableStatus:
         if run is None:

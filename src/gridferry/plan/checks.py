@@ -10,11 +10,11 @@ from gridferry.griddb.wire.statement import MAX_STRING_BYTES
 from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
 from gridferry.model.table import Table
 from gridferry.plan.config import SyncMode, TableOptions
-from gridferry.plan.keys import TIME_TYPES, KeyChoice, counted
+from gridferry.plan.keys import KeyChoice, counted
 from gridferry.plan.mapping import MAX_TIME_US
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
+from gridferry.plan.watermark import VIEW_KINDS, watermark_findings
 
-VIEW_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
 _QUARANTINE = "set `on_bad_row: quarantine` to put such rows aside, or correct them in the source"
 
 
@@ -74,7 +74,7 @@ def sync_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Ite
     if options.sync.mode is SyncMode.CDC:
         yield from _cdc_findings(table, options, choice)
     else:
-        yield from _watermark_findings(table, options, choice)
+        yield from watermark_findings(table, options, choice)
 
 
 def unknown_names(table: Table, options: TableOptions) -> Iterator[Finding]:
@@ -210,22 +210,3 @@ def _identity_columns(table: Table) -> set[str] | None:
         return set()
     primary = next((k for k in table.keys if k.primary), None)
     return set(primary.columns) if primary is not None else set()
-
-
-def _watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
-    message = "mode watermark finds new rows only; updates and deletes in the source are not seen"
-    yield Finding(
-        Severity.RISK, table.qualified, message, "use `sync: {mode: cdc}` where rows change after their insert"
-    )
-    wished = options.sync.column if options.sync else None
-    column = table.column(wished) if wished else None
-    if wished is None:
-        times = [c for name in choice.columns if (c := table.column(name)) and c.type.name in TIME_TYPES]
-        column = times[0] if len(times) == 1 else None
-        if column is None:
-            advice = "name the column that grows with each new row: `sync: {mode: watermark, column: NAME}`"
-            yield Finding(Severity.PROBLEM, "sync", "mode watermark does not know which column grows", advice)
-    if column is not None and column.name not in table.indexed and table.relkind not in VIEW_KINDS:
-        message = f"no index begins with {column.name}: each sync reads the whole table"
-        advice = f"create one in the source: CREATE INDEX ON {table.schema}.{table.name} ({column.name})"
-        yield Finding(Severity.RISK, column.name, message, advice)

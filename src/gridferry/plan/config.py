@@ -73,11 +73,16 @@ class _Options(BaseModel):
 
 
 class SyncOptions(_Options):
-    """How one table is kept in step. `lookback_ms` is how far back late rows are looked for."""
+    """How one table is kept in step.
+
+    In mode watermark `column` grows with each new row, and late rows are looked for `lookback_ms` back in a time
+    column, `lookback_values` back in a number.
+    """
 
     mode: SyncMode
     column: str | None = None
-    lookback_ms: int = Field(default=0, alias="lookback")
+    lookback_ms: int = Field(default=15 * 60_000, alias="lookback")
+    lookback_values: int = Field(default=10_000, ge=0)
 
     @field_validator("lookback_ms", mode="before")
     @classmethod
@@ -89,7 +94,8 @@ class SyncOptions(_Options):
 
     @model_validator(mode="after")
     def _only_for_watermark(self) -> SyncOptions:
-        if self.mode is SyncMode.CDC and (self.column is not None or "lookback_ms" in self.model_fields_set):
+        own = {"column", "lookback_ms", "lookback_values"} & self.model_fields_set
+        if self.mode is SyncMode.CDC and own:
             raise ValueError("column and lookback belong to mode watermark; leave them out with mode cdc")
         return self
 
@@ -215,7 +221,7 @@ class _Tables(_Options):
 _ALLOWED = {
     "": ("source", "target", "tables"),
     "tables": tuple(TableOptions.model_fields),
-    "tables.sync": ("mode", "column", "lookback"),
+    "tables.sync": ("mode", "column", "lookback", "lookback_values"),
 }
 
 

@@ -11,8 +11,9 @@ import pyarrow as pa
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
+from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
-from gridferry.source.selection import Resume
+from gridferry.source.selection import Resume, Window
 
 
 class ReadsCatalog(Protocol):
@@ -60,4 +61,39 @@ class ReadsSnapshot(Protocol):
         """Raises: SnapshotGone if the snapshot was lost."""
 
     def open_reader(self) -> AbstractContextManager[ReadsRows]:
+        """A reader of this snapshot, with a session of its own."""
+
+
+class ReadsWindows(ReadsRows, Protocol):
+    """Reads what a sync has not read yet."""
+
+    def read_window(self, plan: TablePlan, window: Window) -> Iterator[tuple[pa.RecordBatch, str | None]]:
+        """The window's rows, the growing column ascending, rows without a value last.
+
+        With each batch comes its greatest value of the growing column, None where no row of it has one.
+        """
+
+    def read_shared_keys(self, plan: TablePlan, window: Window) -> Iterator[pa.RecordBatch]:
+        """As `read_duplicates`, for the keys of the window's rows only."""
+
+
+class FindsNewRows(Protocol):
+    """A held snapshot that knows which of its rows are new to a cursor."""
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The snapshot that is held."""
+
+    def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
+        """See `ReadsCatalog`."""
+
+    def find_new(
+        self, table: Table, plan: TablePlan, *, column: GrowingColumn, cursor: Cursor, sweep: bool = False
+    ) -> Window:
+        """The rows that `cursor` has not read; with `sweep` also those that are later than the lookback.
+
+        Raises: CheckpointError if the cursor is ahead of the source; SnapshotGone after a rewrite of the table.
+        """
+
+    def open_reader(self) -> AbstractContextManager[ReadsWindows]:
         """A reader of this snapshot, with a session of its own."""

@@ -1,4 +1,4 @@
-"""What an interrupted load still has to read."""
+"""What an interrupted load still has to read, and what a sync has to."""
 
 from __future__ import annotations
 
@@ -20,3 +20,22 @@ class Resume:
     finished: frozenset[int]
     dropped: frozenset[int] = frozenset()
     added: int = 0
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rows of one snapshot that a sync has not read yet. `condition` and `near` are the source's own, as text.
+
+    `near` holds every row that can share a row key with one of them. `floor` is the least value of the growing column
+    that is looked at (None: all); `reached` the greater of it and the cursor's, None where either is. `position` is
+    the greatest value seen so far, `mark` the value below which no later transaction is expected to write.
+    """
+
+    column: str
+    condition: str
+    near: str
+    rows: int
+    floor: str | None
+    reached: str | None
+    position: str | None
+    mark: str | None

@@ -38,6 +38,12 @@ class TableContainers:
         with self._lock:
             return dict(self._handles)
 
+    def know(self, names: Iterable[tuple[str, str | None]]) -> None:
+        """Remember that these names are given out, without asking the server: no other value may have one of them."""
+        with self._lock:
+            for name, value in names:
+                self._taken.setdefault(name.lower(), value)
+
     def open_or_create(self, names: Iterable[tuple[str, str | None]]) -> None:
         """Make the containers of (name, value) pairs, or open those that exist with this schema.
 

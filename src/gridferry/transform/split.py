@@ -52,6 +52,11 @@ def split_batch(batch: pa.RecordBatch, by: pa.Array | None) -> SplitBatch:
     return SplitBatch(batch.take(pa.array(order)), values, boundaries, order)
 
 
+def distinct_texts(by: pa.Array) -> tuple[str | None, ...]:
+    """The distinct values of a split column as text, in the order of their first appearance."""
+    return _texts(_storage(by).dictionary_encode(null_encoding="encode").dictionary)
+
+
 def _texts(values: pa.Array) -> tuple[str | None, ...]:
     """Distinct values as PostgreSQL's text of them: what the plan knows containers by."""
     if pa.types.is_boolean(values.type):

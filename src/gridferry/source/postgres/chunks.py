@@ -47,7 +47,7 @@ def plan_chunks(
     by_pages = connection.info.server_version >= PAGE_RANGES_FROM if page_ranges is None else page_ranges
     chunks: list[Chunk] = []
     with mapped(f"planning the chunks of {table.qualified}"):
-        held = _held_storage(connection, table)
+        held = held_storage(connection, table)
         for relation in table.relations:
             if relation.heap and by_pages:
                 bounds, kind, column = _page_bounds(relation, rows_per_chunk), ChunkKind.PAGES, ""
@@ -85,7 +85,7 @@ def chunks_to_resume(
     fresh = plan_chunks(connection, table, rows_per_chunk=rows_per_chunk, page_ranges=page_ranges)
     with mapped(f"planning the rest of {table.qualified}"):
         next_xid = _next_xid(connection)
-        storage = _held_storage(connection, table)
+        storage = held_storage(connection, table)
     chunks: list[Chunk] = []
     added: list[Chunk] = []
     kept: set[int] = set()
@@ -232,7 +232,7 @@ def _cut(
     ]
 
 
-def _held_storage(connection: Connection, table: Table) -> dict[tuple[str, str], str]:
+def held_storage(connection: Connection, table: Table) -> dict[tuple[str, str], str]:
     """Each relation's file node as text ("" where it has no storage), once all are locked against rewrites.
 
     The lock (ACCESS SHARE, as any read takes) lasts as long as the transaction, so as long as a held snapshot. It has

@@ -12,11 +12,17 @@ from gridferry.source.postgres.keys import key_columns_sql, key_parts
 from gridferry.source.postgres.names import condition_sql, relation_sql
 from gridferry.source.postgres.reader import Reader
 
+_ALL = sql.SQL("TRUE")
 _WITH_PLACE = "rpm"  # relkinds whose rows have a place, ctid, to order by when nothing else decides
 
 
-def read_duplicates(reader: Reader, plan: TablePlan) -> Iterator[pa.RecordBatch]:
+def read_duplicates(
+    reader: Reader, plan: TablePlan, *, near: sql.Composable = _ALL, fresh: sql.Composable | None = None
+) -> Iterator[pa.RecordBatch]:
     """All rows of every row key that occurs more than once; columns as `Reader.read_chunk` gives them.
+
+    With `fresh`, a condition, only the keys of the rows that meet it; `near` is a condition that every row of those
+    keys meets, and keeps the search short.
 
     The key is `plan.key` within one value of `plan.split_by`, cut to milliseconds where the plan cuts it. Rows of one
     key stand next to each other, by `plan.order_by` ascending with NULL last, then by their physical place.
@@ -42,8 +48,8 @@ def read_duplicates(reader: Reader, plan: TablePlan) -> Iterator[pa.RecordBatch]
     extra = [sql.SQL("{} AS {}").format(sql.Identifier(c), n) for c, n in zip(plan.order_by, orders, strict=True)]
     extra += [sql.SQL("{} AS {}").format(sql.SQL(c), n) for c, n in zip(("tableoid", "ctid"), place, strict=False)]
     shown = [sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in values.items()]
-    source = sql.SQL("FROM {} WHERE {} AND {}").format(
-        relation_sql(plan.schema, plan.table), condition_sql(plan.where), key.complete
+    source = sql.SQL("FROM {} WHERE {} AND {} AND {}").format(
+        relation_sql(plan.schema, plan.table), condition_sql(plan.where), key.complete, near
     )
     # The parts of the key itself are never NULL here, and `=` lets PostgreSQL hash them; the split value may be.
     same = [
@@ -51,15 +57,23 @@ def read_duplicates(reader: Reader, plan: TablePlan) -> Iterator[pa.RecordBatch]
         for i, name in enumerate(names)
     ]
     comma = sql.SQL(", ")
+    among: sql.Composable = _ALL
+    if fresh is not None:
+        # r is here the relation under its keys; the rows that share a key with a fresh one are few.
+        among = sql.SQL("EXISTS (SELECT FROM (SELECT {} {} AND {}) AS d WHERE {})").format(
+            comma.join(keyed), source, fresh, sql.SQL(" AND ").join(same)
+        )
     statement = sql.SQL(
         "SELECT {outputs} FROM (SELECT {inner} {source}) AS r"
-        " JOIN (SELECT {keyed} {source} GROUP BY {grouped} HAVING count(*) > 1) AS d ON {same} ORDER BY {order}"
+        " JOIN (SELECT {keys} FROM (SELECT {keyed} {source}) AS r WHERE {among}"
+        " GROUP BY {keys} HAVING count(*) > 1) AS d ON {same} ORDER BY {order}"
     ).format(
         outputs=comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values),
         inner=comma.join([*shown, *keyed, *extra]),
         source=source,
         keyed=comma.join(keyed),
-        grouped=key.grouped,
+        keys=comma.join(names),
+        among=among,
         same=sql.SQL(" AND ").join(same),
         order=comma.join(
             [sql.SQL("r.{}").format(n) for n in names]

@@ -12,12 +12,13 @@ from psycopg import sql
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
+from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
-from gridferry.source.postgres import catalog, chunks, duplicates, profile, reader, snapshot
+from gridferry.source.postgres import catalog, chunks, duplicates, profile, reader, snapshot, watermark
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import condition_sql, relation_sql
-from gridferry.source.selection import Resume
+from gridferry.source.selection import Resume, Window
 
 
 class PostgresReader(reader.Reader):
@@ -26,6 +27,14 @@ class PostgresReader(reader.Reader):
     def read_duplicates(self, plan: TablePlan) -> Iterator[pa.RecordBatch]:
         """See `duplicates.read_duplicates`."""
         return duplicates.read_duplicates(self, plan)
+
+    def read_window(self, plan: TablePlan, window: Window) -> Iterator[tuple[pa.RecordBatch, str | None]]:
+        """See `watermark.read_window`."""
+        return watermark.read_window(self, plan, window)
+
+    def read_shared_keys(self, plan: TablePlan, window: Window) -> Iterator[pa.RecordBatch]:
+        """The rows that share a row key with a row of the window: see `duplicates.read_duplicates`."""
+        return duplicates.read_duplicates(self, plan, near=sql.SQL(window.near), fresh=sql.SQL(window.condition))
 
 
 @dataclass(frozen=True)
@@ -74,6 +83,12 @@ class PostgresSnapshot:
         if plan.split_by is None:
             counts.setdefault(None, 0)
         return counts
+
+    def find_new(
+        self, table: Table, plan: TablePlan, *, column: GrowingColumn, cursor: Cursor, sweep: bool = False
+    ) -> Window:
+        """See `watermark.find_new`."""
+        return watermark.find_new(self.held, table, plan, column=column, cursor=cursor, sweep=sweep)
 
     def check(self) -> None:
         """Raises: SnapshotGone if the snapshot was lost."""

@@ -1,0 +1,279 @@
+"""One run of mode watermark over one table: what is new in one snapshot, put, flushed, checkpointed.
+
+The order that keeps data safe: rows are on the target's disk before the cursor tells of them. The cursor moves on
+chunk by chunk, the growing column ascending; killed anywhere, the next run reads what the cursor does not tell of.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import pyarrow as pa
+
+from gridferry.checkpoint.cursors import SyncRecord
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.copy import ChunkCopier, CopyResult
+from gridferry.engine.duplicates import duplicate_blocks, resolve_duplicates
+from gridferry.engine.events import ChunkDone, Listener, Note, RowsPut, TableSync
+from gridferry.engine.load import changed_columns, fingerprint
+from gridferry.engine.retry import with_patience
+from gridferry.engine.sync_target import OnceQuarantine, SyncContainers
+from gridferry.errors import CheckpointError, ConfigError, DuplicateKeys, FerryError
+from gridferry.model.table import Table
+from gridferry.model.watermark import GrowingColumn, first_cursor, for_column
+from gridferry.plan.config import TableOptions
+from gridferry.plan.keys import choose_key
+from gridferry.plan.plan import Kernel, OnBadRow, OnDuplicate, TablePlan
+from gridferry.plan.watermark import growing_column
+from gridferry.source.contract import FindsNewRows, ReadsWindows
+from gridferry.source.selection import Window
+
+MODE = "watermark"
+CHUNK_BYTES = 32 * 1024 * 1024
+
+
+class HoldsSnapshots(Protocol):
+    """A source that can hold a state of itself open, and tell what is new in it."""
+
+    def open_snapshot(self) -> AbstractContextManager[FindsNewRows]:
+        """One state of the source, held until the block ends."""
+
+
+@dataclass(frozen=True)
+class SyncSettings:
+    """How to sync. `sweep` looks at the whole table, not only at the lookback; `wait_s` waits for another run's end.
+
+    `stop` is asked between chunks; True ends the run after the checkpoint.
+    """
+
+    sweep: bool = False
+    wait_s: float = 0.0
+    rows_per_chunk: int = 100_000
+    stop: Callable[[], bool] = lambda: False
+
+
+@dataclass(frozen=True)
+class Following:
+    """What one table's sync stands on: the plan it was loaded with, the growing column, the record so far."""
+
+    table: Table
+    plan: TablePlan
+    column: GrowingColumn
+    record: SyncRecord
+    unique: bool  # no two rows can share a row key
+
+
+def following(state: TargetState, view: FindsNewRows, options: TableOptions, run: LoadRun) -> Following:
+    """What a sync of a loaded table goes by. Raises: ConfigError, CheckpointError if table or options changed."""
+    (table,) = view.fetch_tables([options.table])
+    if run.plan is None or run.snapshot is None:
+        raise CheckpointError(f"the load of {run.table} has no plan", next_step="load it again with --replace")
+    _require_same(run, run.plan, table, options)
+    choice = choose_key(table, options)
+    column = growing_column(table, options, choice)
+    if column is None:
+        raise ConfigError(
+            f"{run.table}: mode watermark does not know which column grows",
+            state="nothing was changed",
+            next_step="name a time or a number: `sync: {mode: watermark, column: NAME}`",
+        )
+    record = state.cursors.get(run.table) or SyncRecord(run.table, first_cursor(column.name, run.snapshot))
+    record = replace(record, cursor=for_column(record.cursor, column.name))
+    plan = replace(run.plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row)
+    cut = any(c.kernel is Kernel.TIME_MS_TRUNCATE for c in plan.columns[: plan.key_length])
+    return Following(table, plan, column, record, unique=choice.unique and not cut)
+
+
+def _require_same(run: LoadRun, plan: TablePlan, table: Table, options: TableOptions) -> None:
+    """What to do with bad and colliding rows may differ from the load's options; where values go may not."""
+    allowed = {
+        fingerprint(options.model_copy(update={"on_duplicate": duplicate, "on_bad_row": bad}))
+        for duplicate in OnDuplicate
+        for bad in OnBadRow
+    }
+    changed = changed_columns(plan, table)
+    what = f"column {changed[0]} of the table has changed" if changed else ""
+    what = what or ("" if run.options in allowed else "its options in the config have changed")
+    if what:
+        raise CheckpointError(
+            f"{run.table} was loaded with another plan: {what}",
+            state="nothing was changed",
+            next_step="put it back as it was, or load anew with `gridferry load --replace`",
+        )
+
+
+class WatermarkRun:
+    """One bounded run: everything committed before its snapshot. Made for one call of `run`, under a lease."""
+
+    def __init__(
+        self, state: TargetState, lease: Lease, view: FindsNewRows, settings: SyncSettings, tell: Listener
+    ) -> None:
+        self._state = state
+        self._lease = lease
+        self._view = view
+        self._settings = settings
+        self._tell = tell
+        self._octets = 0
+        self._quarantined = 0
+
+    def run(self, by: Following) -> TableSync:
+        """Store what is new. Raises: any FerryError; what was checkpointed stays, and the next run goes on there."""
+        started = time.monotonic()
+        cursor = by.record.cursor
+        window = self._view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=self._settings.sweep)
+        by = replace(by, record=by.record.begun(self._lease.token))
+        containers = SyncContainers(self._state, by.plan)
+        outcome, record = "nothing new", by.record
+        if window.rows:
+            with self._view.open_reader() as reader:
+                outcome, record = self._copy(reader, by, window, containers)
+        if outcome != "stopped":
+            done = record.cursor.finished(
+                self._view.snapshot, floor=window.floor, position=window.position, mark=window.mark
+            )
+            self._save(replace(record, cursor=done).ended())
+        notes = tuple(containers.emptied(by.column)) if not self._quarantined else ()
+        for note in notes:
+            self._tell(Note(by.plan.qualified, note, "warning"))
+        return TableSync(
+            table=by.plan.qualified,
+            mode=MODE,
+            outcome=outcome,
+            read=record.read - by.record.read,
+            rows=record.written - by.record.written,
+            octets=self._octets,
+            seconds=time.monotonic() - started,
+            quarantined=self._quarantined,
+            superseded=record.superseded - by.record.superseded,
+            position=window.position or "",
+            as_of=self._view.snapshot.taken_at,
+            swept=window.floor is None,
+            touched=len(containers.touched),
+            created=containers.created,
+            notes=notes,
+        )
+
+    def _copy(
+        self, reader: ReadsWindows, by: Following, window: Window, containers: SyncContainers
+    ) -> tuple[str, SyncRecord]:
+        """Put the window's rows. Returns the outcome, and the record as it is then."""
+        copier = self._copier(by.plan, containers)
+        shared = SharedKeys(reader, window)
+        colliding = not by.unique and next(duplicate_blocks(shared, by.plan), None) is not None
+        if colliding and by.plan.on_duplicate is OnDuplicate.ERROR:
+            self._resolve(by.plan, shared, copier)  # raises, before anything is put, if good rows collide
+        reached = by.record.cursor.floor if window.floor is None else window.reached
+        record = by.record
+        for number, group in enumerate(grouped(reader.read_window(by.plan, window), self._settings.rows_per_chunk)):
+            done = self._put(by.plan, group, copier, containers)
+            record = record.counted(read=group.rows, written=done.rows)
+            # Colliding keys are settled for all rows at once: until then none counts as read.
+            if group.below is not None and not colliding:
+                cursor = record.cursor.progressed(self._view.snapshot, below=group.below, floor=reached)
+                record = replace(record, cursor=cursor)
+                self._save(record)
+                self._tell(ChunkDone(by.plan.qualified, number, done.rows, done.quarantined))
+                if self._settings.stop():
+                    return "stopped", record
+        if colliding:
+            record = record.counted(superseded=self._resolve(by.plan, shared, copier))
+        return "synced", record
+
+    def _put(self, plan: TablePlan, group: Group, copier: ChunkCopier, containers: SyncContainers) -> CopyResult:
+        def again(error: FerryError) -> None:
+            self._tell(Note(plan.qualified, f"rows are put again: {error}", "warning"))
+
+        def attempt() -> CopyResult:
+            containers.prepare(group.batches)
+            return copier.store(lambda: group.batches, name="sync")
+
+        done = with_patience(attempt, on_retry=again)
+        self._octets += done.octets
+        self._quarantined += done.quarantined
+        return done
+
+    def _resolve(self, plan: TablePlan, shared: SharedKeys, copier: ChunkCopier) -> int:
+        """Settle the keys that new rows share with others. Returns how many rows gave way.
+
+        Raises: DuplicateKeys where the plan forbids them.
+        """
+        quarantine = self._state.quarantine
+        try:
+            settled = resolve_duplicates(shared, plan, store=self._state.store, copier=copier, quarantine=quarantine)
+        except DuplicateKeys as error:
+            raise DuplicateKeys(
+                error.message,
+                table=error.table,
+                column=error.column,
+                state="nothing of this run was stored: the rows that stood in the target before still do",
+                next_step="correct the rows in the source, or set `on_duplicate: last`, `first` or `quarantine`, "
+                "and sync again",
+            ) from error
+        self._quarantined += settled.held
+        return sum(settled.superseded.values())
+
+    def _save(self, record: SyncRecord) -> None:
+        self._lease.check()
+
+        def again(error: FerryError) -> None:
+            self._tell(Note(record.table, f"the checkpoint is written again: {error}", "warning"))
+
+        with_patience(lambda: self._state.cursors.save(record), on_retry=again)
+
+    def _copier(self, plan: TablePlan, containers: SyncContainers) -> ChunkCopier:
+        return ChunkCopier(
+            store=self._state.store,
+            plan=plan,
+            containers=containers.handles,
+            quarantine=OnceQuarantine(self._state.store, plan.qualified),
+            register=lambda handles: None,  # SyncContainers lists them before they are made
+            progress=lambda rows, octets: self._tell(RowsPut(plan.qualified, rows, octets)),
+            check=self._lease.check,
+        )
+
+
+class SharedKeys:
+    """A reader whose duplicates are those of one window's keys."""
+
+    def __init__(self, reader: ReadsWindows, window: Window) -> None:
+        self._reader = reader
+        self._window = window
+
+    def read_duplicates(self, plan: TablePlan) -> Iterator[pa.RecordBatch]:
+        """See `ReadsWindows.read_shared_keys`."""
+        return self._reader.read_shared_keys(plan, self._window)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Batches that are put and checkpointed together; rows below `below` are then all stored."""
+
+    batches: tuple[pa.RecordBatch, ...]
+    rows: int
+    below: str | None
+
+
+def grouped(batches: Iterable[tuple[pa.RecordBatch, str | None]], rows_per_chunk: int) -> Iterator[Group]:
+    """The batches in groups of about `rows_per_chunk` rows, and of bounded size."""
+    waiting: list[pa.RecordBatch] = []
+    rows = octets = 0
+    below: str | None = None
+    for batch, last in batches:
+        for start in range(0, len(batch), rows_per_chunk):
+            part = batch.slice(start, rows_per_chunk)
+            waiting.append(part)
+            rows, octets = rows + len(part), octets + part.nbytes
+            whole = start + len(part) == len(batch)
+            # The value within a batch is not known: a part of one tells no more than the batch before.
+            below = last if whole and last is not None else below
+            if rows >= rows_per_chunk or octets >= CHUNK_BYTES:
+                yield Group(tuple(waiting), rows, below)
+                waiting, rows, octets = [], 0, 0
+    if waiting:
+        yield Group(tuple(waiting), rows, below)

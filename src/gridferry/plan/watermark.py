@@ -1,0 +1,74 @@
+"""The column that mode watermark follows, and what the mode will and will not see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gridferry.model.table import Column, Table
+from gridferry.model.watermark import GrowingColumn, Growth
+from gridferry.plan.config import SyncOptions, TableOptions
+from gridferry.plan.keys import TIME_TYPES, KeyChoice
+from gridferry.plan.plan import Finding, Severity
+
+VIEW_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
+NUMBER_TYPES = frozenset({"int2", "int4", "int8", "numeric"})
+BLIND_SPOT = "mode watermark finds new rows only; updates and deletes in the source are not seen"
+
+
+def growing_column(table: Table, options: TableOptions, choice: KeyChoice) -> GrowingColumn | None:
+    """The column that the config names, else the key's only time, else a key of one number; None if there is none."""
+    sync = options.sync
+    column = _wished(table, sync) if sync and sync.column else _of_key(table, choice)
+    growth = _growth(column)
+    if sync is None or column is None or growth is None:
+        return None
+    return GrowingColumn(
+        name=column.name,
+        type=column.type.name,
+        growth=growth,
+        lookback=sync.lookback_ms if growth is Growth.TIME else sync.lookback_values,
+        nullable=column.nullable,
+        indexed=column.name in table.indexed,
+    )
+
+
+def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
+    """What mode watermark means for this table."""
+    advice = "use `sync: {mode: cdc}` where rows change after their insert"
+    yield Finding(Severity.RISK, table.qualified, BLIND_SPOT, advice)
+    column = growing_column(table, options, choice)
+    wished = options.sync.column if options.sync else None
+    if column is None and not wished:
+        advice = "name the column that grows with each new row: `sync: {mode: watermark, column: NAME}`"
+        yield Finding(Severity.PROBLEM, "sync", "mode watermark does not know which column grows", advice)
+    elif column is None and wished and (found := table.column(wished)) is not None:
+        message = f"{wished} is a {found.type.formatted}, and a column to follow is a time or a number"
+        yield Finding(Severity.PROBLEM, wished, message, "name another column under `sync`")
+    if column is not None and not column.indexed and table.relkind not in VIEW_KINDS:
+        message = f"no index begins with {column.name}: each sync reads the whole table"
+        advice = f"create one in the source: CREATE INDEX ON {table.schema}.{table.name} ({column.name})"
+        yield Finding(Severity.RISK, column.name, message, advice)
+    if table.relkind in VIEW_KINDS:
+        message = f"the rows of a {VIEW_KINDS[table.relkind]} do not tell which transaction wrote them"
+        advice = "each sync reads the whole lookback again; a row that is later than that is not found"
+        yield Finding(Severity.RISK, table.qualified, message, advice)
+
+
+def _wished(table: Table, sync: SyncOptions) -> Column | None:
+    return table.column(sync.column) if sync.column else None
+
+
+def _of_key(table: Table, choice: KeyChoice) -> Column | None:
+    columns = [column for name in choice.columns if (column := table.column(name)) is not None]
+    times = [column for column in columns if column.type.name in TIME_TYPES]
+    if len(times) == 1:
+        return times[0]
+    return columns[0] if len(columns) == 1 and columns[0].type.name in NUMBER_TYPES else None
+
+
+def _growth(column: Column | None) -> Growth | None:
+    if column is None:
+        return None
+    if column.type.name in TIME_TYPES:
+        return Growth.TIME
+    return Growth.NUMBER if column.type.name in NUMBER_TYPES else None
