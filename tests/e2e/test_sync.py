@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -11,7 +12,13 @@ import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import QUARANTINE, Ferry
 
-from gridferry.engine.events import TableSync
+from gridferry.checkpoint.cursors import CursorStore
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.runs import RunState
+from gridferry.engine.events import Event, SyncStatus, TableSync
+from gridferry.errors import CheckpointError, ConfigError, DataError, LeaseHeld, TargetNotEmpty
+from gridferry.griddb import BulkWriter
+from gridferry.model.watermark import Step
 
 SYNC: dict[str, Any] = {"mode": "watermark"}
 TABLE: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "ts", "kind": "collection", "sync": SYNC}
@@ -70,3 +77,379 @@ def test_rows_between_the_load_and_the_first_sync_arrive(loaded: Ferry, postgres
     assert stands(loaded) == source(postgres)
     assert sync(loaded).outcome == "nothing new"
     assert loaded.equal()
+
+
+def test_trap_1_a_later_row_with_an_older_stamp_is_not_lost(loaded: Ferry, postgres: Database) -> None:
+    """Neither the target's MAX nor the source's is the bound: rows up to the lookback behind it are still found."""
+    add(postgres, "2 hours", n=1)
+    sync(loaded)
+    add(postgres, "2 hours -14 minutes", n=2)
+    add(postgres, "1 hours 50 minutes", device="d1", n=3)
+    assert sync(loaded).read == 2
+    assert stands(loaded) == source(postgres)
+
+
+def test_trap_2_a_row_microseconds_after_the_last_one_is_not_lost(loaded: Ferry, postgres: Database) -> None:
+    add(postgres, "1 hour 0.999998 seconds", n=1)
+    assert sync(loaded).position == "2024-05-01 01:00:00.999998"
+    for n, micros in enumerate(("0.999997", "0.999998", "0.999999", "1.0"), start=2):
+        add(postgres, f"1 hour {micros} seconds", device=f"d{n}", n=n)
+    assert sync(loaded).read == 4
+    assert stands(loaded) == source(postgres)
+
+
+def test_trap_4_a_run_that_is_stopped_leaves_no_hole(loaded: Ferry, postgres: Database) -> None:
+    """Rows are put in ascending order, and the cursor says how far: what is missing is always read again."""
+    postgres.run(
+        f"INSERT INTO reading SELECT {DAY} + i * interval '1 minute', 'd' || i % 3, i FROM generate_series(1, 400) AS i"
+    )
+    stopped = sync(loaded, rows_per_chunk=100, until=lambda: True)
+    assert (stopped.outcome, stopped.read) == ("stopped", 100)
+    reached = max(ts for _, ts, _ in stands(loaded))
+    assert [row for row in stands(loaded) if row[1] <= reached] == [r for r in source(postgres) if r[1] <= reached]
+    add(postgres, "90 seconds", n=-1)  # below where the run stopped
+    rest = sync(loaded, rows_per_chunk=100)
+    assert rest.outcome == "synced"
+    assert rest.read <= 400 - 100 + 2
+    assert stands(loaded) == source(postgres)
+    assert sync(loaded).outcome == "nothing new"
+
+
+def test_trap_5_a_transaction_open_at_read_time_is_found_when_it_is_committed(
+    loaded: Ferry, postgres: Database
+) -> None:
+    with open_transaction(postgres) as slow:
+        slow.execute(f"INSERT INTO reading VALUES ({DAY} + interval '1 hour', 'slow', 1)")
+        slow.execute("SAVEPOINT inner_one")
+        slow.execute(f"INSERT INTO reading VALUES ({DAY} + interval '2 hours', 'slow', 2)")
+        slow.execute("RELEASE SAVEPOINT inner_one")
+        for turn in range(3):
+            add(postgres, f"{10 + turn} days", n=turn)
+            assert sync(loaded).outcome == "synced"
+        assert "slow" not in loaded.catalog("public.reading")
+    assert sync(loaded).created
+    assert stands(loaded) == source(postgres)
+    add(postgres, "20 days")
+    assert sync(loaded).read == 1
+
+
+def test_trap_5_the_floor_waits_for_an_open_transaction_and_then_moves_on(loaded: Ferry, postgres: Database) -> None:
+    """Marks made before the open transaction wrote stay the floor, however far the stamps run on meanwhile."""
+    add(postgres, "1 day", n=1)
+    sync(loaded)
+    assert not sync(loaded).swept
+    with open_transaction(postgres) as slow:
+        slow.execute(f"INSERT INTO reading VALUES ({DAY} + interval '1 day 1 second', 'slow', 1)")
+        for turn in range(3):
+            add(postgres, f"{10 + turn} days", n=turn)
+            assert not sync(loaded).swept
+    done = sync(loaded)
+    assert (done.swept, done.created) == (False, ("reading_slow",))
+    assert stands(loaded) == source(postgres)
+    sync(loaded)
+    add(postgres, "2 days", n=7)  # later than the lookback, and nothing was open: only a sweep finds it
+    assert sync(loaded).outcome == "nothing new"
+    swept = sync(loaded, sweep=True)
+    assert swept.swept
+    assert stands(loaded) == source(postgres)
+
+
+def test_trap_6_the_plan_and_the_status_say_that_updates_and_deletes_are_not_seen(
+    loaded: Ferry, postgres: Database
+) -> None:
+    with loaded.migration() as migration:
+        assert any("updates and deletes" in f.message for f in migration.plan().tables[0].findings)
+        (status,) = migration.status()
+    assert status.sync is not None
+    assert "updates and deletes" in status.sync.notes[0]
+
+
+def test_trap_7_a_new_device_gets_its_container_at_once(loaded: Ferry, postgres: Database) -> None:
+    add(postgres, "1 hour", device="b8:27:eb", n=1)
+    add(postgres, "1 hour", device="Ä", n=2)
+    done = sync(loaded)
+    assert sorted(done.created) == ["reading_=C3=84", "reading_b8=3A27=3Aeb"]
+    assert stands(loaded) == source(postgres)
+    assert loaded.equal()
+
+
+def test_trap_14_a_sync_beside_a_load_or_another_sync_is_refused(loaded: Ferry, postgres: Database) -> None:
+    add(postgres, "1 hour")
+    with loaded.migration() as migration, Lease(migration._state.documents, "public.reading"):
+        with pytest.raises(LeaseHeld) as caught:
+            sync(loaded)
+        assert caught.value.exit_code == 75
+        assert "--wait" in caught.value.next_step
+    assert sync(loaded).read == 1
+
+
+def test_trap_15_an_empty_or_missing_container_means_nothing_yet(loaded: Ferry, postgres: Database) -> None:
+    names = loaded.catalog("public.reading")
+    with loaded.store() as store:
+        store.drop_container(names["d0"])
+        gone = store.open_container(names["d1"])
+        assert gone is not None
+        keys = gone.query("select *").read_all().select(["ts"]).combine_chunks().to_batches()[0]
+        gone.delete(keys)
+    add(postgres, "1 hour", device="d0", n=1)
+    add(postgres, "1 hour", device="d1", n=2)
+    done = sync(loaded)
+    assert (done.read, done.created) == (2, ())
+    hour = 1714521600_000000 + 3600_000000
+    assert stands(loaded) == [("d0", hour, 1), ("d1", hour, 2)]
+
+
+def test_trap_16_the_cursor_never_runs_ahead_of_what_is_on_disk(
+    embedded_ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each save of a cursor comes after a flush that comes after the last put."""
+    make_readings(postgres)
+    ferry = embedded_ferry.of(TABLE)
+    ferry.load()
+    postgres.run(
+        f"INSERT INTO reading SELECT {DAY} + i * interval '1 minute', 'd1', i FROM generate_series(1, 90) AS i"
+    )
+    order: list[str] = []
+
+    def noted(owner: type, name: str) -> None:
+        original = getattr(owner, name)
+
+        def note(*args: Any, **options: Any) -> Any:
+            order.append(name)
+            return original(*args, **options)
+
+        monkeypatch.setattr(owner, name, note)
+
+    noted(BulkWriter, "put")
+    noted(BulkWriter, "flush_log")
+    noted(CursorStore, "save")
+    sync(ferry, rows_per_chunk=30)
+    assert order == ["put", "flush_log", "save"] * 3 + ["save"]
+
+
+def test_the_first_run_after_a_stop_forgets_nothing_that_was_late(loaded: Ferry, postgres: Database) -> None:
+    """Stopped twice under two snapshots, with late rows in between: all of them arrive."""
+    for turn in range(3):
+        postgres.run(
+            f"INSERT INTO reading SELECT {DAY} + i * interval '1 minute', 't{turn}', i FROM generate_series(1, 60) AS i"
+        )
+        sync(loaded, rows_per_chunk=40, until=lambda: True)
+    sync(loaded)
+    assert stands(loaded) == source(postgres)
+
+
+def test_a_clock_set_back_loses_nothing(loaded: Ferry, postgres: Database) -> None:
+    add(postgres, "10 days", n=1)
+    sync(loaded)
+    sync(loaded)
+    with loaded.migration() as migration:
+        record = migration._state.cursors.get("public.reading")
+        assert record is not None
+        cursor = replace(record.cursor, clock="2999-01-01T00:00:00.000000Z")
+        migration._state.cursors.save(replace(record, cursor=cursor))
+    add(postgres, "1 day", n=2)
+    done = sync(loaded)
+    assert (done.read, done.swept) == (1, True)
+    assert stands(loaded) == source(postgres)
+
+
+def test_a_stamp_from_the_future_does_not_hide_what_comes_after_it(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("INSERT INTO reading VALUES ('2999-01-01', 'd0', 1)")
+    assert sync(loaded).position == "2999-01-01 00:00:00"
+    sync(loaded)
+    postgres.run("INSERT INTO reading VALUES (now() AT TIME ZONE 'UTC', 'd0', 2)")
+    done = sync(loaded)
+    assert (done.read, done.swept) == (1, False)
+    assert stands(loaded) == source(postgres)
+
+
+def test_a_session_that_began_long_ago_and_writes_now_is_found(loaded: Ferry, postgres: Database) -> None:
+    """now() is frozen at BEGIN, and such a session has no transaction id until it writes."""
+    ferry = loaded.of({**TABLE, "sync": {"mode": "watermark", "lookback": "0s"}})
+    with open_transaction(postgres) as slow:
+        slow.execute("SELECT now()")
+        for _ in range(3):
+            postgres.run("INSERT INTO reading VALUES (clock_timestamp() AT TIME ZONE 'UTC', 'd0', 1)")
+            sync(ferry)
+        slow.execute("INSERT INTO reading VALUES (now() AT TIME ZONE 'UTC', 'slow', 2)")
+    done = sync(ferry)
+    assert (done.swept, done.created) == (False, ("reading_slow",))
+    assert stands(ferry) == source(postgres)
+
+
+def test_rows_without_a_stamp_are_found(ferry: Ferry, postgres: Database) -> None:
+    postgres.run("CREATE TABLE reading (id int PRIMARY KEY, ts timestamp, device text NOT NULL)")
+    postgres.run("CREATE INDEX ON reading (ts)")
+    postgres.run(f"INSERT INTO reading VALUES (1, {DAY}, 'a'), (2, NULL, 'a')")
+    ferry = ferry.of({"table": "reading", "split_by": "device", "sync": {**SYNC, "column": "ts"}})
+    ferry.load()
+    for first in (3, 5, 7):
+        postgres.run(f"INSERT INTO reading VALUES ({first}, NULL, 'b'), ({first + 1}, {DAY} + interval '1 day', 'b')")
+        assert sync(ferry, rows_per_chunk=1).read == 2
+    assert ferry.equal()
+    assert {r["id"] for r in ferry.rows("reading_b")} == {3, 4, 5, 6, 7, 8}
+
+
+@pytest.mark.parametrize("type_name", ["smallint", "integer", "bigint", "numeric"])
+def test_a_number_can_be_the_column_that_grows(ferry: Ferry, postgres: Database, type_name: str) -> None:
+    postgres.run(f"CREATE TABLE reading (id {type_name} PRIMARY KEY, v float8)")
+    ferry = ferry.of(
+        {"table": "reading", "columns": {"id": "long"}, "sync": {**SYNC, "column": "id", "lookback_values": 3}}
+    )
+    ferry.load()
+    postgres.run("INSERT INTO reading SELECT i, i FROM generate_series(1, 20) AS i")
+    sync(ferry)
+    sync(ferry)
+    postgres.run("INSERT INTO reading VALUES (25, 1)")
+    done = sync(ferry)
+    assert (done.read, done.position, done.swept) == (1, "25", False)
+    postgres.run("INSERT INTO reading VALUES (22, 1)")
+    assert sync(ferry).read == 1
+    assert ferry.equal()
+
+
+def test_a_table_without_an_index_is_read_whole_and_finds_all(ferry: Ferry, postgres: Database) -> None:
+    make_readings(postgres, indexed=False)
+    ferry = ferry.of(TABLE)
+    ferry.load()
+    add(postgres, "100 days", n=1)
+    sync(ferry)
+    sync(ferry)
+    add(postgres, "1 day", n=2)
+    done = sync(ferry)
+    assert (done.read, done.swept) == (1, True)
+    assert stands(ferry) == source(postgres)
+
+
+def test_partitions_and_a_view(ferry: Ferry, postgres: Database) -> None:
+    postgres.run("CREATE TABLE base (ts timestamp PRIMARY KEY, v int) PARTITION BY RANGE (ts)")
+    for year in (2024, 2025):
+        postgres.run(
+            f"CREATE TABLE base_{year} PARTITION OF base FOR VALUES FROM ('{year}-01-01') TO ('{year + 1}-01-01')"
+        )
+    postgres.run("CREATE VIEW shown AS SELECT ts, v FROM base")
+    ferry = ferry.of({"table": "base", "sync": SYNC}, {"table": "shown", "key": "ts", "sync": SYNC})
+    ferry.load()
+    for day in ("2024-03-01", "2025-03-01", "2025-03-02"):
+        postgres.run(f"INSERT INTO base VALUES ('{day}', 1)")
+        with ferry.migration() as migration:
+            base, shown = migration.sync()
+            assert base.read == 1
+            assert shown.read >= 1
+    with ferry.migration() as migration:
+        assert migration.sync(["base"])[0].outcome == "nothing new"
+    assert ferry.equal()
+
+
+def test_a_load_that_is_not_finished_is_to_be_finished_first(ferry: Ferry, postgres: Database) -> None:
+    make_readings(postgres)
+    ferry = ferry.of(TABLE)
+    with pytest.raises(ConfigError, match="was not loaded") as caught:
+        sync(ferry)
+    assert "gridferry load" in caught.value.next_step
+    ferry.load()
+    with ferry.migration() as migration:
+        run = migration._state.runs.get("public.reading")
+        assert run is not None
+        migration._state.runs._write(replace(run, state=RunState.LOADING))
+    with pytest.raises(ConfigError, match="is not finished") as caught:
+        sync(ferry)
+    assert "gridferry load" in caught.value.next_step
+
+
+def test_what_cannot_be_synced_is_said_plainly(loaded: Ferry, postgres: Database) -> None:
+    with pytest.raises(ConfigError, match="no table in the config"):
+        sync(loaded.of({**{k: v for k, v in TABLE.items() if k != "sync"}}))
+    with pytest.raises(CheckpointError, match="options in the config"):
+        sync(loaded.of({**TABLE, "rename": {"n": "number"}}))
+    postgres.run("ALTER TABLE reading ALTER COLUMN n TYPE integer")
+    with pytest.raises(CheckpointError, match="column n of the table has changed"):
+        sync(loaded)
+
+
+def test_a_source_with_fewer_transactions_is_another_one(loaded: Ferry, postgres: Database) -> None:
+    sync(loaded)
+    with loaded.migration() as migration:
+        record = migration._state.cursors.get("public.reading")
+        assert record is not None
+        cursor = replace(record.cursor, steps=(Step(2**40),))
+        migration._state.cursors.save(replace(record, cursor=cursor))
+    with pytest.raises(CheckpointError, match="another server"):
+        sync(loaded)
+
+
+def test_a_reload_begins_anew(loaded: Ferry, postgres: Database) -> None:
+    add(postgres, "1 hour")
+    sync(loaded)
+    loaded.load(replace=True)
+    with loaded.migration() as migration:
+        assert migration._state.cursors.get("public.reading") is None
+    add(postgres, "2 hours")
+    assert sync(loaded).read == 1
+    assert stands(loaded) == source(postgres)
+
+
+def test_a_new_device_does_not_share_a_container_with_rows_of_someone_else(loaded: Ferry, postgres: Database) -> None:
+    with loaded.store() as store:
+        known = store.open_container("reading_d0")
+        assert known is not None
+        theirs = store.create_container("reading_theirs", known.schema)
+        theirs.put(known.query("select *", limit=1).read_all().combine_chunks().to_batches()[0])
+    before = loaded.rows("reading_theirs")
+    add(postgres, "1 hour", device="theirs")
+    with pytest.raises(TargetNotEmpty, match="reading_theirs"):
+        sync(loaded)
+    assert loaded.rows("reading_theirs") == before
+    add(postgres, "2 hours", device="D0")
+    postgres.run("DELETE FROM reading WHERE device = 'theirs'")
+    with pytest.raises(DataError, match="would meet in container"):
+        sync(loaded)
+
+
+def test_a_bad_row_is_put_aside_once_however_often_it_is_read(ferry: Ferry, postgres: Database) -> None:
+    postgres.run("CREATE TABLE reading (ts timestamp PRIMARY KEY, note text)")
+    ferry = ferry.of({"table": "reading", "on_bad_row": "quarantine", "sync": SYNC})
+    ferry.load()
+    with open_transaction(postgres) as slow:
+        slow.execute("INSERT INTO reading VALUES ('2024-01-01', 'slow')")
+        postgres.run("INSERT INTO reading VALUES ('2024-01-02', repeat('x', 40000)), ('2024-01-03', 'good')")
+        assert sync(ferry).quarantined == 1
+        sync(ferry)  # the open transaction's xmin is still the bound
+    sync(ferry)
+    assert len(ferry.rows(QUARANTINE)) == 1
+    assert [r["note"] for r in ferry.rows("reading")] == ["slow", "good"]
+
+
+def test_status_tells_position_and_lag(loaded: Ferry, postgres: Database) -> None:
+    def status() -> SyncStatus:
+        with loaded.migration() as migration:
+            (one,) = migration.status()
+        assert one.sync is not None
+        return one.sync
+
+    add(postgres, "1 hour 0.000001 seconds")
+    before = status()
+    assert (before.state, before.lag_rows, before.runs) == ("not begun", 1, 0)
+    sync(loaded)
+    after = status()
+    assert (after.state, after.lag_rows, after.position) == ("idle", 0, "2024-05-01 01:00:00.000001")
+    assert (after.runs, after.read, after.written, after.last_read) == (1, 1, 1, 1)
+    assert after.lag_seconds is not None
+    add(postgres, "2 hours")
+    assert status().lag_rows == 1
+
+
+def test_follow_goes_on_until_it_is_told(loaded: Ferry, postgres: Database) -> None:
+    heard: list[TableSync] = []
+
+    def listen(event: Event) -> None:
+        if isinstance(event, TableSync):
+            heard.append(event)
+            if len(heard) < 4:
+                add(postgres, f"{len(heard)} hours", n=len(heard))
+
+    with loaded.migration(listen) as migration:
+        (total,) = migration.sync(follow=True, interval_s=0, until=lambda: len(heard) >= 4)
+    assert [each.read for each in heard] == [0, 1, 1, 1]
+    assert (total.read, total.rows, total.outcome) == (3, 3, "synced")
+    assert stands(loaded) == source(postgres)

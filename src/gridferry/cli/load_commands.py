@@ -34,7 +34,7 @@ def plan(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = No
             f"\n{count} must be solved first: change {config}, then run `gridferry plan` again.", style="bold red"
         )
         raise typer.Exit(PROBLEMS_EXIT_CODE)
-    output.note(f"\nNext: gridferry load{_repeated(config, table)}", style="bold")
+    output.note(f"\nNext: gridferry load{repeated(config, table)}", style="bold")
 
 
 def load(
@@ -70,7 +70,7 @@ def load(
         )
     output.document(lambda: {"tables": [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]})
     output.show(*load_view(loads))
-    again = _repeated(config, table)
+    again = repeated(config, table)
     output.note(f"\nNext: gridferry {'load' if dry_run else 'compare'}{again}", style="bold")
 
 
@@ -82,7 +82,7 @@ def compare(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables =
     output.show(*comparison_view(comparison))
     if not comparison.equal:
         output.note(
-            f"\nNext: gridferry load --replace{_repeated(config, table)} loads again from the start", style="bold"
+            f"\nNext: gridferry load --replace{repeated(config, table)} loads again from the start", style="bold"
         )
         raise typer.Exit(DIFFERENT_EXIT_CODE)
 
@@ -108,7 +108,7 @@ def can_ask() -> bool:
     return sys.stdin.isatty()
 
 
-def _repeated(config: Path, table: list[str] | None) -> str:
+def repeated(config: Path, table: list[str] | None) -> str:
     """The options that the next command needs too."""
     options = "" if config == DEFAULT_CONFIG else f" -c {config}"
     return options + "".join(f" --table {name}" for name in table or ())

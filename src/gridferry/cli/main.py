@@ -19,6 +19,7 @@ from gridferry.cli import (
     query_commands,
     serve_command,
     state_commands,
+    sync_command,
 )
 from gridferry.cli.output import Output
 from gridferry.cli.reporting import Terminated, reported
@@ -64,6 +65,7 @@ def version(output: Output) -> None:
 app.command()(reported(init_command.init))
 app.command()(reported(load_commands.plan))
 app.command()(reported(load_commands.load))
+app.command()(reported(sync_command.sync))
 app.command()(reported(load_commands.compare))
 app.command()(reported(state_commands.status))
 app.command()(reported(state_commands.containers))

@@ -13,7 +13,7 @@ from gridferry.cli.output import Output
 from gridferry.cli.tables import facts, listing
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import TableStatus
+    from gridferry.engine.events import SyncStatus, TableStatus
     from gridferry.griddb import Container, Store
 
 _STATE_STYLES = {"loaded": "green", "loading": "cyan", "replacing": "cyan", "interrupted": "yellow"}
@@ -48,8 +48,37 @@ def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:
         ("held by", one.held_by),
         ("snapshot", one.snapshot_lsn),
         *(("note", note) for note in one.notes),
+        *_followed(one.sync),
     ]
     return [(label, Text(text)) for label, text in lines if text]
+
+
+def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
+    """How far the table is followed; nothing where it is not."""
+    if sync is None:
+        return []
+    lag = []
+    if sync.lag_rows is not None:
+        lag.append(f"{numbers.plural(sync.lag_rows, 'row')} to read")
+    if sync.lag_seconds is not None:
+        lag.append(f"{numbers.duration(sync.lag_seconds)} since that state")
+    last = (
+        f"{_moment(sync.last_started)} UTC, {numbers.plural(sync.last_read, 'row')} read" if sync.last_started else ""
+    )
+    total = (
+        f"{numbers.count(sync.read)} read, {numbers.count(sync.written)} written in {numbers.plural(sync.runs, 'run')}"
+    )
+    if sync.superseded:
+        total += f", {numbers.count(sync.superseded)} gave way to another of their key"
+    return [
+        ("sync", f"mode {sync.mode}, {sync.state}"),
+        ("position", f"{sync.column} {sync.position}" if sync.position else ""),
+        ("state of", f"{_moment(sync.as_of)} UTC" if sync.as_of else ""),
+        ("lag", ", ".join(lag)),
+        ("last run", last),
+        ("since load", total if sync.runs or sync.read else ""),
+        *(("note", note) for note in sync.notes),
+    ]
 
 
 def _moment(stamp: str) -> str:

@@ -11,7 +11,6 @@ from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.checkpoint.state import TargetState
 from gridferry.griddb import GridType, Store
 from gridferry.model.watermark import GrowingColumn
-from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
 from gridferry.target.containers import TableContainers, require_free
 from gridferry.transform.split import distinct_texts
@@ -29,7 +28,7 @@ class SyncContainers:
     """The containers of one table in one run. `touched` holds the split values that got rows."""
 
     def __init__(self, state: TargetState, plan: TablePlan) -> None:
-        self.handles = TableContainers(state.store, plan)
+        self.handles = TableContainers(state.store, plan, register=lambda names: None)  # `prepare` lists them before
         self.touched: dict[str | None, str] = {}
         self.created: tuple[str, ...] = ()
         self._state = state
@@ -43,8 +42,9 @@ class SyncContainers:
         """
         listed = self._catalog()
         wanted = [value for value in self._values(batches) if value not in self.touched]
-        fresh = {value: container_name(self._plan, value) for value in wanted if value not in listed}
+        fresh = {value: self.handles.name(value) for value in wanted if value not in listed}
         if fresh:
+            self.handles.know([(name, value) for value, name in fresh.items()])
             table, split_by = self._plan.qualified, self._plan.split_by
             require_free(self._state.store, self._plan, list(fresh.values()))
             self._state.catalog.add([CatalogEntry(table, name, value, split_by) for value, name in fresh.items()])

@@ -170,7 +170,9 @@ class WatermarkRun:
             self._resolve(by.plan, shared, copier)  # raises, before anything is put, if good rows collide
         reached = by.record.cursor.floor if window.floor is None else window.reached
         record = by.record
-        for number, group in enumerate(grouped(reader.read_window(by.plan, window), self._settings.rows_per_chunk)):
+        most = self._settings.rows_per_chunk
+        batches = reader.read_window(by.plan, window, most_rows=most)
+        for number, group in enumerate(grouped(batches, most)):
             done = self._put(by.plan, group, copier, containers)
             record = record.counted(read=group.rows, written=done.rows)
             # Colliding keys are settled for all rows at once: until then none counts as read.
@@ -232,7 +234,6 @@ class WatermarkRun:
             plan=plan,
             containers=containers.handles,
             quarantine=OnceQuarantine(self._state.store, plan.qualified),
-            register=lambda handles: None,  # SyncContainers lists them before they are made
             progress=lambda rows, octets: self._tell(RowsPut(plan.qualified, rows, octets)),
             check=self._lease.check,
         )
@@ -265,15 +266,11 @@ def grouped(batches: Iterable[tuple[pa.RecordBatch, str | None]], rows_per_chunk
     rows = octets = 0
     below: str | None = None
     for batch, last in batches:
-        for start in range(0, len(batch), rows_per_chunk):
-            part = batch.slice(start, rows_per_chunk)
-            waiting.append(part)
-            rows, octets = rows + len(part), octets + part.nbytes
-            whole = start + len(part) == len(batch)
-            # The value within a batch is not known: a part of one tells no more than the batch before.
-            below = last if whole and last is not None else below
-            if rows >= rows_per_chunk or octets >= CHUNK_BYTES:
-                yield Group(tuple(waiting), rows, below)
-                waiting, rows, octets = [], 0, 0
+        waiting.append(batch)
+        rows, octets = rows + len(batch), octets + batch.nbytes
+        below = last if last is not None else below
+        if rows >= rows_per_chunk or octets >= CHUNK_BYTES:
+            yield Group(tuple(waiting), rows, below)
+            waiting, rows, octets = [], 0, 0
     if waiting:
         yield Group(tuple(waiting), rows, below)

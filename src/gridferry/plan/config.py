@@ -72,6 +72,14 @@ class _Options(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
+def duration_ms(value: object) -> int:
+    """A duration such as `90s`, in milliseconds. Raises: ValueError."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a number with its unit, such as 90s, 15m, 2h or 1d")
+    return int(match.group(1)) * _UNIT_MS[match.group(2)]
+
+
 class SyncOptions(_Options):
     """How one table is kept in step.
 
@@ -87,10 +95,7 @@ class SyncOptions(_Options):
     @field_validator("lookback_ms", mode="before")
     @classmethod
     def _duration(cls, value: Any) -> int:
-        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        if match is None:
-            raise ValueError("expected a number with its unit, such as 90s, 15m, 2h or 1d")
-        return int(match.group(1)) * _UNIT_MS[match.group(2)]
+        return duration_ms(value)
 
     @model_validator(mode="after")
     def _only_for_watermark(self) -> SyncOptions:

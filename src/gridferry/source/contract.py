@@ -67,8 +67,10 @@ class ReadsSnapshot(Protocol):
 class ReadsWindows(ReadsRows, Protocol):
     """Reads what a sync has not read yet."""
 
-    def read_window(self, plan: TablePlan, window: Window) -> Iterator[tuple[pa.RecordBatch, str | None]]:
-        """The window's rows, the growing column ascending, rows without a value last.
+    def read_window(
+        self, plan: TablePlan, window: Window, *, most_rows: int
+    ) -> Iterator[tuple[pa.RecordBatch, str | None]]:
+        """The window's rows, the growing column ascending, rows without a value last; batches of `most_rows` at most.
 
         With each batch comes its greatest value of the growing column, None where no row of it has one.
         """

@@ -19,6 +19,7 @@ from gridferry.engine.events import (
     RowsPut,
     TableLoad,
     TableStatus,
+    TableSync,
     ignore,
 )
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
@@ -77,6 +78,7 @@ class FakeMigration:
     statuses: list[TableStatus] = field(default_factory=list)
     found: list[ContainerStatus] = field(default_factory=list)
     held: list[QuarantinedRow] = field(default_factory=list)
+    syncs: list[TableSync] = field(default_factory=list)
     replays: list[Replay] = field(default_factory=list)
     failure: BaseException | None = None
     calls: list[tuple[str, Any]] = field(default_factory=list)
@@ -105,6 +107,14 @@ class FakeMigration:
         self.listener(RowsPut("public.device", 300, 9000))
         self.listener(ChunkDone("public.device", 0, 300, 0))
         return self._answer("load", (tables, options), self.loads)
+
+    def sync(self, tables: Any = (), **options: Any) -> list[TableSync]:
+        self.listener(Note("public.device", "a hazard", level="warning"))
+        for done in self.syncs:
+            self.listener(done)
+        if "until" in options:
+            options = {**options, "until": options["until"]()}
+        return self._answer("sync", (tables, options), self.syncs)
 
     def compare(self, tables: Any = ()) -> Comparison:
         return self._answer("compare", tables, self.comparison)

@@ -28,9 +28,11 @@ class PostgresReader(reader.Reader):
         """See `duplicates.read_duplicates`."""
         return duplicates.read_duplicates(self, plan)
 
-    def read_window(self, plan: TablePlan, window: Window) -> Iterator[tuple[pa.RecordBatch, str | None]]:
+    def read_window(
+        self, plan: TablePlan, window: Window, *, most_rows: int
+    ) -> Iterator[tuple[pa.RecordBatch, str | None]]:
         """See `watermark.read_window`."""
-        return watermark.read_window(self, plan, window)
+        return watermark.read_window(self, plan, window, most_rows=most_rows)
 
     def read_shared_keys(self, plan: TablePlan, window: Window) -> Iterator[pa.RecordBatch]:
         """The rows that share a row key with a row of the window: see `duplicates.read_duplicates`."""

@@ -85,7 +85,9 @@ def new_rows(column: GrowingColumn, cursor: Cursor, *, floor: str | None, next_x
     return _AND.join(parts) if parts else _TRUE
 
 
-def read_window(reader: Reader, plan: TablePlan, window: Window) -> Iterator[tuple[pa.RecordBatch, str | None]]:
+def read_window(
+    reader: Reader, plan: TablePlan, window: Window, *, most_rows: int
+) -> Iterator[tuple[pa.RecordBatch, str | None]]:
     """The window's rows; see `ReadsWindows.read_window`. Columns as `Reader.read_chunk` gives them."""
     selected = reader.column_expressions(plan)
     column = sql.Identifier(window.column)
@@ -99,10 +101,12 @@ def read_window(reader: Reader, plan: TablePlan, window: Window) -> Iterator[tup
         column,
     )
     for batch in reader.read_statement(statement, doing=f"reading the new rows of {plan.qualified}"):
-        positions = batch.column(batch.num_columns - 1)
-        known = len(positions) - positions.null_count  # rows without a value come last
-        rows = pa.RecordBatch.from_arrays(batch.columns[:-1], names=batch.schema.names[:-1])
-        yield rows, positions[known - 1].as_py() if known else None
+        for start in range(0, len(batch), most_rows):
+            part = batch.slice(start, most_rows)
+            positions = part.column(part.num_columns - 1)
+            known = len(positions) - positions.null_count  # rows without a value come last
+            rows = pa.RecordBatch.from_arrays(part.columns[:-1], names=part.schema.names[:-1])
+            yield rows, positions[known - 1].as_py() if known else None
 
 
 def _look(
@@ -115,21 +119,23 @@ def _look(
     floors: tuple[str | None, str | None],
 ) -> Window:
     name = sql.Identifier(column.name)
-    top = sql.SQL("pg_catalog.max({}) FILTER (WHERE {})").format(name, _finite(column))
+    table = sql.SQL("{} WHERE {}").format(relation_sql(plan.schema, plan.table), condition_sql(plan.where))
     if cursor.position is not None:
-        top = sql.SQL("GREATEST({}, {})").format(top, _value(column, cursor.position))
+        newest = sql.SQL("pg_catalog.max({}) FILTER (WHERE {})").format(name, _finite(column))
+        top = sql.SQL("GREATEST({}, {})").format(newest, _value(column, cursor.position))
+    else:
+        top = sql.SQL("(SELECT pg_catalog.max({}) FROM {} AND {})").format(name, table, _finite(column))
     mark: sql.Composable = top
     if column.growth is Growth.TIME:
         # A stamp from the future must not hide the rows that come after it.
         now = sql.SQL("{}::pg_catalog.timestamptz").format(sql.Literal(held.snapshot.taken_at))
         kind = sql.Identifier(column.type)
-        mark = sql.SQL("LEAST({}, {}::pg_catalog.{}, ({})::pg_catalog.{})").format(
-            top, now, kind, sql.SQL(_OLDEST_BEGIN), kind
-        )
+        mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}::pg_catalog.{2}, ({3})::pg_catalog.{2}) END")
+        mark = mark.format(top, now, kind, sql.SQL(_OLDEST_BEGIN))
     statement = sql.SQL(
         "SELECT pg_catalog.count(*), pg_catalog.min({0})::text, pg_catalog.max({0})::text, ({1})::text, ({2})::text"
-        " FROM {3} WHERE {4} AND {5}"
-    ).format(name, top, mark, relation_sql(plan.schema, plan.table), condition_sql(plan.where), condition)
+        " FROM {3} AND {4}"
+    ).format(name, top, mark, table, condition)
     rows, low, high, position, marked = held.connection.execute(statement).fetchone() or (0, None, None, None, None)
     floor, reached = floors
     return Window(

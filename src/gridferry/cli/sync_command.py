@@ -1,0 +1,123 @@
+"""`sync`: loaded tables brought level with their source, once or without end."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from gridferry.cli import numbers, opening
+from gridferry.cli.load_commands import repeated
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
+from gridferry.cli.output import Output
+from gridferry.cli.reporting import Terminated
+from gridferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gridferry.engine.events import Event, Listener, TableSync
+
+_RESUME = "Interrupted. What was stored stays: run the same command again and the sync goes on from there."
+
+
+def sync(
+    output: Output,
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    follow: Annotated[
+        bool, typer.Option("--follow", help="Go on without end; Ctrl-C or SIGTERM ends it after a checkpoint.")
+    ] = False,
+    interval: Annotated[
+        str, typer.Option("--interval", metavar="TIME", help="With --follow: from one run to the next, such as 60s.")
+    ] = "60s",
+    sweep: Annotated[
+        bool, typer.Option("--sweep", help="Look at whole tables, for rows that came later than the lookback.")
+    ] = False,
+    wait: Annotated[
+        float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
+    ] = 0.0,
+) -> None:
+    """Bring loaded tables level with everything committed before now. Tables need a `sync` in the config."""
+    interval_s = _seconds(interval)
+    output.interrupted = _RESUME
+    with opening.open_migration(config, listener=_listener(output, follow=follow)) as migration:
+        if follow:
+            with asked_to_stop() as stop:
+                done = migration.sync(
+                    chosen(table), follow=True, interval_s=interval_s, wait_s=wait, until=stop, sweep=sweep
+                )
+        else:
+            with output.waiting("looking for new rows"):
+                done = migration.sync(chosen(table), wait_s=wait, sweep=sweep)
+    output.document(lambda: {"tables": done})
+    output.show(*sync_view(done))
+    output.note(f"\nNext: gridferry status{repeated(config, table)}", style="bold")
+
+
+def sync_view(syncs: Sequence[TableSync]) -> Iterator[Text]:
+    """A line for each table, and its notes."""
+    for sync in syncs:
+        yield sync_line(sync)
+        for note in sync.notes:
+            yield Text(f"  {note}", style="yellow")
+
+
+def sync_line(sync: TableSync) -> Text:
+    """What happened to one table."""
+    line = Text.assemble((sync.table, "bold"), ": ", (sync.outcome, "green" if sync.outcome != "stopped" else "yellow"))
+    parts = []
+    if sync.read:
+        parts.append(f"{numbers.plural(sync.rows, 'row')} in {numbers.plural(sync.touched, 'container')}")
+    if sync.created:
+        parts.append(f"{numbers.count(len(sync.created))} of them new")
+    parts.append(numbers.duration(sync.seconds))
+    if sync.as_of:
+        parts.append(f"as of {sync.as_of[:19].replace('T', ' ')} UTC")
+    line.append(", " + ", ".join(parts))
+    if sync.superseded:
+        line.append(f", {numbers.plural(sync.superseded, 'row')} gave way to another of its key", style="yellow")
+    if sync.quarantined:
+        line.append(f", {numbers.plural(sync.quarantined, 'row')} put aside", style="yellow")
+    return line
+
+
+@contextmanager
+def asked_to_stop() -> Iterator[Callable[[], bool]]:
+    """Tells whether SIGTERM or SIGINT came. The first asks for an end in order, the second ends at once."""
+    asked: list[int] = []
+
+    def hear(number: int, frame: object) -> None:
+        if asked:
+            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listener(output: Output, *, follow: bool) -> Listener:
+    from gridferry.engine.events import Note, TableSync
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Note) and event.level == "warning":
+            output.warn(f"{event.table}: {event.message}")
+        elif isinstance(event, TableSync) and follow and event.outcome != "nothing new":
+            output.note(sync_line(event))
+
+    return hear
+
+
+def _seconds(text: str) -> float:
+    from gridferry.plan.config import duration_ms
+
+    try:
+        return duration_ms(text) / 1000
+    except ValueError as error:
+        raise ConfigError(f"--interval {text}: {error}", next_step="write it as 30s, 5m or 1h") from None

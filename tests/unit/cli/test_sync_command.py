@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable
+
+import pytest
+from tests.unit.cli.fakes import FakeMigration
+from typer.testing import Result
+
+from gridferry.cli.sync_command import asked_to_stop
+from gridferry.engine.events import SyncStatus, TableStatus, TableSync
+from gridferry.errors import ConfigError
+
+Run = Callable[..., Result]
+
+SYNCED = TableSync(
+    "public.device",
+    "watermark",
+    "synced",
+    read=1200,
+    rows=1198,
+    seconds=0.4,
+    quarantined=2,
+    superseded=1,
+    position="2024-05-01 00:00:09.000001",
+    as_of="2024-05-01T00:00:10.123456Z",
+    touched=3,
+    created=("device4",),
+    notes=("something to know",),
+)
+
+
+def test_a_bounded_sync_tells_what_it_did(run: Run, migration: FakeMigration) -> None:
+    migration.syncs = [SYNCED, TableSync("public.other", "watermark", "nothing new", as_of="2024-05-01T00:00:10.1Z")]
+    result = run("sync", "-t", "device", "--wait", "3", "--sweep")
+    assert result.exit_code == 0
+    for part in (
+        "public.device: synced, 1,198 rows in 3 containers, 1 of them new, 0.4 s, as of 2024-05-01 00:00:10 UTC",
+        "1 row gave way", "2 rows put aside", "something to know", "public.other: nothing new",
+    ):  # fmt: skip
+        assert part in " ".join(result.stdout.split())
+    assert "a hazard" in result.stderr
+    assert migration.calls == [("sync", (("device",), {"wait_s": 3.0, "sweep": True}))]
+
+
+def test_follow_hands_over_the_interval_and_a_way_to_stop(run: Run, migration: FakeMigration) -> None:
+    migration.syncs = [SYNCED]
+    result = run("sync", "--follow", "--interval", "5m")
+    assert result.exit_code == 0
+    ((_, (tables, options)),) = migration.calls
+    assert tables == ()
+    assert options == {"follow": True, "interval_s": 300.0, "wait_s": 0.0, "until": False, "sweep": False}
+    assert "public.device: synced" in result.stderr
+
+
+def test_as_json(run: Run, migration: FakeMigration) -> None:
+    migration.syncs = [SYNCED]
+    (table,) = json.loads(run("sync", "--json").stdout)["tables"]
+    assert (table["outcome"], table["rows"], table["position"]) == ("synced", 1198, "2024-05-01 00:00:09.000001")
+    assert table["created"] == ["device4"]
+
+
+def test_an_interval_that_is_none(run: Run, migration: FakeMigration) -> None:
+    result = run("sync", "--follow", "--interval", "soon")
+    assert result.exit_code == 2
+    assert "--interval soon" in result.stderr
+    assert migration.calls == []
+
+
+def test_an_error_is_told(run: Run, migration: FakeMigration) -> None:
+    migration.failure = ConfigError("public.device was not loaded", next_step="run `gridferry load` first")
+    result = run("sync")
+    assert result.exit_code == 2
+    assert "gridferry load" in result.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_first_signal_asks_and_the_second_ends(number: signal.Signals) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(KeyboardInterrupt), asked_to_stop() as stop:  # noqa: PT012
+        assert not stop()
+        os.kill(os.getpid(), number)
+        assert stop()
+        os.kill(os.getpid(), number)
+    assert signal.getsignal(number) == before
+
+
+def test_status_shows_the_sync(run: Run, migration: FakeMigration) -> None:
+    sync = SyncStatus(
+        "watermark",
+        "idle",
+        column="ts",
+        position="2024-05-01 00:00:09.000001",
+        as_of="2024-05-01T00:00:10.123456Z",
+        lag_rows=17,
+        lag_seconds=42.0,
+        runs=3,
+        last_started="2024-05-01T00:00:10.100+00:00",
+        last_finished="2024-05-01T00:00:11.100+00:00",
+        last_read=5,
+        read=90,
+        written=88,
+        superseded=1,
+        notes=("updates and deletes in the source are not seen",),
+    )
+    migration.statuses = [TableStatus("public.device", "loaded", sync=sync)]
+    lines = [" ".join(line.split()) for line in run("status").stdout.splitlines()]
+    for line in (
+        "sync mode watermark, idle", "position ts 2024-05-01 00:00:09.000001", "state of 2024-05-01 00:00:10 UTC",
+        "lag 17 rows to read, 42 s since that state", "last run 2024-05-01 00:00:10 UTC, 5 rows read",
+        "since load 90 read, 88 written in 3 runs, 1 gave way to another of their key",
+        "note updates and deletes in the source are not seen",
+    ):  # fmt: skip
+        assert line in lines
+    (table,) = json.loads(run("status", "--json").stdout)["tables"]
+    assert (table["sync"]["lag_rows"], table["sync"]["mode"]) == (17, "watermark")
