@@ -64,6 +64,11 @@ class ChangeDecoder:
         self._replay: tuple[Spill, Commit] | None = None
 
     @property
+    def in_transaction(self) -> bool:
+        """True while a transaction's commit is still to come, of those that are not streamed while open."""
+        return self._begun is not None
+
+    @property
     def open_transactions(self) -> int:
         """How many streamed transactions are kept apart now."""
         return len(self._spills)

@@ -14,7 +14,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gridferry.errors import FerryError, SourceError, SourceUnreachable
+from gridferry.errors import SourceError, SourceUnreachable
 from gridferry.model.change import ChangeGroup
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.change_decoder import GROUP_BYTES, ChangeDecoder, Wanted
@@ -160,9 +160,7 @@ class ChangeStream:
             with closing(self._session), closing(self._decoder), selectors.DefaultSelector() as selector:
                 selector.register(self._wake_in, selectors.EVENT_READ)
                 self._read(selector)
-        except FerryError as error:
-            self._error = error
-        except Exception as error:  # noqa: BLE001 - raised again where the engine waits
+        except Exception as error:  # raised again where the engine waits
             self._error = error
         finally:
             with self._changed:
@@ -212,7 +210,7 @@ class ChangeStream:
 
     def _is_wanted(self) -> bool:
         """True if the engine waits for a group, however small: while it is busy, changes gather into a larger one."""
-        if self._queue:
+        if self._queue or self._decoder.in_transaction:
             return False
         reached = self._until is not None and self._heard >= self._until > self._handed
         if reached or time.monotonic() >= self._status_at + self._silence_s:
