@@ -194,13 +194,16 @@ def decode_relation(message: bytes) -> ChangedRelation:
     return ChangedRelation(oid, schema or "pg_catalog", name, identity, tuple(columns))
 
 
-def check_type(message: bytes) -> None:
-    """A type's oid, schema and name: what is needed of types is asked from the catalog."""
+def decode_type(message: bytes) -> tuple[int, str, str]:
+    """A type's oid, schema and name. Of a domain it is the oid of the domain, and the name of the type under it.
+
+    Sent ahead of the description of a table that has columns of types which are not PostgreSQL's own.
+    Source: PostgreSQL, logicalrep_write_typ.
+    """
     fields = _Fields(message)
-    fields.number(4)
-    fields.text()
-    fields.text()
+    oid, schema, name = fields.number(4), fields.text(), fields.text()
     fields.end()
+    return oid, schema or "pg_catalog", name
 
 
 def check_origin(message: bytes) -> None:

@@ -19,7 +19,6 @@ from gridferry.model.change import ChangeGroup
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.change_decoder import GROUP_BYTES, ChangeDecoder, Wanted
 from gridferry.source.postgres.connection import PostgresAddress, connect
-from gridferry.source.postgres.domains import Domains
 from gridferry.source.postgres.pgoutput import EPOCH_US, broken
 from gridferry.source.postgres.replication_session import ReplicationSession, mapped_replication, result_failure
 from gridferry.source.postgres.slot_names import publication_names
@@ -65,8 +64,7 @@ class ChangeStream:
         with connect(address) as connection:
             check_slot(connection, slot, start=start)
             self._silence_s = _longest_silence_s(connection)
-        domains = Domains(address)
-        self._decoder = ChangeDecoder(wanted, base_type=domains.base_type, group_bytes=options.group_bytes)
+        self._decoder = ChangeDecoder(wanted, group_bytes=options.group_bytes)
         self._confirmed = self._handed = self._heard = start
         self._until: Lsn | None = None
         self._queue: deque[ChangeGroup] = deque()
