@@ -49,7 +49,7 @@ class ChangeDecoder:
         self._size = 0
         self._order = 0
         self._parts: list[ChangePart] = []
-        self._position: Lsn | None = None
+        self._position: int | None = None
         self._transactions = 0
         self._committed_at_us: int | None = None
         self._spills: dict[int, Spill] = {}  # streamed transactions that are still open
@@ -86,8 +86,8 @@ class ChangeDecoder:
 
     def heard(self, end: Lsn) -> None:
         """The server has sent everything that was committed before `end`."""
-        if self._begun is None and self._replay is None and (self._position is None or end > self._position):
-            self._position = end
+        if self._begun is None and self._replay is None:
+            self._position = max(end.value, self._position or 0)
 
     def drain(self) -> Iterator[ChangeGroup]:
         """Everything that can be handed over, in groups of bounded size; the changes of an open transaction too, once
@@ -155,13 +155,13 @@ class ChangeDecoder:
         if self._begun is not None:
             raise broken("a transaction begins inside another")
         self._begun = begin
-        self._marks.append((len(self._rows), begin.commit.value))
+        self._marks.append((len(self._rows), begin.commit))
 
     def _close(self, commit: Commit) -> None:
         if self._begun is None or self._begun.commit != commit.commit:
             raise broken("a commit is not that of the transaction which is open")
         if self._position is not None and commit.end <= self._position and self._transactions:
-            raise broken(f"a commit at {commit.end} comes after one at {self._position}")
+            raise broken(f"a commit at {Lsn(commit.end)} comes after one at {Lsn(self._position)}")
         self._begun = None
         self._position = commit.end
         self._committed_at_us = commit.at_us
@@ -214,7 +214,7 @@ class ChangeDecoder:
                     emptied,
                     cascade=truncate.cascade,
                     restart_identity=truncate.restart_identity,
-                    commit=self._begun.commit,
+                    commit=Lsn(self._begun.commit),
                 )
             )
 
@@ -253,7 +253,7 @@ class ChangeDecoder:
         self._parts += batches
         self._order += len(self._rows)
         self._rows.clear()
-        self._marks = [] if self._begun is None else [(0, self._begun.commit.value)]
+        self._marks = [] if self._begun is None else [(0, self._begun.commit)]
 
     def _commits(self) -> NDArray[np.uint64]:
         """The commit position of each row held."""
@@ -267,7 +267,7 @@ class ChangeDecoder:
             return
         group = ChangeGroup(
             tuple(self._parts),
-            self._position,
+            None if self._position is None else Lsn(self._position),
             complete=self._begun is None,
             transactions=self._transactions,
             committed_at_us=self._committed_at_us,
