@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +16,7 @@ from gridferry.errors import SlotInUse, SlotLost, SourceError, SourceUnreachable
 from gridferry.model.change import ChangeBatch, ChangeGroup, Operation, RelationChange, Truncation
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import ReadAs, SourceColumn
+from gridferry.source.postgres import replication
 from gridferry.source.postgres.publications import align_publications
 from gridferry.source.postgres.replication import ChangeStream, StreamOptions
 from gridferry.source.postgres.slots import create_slot, drop_slot, fetch_slot, send_heartbeat
@@ -339,3 +342,22 @@ def test_dropping_leaves_nothing(postgres_each):
     assert postgres_each.run("SELECT count(*) FROM pg_publication") == [(0,)]
     with pytest.raises(psycopg.errors.UndefinedObject):
         postgres_each.run(f"SELECT pg_drop_replication_slot('{follower.slot}')")
+
+
+def test_a_server_that_falls_silent_is_unreachable(postgres, monkeypatch):
+    monkeypatch.setattr(replication, "_DEAF_AFTER_S", 0.5)
+    monkeypatch.setattr(replication, "_LONGEST_SILENCE_S", 0.1)
+    postgres.run("CREATE TABLE t (k int PRIMARY KEY)")
+    with following(postgres, t="k") as follower:
+        with follower.stream() as stream:
+            groups = stream.groups()
+            next(groups)  # asked ten times a second, it answers
+            of_slot = f"FROM pg_replication_slots WHERE slot_name = '{follower.slot}'"
+            ((sender,),) = postgres.run(f"SELECT active_pid {of_slot}")
+            os.kill(sender, signal.SIGSTOP)
+            try:
+                with pytest.raises(SourceUnreachable, match="has not answered"):
+                    list(groups)
+            finally:
+                os.kill(sender, signal.SIGCONT)
+        postgres.run(f"SELECT pg_terminate_backend(active_pid, 5000) {of_slot} AND active")
