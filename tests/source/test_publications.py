@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator
 
 import psycopg
@@ -213,3 +215,29 @@ def confirm_all(stream: ChangeStream) -> None:
     """Follow without end, as an engine would that has nothing to do."""
     for group in stream.groups():
         stream.confirm(group.position)
+
+
+def test_a_slot_that_is_given_up_while_it_waits_does_not_come_about_later(postgres, slot):
+    class GivenUp(Exception):
+        pass
+
+    def give_up(*_: object) -> None:
+        raise GivenUp
+
+    with postgres.connect() as other:
+        other.autocommit = False
+        other.execute("CREATE TABLE t (a int)")  # the slot waits for this transaction
+        before = signal.signal(signal.SIGALRM, give_up)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.3)
+            with pytest.raises(GivenUp), create_slot(postgres.address, slot):
+                pass
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        other.commit()
+    gone = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'walsender' AND datname = current_database()"
+    deadline = time.monotonic() + 10
+    while postgres.run(gone) != [(0,)] and time.monotonic() < deadline:
+        postgres.run("SELECT pg_sleep(0.05)")
+    assert fetch_slot(postgres.connection, slot) is None
