@@ -17,7 +17,7 @@ from gridferry.model.position import Lsn
 from gridferry.plan.plan import ReadAs, SourceColumn
 from gridferry.source.postgres import pgoutput
 from gridferry.source.postgres.change_rows import ReadColumn, RelationReader, change_batches
-from gridferry.source.postgres.change_types import decoder_for
+from gridferry.source.postgres.change_types import OIDS, decoder_for
 from gridferry.source.postgres.pgoutput import ROW_TAGS, STREAMED_TAGS, TWO_PHASE_TAGS, Begin, Commit, Tag, broken
 from gridferry.source.postgres.spill import Spill
 
@@ -33,19 +33,12 @@ class ChangeDecoder:
     `receive` each message in order; when `ready`, or when no further message is at hand, iterate `drain`.
     """
 
-    def __init__(
-        self,
-        wanted: Wanted,
-        *,
-        base_type: Callable[[int], int] = lambda oid: oid,
-        group_bytes: int = GROUP_BYTES,
-    ) -> None:
+    def __init__(self, wanted: Wanted, *, group_bytes: int = GROUP_BYTES) -> None:
         """Args: `wanted`: by (schema, table), the columns to hand on and how they are read, as
-        `TablePlan.source_columns`; other tables' changes are dropped. `base_type`: a type's oid -> the oid of the type
-        that it is a domain over, itself if it is none.
+        `TablePlan.source_columns`; other tables' changes are dropped.
         """
         self._wanted = wanted
-        self._base_type = base_type
+        self._base_types: dict[int, int] = {}  # of domains
         self._group_bytes = group_bytes
         self.ready = False
         self._relations: dict[int, ChangedRelation] = {}
@@ -56,12 +49,17 @@ class ChangeDecoder:
         self._size = 0
         self._order = 0
         self._parts: list[ChangePart] = []
-        self._position: Lsn | None = None
+        self._position: int | None = None
         self._transactions = 0
         self._committed_at_us: int | None = None
         self._spills: dict[int, Spill] = {}  # streamed transactions that are still open
         self._block: int | None = None  # the one whose block is open
         self._replay: tuple[Spill, Commit] | None = None
+
+    @property
+    def in_transaction(self) -> bool:
+        """True while a transaction's commit is still to come, of those that are not streamed while open."""
+        return self._begun is not None
 
     @property
     def open_transactions(self) -> int:
@@ -88,8 +86,8 @@ class ChangeDecoder:
 
     def heard(self, end: Lsn) -> None:
         """The server has sent everything that was committed before `end`."""
-        if self._begun is None and self._replay is None and (self._position is None or end > self._position):
-            self._position = end
+        if self._begun is None and self._replay is None:
+            self._position = max(end.value, self._position or 0)
 
     def drain(self) -> Iterator[ChangeGroup]:
         """Everything that can be handed over, in groups of bounded size; the changes of an open transaction too, once
@@ -157,13 +155,13 @@ class ChangeDecoder:
         if self._begun is not None:
             raise broken("a transaction begins inside another")
         self._begun = begin
-        self._marks.append((len(self._rows), begin.commit.value))
+        self._marks.append((len(self._rows), begin.commit))
 
     def _close(self, commit: Commit) -> None:
         if self._begun is None or self._begun.commit != commit.commit:
             raise broken("a commit is not that of the transaction which is open")
         if self._position is not None and commit.end <= self._position and self._transactions:
-            raise broken(f"a commit at {commit.end} comes after one at {self._position}")
+            raise broken(f"a commit at {Lsn(commit.end)} comes after one at {Lsn(self._position)}")
         self._begun = None
         self._position = commit.end
         self._committed_at_us = commit.at_us
@@ -183,19 +181,22 @@ class ChangeDecoder:
         if self._readers[now.oid] is not None:
             self._parts.append(RelationChange(now, before))
 
+    def _type(self, message: bytes) -> None:
+        oid, schema, name = pgoutput.decode_type(message)
+        base = OIDS.get(name) if schema == "pg_catalog" else None
+        if base is not None:
+            self._base_types[oid] = base
+
     def _reader(self, relation: ChangedRelation) -> RelationReader | None:
         columns = self._wanted.get((relation.schema, relation.name))
         if columns is None:
             return None
         read_as = {column.name: column.read_as for column in columns}
-        by_name = {
-            column.name: ReadColumn(
-                place,
-                column.name,
-                decoder_for(self._base_type(column.type_oid), read_as.get(column.name, ReadAs.PLAIN)),
-            )
-            for place, column in enumerate(relation.columns)
-        }
+        by_name = {}
+        for place, column in enumerate(relation.columns):
+            base_type = self._base_types.get(column.type_oid, column.type_oid)
+            decode = decoder_for(base_type, read_as.get(column.name, ReadAs.PLAIN))
+            by_name[column.name] = ReadColumn(place, column.name, decode)
         rows = tuple(by_name[column.name] for column in columns if column.name in by_name)
         return RelationReader(relation, rows, tuple(by_name[name] for name in relation.key))
 
@@ -213,7 +214,7 @@ class ChangeDecoder:
                     emptied,
                     cascade=truncate.cascade,
                     restart_identity=truncate.restart_identity,
-                    commit=self._begun.commit,
+                    commit=Lsn(self._begun.commit),
                 )
             )
 
@@ -242,10 +243,9 @@ class ChangeDecoder:
             raise broken(f"the open transaction {abort.xid} was never begun")
 
     def _finished(self, xid: int) -> Spill:
-        spill = self._spills.pop(xid, None)
-        if spill is None or self._begun is not None:
+        if xid not in self._spills or self._begun is not None:
             raise broken(f"the open transaction {xid} ends without a beginning, or inside another")
-        return spill
+        return self._spills.pop(xid)
 
     def _decode_rows(self) -> None:
         """Turn the rows held so far into batches, under the descriptions now in force."""
@@ -253,7 +253,7 @@ class ChangeDecoder:
         self._parts += batches
         self._order += len(self._rows)
         self._rows.clear()
-        self._marks = [] if self._begun is None else [(0, self._begun.commit.value)]
+        self._marks = [] if self._begun is None else [(0, self._begun.commit)]
 
     def _commits(self) -> NDArray[np.uint64]:
         """The commit position of each row held."""
@@ -267,7 +267,7 @@ class ChangeDecoder:
             return
         group = ChangeGroup(
             tuple(self._parts),
-            self._position,
+            None if self._position is None else Lsn(self._position),
             complete=self._begun is None,
             transactions=self._transactions,
             committed_at_us=self._committed_at_us,
@@ -281,7 +281,7 @@ class ChangeDecoder:
         Tag.COMMIT: _commit,
         Tag.RELATION: _relation,
         Tag.TRUNCATE: _truncate,
-        Tag.TYPE: lambda _, message: pgoutput.check_type(message),
+        Tag.TYPE: _type,
         Tag.ORIGIN: lambda _, message: pgoutput.check_origin(message),
         Tag.MESSAGE: lambda _, message: pgoutput.check_message(message),
         Tag.STREAM_START: _stream_start,

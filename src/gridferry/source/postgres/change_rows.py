@@ -163,7 +163,7 @@ def _walk(octets: Octets, at: NDArray[np.int64], *, width: int, table: str) -> _
         raise broken(f"a change of {table} has another number of columns than its description")
     here = at + 2
     for _ in range(width):
-        if here.max(initial=0) >= octets.size + 1:
+        if here.max(initial=0) > octets.size:
             raise broken(f"a change of {table} is cut off")
         kind = octets.raw[here]
         is_text = kind == _TEXT
@@ -178,6 +178,8 @@ def _walk(octets: Octets, at: NDArray[np.int64], *, width: int, table: str) -> _
         kinds.append(kind)
         starts.append(start)
         ends.append(here)
+    if here.max(initial=0) > octets.size:
+        raise broken(f"a change of {table} is cut off")
     return _Tuples(kinds, starts, ends, here)
 
 

@@ -111,7 +111,7 @@ def _bool_text(texts: Texts) -> pa.Array:
 
 def _unpadded(texts: Texts) -> pa.Array:
     """character(n) cast to text loses its padding blanks."""
-    return pc.utf8_rtrim(_text(texts), characters=" ")
+    return pc.ascii_rtrim(_text(texts), characters=" ")
 
 
 def _address(texts: Texts) -> pa.Array:
@@ -218,18 +218,32 @@ def _wrapped(value: int, *, bits: int) -> int:
     return (value + half) % (2 * half) - half
 
 
-# Source: PostgreSQL, pg_type.dat.
-_BOOL, _BPCHAR, _INET = 16, 1042, 869
-_PLAIN: dict[int, Decoder] = {
-    _BOOL: _bool,
-    17: _bytea,
-    20: _cast_to(pa.int64()),
-    21: _cast_to(pa.int16()),
-    23: _cast_to(pa.int32()),
-    700: _cast_to(pa.float32()),
-    701: _cast_to(pa.float64()),
-    1082: _date,
-    1114: _timestamp,
-    1184: _timestamptz,
+OIDS = {
+    "bool": 16,
+    "bytea": 17,
+    "int8": 20,
+    "int2": 21,
+    "int4": 23,
+    "float4": 700,
+    "float8": 701,
+    "inet": 869,
+    "bpchar": 1042,
+    "date": 1082,
+    "timestamp": 1114,
+    "timestamptz": 1184,
 }
-_AS_TEXT: dict[int, Decoder] = {_BOOL: _bool_text, _BPCHAR: _unpadded, _INET: _address}
+"""The types whose values are not just taken as the text they come in. Source: PostgreSQL, pg_type.dat."""
+
+_PLAIN: dict[int, Decoder] = {
+    OIDS["bool"]: _bool,
+    OIDS["bytea"]: _bytea,
+    OIDS["int8"]: _cast_to(pa.int64()),
+    OIDS["int2"]: _cast_to(pa.int16()),
+    OIDS["int4"]: _cast_to(pa.int32()),
+    OIDS["float4"]: _cast_to(pa.float32()),
+    OIDS["float8"]: _cast_to(pa.float64()),
+    OIDS["date"]: _date,
+    OIDS["timestamp"]: _timestamp,
+    OIDS["timestamptz"]: _timestamptz,
+}
+_AS_TEXT: dict[int, Decoder] = {OIDS["bool"]: _bool_text, OIDS["bpchar"]: _unpadded, OIDS["inet"]: _address}

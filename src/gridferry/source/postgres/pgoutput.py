@@ -6,12 +6,13 @@ Source: PostgreSQL documentation, "Logical Replication Message Formats".
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from gridferry.errors import StreamBroken
 from gridferry.model.change import ChangedColumn, ChangedRelation, Identity
-from gridferry.model.position import Lsn
 
 EPOCH_US = 946_684_800_000_000  # from 1970, where our times begin, to 2000, where PostgreSQL's do
 
@@ -40,6 +41,9 @@ class Tag(IntEnum):
     STREAM_PREPARE = ord("p")
 
 
+_BEGIN = struct.Struct(">xQqI")  # commit record, time, transaction
+_COMMIT = struct.Struct(">xxQQq")  # flags, none in use; commit record, its end, time
+
 ROW_TAGS = frozenset((Tag.INSERT, Tag.UPDATE, Tag.DELETE))
 TWO_PHASE_TAGS = frozenset(
     (Tag.BEGIN_PREPARE, Tag.PREPARE, Tag.COMMIT_PREPARED, Tag.ROLLBACK_PREPARED, Tag.STREAM_PREPARE)
@@ -48,21 +52,22 @@ TWO_PHASE_TAGS = frozenset(
 STREAMED_TAGS = frozenset((*ROW_TAGS, Tag.RELATION, Tag.TYPE, Tag.MESSAGE, Tag.TRUNCATE))
 
 
-@dataclass(frozen=True)
-class Begin:
-    """A transaction starts. `commit` is where its commit record begins; `at_us` since 1970 UTC."""
+class Begin(NamedTuple):
+    """A transaction starts. `commit`, the value of an Lsn, is where its commit record begins; `at_us` since 1970 UTC.
 
-    commit: Lsn
+    A plain tuple of numbers, as is `Commit`: with small transactions there are as many of them as of changes.
+    """
+
+    commit: int
     at_us: int
     xid: int
 
 
-@dataclass(frozen=True)
-class Commit:
+class Commit(NamedTuple):
     """The transaction is complete. `end` is just after its commit record: the position to confirm."""
 
-    commit: Lsn
-    end: Lsn
+    commit: int
+    end: int
     at_us: int
 
 
@@ -162,17 +167,20 @@ def tag_name(message: bytes) -> str:
 
 def decode_begin(message: bytes) -> Begin:
     """Raises: StreamBroken, as all functions here, unless the message is whole and has nothing after it."""
-    fields = _Fields(message)
-    begin = Begin(Lsn(fields.number(8)), _time_us(fields), fields.number(4))
-    fields.end()
-    return begin
+    try:
+        commit, at_us, xid = _BEGIN.unpack(message)
+    except struct.error as error:
+        raise broken(f"the message begin has {len(message)} bytes") from error
+    return Begin(commit, at_us + EPOCH_US, xid)
 
 
 def decode_commit(message: bytes) -> Commit:
     """See `Commit`."""
-    fields = _Fields(message)
-    fields.number(1)  # flags, none in use
-    return _commit(fields)
+    try:
+        commit, end, at_us = _COMMIT.unpack(message)
+    except struct.error as error:
+        raise broken(f"the message commit has {len(message)} bytes") from error
+    return Commit(commit, end, at_us + EPOCH_US)
 
 
 def decode_relation(message: bytes) -> ChangedRelation:
@@ -194,13 +202,16 @@ def decode_relation(message: bytes) -> ChangedRelation:
     return ChangedRelation(oid, schema or "pg_catalog", name, identity, tuple(columns))
 
 
-def check_type(message: bytes) -> None:
-    """A type's oid, schema and name: what is needed of types is asked from the catalog."""
+def decode_type(message: bytes) -> tuple[int, str, str]:
+    """A type's oid, schema and name. Of a domain it is the oid of the domain, and the name of the type under it.
+
+    Sent ahead of the description of a table that has columns of types which are not PostgreSQL's own.
+    Source: PostgreSQL, logicalrep_write_typ.
+    """
     fields = _Fields(message)
-    fields.number(4)
-    fields.text()
-    fields.text()
+    oid, schema, name = fields.number(4), fields.text(), fields.text()
     fields.end()
+    return oid, schema or "pg_catalog", name
 
 
 def check_origin(message: bytes) -> None:
@@ -240,11 +251,8 @@ def decode_stream_start(message: bytes) -> StreamStart:
 
 
 def decode_stream_commit(message: bytes) -> StreamCommit:
-    """See `StreamCommit`."""
-    fields = _Fields(message)
-    xid = fields.number(4)
-    fields.number(1)  # flags, none in use
-    return StreamCommit(xid, _commit(fields))
+    """See `StreamCommit`: the transaction's id, and then a commit."""
+    return StreamCommit(_Fields(message).number(4), decode_commit(b"C" + message[5:]))
 
 
 def decode_stream_abort(message: bytes) -> StreamAbort:
@@ -255,13 +263,3 @@ def decode_stream_abort(message: bytes) -> StreamAbort:
         fields.octets(16)
     fields.end()
     return abort
-
-
-def _commit(fields: _Fields) -> Commit:
-    commit = Commit(Lsn(fields.number(8)), Lsn(fields.number(8)), _time_us(fields))
-    fields.end()
-    return commit
-
-
-def _time_us(fields: _Fields) -> int:
-    return fields.number(8, signed=True) + EPOCH_US

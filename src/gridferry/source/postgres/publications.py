@@ -72,7 +72,7 @@ class _Member:
     persistence: str
     is_partition: bool
     full: bool
-    identity: tuple[str, ...] | None
+    identity: list[str] | None
 
     @property
     def quoted(self) -> str:
@@ -162,7 +162,7 @@ def _all_members(connection: Connection, tables: Sequence[TableName]) -> list[li
     problems = []
     for schema, table in tables:
         rows = connection.execute(_MEMBERS, {"schema": schema, "table": table}).fetchall()
-        members = [_Member(*row[:-1], None if row[-1] is None else tuple(row[-1])) for row in rows]
+        members = [_Member(*row) for row in rows]
         problem = _problem(members, f"{schema}.{table}", connection.info.server_version)
         if problem:
             problems.append(problem)
@@ -200,7 +200,7 @@ def _publishing(connection: Connection, members: Sequence[_Member]) -> Publishin
     reason, advice = _shortfall(members)
     if reason:
         return Publishing(root.schema, root.name, Published.INSERTS, (), reason, advice, unpublished)
-    identity = root.identity or ()
+    identity = tuple(root.identity or ())
     if root.full:
         every = [n for (n,) in connection.execute(_COLUMNS, {"oid": root.oid})]
         identity = tuple(n for n in every if n not in unpublished)

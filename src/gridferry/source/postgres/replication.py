@@ -14,12 +14,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from gridferry.errors import FerryError, SourceError, SourceUnreachable
+from gridferry.errors import SourceError, SourceUnreachable
 from gridferry.model.change import ChangeGroup
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.change_decoder import GROUP_BYTES, ChangeDecoder, Wanted
 from gridferry.source.postgres.connection import PostgresAddress, connect
-from gridferry.source.postgres.domains import Domains
 from gridferry.source.postgres.pgoutput import EPOCH_US, broken
 from gridferry.source.postgres.replication_session import ReplicationSession, mapped_replication, result_failure
 from gridferry.source.postgres.slot_names import publication_names
@@ -29,6 +28,7 @@ _QUEUED = 2  # groups that wait for the engine, beside the one it has and the on
 _LONGEST_SILENCE_S = 10.0
 _ASK_AGAIN_S = 0.1
 _GOODBYE_S = 5.0
+_DEAF_AFTER_S = 60.0  # a server that is asked every _LONGEST_SILENCE_S and does not answer for so long is gone
 _LOG_DATA, _KEEPALIVE = b"w"[0], b"k"[0]
 _LOG_HEADER = 25  # tag, start, end, clock; then pgoutput's message
 _DOING = "reading changes"
@@ -65,8 +65,7 @@ class ChangeStream:
         with connect(address) as connection:
             check_slot(connection, slot, start=start)
             self._silence_s = _longest_silence_s(connection)
-        domains = Domains(address)
-        self._decoder = ChangeDecoder(wanted, base_type=domains.base_type, group_bytes=options.group_bytes)
+        self._decoder = ChangeDecoder(wanted, group_bytes=options.group_bytes)
         self._confirmed = self._handed = self._heard = start
         self._until: Lsn | None = None
         self._queue: deque[ChangeGroup] = deque()
@@ -83,6 +82,7 @@ class ChangeStream:
         self._pgconn = self._session.pgconn
         self._status_at = 0.0
         self._status_sent: Lsn | None = None
+        self._listened_at = time.monotonic()  # when something came last, or we were too busy to hear it
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
@@ -160,9 +160,7 @@ class ChangeStream:
             with closing(self._session), closing(self._decoder), selectors.DefaultSelector() as selector:
                 selector.register(self._wake_in, selectors.EVENT_READ)
                 self._read(selector)
-        except FerryError as error:
-            self._error = error
-        except Exception as error:  # noqa: BLE001 - raised again where the engine waits
+        except Exception as error:  # raised again where the engine waits
             self._error = error
         finally:
             with self._changed:
@@ -189,17 +187,32 @@ class ChangeStream:
     def _take_messages(self) -> bool:
         """Take the messages at hand until a group is ready. Returns: True if there are no more at hand."""
         decoder, take = self._decoder, self._pgconn.get_copy_data
+        taken = 0
         while not decoder.ready:
             size, data = take(1)
-            if size <= 0:
-                if size < 0:
-                    raise self._end_of_stream()
+            if size < 0:
+                raise self._end_of_stream()
+            if size == 0:
+                self._check_alive(taken)
                 return True
+            taken += 1
             if data[0] == _LOG_DATA:
                 decoder.receive(bytes(data[_LOG_HEADER:]))
             else:
                 self._keepalive(bytes(data))
         return False
+
+    def _check_alive(self, taken: int) -> None:
+        """Raises: SourceUnreachable if nothing was taken for too long, as when a cable was cut."""
+        now = time.monotonic()
+        if taken:
+            self._listened_at = now
+        elif now > self._listened_at + _DEAF_AFTER_S:
+            raise SourceUnreachable(
+                f"PostgreSQL has not answered for {now - self._listened_at:.0f} s while {_DOING}",
+                state="nothing after the last confirmed position was confirmed: those changes come again",
+                next_step="run the same command again: it goes on where it stopped",
+            )
 
     def _keepalive(self, data: bytes) -> None:
         """`k`, the end of what was sent, the server's clock, and whether it wants an answer."""
@@ -212,7 +225,7 @@ class ChangeStream:
 
     def _is_wanted(self) -> bool:
         """True if the engine waits for a group, however small: while it is busy, changes gather into a larger one."""
-        if self._queue:
+        if self._queue or self._decoder.in_transaction:
             return False
         reached = self._until is not None and self._heard >= self._until > self._handed
         if reached or time.monotonic() >= self._status_at + self._silence_s:
@@ -225,6 +238,7 @@ class ChangeStream:
             with mapped_replication(_DOING):
                 self._send_status_if_due()
             self._wait(selector, for_server=False)
+            self._listened_at = time.monotonic()
         with self._changed:
             self._queue.append(group)
             self._changed.notify_all()
@@ -246,9 +260,10 @@ class ChangeStream:
 
     def _send_status_if_due(self) -> None:
         now = time.monotonic()
+        due = now >= self._status_at + self._silence_s
         ask = self._until is not None and self._heard < self._until and now >= self._status_at + _ASK_AGAIN_S
-        if ask or self._status_sent != self._confirmed or now >= self._status_at + self._silence_s:
-            self._send_status(ask=ask)
+        if due or ask or self._status_sent != self._confirmed:
+            self._send_status(ask=due or ask)
 
     def _send_status(self, *, ask: bool) -> None:
         """`r`; written, flushed and applied up to; our clock; whether an answer is wanted."""
@@ -268,13 +283,21 @@ class ChangeStream:
         deadline = time.monotonic() + _GOODBYE_S
         with selectors.DefaultSelector() as selector:
             selector.register(self._pgconn.socket, selectors.EVENT_READ)
-            while (size := self._pgconn.get_copy_data(1)[0]) >= 0:
-                if size == 0:
-                    if time.monotonic() > deadline or not selector.select(deadline - time.monotonic()):
-                        return
-                    self._pgconn.consume_input()
-        while self._pgconn.get_result() is not None:
+            while not self._is_over():
+                if not selector.select(max(deadline - time.monotonic(), 0.0)):
+                    return
+                self._pgconn.consume_input()
+
+    def _is_over(self) -> bool:
+        """True once the server has ended the stream on its side too; what it still sends is left unread."""
+        while (size := self._pgconn.get_copy_data(1)[0]) > 0:
             pass
+        if size == 0:
+            return False
+        while not self._pgconn.is_busy():
+            if self._pgconn.get_result() is None:
+                return True
+        return False
 
     def _end_of_stream(self) -> SourceError:
         """The error for a stream that the server ended."""

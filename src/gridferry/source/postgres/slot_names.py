@@ -26,7 +26,7 @@ def slot_name(sync: str) -> str:
     room = LONGEST - len(PREFIX) - max(map(len, _SUFFIXES))
     if not 0 < len(escaped) <= room:
         raise ConfigError(
-            f"the sync name {sync!r} makes {len(escaped)} letters of a name in PostgreSQL, and 1 to {room} are possible",
+            f"the sync name {sync!r} makes {len(escaped)} letters of a name in PostgreSQL, not 1 to {room}",
             next_step="give a shorter name; letters a to z and digits count once, all others three times",
         )
     return PREFIX + escaped

@@ -5,30 +5,36 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import IO
 
 from gridferry.errors import SourceError
 
-IN_MEMORY_BYTES = 1 << 20
-_READ_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 20
 
 
 class Spill:
     """The messages of one transaction, in order; those of a subtransaction that is rolled back are cut off again.
 
-    The file has no name and vanishes with the process.
+    At most `block_bytes` of them are held in memory. The file has no name and vanishes with the process.
     """
 
-    def __init__(self, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> None:
-        self._file = tempfile.SpooledTemporaryFile(max_size=in_memory_bytes)  # noqa: SIM115 - closed by `close`
+    def __init__(self, *, block_bytes: int = BLOCK_BYTES) -> None:
+        self._block_bytes = block_bytes
+        self._file: IO[bytes] | None = None
+        self._held: list[bytes] = []  # a length and a message, in turn
+        self._held_bytes = 0
         self._starts: dict[int, int] = {}  # where each subtransaction's first message begins
         self.size_bytes = 0
 
     def append(self, message: bytes, *, subxid: int) -> None:
         """Keep a message. Raises: SourceError when the disk is full."""
-        self._starts.setdefault(subxid, self.size_bytes)
-        with _on_disk():
-            self._file.write(len(message).to_bytes(4, "big") + message)
+        if subxid not in self._starts:
+            self._starts[subxid] = self.size_bytes
+        self._held += (len(message).to_bytes(4, "big"), message)
+        self._held_bytes += 4 + len(message)
         self.size_bytes += 4 + len(message)
+        if self._held_bytes >= self._block_bytes:
+            self._write_held()
 
     def roll_back(self, subxid: int) -> None:
         """Forget a subtransaction, and those inside it: everything that came since its first message."""
@@ -36,35 +42,51 @@ class Spill:
         if start is None:
             return  # it changed nothing that is published
         self._starts = {xid: begin for xid, begin in self._starts.items() if begin < start}
+        file = self._write_held()
         with _on_disk():
-            self._file.seek(start)
-            self._file.truncate()
+            file.seek(start)
+            file.truncate()
         self.size_bytes = start
 
     def read(self) -> Iterator[bytes]:
         """Every message that is left, in order; read in blocks of bounded size."""
+        if self._file is None:
+            yield from self._held[1::2]
+            return
+        file = self._write_held()
         with _on_disk():
-            self._file.seek(0)
-        held = b""
-        while block := self._block():
-            held += block
+            file.seek(0)
+        rest = b""
+        while block := self._next_block(file):
+            rest += block
             at = 0
-            while len(held) - at >= 4:
-                end = at + 4 + int.from_bytes(held[at : at + 4], "big")
-                if end > len(held):
+            while len(rest) - at >= 4:
+                end = at + 4 + int.from_bytes(rest[at : at + 4], "big")
+                if end > len(rest):
                     break
-                yield held[at + 4 : end]
+                yield rest[at + 4 : end]
                 at = end
-            held = held[at:]
+            rest = rest[at:]
 
     def close(self) -> None:
         """Give the space back; safe to call twice."""
-        with suppress(OSError):  # a full disk, met once more with what was still to be written
-            self._file.close()
+        self._held.clear()
+        if self._file is not None:
+            with suppress(OSError):  # a full disk, met once more with what was still to be written
+                self._file.close()
 
-    def _block(self) -> bytes:
+    def _write_held(self) -> IO[bytes]:
         with _on_disk():
-            return self._file.read(_READ_BYTES)
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
+            self._file.write(b"".join(self._held))
+        self._held.clear()
+        self._held_bytes = 0
+        return self._file
+
+    def _next_block(self, file: IO[bytes]) -> bytes:
+        with _on_disk():
+            return file.read(self._block_bytes)
 
 
 @contextmanager
