@@ -1,9 +1,9 @@
-"""Loads in processes of their own that kill themselves at the n-th call of a function.
+"""Loads and syncs in processes of their own that kill themselves at the n-th call of a function.
 
 Run as a program it reads the names of jobs, one a line, runs each in a child of its own (forked, because the imports
-take longer than the loads) and writes the child's wait status. A job is a JSON file: config, env, options, point,
-moment (before | after), call, and `reads`, a file that gets the number of each chunk as it is read. Without a point
-the load runs to its end. What a child has to say goes to `errors`, another file.
+take longer than the loads) and writes the child's wait status. A job is a JSON file: config, env, options, verb (load
+unless it says sync), point, moment (before | after), call, and `reads`, a file that gets the number of each chunk as it
+is read. Without a point it runs to its end. What a child has to say goes to `errors`, another file.
 """
 
 from __future__ import annotations
@@ -20,14 +20,17 @@ from pathlib import Path
 from typing import Any
 
 from gridferry.checkpoint.catalog import Catalog
+from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import Quarantine
 from gridferry.checkpoint.runs import RunStore
 from gridferry.engine.migration import Migration
 from gridferry.griddb import BulkWriter, Store
 from gridferry.plan.config import parse_config
 from gridferry.source.postgres.reader import Reader
+from gridferry.source.postgres.replication import ChangeStream
 
 POINTS: dict[str, tuple[type, str]] = {
     "lease": (Lease, "_acquire"),
@@ -44,6 +47,11 @@ POINTS: dict[str, tuple[type, str]] = {
     "release": (Quarantine, "release"),
     "checkpoint": (RunStore, "chunk_done"),
     "loaded": (RunStore, "loaded"),
+    "begin sync": (PositionStore, "begin"),
+    "delete": (Store, "multi_delete"),
+    "position": (PositionStore, "save"),
+    "confirm": (ChangeStream, "confirm"),
+    "cursor": (CursorStore, "save"),
 }
 
 
@@ -84,7 +92,7 @@ def main(job_file: str) -> None:
         die_at(job["point"], job["moment"], job["call"])
     note_reads(Path(job["reads"]))
     with Migration(parse_config(job["config"], env=job["env"])) as migration:
-        migration.load(**job["options"])
+        getattr(migration, job.get("verb", "load"))(**job["options"])
 
 
 def run_forked(job_file: str) -> int:

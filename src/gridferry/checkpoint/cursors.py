@@ -15,14 +15,14 @@ _MODE = "watermark"
 
 @dataclass(frozen=True)
 class SyncRecord:
-    """A table's cursor and what its runs have done. `token` is the lease's under which it was written.
+    """A table's cursor and what its runs have done. `generation` counts how often it was written.
 
     `read`, `written`, `superseded` and `runs` count since the load; `last_*` tell of the last run, finished or not.
     """
 
     table: str
     cursor: Cursor
-    token: int = 0
+    generation: int = 0
     runs: int = 0
     read: int = 0
     written: int = 0
@@ -41,9 +41,9 @@ class SyncRecord:
             last_read=self.last_read + read,
         )
 
-    def begun(self, token: int) -> SyncRecord:
+    def begun(self) -> SyncRecord:
         """The record at the start of a run."""
-        return replace(self, token=token, last_started=utc_now(), last_finished="", last_read=0)
+        return replace(self, last_started=utc_now(), last_finished="", last_read=0)
 
     def ended(self) -> SyncRecord:
         """The record at the end of a run."""
@@ -61,21 +61,26 @@ class CursorStore:
         document = self._documents.get(_scope(table), _ITEM)
         return None if document is None else _record(table, document)
 
-    def save(self, record: SyncRecord) -> None:
-        """Write a record. Only after the rows that its cursor tells of were flushed.
+    def save(self, record: SyncRecord) -> SyncRecord:
+        """Write a record; returns it as it is then. Only after the rows that its cursor tells of were flushed.
 
-        Raises: LeaseHeld if a run with a later lease has written already.
+        The same call may be made again after an error.
+        Raises: LeaseHeld if another run has written since this one read the record or wrote it last.
         """
         before = self.get(record.table)
-        if before is not None and before.token > record.token:
+        after = replace(record, generation=record.generation + 1)
+        if before == after:
+            return after
+        if (0 if before is None else before.generation) != record.generation:
             raise LeaseHeld(
                 f"another run took over {record.table} and has gone on with it",
                 state="what was stored before stays; nothing was written after",
                 next_step="run the same command again: it goes on from the last checkpoint",
             )
-        document = {"version": CURSOR_VERSION, "mode": _MODE, **asdict(record)}
+        document = {"version": CURSOR_VERSION, "mode": _MODE, **asdict(after)}
         document.pop("table")
         self._documents.put(_scope(record.table), {_ITEM: document})
+        return after
 
     def forget(self, table: str) -> None:
         """Delete a table's record, when it is loaded anew."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from gridferry.errors import FerryError, SourceError, Transient
+from gridferry.errors import FerryError, LeaseHeld, SourceError, Transient
 
 T = TypeVar("T")
 PATIENCE_S = 60.0
@@ -28,7 +28,8 @@ def with_patience(
 ) -> T:
     """`attempt` again after each transient error of the target, until `patience_s` have passed since the first one.
 
-    A broken source is not asked again here: its snapshot is gone with its session, so only a new run can help.
+    A broken source is not asked again here: its snapshot is gone with its session, so only a new run can help. Nor is
+    a lease that was lost: it does not come back.
     """
     first: float | None = None
     pause = 0.0
@@ -38,7 +39,7 @@ def with_patience(
         except FerryError as error:
             now = clock()
             first = now if first is None else first
-            if not is_transient(error) or isinstance(error, SourceError) or now - first >= patience_s:
+            if not is_transient(error) or isinstance(error, SourceError | LeaseHeld) or now - first >= patience_s:
                 raise
             on_retry(error)
             sleep(pause)

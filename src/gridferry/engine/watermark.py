@@ -127,7 +127,7 @@ class WatermarkRun:
         started = time.monotonic()
         cursor = by.record.cursor
         window = self._view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=self._settings.sweep)
-        by = replace(by, record=by.record.begun(self._lease.token))
+        by = replace(by, record=by.record.begun())
         containers = SyncContainers(self._state, by.plan)
         outcome, record = "nothing new", by.record
         if window.rows:
@@ -178,8 +178,7 @@ class WatermarkRun:
             # Colliding keys are settled for all rows at once: until then none counts as read.
             if group.below is not None and not colliding:
                 cursor = record.cursor.progressed(self._view.snapshot, below=group.below, floor=reached)
-                record = replace(record, cursor=cursor)
-                self._save(record)
+                record = self._save(replace(record, cursor=cursor))
                 self._tell(ChunkDone(by.plan.qualified, number, done.rows, done.quarantined))
                 if self._settings.stop():
                     return "stopped", record
@@ -220,13 +219,13 @@ class WatermarkRun:
         self._quarantined += settled.held
         return sum(settled.superseded.values())
 
-    def _save(self, record: SyncRecord) -> None:
+    def _save(self, record: SyncRecord) -> SyncRecord:
         self._lease.check()
 
         def again(error: FerryError) -> None:
             self._tell(Note(record.table, f"the checkpoint is written again: {error}", "warning"))
 
-        with_patience(lambda: self._state.cursors.save(record), on_retry=again)
+        return with_patience(lambda: self._state.cursors.save(record), on_retry=again)
 
     def _copier(self, plan: TablePlan, containers: SyncContainers) -> ChunkCopier:
         return ChunkCopier(
