@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,6 +13,7 @@ from tests.e2e.ferry import Ferry
 from gridferry.engine.events import Listener, TableSync, ignore
 from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.slots import drop_slot
 
 READING: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "k", "sync": {"mode": "cdc"}}
 
@@ -18,6 +21,18 @@ READING: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "k",
 def make_readings(postgres: Database) -> None:
     postgres.run("CREATE TABLE reading (k int, device text, n bigint, note text, PRIMARY KEY (device, k))")
     postgres.run("INSERT INTO reading SELECT i, 'd' || i % 3, i, 'note ' || i FROM generate_series(0, 29) AS i")
+
+
+@contextmanager
+def without_slots(postgres: Database) -> Iterator[None]:
+    """Leaves no slot in the end: the database could not be dropped."""
+    try:
+        yield
+    finally:
+        for (slot,) in postgres.run(
+            "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
+        ):
+            drop_slot(postgres.address, slot)
 
 
 def sync(ferry: Ferry, *, listener: Listener = ignore, **options: Any) -> list[TableSync]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, make_readings, sync
+from tests.e2e.changes import READING, assert_level, make_readings, sync, without_slots
 from tests.e2e.ferry import QUARANTINE, Ferry
 
 from gridferry.errors import DataError
@@ -16,10 +16,8 @@ BIG = "(SELECT string_agg(md5(i::text || {seed}), '') FROM generate_series(1, 40
 
 @pytest.fixture
 def clean(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    """Slots keep a database from being dropped."""
-    yield ferry
-    for (slot,) in postgres.run("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"):
-        postgres.run(f"SELECT pg_drop_replication_slot('{slot}')")
+    with without_slots(postgres):
+        yield ferry
 
 
 @pytest.fixture
