@@ -29,9 +29,7 @@ def without_slots(postgres: Database) -> Iterator[None]:
     try:
         yield
     finally:
-        for (slot,) in postgres.run(
-            "SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"
-        ):
+        for (slot,) in postgres.run("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()"):
             drop_slot(postgres.address, slot)
 
 
