@@ -109,6 +109,8 @@ class ChangeStream:
     def confirm(self, position: Lsn) -> None:
         """Tell the server that everything before `position`, of a group that was handed out, is stored for good.
 
+        The position too has to be stored by then, also that of a group without parts: a slot that is ahead of the
+        stored position was read by somebody else.
         Raises: SourceError if it was not handed out.
         """
         if position > self._handed:
