@@ -9,7 +9,7 @@ from tests.conftest import Database
 from tests.e2e.ferry import QUARANTINE, Ferry
 from tests.e2e.readings import DAY, SYNC, TABLE, add, load_readings, make_readings, stands, sync
 
-from gridferry.errors import DuplicateKeys
+from gridferry.errors import DataError, DuplicateKeys
 
 SECOND = 1714521600_000000
 
@@ -87,6 +87,21 @@ def test_stamps_that_meet_when_they_are_cut_to_milliseconds(ferry: Ferry, postgr
     postgres.run("UPDATE reading SET ts = ts + interval '1 millisecond' WHERE n = 2")
     assert sync(ferry).read == 1
     assert sorted(r["n"] for r in ferry.rows("reading")) == [1, 2]
+
+
+def test_trap_3_digits_that_the_key_cannot_hold_are_refused_not_cut(ferry: Ferry, postgres: Database) -> None:
+    """The load saw whole milliseconds and made a TIME_SERIES; a finer stamp that comes later has no place in it."""
+    postgres.run("CREATE TABLE reading (ts timestamp PRIMARY KEY, n bigint)")
+    postgres.run(f"INSERT INTO reading VALUES ({DAY}, 1)")
+    ferry = ferry.of({"table": "reading", "sync": SYNC})
+    ferry.load()
+    postgres.run(f"INSERT INTO reading VALUES ({DAY} + interval '1.000001 seconds', 2)")
+    with pytest.raises(DataError, match="digits below the millisecond") as caught:
+        sync(ferry)
+    assert "sync again" in caught.value.next_step
+    assert len(ferry.rows("reading")) == 1
+    held = ferry.of({"table": "reading", "sync": SYNC, "on_bad_row": "quarantine"})
+    assert sync(held).quarantined == 1
 
 
 def test_a_key_without_the_growing_column(ferry: Ferry, postgres: Database) -> None:

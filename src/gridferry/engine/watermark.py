@@ -24,7 +24,7 @@ from gridferry.engine.events import ChunkDone, Listener, Note, RowsPut, TableSyn
 from gridferry.engine.load import changed_columns, fingerprint
 from gridferry.engine.retry import with_patience
 from gridferry.engine.sync_target import OnceQuarantine, SyncContainers
-from gridferry.errors import CheckpointError, ConfigError, DuplicateKeys, FerryError
+from gridferry.errors import CheckpointError, ConfigError, DataError, DuplicateKeys, FerryError
 from gridferry.model.table import Table
 from gridferry.model.watermark import GrowingColumn, first_cursor, for_column
 from gridferry.plan.config import TableOptions
@@ -192,7 +192,12 @@ class WatermarkRun:
 
         def attempt() -> CopyResult:
             containers.prepare(group.batches)
-            return copier.store(lambda: group.batches, name="sync")
+            try:
+                return copier.store(lambda: group.batches, name="sync")
+            except DataError as error:
+                error.state = "what was checkpointed before stays, and a later sync goes on from there"
+                error.next_step = "change the row, or set `on_bad_row: quarantine`; then sync again"
+                raise
 
         done = with_patience(attempt, on_retry=again)
         self._octets += done.octets

@@ -51,35 +51,37 @@ def read_duplicates(
     source = sql.SQL("FROM {} WHERE {} AND {} AND {}").format(
         relation_sql(plan.schema, plan.table), condition_sql(plan.where), key.complete, near
     )
-    # The parts of the key itself are never NULL here, and `=` lets PostgreSQL hash them; the split value may be.
-    same = [
-        sql.SQL("r.{0} IS NOT DISTINCT FROM d.{0}" if i < len(split) else "r.{0} = d.{0}").format(name)
-        for i, name in enumerate(names)
-    ]
+    # `=` lets PostgreSQL hash. The parts of the key itself are never NULL here; the split value may be, and is told
+    # by its text, as the containers are.
+    split_same = "(r.{0} IS NULL) = (d.{0} IS NULL) AND coalesce(r.{0}::text, '') = coalesce(d.{0}::text, '')"
+    same = [sql.SQL(split_same if i < len(split) else "r.{0} = d.{0}").format(name) for i, name in enumerate(names)]
     comma = sql.SQL(", ")
-    among: sql.Composable = _ALL
-    if fresh is not None:
-        # r is here the relation under its keys; the rows that share a key with a fresh one are few.
-        among = sql.SQL("EXISTS (SELECT FROM (SELECT {} {} AND {}) AS d WHERE {})").format(
-            comma.join(keyed), source, fresh, sql.SQL(" AND ").join(same)
+    if fresh is None:
+        shared = sql.SQL(
+            "(SELECT {inner} {source}) AS r"
+            " JOIN (SELECT {keyed} {source} GROUP BY {grouped} HAVING count(*) > 1) AS d ON {same}"
         )
-    statement = sql.SQL(
-        "SELECT {outputs} FROM (SELECT {inner} {source}) AS r"
-        " JOIN (SELECT {keys} FROM (SELECT {keyed} {source}) AS r WHERE {among}"
-        " GROUP BY {keys} HAVING count(*) > 1) AS d ON {same} ORDER BY {order}"
-    ).format(
-        outputs=comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values),
+    else:
+        # No join: how many rows are fresh is not known to the planner, which may then compare all with all.
+        shared = sql.SQL(
+            "(SELECT i.*, count(*) OVER w AS {count}, bool_or({fresh}) OVER w AS {wanted}"
+            " FROM (SELECT {inner}, {condition} AS {fresh} {source}) AS i WINDOW w AS (PARTITION BY {keys})) AS r"
+            " WHERE r.{count} > 1 AND r.{wanted}"
+        )
+    rows = shared.format(
         inner=comma.join([*shown, *keyed, *extra]),
         source=source,
         keyed=comma.join(keyed),
-        keys=comma.join(names),
-        among=among,
+        grouped=key.grouped,
         same=sql.SQL(" AND ").join(same),
-        order=comma.join(
-            [sql.SQL("r.{}").format(n) for n in names]
-            + [sql.SQL("r.{}").format(n) for n in orders]
-            + [sql.SQL("r.{}").format(n) for n in place]
-        ),
+        condition=_ALL if fresh is None else fresh,
+        keys=comma.join(names),
+        **{name: sql.Identifier(f"gridferry {name}") for name in ("fresh", "count", "wanted")},
+    )
+    statement = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
+        comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values),
+        rows,
+        comma.join(sql.SQL("r.{}").format(name) for name in [*names, *orders, *place]),
     )
     yield from reader.read_statement(statement, doing=doing)
 
