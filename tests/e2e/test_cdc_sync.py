@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pyarrow as pa
 import pytest
 from tests.conftest import Database
 from tests.e2e.changes import READING, assert_level, make_readings, sync, without_slots
 from tests.e2e.ferry import QUARANTINE, Ferry
 
-from gridferry.errors import DataError
+from gridferry.errors import DataError, DuplicateKeys
 
 BIG = "(SELECT string_agg(md5(i::text || {seed}), '') FROM generate_series(1, 400) AS i)"
 
@@ -37,7 +38,7 @@ def test_inserts_updates_deletes_and_key_changes_arrive(loaded: Ferry, postgres:
     postgres.run("UPDATE reading SET device = 'moved' WHERE k = 20")
     (done,) = sync(loaded)
     assert (done.mode, done.outcome, done.read) == ("cdc", "synced", 18)
-    assert set(done.created) == {"reading_new_20device", "reading_moved"} or len(done.created) == 2
+    assert len(done.created) == 2
     assert_level(loaded, postgres)
     assert loaded.equal()
     (again,) = sync(loaded)
@@ -63,6 +64,19 @@ def test_values_stored_out_of_line_stay_when_they_were_not_sent(loaded: Ferry, p
     postgres.run("UPDATE reading SET device = 'd9' WHERE k = 4")
     postgres.run(f"UPDATE reading SET note = {BIG.format(seed=2)} WHERE k = 5")
     postgres.run("UPDATE reading SET n = 78 WHERE k = 5; UPDATE reading SET k = 505 WHERE k = 5")
+    sync(loaded)
+    assert_level(loaded, postgres)
+
+
+def test_a_value_that_is_nowhere_in_the_target_is_read_from_the_source(loaded: Ferry, postgres: Database) -> None:
+    postgres.run(f"UPDATE reading SET note = {BIG.format(seed=1)} WHERE k = 3")
+    sync(loaded)
+    name = loaded.catalog("public.reading")["d0"]
+    with loaded.store() as store:
+        container = store.open_container(name)
+        assert container is not None
+        container.delete(pa.record_batch([pa.array([3], pa.int32())], names=["k"]))
+    postgres.run("UPDATE reading SET n = 77 WHERE k = 3; UPDATE reading SET device = 'far', k = 4000 WHERE k = 3")
     sync(loaded)
     assert_level(loaded, postgres)
 
@@ -118,7 +132,7 @@ def test_other_changes_of_columns_stop_and_lose_nothing(
     with pytest.raises(DataError, match=named) as stopped:
         sync(loaded)
     assert "--replace" in stopped.value.next_step
-    loaded.load(replace=True) if "ADD" not in change else None
+    assert "PostgreSQL keeps the rest" in stopped.value.state
 
 
 def test_two_tables_have_a_stream_each(clean: Ferry, postgres: Database) -> None:
@@ -137,7 +151,8 @@ def test_a_large_streamed_transaction_with_rolled_back_parts(loaded: Ferry, post
         session.execute("SET logical_decoding_work_mem = '64kB'")
         session.execute(
             "DO $$ BEGIN FOR b IN 0..9 LOOP BEGIN"
-            " INSERT INTO reading SELECT i, 'big' || i % 2, i, repeat('y', 20) FROM generate_series(b * 1000 + 5000, b * 1000 + 5999) AS i;"
+            " INSERT INTO reading SELECT i, 'big' || i % 2, i, repeat('y', 20)"
+            " FROM generate_series(b * 1000 + 5000, b * 1000 + 5999) AS i;"
             " IF b % 3 = 1 THEN RAISE EXCEPTION 'no'; END IF; EXCEPTION WHEN raise_exception THEN NULL; END;"
             " END LOOP; END $$"
         )
@@ -161,6 +176,10 @@ def test_a_table_without_identity_is_followed_for_its_inserts_and_its_applicatio
     (done,) = sync(ferry)
     assert done.read == 1
     assert sorted(row["n"] for name in ferry.catalog("public.device").values() for row in ferry.rows(name)) == [1, 2, 4]
+    postgres.run("INSERT INTO device VALUES ('2020-01-03', 'b', 5)")
+    with pytest.raises(DuplicateKeys):
+        sync(ferry)
+    assert sync(ferry.of({**ferry.tables[0], "on_duplicate": "last"}))[0].rows == 1
     with ferry.migration() as migration:
         (status,) = migration.status()
     assert status.sync is not None

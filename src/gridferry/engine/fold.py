@@ -108,6 +108,10 @@ class Folder:
             source=batch.rows,
         )
 
+    def tells_keys(self, batch: ChangeBatch) -> bool:
+        """Whether updates and deletes of the table tell the row key; if not, only its inserts are followed."""
+        return self._needed <= set(batch.relation.key)
+
     def _require_identity(self, batch: ChangeBatch) -> None:
         missing = sorted(self._needed - set(batch.relation.key))
         if missing and (len(batch.old_changes) or (batch.operations > 1).any()):

@@ -19,11 +19,11 @@ from gridferry.engine.held_rows import rows_with_keys_of
 from gridferry.engine.load_work import SnapshotView, enter_containers
 from gridferry.engine.retry import with_patience
 from gridferry.engine.sync_target import OnceQuarantine
-from gridferry.errors import DataError, FerryError, SchemaChanged
+from gridferry.errors import DataError, DuplicateKeys, FerryError, SchemaChanged
 from gridferry.griddb import BulkWriter, Container
 from gridferry.griddb.handle import Handle
 from gridferry.model.change import ChangeBatch
-from gridferry.plan.plan import OnBadRow, TablePlan
+from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
 from gridferry.target.containers import TableContainers
 from gridferry.transform.compiled import BadRows, compile_columns
 from gridferry.transform.split import split_batch
@@ -101,6 +101,8 @@ class ChangeWriter:
 
     def _apply(self, batch: ChangeBatch) -> Applied:
         folded = self._folder.fold(batch, self._read_stored)
+        if self._plan.on_duplicate is OnDuplicate.ERROR and not self._folder.tells_keys(batch):
+            self._require_new(batch, folded)
         held = self._refused(folded)
         deleted = self._delete(folded.deletes)
         with self._state.store.writer() as writer:
@@ -176,7 +178,28 @@ class ChangeWriter:
             found.append(batch)
             rows += len(batch)
         whole = pa.Table.from_batches(found, schema=schema.arrow_schema).combine_chunks().to_batches()
-        return Stored(whole[0] if whole else schema.arrow_schema.empty_table().to_batches()[0], places)
+        return Stored(whole[0] if whole else pa.RecordBatch.from_pylist([], schema=schema.arrow_schema), places)
+
+    def _require_new(self, batch: ChangeBatch, folded: Folded) -> None:
+        """Of a table without identity only inserts come, and nothing proves that their keys are new.
+
+        A row that is stored just so is one that came before. Raises: DuplicateKeys, before anything is put.
+        """
+        schema = self._plan.container_schema
+        keys = Keys(folded.puts.select(schema.names[: schema.key_length]), folded.put_split)
+        stored = self._read_stored(keys)
+        there = np.flatnonzero(stored.places >= 0)
+        new = folded.puts.take(pa.array(there))
+        shared = len(folded.puts) + len({int(row) for bad in folded.refused for row in bad.rows}) < len(batch.rows)
+        if shared or not new.equals(stored.rows.take(pa.array(stored.places[there])).cast(new.schema)):
+            raise DuplicateKeys(
+                f"{self._plan.qualified}: rows were inserted that share a row key with another row",
+                table=self._plan.qualified,
+                column=self._plan.key[0],
+                state="everything committed before is stored; nothing was overwritten",
+                next_step="give the table a unique key in the source and load anew, or set `on_duplicate: last` "
+                "and sync again",
+            )
 
     def _refused(self, folded: Folded) -> list[HeldRow]:
         if folded.refused and self._plan.on_bad_row is OnBadRow.ERROR:

@@ -22,6 +22,7 @@ from gridferry.errors import CheckpointError
 from gridferry.griddb import Store
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
+from gridferry.plan.keys import choose_key
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.source.postgres.slots import NewSlot
@@ -132,7 +133,7 @@ class TableLoader:
         if before is not None:
             # What stands is dropped with its slot: not before it is known that another load can take its place.
             plan = self._plan(view, table)
-            slot.require_followable(plan)
+            slot.require_followable(plan, unique=choose_key(table, self._options).unique)
             before = self._clear(plan, before)
         held.close()
         made = held.enter_context(slot.open(table))
@@ -149,7 +150,7 @@ class TableLoader:
     ) -> LoadRun:
         plan = self._plan(view, table)
         if self._slot is not None:
-            self._slot.require_followable(plan)
+            self._slot.require_followable(plan, unique=choose_key(table, self._options).unique)
         elif before is not None and before.slot:
             message = f"the replication slot {before.slot} is still there: `gridferry drop-slot` drops it"
             self._tell(Note(plan.qualified, message, "warning"))

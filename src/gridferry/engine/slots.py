@@ -11,7 +11,7 @@ from gridferry.errors import CheckpointError, DataError, PlanError, SlotLost
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
 from gridferry.plan.config import SyncOptions
-from gridferry.plan.plan import TablePlan
+from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.publications import Published
 from gridferry.source.postgres.slots import NewSlot, SlotFacts
@@ -65,8 +65,11 @@ class SlotOfLoad:
         """Drop slot and publications."""
         self._feed.drop(self.name)
 
-    def require_followable(self, plan: TablePlan) -> None:
-        """Raises: PlanError if changes do not hold what the plan stores, or where it stands."""
+    def require_followable(self, plan: TablePlan, *, unique: bool) -> None:
+        """Raises: PlanError if changes do not hold what the plan stores, or do not tell where it stands.
+
+        Args: `unique`: whether the source proves that no two rows share a row key.
+        """
         publishing = self._feed.publishing(plan.schema, plan.table)
         hidden = sorted({c.source for c in plan.columns} & set(publishing.unpublished))
         if hidden:
@@ -74,6 +77,18 @@ class SlotOfLoad:
                 f"{plan.qualified}: changes do not hold the generated column {hidden[0]} on this PostgreSQL",
                 state="nothing was changed",
                 next_step=f"leave it out with `exclude: [{hidden[0]}]`",
+            )
+        inserts = publishing.published is Published.INSERTS
+        cut = any(c.kernel is Kernel.TIME_MS_TRUNCATE for c in plan.columns[: plan.key_length])
+        kept = plan.on_duplicate in (OnDuplicate.ERROR, OnDuplicate.LAST)
+        if (not unique or cut) and not (inserts and kept):
+            raise PlanError(
+                f"{plan.qualified}: nothing proves that no two rows share a row key, and a change of one would then "
+                "be a change of the other",
+                state="nothing was changed",
+                next_step="use a unique key of the source as `key`, with `precision: keep` for a time"
+                if not inserts
+                else "set `on_duplicate: error` or `last`: the others cannot be kept in a stream of changes",
             )
         needed = {*plan.key, *([plan.split_by] if plan.split_by is not None else [])}
         missing = sorted(needed - set(publishing.identity))
