@@ -18,7 +18,7 @@ from pathlib import Path
 
 from bench.figures import WIDTH, Results, RunFailed
 from bench.processes import facts
-from bench.servers import Target, drop_all, embedded_target, named_target
+from bench.servers import Target, clean_up, embedded_target, named_target
 from bench.tables import make_fleet, make_mixed, make_sensor
 from rich.console import Console
 
@@ -134,8 +134,7 @@ def servers(results: Results, wanted: Sequence[str]) -> Iterator[tuple[LocalPost
         targets = [stack.enter_context(embedded_target())] if "embedded" in wanted else []
         named = named_target() if "real" in wanted else None
         if named is not None:
-            with named.connect() as store:
-                drop_all(store)
+            clean_up(named)
             targets.append(named)
         elif "real" in wanted:
             results.notes.append("no real GridDB: set GRIDFERRY_TEST_GRIDDB=host:port/cluster")
@@ -143,8 +142,7 @@ def servers(results: Results, wanted: Sequence[str]) -> Iterator[tuple[LocalPost
             yield postgres, tuple(targets)
         finally:
             if named is not None:
-                with named.connect() as store:
-                    drop_all(store)
+                clean_up(named)
 
 
 def run(sizes: Sizes, *, parts: Sequence[str], targets: Sequence[str], say: Callable[[str], None]) -> Results:

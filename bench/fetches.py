@@ -32,4 +32,4 @@ def measure(target: Target, *, rows: int, times: int) -> list[Figure]:
     seconds, cpu = sorted(runs)[len(runs) // 2]
     part = f"fetch, {target.name}"
     note = f"own CPU {cpu / rows * 1e6:.2f} us a row"
-    return [Figure(part, f"scan {rows:,} sensor rows of one container", rows / seconds, "rows/s", note=note)]
+    return [Figure(part, f"scan {rows:,} sensor rows", rows / seconds, "rows/s", note=note)]

@@ -23,9 +23,9 @@ def measure(postgres: LocalPostgres, target: Target, table: SourceTable) -> list
         try:
             names = [n for n in store.container_names() if n.startswith(f"{table.name}_")]
             aim = 10.0 if len(names) == 10_000 and target.name == "embedded" else None
-            made = f"load {told['rows']:,} rows into {len(names):,} new containers"
+            made = f"load {told['rows']:,} rows, {len(names):,} containers new"
             part = f"fleet, {target.name}"
-            found = [Figure(part, made, whole_s, "s", aim, note=f"{told['plan']['seconds']:.1f} s of it for the plan")]
+            found = [Figure(part, made, whole_s, "s", aim, note=f"{told['plan']['seconds']:.1f} s for the plan")]
             return found + _questions(store, names, part)
         finally:
             drop_all(store, f"{table.name}_")

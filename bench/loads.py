@@ -81,11 +81,11 @@ def measure_load(
     part = f"load, {target.name}"
     whole_s = told["load"]["seconds"] + told["plan"]["seconds"]
     found = [
-        Figure(part, f"load {rows:,} {row}s, without the plan", speed, "rows/s"),
+        Figure(part, f"load {rows:,} {row}s, after the plan", speed, "rows/s"),
         Figure(part, f"load {row}s, with the plan", rows / whole_s, "rows/s"),
     ]
     if ceiling is not None:
-        note = "all share these processors"
+        note = "one machine for all"
         found.append(
             Figure(part, f"{row}s: load / lower ceiling", speed / ceiling, "", 0.9, more_is_better=True, note=note)
         )
@@ -97,12 +97,12 @@ def measure_load(
 def _cpu(part: str, row: str, measured: Measured) -> list[Figure]:
     own = measured.told["plan"]["cpu_s"] + measured.told["load"]["cpu_s"]
     spent = (
-        ("PostgreSQL, plan and load", measured.source_cpu_s),
+        ("PostgreSQL", measured.source_cpu_s),
         ("gridferry", own),
         ("GridDB", measured.target_cpu_s),
     )
     return [
-        Figure(part, f"CPU of {who}, a million {row}s", seconds / measured.rows * 1e6, "s")
+        Figure(part, f"CPU of {who}, million {row}s", seconds / measured.rows * 1e6, "s")
         for who, seconds in spent
         if seconds is not None
     ]
@@ -118,7 +118,7 @@ def measure_memory(
         with target.connect() as store:
             drop_all(store, f"{PREFIX}{table.name.removeprefix(PREFIX)}")
         name = f"peak memory, {told['rows']:,} rows, {count} {'worker' if count == 1 else 'workers'}"
-        note = f"{told['base_mb']:.0f} MB before it reads"
+        note = f"{told['base_mb']:.0f} MB at its start"
         found.append(Figure("memory", name, told["peak_mb"], "MB", MEMORY_AIM_MB, note=note))
     return found
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from bench.processes import ROOT, listener
 from tests.oracle.servers import named_server
 
+from gridferry.checkpoint.state import TargetState
 from gridferry.griddb import GridDBAddress, Store, connect, parse_address
 
 PREFIX = "bench_"
@@ -69,3 +70,14 @@ def environment() -> dict[str, str]:
 def drop_all(store: Store, prefix: str = PREFIX) -> None:
     """Drop the containers whose names begin so."""
     store.drop_containers([name for name in store.container_names() if name.lower().startswith(prefix)])
+
+
+def clean_up(target: Target) -> None:
+    """Drop every container of the benchmark's own, and what gridferry's state there tells of its loads."""
+    with target.connect() as store:
+        drop_all(store)
+        state = TargetState(store)
+        mine = [run.table for run in state.runs.all() if run.table.startswith(f"public.{PREFIX}")]
+        for table in mine:
+            state.catalog.remove(state.catalog.entries(table))
+            state.runs.forget(table)

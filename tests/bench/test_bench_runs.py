@@ -44,7 +44,7 @@ def test_no_figure_has_the_name_of_another(results: Results) -> None:
 def test_the_load_is_set_against_the_lower_ceiling(results: Results) -> None:
     read = results.value("ceilings", f"read sensor rows, {program.default_workers()} readers")
     put = results.value("ceilings, embedded", "put sensor rows, 2 connections")
-    load = results.value("load, embedded", "load 3,000 sensor rows, without the plan")
+    load = results.value("load, embedded", "load 3,000 sensor rows, after the plan")
     assert read is not None
     assert put is not None
     assert load is not None

@@ -3,7 +3,7 @@
 Run as a program it reads the names of jobs, one a line, runs each in a child of its own (forked, because the imports
 take longer than the loads) and writes the child's wait status. A job is a JSON file: config, env, options, verb (load
 unless it says sync), point, moment (before | after), call, and `reads`, a file that gets the number of each chunk as it
-is read. Without a point it runs to its end. What a child has to say goes to `errors`, another file.
+is read. Without a point the job runs to its end. What a child has to say goes to `errors`, another file.
 """
 
 from __future__ import annotations

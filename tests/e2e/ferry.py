@@ -125,6 +125,9 @@ class Ferry:
 
     def catalog(self, table: str) -> dict[str | None, str]:
         """Container by split value, as gridferry's catalog has it."""
+        with self.store() as store:
+            if store.open_container(CATALOG) is None:
+                return {}
         return {r["value"]: r["container"] for r in self.rows(CATALOG) if r["source_table"] == table}
 
 

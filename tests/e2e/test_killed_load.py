@@ -184,6 +184,26 @@ def test_rows_changed_between_kill_and_resume_arrive_as_they_are_then(
     assert ferry.equal()
 
 
+def test_a_key_that_became_impossible_meanwhile_is_put_aside_and_can_be_replayed(
+    ferry: Ferry, postgres: Database, runner: Runner
+) -> None:
+    make_sensors(postgres)
+    ferry = ferry.of({**TABLE, "on_bad_row": "quarantine"})
+    assert runner.run(ferry, point="checkpoint", moment="after", call=5)[0] == -signal.SIGKILL
+    postgres.run("INSERT INTO sensor VALUES ('infinity', 'b8:27', 1, 1, ''), ('-infinity', 'b8:27', 2, 2, '')")
+    assert finish(ferry) == "resumed"
+    with ferry.migration() as migration:
+        held = migration.quarantine()
+        assert {(row.column, row.reason) for row in held} == {("ts", "time_range")}
+        assert len(held) == 2
+        (replay,) = migration.replay()
+        assert (replay.replayed, replay.gone, replay.still_held) == (0, 0, 2)
+        postgres.run("DELETE FROM sensor WHERE n = 1 AND NOT isfinite(ts) OR ts = '-infinity'")
+        (replay,) = migration.replay()
+        assert (replay.replayed, replay.gone, replay.still_held) == (0, 2, 0)
+    assert_arrived(ferry, postgres, quarantined=True)
+
+
 def test_a_container_for_a_new_value_is_not_shared_with_rows_of_someone_else(
     ferry: Ferry, postgres: Database, runner: Runner
 ) -> None:

@@ -32,16 +32,37 @@ def loaded(ferry: Ferry, postgres: Database) -> Ferry:
 
 def job_of(ferry: Ferry, folder: Path, *, point: str = "", moment: str = "", call: int = 0, **options: Any) -> Path:
     number = next(_jobs)
-    file = folder / f"job {number}.json"
-    job = {"config": ferry.text, "env": ferry.env, "options": options, "reads": str(folder / f"reads {number}")}
-    file.write_text(json.dumps({**job, "verb": "sync", "point": point, "moment": moment, "call": call}))
+    file, reads, errors = (folder / f"{what} {number}" for what in ("job", "reads", "errors"))
+    job = {"config": ferry.text, "env": ferry.env, "verb": "sync", "options": options}
+    place = {"point": point, "moment": moment, "call": call, "reads": str(reads), "errors": str(errors)}
+    file.write_text(json.dumps({**job, **place}))
     return file
 
 
 def begin(file: Path) -> subprocess.Popen[str]:
+    """Does a job in a child of its own; `ended` gives its exit status and what it had to say."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT / "src"), str(_ROOT)])}
-    command = [sys.executable, dying_load.__file__, str(file)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, dying_load.__file__], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdin is not None
+    process.stdin.write(f"{file}\n")
+    process.stdin.flush()
+    return process
+
+
+def ended(process: subprocess.Popen[str], file: Path) -> tuple[int, str]:
+    answer, _ = process.communicate()
+    errors = Path(json.loads(file.read_text())["errors"])
+    return os.waitstatus_to_exitcode(int(answer)), errors.read_text() if errors.exists() else ""
+
+
+def killed(ferry: Ferry, folder: Path, **job: Any) -> bool:
+    """Whether a sync that was to be killed was."""
+    file = job_of(ferry, folder, **job)
+    status, errors = ended(begin(file), file)
+    assert status in (0, -signal.SIGKILL), errors
+    return status == -signal.SIGKILL
 
 
 @pytest.mark.parametrize(
@@ -65,9 +86,7 @@ def begin(file: Path) -> subprocess.Popen[str]:
 def test_a_sync_killed_anywhere_and_run_again_ends_with_the_same_data(
     loaded: Ferry, postgres: Database, tmp_path: Path, point: str, moment: str, call: int
 ) -> None:
-    killed = begin(job_of(loaded, tmp_path, point=point, moment=moment, call=call, rows_per_chunk=50))
-    _, errors = killed.communicate()
-    assert killed.returncode == -signal.SIGKILL, errors
+    assert killed(loaded, tmp_path, point=point, moment=moment, call=call, rows_per_chunk=50)
     add(postgres, "30 seconds", device="d9", n=-1)  # below all that was read
     sync(loaded, rows_per_chunk=50)
     assert stands(loaded) == source(postgres)
@@ -85,9 +104,7 @@ def test_killed_while_colliding_keys_are_settled(
     """Of several rows of one key the chosen one stands, also when the choice was cut short."""
     ferry = loaded.of({**TABLE, "on_duplicate": "quarantine"})
     add(postgres, "4 seconds", device="d0", n=7777)
-    killed = begin(job_of(ferry, tmp_path, point=point, moment=moment, call=call))
-    _, errors = killed.communicate()
-    assert killed.returncode == -signal.SIGKILL, errors
+    assert killed(ferry, tmp_path, point=point, moment=moment, call=call)
     sync(ferry)
     assert stands(ferry) == [row for row in source(postgres) if row[2] != 7777]
     assert len(ferry.rows(QUARANTINE)) == 1
@@ -95,10 +112,11 @@ def test_killed_while_colliding_keys_are_settled(
 
 def test_two_syncs_at_once(loaded: Ferry, postgres: Database, tmp_path: Path) -> None:
     """One works and the other is told to come back, or waits; either way every row stands once."""
-    both = [begin(job_of(loaded, tmp_path, rows_per_chunk=10, wait_s=wait)) for wait in (0.0, 60.0)]
-    results = [process.communicate() for process in both]
-    assert both[1].returncode == 0, results[1]
-    assert both[0].returncode == 0 or "LeaseHeld" in results[0][1]
+    files = [job_of(loaded, tmp_path, rows_per_chunk=10, wait_s=wait) for wait in (0.0, 60.0)]
+    processes = [begin(file) for file in files]
+    hasty, patient = (ended(process, file) for process, file in zip(processes, files, strict=True))
+    assert patient[0] == 0, patient[1]
+    assert hasty[0] == 0 or "LeaseHeld" in hasty[1]
     assert stands(loaded) == source(postgres)
     assert sync(loaded).outcome == "nothing new"
 
@@ -106,8 +124,6 @@ def test_two_syncs_at_once(loaded: Ferry, postgres: Database, tmp_path: Path) ->
 def test_killed_while_a_transaction_is_open(loaded: Ferry, postgres: Database, tmp_path: Path) -> None:
     with open_transaction(postgres) as slow:
         slow.execute(f"INSERT INTO reading VALUES ({DAY} + interval '10 minutes 1 second', 'slow', 1)")
-        killed = begin(job_of(loaded, tmp_path, point="cursor", moment="after", call=2, rows_per_chunk=50))
-        killed.communicate()
-        assert killed.returncode == -signal.SIGKILL
+        assert killed(loaded, tmp_path, point="cursor", moment="after", call=2, rows_per_chunk=50)
     sync(loaded, rows_per_chunk=50)
     assert stands(loaded) == source(postgres)

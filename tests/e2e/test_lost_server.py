@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -123,6 +127,61 @@ def test_trap_16_rows_acknowledged_but_lost_in_a_crash_are_put_again(
     monkeypatch.setattr(RunStore, "chunk_done", checking)
     load_to_the_end(crashing_ferry, hear)
     assert_arrived(crashing_ferry, postgres)
+
+
+_SERVER = """
+import sys, threading
+from pathlib import Path
+from gridferry.embedded.server import serve
+server = serve(port=int(sys.argv[1]), path=Path(sys.argv[2]))
+print(server.address[1], flush=True)
+threading.Event().wait()
+"""
+
+
+class ServerProcess:
+    """The embedded server in a process of its own, with a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.port = 0
+        self.start()
+
+    def start(self) -> None:
+        command = [sys.executable, "-c", _SERVER, str(self.port), str(self._folder)]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
+        self._process = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+        assert self._process.stdout is not None
+        self.port = int(self._process.stdout.readline())
+
+    def kill(self) -> None:
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+
+    def restart(self) -> None:
+        self.kill()
+        self.start()
+
+
+@pytest.fixture
+def server_process(tmp_path: Path) -> Iterator[ServerProcess]:
+    process = ServerProcess(tmp_path / "griddb")
+    yield process
+    process.kill()
+
+
+@pytest.mark.parametrize("call", [2, 6])
+def test_a_server_process_killed_in_the_middle_and_started_again_ends_with_the_same_data(
+    postgres: Database, server_process: ServerProcess, call: int
+) -> None:
+    make_sensors(postgres)
+    ferry = Ferry(postgres.dsn, Server(f"127.0.0.1:{server_process.port}"), "public").of(TABLE)
+    kill = once_at(call, server_process.restart)
+    load_to_the_end(ferry, lambda event: kill() if isinstance(event, RowsPut) else None)
+    assert_arrived(ferry, postgres)
+    assert ferry.equal()
 
 
 def load_to_the_end(ferry: Ferry, hear: Callable[[Event], None]) -> None:

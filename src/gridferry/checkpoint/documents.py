@@ -24,6 +24,8 @@ STATE_SCHEMA = ContainerSchema(
     key_length=2,
 )
 
+_BROKEN_STEP = "load the table again with --replace, or restore the container from a backup"
+
 Document = dict[str, Any]
 
 
@@ -135,8 +137,10 @@ def _read(body: bytes | None, scope: str, item: str) -> Document:
     except ValueError as error:
         raise CheckpointError(
             f"the state of {scope} ({item}) in {STATE_CONTAINER} is not readable",
-            next_step="load the table again with --replace, or restore the container from a backup",
+            next_step=_BROKEN_STEP,
         ) from error
     if not isinstance(document, dict):
-        raise CheckpointError(f"the state of {scope} ({item}) in {STATE_CONTAINER} is not a document")
+        raise CheckpointError(
+            f"the state of {scope} ({item}) in {STATE_CONTAINER} is not a document", next_step=_BROKEN_STEP
+        )
     return document

@@ -209,7 +209,9 @@ class _Connection:
             frames.receive(data)
             while (frame := frames.next_frame()) is not None:
                 if frame.statement == Statement.CONNECT:
-                    self._answer(frame)
+                    if not self._answer(frame):
+                        self.close()
+                        return
                 else:
                     self._frames.put(frame)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from gridferry.source.contract import ReadsRows
 from gridferry.target.containers import TableContainers
 from gridferry.transform.compiled import BadRows, CompiledTransform, compile_columns
 from gridferry.transform.split import split_batch
+
+_FOUR_DIGIT_YEAR = re.compile(r"\d{4}-")
 
 
 @dataclass(frozen=True)
@@ -172,9 +175,23 @@ def row_key(plan: TablePlan, row: pa.RecordBatch) -> str:
     return ", ".join(f"{name} = {_shown(row.column(row.schema.get_field_index(name)))}" for name in names)
 
 
-def _shown(value: pa.Array) -> str:
+def key_text(value: pa.Array) -> str | None:
+    """The one value of an array as text that PostgreSQL reads; None where Arrow has none: infinite and far times.
+
+    Raises nothing for octets that are no text; they have none either.
+    """
     try:
-        return str(value.cast(pa.utf8())[0].as_py())
+        text = str(value.cast(pa.utf8())[0].as_py())
     except (pa.ArrowException, ValueError, OverflowError):
-        # Infinity and years beyond 9999 have no text in Arrow.
-        return f"(internal {value.view(pa.int64())[0].as_py()})" if value.type.bit_width == 64 else "(not printable)"
+        return None
+    # Arrow does not fail for far times: it writes `<value out of range: N>`, or years that PostgreSQL does not read.
+    return None if pa.types.is_temporal(value.type) and not _FOUR_DIGIT_YEAR.match(text) else text
+
+
+def _shown(value: pa.Array) -> str:
+    if value.null_count:
+        return "NULL"
+    text = key_text(value)
+    if text is None and pa.types.is_timestamp(value.type):
+        return f"(internal {value.view(pa.int64())[0].as_py()})"
+    return "(not printable)" if text is None else text

@@ -11,6 +11,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from gridferry.checkpoint.quarantine import HeldRow, Quarantine
+from gridferry.engine.copy import key_text
 from gridferry.engine.duplicates import REASON
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.plan.plan import Kernel, TablePlan
@@ -66,14 +67,13 @@ def _conditions(plan: TablePlan, row: pa.RecordBatch) -> Iterator[sql.Composable
         if value.null_count:
             yield sql.SQL("{} IS NULL").format(column)
             continue
-        try:
-            if name in cut:
-                yield sql.SQL("({0} >= {1} AND {0} < {2})").format(column, *_millisecond(value))
-            else:
-                yield sql.SQL("{} = {}").format(column, sql.Literal(value.cast(pa.utf8())[0].as_py()))
-        except (pa.ArrowException, ValueError, OverflowError):
-            # Only an infinite or far time has no text in Arrow.
+        text = key_text(value)
+        if text is None:
             yield sql.SQL("NOT ({0} >= '1970-01-01' AND {0} < '10000-01-01')").format(column)
+        elif name in cut:
+            yield sql.SQL("({0} >= {1} AND {0} < {2})").format(column, *_millisecond(value))
+        else:
+            yield sql.SQL("{} = {}").format(column, sql.Literal(text))
 
 
 def _millisecond(value: pa.Array) -> tuple[sql.Literal, sql.Literal]:

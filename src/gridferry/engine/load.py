@@ -77,7 +77,7 @@ class TableLoader:
                 # The plan counted every row under this very snapshot.
                 expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
             else:
-                self._require_same(table, before)
+                self._require_same(view, table, before)
                 if before.state is RunState.LOADED:
                     return self._already_loaded(before)
                 if self._slot is not None:
@@ -107,14 +107,16 @@ class TableLoader:
         self._tell(Note(run.table, message))
         return TableLoad(run.table, "already loaded", chunks=len(run.chunks), notes=(message,))
 
-    def _require_same(self, table: Table, before: LoadRun) -> None:
-        """Raises: CheckpointError if options or columns are not what the earlier load was planned with."""
+    def _require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> None:
+        """Raises: CheckpointError if database, options or columns are not those of the earlier load."""
         if before.plan is None or before.snapshot is None:
             raise CheckpointError(f"the load of {before.table} has no plan", next_step="load it again with --replace")
         changed = changed_columns(before.plan, table)
         what = f"column {changed[0]} of the table has changed" if changed else ""
         if before.options != fingerprint(self._options):
             what = "its options in the config have changed"
+        if before.snapshot.origin != view.snapshot.origin:
+            what = "it came from another database"
         if what:
             raise CheckpointError(
                 f"{before.table} {'was' if before.state is RunState.LOADED else 'is partly'} loaded "

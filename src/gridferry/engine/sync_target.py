@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from gridferry.checkpoint.catalog import CatalogEntry
 from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.load_work import enter_containers
 from gridferry.griddb import GridType, Store
 from gridferry.model.watermark import GrowingColumn
 from gridferry.plan.plan import TablePlan
-from gridferry.target.containers import TableContainers, require_free
+from gridferry.target.containers import TableContainers
 from gridferry.transform.split import distinct_texts
 
 _SHOWN = 5
@@ -28,7 +28,7 @@ class SyncContainers:
     """The containers of one table in one run. `touched` holds the split values that got rows."""
 
     def __init__(self, state: TargetState, plan: TablePlan) -> None:
-        self.handles = TableContainers(state.store, plan, register=lambda names: None)  # `prepare` lists them before
+        self.handles = TableContainers(state.store, plan, register=self._enter)
         self.touched: dict[str | None, str] = {}
         self.created: tuple[str, ...] = ()
         self._state = state
@@ -42,16 +42,14 @@ class SyncContainers:
         """
         listed = self._catalog()
         wanted = [value for value in self._values(batches) if value not in self.touched]
-        fresh = {value: self.handles.name(value) for value in wanted if value not in listed}
-        if fresh:
-            self.handles.know([(name, value) for value, name in fresh.items()])
-            table, split_by = self._plan.qualified, self._plan.split_by
-            require_free(self._state.store, self._plan, list(fresh.values()))
-            self._state.catalog.add([CatalogEntry(table, name, value, split_by) for value, name in fresh.items()])
-            listed.update(fresh)
-            self.created += tuple(fresh.values())
-        self.handles.open_or_create([(listed[value], value) for value in wanted])
+        self.handles.open_or_create([(listed[value], value) for value in wanted if value in listed])
+        self.handles.handles(wanted)
         self.touched.update({value: listed[value] for value in wanted})
+
+    def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
+        enter_containers(self._state, self._plan, names)
+        self._catalog().update({value: name for name, value in names})
+        self.created += tuple(name for name, _ in names)
 
     def emptied(self, column: GrowingColumn) -> Iterator[str]:
         """A note where containers that just got rows have none: they expired, or something else deleted them.

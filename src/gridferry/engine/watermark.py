@@ -24,7 +24,7 @@ from gridferry.engine.events import ChunkDone, Listener, Note, RowsPut, TableSyn
 from gridferry.engine.load import changed_columns, fingerprint
 from gridferry.engine.retry import with_patience
 from gridferry.engine.sync_target import OnceQuarantine, SyncContainers
-from gridferry.errors import CheckpointError, ConfigError, DataError, DuplicateKeys, FerryError
+from gridferry.errors import CheckpointError, ConfigError, DataError, DuplicateKeys, FerryError, SchemaChanged
 from gridferry.model.table import Table
 from gridferry.model.watermark import GrowingColumn, first_cursor, for_column
 from gridferry.plan.config import TableOptions
@@ -189,6 +189,9 @@ class WatermarkRun:
     def _put(self, plan: TablePlan, group: Group, copier: ChunkCopier, containers: SyncContainers) -> CopyResult:
         def again(error: FerryError) -> None:
             self._tell(Note(plan.qualified, f"rows are put again: {error}", "warning"))
+            if isinstance(error, SchemaChanged):
+                # The server does not know a container any more: it crashed before that was on its disk.
+                containers.handles.reopen()
 
         def attempt() -> CopyResult:
             containers.prepare(group.batches)

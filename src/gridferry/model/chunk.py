@@ -42,10 +42,12 @@ class Snapshot:
     """An exported snapshot, usable while the session that exported it lives.
 
     `name` for SET TRANSACTION SNAPSHOT; `lsn` the WAL position at export, as text; `visible` pg_current_snapshot()
-    as text (xmin:xmax:xip_list); `taken_at` the source's clock, ISO 8601, UTC.
+    as text (xmin:xmax:xip_list); `taken_at` the source's clock, ISO 8601, UTC; `origin` tells databases apart: the
+    cluster's system identifier, where the role may ask for it, and the database's oid.
     """
 
     name: str
     lsn: str
     visible: str
     taken_at: str
+    origin: str = ""

@@ -41,21 +41,7 @@ class TableContainers:
     def know(self, names: Iterable[tuple[str, str | None]]) -> None:
         """Remember that these names are given out, without asking the server. Raises: DataError for names that meet."""
         with self._lock:
-            for name, value in names:
-                self._claim(name, value)
-
-    def name(self, value: str | None) -> str:
-        """The container for rows of this split value. Raises: DataError if no container can be called so."""
-        name = container_name(self._plan, value)
-        problem = name_problem(name)
-        if problem:
-            raise DataError(
-                f'{self._plan.qualified}: no container can be called "{name[:80]}": {problem}',
-                table=self._plan.qualified,
-                column=self._plan.split_by or "",
-                next_step="give this value a name under `containers:` in the config",
-            )
-        return name
+            self._require_apart(list(names))
 
     def open_or_create(self, names: Iterable[tuple[str, str | None]]) -> None:
         """Make the containers of (name, value) pairs, or open those that exist with this schema.
@@ -73,9 +59,8 @@ class TableContainers:
         with self._lock:
             missing = [v for v in values if v not in self._handles]
             if missing:
-                names = [(self.name(v), v) for v in missing]
-                for name, value in names:
-                    self._claim(name, value)
+                names = [(self._name(v), v) for v in missing]
+                self._require_apart(names)
                 require_free(self._store, self._plan, [name for name, _ in names])
                 self._register(names)
                 self._make(names)
@@ -90,22 +75,34 @@ class TableContainers:
 
     def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
         wanted = [(name, value) for name, value in names if value not in self._handles]
-        for name, value in wanted:
-            self._claim(name, value)
+        self._require_apart(wanted)
         made = self._store.create_containers([name for name, _ in wanted], self._schema)
         for (_, value), container in zip(wanted, made, strict=True):
             self._handles[value] = container.handle
 
-    def _claim(self, name: str, value: str | None) -> None:
-        other = self._taken.setdefault(name.lower(), value)
-        if other != value:
+    def _require_apart(self, names: Sequence[tuple[str, str | None]]) -> None:
+        for name, value in names:
+            other = self._taken.setdefault(name.lower(), value)
+            if other != value:
+                raise DataError(
+                    f'{self._plan.qualified}: the values "{other}" and "{value}" of {self._plan.split_by} '
+                    f'would meet in container "{name}"',
+                    table=self._plan.qualified,
+                    column=self._plan.split_by or "",
+                    next_step="give one of them a name of its own under `containers:` in the config",
+                )
+
+    def _name(self, value: str | None) -> str:
+        name = container_name(self._plan, value)
+        problem = name_problem(name)
+        if problem:
             raise DataError(
-                f'{self._plan.qualified}: the values "{other}" and "{value}" of {self._plan.split_by} '
-                f'would meet in container "{name}"',
+                f'{self._plan.qualified}: no container can be called "{name[:80]}": {problem}',
                 table=self._plan.qualified,
                 column=self._plan.split_by or "",
-                next_step="give one of them a name of its own under `containers:` in the config",
+                next_step="give this value a name under `containers:` in the config",
             )
+        return name
 
 
 def require_free(store: Store, plan: TablePlan, names: Sequence[str]) -> None:

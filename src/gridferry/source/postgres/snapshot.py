@@ -30,6 +30,9 @@ SELECT pg_catalog.pg_export_snapshot(),
             ELSE pg_catalog.pg_current_wal_lsn() END::text,
        pg_catalog.txid_current_snapshot()::text,
        pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
+            THEN (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() AS c) ELSE '' END
+       || '/' || (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()),
        pg_catalog.pg_is_in_recovery()
 """
 
@@ -92,8 +95,8 @@ def hold_snapshot(address: PostgresAddress, *, join: Snapshot | None = None) -> 
             row = connection.execute(_TAKE).fetchone()
         if row is None:
             raise SourceUnreachable("PostgreSQL answered the request for a snapshot with nothing")
-        name, lsn, visible, taken_at, standby = row
-        yield HeldSnapshot(Snapshot(name, lsn, visible, taken_at), connection, standby=standby)
+        name, lsn, visible, taken_at, origin, standby = row
+        yield HeldSnapshot(Snapshot(name, lsn, visible, taken_at, origin), connection, standby=standby)
     finally:
         connection.close()
 

@@ -1,0 +1,190 @@
+"""One run a table at a time: refused, waited for, taken over, lost, given back."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import pytest
+from tests.unit.checkpoint.documents_fake import FakeDocuments
+
+from gridferry.checkpoint.lease import Holder, Lease, born, holder_of
+from gridferry.errors import ConnectionLost, LeaseHeld
+
+TABLE = "public.t"
+KEY = (f"lease:{TABLE}", "lease")
+ELSEWHERE = Holder(host="another machine", pid=1, born="5", token=3, beat=7)
+
+
+class Clock:
+    """Time that passes only by sleeping; `on_sleep` happens meanwhile."""
+
+    def __init__(self, on_sleep: Callable[[], None] = lambda: None) -> None:
+        self.now = 0.0
+        self._on_sleep = on_sleep
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        assert self.now < 1000, "waited for ever"
+        self._on_sleep()
+
+
+@pytest.fixture
+def documents() -> FakeDocuments:
+    return FakeDocuments()
+
+
+def lease(documents: FakeDocuments, clock: Clock | None = None, **options: Any) -> Lease:
+    clock = clock or Clock()
+    options.setdefault("beat_s", 1000.0)
+    return Lease(documents, TABLE, clock=clock, sleep=clock.sleep, **options)  # type: ignore[arg-type]
+
+
+def write(documents: FakeDocuments, holder: Holder) -> None:
+    documents.state.rows[KEY] = json.dumps(asdict(holder)).encode()
+
+
+def read(documents: FakeDocuments) -> Holder:
+    return Holder(**json.loads(documents.state.rows[KEY]))
+
+
+def beating(documents: FakeDocuments) -> Callable[[], None]:
+    """What a living holder does meanwhile."""
+
+    def beat() -> None:
+        if KEY in documents.state.rows:
+            holder = read(documents)
+            write(documents, Holder(**{**asdict(holder), "beat": holder.beat + 1}))
+
+    return beat
+
+
+def test_it_is_held_within_the_block_and_given_back_after(documents: FakeDocuments) -> None:
+    with lease(documents) as held:
+        assert (held.token, read(documents).pid, read(documents).host) == (1, os.getpid(), socket.gethostname())
+        held.check()
+    assert KEY not in documents.state.rows
+
+
+def test_it_is_given_back_after_an_error_too(documents: FakeDocuments) -> None:
+    with pytest.raises(ValueError, match="work"), lease(documents):
+        raise ValueError("work")
+    assert KEY not in documents.state.rows
+
+
+def test_a_holder_that_beats_is_left_alone(documents: FakeDocuments) -> None:
+    write(documents, ELSEWHERE)
+    with pytest.raises(LeaseHeld, match="process 1 on another machine") as caught:
+        lease(documents, Clock(beating(documents))).__enter__()
+    assert caught.value.next_step
+    assert read(documents).host == ELSEWHERE.host
+
+
+def test_a_holder_that_beats_is_waited_for_as_long_as_asked(documents: FakeDocuments) -> None:
+    write(documents, ELSEWHERE)
+    clock = Clock(beating(documents))
+    with pytest.raises(LeaseHeld):
+        lease(documents, clock, wait_s=30).__enter__()
+    assert 30 <= clock.now <= 32
+
+
+def test_the_wait_ends_when_the_holder_gives_it_back(documents: FakeDocuments) -> None:
+    write(documents, ELSEWHERE)
+    beat = beating(documents)
+
+    def work_a_while() -> None:
+        beat()
+        if clock.now >= 5:
+            documents.state.rows.pop(KEY, None)
+
+    clock = Clock(work_a_while)
+    with lease(documents, clock, wait_s=30) as held:
+        assert 5 <= clock.now <= 6
+        held.check()
+
+
+def test_a_silent_holder_elsewhere_is_taken_over_by_our_own_clock_alone(documents: FakeDocuments) -> None:
+    write(documents, ELSEWHERE)
+    clock = Clock()
+    with lease(documents, clock, dead_after_s=20) as held:
+        assert 20 <= clock.now <= 22
+        assert held.token == read(documents).token == ELSEWHERE.token + 1
+        assert read(documents).pid == os.getpid()
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        Holder(socket.gethostname(), 2**22 + 1, "1"),  # above the greatest process id that Linux gives
+        Holder(socket.gethostname(), os.getpid(), "a process that had our number before"),
+    ],
+    ids=["no process", "another process"],
+)
+def test_a_dead_holder_of_this_machine_is_taken_over_at_once(documents: FakeDocuments, holder: Holder) -> None:
+    write(documents, holder)
+    assert holder_of(documents, TABLE) is None  # type: ignore[arg-type]
+    clock = Clock()
+    with lease(documents, clock) as held:
+        assert clock.now == 0
+        assert held.token == 2
+
+
+def test_a_living_process_of_this_machine_is_told_as_the_holder(documents: FakeDocuments) -> None:
+    assert holder_of(documents, TABLE) is None  # type: ignore[arg-type]
+    with lease(documents):
+        assert str(holder_of(documents, TABLE)) == f"process {os.getpid()} on {socket.gethostname()}"  # type: ignore[arg-type]
+
+
+def test_of_two_that_take_over_only_one_wins(documents: FakeDocuments) -> None:
+    write(documents, ELSEWHERE)
+    first, second = lease(documents), lease(documents)
+    assert first._take_over(ELSEWHERE)
+    assert not second._take_over(ELSEWHERE)
+    assert read(documents).token == first.token
+
+
+@pytest.mark.parametrize("what", ["taken over", "gone"])
+def test_a_lost_lease_is_noticed_and_not_given_back(documents: FakeDocuments, what: str) -> None:
+    with lease(documents) as held:
+        if what == "gone":
+            del documents.state.rows[KEY]
+        else:
+            write(documents, ELSEWHERE)
+        held._beat_s = 0.0
+        held._beat()
+        with pytest.raises(LeaseHeld, match="was lost") as caught:
+            held.check()
+        assert caught.value.state
+    assert documents.state.rows.get(KEY) == (None if what == "gone" else json.dumps(asdict(ELSEWHERE)).encode())
+
+
+def test_beats_grow_and_a_target_that_is_away_for_a_moment_does_no_harm(documents: FakeDocuments) -> None:
+    clock = Clock()
+    with lease(documents, clock, dead_after_s=20) as held:
+        held._renew()
+        assert read(documents).beat == 1
+        held._renew()
+        assert read(documents).beat == 2
+        documents.state.broken = ConnectionLost("away")
+        held._beat_s = 0.0
+        thread = threading.Thread(target=held._beat)
+        thread.start()
+        held.check()
+        clock.now = 10.0
+        thread.join()
+        with pytest.raises(LeaseHeld, match="away"):
+            held.check()
+        documents.state.broken = None
+
+
+def test_a_process_is_known_by_when_it_began() -> None:
+    assert born(os.getpid()) == born(os.getpid())
+    assert born(2**22 + 1) == ""
