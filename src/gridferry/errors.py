@@ -7,6 +7,9 @@
         SourceUnreachable                  (transient) no connection, or it broke
         SourceRefused                      login, privilege or a missing object
         SnapshotGone                       (transient) the exported snapshot no longer exists
+        SlotInUse                          (transient) another process reads the replication slot
+        SlotLost                           changes that were not read yet are gone: data is missing
+        StreamBroken                       the change stream breaks its protocol
       GridDBError
         ProtocolError
           LocalProtocolError               we were about to send something malformed
@@ -112,6 +115,18 @@ class SourceRefused(Terminal, SourceError):
 
 class SnapshotGone(Transient, SourceError):
     """The exported snapshot does not exist any more: the session that held it has ended."""
+
+
+class SlotInUse(Transient, SourceError):
+    """Another process reads the replication slot."""
+
+
+class SlotLost(Terminal, SourceError):
+    """The replication slot, or log that it should have kept, is gone: changes in between cannot be read any more."""
+
+
+class StreamBroken(Terminal, SourceError):
+    """The change stream holds something that its protocol does not allow, or that was not asked for."""
 
 
 class GridDBError(FerryError):

@@ -23,12 +23,14 @@ from gridferry.checkpoint.catalog import Catalog
 from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import Quarantine
 from gridferry.checkpoint.runs import RunStore
 from gridferry.engine.migration import Migration
 from gridferry.griddb import BulkWriter, Store
 from gridferry.plan.config import parse_config
 from gridferry.source.postgres.reader import Reader
+from gridferry.source.postgres.replication import ChangeStream
 
 POINTS: dict[str, tuple[type, str]] = {
     "lease": (Lease, "_acquire"),
@@ -45,6 +47,10 @@ POINTS: dict[str, tuple[type, str]] = {
     "release": (Quarantine, "release"),
     "checkpoint": (RunStore, "chunk_done"),
     "loaded": (RunStore, "loaded"),
+    "begin sync": (PositionStore, "begin"),
+    "delete": (Store, "multi_delete"),
+    "position": (PositionStore, "save"),
+    "confirm": (ChangeStream, "confirm"),
     "cursor": (CursorStore, "save"),
 }
 

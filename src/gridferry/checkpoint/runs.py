@@ -56,6 +56,8 @@ class LoadRun:
     rows: int = 0
     notes: tuple[str, ...] = ()
     options: str = ""  # fingerprint of the options it was planned with
+    slot: str = ""  # mode cdc: the replication slot that was made before the first row was read
+    start: str = ""  # mode cdc: where its stream begins
     finished: dict[int, ChunkRecord] = field(default_factory=dict)
 
 
@@ -108,6 +110,18 @@ class RunStore:
         self._write(done)
         return done
 
+    def replan(self, run: LoadRun, plan: TablePlan) -> LoadRun:
+        """Write that the table's containers have more columns now. Only after they have them."""
+        return self._rewrite(replace(run, plan=plan))
+
+    def without_slot(self, run: LoadRun) -> LoadRun:
+        """Write that the load's replication slot was dropped."""
+        return self._rewrite(replace(run, slot="", start=""))
+
+    def _rewrite(self, run: LoadRun) -> LoadRun:
+        self._write(run)
+        return run
+
     def _write(self, run: LoadRun) -> None:
         document: dict[str, Any] = {
             "version": RUN_VERSION,
@@ -120,6 +134,8 @@ class RunStore:
             "rows": run.rows,
             "notes": list(run.notes),
             "options": run.options,
+            "slot": run.slot,
+            "start": run.start,
         }
         self._documents.put(_scope(run.table), {_RUN: document})
 
@@ -161,6 +177,8 @@ def _from_items(table: str, items: dict[str, dict[str, Any]]) -> LoadRun:
             rows=document["rows"],
             notes=tuple(document["notes"]),
             options=document["options"],
+            slot=document.get("slot", ""),
+            start=document.get("start", ""),
             finished={record.number: record for record in records},
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gridferry.checkpoint.catalog import CATALOG_CONTAINER, Catalog
 from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
+from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
 from gridferry.checkpoint.runs import RunStore
 from gridferry.griddb import Store
@@ -20,5 +21,6 @@ class TargetState:
         self.documents = DocumentStore(store)
         self.runs = RunStore(self.documents)
         self.cursors = CursorStore(self.documents)
+        self.positions = PositionStore(self.documents)
         self.catalog = Catalog(store)
         self.quarantine = Quarantine(store)

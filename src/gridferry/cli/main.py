@@ -18,6 +18,7 @@ from gridferry.cli import (
     quarantine_commands,
     query_commands,
     serve_command,
+    slot_command,
     state_commands,
     sync_command,
 )
@@ -69,6 +70,7 @@ app.command()(reported(sync_command.sync))
 app.command()(reported(load_commands.compare))
 app.command()(reported(state_commands.status))
 app.command()(reported(state_commands.containers))
+app.command("drop-slot")(reported(slot_command.drop_slot))
 app.command()(reported(query_commands.show))
 app.command()(reported(query_commands.tql))
 quarantine.command("list")(reported(quarantine_commands.list_rows))

@@ -60,6 +60,8 @@ def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
     lag = []
     if sync.lag_rows is not None:
         lag.append(f"{numbers.plural(sync.lag_rows, 'row')} to read")
+    if sync.lag_bytes is not None:
+        lag.append(f"{numbers.count(sync.lag_bytes)} bytes of log to read")
     if sync.lag_seconds is not None:
         lag.append(f"{numbers.duration(sync.lag_seconds)} since that state")
     last = (
@@ -68,17 +70,30 @@ def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
     total = (
         f"{numbers.count(sync.read)} read, {numbers.count(sync.written)} written in {numbers.plural(sync.runs, 'run')}"
     )
+    if sync.deleted:
+        total += f", {numbers.count(sync.deleted)} deleted"
     if sync.superseded:
         total += f", {numbers.count(sync.superseded)} gave way to another of their key"
     return [
         ("sync", f"mode {sync.mode}, {sync.state}"),
-        ("position", f"{sync.column} {sync.position}" if sync.position else ""),
+        ("position", f"{sync.column} {sync.position}".strip() if sync.position else ""),
+        ("slot", _slot(sync)),
         ("state of", f"{_moment(sync.as_of)} UTC" if sync.as_of else ""),
         ("lag", ", ".join(lag)),
         ("last run", last),
         ("since load", total if sync.runs or sync.read else ""),
         *(("note", note) for note in sync.notes),
     ]
+
+
+def _slot(sync: SyncStatus) -> str:
+    parts = [
+        sync.slot,
+        f"confirmed {sync.confirmed}" if sync.confirmed else "",
+        f"keeps {numbers.count(sync.kept_bytes)} bytes" if sync.kept_bytes is not None else "",
+        f"log {sync.wal_status}" if sync.wal_status else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _moment(stamp: str) -> str:

@@ -71,6 +71,8 @@ def sync_line(sync: TableSync) -> Text:
     parts = []
     if sync.read:
         parts.append(f"{numbers.plural(sync.rows, 'row')} in {numbers.plural(sync.touched, 'container')}")
+    if sync.deleted:
+        parts.append(f"{numbers.plural(sync.deleted, 'row')} deleted")
     if sync.created:
         parts.append(f"{numbers.count(len(sync.created))} of them new")
     parts.append(numbers.duration(sync.seconds))

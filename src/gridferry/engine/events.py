@@ -87,7 +87,8 @@ class TableSync:
     `outcome` is synced, nothing new, or stopped (asked to stop before the end; the next run goes on from there).
     `read` and `rows` are rows read and stored, `position` the greatest value of the growing column so far, `as_of` the
     source's time of the snapshot: everything committed before it is stored. `swept` says that the whole table was
-    looked at. `touched` are the containers that got rows, `created` those of them that are new.
+    looked at. `touched` are the containers that got rows, `created` those of them that are new. In mode cdc `read`
+    counts changes, `rows` are the puts and `deleted` the deletes that were left of them, `position` is in the log.
     """
 
     table: str
@@ -105,6 +106,7 @@ class TableSync:
     touched: int = 0
     created: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    deleted: int = 0
 
 
 Event = Note | LoadStarted | RowsPut | ChunkDone | TableSync
@@ -120,6 +122,8 @@ class SyncStatus:
     """How far one table is followed. Times are ISO 8601, UTC; `lag_rows` is None where the source was not asked.
 
     `lag_seconds` is the age of the state that the target shows; `state` is idle, running, interrupted or not begun.
+    In mode cdc `position` is where the stored changes end in the log, `confirmed` what PostgreSQL was told of that;
+    `lag_bytes` of log were written since, `kept_bytes` PostgreSQL keeps for the slot; `wal_status` is the slot's.
     """
 
     mode: str
@@ -137,6 +141,12 @@ class SyncStatus:
     written: int = 0
     superseded: int = 0
     notes: tuple[str, ...] = ()
+    deleted: int = 0
+    slot: str = ""
+    confirmed: str = ""
+    lag_bytes: int | None = None
+    kept_bytes: int | None = None
+    wal_status: str = ""
 
 
 @dataclass(frozen=True)

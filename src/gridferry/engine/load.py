@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import Protocol
 
 from gridferry.checkpoint.lease import Lease
@@ -16,12 +17,15 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableLoad
 from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView, require_own
+from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError
 from gridferry.griddb import Store
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
+from gridferry.plan.keys import choose_key
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
+from gridferry.source.postgres.slots import NewSlot
 from gridferry.target.containers import require_free
 
 
@@ -43,7 +47,10 @@ class TableLoader:
         options: TableOptions,
         load: LoadOptions,
         listener: Listener,
+        slot: SlotOfLoad | None = None,
     ) -> None:
+        """Args: `slot`: with mode cdc, the slot whose snapshot the load reads, and from which a sync goes on."""
+        self._slot = slot
         self._source = source
         self._options = options
         self._load = load
@@ -57,17 +64,24 @@ class TableLoader:
         with ExitStack() as stack:
             lease = stack.enter_context(Lease(self._state.documents, table.qualified, wait_s=self._load.wait_s))
             # Taken under the lease: an older one would put rows back as they were before another run's.
-            view = stack.enter_context(self._source.open_snapshot())
+            held = stack.enter_context(ExitStack())
+            view = held.enter_context(self._source.open_snapshot())
             (table,) = view.fetch_tables([table_name])
             before = self._before(table.qualified)
             if before is None or self._load.replace or before.state is RunState.REPLACING:
-                run, outcome = self._begin(view, table, before), "loaded"
+                outcome = "loaded"
+                if self._slot is None:
+                    run = self._begin(view, table, before)
+                else:
+                    run, view = self._begin_under_slot(self._slot, held, view, table, before)
                 # The plan counted every row under this very snapshot.
                 expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
             else:
                 self._require_same(view, table, before)
                 if before.state is RunState.LOADED:
                     return self._already_loaded(before)
+                if self._slot is not None:
+                    self._slot.check(before)
                 run, outcome, expected = self._resume(view, table, before), "resumed", None
             return LoadWork(self._state, run, lease, self._load, self._tell).run(
                 view, outcome=outcome, expected=expected
@@ -111,8 +125,37 @@ class TableLoader:
                 next_step="put it back as it was, or drop what was loaded and load anew with --replace",
             )
 
-    def _begin(self, view: SnapshotView, table: Table, before: LoadRun | None) -> LoadRun:
+    def _begin_under_slot(
+        self, slot: SlotOfLoad, held: ExitStack, view: SnapshotView, table: Table, before: LoadRun | None
+    ) -> tuple[LoadRun, SnapshotView]:
+        """Begin under the snapshot of a new slot, which takes the place of `view` in `held`.
+
+        The slot is written down with the run, before the first row is copied. If the load cannot begin, the slot goes.
+        """
+        if before is not None:
+            # What stands is dropped with its slot: not before it is known that another load can take its place.
+            plan = self._plan(view, table)
+            slot.require_followable(plan, unique=choose_key(table, self._options).unique)
+            before = self._clear(plan, before)
+        held.close()
+        made = held.enter_context(slot.open(table))
+        try:
+            run = self._begin(made.snapshot, table, before, made=made)
+        except BaseException:
+            held.close()
+            slot.drop()
+            raise
+        return run, made.snapshot
+
+    def _begin(
+        self, view: SnapshotView, table: Table, before: LoadRun | None, *, made: NewSlot | None = None
+    ) -> LoadRun:
         plan = self._plan(view, table)
+        if self._slot is not None:
+            self._slot.require_followable(plan, unique=choose_key(table, self._options).unique)
+        elif before is not None and before.slot:
+            message = f"the replication slot {before.slot} is still there: `gridferry drop-slot` drops it"
+            self._tell(Note(plan.qualified, message, "warning"))
         require_own(self._state, plan, [c.name for c in plan.containers])
         if self._load.replace or before is not None:
             before = self._clear(plan, before)
@@ -121,6 +164,8 @@ class TableLoader:
         chunks = view.plan_chunks(table, rows_per_chunk=self._load.rows_per_chunk)
         options = fingerprint(self._options)
         run = LoadRun(plan.qualified, RunState.LOADING, plan, view.snapshot, chunks, options=options)
+        if made is not None:
+            run = replace(run, slot=made.name, start=str(made.start))
         return self._state.runs.begin(run, before=before)
 
     def _clear(self, plan: TablePlan, before: LoadRun | None) -> LoadRun:

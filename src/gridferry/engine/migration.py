@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import TracebackType
 
 from typing_extensions import Self
 
-from gridferry.checkpoint.lease import holder_of
+from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.compare import compare_table
@@ -27,14 +28,16 @@ from gridferry.engine.events import (
 from gridferry.engine.load import TableLoader
 from gridferry.engine.load_work import LoadOptions
 from gridferry.engine.replay import replay_table
-from gridferry.engine.sync import MODES, followed, follower, run_without_end
+from gridferry.engine.slots import SlotOfLoad
+from gridferry.engine.sync import follow_all, followed, follower
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError
 from gridferry.griddb import GridDBAddress, Store, connect
-from gridferry.plan.config import Config, TableOptions
+from gridferry.plan.config import Config, SyncMode, TableOptions
 from gridferry.plan.plan import Plan, TablePlan
 from gridferry.plan.planner import plan_tables, profile_request
 from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource
 
 
@@ -102,11 +105,34 @@ class Migration:
         load = LoadOptions(replace=replace, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
         done = []
         for options in chosen:
+            followed_by_cdc = options.sync is not None and options.sync.mode is SyncMode.CDC
             loader = TableLoader(
-                source=self.source, store=self.store, options=options, load=load, listener=self._listener
+                source=self.source,
+                store=self.store,
+                options=options,
+                load=load,
+                listener=self._listener,
+                slot=SlotOfLoad(self._feed, self._slot(options), self._listener) if followed_by_cdc else None,
             )
             done.append(loader.run(options.table))
         return done
+
+    def drop_slot(self, tables: Sequence[str] = ()) -> list[str]:
+        """Drop the replication slots and publications of tables, so that PostgreSQL is as it was before their load.
+
+        Returns: what there was. After that the tables are not followed; `load --replace` begins anew.
+        Raises: SlotInUse while a sync reads one; SourceRefused, SourceUnreachable.
+        """
+        dropped: list[str] = []
+        for options in self._chosen(tables):
+            # First the source: it is to be clean even where the target is gone.
+            dropped += self._feed.drop(self._slot(options))
+            run = self._state.runs.get(f"{options.schema_name}.{options.table_name}")
+            if run is not None and run.slot:
+                with Lease(self._state.documents, run.table):
+                    dropped += self._feed.drop(run.slot)
+                    self._state.runs.without_slot(run)
+        return dropped
 
     def sync(
         self,
@@ -129,7 +155,12 @@ class Migration:
         """
         if interval_s < 0 or rows_per_chunk < 1:
             raise ConfigError("the interval must be 0 or more, and the rows a chunk 1 or more")
-        stop = until or (lambda: False)
+        ending = until or (lambda: False)
+        failed = threading.Event()
+
+        def stop() -> bool:
+            return failed.is_set() or ending()
+
         settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop)
         chosen = followed(self._chosen(tables), named=bool(tables))
         followers = [
@@ -137,7 +168,7 @@ class Migration:
             for options in chosen
         ]
         if follow:
-            return run_without_end(followers, interval_s=interval_s, until=stop, listener=self._listener)
+            return follow_all(followers, interval_s=interval_s, until=stop, failed=failed, listener=self._listener)
         done = []
         for each in followers:
             done.append(each.run())
@@ -215,6 +246,13 @@ class Migration:
             self._opened = TargetState(connect(self.target))
         return self._opened
 
+    @property
+    def _feed(self) -> ChangeFeed:
+        return ChangeFeed(self.source.address)
+
+    def _slot(self, options: TableOptions) -> str:
+        return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target))
+
     def _chosen(self, tables: Sequence[str]) -> tuple[TableOptions, ...]:
         if not tables:
             return self._options
@@ -238,7 +276,7 @@ class Migration:
         return TableLoad(plan.qualified, "planned", notes=notes)
 
     def _with_sync(self, status: TableStatus, options: TableOptions) -> TableStatus:
-        if options.sync is None or options.sync.mode not in MODES:
+        if options.sync is None:
             return status
         each = follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener)
         sync = each.status()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -12,6 +13,7 @@ from typing import Protocol
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.cdc_sync import CdcSync, follow_without_end
 from gridferry.engine.events import Listener, Note, SyncStatus, TableSync
 from gridferry.engine.retry import is_transient
 from gridferry.engine.watermark import MODE, SyncSettings, WatermarkRun, following
@@ -20,6 +22,7 @@ from gridferry.model.table import Table
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.watermark import BLIND_SPOT
 from gridferry.source.contract import FindsNewRows
+from gridferry.source.postgres.source import PostgresSource
 
 _WAKE_S = 0.2
 
@@ -131,25 +134,19 @@ class WatermarkSync:
         return run
 
 
-MODES: dict[SyncMode, type[WatermarkSync]] = {SyncMode.WATERMARK: WatermarkSync}
+MODES: dict[SyncMode, Callable[..., FollowsTable]] = {SyncMode.WATERMARK: WatermarkSync, SyncMode.CDC: CdcSync}
 
 
 def follower(
-    source: FollowedSource, state: TargetState, options: TableOptions, *, settings: SyncSettings, listener: Listener
+    source: PostgresSource, state: TargetState, options: TableOptions, *, settings: SyncSettings, listener: Listener
 ) -> FollowsTable:
-    """What follows a table in the mode that its options ask for. Raises: ConfigError without a mode of this version."""
+    """What follows a table in the mode that its options ask for. Raises: ConfigError where they ask for none."""
     if options.sync is None:
         raise ConfigError(
             f"the config does not say how to follow {options.table}",
-            next_step="add `sync: {mode: watermark}` to the table",
+            next_step="add `sync: {mode: watermark}` or `sync: {mode: cdc}` to the table",
         )
-    mode = MODES.get(options.sync.mode)
-    if mode is None:
-        known = ", ".join(m.value for m in MODES)
-        raise ConfigError(
-            f"{options.table} asks for mode {options.sync.mode.value}; this version syncs in mode {known}",
-            next_step="set `sync: {mode: watermark}`, or use a version that has the mode",
-        )
+    mode = MODES[options.sync.mode]
     return mode(source=source, state=state, options=options, settings=settings, listener=listener)
 
 
@@ -158,9 +155,35 @@ def followed(tables: Sequence[TableOptions], *, named: bool) -> list[TableOption
     chosen = [options for options in tables if named or options.sync is not None]
     if not chosen:
         raise ConfigError(
-            "no table in the config is to be followed", next_step="add `sync: {mode: watermark}` to a table"
+            "no table in the config is to be followed",
+            next_step="add `sync: {mode: watermark}` or `sync: {mode: cdc}` to a table",
         )
     return chosen
+
+
+def follow_all(
+    followers: Sequence[FollowsTable],
+    *,
+    interval_s: float,
+    until: Callable[[], bool],
+    failed: threading.Event,
+    listener: Listener,
+) -> list[TableSync]:
+    """Tables of mode cdc each in a stream of its own, the others in runs one after the other, until `until` says so.
+
+    `failed` is set as soon as one cannot go on; `until` has to look at it. Raises: what it could not go on for.
+    """
+    streams = [each for each in followers if isinstance(each, CdcSync)]
+    others = [each for each in followers if not isinstance(each, CdcSync)]
+    wait = follow_without_end(streams, interval_s=interval_s, until=until, failed=failed, listener=listener)
+    try:
+        done = run_without_end(others, interval_s=interval_s, until=until, listener=listener)
+    except BaseException:
+        failed.set()
+        raise
+    finally:
+        ended = wait()
+    return [*ended, *done]
 
 
 def run_without_end(

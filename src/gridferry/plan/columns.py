@@ -82,6 +82,17 @@ def plan_columns(table: Table, options: TableOptions, *, choice: KeyChoice, form
     return ColumnPlans(tuple(columns), key_length, tuple(findings))
 
 
+def added_column(column: Column, options: TableOptions) -> ColumnPlan | None:
+    """The plan of a column that was added after the load; None where its type has no rule.
+
+    It takes NULL whatever the source says: rows that stand in the target already have no value in it.
+    """
+    rule = column_rule(column, options, in_key=False)
+    if rule is None:
+        return None
+    return _column_plan(replace(column, nullable=True), options, rule, in_key=False)
+
+
 def _column_plan(column: Column, options: TableOptions, rule: TypeRule, *, in_key: bool) -> ColumnPlan:
     name = options.rename.get(column.name, column.name)
     return ColumnPlan(

@@ -40,6 +40,8 @@ TYPE_NAMES: dict[str, GridType] = {
 
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SIZE = re.compile(r"([0-9]{1,6})(MB|GB|TB)")
+_UNIT_BITS = {"MB": 20, "GB": 30, "TB": 40}
 _PART = r'(?:"((?:[^"]|"")+)"|([^".]+))'
 _QUALIFIED = re.compile(rf"(?:{_PART}\.)?{_PART}")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -59,6 +61,13 @@ class Precision(str, Enum):
     AUTO = "auto"  # keep them, where the data has any
     KEEP = "keep"  # keep them, always
     TRUNCATE = "truncate"  # cut them off
+
+
+class OnTruncate(str, Enum):
+    """What mode cdc does when a table was emptied by TRUNCATE."""
+
+    REFUSE = "refuse"
+    APPLY = "apply"
 
 
 class SyncMode(str, Enum):
@@ -84,10 +93,14 @@ class SyncOptions(_Options):
     """How one table is kept in step.
 
     In mode watermark `column` grows with each new row, and late rows are looked for `lookback_ms` back in a time
-    column, `lookback_values` back in a number.
+    column, `lookback_values` back in a number. In mode cdc PostgreSQL keeps log until it is read: from `warn_lag` bytes
+    of it on a sync warns, from `stop_lag` on it stops.
     """
 
     mode: SyncMode
+    on_truncate: OnTruncate = OnTruncate.REFUSE
+    warn_lag: int = 1 << 30
+    stop_lag: int = 64 << 30
     column: str | None = None
     lookback_ms: int = Field(default=15 * 60_000, alias="lookback")
     lookback_values: int = Field(default=10_000, ge=0)
@@ -97,11 +110,24 @@ class SyncOptions(_Options):
     def _duration(cls, value: Any) -> int:
         return duration_ms(value)
 
+    @field_validator("warn_lag", "stop_lag", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> int:
+        match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError("expected a number with its unit, such as 512MB or 64GB")
+        return int(match.group(1)) << _UNIT_BITS[match.group(2)]
+
     @model_validator(mode="after")
-    def _only_for_watermark(self) -> SyncOptions:
-        own = {"column", "lookback_ms", "lookback_values"} & self.model_fields_set
-        if self.mode is SyncMode.CDC and own:
+    def _only_for_its_mode(self) -> SyncOptions:
+        watermark = {"column", "lookback_ms", "lookback_values"} & self.model_fields_set
+        cdc = {"on_truncate", "warn_lag", "stop_lag"} & self.model_fields_set
+        if self.mode is SyncMode.CDC and watermark:
             raise ValueError("column and lookback belong to mode watermark; leave them out with mode cdc")
+        if self.mode is SyncMode.WATERMARK and cdc:
+            raise ValueError(
+                "on_truncate, warn_lag and stop_lag belong to mode cdc; leave them out with mode watermark"
+            )
         return self
 
 
@@ -226,7 +252,7 @@ class _Tables(_Options):
 _ALLOWED = {
     "": ("source", "target", "tables"),
     "tables": tuple(TableOptions.model_fields),
-    "tables.sync": ("mode", "column", "lookback", "lookback_values"),
+    "tables.sync": ("mode", "column", "lookback", "lookback_values", "on_truncate", "warn_lag", "stop_lag"),
 }
 
 

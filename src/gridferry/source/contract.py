@@ -8,7 +8,9 @@ from typing import Protocol
 
 import pyarrow as pa
 
+from gridferry.model.change import ChangeGroup
 from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn
@@ -99,3 +101,19 @@ class FindsNewRows(Protocol):
 
     def open_reader(self) -> AbstractContextManager[ReadsWindows]:
         """A reader of this snapshot, with a session of its own."""
+
+
+class ReadsChanges(Protocol):
+    """Follows the source from a position on, until stopped or up to another position."""
+
+    def groups(self, *, until: Lsn | None = None) -> Iterator[ChangeGroup]:
+        """What was committed, in order. Raises: SourceUnreachable, SlotLost, StreamBroken when the stream ends."""
+
+    def confirm(self, position: Lsn) -> None:
+        """Let the source forget what was committed before `position`: it is stored, and so is the position."""
+
+    def stop(self) -> None:
+        """Let `groups` end in good order; may be called from any thread or signal handler."""
+
+    def close(self) -> None:
+        """End the session."""

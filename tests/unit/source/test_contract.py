@@ -7,6 +7,7 @@ import inspect
 import pytest
 
 from gridferry.source import contract
+from gridferry.source.postgres.replication import ChangeStream
 from gridferry.source.postgres.source import PostgresReader, PostgresSnapshot, PostgresSource
 
 
@@ -15,6 +16,7 @@ from gridferry.source.postgres.source import PostgresReader, PostgresSnapshot, P
     [
         (contract.ReadsCatalog, PostgresSource), (contract.ReadsCatalog, PostgresSnapshot),
         (contract.ReadsSnapshot, PostgresSnapshot), (contract.ReadsRows, PostgresReader),
+        (contract.ReadsChanges, ChangeStream),
     ],
 )  # fmt: skip
 def test_every_call_of_the_contract_is_there(protocol, kind):

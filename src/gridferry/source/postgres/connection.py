@@ -20,7 +20,7 @@ CONNECT_TIMEOUT_S = 15
 
 # Every text that PostgreSQL sends has one form, whatever the server's, the database's or the role's defaults are.
 # row_security = off turns rows hidden by a policy into an error: otherwise they would be missing in silence.
-# A name that a version does not know is left out (see `_SET_SESSION`).
+# A name that a version does not know is left out (see `SET_SESSION`).
 SESSION = {
     "application_name": "gridferry",
     "bytea_output": "hex",
@@ -40,7 +40,7 @@ SESSION = {
     "xmloption": "content",
 }
 
-_SET_SESSION = sql.SQL(
+SET_SESSION = sql.SQL(
     "SELECT pg_catalog.set_config(s.name, w.value, false)"
     " FROM (VALUES {}) AS w(name, value) JOIN pg_catalog.pg_settings AS s ON pg_catalog.lower(s.name) = w.name"
 ).format(
@@ -114,7 +114,7 @@ def connect(address: PostgresAddress) -> psycopg.Connection[tuple[Any, ...]]:
     try:
         check_version(connection.info.server_version)
         with mapped(f"setting up a session on {address.display}"):
-            connection.execute(_SET_SESSION)
+            connection.execute(SET_SESSION)
     except BaseException:
         connection.close()
         raise
@@ -135,7 +135,7 @@ def connect_arrow(address: PostgresAddress) -> AdbcConnection:
         raise connect_failure(str(error), display=address.display, user=address.user) from None
     try:
         with mapped(f"setting up a session on {address.display}"), connection.cursor() as cursor:
-            cursor.execute(_SET_SESSION.as_string(None))
+            cursor.execute(SET_SESSION.as_string(None))
             cursor.fetchall()
     except BaseException:
         connection.close()

@@ -73,10 +73,25 @@ def open_snapshot(address: PostgresAddress) -> Iterator[HeldSnapshot]:
 
     Raises: SourceUnreachable or SourceRefused; SnapshotGone comes from `check` and from readers that join too late.
     """
+    with hold_snapshot(address) as held:
+        yield held
+
+
+@contextmanager
+def hold_snapshot(address: PostgresAddress, *, join: Snapshot | None = None) -> Iterator[HeldSnapshot]:
+    """Hold a new snapshot; or that of `join`, exported once more, so that it outlives the session that it is from.
+
+    Raises: as `open_snapshot`; SnapshotGone if `join` does not exist any more.
+    """
     connection = connect(address)
     try:
         with mapped(f"taking a snapshot of {address.display}"):
             connection.execute(BEGIN)
+            if join is not None:
+                try:
+                    connection.execute(join_statement(join))
+                except psycopg.Error as error:
+                    raise cannot_join(join) from error
             row = connection.execute(_TAKE).fetchone()
         if row is None:
             raise SourceUnreachable("PostgreSQL answered the request for a snapshot with nothing")

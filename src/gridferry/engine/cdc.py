@@ -1,0 +1,262 @@
+"""One run of mode cdc over one table: changes from its slot, folded, stored, checkpointed, and only then confirmed.
+
+The order that keeps data safe: changes are on the target's disk before the record tells of them, and the record is on
+disk before PostgreSQL is told, which then forgets them. Killed anywhere, the next run gets again what the record does
+not tell of, and ends in the same state.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.positions import CdcRecord
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.columns import add_columns, added_names, extended_plan
+from gridferry.engine.events import ChunkDone, Listener, Note, TableSync
+from gridferry.engine.follow import ChangeWriter
+from gridferry.engine.retry import with_patience
+from gridferry.engine.slots import guard
+from gridferry.engine.watermark import SyncSettings
+from gridferry.errors import DataError, FerryError
+from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
+from gridferry.model.position import Lsn
+from gridferry.plan.config import OnTruncate, SyncMode, SyncOptions, TableOptions
+from gridferry.plan.plan import TablePlan
+from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.replication import ChangeStream
+from gridferry.source.postgres.source import PostgresSource
+
+MODE = "cdc"
+_GUARD_EVERY_S = 30.0
+_IDLE_SAVE_S = 5.0
+
+
+@dataclass
+class Counts:
+    """What one run has done so far."""
+
+    read: int = 0
+    written: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+
+
+class CdcRun:
+    """One run, bounded or without end. Made for one call of `run`, under a lease."""
+
+    def __init__(
+        self,
+        state: TargetState,
+        lease: Lease,
+        source: PostgresSource,
+        *,
+        options: TableOptions,
+        settings: SyncSettings,
+        tell: Listener,
+    ) -> None:
+        self._state = state
+        self._lease = lease
+        self._source = source
+        self._feed = ChangeFeed(source.address)
+        self._options = options
+        self._sync = options.sync or SyncOptions(mode=SyncMode.CDC)
+        self._settings = settings
+        self._tell = tell
+        self._counts = Counts()
+        self._touched: set[str | None] = set()
+        self._created: list[str] = []
+        self._saved_at = 0.0
+        self._guarded_at = 0.0
+
+    def run(self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, follow: bool = False) -> TableSync:
+        """Store what was committed before now; with `follow` go on until asked to stop.
+
+        Raises: any FerryError; what was checkpointed stays, and the next run goes on there.
+        """
+        started = time.monotonic()
+        self._feed.check(run.slot, start=record.position)
+        self._guard(run.slot)
+        record = self._state.positions.begin(record)
+        until, now = self._feed.now()
+        ended = False
+        while not ended:
+            record, plan, ended = self._stream(run, plan, record, until=None if follow else until)
+        stopped = self._settings.stop() and record.position < until
+        if not stopped and not follow:
+            record = replace(record, as_of=max(record.as_of, now))
+        self._save(record.ended())
+        outcome = "stopped" if stopped else "synced" if self._counts.read else "nothing new"
+        return TableSync(
+            table=run.table,
+            mode=MODE,
+            outcome=outcome,
+            read=self._counts.read,
+            rows=self._counts.written,
+            deleted=self._counts.deleted,
+            quarantined=self._counts.quarantined,
+            seconds=time.monotonic() - started,
+            position=str(record.position),
+            as_of=record.as_of,
+            touched=len(self._touched),
+            created=tuple(self._created),
+        )
+
+    def _stream(
+        self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, until: Lsn | None
+    ) -> tuple[CdcRecord, TablePlan, bool]:
+        """Follow the slot until its end, or until the table got a column, which has to be asked for anew.
+
+        Returns: the record and plan as they are then, and whether the end was reached.
+        """
+        writer = ChangeWriter(self._state, plan, self._source, on_retry=self._again)
+        wanted = {(plan.schema, plan.table): plan.source_columns}
+        try:
+            with (
+                self._feed.stream(run.slot, start=record.position, wanted=wanted) as stream,
+                _Stopping(stream, self._settings.stop),
+            ):
+                for group in stream.groups(until=until):
+                    self._lease.check()
+                    record, extended = self._group(group, run, plan, record, writer)
+                    if extended is not None:
+                        return record, extended, False
+                    record = self._checkpoint(group, record, stream, last=until)
+                    self._guard(run.slot)
+                    if self._settings.stop():
+                        break
+        finally:
+            self._touched |= writer.touched
+            self._created += writer.created
+        return record, plan, True
+
+    def _group(
+        self, group: ChangeGroup, run: LoadRun, plan: TablePlan, record: CdcRecord, writer: ChangeWriter
+    ) -> tuple[CdcRecord, TablePlan | None]:
+        """Store one group. Returns the record, and another plan if the table got a column."""
+        for part in group.parts:
+            if isinstance(part, RelationChange):
+                types = self._feed.column_types(part.now)
+                names = added_names(plan, self._options, part.now, types=types, fresh=record.fresh)
+                if names:
+                    found = self._extend(run, plan, record, names=names, types=types)
+                    if found is not None:
+                        return found
+                if all(name in types for name in record.fresh):
+                    record = replace(record, fresh=())
+            elif isinstance(part, Truncation):
+                self._truncate(plan, part, writer)
+            else:
+                record = self._batch(part, record, writer)
+        return record, None
+
+    def _batch(self, batch: ChangeBatch, record: CdcRecord, writer: ChangeWriter) -> CdcRecord:
+        done = writer.apply(batch)
+        self._counts.read += len(batch)
+        self._counts.written += done.written
+        self._counts.deleted += done.deleted
+        self._counts.quarantined += done.quarantined
+        return record.counted(read=len(batch), written=done.written, deleted=done.deleted)
+
+    def _truncate(self, plan: TablePlan, part: Truncation, writer: ChangeWriter) -> None:
+        if self._sync.on_truncate is OnTruncate.REFUSE:
+            raise DataError(
+                f"{plan.qualified} was emptied by TRUNCATE in the source by the transaction that ends at {part.commit}",
+                table=plan.qualified,
+                state="everything committed before that is stored; the target's rows stand as they were before it",
+                next_step="set `on_truncate: apply` under `sync` to empty the containers too, and sync again",
+            )
+        writer.truncate()
+        self._tell(Note(plan.qualified, "the source emptied the table with TRUNCATE; so are its containers", "warning"))
+
+    def _extend(
+        self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, names: list[str], types: dict[str, str]
+    ) -> tuple[CdcRecord, TablePlan] | None:
+        """Give the containers new columns, and write the plan that has them; None if the source has none any more."""
+        with self._source.open_snapshot() as view:
+            (table,) = view.fetch_tables([self._options.table])
+            extended = extended_plan(plan, self._options, table, names=names, types=types)
+            added = [c.source for c in extended.columns[len(plan.columns) :]]
+            if not added:
+                return None
+            add_columns(
+                self._state,
+                extended,
+                view,
+                table=table,
+                names=added,
+                rows_per_chunk=self._settings.rows_per_chunk,
+                check=self._lease.check,
+            )
+        self._lease.check()
+        # First the record: a plan with a column that changes may lack has to be known as such.
+        record = replace(record, fresh=tuple(dict.fromkeys((*record.fresh, *added))))
+        self._save(record)
+        self._state.runs.replan(run, extended)
+        self._tell(Note(plan.qualified, f"new columns were added to the containers: {', '.join(added)}"))
+        return record, extended
+
+    def _checkpoint(
+        self, group: ChangeGroup, record: CdcRecord, stream: ChangeStream, *, last: Lsn | None
+    ) -> CdcRecord:
+        """Write how far the changes are stored, then tell PostgreSQL; seldom while nothing of this table comes."""
+        if group.position is None or group.position <= record.position:
+            return record
+        record = replace(record, position=group.position)
+        if group.committed_at_us is not None:
+            record = replace(record, as_of=max(record.as_of, _stamp(group.committed_at_us)))
+        reached = last is not None and group.position >= last
+        if group.parts or reached or time.monotonic() - self._saved_at >= _IDLE_SAVE_S:
+            self._save(record)
+            stream.confirm(record.position)
+            if group.changes:
+                self._tell(ChunkDone(record.table, record.runs, group.changes, 0))
+        return record
+
+    def _save(self, record: CdcRecord) -> None:
+        self._lease.check()
+        with_patience(lambda: self._state.positions.save(record), on_retry=self._again)
+        self._saved_at = time.monotonic()
+
+    def _guard(self, slot: str) -> None:
+        if time.monotonic() - self._guarded_at >= _GUARD_EVERY_S or not self._guarded_at:
+            self._guarded_at = time.monotonic()
+            for warning in guard(self._feed.facts(slot), self._sync):
+                self._tell(Note(self._options.table, warning, "warning"))
+
+    def _again(self, error: FerryError) -> None:
+        self._tell(Note(self._options.table, f"changes are stored again: {error}", "warning"))
+
+
+class _Stopping:
+    """While its block runs, ends the stream once `stop` says so: the stream may be waiting for changes then."""
+
+    def __init__(self, stream: ChangeStream, stop: Callable[[], bool]) -> None:
+        self._stream = stream
+        self._stop = stop
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="gridferry-stop", daemon=True)
+
+    def __enter__(self) -> None:
+        self._thread.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._ended.wait(0.2):
+            if self._stop():
+                self._stream.stop()
+                return
+
+
+def _stamp(microseconds: int) -> str:
+    """A time as `Snapshot.taken_at` has it."""
+    moment = datetime.fromtimestamp(microseconds / 1_000_000, timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

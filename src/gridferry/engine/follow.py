@@ -1,0 +1,247 @@
+"""Folded changes -> the target: keys deleted, rows put, all of it flushed. The checkpoint is the caller's next step."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from gridferry.checkpoint.quarantine import HeldRow
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.copy import held_row, row_key
+from gridferry.engine.fold import Folded, Folder, Keys, Stored, key_codes
+from gridferry.engine.held_rows import rows_with_keys_of
+from gridferry.engine.load_work import SnapshotView, enter_containers
+from gridferry.engine.retry import with_patience
+from gridferry.engine.sync_target import OnceQuarantine
+from gridferry.errors import DataError, DuplicateKeys, FerryError, SchemaChanged
+from gridferry.griddb import BulkWriter, Container
+from gridferry.griddb.handle import Handle
+from gridferry.model.change import ChangeBatch
+from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
+from gridferry.target.containers import TableContainers
+from gridferry.transform.compiled import BadRows, compile_columns
+from gridferry.transform.split import split_batch
+
+
+class OpensSnapshots(Protocol):
+    """A source that can hold a state of itself open."""
+
+    def open_snapshot(self) -> AbstractContextManager[SnapshotView]:
+        """One state of the source, held until the block ends."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of a batch of changes: rows put, rows deleted, rows put aside."""
+
+    written: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+
+
+class ChangeWriter:
+    """Applies changes of one table. `touched` are the split values that got changes, `created` the new containers."""
+
+    def __init__(
+        self,
+        state: TargetState,
+        plan: TablePlan,
+        source: OpensSnapshots,
+        *,
+        on_retry: Callable[[FerryError], None],
+    ) -> None:
+        self._state = state
+        self._plan = plan
+        self._source = source
+        self._on_retry = on_retry
+        self._folder = Folder(plan)
+        self._quarantine = OnceQuarantine(state.store, plan.qualified)
+        self.touched: set[str | None] = set()
+        self.created: list[str] = []
+        self._open()
+
+    def apply(self, batch: ChangeBatch) -> Applied:
+        """Store a batch's changes; when this returns they are on the target's disk. May be called again for the same.
+
+        Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
+        """
+
+        def again(error: FerryError) -> None:
+            self._on_retry(error)
+            if isinstance(error, SchemaChanged):
+                self._containers.reopen()
+
+        return with_patience(lambda: self._apply(batch), on_retry=again)
+
+    def truncate(self) -> None:
+        """Empty the table's containers, and forget its rows put aside."""
+        self._state.store.drop_containers(self._names.values())
+        self._open()
+        self._containers.open_or_create([(name, value) for value, name in self._names.items()])
+        table = self._plan.qualified
+        self._quarantine.release(table, [row.id for row in self._quarantine.rows(table)])
+        self._quarantine = OnceQuarantine(self._state.store, table)
+
+    def _open(self) -> None:
+        entries = self._state.catalog.entries(self._plan.qualified)
+        self._names = {entry.value: entry.container for entry in entries}
+        self._containers = TableContainers(self._state.store, self._plan, register=self._enter)
+        self._containers.know([(name, value) for value, name in self._names.items()])
+
+    def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
+        enter_containers(self._state, self._plan, names)
+        self._names.update({value: name for name, value in names})
+        self.created += [name for name, _ in names]
+
+    def _apply(self, batch: ChangeBatch) -> Applied:
+        folded = self._folder.fold(batch, self._read_stored)
+        if self._plan.on_duplicate is OnDuplicate.ERROR and not self._folder.tells_keys(batch):
+            self._require_new(batch, folded)
+        held = self._refused(folded)
+        deleted = self._delete(folded.deletes)
+        with self._state.store.writer() as writer:
+            self._put(writer, folded.puts, folded.put_split)
+            self._put_current(writer, folded)
+            writer.flush_log()
+            written = writer.rows
+        self._quarantine.hold(held)
+        return Applied(written, deleted, len(held))
+
+    def _handles(self, values: tuple[str | None, ...]) -> list[Handle]:
+        known = [(self._names[value], value) for value in values if value in self._names]
+        self._containers.open_or_create(known)
+        self.touched.update(values)
+        return self._containers.handles(values)
+
+    def _put(self, writer: BulkWriter, rows: pa.RecordBatch, by: pa.Array | None) -> None:
+        split = split_batch(rows, by)
+        if len(split.batch):
+            writer.put(self._plan.container_schema, split.batch, self._handles(split.values), split.boundaries)
+
+    def _put_current(self, writer: BulkWriter, folded: Folded) -> None:
+        """Put rows with values that were neither sent nor are stored, as the source has them now.
+
+        That is no older than the change; what came after it is still to come in the stream. A row that is gone there
+        is deleted or moved by a later change.
+        """
+        if not len(folded.unknown):
+            return
+        seen: Counter[str] = Counter()
+        keys = [
+            held_row(
+                self._plan, folded.source.slice(place, 1), column="", reason="", sentence="", name="again", seen=seen
+            )
+            for place in folded.unknown.tolist()
+        ]
+        transform = compile_columns(self._plan)
+        with self._source.open_snapshot() as view, view.open_reader() as reader:
+            for rows in rows_with_keys_of(reader, self._plan, keys):
+                converted = transform.transform(rows)
+                good = rows if converted.rows is None else rows.take(pa.array(converted.rows))
+                self._put(writer, converted.batch, _split_column(self._plan, good))
+
+    def _delete(self, deletes: Keys) -> int:
+        split = split_batch(deletes.keys, deletes.split)
+        known = [(i, value) for i, value in enumerate(split.values) if value in self._names]
+        if not known:
+            return 0
+        handles = self._handles(tuple(value for _, value in known))
+        rows = self._state.store.multi_delete(
+            [(handle, split.part(i)) for handle, (i, _) in zip(handles, known, strict=True)]
+        )
+        self._state.store.flush(handles)
+        return rows
+
+    def _read_stored(self, keys: Keys) -> Stored:
+        """What the containers hold for some keys."""
+        split = split_batch(keys.keys, keys.split)
+        order = np.arange(len(keys.keys)) if split.order is None else split.order
+        places = np.full(len(keys.keys), -1, np.int64)
+        schema = self._plan.container_schema
+        found: list[pa.RecordBatch] = []
+        rows = 0
+        for number, value in enumerate(split.values):
+            if value not in self._names:
+                continue
+            (handle,) = self._handles((value,))
+            asked = split.part(number)
+            start = int(split.boundaries[number])
+            batch = Container(self._state.store.cluster, handle).get(asked)
+            at = _matching(asked, batch.select(schema.names[: schema.key_length]))
+            places[order[start : start + len(asked)]] = np.where(at >= 0, at + rows, -1)
+            found.append(batch)
+            rows += len(batch)
+        whole = pa.Table.from_batches(found, schema=schema.arrow_schema).combine_chunks().to_batches()
+        return Stored(whole[0] if whole else pa.RecordBatch.from_pylist([], schema=schema.arrow_schema), places)
+
+    def _require_new(self, batch: ChangeBatch, folded: Folded) -> None:
+        """Of a table without identity only inserts come, and nothing proves that their keys are new.
+
+        A row that is stored just so is one that came before. Raises: DuplicateKeys, before anything is put.
+        """
+        schema = self._plan.container_schema
+        keys = Keys(folded.puts.select(schema.names[: schema.key_length]), folded.put_split)
+        stored = self._read_stored(keys)
+        there = np.flatnonzero(stored.places >= 0)
+        new = folded.puts.take(pa.array(there))
+        shared = len(folded.puts) + len({int(row) for bad in folded.refused for row in bad.rows}) < len(batch.rows)
+        if shared or not new.equals(stored.rows.take(pa.array(stored.places[there])).cast(new.schema)):
+            raise DuplicateKeys(
+                f"{self._plan.qualified}: rows were inserted that share a row key with another row",
+                table=self._plan.qualified,
+                column=self._plan.key[0],
+                state="everything committed before is stored; nothing was overwritten",
+                next_step="give the table a unique key in the source and load anew, or set `on_duplicate: last` "
+                "and sync again",
+            )
+
+    def _refused(self, folded: Folded) -> list[HeldRow]:
+        if folded.refused and self._plan.on_bad_row is OnBadRow.ERROR:
+            raise self._refusal(folded.source, folded.refused[0])
+        held: dict[int, HeldRow] = {}
+        seen: Counter[str] = Counter()
+        for bad in folded.refused:
+            for place in bad.rows.tolist():
+                if place not in held:
+                    held[place] = held_row(
+                        self._plan,
+                        folded.source.slice(place, 1),
+                        column=bad.column,
+                        reason=bad.reason.value,
+                        sentence=bad.sentence,
+                        name="sync",
+                        seen=seen,
+                    )
+        return list(held.values())
+
+    def _refusal(self, rows: pa.RecordBatch, bad: BadRows) -> DataError:
+        row = int(bad.rows[0])
+        return DataError(
+            f"{self._plan.qualified}: {bad.sentence}, in the changed row with "
+            f"{row_key(self._plan, rows.slice(row, 1))}",
+            table=self._plan.qualified,
+            column=bad.column,
+            row=row,
+            state="everything committed before that change is stored, and PostgreSQL keeps the rest for the next run",
+            next_step="set `on_bad_row: quarantine` and sync again: the row is put aside, and replayed once it fits",
+        )
+
+
+def _matching(asked: pa.RecordBatch, found: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+    """For each key asked for the place of its row in `found`, -1 where there is none."""
+    both = [pa.concat_arrays([a, b]) for a, b in zip(asked.columns, found.columns, strict=True)]
+    codes = key_codes(Keys(pa.RecordBatch.from_arrays(both, names=asked.schema.names), None))
+    place = np.full(int(codes.max(initial=0)) + 1, -1, np.int64)
+    place[codes[len(asked) :]] = np.arange(len(found))
+    matched: np.ndarray[tuple[int], np.dtype[np.int64]] = place[codes[: len(asked)]]
+    return matched
+
+
+def _split_column(plan: TablePlan, batch: pa.RecordBatch) -> pa.Array | None:
+    return None if plan.split_by is None else batch.column(batch.schema.get_field_index(plan.split_by))

@@ -1,0 +1,103 @@
+"""The changes of one database behind one object: slots, publications and streams, as the engine asks for them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from gridferry.model.change import ChangedRelation
+from gridferry.model.position import Lsn
+from gridferry.source.postgres.change_decoder import Wanted
+from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.publications import Publishing, align_publications, fetch_publishing
+from gridferry.source.postgres.replication import ChangeStream
+from gridferry.source.postgres.slot_names import slot_name
+from gridferry.source.postgres.slots import (
+    NewSlot,
+    SlotFacts,
+    check_slot,
+    create_slot,
+    drop_slot,
+    fetch_slot,
+    send_heartbeat,
+)
+
+_READABLE = 24  # letters of the table's name that stand in its slot's
+_CLOCK = (
+    "SELECT pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+)
+_TYPES = (
+    "SELECT pg_catalog.format_type(t.oid, t.typmod)"
+    " FROM ROWS FROM (unnest(%s::oid[]), unnest(%s::int4[])) AS t(oid, typmod)"
+)
+
+
+@dataclass(frozen=True)
+class ChangeFeed:
+    """Where changes come from. Each call has a session of its own."""
+
+    address: PostgresAddress
+
+    def slot_for(self, table: str, target: str) -> str:
+        """The name of the slot that follows `table` (`schema.name`) into `target`: the same for the same three."""
+        whole = "\n".join((self.address.database, target, table))
+        letters = re.sub(r"[^a-z0-9]", "", table.partition(".")[2].lower())[:_READABLE]
+        return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
+
+    def publishing(self, schema: str, table: str) -> Publishing:
+        """What may be published of a table. Raises: SourceRefused if nothing may."""
+        with connect(self.address) as connection:
+            return fetch_publishing(connection, [(schema, table)])[0]
+
+    @contextmanager
+    def new_slot(self, slot: str, *, schema: str, table: str) -> Iterator[NewSlot]:
+        """Publications and slot of one table, made anew; what stood there under their names is dropped.
+
+        The snapshot is held until the block ends; the slot stays. Raises: as `create_slot`; SlotInUse.
+        """
+        drop_slot(self.address, slot)
+        align_publications(self.address, slot=slot, tables=[(schema, table)])
+        try:
+            with create_slot(self.address, slot) as made:
+                yield made
+        except BaseException:
+            if self.facts(slot) is None:
+                drop_slot(self.address, slot)  # the publications, which are of no use without it
+            raise
+
+    def drop(self, slot: str) -> list[str]:
+        """See `drop_slot`."""
+        return drop_slot(self.address, slot)
+
+    def facts(self, slot: str) -> SlotFacts | None:
+        """See `fetch_slot`."""
+        with connect(self.address) as connection:
+            return fetch_slot(connection, slot)
+
+    def check(self, slot: str, *, start: Lsn) -> SlotFacts:
+        """See `check_slot`."""
+        with connect(self.address) as connection:
+            return check_slot(connection, slot, start=start)
+
+    def now(self) -> tuple[Lsn, str]:
+        """A position with everything committed before the call in front of it, and the source's time then."""
+        with connect(self.address) as connection:
+            with mapped("asking for the time"):
+                row = connection.execute(_CLOCK).fetchone()
+            return send_heartbeat(connection), row[0] if row else ""
+
+    def stream(self, slot: str, *, start: Lsn, wanted: Wanted) -> ChangeStream:
+        """See `ChangeStream`."""
+        return ChangeStream(self.address, slot=slot, start=start, wanted=wanted)
+
+    def column_types(self, relation: ChangedRelation) -> dict[str, str]:
+        """What format_type() says of each column of a described table, by name; `???` for a type that is gone."""
+        oids = [column.type_oid for column in relation.columns]
+        typmods = [column.typmod for column in relation.columns]
+        with connect(self.address) as connection, mapped(f"reading the column types of {relation.qualified}"):
+            rows = connection.execute(_TYPES, (oids, typmods)).fetchall()
+        return {column.name: text for column, (text,) in zip(relation.columns, rows, strict=True)}

@@ -1,0 +1,268 @@
+"""Publications that never harm the application: what of each table may be published, and publishing just that.
+
+PostgreSQL refuses UPDATE and DELETE on a table that is published for them and has no replica identity. Such a table
+goes into a second publication, for inserts and truncates only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from gridferry.errors import SourceRefused
+from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.names import relation_sql
+from gridferry.source.postgres.slot_names import publication_names
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+TableName = tuple[str, str]  # schema, table
+
+
+class Published(str, Enum):
+    """Which of a table's changes are published."""
+
+    ALL = "all"  # inserts, updates, deletes, truncates
+    INSERTS = "inserts"  # inserts and truncates
+
+
+_KINDS = {Published.ALL: "insert, update, delete, truncate", Published.INSERTS: "insert, truncate"}
+
+
+@dataclass(frozen=True)
+class Publishing:
+    """What may be published of a table.
+
+    `identity`: the columns that updates and deletes tell of the old row; () with Published.INSERTS. `reason` says why
+    it is inserts only, `advice` is the statement that gives the rest; both "" with Published.ALL. `unpublished` are
+    generated columns that changes never hold on this version of PostgreSQL.
+    """
+
+    schema: str
+    table: str
+    published: Published
+    identity: tuple[str, ...] = ()
+    reason: str = ""
+    advice: str = ""
+    unpublished: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A publication that exists. `oid` differs if it was dropped and made again: changes in between are lost."""
+
+    name: str
+    oid: int
+    tables: frozenset[TableName]
+
+
+@dataclass(frozen=True)
+class _Member:
+    """The table itself, or a partition or child of it, with the columns of its usable replica identity."""
+
+    oid: int
+    schema: str
+    name: str
+    relkind: str
+    persistence: str
+    is_partition: bool
+    full: bool
+    identity: list[str] | None
+
+    @property
+    def quoted(self) -> str:
+        return relation_sql(self.schema, self.name).as_string(None)
+
+
+# The index that PostgreSQL itself would use: valid, not deferrable, chosen by relreplident (RelationGetReplicaIndex).
+_MEMBERS = """
+WITH RECURSIVE members AS (
+    SELECT c.oid AS root, c.oid, 0 AS depth FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(schema)s AND c.relname = %(table)s
+  UNION
+    SELECT m.root, i.inhrelid, m.depth + 1 FROM members m JOIN pg_catalog.pg_inherits i ON i.inhparent = m.oid
+)
+SELECT DISTINCT ON (m.depth, c.oid)
+       c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relispartition,
+       c.relreplident = 'f',
+       (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attnum)
+        FROM pg_catalog.pg_index i
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey::int2[])
+        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+          AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END)
+FROM members m JOIN pg_catalog.pg_class c ON c.oid = m.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+ORDER BY m.depth, c.oid
+"""
+_GENERATED = """
+SELECT a.attname::text FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated::text = ANY(%(kinds)s)
+ORDER BY a.attnum
+"""
+_COLUMNS = """
+SELECT a.attname::text FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_PUBLICATIONS = """
+SELECT p.pubname, p.oid::int8,
+       coalesce((SELECT pg_catalog.array_agg(ARRAY[n.nspname::text, c.relname::text])
+        FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.prpubid = p.oid), '{}')
+FROM pg_catalog.pg_publication p WHERE p.pubname = ANY(%(names)s)
+"""
+
+
+def fetch_publishing(connection: Connection, tables: Sequence[TableName]) -> list[Publishing]:
+    """What may be published of each table, in order. Raises: SourceRefused, naming all that cannot be at all."""
+    with mapped("reading the tables' replica identities"):
+        return [_publishing(connection, members) for members in _all_members(connection, tables)]
+
+
+def align_publications(address: PostgresAddress, *, slot: str, tables: Sequence[TableName]) -> list[Publishing]:
+    """Make the two publications of `slot`, or change them, so that they hold just `tables`; all in one transaction.
+
+    To be called before the slot is made, and again whenever tables were added or a replica identity was changed.
+    Returns what is now published of each. Raises: SourceRefused if a table cannot be, or the role may not.
+    """
+    with connect(address) as connection, mapped("making the publications"):
+        connection.execute("SET default_transaction_read_only = off")
+        with connection.transaction():
+            groups = _all_members(connection, tables)
+            found = [_publishing(connection, members) for members in groups]
+            existing = {p.name: p for p in fetch_publications(connection, slot)}
+            for name, kind in zip(publication_names(slot), Published, strict=True):
+                chosen = [m for m, p in zip(groups, found, strict=True) if p.published is kind]
+                _align(connection, name, chosen, kind=kind, existing=existing.get(name))
+    return found
+
+
+def fetch_publications(connection: Connection, slot: str) -> list[Publication]:
+    """Those of the slot's two publications that exist."""
+    with mapped("reading the publications"):
+        rows = connection.execute(_PUBLICATIONS, {"names": list(publication_names(slot))}).fetchall()
+    return [Publication(name, oid, frozenset((s, t) for s, t in tables)) for name, oid, tables in rows]
+
+
+def drop_publications(address: PostgresAddress, *, slot: str) -> list[str]:
+    """Drop the slot's publications. Returns the names of those that existed."""
+    with connect(address) as connection, mapped("dropping the publications"):
+        connection.execute("SET default_transaction_read_only = off")
+        names = [p.name for p in fetch_publications(connection, slot)]
+        for name in names:
+            connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))
+    return names
+
+
+def _all_members(connection: Connection, tables: Sequence[TableName]) -> list[list[_Member]]:
+    groups = []
+    problems = []
+    for schema, table in tables:
+        rows = connection.execute(_MEMBERS, {"schema": schema, "table": table}).fetchall()
+        members = [_Member(*row) for row in rows]
+        problem = _problem(members, f"{schema}.{table}", connection.info.server_version)
+        if problem:
+            problems.append(problem)
+        groups.append(members)
+    if problems:
+        raise SourceRefused(
+            "; ".join(problems),
+            state="no publication was made or changed",
+            next_step="leave them out of the config file, or sync them in watermark mode",
+        )
+    return groups
+
+
+def _problem(members: Sequence[_Member], name: str, server_version: int) -> str:
+    """Why changes of a table cannot be followed at all, or ""."""
+    if not members:
+        return f"there is no table {name}"
+    root = members[0]
+    if root.relkind not in "rp":
+        return f"changes of {name} cannot be followed: it is not a table"
+    if root.relkind == "p" and server_version < 130000:
+        return f"changes of {name} cannot be followed: partitioned tables are published since PostgreSQL 13"
+    if any(m.persistence != "p" for m in members):
+        return f"changes of {name} cannot be followed: it is unlogged or temporary, or a part of it is"
+    if any(m.relkind == "f" for m in members):
+        return f"changes of {name} cannot be followed: a part of it is a foreign table"
+    return ""
+
+
+def _publishing(connection: Connection, members: Sequence[_Member]) -> Publishing:
+    root = members[0]
+    # Since 18 a publication may hold stored generated columns; those computed on reading are never in the log.
+    kinds = ["v"] if connection.info.server_version >= 180000 else ["s", "v"]
+    unpublished = tuple(n for (n,) in connection.execute(_GENERATED, {"oid": root.oid, "kinds": kinds}))
+    reason, advice = _shortfall(members)
+    if reason:
+        return Publishing(root.schema, root.name, Published.INSERTS, (), reason, advice, unpublished)
+    identity = tuple(root.identity or ())
+    if root.full:
+        every = [n for (n,) in connection.execute(_COLUMNS, {"oid": root.oid})]
+        identity = tuple(n for n in every if n not in unpublished)
+    return Publishing(root.schema, root.name, Published.ALL, identity, unpublished=unpublished)
+
+
+def _shortfall(members: Sequence[_Member]) -> tuple[str, str]:
+    """Why updates and deletes of a table must not be published, and the statement that would allow it; or two ""."""
+    root = members[0]
+    if root.relkind == "p":
+        # A partition added later has the default identity, whatever its siblings have: the key must be the table's.
+        if root.identity is None or root.full:
+            return f"{root.schema}.{root.name} is partitioned and has no primary key that serves as replica identity", (
+                f"ALTER TABLE {root.quoted} ADD PRIMARY KEY (...);"
+            )
+        for leaf in members[1:]:
+            if not leaf.full and leaf.identity != root.identity:
+                return f"the partition {leaf.schema}.{leaf.name} has another replica identity than its table", (
+                    f"ALTER TABLE {leaf.quoted} REPLICA IDENTITY DEFAULT;"
+                )
+        return "", ""
+    for member in members:
+        if not member.full and member.identity is None:
+            return f"{member.schema}.{member.name} has no replica identity", (
+                f"ALTER TABLE {member.quoted} ADD PRIMARY KEY (...); or, at the price of more log,"
+                f" ALTER TABLE {member.quoted} REPLICA IDENTITY FULL;"
+            )
+    return "", ""
+
+
+def _align(
+    connection: Connection,
+    name: str,
+    chosen: Sequence[Sequence[_Member]],
+    *,
+    kind: Published,
+    existing: Publication | None,
+) -> None:
+    """Make one publication hold just these tables. Children are published with their table, partitions through it."""
+    roots = [relation_sql(m[0].schema, m[0].name) for m in chosen]
+    members = frozenset((m.schema, m.name) for group in chosen for m in group if not m.is_partition or m is group[0])
+    publication = sql.Identifier(name)
+    if existing is None:
+        tables = sql.SQL(" FOR TABLE {}").format(sql.SQL(", ").join(roots)) if roots else sql.SQL("")
+        options = _options(kind, connection.info.server_version)
+        connection.execute(sql.SQL("CREATE PUBLICATION {}{} WITH ({})").format(publication, tables, options))
+        return
+    if existing.tables == members:
+        return
+    if roots:
+        names = sql.SQL(", ").join(roots)
+        connection.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
+        return
+    for schema, table in sorted(existing.tables):
+        statement = sql.SQL("ALTER PUBLICATION {} DROP TABLE ONLY {}")
+        connection.execute(statement.format(publication, relation_sql(schema, table)))
+
+
+def _options(kind: Published, server_version: int) -> sql.Composed:
+    options = [sql.SQL("publish = {}").format(sql.Literal(_KINDS[kind]))]
+    if server_version >= 130000:
+        options.append(sql.SQL("publish_via_partition_root = true").format())
+    if server_version >= 180000:
+        options.append(sql.SQL("publish_generated_columns = stored").format())
+    return sql.SQL(", ").join(options)

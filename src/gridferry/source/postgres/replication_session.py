@@ -1,0 +1,161 @@
+"""Sessions that speak PostgreSQL's replication commands, and what their failures mean."""
+
+from __future__ import annotations
+
+import re
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import pq
+
+from gridferry.errors import SlotInUse, SlotLost, SourceError, SourceRefused, SourceUnreachable
+from gridferry.source.postgres.connection import SET_SESSION, PostgresAddress
+from gridferry.source.postgres.failures import connect_failure, failure, plain
+
+Row = tuple[bytes | None, ...]
+_OK = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COPY_BOTH)
+
+WAY_BACK = (
+    "compare and repair with `gridferry verify --repair`, or load again; then `gridferry drop-slot` and sync anew"
+)
+
+# What the server's text says, the error, and what to do. `{}` is the slot.
+_AT_WORK: tuple[tuple[str, type[SourceError], str], ...] = (
+    (r"replication slot .* is active", SlotInUse, "wait until the other process has ended, or end it"),
+    (
+        r"replication slot .* does not exist|invalidated|can no longer|has already been removed|lost the wal",
+        SlotLost,
+        WAY_BACK,
+    ),
+    (r"replication slot .* already exists", SourceRefused, "`gridferry drop-slot`, or give the sync another name"),
+    (r"publication .* does not exist", SlotLost, WAY_BACK),
+    (r"wal_level", SourceRefused, "ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL"),
+    (
+        r"all replication slots are in use",
+        SourceRefused,
+        "drop a slot that nobody needs (see pg_replication_slots), or raise max_replication_slots and restart",
+    ),
+    (r"in recovery", SourceRefused, "give the address of the primary: changes cannot be followed on this standby"),
+)
+_AT_LOGIN: tuple[tuple[str, type[SourceError], str], ...] = (
+    (
+        r"permission denied to start wal sender|must be superuser or replication role",
+        SourceRefused,
+        "ALTER ROLE {user} REPLICATION; or sync in watermark mode, which needs no such right",
+    ),
+    (r"max_wal_senders", SourceUnreachable, "try again, or raise max_wal_senders and restart PostgreSQL"),
+)
+
+
+class ReplicationSession:
+    """One session in replication mode on a database. Belongs to one thread."""
+
+    def __init__(self, address: PostgresAddress) -> None:
+        """Log in, with the settings of `connection.SESSION`: they decide how values are written.
+
+        Raises: SourceUnreachable; SourceRefused, also for a role without the right to replicate.
+        """
+        try:
+            self._connection: psycopg.Connection[Any] = psycopg.connect(
+                address.conninfo, replication="database", autocommit=True
+            )
+        except psycopg.Error as error:
+            raise _login_failure(str(error), address) from None
+        self.pgconn = self._connection.pgconn
+        try:
+            self.run(SET_SESSION.as_string(None), doing=f"setting up a session on {address.display}")
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def server_version(self) -> int:
+        """As 160004."""
+        return self.pgconn.server_version
+
+    def run(self, command: str, *, doing: str) -> list[Row]:
+        """The rows that a command gives. Given up (KeyboardInterrupt), it is cancelled at the server too.
+
+        Raises: SourceError and its kinds, as `replication_failure` says.
+        """
+        with mapped_replication(doing):
+            self.pgconn.send_query(command.encode())
+            try:
+                results = self._results()
+            except BaseException:
+                self.pgconn.get_cancel().cancel()
+                raise
+        for result in results:
+            if result.status not in _OK:
+                raise result_failure(result, doing=doing)
+        return [row for result in results for row in _rows(result)]
+
+    def close(self) -> None:
+        """End the session; safe to call twice."""
+        self._connection.close()
+
+    def _results(self) -> list[pq.abc.PGresult]:
+        results: list[pq.abc.PGresult] = []
+        while True:
+            while self.pgconn.is_busy():
+                select.select([self.pgconn.socket], [], [], 1.0)  # in turns: a signal is seen in between
+                self.pgconn.consume_input()
+            result = self.pgconn.get_result()
+            if result is None:
+                return results
+            results.append(result)
+            if result.status == pq.ExecStatus.COPY_BOTH:
+                return results
+
+
+def result_failure(result: pq.abc.PGresult, *, doing: str) -> SourceError:
+    """The error for a command or stream that the server ended with one."""
+    sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
+    text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(errors="replace")
+    detail = (result.error_field(pq.DiagnosticField.MESSAGE_DETAIL) or b"").decode(errors="replace")
+    return replication_failure(None if sqlstate is None else sqlstate.decode(), text, detail=detail, doing=doing)
+
+
+def replication_failure(sqlstate: str | None, text: str, *, doing: str, detail: str = "") -> SourceError:
+    """The error for what a replication command was answered. Args: `doing` as in `failures.failure`."""
+    said = f"{plain(text)} ({plain(detail)})" if detail else plain(text)
+    if sqlstate is not None and not sqlstate.startswith(("08", "57")):
+        for pattern, kind, step in _AT_WORK:
+            if re.search(pattern, said, re.IGNORECASE):
+                return kind(f"PostgreSQL failed while {doing}: {said}", state=_state(kind), next_step=step)
+    return failure(sqlstate, said, doing=doing)
+
+
+@contextmanager
+def mapped_replication(doing: str) -> Iterator[None]:
+    """Turn a connection that breaks inside into SourceUnreachable."""
+    try:
+        yield
+    except (psycopg.Error, OSError) as error:
+        raise SourceUnreachable(
+            f"the connection to PostgreSQL broke while {doing}: {plain(str(error))}",
+            state="nothing after the last confirmed position was confirmed: those changes come again",
+            next_step="run the same command again: it goes on where it stopped",
+        ) from error
+
+
+def _login_failure(text: str, address: PostgresAddress) -> SourceError:
+    for pattern, kind, step in _AT_LOGIN:
+        if re.search(pattern, text, re.IGNORECASE):
+            message = f"no replication connection to PostgreSQL at {address.display} as {address.user}: {plain(text)}"
+            return kind(message, state="nothing was read", next_step=step.format(user=address.user))
+    return connect_failure(text, display=address.display, user=address.user)
+
+
+def _state(kind: type[SourceError]) -> str:
+    return {
+        SlotLost: "changes since the last confirmed position are missing in the target",
+        SlotInUse: "nothing was read",
+    }.get(kind, "nothing was changed")
+
+
+def _rows(result: pq.abc.PGresult) -> list[Row]:
+    return [tuple(result.get_value(row, column) for column in range(result.nfields)) for row in range(result.ntuples)]

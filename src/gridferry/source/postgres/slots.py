@@ -1,0 +1,186 @@
+"""The replication slot: made with the snapshot that the load reads under, watched, kept moving, and dropped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from gridferry.errors import SlotLost, SourceUnreachable
+from gridferry.model.chunk import Snapshot
+from gridferry.model.position import Lsn
+from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.publications import drop_publications, fetch_publications
+from gridferry.source.postgres.replication_session import WAY_BACK, ReplicationSession
+from gridferry.source.postgres.slot_names import publication_names
+from gridferry.source.postgres.snapshot import HeldSnapshot, hold_snapshot
+from gridferry.source.postgres.source import PostgresSnapshot
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+
+@dataclass(frozen=True)
+class NewSlot:
+    """A slot that was just made. The stream from `start` holds every change that `snapshot` does not, and no other."""
+
+    name: str
+    start: Lsn
+    snapshot: PostgresSnapshot
+
+
+@dataclass(frozen=True)
+class SlotFacts:
+    """How a slot stands. Sizes in bytes, times in seconds; None where PostgreSQL does not say (older, or no limit).
+
+    `restart`: from where log is kept for it; `confirmed`: up to where changes were confirmed. `lag_bytes`: log written
+    since `confirmed`; `kept_bytes`: log that cannot be removed because of the slot. `wal_status` reserved, extended,
+    unreserved or lost; `safe_bytes`: how much may still be written before the slot is in danger. `lag_s`: age of the
+    newest change that is not confirmed, while a process reads the slot. `invalidated` says why it is lost, or "".
+    """
+
+    name: str
+    plugin: str
+    database: str
+    active: bool
+    restart: Lsn | None
+    confirmed: Lsn | None
+    current: Lsn
+    lag_bytes: int | None
+    kept_bytes: int | None
+    wal_status: str | None
+    safe_bytes: int | None
+    lag_s: float | None
+    invalidated: str
+
+    @property
+    def lost(self) -> bool:
+        """True when changes that were not confirmed are gone."""
+        return self.wal_status == "lost" or self.restart is None or bool(self.invalidated)
+
+
+_FACTS = """
+SELECT s.slot_name, s.plugin, s.database, s.active, s.restart_lsn::text, s.confirmed_flush_lsn::text, w.lsn::text,
+       (w.lsn - s.confirmed_flush_lsn)::int8, (w.lsn - s.restart_lsn)::int8, {status},
+       (SELECT extract(epoch FROM r.flush_lag)::float8
+        FROM pg_catalog.pg_stat_replication r WHERE r.pid = s.active_pid),
+       {reason}
+FROM pg_catalog.pg_replication_slots s
+CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+            ELSE pg_catalog.pg_current_wal_lsn() END AS lsn) w
+WHERE s.slot_name = %(name)s
+"""
+
+
+@contextmanager
+def create_slot(address: PostgresAddress, name: str) -> Iterator[NewSlot]:
+    """Make a slot and hold the snapshot of its start until the block ends; the slot stays.
+
+    Waits until all transactions that are open now have ended. The publications have to exist already.
+    Raises: SourceRefused if it exists, if wal_level is not logical, if no slot is free, if the role may not replicate;
+    SourceUnreachable.
+    """
+    with closing(ReplicationSession(address)) as session:
+        export = "(SNAPSHOT 'export')" if session.server_version >= 150000 else "EXPORT_SNAPSHOT"
+        command = f'CREATE_REPLICATION_SLOT "{name}" LOGICAL pgoutput {export}'
+        ((_, start_text, exported, _),) = session.run(command, doing=f"making the replication slot {name}")
+        if start_text is None or exported is None:
+            raise SourceUnreachable(f"PostgreSQL made the replication slot {name} without a snapshot")
+        start = start_text.decode()
+        # A session of its own takes the snapshot over: the replication session cannot do anything else and keep it.
+        with hold_snapshot(address, join=Snapshot(exported.decode(), start, "", "")) as held:
+            session.close()
+            held = HeldSnapshot(replace(held.snapshot, lsn=start), held.connection, standby=held.standby)
+            yield NewSlot(name, Lsn.parse(start), PostgresSnapshot(address, held))
+
+
+def fetch_slot(connection: Connection, name: str) -> SlotFacts | None:
+    """How the slot stands now; None if there is none of that name."""
+    version = connection.info.server_version
+    status = "s.wal_status, s.safe_wal_size" if version >= 130000 else "NULL, NULL"
+    reason = "coalesce(s.invalidation_reason, '')" if version >= 170000 else "''"
+    with mapped(f"looking at the replication slot {name}"):
+        row = connection.execute(_FACTS.format(status=status, reason=reason), {"name": name}).fetchone()
+    if row is None:
+        return None
+    name, plugin, database, active, restart, confirmed, current, *rest = row
+    positions = [None if text is None else Lsn.parse(text) for text in (restart, confirmed)]
+    lag_bytes, kept_bytes, wal_status, safe_bytes, lag_s, invalidated = rest
+    return SlotFacts(
+        name, plugin, database, active, positions[0], positions[1], Lsn.parse(current), lag_bytes, kept_bytes,
+        wal_status, safe_bytes, lag_s, invalidated,
+    )  # fmt: skip
+
+
+def check_slot(connection: Connection, name: str, *, start: Lsn) -> SlotFacts:
+    """The slot's facts, if the stream can go on from `start`, the last position that was applied and stored.
+
+    Raises: SlotLost if the slot or a publication is gone, if it was read past `start` by somebody else, or if the
+    server's log does not reach `start` (a standby that was promoted, a restored backup).
+    """
+    facts = fetch_slot(connection, name)
+    existing = {publication.name for publication in fetch_publications(connection, name)}
+    missing = [publication for publication in publication_names(name) if publication not in existing]
+    if facts is None:
+        raise _lost(f"the replication slot {name} does not exist any more")
+    if facts.lost:
+        raise _lost(
+            f"the replication slot {name} has lost log that it needs ({facts.invalidated or 'wal_status lost'})"
+        )
+    if missing:
+        raise _lost(f"the publication {missing[0]} does not exist any more")
+    if facts.confirmed is not None and facts.confirmed > start:
+        raise _lost(f"the replication slot {name} was read up to {facts.confirmed} by another process, not to {start}")
+    if facts.current < start:
+        raise _lost(
+            f"the server's log ends at {facts.current}, before {start}, which was applied: it is another server"
+        )
+    return facts
+
+
+def send_heartbeat(connection: Connection) -> Lsn:
+    """Write an empty message into the log, which moves the slot of an idle database, and changes no table.
+
+    Returns: a position with everything committed before the call in front of it, already on the server's disk; to be
+    used as `until` of a bounded run. On a standby, which cannot write, the last position replayed.
+    """
+    with mapped("writing a heartbeat into the log"):
+        if _one(connection, "SELECT pg_catalog.pg_is_in_recovery()"):
+            return Lsn.parse(_one(connection, "SELECT pg_catalog.pg_last_wal_replay_lsn()::text"))
+        with connection.transaction():
+            # A transactional message makes the commit wait for the disk, and all earlier commits with it.
+            connection.execute("SET LOCAL synchronous_commit = local")
+            connection.execute("SELECT pg_catalog.pg_logical_emit_message(true, 'gridferry', '')")
+        return Lsn.parse(_one(connection, "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"))
+
+
+def drop_slot(address: PostgresAddress, name: str) -> list[str]:
+    """Drop the slot and its publications, so that PostgreSQL is as it was. Returns what there was, by name.
+
+    Raises: SlotInUse while a process reads the slot; nothing is dropped then.
+    """
+    dropped = []
+    with connect(address) as connection:
+        exists = fetch_slot(connection, name) is not None
+    if exists:
+        with closing(ReplicationSession(address)) as session:
+            session.run(f'DROP_REPLICATION_SLOT "{name}"', doing=f"dropping the replication slot {name}")
+        dropped.append(f"replication slot {name}")
+    return [*dropped, *(f"publication {publication}" for publication in drop_publications(address, slot=name))]
+
+
+def _lost(what: str) -> SlotLost:
+    return SlotLost(
+        what, state="changes since the last confirmed position are missing in the target", next_step=WAY_BACK
+    )
+
+
+def _one(connection: Connection, statement: str) -> Any:
+    row = connection.execute(sql.SQL(statement)).fetchone()
+    if row is None:
+        raise SourceUnreachable("PostgreSQL answered a question with nothing")
+    return row[0]

@@ -1,0 +1,156 @@
+"""A load under a slot, and its sync, killed with SIGKILL at every step; the next run ends at the same data (P3)."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Database
+from tests.e2e import dying_load
+from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, sync, without_slots
+from tests.e2e.ferry import Ferry
+
+_ROOT = Path(__file__).parents[2]
+_jobs = itertools.count(1)
+APPLIED = {**READING, "on_bad_row": "quarantine"}
+OPTIONS = {"rows_per_chunk": 10, "workers": 1}
+
+
+@dataclass(frozen=True)
+class Killer:
+    """Runs loads and syncs in processes of their own, and gives their exit status."""
+
+    process: subprocess.Popen[str]
+    folder: Path
+
+    def run(self, ferry: Ferry, verb: str, *, point: str, moment: str, call: int, **options: Any) -> int:
+        reads, errors, file = (self.folder / f"{what} {next(_jobs)}" for what in ("reads", "errors", "job"))
+        errors.touch()
+        job = {"config": ferry.text, "env": ferry.env, "options": options, "reads": str(reads), "errors": str(errors)}
+        file.write_text(json.dumps({**job, "verb": verb, "point": point, "moment": moment, "call": call}))
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(f"{file}\n")
+        self.process.stdin.flush()
+        status = os.waitstatus_to_exitcode(int(self.process.stdout.readline()))
+        assert status in (0, -signal.SIGKILL), errors.read_text()
+        return status
+
+
+@pytest.fixture(scope="module")
+def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT / "src"), str(_ROOT)])}
+    command = [sys.executable, dying_load.__file__]
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield Killer(process, tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture
+def followed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
+    make_readings(postgres)
+    with without_slots(postgres):
+        yield ferry.of(APPLIED)
+
+
+def change(postgres: Database) -> None:
+    """Every sort of change, and a bad row."""
+    postgres.run("INSERT INTO reading SELECT i, 'e' || i % 2, i, 'new' FROM generate_series(100, 119) AS i")
+    postgres.run("UPDATE reading SET n = -n WHERE k < 10; DELETE FROM reading WHERE k BETWEEN 10 AND 12")
+    postgres.run("UPDATE reading SET device = 'moved', note = repeat(md5(k::text), 200) WHERE k BETWEEN 13 AND 15")
+    postgres.run("UPDATE reading SET k = k + 50 WHERE k BETWEEN 13 AND 14")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("point", "call"),
+    [
+        ("begin sync", 1),
+        ("catalog add", 1),
+        ("create containers", 2),
+        ("delete", 1),
+        ("put", 1),
+        ("flush", 1),
+        ("position", 1),
+        ("confirm", 1),
+    ],
+)
+def test_a_sync_killed_anywhere_and_run_again_ends_with_the_same_data(
+    followed: Ferry, postgres: Database, killer: Killer, point: str, moment: str, call: int
+) -> None:
+    followed.load()
+    change(postgres)
+    assert killer.run(followed, "sync", point=point, moment=moment, call=call) == -signal.SIGKILL
+    postgres.run("UPDATE reading SET k = k + 7000 WHERE device = 'moved'; DELETE FROM reading WHERE k = 110")
+    sync(followed)
+    assert_level(followed, postgres)
+    assert sync(followed)[0].outcome == "nothing new"
+
+
+@pytest.mark.parametrize(
+    ("point", "moment", "call"),
+    [
+        ("begin run", "before", 1),
+        ("begin run", "after", 1),
+        ("put", "after", 1),
+        ("checkpoint", "after", 1),
+        ("loaded", "before", 1),
+        ("loaded", "after", 1),
+    ],
+)
+def test_a_killed_load_keeps_its_slot_and_the_stream_mends_what_changed(
+    followed: Ferry, postgres: Database, killer: Killer, point: str, moment: str, call: int
+) -> None:
+    assert killer.run(followed, "load", point=point, moment=moment, call=call, **OPTIONS) == -signal.SIGKILL
+    change(postgres)
+    followed.load(**OPTIONS)
+    postgres.run("DELETE FROM reading WHERE k = 2")
+    sync(followed)
+    assert_level(followed, postgres)
+    assert left_in_source(postgres) == (1, 2)
+
+
+def test_a_load_beside_writers_and_a_sync_leave_no_gap_and_no_overlap(followed: Ferry, postgres: Database) -> None:
+    stop = threading.Event()
+    failures: list[BaseException] = []
+
+    def write(seed: int) -> None:
+        try:
+            with postgres.connect() as session:
+                for number in range(200):
+                    if stop.is_set():
+                        return
+                    k = seed * 100_000 + number
+                    session.execute(f"INSERT INTO reading VALUES ({k}, 'w{seed}', {number}, 'x')")
+                    session.execute(
+                        f"UPDATE reading SET n = n + 1, k = k + 50000 WHERE device = 'w{seed}' AND k = {k - 3}"
+                    )
+                    session.execute(f"DELETE FROM reading WHERE device = 'w{seed}' AND k = {k + 50000 - 9}")
+        except BaseException as error:
+            failures.append(error)
+
+    writers = [threading.Thread(target=write, args=(seed,)) for seed in (1, 2)]
+    for writer in writers:
+        writer.start()
+    try:
+        followed.load(rows_per_chunk=200)
+        sync(followed)
+    finally:
+        stop.set()
+        for writer in writers:
+            writer.join()
+    assert not failures
+    sync(followed)
+    assert_level(followed, postgres)
+    assert len(postgres.run("SELECT k FROM reading WHERE k > 100000")) > 0
