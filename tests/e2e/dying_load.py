@@ -48,7 +48,7 @@ POINTS: dict[str, tuple[type, str]] = {
     "checkpoint": (RunStore, "chunk_done"),
     "loaded": (RunStore, "loaded"),
     "begin sync": (PositionStore, "begin"),
-    "delete": (Store, "multi_delete"),
+    "delete": (BulkWriter, "delete"),
     "position": (PositionStore, "save"),
     "confirm": (ChangeStream, "confirm"),
     "cursor": (CursorStore, "save"),

@@ -104,12 +104,13 @@ class ChangeWriter:
         if self._plan.on_duplicate is OnDuplicate.ERROR and not self._folder.tells_keys(batch):
             self._require_new(batch, folded)
         held = self._refused(folded)
-        deleted = self._delete(folded.deletes)
         with self._state.store.writer() as writer:
+            self._delete(writer, folded.deletes)
             self._put(writer, folded.puts, folded.put_split)
             self._put_current(writer, folded)
+            # Over the connections that carried deletes and puts: a node that crashed between would flush without them.
             writer.flush_log()
-            written = writer.rows
+            written, deleted = writer.rows, writer.deleted
         self._quarantine.hold(held)
         return Applied(written, deleted, len(held))
 
@@ -146,17 +147,13 @@ class ChangeWriter:
                 good = rows if converted.rows is None else rows.take(pa.array(converted.rows))
                 self._put(writer, converted.batch, _split_column(self._plan, good))
 
-    def _delete(self, deletes: Keys) -> int:
+    def _delete(self, writer: BulkWriter, deletes: Keys) -> None:
         split = split_batch(deletes.keys, deletes.split)
         known = [(i, value) for i, value in enumerate(split.values) if value in self._names]
-        if not known:
-            return 0
-        handles = self._handles(tuple(value for _, value in known))
-        rows = self._state.store.multi_delete(
-            [(handle, split.part(i)) for handle, (i, _) in zip(handles, known, strict=True)]
-        )
-        self._state.store.flush(handles)
-        return rows
+        if known:
+            handles = self._handles(tuple(value for _, value in known))
+            for handle, (i, _) in zip(handles, known, strict=True):
+                writer.delete(handle, split.part(i))
 
     def _read_stored(self, keys: Keys) -> Stored:
         """What the containers hold for some keys."""

@@ -22,12 +22,11 @@ from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import DropContainer, FlushLog, GetPartitionContainerNames
-from gridferry.griddb.wire.encode import encode_keys
 from gridferry.griddb.wire.multi_requests import MultiQuery
 from gridferry.griddb.wire.replies import read_container_names, read_databases
 from gridferry.griddb.wire.requests import DropDatabase, GetDatabases, PutDatabase
 from gridferry.griddb.wire.row_replies import read_multi_query
-from gridferry.griddb.wire.row_requests import DeleteRow, QueryTql, Transaction
+from gridferry.griddb.wire.row_requests import QueryTql, Transaction
 from gridferry.griddb.wire.statement import Option
 from gridferry.griddb.writer import MESSAGE_BYTES, WINDOW_BYTES, BulkWriter
 
@@ -134,24 +133,6 @@ class Store:
                         writer.put(schema, *_joined(schema, group))
 
         self._fresh([container for container, _ in puts], lambda h: self.cluster.retry(lambda: attempt(h)))
-
-    def multi_delete(self, deletes: Sequence[tuple[Container | Handle, pa.RecordBatch]]) -> int:
-        """Delete rows by key in many containers, all requests under way at once. Returns how many rows there were.
-
-        Args: with each container a batch of its row key's columns. Keys without a row are no error.
-        Raises: StatementError and its kin; node trouble. Not atomic: the same call can be made again.
-        """
-
-        def attempt(handles: list[Handle]) -> int:
-            asks = []
-            for handle, (_, keys) in zip(handles, deletes, strict=True):
-                tx = Transaction(handle.version, client=self.cluster.client)
-                asked = f'to delete a row of "{handle.name}"'
-                images = encode_keys(handle.schema, keys)
-                asks += [Ask(handle.partition, DeleteRow(handle.container_id, tx, image), asked) for image in images]
-            return sum(body.boolean() for body in ask_all(self.cluster, asks))
-
-        return self._fresh([container for container, _ in deletes], attempt)
 
     def multi_query(self, queries: Sequence[tuple[Container | Handle, str]]) -> list[QueryResult]:
         """One query on each of many containers: one message a partition; results in the order asked, unpaged."""
