@@ -262,7 +262,7 @@ def test_an_idle_database_moves_its_slot_by_heartbeats(postgres):
         before = fetch_slot(postgres.connection, follower.slot)
         groups = follower.pull()
         after = fetch_slot(postgres.connection, follower.slot)
-    assert [g.parts for g in groups] == [()]
+    assert {g.parts for g in groups} == {()}  # one or more: what other databases log moves the position too
     assert after.confirmed > before.confirmed
     assert postgres.run("SELECT count(*) FROM pg_class WHERE relname LIKE 'gridferry%'") == [(0,)]
 
