@@ -14,6 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
+from tests.e2e.changes import READING, assert_level, make_readings, sync, without_slots
 from tests.e2e.ferry import Ferry, Server
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 
@@ -195,3 +196,32 @@ def load_to_the_end(ferry: Ferry, hear: Callable[[Event], None]) -> None:
         else:
             return
     pytest.fail("three attempts were not enough")
+
+
+@pytest.mark.parametrize("step", ["before the flush", "after the flush"])
+def test_trap_16_deletes_of_a_stream_that_a_crash_forgot_are_sent_again(
+    postgres: Database, crashing: CrashingServer, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    ferry = Ferry(postgres.dsn, crashing.server, "public").of(READING)
+    make_readings(postgres)
+    with without_slots(postgres):
+        ferry.load()
+        postgres.run("DELETE FROM reading WHERE k < 20; UPDATE reading SET n = 7 WHERE k = 30")
+        crashes: list[str] = []
+        crash = once_at(1, lambda: (crashing.crash(), crashes.append(step)))
+        flush = BulkWriter.flush_log
+
+        def flushing(self: BulkWriter) -> int:
+            if step == "before the flush":
+                self.drain()
+                if self.deleted:
+                    crash()
+            done = flush(self)
+            if step == "after the flush" and self.deleted:
+                crash()
+            return done
+
+        monkeypatch.setattr(BulkWriter, "flush_log", flushing)
+        sync(ferry)
+        assert crashes == [step]
+        assert_level(ferry, postgres)
