@@ -52,7 +52,7 @@ def begin(file: Path) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str], file: Path) -> tuple[int, str]:
-    answer, _ = process.communicate()
+    answer, _ = process.communicate(timeout=120)
     errors = Path(json.loads(file.read_text())["errors"])
     return os.waitstatus_to_exitcode(int(answer)), errors.read_text() if errors.exists() else ""
 

@@ -36,7 +36,7 @@ def test_follow_ends_in_order_at_a_signal(
     assert process.stderr is not None
     assert "synced" in process.stderr.readline()
     process.send_signal(number)
-    out, errors = process.communicate()
+    out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     (table,) = json.loads(out)["tables"]
     assert (table["rows"], table["created"], table["outcome"]) == (1, ["reading_new"], "synced")
@@ -48,7 +48,7 @@ def test_a_bounded_run_tells_what_it_did_and_ends(ferry: Ferry, postgres: Databa
     ferry = load_readings(ferry, postgres)
     add(postgres, "1 hour")
     process = begin(ferry, tmp_path)
-    out, errors = process.communicate()
+    out, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
     assert "public.reading: synced, 1 row in 1 container" in out
     assert "gridferry status" in errors
