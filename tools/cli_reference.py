@@ -10,7 +10,9 @@ from typing import Any
 import typer
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT / "src")]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from tools.generated import write_or_check  # noqa: E402
 
 from gridferry.cli.main import app  # noqa: E402
 
@@ -104,18 +106,5 @@ def _line(parameter: Any) -> str:
     return f"| {names} | {text} |\n"
 
 
-def main() -> int:
-    """Write the page, or with `--check` compare it. Returns the exit code."""
-    text = page()
-    if "--check" in sys.argv[1:]:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-            print(f"{PAGE.relative_to(ROOT)} is stale: run python tools/cli_reference.py")
-            return 1
-        return 0
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page(), tool="cli_reference"))

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from tests.type_samples import REFUSED, SAMPLES  # noqa: E402
+from tools.generated import write_or_check  # noqa: E402
 
 from gridferry.griddb.schema import GridType  # noqa: E402
 from gridferry.plan.mapping import TypeRule, Use, choose_rule  # noqa: E402
@@ -101,18 +102,5 @@ def _shown(target: GridType, stored: object) -> str:
     return {"nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}.get(str(stored), str(stored))
 
 
-def main() -> int:
-    """Write the page, or with `--check` compare it. Returns the exit code."""
-    text = page()
-    if "--check" in sys.argv[1:]:
-        if not PAGE.exists() or PAGE.read_text(encoding="utf-8") != text:
-            print(f"{PAGE.relative_to(ROOT)} is stale: run python tools/type_table.py")
-            return 1
-        return 0
-    PAGE.parent.mkdir(parents=True, exist_ok=True)
-    PAGE.write_text(text, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(PAGE, page(), tool="type_table"))
