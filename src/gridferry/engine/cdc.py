@@ -90,7 +90,7 @@ class CdcRun:
         stopped = self._settings.stop() and record.position < until
         if not stopped and not follow:
             record = replace(record, as_of=max(record.as_of, now))
-        self._save(record.ended())
+        record = self._save(record.ended())
         outcome = "stopped" if stopped else "synced" if self._counts.read else "nothing new"
         return TableSync(
             table=run.table,
@@ -195,8 +195,7 @@ class CdcRun:
             )
         self._lease.check()
         # First the record: a plan with a column that changes may lack has to be known as such.
-        record = replace(record, fresh=tuple(dict.fromkeys((*record.fresh, *added))))
-        self._save(record)
+        record = self._save(replace(record, fresh=tuple(dict.fromkeys((*record.fresh, *added)))))
         self._state.runs.replan(run, extended)
         self._tell(Note(plan.qualified, f"new columns were added to the containers: {', '.join(added)}"))
         return record, extended
@@ -212,16 +211,17 @@ class CdcRun:
             record = replace(record, as_of=max(record.as_of, _stamp(group.committed_at_us)))
         reached = last is not None and group.position >= last
         if group.parts or reached or time.monotonic() - self._saved_at >= _IDLE_SAVE_S:
-            self._save(record)
+            record = self._save(record)
             stream.confirm(record.position)
             if group.changes:
                 self._tell(ChunkDone(record.table, record.runs, group.changes, 0))
         return record
 
-    def _save(self, record: CdcRecord) -> None:
+    def _save(self, record: CdcRecord) -> CdcRecord:
         self._lease.check()
-        with_patience(lambda: self._state.positions.save(record), on_retry=self._again)
+        saved = with_patience(lambda: self._state.positions.save(record), on_retry=self._again)
         self._saved_at = time.monotonic()
+        return saved
 
     def _guard(self, slot: str) -> None:
         if time.monotonic() - self._guarded_at >= _GUARD_EVERY_S or not self._guarded_at:

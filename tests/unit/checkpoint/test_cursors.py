@@ -93,7 +93,7 @@ def test_the_last_run_counts_for_itself() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"version": 2},
+        {"version": 1},
         {"mode": "cdc"},
         {"cursor": None},
         {"cursor": {"column": "ts", "steps": [], "swept_xmin": 1, "marks": []}},

@@ -1,0 +1,138 @@
+"""What the sync of each table has done, in the state container: one document a table, whatever its mode.
+
+A mode adds its own place to the record: a cursor (`cursors`) or a position in the log (`positions`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import KW_ONLY, asdict, dataclass, replace
+from typing import ClassVar, Generic, TypeVar
+
+from typing_extensions import Self
+
+from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
+from gridferry.errors import CheckpointError, LeaseHeld
+
+RECORD_VERSION = 2
+_ITEM = "cursor"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the runs of one table's sync have done. `generation` counts how often the record was written.
+
+    `read`, `written`, `deleted`, `superseded` and `runs` count since the load; `last_*` tell of the last run, finished
+    or not.
+    """
+
+    mode: ClassVar[str]
+    table: str
+    _: KW_ONLY
+    generation: int = 0
+    runs: int = 0
+    read: int = 0
+    written: int = 0
+    deleted: int = 0
+    superseded: int = 0
+    last_started: str = ""
+    last_finished: str = ""
+    last_read: int = 0
+
+    def counted(self, *, read: int = 0, written: int = 0, deleted: int = 0, superseded: int = 0) -> Self:
+        """The record with more rows or changes in its counts."""
+        return replace(
+            self,
+            read=self.read + read,
+            written=self.written + written,
+            deleted=self.deleted + deleted,
+            superseded=self.superseded + superseded,
+            last_read=self.last_read + read,
+        )
+
+    def begun(self) -> Self:
+        """The record at the start of a run."""
+        return replace(self, last_started=utc_now(), last_finished="", last_read=0)
+
+    def ended(self) -> Self:
+        """The record at the end of a run."""
+        return replace(self, runs=self.runs + 1, last_finished=utc_now())
+
+    def document(self) -> Document:
+        """The record as JSON can hold it, without the table."""
+        fields = asdict(self)
+        fields.pop("table")
+        return fields
+
+    @classmethod
+    def of_document(cls, table: str, document: Document) -> Self:
+        """The record that `document` made. Raises: KeyError, TypeError, ValueError for a broken one."""
+        return cls(table, **document)
+
+
+R = TypeVar("R", bound=Progress)
+
+
+class ProgressStore(Generic[R]):
+    """The records of one mode. What is written is on disk when the call returns."""
+
+    kind: type[R]
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def get(self, table: str) -> R | None:
+        """A table's record, or None. Raises: CheckpointError for another version's or mode's, or a broken one."""
+        document = self._documents.get(_scope(table), _ITEM)
+        return None if document is None else self._record(table, document)
+
+    def begin(self, record: R) -> R:
+        """Write that a run begins; from now on no earlier one may write. Only under the table's lease."""
+        return self._write(record.begun())
+
+    def save(self, record: R) -> R:
+        """Write a record; returns it as it is then. Only after the rows that it tells of were flushed.
+
+        The same call may be made again after an error.
+        Raises: LeaseHeld if another run has written since this one read the record or wrote it last.
+        """
+        return self._write(record)
+
+    def forget(self, table: str) -> None:
+        """Delete a table's record, when it is loaded anew."""
+        self._documents.delete(_scope(table), [_ITEM])
+
+    def _write(self, record: R) -> R:
+        before = self._documents.get(_scope(record.table), _ITEM)
+        after = replace(record, generation=record.generation + 1)
+        stood = None if before is None else self._record(record.table, before)
+        if stood == after:
+            return after
+        if (0 if stood is None else stood.generation) != record.generation:
+            raise LeaseHeld(
+                f"another run took over {record.table} and has gone on with it",
+                state="what was stored before stays; nothing was written after",
+                next_step="run the same command again: it goes on from the last checkpoint",
+            )
+        document = {"version": RECORD_VERSION, "mode": record.mode, **after.document()}
+        self._documents.put(_scope(record.table), {_ITEM: document})
+        return after
+
+    def _record(self, table: str, document: Document) -> R:
+        fields = dict(document)
+        version, mode = fields.pop("version", None), fields.pop("mode", None)
+        if version != RECORD_VERSION or mode != self.kind.mode:
+            raise CheckpointError(
+                f"the sync state of {table} has version {version} and mode {mode}; "
+                f"this gridferry reads version {RECORD_VERSION} of mode {self.kind.mode}",
+                next_step="use the gridferry and the mode that wrote it, or load the table again with --replace",
+            )
+        try:
+            return self.kind.of_document(table, fields)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"the sync state of {table} is not readable: {error}", next_step="load the table again with --replace"
+            ) from error
+
+
+def _scope(table: str) -> str:
+    return f"sync:{table}"
