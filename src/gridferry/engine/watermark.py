@@ -21,7 +21,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier, CopyResult
 from gridferry.engine.duplicates import duplicate_blocks, resolve_duplicates
 from gridferry.engine.events import ChunkDone, Listener, Note, RowsPut, TableSync
-from gridferry.engine.load import changed_columns, fingerprint
+from gridferry.engine.load import changed_columns
 from gridferry.engine.retry import with_patience
 from gridferry.engine.sync_target import OnceQuarantine, SyncContainers
 from gridferry.errors import CheckpointError, ConfigError, DataError, DuplicateKeys, FerryError, SchemaChanged
@@ -29,7 +29,7 @@ from gridferry.model.table import Table
 from gridferry.model.watermark import GrowingColumn, first_cursor, for_column
 from gridferry.plan.config import TableOptions
 from gridferry.plan.keys import choose_key
-from gridferry.plan.plan import Kernel, OnBadRow, OnDuplicate, TablePlan
+from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
 from gridferry.plan.watermark import growing_column
 from gridferry.source.contract import FindsNewRows, ReadsWindows
 from gridferry.source.selection import Window
@@ -69,12 +69,20 @@ class Following:
     unique: bool  # no two rows can share a row key
 
 
-def following(state: TargetState, view: FindsNewRows, options: TableOptions, run: LoadRun) -> Following:
-    """What a sync of a loaded table goes by. Raises: ConfigError, CheckpointError if table or options changed."""
+def following(
+    state: TargetState, view: FindsNewRows, options: TableOptions, run: LoadRun, plan: TablePlan
+) -> Following:
+    """What a sync of a loaded table goes by. Raises: ConfigError, CheckpointError if the table has changed."""
     (table,) = view.fetch_tables([options.table])
-    if run.plan is None or run.snapshot is None:
-        raise CheckpointError(f"the load of {run.table} has no plan", next_step="load it again with --replace")
-    _require_same(run, run.plan, table, options)
+    if run.snapshot is None:
+        raise CheckpointError(f"the load of {run.table} has no snapshot", next_step="load it again with --replace")
+    changed = changed_columns(plan, table)
+    if changed:
+        raise CheckpointError(
+            f"{run.table} was loaded with another plan: column {changed[0]} of the table has changed",
+            state="nothing was changed",
+            next_step="put it back as it was, or load anew with `gridferry load --replace`",
+        )
     choice = choose_key(table, options)
     column = growing_column(table, options, choice)
     if column is None:
@@ -85,27 +93,8 @@ def following(state: TargetState, view: FindsNewRows, options: TableOptions, run
         )
     record = state.cursors.get(run.table) or SyncRecord(run.table, first_cursor(column.name, run.snapshot))
     record = replace(record, cursor=for_column(record.cursor, column.name))
-    plan = replace(run.plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row)
     cut = any(c.kernel is Kernel.TIME_MS_TRUNCATE for c in plan.columns[: plan.key_length])
     return Following(table, plan, column, record, unique=choice.unique and not cut)
-
-
-def _require_same(run: LoadRun, plan: TablePlan, table: Table, options: TableOptions) -> None:
-    """What to do with bad and colliding rows may differ from the load's options; where values go may not."""
-    allowed = {
-        fingerprint(options.model_copy(update={"on_duplicate": duplicate, "on_bad_row": bad}))
-        for duplicate in OnDuplicate
-        for bad in OnBadRow
-    }
-    changed = changed_columns(plan, table)
-    what = f"column {changed[0]} of the table has changed" if changed else ""
-    what = what or ("" if run.options in allowed else "its options in the config have changed")
-    if what:
-        raise CheckpointError(
-            f"{run.table} was loaded with another plan: {what}",
-            state="nothing was changed",
-            next_step="put it back as it was, or load anew with `gridferry load --replace`",
-        )
 
 
 class WatermarkRun:

@@ -1,0 +1,148 @@
+"""One table that is followed, whatever the mode: the lease, what a run goes by, and how the table stands."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import ClassVar
+
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.progress import Progress
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener, SyncStatus, TableSync
+from gridferry.engine.load import fingerprint
+from gridferry.engine.watermark import SyncSettings
+from gridferry.errors import CheckpointError, ConfigError, SourceError
+from gridferry.plan.config import TableOptions
+from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
+from gridferry.source.postgres.source import PostgresSource
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a sync goes by: the finished load, and its plan with today's answer to bad and colliding rows."""
+
+    run: LoadRun
+    plan: TablePlan
+
+
+class Follower(ABC):
+    """One table that is followed; a mode says how. A run of an `endless` mode goes on until told to stop."""
+
+    mode: ClassVar[str]
+    endless: ClassVar[bool] = False
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        *,
+        source: PostgresSource,
+        state: TargetState,
+        options: TableOptions,
+        settings: SyncSettings,
+        listener: Listener,
+    ) -> None:
+        self._source = source
+        self._state = state
+        self._options = options
+        self._settings = settings
+        self._tell = listener
+
+    def run(self, *, follow: bool = False) -> TableSync:
+        """One run: everything committed before it began; with `follow`, in an endless mode, until told to stop.
+
+        Takes the table's lease for its time. Raises: ConfigError for a table that is not loaded; CheckpointError if
+        it was loaded with other options; LeaseHeld; any FerryError.
+        """
+        (table,) = self._source.fetch_tables([self._options.table])
+        with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
+            return self._run(lease, self._loaded(table.qualified), follow=follow)
+
+    def status(self) -> SyncStatus:
+        """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""
+        table = f"{self._options.schema_name}.{self._options.table_name}"
+        run = self._state.runs.get(table)
+        if run is None or run.state is not RunState.LOADED:
+            return SyncStatus(self.mode, "not loaded", notes=self.notes)
+        standing = self._standing(run)
+        try:
+            return self._asked(standing, run)
+        except SourceError as error:
+            note = f"the source was not asked how it stands there: {error.message}"
+            return replace(standing, notes=(*standing.notes, note))
+
+    @abstractmethod
+    def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
+        """One run of the mode, under the lease."""
+
+    @abstractmethod
+    def _standing(self, run: LoadRun) -> SyncStatus:
+        """What the target's state says."""
+
+    @abstractmethod
+    def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
+        """The same with what the source says. Raises: SourceError."""
+
+    def _report(self, record: Progress) -> SyncStatus:
+        """A record as the status shows it, in every mode."""
+        state = "idle" if record.runs else "not begun"
+        if record.last_started and not record.last_finished:
+            state = "interrupted"
+        return SyncStatus(
+            mode=self.mode,
+            state=state,
+            runs=record.runs,
+            last_started=record.last_started,
+            last_finished=record.last_finished,
+            last_read=record.last_read,
+            read=record.read,
+            written=record.written,
+            deleted=record.deleted,
+            superseded=record.superseded,
+            notes=self.notes,
+        )
+
+    def _loaded(self, table: str) -> Loaded:
+        """What stands of the load. What to do with bad and colliding rows may have changed since; nothing else."""
+        run = self._state.runs.get(table)
+        if run is None or run.plan is None:
+            raise ConfigError(
+                f"{table} was not loaded into this target",
+                state="nothing was changed",
+                next_step="run `gridferry load` first: a sync goes on from its snapshot",
+            )
+        if run.state is not RunState.LOADED:
+            raise ConfigError(
+                f"the load of {table} is not finished ({len(run.finished):,} of {len(run.chunks):,} chunks are)",
+                state="nothing was changed",
+                next_step="run `gridferry load` until it is done, then `gridferry sync`",
+            )
+        allowed = {
+            fingerprint(self._options.model_copy(update={"on_duplicate": duplicate, "on_bad_row": bad}))
+            for duplicate in OnDuplicate
+            for bad in OnBadRow
+        }
+        if run.options not in allowed:
+            raise CheckpointError(
+                f"{table} was loaded with another plan: its options in the config have changed",
+                state="nothing was changed",
+                next_step="put them back as they were, or load anew with `gridferry load --replace`",
+            )
+        options = self._options
+        return Loaded(run, replace(run.plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row))
+
+
+def age_s(stamp: str, now: str = "") -> float | None:
+    """Seconds from one stamp as `Snapshot.taken_at` has it to another, or to this machine's clock; never below 0."""
+    try:
+        then = _moment(stamp)
+        until = _moment(now) if now else datetime.now(timezone.utc)
+    except ValueError:
+        return None
+    return max(0.0, (until - then).total_seconds())
+
+
+def _moment(stamp: str) -> datetime:
+    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)

@@ -1,0 +1,49 @@
+"""Mode watermark as the sync sees it: its runs, and how a table stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.engine.events import SyncStatus, TableSync
+from gridferry.engine.follower import Follower, Loaded, age_s
+from gridferry.engine.watermark import MODE, WatermarkRun, following
+from gridferry.plan.watermark import BLIND_SPOT
+
+
+class WatermarkSync(Follower):
+    """`Follower` of mode watermark."""
+
+    mode: ClassVar[str] = MODE
+    notes: ClassVar[tuple[str, ...]] = (BLIND_SPOT,)
+
+    def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
+        # After the lease: what another run read meanwhile is older than this snapshot.
+        with self._source.open_snapshot() as view:
+            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            return WatermarkRun(self._state, lease, view, self._settings, self._tell).run(by)
+
+    def _standing(self, run: LoadRun) -> SyncStatus:
+        record = self._state.cursors.get(run.table)
+        if record is None:
+            return SyncStatus(MODE, "not begun", notes=self.notes)
+        cursor = record.cursor
+        return replace(self._report(record), column=cursor.column, position=cursor.position or "", as_of=cursor.clock)
+
+    def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
+        """The rows that wait are counted in the source."""
+        with self._source.open_snapshot() as view:
+            loaded = self._loaded(run.table)
+            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            cursor = by.record.cursor
+            lag = view.find_new(by.table, by.plan, column=by.column, cursor=cursor).rows
+            return replace(
+                standing,
+                column=cursor.column,
+                position=cursor.position or "",
+                as_of=cursor.clock,
+                lag_rows=lag,
+                lag_seconds=age_s(cursor.clock, view.snapshot.taken_at),
+            )
