@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from tests.conftest import Database
 from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, slot_of, sync, without_slots
+from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
 
 from gridferry.checkpoint.lease import Lease
@@ -23,9 +26,9 @@ from gridferry.errors import (
     PlanError,
     SlotInUse,
     SlotLost,
-    SourceRefused,
 )
 from gridferry.model.position import Lsn
+from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed
 
 
@@ -115,20 +118,6 @@ def test_an_unsound_plan_leaves_no_slot(made: Ferry, postgres: Database) -> None
     assert left_in_source(postgres) == (0, 0)
 
 
-def test_an_identity_without_the_key_is_refused_before_anything_is_made(ferry: Ferry, postgres: Database) -> None:
-    postgres.run(
-        "CREATE TABLE event (id int PRIMARY KEY, device text NOT NULL, ts timestamp NOT NULL, UNIQUE (device, ts))"
-    )
-    wish = ferry.of({"table": "event", "split_by": "device", "key": "ts", "sync": {"mode": "cdc"}})
-    with without_slots(postgres):
-        with pytest.raises(PlanError, match="does not tell the old device, ts") as refused:
-            wish.load()
-        assert "REPLICA IDENTITY FULL" in refused.value.next_step
-        assert left_in_source(postgres) == (0, 0)
-        postgres.run("ALTER TABLE event REPLICA IDENTITY FULL")
-        wish.load()
-
-
 def test_a_load_without_slot_cannot_be_followed(made: Ferry) -> None:
     plain = made.of({key: value for key, value in READING.items() if key != "sync"})
     with pytest.raises(ConfigError, match="not loaded"):
@@ -152,27 +141,115 @@ def test_too_much_log_warns_then_stops(loaded: Ferry, postgres: Database) -> Non
     assert "drop-slot" in stopped.value.next_step
 
 
-def test_a_role_without_replication(made: Ferry, postgres: Database) -> None:
-    postgres.run("DROP ROLE IF EXISTS plain_role; CREATE ROLE plain_role LOGIN")
-    postgres.run(f'GRANT CREATE ON DATABASE "{postgres.name}" TO plain_role; ALTER TABLE reading OWNER TO plain_role')
-    poor = Ferry(postgres.dsn_as("plain_role"), made.server, made.database, made.tables)
-    with pytest.raises(SourceRefused) as refused:
-        poor.load()
-    assert "REPLICATION" in refused.value.next_step
+@pytest.mark.parametrize(
+    ("prepare", "table", "says", "advises"),
+    [
+        ("CREATE VIEW seen AS SELECT * FROM reading", {"table": "seen"}, "it is not a table", "mode: watermark"),
+        ("ALTER TABLE reading SET UNLOGGED", {}, "it is unlogged or temporary", "mode: watermark"),
+        (
+            "ALTER TABLE reading DROP CONSTRAINT reading_pkey, ADD COLUMN i serial PRIMARY KEY, ADD UNIQUE (device, k)",
+            {},
+            "does not tell the old device, k",
+            'ALTER TABLE "public"."reading" REPLICA IDENTITY FULL;',
+        ),
+        ("ALTER TABLE reading ADD UNIQUE (k)", {"split_by": None, "key": "n"}, "nothing proves that", "unique key"),
+        ("SELECT 1", {"where": "k > 1"}, "`where` cannot be applied", "leave `where` out"),
+    ],
+)  # fmt: skip
+def test_plan_and_load_refuse_a_table_in_the_same_words(
+    made: Ferry, postgres: Database, tmp_path: Path, prepare: str, table: dict[str, Any], says: str, advises: str
+) -> None:
+    postgres.run(prepare)
+    ferry = made.of({key: value for key, value in {**READING, **table}.items() if value is not None})
+    refused(ferry, tmp_path, "plan", code=2, says=says, advises=advises)
+    refused(ferry, tmp_path, "load", code=2, says=says, advises=advises)
     assert left_in_source(postgres) == (0, 0)
+    assert ferry.names() == []
+
+
+def test_a_table_without_identity_is_loaded_for_its_inserts_and_the_plan_says_so(
+    made: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    postgres.run("ALTER TABLE reading REPLICA IDENTITY NOTHING")
+    said = command(made, tmp_path, "plan")
+    assert said.code == 0
+    assert "only inserts can be followed, not updates and deletes" in said.text
+    assert "REPLICA IDENTITY FULL" in said.text
+    assert command(made, tmp_path, "load").code == 0
+    postgres.run("INSERT INTO reading VALUES (100, 'd0', 1, '')")
+    sync(made)
+    assert_level(made, postgres)
+    postgres.run("UPDATE reading SET n = 7; DELETE FROM reading WHERE k = 3")  # the application is not harmed
+
+
+def test_a_foreign_table_is_refused(made: Ferry, postgres: Database, tmp_path: Path) -> None:
+    postgres.run(
+        "CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER far FOREIGN DATA WRAPPER nothing;"
+        " CREATE TABLE whole (k int, device text, n bigint, note text) PARTITION BY RANGE (k);"
+        " CREATE FOREIGN TABLE part PARTITION OF whole DEFAULT SERVER far"
+    )
+    access = ChangeFeed(postgres.address).access([("public", "whole", "gridferry_x")])
+    assert "a part of it is a foreign table" in access[0].obstacles[0].message
+
+
+@pytest.fixture
+def plain_role(made: Ferry, postgres: Database) -> Iterator[Ferry]:
+    """The ferry of a role that may read the table, and nothing else."""
+    postgres.run("DROP ROLE IF EXISTS plain_role; CREATE ROLE plain_role LOGIN; GRANT SELECT ON reading TO plain_role")
+    yield Ferry(postgres.dsn_as("plain_role"), made.server, made.database, made.tables)
     postgres.run("REASSIGN OWNED BY plain_role TO CURRENT_USER; DROP OWNED BY plain_role; DROP ROLE plain_role")
 
 
-def test_a_server_without_logical_log(ferry: Ferry) -> None:
+def test_a_role_that_may_not_follow_is_told_all_it_lacks_at_once(
+    plain_role: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    for verb in ("plan", "load"):
+        said = refused(plain_role, tmp_path, verb, code=2, says='ALTER ROLE "plain_role" REPLICATION;')
+        assert f'GRANT CREATE ON DATABASE "{postgres.name}" TO "plain_role";' in said.text
+        assert 'ALTER TABLE "public"."reading" OWNER TO "plain_role";' in said.text
+        assert "mode: watermark" in said.text
+    assert left_in_source(postgres) == (0, 0)
+    postgres.run('ALTER ROLE "plain_role" REPLICATION; ALTER TABLE "public"."reading" OWNER TO "plain_role"')
+    postgres.run(f'GRANT CREATE ON DATABASE "{postgres.name}" TO "plain_role"')
+    assert command(plain_role, tmp_path, "plan").code == 0
+    assert command(plain_role, tmp_path, "load").code == 0
+    postgres.run("DELETE FROM reading WHERE k = 5")
+    assert command(plain_role, tmp_path, "sync").code == 0
+    assert_level(plain_role, postgres)
+
+
+def test_a_server_without_logical_log(ferry: Ferry, tmp_path: Path) -> None:
     with LocalPostgres(version=18, settings={"wal_level": "replica"}) as server:
         dsn = server.create_database("plain")
         with psycopg.connect(dsn, autocommit=True) as connection:
             connection.execute("CREATE TABLE reading (k int, device text, PRIMARY KEY (device, k))")
-        with pytest.raises(SourceRefused) as refused:
-            Ferry(dsn, ferry.server, ferry.database).of(READING).load()
-        assert "wal_level" in refused.value.next_step
-        with psycopg.connect(dsn, autocommit=True) as connection:
+            plain = Ferry(dsn, ferry.server, ferry.database).of(READING)
+            for verb in ("plan", "load"):
+                refused(plain, tmp_path, verb, code=2, says="wal_level = replica", advises="wal_level = logical;")
             assert connection.execute("SELECT count(*) FROM pg_publication").fetchone() == (0,)
+
+
+def test_a_server_without_a_free_slot_or_sender(ferry: Ferry, tmp_path: Path) -> None:
+    """A table that has its slot takes no other; the second table finds none."""
+    settings = {"max_replication_slots": "1", "max_wal_senders": "1"}
+    with LocalPostgres(version=18, settings=settings) as server:
+        dsn = server.create_database("small")
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            connection.execute("CREATE TABLE reading (k int, device text, PRIMARY KEY (device, k))")
+            connection.execute("CREATE TABLE other (k int PRIMARY KEY)")
+            other = {"table": "other", "sync": {"mode": "cdc"}}
+            small = Ferry(dsn, ferry.server, ferry.database).of(READING)
+            said = refused(small.of(READING, other), tmp_path, "plan", code=2, says="1 free replication slots")
+            assert said.text.count("max_replication_slots") == 1
+            assert command(small, tmp_path, "load").code == 0
+            assert command(small, tmp_path, "plan").code == 0
+            refused(small.of(other), tmp_path, "load", code=2, says="max_replication_slots")
+            feed = ChangeFeed(parse_address(dsn))
+            start = feed.facts(slot_of(small)).confirmed  # type: ignore[union-attr]
+            assert start is not None
+            with feed.stream(slot_of(small), start=start, wanted={}):
+                refused(small.of(other), tmp_path, "plan", code=2, says="(max_wal_senders) are in use")
+                refused(small, tmp_path, "sync", code=75, says="max_wal_senders", advises="trying again later")
 
 
 def test_following_without_end_stops_in_order_and_says_what_it_did(loaded: Ferry, postgres: Database) -> None:

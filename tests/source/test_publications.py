@@ -12,9 +12,9 @@ import pytest
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.errors import SlotLost, SourceError, SourceRefused, SourceUnreachable
 from gridferry.model.position import Lsn
+from gridferry.model.publishing import Published
 from gridferry.source.postgres.connection import connect, parse_address
 from gridferry.source.postgres.publications import (
-    Published,
     align_publications,
     drop_publications,
     fetch_publications,

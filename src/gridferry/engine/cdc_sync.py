@@ -14,9 +14,9 @@ from gridferry.engine.follower import Follower, Loaded, age_s
 from gridferry.engine.slots import guard
 from gridferry.errors import FerryError, SlotLost
 from gridferry.model.position import Lsn
+from gridferry.model.publishing import Published
 from gridferry.plan.config import SyncMode, SyncOptions
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.publications import Published
 from gridferry.source.postgres.slots import SlotFacts
 
 _LOST = "changes since {} are lost: the slot {} {}. Compare and repair, or `gridferry load --replace`"

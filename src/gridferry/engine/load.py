@@ -22,7 +22,6 @@ from gridferry.errors import CheckpointError
 from gridferry.griddb import Store
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
-from gridferry.plan.keys import choose_key
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.source.postgres.slots import NewSlot
@@ -98,7 +97,9 @@ class TableLoader:
         return None
 
     def _plan(self, view: SnapshotView, table: Table) -> TablePlan:
-        plan = plan_table(table, view.fetch_profile(profile_request(table, self._options)), self._options)
+        profile = view.fetch_profile(profile_request(table, self._options))
+        access = None if self._slot is None else self._slot.access(table)
+        plan = plan_table(table, profile, self._options, access)
         require_sound(plan)
         return plan
 
@@ -134,9 +135,7 @@ class TableLoader:
         """
         if before is not None:
             # What stands is dropped with its slot: not before it is known that another load can take its place.
-            plan = self._plan(view, table)
-            slot.require_followable(plan, unique=choose_key(table, self._options).unique)
-            before = self._clear(plan, before)
+            before = self._clear(self._plan(view, table), before)
         held.close()
         made = held.enter_context(slot.open(table))
         try:
@@ -151,9 +150,7 @@ class TableLoader:
         self, view: SnapshotView, table: Table, before: LoadRun | None, *, made: NewSlot | None = None
     ) -> LoadRun:
         plan = self._plan(view, table)
-        if self._slot is not None:
-            self._slot.require_followable(plan, unique=choose_key(table, self._options).unique)
-        elif before is not None and before.slot:
+        if self._slot is None and before is not None and before.slot:
             message = f"the replication slot {before.slot} is still there: `gridferry drop-slot` drops it"
             self._tell(Note(plan.qualified, message, "warning"))
         require_own(self._state, plan, [c.name for c in plan.containers])

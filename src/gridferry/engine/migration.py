@@ -33,6 +33,8 @@ from gridferry.engine.sync import follow_all, followed, follower
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError
 from gridferry.griddb import GridDBAddress, Store, connect
+from gridferry.model.publishing import ChangeAccess
+from gridferry.model.table import Table
 from gridferry.plan.config import Config, SyncMode, TableOptions
 from gridferry.plan.plan import Plan, TablePlan
 from gridferry.plan.planner import plan_tables, profile_request
@@ -75,8 +77,9 @@ class Migration:
         chosen = self._chosen(tables)
         with self.source.open_snapshot() as view:
             found = view.fetch_tables([options.table for options in chosen])
+            access = self._access(found, chosen)
             facts = [
-                (table, view.fetch_profile(profile_request(table, options)), options)
+                (table, view.fetch_profile(profile_request(table, options)), options, access.get(table.qualified))
                 for table, options in zip(found, chosen, strict=True)
             ]
         return plan_tables(facts, source=self.source.display, target=str(self.target))
@@ -249,6 +252,13 @@ class Migration:
     @property
     def _feed(self) -> ChangeFeed:
         return ChangeFeed(self.source.address)
+
+    def _access(self, tables: Sequence[Table], options: Sequence[TableOptions]) -> dict[str, ChangeAccess]:
+        """What the source allows of the tables in mode cdc, by qualified name."""
+        pairs = zip(tables, options, strict=True)
+        wanted = [(t, self._slot(o)) for t, o in pairs if o.sync is not None and o.sync.mode is SyncMode.CDC]
+        found = self._feed.access([(t.schema, t.name, slot) for t, slot in wanted]) if wanted else []
+        return {t.qualified: access for (t, _), access in zip(wanted, found, strict=True)}
 
     def _slot(self, options: TableOptions) -> str:
         return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target))

@@ -7,13 +7,13 @@ from contextlib import contextmanager
 
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import Listener, Note
-from gridferry.errors import CheckpointError, DataError, PlanError, SlotLost
+from gridferry.errors import CheckpointError, DataError, SlotLost
 from gridferry.model.position import Lsn
+from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
 from gridferry.plan.config import SyncOptions
-from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
+from gridferry.plan.planner import require_open
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.publications import Published
 from gridferry.source.postgres.slots import NewSlot, SlotFacts
 
 
@@ -25,14 +25,22 @@ class SlotOfLoad:
         self._feed = feed
         self._tell = tell
 
+    def access(self, table: Table) -> ChangeAccess:
+        """What the source allows; the slot's own place counts as free."""
+        (access,) = self._feed.access([(table.schema, table.name, self.name)])
+        return access
+
     @contextmanager
     def open(self, table: Table) -> Iterator[NewSlot]:
         """Make publications and slot anew; their snapshot is held until the block ends.
 
-        Raises: SourceRefused, SlotInUse; see `ChangeFeed.new_slot`.
+        Raises: PlanError for what the source does not allow, before anything is made; SourceRefused, SlotInUse; see
+        `ChangeFeed.new_slot`.
         """
-        publishing = self._feed.publishing(table.schema, table.name)
-        if publishing.published is Published.INSERTS:
+        access = self.access(table)
+        require_open(table, access)
+        publishing = access.publishing
+        if publishing is not None and publishing.published is Published.INSERTS:
             self._tell(
                 Note(
                     table.qualified,
@@ -64,42 +72,6 @@ class SlotOfLoad:
     def drop(self) -> None:
         """Drop slot and publications."""
         self._feed.drop(self.name)
-
-    def require_followable(self, plan: TablePlan, *, unique: bool) -> None:
-        """Raises: PlanError if changes do not hold what the plan stores, or do not tell where it stands.
-
-        Args: `unique`: whether the source proves that no two rows share a row key.
-        """
-        publishing = self._feed.publishing(plan.schema, plan.table)
-        hidden = sorted({c.source for c in plan.columns} & set(publishing.unpublished))
-        if hidden:
-            raise PlanError(
-                f"{plan.qualified}: changes do not hold the generated column {hidden[0]} on this PostgreSQL",
-                state="nothing was changed",
-                next_step=f"leave it out with `exclude: [{hidden[0]}]`",
-            )
-        inserts = publishing.published is Published.INSERTS
-        cut = any(c.kernel is Kernel.TIME_MS_TRUNCATE for c in plan.columns[: plan.key_length])
-        kept = plan.on_duplicate in (OnDuplicate.ERROR, OnDuplicate.LAST)
-        if (not unique or cut) and not (inserts and kept):
-            raise PlanError(
-                f"{plan.qualified}: nothing proves that no two rows share a row key, and a change of one would then "
-                "be a change of the other",
-                state="nothing was changed",
-                next_step="use a unique key of the source as `key`, with `precision: keep` for a time"
-                if not inserts
-                else "set `on_duplicate: error` or `last`: the others cannot be kept in a stream of changes",
-            )
-        needed = {*plan.key, *([plan.split_by] if plan.split_by is not None else [])}
-        missing = sorted(needed - set(publishing.identity))
-        if publishing.published is Published.ALL and missing:
-            raise PlanError(
-                f"{plan.qualified}: an update or delete in the source does not tell the old {', '.join(missing)}, so "
-                "its row would not be found",
-                state="nothing was changed",
-                next_step=f"run ALTER TABLE {plan.qualified} REPLICA IDENTITY FULL in the source, or use the primary "
-                "key as `key`",
-            )
 
 
 def guard(facts: SlotFacts | None, sync: SyncOptions) -> Iterator[str]:

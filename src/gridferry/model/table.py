@@ -74,7 +74,7 @@ class Relation:
 
 @dataclass(frozen=True)
 class Table:
-    """A table, partitioned table, view or foreign table. `relkind` as in pg_class; `replica_identity` d, f, i or n.
+    """A table, partitioned table, view or foreign table. `relkind` as in pg_class.
 
     `blocked` says why this role cannot read all of it (no privilege, a row policy), or is "".
     """
@@ -87,7 +87,6 @@ class Table:
     relations: tuple[Relation, ...] = ()
     row_estimate: int = 0
     size_bytes: int = 0
-    replica_identity: str = "d"
     indexed: frozenset[str] = field(default_factory=frozenset)  # columns that lead an index
     blocked: str = ""
 

@@ -9,11 +9,11 @@ from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.statement import MAX_STRING_BYTES
 from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
 from gridferry.model.table import Table
-from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.config import TableOptions
 from gridferry.plan.keys import KeyChoice, counted
 from gridferry.plan.mapping import MAX_TIME_US
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
-from gridferry.plan.watermark import VIEW_KINDS, watermark_findings
+from gridferry.plan.watermark import VIEW_KINDS
 
 _QUARANTINE = "set `on_bad_row: quarantine` to put such rows aside, or correct them in the source"
 
@@ -65,16 +65,6 @@ def table_findings(table: Table, profile: TableProfile, options: TableOptions) -
     if generated:
         message = f"generated columns ({', '.join(generated)}) are loaded as the values they have"
         yield Finding(Severity.INFO, table.qualified, message)
-
-
-def sync_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
-    """What following this table later will and will not see."""
-    if options.sync is None:
-        return
-    if options.sync.mode is SyncMode.CDC:
-        yield from _cdc_findings(table, options, choice)
-    else:
-        yield from watermark_findings(table, options, choice)
 
 
 def unknown_names(table: Table, options: TableOptions) -> Iterator[Finding]:
@@ -174,39 +164,3 @@ def _unfit_finding(planned: ColumnPlan, unfit: _Unfit, *, in_key: bool, options:
 def _advice(planned: ColumnPlan) -> str:
     other = "blob" if planned.kernel is Kernel.TEXT else "string"
     return f"{_QUARANTINE}, or choose another type: `columns: {{{planned.source}: {other}}}`"
-
-
-def _cdc_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
-    if table.relkind in VIEW_KINDS:
-        message = f"a {VIEW_KINDS[table.relkind]} has no changes of its own to follow"
-        advice = "use `sync: {mode: watermark}`, or follow the tables behind it"
-        yield Finding(Severity.PROBLEM, table.qualified, message, advice)
-        return
-    if options.where:
-        message = "`where` cannot be applied to a stream of changes"
-        yield Finding(Severity.PROBLEM, table.qualified, message, "leave `where` out, or use `sync: {mode: watermark}`")
-    identity = _identity_columns(table)
-    name = f"{table.schema}.{table.name}"
-    if identity is not None and not identity:
-        message = "the table has no replica identity: only its inserts can be followed, not its updates and deletes"
-        advice = f"add a primary key, or run ALTER TABLE {name} REPLICA IDENTITY FULL in the source"
-        yield Finding(Severity.RISK, table.qualified, message, advice)
-        return
-    needed = {*choice.columns, *([options.split_by] if options.split_by else [])}
-    missing = sorted(needed - identity) if identity is not None else []
-    if missing:
-        message = (
-            f"an update or delete in the source does not tell the old {', '.join(missing)}, so its row is not found"
-        )
-        advice = f"run ALTER TABLE {name} REPLICA IDENTITY FULL in the source, or use the primary key as `key`"
-        yield Finding(Severity.RISK, table.qualified, message, advice)
-
-
-def _identity_columns(table: Table) -> set[str] | None:
-    """The columns that a change carries of the old row; None where that is all of them, or not known."""
-    if table.replica_identity in ("f", "i"):
-        return None
-    if table.replica_identity == "n":
-        return set()
-    primary = next((k for k in table.keys if k.primary), None)
-    return set(primary.columns) if primary is not None else set()

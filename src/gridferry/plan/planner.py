@@ -7,14 +7,17 @@ from collections.abc import Iterable, Iterator
 from gridferry.errors import PlanError
 from gridferry.griddb.schema import ContainerKind
 from gridferry.model.profile import ProfileRequest, TableProfile
+from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
-from gridferry.plan.checks import null_key_findings, sync_findings, table_findings, unknown_names, value_findings
+from gridferry.plan.cdc import cdc_findings
+from gridferry.plan.checks import null_key_findings, table_findings, unknown_names, value_findings
 from gridferry.plan.columns import column_rule, plan_columns, stored_columns
-from gridferry.plan.config import TableOptions
+from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.containers import container_findings, plan_containers, with_clashes
 from gridferry.plan.keys import KeyChoice, KeyForm, choose_form, choose_key, duplicate_finding, key_request
 from gridferry.plan.names import naming_template
-from gridferry.plan.plan import Finding, Plan, Severity, TablePlan
+from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan
+from gridferry.plan.watermark import watermark_findings
 
 _ORDER = {Severity.PROBLEM: 0, Severity.RISK: 1, Severity.INFO: 2}
 
@@ -39,8 +42,13 @@ def profile_request(table: Table, options: TableOptions) -> ProfileRequest:
     )
 
 
-def plan_table(table: Table, profile: TableProfile, options: TableOptions) -> TablePlan:
-    """One table's plan, with everything found on the way; problems first. Never raises for what is in the data."""
+def plan_table(
+    table: Table, profile: TableProfile, options: TableOptions, access: ChangeAccess | None = None
+) -> TablePlan:
+    """One table's plan, with everything found on the way; problems first. Never raises for what is in the data.
+
+    Args: access: with mode cdc, what the source allows.
+    """
     choice = choose_key(table, options)
     form = choose_form(table, profile, options, choice)
     planned = plan_columns(table, options, choice=choice, form=form)
@@ -55,7 +63,7 @@ def plan_table(table: Table, profile: TableProfile, options: TableOptions) -> Ta
         *value_findings(planned.columns, profile, key_length=planned.key_length, options=options),
         *container_findings(containers, profile, options),
         *table_findings(table, profile, options),
-        *sync_findings(table, options, choice),
+        *_sync_findings(table, options, choice, columns=planned.columns, key_length=planned.key_length, access=access),
     ]
     return TablePlan(
         schema=table.schema,
@@ -80,29 +88,65 @@ def plan_table(table: Table, profile: TableProfile, options: TableOptions) -> Ta
 
 
 def plan_tables(
-    tables: Iterable[tuple[Table, TableProfile, TableOptions]], *, source: str = "", target: str = ""
+    tables: Iterable[tuple[Table, TableProfile, TableOptions, ChangeAccess | None]],
+    *,
+    source: str = "",
+    target: str = "",
 ) -> Plan:
     """The plan of all tables, container names compared across them."""
-    plans = [plan_table(table, profile, options) for table, profile, options in tables]
+    plans = [plan_table(table, profile, options, access) for table, profile, options, access in tables]
     return Plan(with_clashes(plans), source=source, target=target)
 
 
 def require_sound(plan: Plan | TablePlan) -> None:
     """Return if nothing stops the load. Raises: PlanError with every problem, each with its way out."""
     tables = (plan,) if isinstance(plan, TablePlan) else plan.tables
-    problems = tuple(_sentence(table, problem) for table in tables for problem in table.problems)
-    if problems:
-        count = "one problem stops" if len(problems) == 1 else f"{len(problems)} problems stop"
+    require_none(_sentence(table.qualified, p.message, p.advice) for table in tables for p in table.problems)
+
+
+def require_open(table: Table, access: ChangeAccess) -> None:
+    """Return if the source lets the table's changes be followed, as far as is known before anything is made.
+
+    What may pass by itself is left to be met. Raises: PlanError with every obstacle that will not.
+    """
+    lasting = [obstacle for obstacle in access.obstacles if not obstacle.passing]
+    require_none(_sentence(table.qualified, obstacle.message, obstacle.advice) for obstacle in lasting)
+
+
+def require_none(problems: Iterable[str]) -> None:
+    """Raises: PlanError if there is any problem, each a sentence."""
+    found = tuple(problems)
+    if found:
+        count = "one problem stops" if len(found) == 1 else f"{len(found)} problems stop"
         raise PlanError(
             f"{count} the load",
-            problems=problems,
+            problems=found,
             state="nothing was written",
-            next_step="change the config file, then look at `gridferry plan`",
+            next_step="change the config file, or what it says of the source; then look at `gridferry plan`",
         )
 
 
-def _sentence(table: TablePlan, finding: Finding) -> str:
-    return f"{table.qualified}: {finding.message}" + (f" ({finding.advice})" if finding.advice else "")
+def _sentence(table: str, message: str, advice: str) -> str:
+    return f"{table}: {message}" + (f" ({advice})" if advice else "")
+
+
+def _sync_findings(
+    table: Table,
+    options: TableOptions,
+    choice: KeyChoice,
+    *,
+    columns: tuple[ColumnPlan, ...],
+    key_length: int,
+    access: ChangeAccess | None,
+) -> Iterator[Finding]:
+    """What following this table later will and will not see."""
+    if options.sync is None:
+        return
+    if options.sync.mode is SyncMode.CDC:
+        known = access or ChangeAccess()
+        yield from cdc_findings(table, options, choice, columns=columns, key_length=key_length, access=known)
+    else:
+        yield from watermark_findings(table, options, choice)
 
 
 def _key_findings(

@@ -45,7 +45,8 @@ def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -
         message = f"{wished} is a {found.type.formatted}, and a column to follow is a time or a number"
         yield Finding(Severity.PROBLEM, wished, message, "name another column under `sync`")
     if column is not None and not column.indexed and table.relkind not in VIEW_KINDS:
-        message = f"no index begins with {column.name}: each sync reads the whole table"
+        cost = f"{table.size_bytes / (1 << 20):,.1f} MB, about {table.row_estimate:,} rows"
+        message = f"no index begins with {column.name}: each sync reads the whole table ({cost})"
         advice = f"create one in the source: CREATE INDEX ON {table.schema}.{table.name} ({column.name})"
         yield Finding(Severity.RISK, column.name, message, advice)
     if table.relkind in VIEW_KINDS:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.plan.tables import BIGINT, BOOL, DOUBLE, TEXT, TS, key_facts, primary, sensor, sensor_facts
@@ -10,11 +11,12 @@ from tests.unit.plan.tables import BIGINT, BOOL, DOUBLE, TEXT, TS, key_facts, pr
 from gridferry.errors import PlanError
 from gridferry.griddb.schema import ContainerKind, GridType
 from gridferry.model.profile import ColumnProfile, Facts, KeyProfile, KeyRequest, TableProfile
+from gridferry.model.publishing import ChangeAccess, Obstacle, Published, Publishing
 from gridferry.model.table import Column, PgType, Table, TypeKind, UniqueKey
 from gridferry.plan.config import TableOptions, table_options
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import Kernel, Plan, ReadAs, Severity, SourceColumn, TablePlan, Verdict
-from gridferry.plan.planner import plan_table, plan_tables, profile_request, require_sound
+from gridferry.plan.planner import plan_table, plan_tables, profile_request, require_open, require_sound
 
 NUMERIC = PgType("numeric", "numeric")
 SPLIT = {"table": "device", "split_by": "device", "key": "ts"}
@@ -449,7 +451,9 @@ def test_two_tables_in_one_container() -> None:
     options = table_options(table="device", key="ts")
     other = replace(sensor(), schema="Ops", name="x")
     clash = table_options(table="Ops.x", key="ts", container="DEVICE")
-    plan = plan_tables([(sensor(), sensor_facts(), options), (other, sensor_facts(), clash)], source="s", target="t")
+    plan = plan_tables(
+        [(sensor(), sensor_facts(), options, None), (other, sensor_facts(), clash, None)], source="s", target="t"
+    )
     assert [len(t.problems) for t in plan.tables] == [0, 1]
     assert 'public.device uses the container "DEVICE" too' in plan.problems[0].message
     with pytest.raises(PlanError, match="one problem stops"):
@@ -476,43 +480,88 @@ def test_keeping_the_split_column() -> None:
 # What following will see
 
 
+NO_IDENTITY = Publishing(
+    "public", "device", Published.INSERTS, (), "public.device has no replica identity", "ALTER TABLE ... ;"
+)
+
+
+def _cdc(publishing: Publishing | None, *obstacles: Obstacle, table: Table | None = None, **changes: Any) -> TablePlan:
+    options = _options(sync={"mode": "cdc"}, **changes)
+    return plan_table(table or sensor(), sensor_facts(), options, ChangeAccess(publishing, obstacles))
+
+
+def _keyed() -> Table:
+    """The sensor table with a primary key, whose columns are never NULL."""
+    columns = tuple(replace(c, nullable=c.nullable and c.name != "device") for c in sensor().columns)
+    return sensor(columns=columns, keys=primary("device", "ts"))
+
+
+def _all(*identity: str, unpublished: tuple[str, ...] = ()) -> Publishing:
+    return Publishing("public", "device", Published.ALL, identity, unpublished=unpublished)
+
+
 def test_cdc_without_a_replica_identity() -> None:
-    plan = _plan(sync={"mode": "cdc"})
-    assert "only its inserts can be followed" in _text(plan, Severity.RISK)
-    assert "REPLICA IDENTITY FULL" in _text(plan, Severity.RISK)
-    full = _plan(table=sensor(replica_identity="f"), sync={"mode": "cdc"})
-    assert "inserts" not in _text(full, Severity.RISK)
+    plan = _cdc(NO_IDENTITY)
+    assert "only inserts can be followed" in _text(plan, Severity.RISK)
+    assert NO_IDENTITY.advice in _text(plan, Severity.RISK)
+    assert _text(plan, Severity.PROBLEM) == ""
+    first = _cdc(NO_IDENTITY, on_duplicate="first")
+    assert "`on_duplicate: error` or `last`" in _text(first, Severity.PROBLEM)
 
 
 def test_cdc_with_a_key_that_is_not_the_replica_identity() -> None:
-    table = sensor(keys=primary("co"))
-    assert "does not tell the old device, ts" in _text(_plan(table=table, sync={"mode": "cdc"}), Severity.RISK)
-    same = sensor(keys=primary("device", "ts"))
-    assert _text(_plan(table=same, sync={"mode": "cdc"}), Severity.RISK) == ""
+    table = _keyed()
+    short = _cdc(_all("ts"), table=table, kind="collection")
+    assert "does not tell the old device" in _text(short, Severity.PROBLEM)
+    assert 'ALTER TABLE "public"."device" REPLICA IDENTITY FULL' in _text(short, Severity.PROBLEM)
+    with pytest.raises(PlanError, match="one problem"):
+        require_sound(short)
+    same = _cdc(_all("device", "ts"), table=table, kind="collection")
+    assert (_text(same, Severity.PROBLEM), _text(same, Severity.RISK)) == ("", "")
 
 
-def test_cdc_of_a_view_or_with_a_condition() -> None:
-    view = _plan(table=sensor(relkind="v"), sync={"mode": "cdc"})
-    assert "no changes of its own" in _text(view, Severity.PROBLEM)
-    assert "cannot be read by pages" in _text(view, Severity.RISK)
-    assert "`where` cannot be applied" in _text(_plan(where="co > 1", sync={"mode": "cdc"}), Severity.PROBLEM)
+def test_cdc_needs_keys_that_are_proven_unique() -> None:
+    plan = _cdc(_all("ts", "device", "co"))
+    assert "nothing proves that no two rows share a row key" in _text(plan, Severity.PROBLEM)
+    cut = _cdc(_all("ts", "device"), table=_keyed())
+    assert "`kind: collection`" in _text(cut, Severity.PROBLEM)
+
+
+def test_cdc_of_a_generated_column_that_changes_do_not_hold() -> None:
+    plan = _cdc(_all("device", "ts", unpublished=("temp",)), table=_keyed())
+    assert "exclude: [temp]" in _text(plan, Severity.PROBLEM)
+
+
+def test_cdc_where_the_source_does_not_allow_it_or_with_a_condition() -> None:
+    plan = _cdc(None, Obstacle("it is a view", "leave it out"), where="co > 1")
+    assert "it is a view" in _text(plan, Severity.PROBLEM)
+    assert "`where` cannot be applied" in _text(plan, Severity.PROBLEM)
+
+
+def test_what_may_pass_by_itself_does_not_stop_the_load_before_it_was_met() -> None:
+    passing = Obstacle("all senders are in use", "try again", passing=True)
+    assert "all senders" in _text(_cdc(_all("device", "ts"), passing), Severity.PROBLEM)
+    require_open(sensor(), ChangeAccess(None, (passing,)))
+    with pytest.raises(PlanError) as refused:
+        require_open(sensor(), ChangeAccess(None, (passing, Obstacle("no slot is free", "drop one"))))
+    assert refused.value.problems == ("public.device: no slot is free (drop one)",)
 
 
 def test_watermark_says_what_it_does_not_see() -> None:
     plan = _plan(sync={"mode": "watermark"})
     assert "updates and deletes in the source are not seen" in _text(plan, Severity.RISK)
-    assert "no index begins with ts" in _text(plan, Severity.RISK)
+    assert "no index begins with ts: each sync reads the whole table (3.0 MB" in _text(
+        _plan(table=sensor(size_bytes=3 << 20), sync={"mode": "watermark"}), Severity.RISK
+    )
     indexed = _plan(table=sensor(indexed=frozenset({"ts"})), sync={"mode": "watermark"})
     assert "no index" not in _text(indexed, Severity.RISK)
     blind = _plan(key="co", columns={"co": "string"}, sync={"mode": "watermark"})
     assert "does not know which column grows" in _text(blind, Severity.PROBLEM)
 
 
-def test_watermark_on_a_named_column_and_cdc_with_nothing_at_all() -> None:
+def test_watermark_on_a_named_column() -> None:
     named = _plan(key="co", columns={"co": "string"}, sync={"mode": "watermark", "column": "ts"})
     assert "no index begins with ts" in _text(named, Severity.RISK)
-    nothing = _plan(table=sensor(replica_identity="n", keys=primary("device", "ts")), sync={"mode": "cdc"})
-    assert "no replica identity" in _text(nothing, Severity.RISK)
 
 
 def test_collisions_are_asked_for_by_milliseconds_only_where_they_matter() -> None:

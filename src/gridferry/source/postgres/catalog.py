@@ -126,7 +126,7 @@ def _describe(connection: Connection, entries: Sequence[_Entry]) -> list[Table]:
     for entry in entries:
         if entry.oid not in tables:  # dropped a moment ago
             raise SourceRefused(f"the table {entry.qualified} was dropped meanwhile", next_step="run the command again")
-        _, replica_identity, size, may_select, may_use, row_security, role = tables[entry.oid]
+        _, size, may_select, may_use, row_security, role = tables[entry.oid]
         leaves = relations[entry.oid]
         described.append(
             Table(
@@ -139,7 +139,6 @@ def _describe(connection: Connection, entries: Sequence[_Entry]) -> list[Table]:
                 relations=leaves,
                 row_estimate=sum(leaf.row_estimate for leaf in leaves),
                 size_bytes=size,
-                replica_identity=replica_identity,
                 indexed=frozenset(indexed[entry.oid]),
                 blocked=_blocked(entry, may_select=may_select, may_use=may_use, row_security=row_security, role=role),
             )

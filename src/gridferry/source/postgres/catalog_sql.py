@@ -16,7 +16,7 @@ ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 
 TABLES = """
-SELECT c.oid, c.relreplident::text, size.bytes,
+SELECT c.oid, size.bytes,
        pg_catalog.has_table_privilege(c.oid, 'SELECT'),
        pg_catalog.has_schema_privilege(c.relnamespace, 'USAGE'),
        pg_catalog.row_security_active(c.oid),

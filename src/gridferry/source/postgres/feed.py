@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from gridferry.model.change import ChangedRelation
 from gridferry.model.position import Lsn
+from gridferry.model.publishing import ChangeAccess, Publishing
+from gridferry.source.postgres.access import fetch_access
 from gridferry.source.postgres.change_decoder import Wanted
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
-from gridferry.source.postgres.publications import Publishing, align_publications, fetch_publishing
+from gridferry.source.postgres.publications import align_publications, fetch_publishing
 from gridferry.source.postgres.replication import ChangeStream
 from gridferry.source.postgres.slot_names import slot_name
 from gridferry.source.postgres.slots import (
@@ -47,6 +49,11 @@ class ChangeFeed:
         whole = "\n".join((self.address.database, target, table))
         letters = re.sub(r"[^a-z0-9]", "", table.partition(".")[2].lower())[:_READABLE]
         return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
+
+    def access(self, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:
+        """See `fetch_access`."""
+        with connect(self.address) as connection:
+            return fetch_access(connection, wanted)
 
     def publishing(self, schema: str, table: str) -> Publishing:
         """What may be published of a table. Raises: SourceRefused if nothing may."""

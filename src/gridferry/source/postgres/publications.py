@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 import psycopg
 from psycopg import sql
 
 from gridferry.errors import SourceRefused
+from gridferry.model.publishing import Obstacle, Published, Publishing
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import relation_sql
@@ -24,32 +24,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 TableName = tuple[str, str]  # schema, table
 
 
-class Published(str, Enum):
-    """Which of a table's changes are published."""
-
-    ALL = "all"  # inserts, updates, deletes, truncates
-    INSERTS = "inserts"  # inserts and truncates
-
-
 _KINDS = {Published.ALL: "insert, update, delete, truncate", Published.INSERTS: "insert, truncate"}
-
-
-@dataclass(frozen=True)
-class Publishing:
-    """What may be published of a table.
-
-    `identity`: the columns that updates and deletes tell of the old row; () with Published.INSERTS. `reason` says why
-    it is inserts only, `advice` is the statement that gives the rest; both "" with Published.ALL. `unpublished` are
-    generated columns that changes never hold on this version of PostgreSQL.
-    """
-
-    schema: str
-    table: str
-    published: Published
-    identity: tuple[str, ...] = ()
-    reason: str = ""
-    advice: str = ""
-    unpublished: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +48,7 @@ class _Member:
     is_partition: bool
     full: bool
     identity: list[str] | None
+    owned: bool  # by the role, or by one that it is a member of
 
     @property
     def quoted(self) -> str:
@@ -94,7 +70,8 @@ SELECT DISTINCT ON (m.depth, c.oid)
         FROM pg_catalog.pg_index i
         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey::int2[])
         WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
-          AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END)
+          AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END),
+       pg_catalog.pg_has_role(c.relowner, 'USAGE')
 FROM members m JOIN pg_catalog.pg_class c ON c.oid = m.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 ORDER BY m.depth, c.oid
 """
@@ -114,6 +91,26 @@ SELECT p.pubname, p.oid::int8,
         JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.prpubid = p.oid), '{}')
 FROM pg_catalog.pg_publication p WHERE p.pubname = ANY(%(names)s)
 """
+
+
+def fetch_publishable(connection: Connection, *, schema: str, table: str) -> tuple[Publishing | None, list[Obstacle]]:
+    """What may be published of a table, None where nothing may, and what stands in the way of publishing it."""
+    with mapped(f"reading the replica identity of {schema}.{table}"):
+        members = _members(connection, schema, table)
+        problem = _problem(members, f"{schema}.{table}", connection.info.server_version)
+        if problem:
+            return None, [Obstacle(problem, "leave it out of the config file, or use `sync: {mode: watermark}`")]
+        published = _published_by_name(members)
+        role = sql.Identifier(connection.execute("SELECT current_user::text").fetchall()[0][0]).as_string(None)
+        obstacles = [
+            Obstacle(
+                f"the role {role} does not own {member.schema}.{member.name}, and only its owner may publish it",
+                f"log in as its owner, or run ALTER TABLE {member.quoted} OWNER TO {role};",
+            )
+            for member in published
+            if not member.owned
+        ]
+        return _publishing(connection, members), obstacles
 
 
 def fetch_publishing(connection: Connection, tables: Sequence[TableName]) -> list[Publishing]:
@@ -157,12 +154,21 @@ def drop_publications(address: PostgresAddress, *, slot: str) -> list[str]:
     return names
 
 
+def _members(connection: Connection, schema: str, table: str) -> list[_Member]:
+    """The table and all below it, the table first; [] if there is none."""
+    return [_Member(*row) for row in connection.execute(_MEMBERS, {"schema": schema, "table": table})]
+
+
+def _published_by_name(members: Sequence[_Member]) -> list[_Member]:
+    """Those that a publication lists: children of the table with it, partitions only through it."""
+    return [member for member in members if not member.is_partition or member is members[0]]
+
+
 def _all_members(connection: Connection, tables: Sequence[TableName]) -> list[list[_Member]]:
     groups = []
     problems = []
     for schema, table in tables:
-        rows = connection.execute(_MEMBERS, {"schema": schema, "table": table}).fetchall()
-        members = [_Member(*row) for row in rows]
+        members = _members(connection, schema, table)
         problem = _problem(members, f"{schema}.{table}", connection.info.server_version)
         if problem:
             problems.append(problem)
@@ -239,9 +245,9 @@ def _align(
     kind: Published,
     existing: Publication | None,
 ) -> None:
-    """Make one publication hold just these tables. Children are published with their table, partitions through it."""
+    """Make one publication hold just these tables."""
     roots = [relation_sql(m[0].schema, m[0].name) for m in chosen]
-    members = frozenset((m.schema, m.name) for group in chosen for m in group if not m.is_partition or m is group[0])
+    members = frozenset((m.schema, m.name) for group in chosen for m in _published_by_name(group))
     publication = sql.Identifier(name)
     if existing is None:
         tables = sql.SQL(" FOR TABLE {}").format(sql.SQL(", ").join(roots)) if roots else sql.SQL("")

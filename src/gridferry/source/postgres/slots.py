@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from gridferry.errors import SlotLost, SourceUnreachable
+from gridferry.errors import SlotLost, SourceRefused, SourceUnreachable
 from gridferry.model.chunk import Snapshot
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.connection import PostgresAddress, connect
@@ -44,8 +44,8 @@ class SlotFacts:
     """
 
     name: str
-    plugin: str
-    database: str
+    plugin: str | None
+    database: str | None
     active: bool
     restart: Lsn | None
     confirmed: Lsn | None
@@ -63,6 +63,7 @@ class SlotFacts:
         return self.wal_status == "lost" or self.restart is None or bool(self.invalidated)
 
 
+PLUGIN = "pgoutput"
 _FACTS = """
 SELECT s.slot_name, s.plugin, s.database, s.active, s.restart_lsn::text, s.confirmed_flush_lsn::text, w.lsn::text,
        (w.lsn - s.confirmed_flush_lsn)::int8, (w.lsn - s.restart_lsn)::int8, {status},
@@ -116,13 +117,27 @@ def fetch_slot(connection: Connection, name: str) -> SlotFacts | None:
     )  # fmt: skip
 
 
+def foreign(facts: SlotFacts, *, database: str) -> str:
+    """Why a slot of our name is not ours, or "". Slots of all databases of a server share their names."""
+    if facts.plugin == PLUGIN and facts.database == database:
+        return ""
+    plugin = f"plugin {facts.plugin}" if facts.plugin else "no plugin"
+    return (
+        f"the replication slot {facts.name} is of somebody else: it has {plugin} and is in "
+        f"{f'the database {facts.database}' if facts.database else 'no database'}"
+    )
+
+
 def check_slot(connection: Connection, name: str, *, start: Lsn) -> SlotFacts:
     """The slot's facts, if the stream can go on from `start`, the last position that was applied and stored.
 
-    Raises: SlotLost if the slot or a publication is gone, if it was read past `start` by somebody else, or if the
-    server's log does not reach `start` (a standby that was promoted, a restored backup).
+    Raises: SourceRefused if the slot is of somebody else; SlotLost if it or a publication is gone, if it was read past
+    `start` by somebody else, or if the server's log does not reach `start` (a standby that was promoted, a restored
+    backup).
     """
     facts = fetch_slot(connection, name)
+    if facts is not None and (whose := foreign(facts, database=connection.info.dbname)):
+        raise _not_ours(whose)
     existing = {publication.name for publication in fetch_publications(connection, name)}
     missing = [publication for publication in publication_names(name) if publication not in existing]
     if facts is None:
@@ -161,12 +176,14 @@ def send_heartbeat(connection: Connection) -> Lsn:
 def drop_slot(address: PostgresAddress, name: str) -> list[str]:
     """Drop the slot and its publications, so that PostgreSQL is as it was. Returns what there was, by name.
 
-    Raises: SlotInUse while a process reads the slot; nothing is dropped then.
+    Raises: SlotInUse while a process reads the slot, SourceRefused if it is of somebody else; nothing is dropped then.
     """
     dropped = []
     with connect(address) as connection:
-        exists = fetch_slot(connection, name) is not None
-    if exists:
+        facts = fetch_slot(connection, name)
+        if facts is not None and (whose := foreign(facts, database=connection.info.dbname)):
+            raise _not_ours(whose)
+    if facts is not None:
         with closing(ReplicationSession(address)) as session:
             session.run(f'DROP_REPLICATION_SLOT "{name}"', doing=f"dropping the replication slot {name}")
         dropped.append(f"replication slot {name}")
@@ -176,6 +193,14 @@ def drop_slot(address: PostgresAddress, name: str) -> list[str]:
 def _lost(what: str) -> SlotLost:
     return SlotLost(
         what, state="changes since the last confirmed position are missing in the target", next_step=WAY_BACK
+    )
+
+
+def _not_ours(whose: str) -> SourceRefused:
+    return SourceRefused(
+        whose,
+        state="nothing was read or changed",
+        next_step="ask whose it is; where nobody needs it, drop it with pg_drop_replication_slot, and run this again",
     )
 
 
