@@ -225,8 +225,8 @@ def test_the_bulk_writer_deletes_between_puts_in_order(place: Place) -> None:
     with place.store.writer(window_bytes=100_000) as writer:
         writer.put(SERIES, batch(SERIES, rows), [made.handle], [0, len(rows)])
         keys = batch(SERIES, rows).select(["ts"]).slice(0, 2500)
-        writer.delete(made.handle, keys)
-        writer.delete(made.handle, keys.slice(0, 10))
+        writer.delete(made.schema, keys, [made.handle], [0, len(keys)])
+        writer.delete(made.schema, keys.slice(0, 10), [made.handle], [0, 10])
         writer.put(SERIES, batch(SERIES, [(7, 0.5, "again")]), [made.handle], [0, 1])
         assert writer.flush_log() == 1
         assert (writer.rows, writer.deleted) == (3001, 2500)

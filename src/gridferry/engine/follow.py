@@ -149,11 +149,16 @@ class ChangeWriter:
 
     def _delete(self, writer: BulkWriter, deletes: Keys) -> None:
         split = split_batch(deletes.keys, deletes.split)
-        known = [(i, value) for i, value in enumerate(split.values) if value in self._names]
-        if known:
-            handles = self._handles(tuple(value for _, value in known))
-            for handle, (i, _) in zip(handles, known, strict=True):
-                writer.delete(handle, split.part(i))
+        # Rows of a value that has no container were never put: nothing is to be deleted.
+        known = [i for i, value in enumerate(split.values) if value in self._names]
+        if not known:
+            return
+        keys = split.batch
+        if len(known) < len(split.values):
+            keys = pa.Table.from_batches([split.part(i) for i in known]).combine_chunks().to_batches()[0]
+        runs = np.cumsum([0, *np.diff(split.boundaries)[known]])
+        handles = self._handles(tuple(split.values[i] for i in known))
+        writer.delete(self._plan.container_schema, keys, handles, runs)
 
     def _read_stored(self, keys: Keys) -> Stored:
         """What the containers hold for some keys."""

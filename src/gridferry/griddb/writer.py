@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -26,7 +26,7 @@ from gridferry.griddb.wire.container_requests import FlushLog
 from gridferry.griddb.wire.encode import EncodedRows, encode_keys, encode_rows
 from gridferry.griddb.wire.multi_requests import MultiPut, PutEntry
 from gridferry.griddb.wire.requests import Request
-from gridferry.griddb.wire.row_requests import DeleteRow, PutRows, Transaction
+from gridferry.griddb.wire.row_requests import DeleteRow, PutRows, Transaction, keyed_bodies
 
 MESSAGE_BYTES = 4 << 20
 WINDOW_BYTES = 16 << 20
@@ -36,14 +36,17 @@ _SCHEMA_INVALID = 60015
 
 # A delete and its answer are small, but answers that nobody reads yet must fit between the two ends.
 _DELETE_WEIGHT = 8192
+_DELETES_AT_ONCE = 1024  # sent in one go
 
 
 @dataclass(frozen=True)
 class _Sent:
-    """A statement on its way: `count` rows of `octets` bytes put, or one deleted; `weight` counts in the window."""
+    """Statements on their way: `count` rows of `octets` bytes put, or one deleted by each; `weight` counts in the
+    window.
+    """
 
     connection: Connection
-    number: int
+    numbers: Sequence[int]
     weight: int = 0
     count: int = 0
     octets: int = 0
@@ -112,21 +115,35 @@ class BulkWriter:
                 node = self._send(partition, message, asked=asked, count=count, octets=size, weight=size)
                 self._touched[node, partition] = owned[members[0]]
 
-    def delete(self, handle: Handle, keys: pa.RecordBatch) -> None:
-        """Send deletes of rows by key; after earlier puts and before later ones of the same container.
+    def delete(
+        self,
+        schema: ContainerSchema,
+        keys: pa.RecordBatch,
+        handles: Sequence[Handle],
+        runs: Sequence[int] | NDArray[np.int64],
+    ) -> None:
+        """Send deletes of rows by key, those from `runs[i]` up to `runs[i + 1]` in `handles[i]`; after earlier puts and
+        before later ones of the same container.
 
-        Args: keys: a batch of the row key's columns. Keys without a row are no error.
+        Args: keys: a batch of the row key's columns; the others as for `put`. Keys without a row are no error.
         Raises: as `put`.
         """
         self._refuse_if_failed()
-        if handle.schema.key_length == 0:
-            raise LocalProtocolError(f'"{handle.name}" has no row key')
-        tx = Transaction(handle.version, client=self._cluster.client)
-        asked = f'to delete a row of "{handle.name}"'
-        for image in encode_keys(handle.schema, keys):
-            message = DeleteRow(handle.container_id, tx, image)
-            node = self._send(handle.partition, message, asked=asked, weight=_DELETE_WEIGHT, deletes=True)
+        bounds = np.asarray(runs, np.int64)
+        _check(schema, len(keys), handles, bounds)
+        images = encode_keys(schema, keys)
+        by_node: dict[Node, list[tuple[int, bytes]]] = defaultdict(list)
+        for handle, first, last in zip(handles, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            if first == last:
+                continue
+            node = self._owner(handle.partition)
+            tx = Transaction(handle.version, client=self._cluster.client)
+            bodies = keyed_bodies(handle.container_id, tx, images[first:last])
+            by_node[node] += [(handle.partition, body) for body in bodies]
             self._touched[node, handle.partition] = handle
+        for node, bodies_of_node in by_node.items():
+            for start in range(0, len(bodies_of_node), _DELETES_AT_ONCE):
+                self._send_deletes(node, bodies_of_node[start : start + _DELETES_AT_ONCE])
 
     def drain(self) -> None:
         """Wait until everything put so far was acknowledged. Raises: refusals; node trouble."""
@@ -184,34 +201,55 @@ class BulkWriter:
         weight: int = 0,
         count: int = 0,
         octets: int = 0,
-        deletes: bool = False,
     ) -> Node:
         """Send to `node`, or to the partition's owner; returns the node."""
-        while self._sent and self._in_flight + weight > self._window_bytes:
-            self._gather()
-        try:
+        self._make_room(weight)
+        with self._failing():
             node = node or self._cluster.owner(partition)
             connection = self._connection(node)
             number = connection.send(message, partition=partition, asked=asked)
+        self._sent.append(_Sent(connection, (number,), weight, count, octets))
+        self._in_flight += weight
+        return node
+
+    def _send_deletes(self, node: Node, bodies: Sequence[tuple[int, bytes]]) -> None:
+        weight = len(bodies) * _DELETE_WEIGHT
+        self._make_room(weight)
+        with self._failing():
+            connection = self._connection(node)
+            numbers = connection.send_bodies(DeleteRow.statement, bodies, asked="to delete rows by key")
+        self._sent.append(_Sent(connection, numbers, weight, deletes=True))
+        self._in_flight += weight
+
+    def _owner(self, partition: int) -> Node:
+        with self._failing():
+            return self._cluster.owner(partition)
+
+    def _make_room(self, weight: int) -> None:
+        while self._sent and self._in_flight + weight > self._window_bytes:
+            self._gather()
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        try:
+            yield
         except BaseException as error:
             self._fail(error)
             raise
-        self._sent.append(_Sent(connection, number, weight, count, octets, deletes))
-        self._in_flight += weight
-        return node
 
     def _gather(self) -> None:
         sent = self._sent.popleft()
         try:
-            body = sent.connection.receive(sent.number)
+            for number in sent.numbers:
+                body = sent.connection.receive(number)
+                if sent.deletes:
+                    self.deleted += body.boolean()
         except BaseException as error:
             self._fail(error)
             raise _without_version(error) from error
         self._in_flight -= sent.weight
         self.rows += sent.count
         self.octets += sent.octets
-        if sent.deletes:
-            self.deleted += body.boolean()
 
     def _refuse_if_failed(self) -> None:
         if self._failed:
@@ -237,7 +275,7 @@ def _count(rows: EncodedRows, group: Sequence[int]) -> int:
 
 def _check(schema: ContainerSchema, count: int, handles: Sequence[Handle], bounds: NDArray[np.int64]) -> None:
     if schema.key_length == 0:
-        raise LocalProtocolError("bulk puts need a row key: without one a repeated put would double its rows")
+        raise LocalProtocolError("bulk puts and deletes need a row key: without one a put again would double its rows")
     if len(handles) != len(bounds) - 1:
         raise LocalProtocolError(f"{len(bounds) - 1} runs cannot go into {len(handles)} containers")
     if bounds[0] != 0 or bounds[-1] != count or bool((np.diff(bounds) < 0).any()):

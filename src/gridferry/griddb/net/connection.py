@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gridferry.errors import AnswerTimeout, ConfigError, ConnectionLost, FerryError, RemoteProtocolError, StatementError
@@ -17,7 +17,7 @@ from gridferry.griddb.address import PUBLIC, GridDBAddress, SslMode
 from gridferry.griddb.net.refusals import refusal
 from gridferry.griddb.net.transport import Transport
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_request
-from gridferry.griddb.wire.octets import Reader, Writer
+from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.replies import ConnectReply, LoginReply
 from gridferry.griddb.wire.requests import (
     Connect,
@@ -154,13 +154,31 @@ class Connection:
             statement, number, body.parts, partition=partition, address_size=self._transport.address_size
         )
         self._waiting[number] = asked or statement.name
+        self._transmit(parts)
+        return number
+
+    def send_bodies(self, statement: Statement, bodies: Sequence[tuple[int, bytes]], *, asked: str) -> list[int]:
+        """Send many small requests in one go, each a partition and a written body; their statement ids, in order.
+
+        Raises: ConnectionLost.
+        """
+        self._refuse_if_broken()
+        size = self._transport.address_size
+        numbers = [next(self._ids) for _ in bodies]
+        parts: list[Buffer] = []
+        for number, (partition, body) in zip(numbers, bodies, strict=True):
+            parts += encode_request(statement, number, (body,), partition=partition, address_size=size)
+            self._waiting[number] = asked
+        self._transmit(parts)
+        return numbers
+
+    def _transmit(self, parts: Sequence[Buffer]) -> None:
         try:
             self._transport.send(b"".join(parts))
         except BaseException:
             # Also for KeyboardInterrupt: half a message may have been sent.
             self.broken = True
             raise
-        return number
 
     def receive(self, number: int, *, timeout_s: float | None = None) -> Reader:
         """The body of the answer to request `number`, in whatever order answers come.

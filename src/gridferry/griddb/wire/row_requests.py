@@ -171,6 +171,17 @@ class DeleteRow(_KeyedRow):
     statement: ClassVar[Statement] = Statement.DELETE_ROW
 
 
+def keyed_bodies(container_id: int, tx: Transaction, keys: Sequence[bytes]) -> list[bytes]:
+    """The bodies of statements that name one row each, such as DeleteRow, all of one container and transaction block.
+
+    What they have in common is written once.
+    """
+    head = Writer()
+    _KeyedRow(container_id, tx, b"").write(head)
+    common = head.getvalue()
+    return [common + key for key in keys]
+
+
 @request
 @dataclass(frozen=True)
 class PutRows:
