@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from gridferry.embedded.answers import connections, containers, many, queries, rows
 from gridferry.embedded.answers.call import Call, Handler, Node, Peer
@@ -14,6 +15,7 @@ from gridferry.griddb.wire.frame import Frame, encode_reply
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.replies import ErrorReply
 from gridferry.griddb.wire.requests import REQUESTS
+from gridferry.griddb.wire.row_requests import DeleteRow
 from gridferry.griddb.wire.statement import Statement, Status
 
 _log = logging.getLogger(__name__)
@@ -99,6 +101,30 @@ class Dispatcher:
         ErrorReply(int(refusal.code), refusal.message, refusal.name, refusal.parameters).write(out)
         return encode_reply(frame.statement, frame.statement_id, out.parts, status=Status(refusal.status))
 
+    def answers(self, peer: Peer, frames: Sequence[Frame]) -> list[list[Buffer] | None]:
+        """What `answer` says to each of these, which came one after the other; deletes are carried out together."""
+        if len(frames) > 1 and all(frame.statement == Statement.DELETE_ROW for frame in frames):
+            existed = self._delete_together(peer, frames)
+            if existed is not None:
+                return [
+                    encode_reply(frame.statement, frame.statement_id, [bytes([there])])
+                    for frame, there in zip(frames, existed, strict=True)
+                ]
+        return [self.answer(peer, frame) for frame in frames]
+
+    def _delete_together(self, peer: Peer, frames: Sequence[Frame]) -> list[bool] | None:
+        """Whether each delete found its row; None if nothing was done, and each has to be looked at by itself."""
+        try:
+            with self._db.lock:
+                self._db.expire_transactions()
+                return rows.delete_together([(self._call(peer, f), _delete_in(peer, f)) for f in frames])
+        except Exception as error:  # one by one, each is answered with its own error
+            _log.debug("deletes are carried out one by one: %s", error)
+            return None
+
+    def _call(self, peer: Peer, frame: Frame) -> Call:
+        return Call(self._db, self._node, peer, frame.partition, frame.statement_id)
+
     def _body(self, peer: Peer, frame: Frame) -> list[Buffer]:
         statement = _known(frame.statement)
         _check_allowed(peer, statement, frame.partition)
@@ -107,7 +133,7 @@ class Dispatcher:
         if statement not in _WITH_MORE:
             source.end()
         out = Writer()
-        HANDLERS[statement](Call(self._db, self._node, peer, frame.partition, frame.statement_id), request, out)
+        HANDLERS[statement](self._call(peer, frame), request, out)
         return out.parts
 
     def leave(self, peer: Peer) -> None:
@@ -122,6 +148,11 @@ def _known(number: int) -> Statement:
     if number not in Statement.__members__.values() or Statement(number) not in HANDLERS:
         raise Refusal(Code.TXN_STATEMENT_TYPE_UNSUPPORTED, f"statement {number} is not supported")
     return Statement(number)
+
+
+def _delete_in(peer: Peer, frame: Frame) -> DeleteRow:
+    _check_allowed(peer, Statement.DELETE_ROW, frame.partition)
+    return DeleteRow.read(Reader(frame.body))
 
 
 def _check_allowed(peer: Peer, statement: Statement, partition: int) -> None:

@@ -35,6 +35,11 @@ class Faults:
     # Called with each statement number before it is executed.
     on_statement: Callable[[int], None] | None = field(default=None, repr=False)
 
+    @property
+    def by_statement(self) -> bool:
+        """Whether something is to happen at single statements."""
+        return self.on_statement is not None or self.close_at_statement is not None or self.delay_s > 0
+
     def cut_at(self, statement: int) -> bool:
         """Whether the connection is to end here instead of an answer. Counts."""
         if self.close_at_statement is None or not self._counts(statement):

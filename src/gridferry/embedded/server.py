@@ -27,8 +27,8 @@ from gridferry.griddb.wire.statement import Statement
 _log = logging.getLogger(__name__)
 
 _RECEIVE_BYTES = 1 << 20
-# Requests of one connection that may wait for their turn; a peer that sends more is not read until one is done.
-_WAITING_FRAMES = 64
+# Runs of requests of one connection that may wait for their turn; a peer that sends more is not read until one is done.
+_WAITING_RUNS = 64
 
 
 def password_digest(password: str) -> str:
@@ -174,7 +174,7 @@ class _Connection:
         # What it was reached at is what it tells the peer to reach it at.
         self._peer = Peer(address=(str(sock.getsockname()[0]), int(sock.getsockname()[1])))
         self._sending = threading.Lock()
-        self._frames: queue.Queue[Frame | None] = queue.Queue(_WAITING_FRAMES)
+        self._runs: queue.Queue[list[Frame] | None] = queue.Queue(_WAITING_RUNS)
         self._reader = threading.Thread(target=self._read, name="gridferry-read", daemon=True)
         self._worker = threading.Thread(target=self._work, name="gridferry-work", daemon=True)
 
@@ -201,28 +201,39 @@ class _Connection:
         except OSError as error:
             _log.info("a connection broke: %s", error)
         finally:
-            self._frames.put(None)
+            self._runs.put(None)
 
     def _read_frames(self) -> None:
+        """Hand on what comes in runs: deletes that arrive together are one, every other request is a run of its own."""
         frames = FrameReader(Role.SERVER)
         while data := self._sock.recv(_RECEIVE_BYTES):
             frames.receive(data)
+            deletes: list[Frame] = []
             while (frame := frames.next_frame()) is not None:
                 if frame.statement == Statement.CONNECT:
-                    if not self._answer(frame):
+                    if not self._answer([frame]):
                         self.close()
                         return
+                elif frame.statement == Statement.DELETE_ROW:
+                    deletes.append(frame)
                 else:
-                    self._frames.put(frame)
+                    self._hand_on(deletes)
+                    deletes = []
+                    self._hand_on([frame])
+            self._hand_on(deletes)
+
+    def _hand_on(self, run: list[Frame]) -> None:
+        if run:
+            self._runs.put(run)
 
     def _work(self) -> None:
         broken = False
-        while (frame := self._frames.get()) is not None:
+        while (run := self._runs.get()) is not None:
             # After a break the rest is only taken off the queue, so that the reader can end.
             if broken:
                 continue
             try:
-                broken = not self._answer(frame)
+                broken = not self._answer_run(run)
             except OSError as error:
                 _log.info("a connection broke: %s", error)
                 broken = True
@@ -232,17 +243,24 @@ class _Connection:
         self._sock.close()
         self._gone(self)
 
-    def _answer(self, frame: Frame) -> bool:
-        """Execute a statement and send the answer; False ends the connection."""
+    def _answer_run(self, run: list[Frame]) -> bool:
+        """As `_answer`; one by one where faults count statements."""
+        if self._faults.by_statement:
+            return all(self._answer([frame]) for frame in run)
+        return self._answer(run)
+
+    def _answer(self, run: Sequence[Frame]) -> bool:
+        """Execute statements and send the answers; False ends the connection."""
+        statement = run[0].statement
         if self._faults.on_statement is not None:
-            self._faults.on_statement(frame.statement)
-        reply = self._dispatcher.answer(self._peer, frame)
-        if reply is None or self._faults.cut_at(frame.statement):
+            self._faults.on_statement(statement)
+        replies = self._dispatcher.answers(self._peer, run)
+        if any(reply is None for reply in replies) or self._faults.cut_at(statement):
             return False
-        self._faults.hold(frame.statement)
+        self._faults.hold(statement)
         if self._faults.stall:
             return True
-        return self._send(reply)
+        return self._send([part for reply in replies for part in reply or ()])
 
     def _send(self, reply: Sequence[Buffer]) -> bool:
         data = b"".join(reply)

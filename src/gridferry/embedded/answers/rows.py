@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.catalog import Container
+from gridferry.embedded.deletes import delete_together as deletes_by_key
 from gridferry.embedded.images import found_image, joined, rows_from
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.row_statements import PutMode, delete_rows, get_rows, put_rows, rows_exist
@@ -21,7 +24,7 @@ from gridferry.griddb.wire.row_requests import (
     PutRow,
     PutRows,
 )
-from gridferry.griddb.wire.statement import Option
+from gridferry.griddb.wire.statement import Option, SessionMode, TransactionMode
 
 
 def put_mode(options: Options) -> PutMode:
@@ -76,6 +79,21 @@ def delete(call: Call, request: DeleteRow, out: Writer) -> None:
         if not scope.done:
             existed = delete_rows(call.db, container, keys, transaction=scope.transaction)[0]
     out.boolean(existed)
+
+
+def delete_together(deletes: Sequence[tuple[Call, DeleteRow]]) -> list[bool]:
+    """Carry out deletes that came one after the other, all or none of them. Returns whether each found its row.
+
+    Raises: Refusal, also for what can only be done by itself: a delete inside a session, or under a transaction.
+    """
+    ready = []
+    for call, request in deletes:
+        container = call.container_at(request.container_id, request.tx.version)
+        plain = request.tx.session_mode == SessionMode.AUTO and request.tx.transaction_mode == TransactionMode.AUTO
+        if not plain or not container.schema.key_length or call.db.sessions.transactions(container):
+            raise Refusal(Code.CM_NOT_SUPPORTED, "deletes in sessions are carried out one by one")
+        ready.append((container, joined(request.payload)))
+    return deletes_by_key(deletes[0][0].db, ready)
 
 
 def create_session(call: Call, request: CreateSession, _: Writer) -> None:
