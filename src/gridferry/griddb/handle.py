@@ -12,7 +12,7 @@ from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import GetContainerProperties, PutContainer
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import ContainerProperties, ContainerReply, read_properties
-from gridferry.griddb.wire.schema_image import needed_feature
+from gridferry.griddb.wire.schema_image import SchemaMemory, needed_feature
 from gridferry.griddb.wire.statement import ATTRIBUTE_LARGE, FEATURE_VERSION, Option, Property
 
 _PROPERTIES = (Property.ID, Property.SCHEMA, Property.ATTRIBUTE)
@@ -53,10 +53,10 @@ def fetch_handles(cluster: Cluster, names: Sequence[str]) -> dict[str, Handle | 
         for partition, members in groups
     ]
     found: dict[str, Handle | None] = {}
-    known: dict[ContainerSchema, ContainerSchema] = {}
+    known = SchemaMemory()
     for (partition, members), body in zip(groups, ask_all(cluster, asks), strict=True):
-        for name, answer in zip(members, read_properties(body), strict=True):
-            found[name] = None if answer is None else _handle(name, partition, answer, known)
+        for name, answer in zip(members, read_properties(body, known=known), strict=True):
+            found[name] = None if answer is None else _handle(name, partition, answer)
     return found
 
 
@@ -110,17 +110,17 @@ def put_container(cluster: Cluster, name: str, schema: ContainerSchema, *, modif
     return Ask(cluster.partition(name), message, f'to create container "{name}"')
 
 
-def made_handle(cluster: Cluster, name: str, schema: ContainerSchema, body: Reader) -> Handle:
-    """The handle that the answer to `put_container` describes."""
-    answer = ContainerReply.read(body, schema.kind)
+def made_handle(
+    cluster: Cluster, name: str, schema: ContainerSchema, body: Reader, *, known: SchemaMemory | None = None
+) -> Handle:
+    """The handle that the answer to `put_container` describes. `known` is one for many answers."""
+    answer = ContainerReply.read(body, schema.kind, known=known)
     # Handles of one schema share one object: comparing 100,000 of them is then cheap.
     shared = schema if answer.schema == schema else answer.schema
     return Handle(answer.key.name, cluster.partition(name), answer.container_id, answer.version, shared)
 
 
-def _handle(
-    name: str, partition: int, answer: ContainerProperties, known: dict[ContainerSchema, ContainerSchema]
-) -> Handle:
+def _handle(name: str, partition: int, answer: ContainerProperties) -> Handle:
     if answer.attribute is not None and answer.attribute == ATTRIBUTE_LARGE:
         raise SchemaConflict(
             f'"{name}" is a partitioned table, which cannot be written through this interface',
@@ -128,5 +128,4 @@ def _handle(
         )
     if answer.key is None or answer.schema is None or answer.container_id is None or answer.version is None:
         raise ContainerMissing(f'the server told nothing about container "{name}"')
-    schema = known.setdefault(answer.schema, answer.schema)
-    return Handle(answer.key.name, partition, answer.container_id, answer.version, schema)
+    return Handle(answer.key.name, partition, answer.container_id, answer.version, answer.schema)

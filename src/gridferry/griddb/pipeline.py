@@ -61,16 +61,19 @@ def _ask_node(
 ) -> None:
     sent: deque[tuple[int, int]] = deque()
     sizes: deque[int] = deque()
+    unanswered = 0
     for index in indexes:
         ask = asks[index]
         body = Writer()
         ask.message.write(body)
-        while sent and (len(sent) >= WINDOW or sum(sizes) + body.size > WINDOW_BYTES):
+        size = body.size
+        while sent and (len(sent) >= WINDOW or unanswered + size > WINDOW_BYTES):
             _gather(connection, sent, answers)
-            sizes.popleft()
+            unanswered -= sizes.popleft()
         number = connection.send_body(ask.message.statement, body, partition=ask.partition, asked=ask.asked)
         sent.append((index, number))
-        sizes.append(body.size)
+        sizes.append(size)
+        unanswered += size
     while sent:
         _gather(connection, sent, answers)
 

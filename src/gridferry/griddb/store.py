@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from types import TracebackType
 from typing import TypeVar
 
@@ -27,6 +28,7 @@ from gridferry.griddb.wire.replies import read_container_names, read_databases
 from gridferry.griddb.wire.requests import DropDatabase, GetDatabases, PutDatabase
 from gridferry.griddb.wire.row_replies import read_multi_query
 from gridferry.griddb.wire.row_requests import QueryTql, Transaction
+from gridferry.griddb.wire.schema_image import SchemaMemory
 from gridferry.griddb.wire.statement import Option
 from gridferry.griddb.writer import MESSAGE_BYTES, WINDOW_BYTES, BulkWriter
 
@@ -72,10 +74,28 @@ class Store:
         """Create many containers of one schema, all requests under way at once; in the order of `names`."""
         asks = [put_container(self.cluster, name, schema, modify=modify) for name in names]
         bodies = ask_all(self.cluster, asks)
+        known = SchemaMemory()
         return [
-            Container(self.cluster, made_handle(self.cluster, name, schema, body))
+            Container(self.cluster, made_handle(self.cluster, name, schema, body, known=known))
             for name, body in zip(names, bodies, strict=True)
         ]
+
+    def open_or_create_containers(self, names: Sequence[str], schema: ContainerSchema) -> list[Container]:
+        """The containers of these names, made with this schema where they are missing; in the order of `names`.
+
+        As `create_containers`, but what is there is asked for with one request a partition.
+        Raises: as `create_containers`.
+        """
+        found: dict[str, Container] = {}
+        for name, container in self.open_containers(names).items():
+            # One with other columns is left to the server, which says whether they are others.
+            if container is not None and container.schema == schema:
+                # Handles of one schema share one object: comparing 100,000 of them is then cheap.
+                found[name] = Container(self.cluster, replace(container.handle, schema=schema))
+        missing = [name for name in dict.fromkeys(names) if name not in found]
+        if missing:
+            found.update(zip(missing, self.create_containers(missing, schema), strict=True))
+        return [found[name] for name in names]
 
     def open_container(self, name: str) -> Container | None:
         """A container that exists, or None."""

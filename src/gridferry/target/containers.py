@@ -76,7 +76,7 @@ class TableContainers:
     def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
         wanted = [(name, value) for name, value in names if value not in self._handles]
         self._require_apart(wanted)
-        made = self._store.create_containers([name for name, _ in wanted], self._schema)
+        made = self._store.open_or_create_containers([name for name, _ in wanted], self._schema)
         for (_, value), container in zip(wanted, made, strict=True):
             self._handles[value] = container.handle
 

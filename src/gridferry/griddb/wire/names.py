@@ -128,6 +128,8 @@ def _is_number(affinity: str) -> bool:
 def _case_bits(text: str) -> bytes:
     data = text.encode()
     bits = bytearray((len(data) + 7) // 8)
+    if data == data.lower():
+        return bytes(bits)
     for index, octet in enumerate(data):
         if 0x41 <= octet <= 0x5A:
             bits[index >> 3] |= 1 << (index & 7)
@@ -138,6 +140,8 @@ def _with_case(text: str, bits: bytes) -> str:
     data = bytearray(text.encode())
     if len(bits) != (len(data) + 7) // 8:
         raise RemoteProtocolError("a container key has the wrong number of case bits")
+    if not any(bits):
+        return text
     for index, octet in enumerate(data):
         if bits[index >> 3] >> (index & 7) & 1 and 0x61 <= octet <= 0x7A:
             data[index] = octet - 0x20

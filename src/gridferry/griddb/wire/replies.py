@@ -17,10 +17,10 @@ from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.schema_image import (
     IndexSpec,
+    SchemaMemory,
     TimeSeriesProperties,
     iterate_indexes,
     read_kind,
-    read_schema,
     read_time_series,
     write_index,
     write_schema,
@@ -152,10 +152,13 @@ class ContainerReply:
         out.i32(0x7F)  # observed; its meaning is not known, and clients ignore it
 
     @classmethod
-    def read(cls, source: Reader, kind: ContainerKind) -> Self:
-        """Read a body, whose container type the asker knows or reads before; the tail is ignored."""
+    def read(cls, source: Reader, kind: ContainerKind, *, known: SchemaMemory | None = None) -> Self:
+        """Read a body, whose container type the asker knows or reads before; the tail is ignored.
+
+        `known` is one for many answers.
+        """
         version, container_id, key = source.i32(), source.i64(), read_key(source)
-        schema, affinity = read_schema(source, kind), source.string()
+        schema, affinity = (known or SchemaMemory()).read(source, kind), source.string()
         return cls(version, container_id, key, schema, affinity)
 
 
@@ -218,15 +221,16 @@ def _write_property(out: Writer, number: Property, answer: ContainerProperties) 
         out.i32(0)
 
 
-def read_properties(source: Reader) -> list[ContainerProperties | None]:
-    """Read the properties of one or several containers, in the order asked."""
-    answers = [_read_properties(source)]
+def read_properties(source: Reader, *, known: SchemaMemory | None = None) -> list[ContainerProperties | None]:
+    """Read the properties of one or several containers, in the order asked. `known` is one for many answers."""
+    known = known or SchemaMemory()
+    answers = [_read_properties(source, known)]
     if source.remaining:
-        answers += [_read_properties(source) for _ in range(source.count())]
+        answers += [_read_properties(source, known) for _ in range(source.count())]
     return answers
 
 
-def _read_properties(source: Reader) -> ContainerProperties | None:
+def _read_properties(source: Reader, known: SchemaMemory) -> ContainerProperties | None:
     if not source.boolean():
         return None
     found: dict[str, object] = {}
@@ -237,7 +241,7 @@ def _read_properties(source: Reader) -> ContainerProperties | None:
             found.update(version=body.i32(), container_id=body.i64(), key=read_key(body))
         elif number == Property.SCHEMA:
             kind = read_kind(body)
-            found.update(schema=read_schema(body, kind), affinity=body.string())
+            found.update(schema=known.read(body, kind), affinity=body.string())
             if kind is ContainerKind.TIME_SERIES:
                 read_time_series(body)
         elif number == Property.ATTRIBUTE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gridferry.errors import LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
@@ -19,6 +20,7 @@ from gridferry.griddb.wire.statement import (
 
 _ARRAY, _NOT_NULL = 1, 4
 _UNIT_DAY = 2
+_REMEMBERED = 16  # schemas: each is compared with what comes
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class IndexSpec:
 
 def write_schema(out: Writer, schema: ContainerSchema) -> None:
     """Write the schema image. Raises: LocalProtocolError for more than the server takes."""
+    out.raw(_image(schema))
+
+
+@lru_cache(maxsize=64)
+def _image(schema: ContainerSchema) -> bytes:
+    """Made once for the many containers that have it."""
+    out = Writer()
     if len(schema.columns) > MAX_COLUMNS:
         raise LocalProtocolError(f"{len(schema.columns)} columns: {MAX_COLUMNS} is the limit")
     out.i32(len(schema.columns))
@@ -58,6 +67,26 @@ def write_schema(out: Writer, schema: ContainerSchema) -> None:
     out.i16(schema.key_length)
     for index in range(schema.key_length):
         out.i16(index)
+    return out.getvalue()
+
+
+class SchemaMemory:
+    """Schemas read before, known by their bytes: those of many alike containers cost little, and share one object."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[ContainerKind, bytes, ContainerSchema]] = []
+
+    def read(self, source: Reader, kind: ContainerKind) -> ContainerSchema:
+        """As `read_schema`. An image says itself where it ends: what begins with a known one is that one."""
+        ahead = source.peek()
+        for known_kind, image, schema in self._seen:
+            if known_kind is kind and ahead[: len(image)] == image:
+                source.raw(len(image))
+                return schema
+        schema = read_schema(source, kind)
+        if len(self._seen) < _REMEMBERED:
+            self._seen.append((kind, bytes(ahead[: len(ahead) - source.remaining]), schema))
+        return schema
 
 
 def read_schema(source: Reader, kind: ContainerKind) -> ContainerSchema:

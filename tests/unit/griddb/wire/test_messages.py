@@ -22,7 +22,13 @@ from gridferry.griddb.wire.encode import encode_key_set, encode_keys, encode_row
 from gridferry.griddb.wire.names import ContainerKey
 from gridferry.griddb.wire.octets import Reader, Writer, var_size
 from gridferry.griddb.wire.requests import REQUESTS
-from gridferry.griddb.wire.schema_image import IndexSpec, TimeSeriesProperties, read_schema, write_schema
+from gridferry.griddb.wire.schema_image import (
+    IndexSpec,
+    SchemaMemory,
+    TimeSeriesProperties,
+    read_schema,
+    write_schema,
+)
 from gridferry.griddb.wire.statement import Option, Property
 
 MESSAGES = settings(
@@ -472,6 +478,35 @@ def test_schemas_of_other_block_sizes_can_be_read() -> None:
 def test_schemas_that_cannot_be(octets: bytes, words: str) -> None:
     with pytest.raises(RemoteProtocolError, match=words):
         read_schema(Reader(octets), ContainerKind.COLLECTION)
+
+
+@given(st.lists(schemas(), min_size=1, max_size=4), st.lists(st.integers(0, 3), min_size=1, max_size=30))
+def test_schemas_read_before_are_the_same_and_end_where_they_end(
+    found: list[ContainerSchema], order: list[int]
+) -> None:
+    known = SchemaMemory()
+    first: dict[ContainerSchema, ContainerSchema] = {}
+    for number in order:
+        schema = found[number % len(found)]
+        out = Writer()
+        write_schema(out, schema)
+        out.raw(b"rest")
+        source = Reader(out.getvalue())
+        read = known.read(source, schema.kind)
+        assert read == schema
+        assert read is first.setdefault(schema, read)
+        assert source.rest() == b"rest"
+
+
+def test_a_schema_that_begins_like_a_known_one_is_read_by_itself() -> None:
+    known = SchemaMemory()
+    short, long = schema_image(2), schema_image(3)
+    for octets, count in ((short, 2), (long, 3), (short, 2)):
+        assert len(known.read(Reader(octets), ContainerKind.COLLECTION).columns) == count
+    with pytest.raises(RemoteProtocolError):
+        known.read(Reader(short), ContainerKind.TIME_SERIES)
+    with pytest.raises(RemoteProtocolError):
+        known.read(Reader(short[:-1]), ContainerKind.COLLECTION)
 
 
 def test_schemas_that_cannot_be_written() -> None:
