@@ -152,7 +152,12 @@ def test_too_much_log_warns_then_stops(loaded: Ferry, postgres: Database) -> Non
             "does not tell the old device, k",
             'ALTER TABLE "public"."reading" REPLICA IDENTITY FULL;',
         ),
-        ("ALTER TABLE reading ADD UNIQUE (k)", {"split_by": None, "key": "n"}, "nothing proves that", "unique key"),
+        (
+            "ALTER TABLE reading REPLICA IDENTITY FULL",
+            {"split_by": None, "key": "n", "on_duplicate": "quarantine"},
+            "mode cdc cannot put aside",
+            "on_duplicate: error",
+        ),
         ("SELECT 1", {"where": "k > 1"}, "`where` cannot be applied", "leave `where` out"),
     ],
 )  # fmt: skip

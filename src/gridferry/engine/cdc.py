@@ -27,6 +27,7 @@ from gridferry.errors import DataError, FerryError
 from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
 from gridferry.model.position import Lsn
 from gridferry.plan.config import OnTruncate, SyncMode, SyncOptions, TableOptions
+from gridferry.plan.keys import proves_keys
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.replication import ChangeStream
@@ -114,7 +115,9 @@ class CdcRun:
 
         Returns: the record and plan as they are then, and whether the end was reached.
         """
-        writer = ChangeWriter(self._state, plan, self._source, on_retry=self._again)
+        (table,) = self._source.fetch_tables([self._options.table])
+        proven = proves_keys(table, self._options, plan.columns[: plan.key_length])
+        writer = ChangeWriter(self._state, plan, self._source, on_retry=self._again, proven=proven)
         wanted = {(plan.schema, plan.table): plan.source_columns}
         try:
             with (

@@ -13,28 +13,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gridferry.engine.contested import Contested, Judged, first_events, judge
+from gridferry.engine.key_events import NOWHERE, KeyEvents, Keys, Positions, key_codes
 from gridferry.errors import DataError
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import TablePlan
 from gridferry.transform.compiled import BadRows, CompiledTransform, compile_columns
-
-Positions = NDArray[np.int64]
-_NOWHERE = -1
-
-
-@dataclass(frozen=True)
-class Keys:
-    """n row keys: `keys` (n,) holds the key columns of the container's schema, `split` the split values as they were
-    read, None where the table is not split.
-    """
-
-    keys: pa.RecordBatch
-    split: pa.Array | None
-
-    def take(self, places: Positions) -> Keys:
-        """Those at some places."""
-        at = pa.array(places)
-        return Keys(self.keys.take(at), None if self.split is None else self.split.take(at))
 
 
 @dataclass(frozen=True)
@@ -55,6 +39,7 @@ class Folded:
     `puts` are rows of the container's schema with their `put_split`, `deletes` the keys whose rows go. `refused` are
     rows that the target cannot store, as positions in `source`, the new rows as they came; what stood under their keys
     is among `deletes`. `unknown` are positions in `source` of rows with a value that was neither sent nor is stored.
+    `contested` are keys that the stream does not decide.
     """
 
     puts: pa.RecordBatch
@@ -63,13 +48,19 @@ class Folded:
     refused: tuple[BadRows, ...]
     unknown: Positions
     source: pa.RecordBatch
+    contested: Contested | None = None
 
 
 class Folder:
-    """Folds batches of one table. Safe to share between threads."""
+    """Folds batches of one table. Safe to share between threads.
 
-    def __init__(self, plan: TablePlan) -> None:
+    `proven`: two rows of the source cannot share a row key. Where that is not proven, changes are held against what is
+    stored.
+    """
+
+    def __init__(self, plan: TablePlan, *, proven: bool = True) -> None:
         self._plan = plan
+        self._proven = proven
         self._schema = plan.container_schema
         whole = compile_columns(plan)
         steps = whole.steps[: plan.key_length]
@@ -77,7 +68,8 @@ class Folder:
         self._needed = {*plan.key, *([plan.split_by] if plan.split_by is not None else [])}
 
     def fold(self, batch: ChangeBatch, read_stored: ReadStored) -> Folded:
-        """The last change of each key. `read_stored` is asked only for rows with values that were not sent.
+        """The last change of each key. `read_stored` is asked only for rows with values that were not sent; where keys
+        are not proven unique, for all.
 
         Raises: DataError if an update or delete does not tell the row key; what `read_stored` raises.
         """
@@ -87,7 +79,11 @@ class Folder:
         converted, lenient = self._convert(rows, unknown)
         good = np.zeros(len(rows), bool)
         good[np.arange(len(rows)) if converted.rows is None else converted.rows] = True
+        contested = None
         last = events.last
+        if not self._proven and len(last):
+            judged = self._judge(batch, events, read_stored)
+            last, contested = last[~judged.events[last]], judged.contested
         is_put = np.zeros(len(last), bool)
         of_row = events.row[last] >= 0
         is_put[of_row] = good[events.row[last[of_row]]]
@@ -106,11 +102,12 @@ class Folder:
             refused=_only(converted.bad, final_bad),
             unknown=missing,
             source=batch.rows,
+            contested=contested,
         )
 
-    def tells_keys(self, batch: ChangeBatch) -> bool:
-        """Whether updates and deletes of the table tell the row key; if not, only its inserts are followed."""
-        return self._needed <= set(batch.relation.key)
+    def _judge(self, batch: ChangeBatch, events: KeyEvents, read_stored: ReadStored) -> Judged:
+        stored = read_stored(events.keys.take(first_events(events)))
+        return judge(self._plan, batch, events, stored=stored.rows, at=stored.places)
 
     def _require_identity(self, batch: ChangeBatch) -> None:
         missing = sorted(self._needed - set(batch.relation.key))
@@ -125,7 +122,7 @@ class Folder:
                 "`gridferry load --replace`",
             )
 
-    def _events(self, batch: ChangeBatch) -> _Events:
+    def _events(self, batch: ChangeBatch) -> KeyEvents:
         new, new_at = self._key_columns(batch.rows)
         has_old = len(batch.old) > 0
         old, old_at = self._key_columns(batch.old) if has_old else (new.take(np.empty(0, np.int64)), new_at[:0])
@@ -139,12 +136,13 @@ class Folder:
         )
         # Of one update, the old key's event comes before the new one's.
         changes = np.concatenate([2 * batch.row_changes[new_at] + 1, 2 * batch.old_changes[old_at]])
-        row = np.concatenate([new_at, np.full(len(old_at), _NOWHERE, np.int64)])
-        before = np.full(len(batch.operations), _NOWHERE, np.int64)
+        row = np.concatenate([new_at, np.full(len(old_at), NOWHERE, np.int64)])
+        gone = np.concatenate([np.full(len(new_at), NOWHERE, np.int64), old_at])
+        before = np.full(len(batch.operations), NOWHERE, np.int64)
         before[batch.row_changes[new_at]] = np.arange(len(new_at))
         before[batch.old_changes[old_at]] = len(new_at) + np.arange(len(old_at))
         keyless = np.setdiff1d(np.arange(len(batch.rows)), new_at, assume_unique=True)
-        return _Events(keys, row, before[batch.row_changes], keyless, key_codes(keys), changes)
+        return KeyEvents(keys, row, gone, before[batch.row_changes], keyless, key_codes(keys), changes)
 
     def _key_columns(self, rows: pa.RecordBatch) -> tuple[Keys, Positions]:
         """The keys that can be stored at all, and their rows' positions."""
@@ -160,7 +158,7 @@ class Folder:
         return None if by is None else rows.column(rows.schema.get_field_index(by))
 
     def _with_sent_values(
-        self, batch: ChangeBatch, events: _Events
+        self, batch: ChangeBatch, events: KeyEvents
     ) -> tuple[pa.RecordBatch, dict[str, NDArray[np.bool_]]]:
         """The new rows, with values that were not sent taken from earlier changes of the same row; and, by source
         column, which rows are still without one: all rows for a column that the table did not have yet.
@@ -205,7 +203,7 @@ class Folder:
         places: Sequence[int],
         wanted: Positions,
         unknown: dict[str, NDArray[np.bool_]],
-        events: _Events,
+        events: KeyEvents,
         read_stored: ReadStored,
     ) -> tuple[list[pa.Array], Positions]:
         """The columns of `rows`, those of the rows `wanted` filled from the target; and for which nothing is there."""
@@ -235,67 +233,6 @@ class _Converted:
     batch: pa.RecordBatch
     bad: tuple[BadRows, ...]
     rows: Positions | None
-
-
-class _Events:
-    """What happens to keys: event i puts the new row `row[i]` under key i, or deletes it where `row[i]` is below 0.
-
-    `before` (m,): by new row, the event of the key that its row had before. `keyless`: rows without a key that can be
-    stored. `roots`: by column, the new row that a row's value comes from. `last`: the last event of each key.
-    """
-
-    def __init__(
-        self,
-        keys: Keys,
-        row: Positions,
-        before: Positions,
-        keyless: Positions,
-        codes: Positions,
-        order: Positions,
-    ) -> None:
-        self.keys = keys
-        self.row = row
-        self.keyless = keyless
-        self.roots: dict[str, Positions] = {}
-        self._before = before
-        self._sorted = np.lexsort((order, codes))
-        self._codes = codes[self._sorted]
-        ends = np.append(self._codes[1:] != self._codes[:-1], True)[: len(codes)]
-        self.last = self._sorted[ends]
-        self._event = np.full(len(before), _NOWHERE, np.int64)
-        self._event[row[row >= 0]] = np.flatnonzero(row >= 0)
-
-    def event_of(self, rows: Positions) -> Positions:
-        """The events that put some rows."""
-        return self._event[rows]
-
-    def event_before(self, column: str, rows: Positions) -> Positions:
-        """The events of the keys under which the values of a column stood before the first change of some rows."""
-        return self._before[self.roots[column][rows]]
-
-    def row_before(self, count: int) -> Positions:
-        """By new row, the new row that stood there before, of an earlier change; -1 where there was none."""
-        places = np.arange(len(self._sorted))
-        of_row = np.where(self.row[self._sorted] >= 0, places, _NOWHERE)
-        earlier = np.concatenate([[_NOWHERE], np.maximum.accumulate(of_row)[:-1]])[: len(places)]
-        same = (earlier >= 0) & (self._codes[earlier] == self._codes)
-        by_event = np.full(len(places), _NOWHERE, np.int64)
-        by_event[self._sorted] = np.where(same, self.row[self._sorted[earlier]], _NOWHERE)
-        found = np.full(count, _NOWHERE, np.int64)
-        known = self._before >= 0
-        found[known] = by_event[self._before[known]]
-        return found
-
-
-def key_codes(keys: Keys) -> Positions:
-    """A number for each key (n,): equal for equal keys of one container, else different."""
-    codes = np.zeros(len(keys.keys), np.int64)
-    for column in [*keys.keys.columns, *([] if keys.split is None else [keys.split])]:
-        storage = column.storage if isinstance(column, pa.ExtensionArray) else column
-        found = storage.dictionary_encode(null_encoding="encode").indices.to_numpy(zero_copy_only=False)
-        mixed = codes * (int(found.max(initial=0)) + 1) + found
-        codes = np.unique(mixed, return_inverse=True)[1].reshape(-1).astype(np.int64)
-    return codes
 
 
 def _roots(mask: NDArray[np.bool_], before: Positions) -> Positions:

@@ -13,17 +13,20 @@ import pyarrow as pa
 
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.contested import Contested
 from gridferry.engine.copy import held_row, row_key
-from gridferry.engine.fold import Folded, Folder, Keys, Stored, key_codes
+from gridferry.engine.fold import Folded, Folder, Stored
 from gridferry.engine.held_rows import rows_with_keys_of
+from gridferry.engine.key_events import Keys, key_codes
 from gridferry.engine.load_work import SnapshotView, enter_containers
 from gridferry.engine.retry import with_patience
+from gridferry.engine.settle import Settled, settle
 from gridferry.engine.sync_target import OnceQuarantine
-from gridferry.errors import DataError, DuplicateKeys, FerryError, SchemaChanged
+from gridferry.errors import DataError, FerryError, SchemaChanged
 from gridferry.griddb import BulkWriter, Container
 from gridferry.griddb.handle import Handle
 from gridferry.model.change import ChangeBatch
-from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
+from gridferry.plan.plan import OnBadRow, TablePlan
 from gridferry.target.containers import TableContainers
 from gridferry.transform.compiled import BadRows, compile_columns
 from gridferry.transform.split import split_batch
@@ -55,12 +58,13 @@ class ChangeWriter:
         source: OpensSnapshots,
         *,
         on_retry: Callable[[FerryError], None],
+        proven: bool = True,
     ) -> None:
         self._state = state
         self._plan = plan
         self._source = source
         self._on_retry = on_retry
-        self._folder = Folder(plan)
+        self._folder = Folder(plan, proven=proven)
         self._quarantine = OnceQuarantine(state.store, plan.qualified)
         self.touched: set[str | None] = set()
         self.created: list[str] = []
@@ -101,12 +105,12 @@ class ChangeWriter:
 
     def _apply(self, batch: ChangeBatch) -> Applied:
         folded = self._folder.fold(batch, self._read_stored)
-        if self._plan.on_duplicate is OnDuplicate.ERROR and not self._folder.tells_keys(batch):
-            self._require_new(batch, folded)
-        held = self._refused(folded)
+        parts: list[Folded | Settled] = [folded, *self._settled(folded.contested)]
+        held = self._refused(parts)
         with self._state.store.writer() as writer:
-            self._delete(writer, folded.deletes)
-            self._put(writer, folded.puts, folded.put_split)
+            for part in parts:
+                self._delete(writer, part.deletes)
+                self._put(writer, part.puts, part.put_split)
             self._put_current(writer, folded)
             # Over the connections that carried deletes and puts: a node that crashed between would flush without them.
             writer.flush_log()
@@ -182,45 +186,24 @@ class ChangeWriter:
         whole = pa.Table.from_batches(found, schema=schema.arrow_schema).combine_chunks().to_batches()
         return Stored(whole[0] if whole else pa.RecordBatch.from_pylist([], schema=schema.arrow_schema), places)
 
-    def _require_new(self, batch: ChangeBatch, folded: Folded) -> None:
-        """Of a table without identity only inserts come, and nothing proves that their keys are new.
+    def _settled(self, contested: Contested | None) -> list[Settled]:
+        if not contested:
+            return []
+        with self._source.open_snapshot() as view, view.open_reader() as reader:
+            return list(settle(reader, self._plan, contested))
 
-        A row that is stored just so is one that came before. Raises: DuplicateKeys, before anything is put.
-        """
-        schema = self._plan.container_schema
-        keys = Keys(folded.puts.select(schema.names[: schema.key_length]), folded.put_split)
-        stored = self._read_stored(keys)
-        there = np.flatnonzero(stored.places >= 0)
-        new = folded.puts.take(pa.array(there))
-        shared = len(folded.puts) + len({int(row) for bad in folded.refused for row in bad.rows}) < len(batch.rows)
-        if shared or not new.equals(stored.rows.take(pa.array(stored.places[there])).cast(new.schema)):
-            raise DuplicateKeys(
-                f"{self._plan.qualified}: rows were inserted that share a row key with another row",
-                table=self._plan.qualified,
-                column=self._plan.key[0],
-                state="everything committed before is stored; nothing was overwritten",
-                next_step="give the table a unique key in the source and load anew, or set `on_duplicate: last` "
-                "and sync again",
-            )
-
-    def _refused(self, folded: Folded) -> list[HeldRow]:
-        if folded.refused and self._plan.on_bad_row is OnBadRow.ERROR:
-            raise self._refusal(folded.source, folded.refused[0])
-        held: dict[int, HeldRow] = {}
+    def _refused(self, parts: Sequence[Folded | Settled]) -> list[HeldRow]:
+        held: list[HeldRow] = []
         seen: Counter[str] = Counter()
-        for bad in folded.refused:
-            for place in bad.rows.tolist():
-                if place not in held:
-                    held[place] = held_row(
-                        self._plan,
-                        folded.source.slice(place, 1),
-                        column=bad.column,
-                        reason=bad.reason.value,
-                        sentence=bad.sentence,
-                        name="sync",
-                        seen=seen,
-                    )
-        return list(held.values())
+        for part in parts:
+            if part.refused and self._plan.on_bad_row is OnBadRow.ERROR:
+                raise self._refusal(part.source, part.refused[0])
+            first = {place: bad for bad in reversed(part.refused) for place in bad.rows.tolist()}
+            for place, bad in first.items():
+                row = part.source.slice(place, 1)
+                told = {"column": bad.column, "reason": bad.reason.value, "sentence": bad.sentence}
+                held.append(held_row(self._plan, row, **told, name="sync", seen=seen))
+        return held
 
     def _refusal(self, rows: pa.RecordBatch, bad: BadRows) -> DataError:
         row = int(bad.rows[0])

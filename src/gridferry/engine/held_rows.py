@@ -18,23 +18,32 @@ from gridferry.plan.plan import Kernel, TablePlan
 from gridferry.source.contract import ReadsRows
 from gridferry.verify.digest import RowsDigest, RunDigests, digest_of
 
-_KEYS_A_READ = 200
+KEYS_A_READ = 200
 _MS = 1000  # microseconds in a millisecond
 
 
 def rows_with_keys_of(reader: ReadsRows, plan: TablePlan, held: Sequence[HeldRow]) -> Iterator[pa.RecordBatch]:
     """The source's rows that would go to the same row keys as rows put aside."""
-    chunk = Chunk(0, ChunkKind.WHOLE, plan.schema, plan.table, tree=True)
-    for start in range(0, len(held), _KEYS_A_READ):
-        keys = [
-            sql.SQL("({})").format(sql.SQL(" AND ").join(list(_conditions(plan, row.row))))
-            for row in held[start : start + _KEYS_A_READ]
-        ]
-        condition = f"({sql.SQL(' OR ').join(keys).as_string(None)})"
-        where = f"({plan.where}) AND {condition}" if plan.where else condition
-        for batch in reader.read_chunk(chunk, replace(plan, where=where)):
+    for start in range(0, len(held), KEYS_A_READ):
+        narrow = narrowed(plan, [row.row for row in held[start : start + KEYS_A_READ]])
+        for batch in reader.read_chunk(whole_table(plan), narrow):
             if len(batch):
                 yield batch
+
+
+def whole_table(plan: TablePlan) -> Chunk:
+    """The chunk that is all of the table."""
+    return Chunk(0, ChunkKind.WHOLE, plan.schema, plan.table, tree=True)
+
+
+def narrowed(plan: TablePlan, rows: Sequence[pa.RecordBatch]) -> TablePlan:
+    """The plan for those rows of the source that would go to the same row keys as `rows`, a batch of one row each.
+
+    No more than `KEYS_A_READ`: the statement has a condition for each.
+    """
+    keys = [sql.SQL("({})").format(sql.SQL(" AND ").join(list(_conditions(plan, row)))) for row in rows]
+    condition = f"({sql.SQL(' OR ').join(keys).as_string(None)})"
+    return replace(plan, where=f"({plan.where}) AND {condition}" if plan.where else condition)
 
 
 def keep_current(reader: ReadsRows, plan: TablePlan, quarantine: Quarantine) -> None:

@@ -28,8 +28,8 @@ from gridferry.errors import CheckpointError, ConfigError, DataError, DuplicateK
 from gridferry.model.table import Table
 from gridferry.model.watermark import GrowingColumn, first_cursor, for_column
 from gridferry.plan.config import TableOptions
-from gridferry.plan.keys import choose_key
-from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
+from gridferry.plan.keys import choose_key, proves_keys
+from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.plan.watermark import growing_column
 from gridferry.source.contract import FindsNewRows, ReadsWindows
 from gridferry.source.selection import Window
@@ -93,8 +93,8 @@ def following(
         )
     record = state.cursors.get(run.table) or SyncRecord(run.table, first_cursor(column.name, run.snapshot))
     record = replace(record, cursor=for_column(record.cursor, column.name))
-    cut = any(c.kernel is Kernel.TIME_MS_TRUNCATE for c in plan.columns[: plan.key_length])
-    return Following(table, plan, column, record, unique=choice.unique and not cut)
+    unique = proves_keys(table, options, plan.columns[: plan.key_length])
+    return Following(table, plan, column, record, unique=unique)
 
 
 class WatermarkRun:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
-from gridferry.plan.keys import KeyChoice
-from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnDuplicate, Severity
+from gridferry.plan.keys import KeyChoice, proves_keys
+from gridferry.plan.plan import ColumnPlan, Finding, OnDuplicate, Severity
 
 
 def cdc_findings(
@@ -35,25 +35,24 @@ def cdc_findings(
     for hidden in sorted({c.source for c in columns} & set(publishing.unpublished)):
         message = "changes do not hold this generated column on this version of PostgreSQL"
         yield Finding(Severity.PROBLEM, hidden, message, f"leave it out with `exclude: [{hidden}]`")
-    cut = any(c.kernel is Kernel.TIME_MS_TRUNCATE for c in columns[:key_length])
-    yield from _key_findings(options, publishing, unique=choice.unique, cut=cut)
+    if not proves_keys(table, options, columns[:key_length]):
+        yield _shared_keys(options)
     yield from _identity_findings(table, options, choice, publishing)
 
 
-def _key_findings(options: TableOptions, publishing: Publishing, *, unique: bool, cut: bool) -> Iterator[Finding]:
-    """A change of one row must not be taken for a change of another: row keys have to be proven unique."""
-    inserts = publishing.published is Published.INSERTS
-    kept = options.on_duplicate in (OnDuplicate.ERROR, OnDuplicate.LAST)
-    if (unique and not cut) or (inserts and kept):
-        return
-    message = "nothing proves that no two rows share a row key, and a change of one would then be a change of the other"
-    advice = "use a unique key of the source as `key`"
-    if inserts:
-        advice = "set `on_duplicate: error` or `last`: the others cannot be kept in a stream of changes"
-    elif unique:
-        message = "the row key is cut to milliseconds, and a change of one row could be a change of its neighbour"
-        advice = "set `kind: collection`, whose key keeps microseconds"
-    yield Finding(Severity.PROBLEM, "key", message, advice)
+def _shared_keys(options: TableOptions) -> Finding:
+    """A change of one row must not be taken for a change of another: each is held against what is stored."""
+    message = "nothing proves that no two rows share a row key, now or later"
+    if options.on_duplicate is OnDuplicate.QUARANTINE:
+        message += "; mode cdc cannot put aside those that do"
+        return Finding(Severity.PROBLEM, "key", message, "set `on_duplicate: error`, `last` or `first`")
+    if options.on_duplicate is OnDuplicate.ERROR:
+        message += ": each change is held against what is stored, and the sync stops at two that do"
+    else:
+        message += f": what is changed is looked up in the source, and the {options.on_duplicate.value} one is kept"
+    return Finding(
+        Severity.INFO, "key", message, "a unique key, with all its digits in the row key, is followed faster"
+    )
 
 
 def _identity_findings(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -9,7 +10,7 @@ from gridferry.griddb.schema import ContainerKind, GridType
 from gridferry.model.profile import KeyProfile, KeyRequest, TableProfile
 from gridferry.model.table import Column, Table
 from gridferry.plan.config import KindWish, Precision, TableOptions
-from gridferry.plan.plan import Finding, OnDuplicate, Severity
+from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnDuplicate, Severity
 
 MAX_KEY_COLUMNS = 16
 FINE_TIME_TYPES = frozenset({"timestamp", "timestamptz"})
@@ -83,6 +84,12 @@ def choose_key(table: Table, options: TableOptions) -> KeyChoice:
         findings.append(Finding(Severity.PROBLEM, "key", message, "name fewer with `key`"))
     present = tuple(c for c in within if table.column(c) is not None)
     return KeyChoice(present, origin, unique=_is_unique(table, options, present), findings=tuple(findings))
+
+
+def proves_keys(table: Table, options: TableOptions, columns: Sequence[ColumnPlan]) -> bool:
+    """Whether no two rows of the source can share a row key, now or later; `columns` are the row key's own."""
+    cut = any(column.kernel is Kernel.TIME_MS_TRUNCATE for column in columns)
+    return choose_key(table, options).unique and not cut
 
 
 def key_request(table: Table, options: TableOptions, choice: KeyChoice) -> KeyRequest | None:

@@ -1,0 +1,93 @@
+"""What a batch of changes does to each row key: events in order, the old key's before the new one's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+Positions = NDArray[np.int64]
+NOWHERE = -1
+
+
+@dataclass(frozen=True)
+class Keys:
+    """n row keys: `keys` (n,) holds the key columns of the container's schema, `split` the split values as they were
+    read, None where the table is not split.
+    """
+
+    keys: pa.RecordBatch
+    split: pa.Array | None
+
+    def take(self, places: Positions) -> Keys:
+        """Those at some places."""
+        at = pa.array(places)
+        return Keys(self.keys.take(at), None if self.split is None else self.split.take(at))
+
+
+class KeyEvents:
+    """What happens to keys: event i puts the new row `row[i]` under key i, or takes the old row `old[i]` away; the
+    other of the two is below 0.
+
+    `before` (m,): by new row, the event of the key that its row had before. `keyless`: rows without a key that can be
+    stored. `roots`: by column, the new row that a row's value comes from. `sorted`: the events, those of one key next
+    to each other in their order; `starts` is where each key's begin, `last` the last event of each.
+    """
+
+    def __init__(
+        self,
+        keys: Keys,
+        row: Positions,
+        old: Positions,
+        before: Positions,
+        keyless: Positions,
+        codes: Positions,
+        order: Positions,
+    ) -> None:
+        self.keys = keys
+        self.row = row
+        self.old = old
+        self.keyless = keyless
+        self.roots: dict[str, Positions] = {}
+        self._before = before
+        self.sorted = np.lexsort((order, codes))
+        self._codes = codes[self.sorted]
+        changes = self._codes[1:] != self._codes[:-1]
+        self.starts = np.flatnonzero(np.append(True, changes)[: len(codes)])
+        self.last = self.sorted[np.append(changes, True)[: len(codes)]]
+        self._event = np.full(len(before), NOWHERE, np.int64)
+        self._event[row[row >= 0]] = np.flatnonzero(row >= 0)
+
+    def event_of(self, rows: Positions) -> Positions:
+        """The events that put some rows."""
+        return self._event[rows]
+
+    def event_before(self, column: str, rows: Positions) -> Positions:
+        """The events of the keys under which the values of a column stood before the first change of some rows."""
+        return self._before[self.roots[column][rows]]
+
+    def row_before(self, count: int) -> Positions:
+        """By new row, the new row that stood there before, of an earlier change; -1 where there was none."""
+        places = np.arange(len(self.sorted))
+        of_row = np.where(self.row[self.sorted] >= 0, places, NOWHERE)
+        earlier = np.concatenate([[NOWHERE], np.maximum.accumulate(of_row)[:-1]])[: len(places)]
+        same = (earlier >= 0) & (self._codes[earlier] == self._codes)
+        by_event = np.full(len(places), NOWHERE, np.int64)
+        by_event[self.sorted] = np.where(same, self.row[self.sorted[earlier]], NOWHERE)
+        found = np.full(count, NOWHERE, np.int64)
+        known = self._before >= 0
+        found[known] = by_event[self._before[known]]
+        return found
+
+
+def key_codes(keys: Keys) -> Positions:
+    """A number for each key (n,): equal for equal keys of one container, else different."""
+    codes = np.zeros(len(keys.keys), np.int64)
+    for column in [*keys.keys.columns, *([] if keys.split is None else [keys.split])]:
+        storage = column.storage if isinstance(column, pa.ExtensionArray) else column
+        found = storage.dictionary_encode(null_encoding="encode").indices.to_numpy(zero_copy_only=False)
+        mixed = codes * (int(found.max(initial=0)) + 1) + found
+        codes = np.unique(mixed, return_inverse=True)[1].reshape(-1).astype(np.int64)
+    return codes
