@@ -9,7 +9,7 @@ from typing_extensions import Self
 
 from gridferry.checkpoint.documents import Document
 from gridferry.checkpoint.progress import Progress, ProgressStore
-from gridferry.model.position import Lsn
+from gridferry.model.position import LogOrigin, Lsn
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,16 @@ class CdcRecord(Progress):
 
     `position`: every change that was committed before it is on the target's disk. `as_of` is the source's time of the
     last commit stored, or of the last moment when nothing was left to do. `fresh` are columns that were added to the
-    containers, and that changes from `position` on may not have yet.
+    containers, and that changes from `position` on may not have yet. `origin` tells whose log `position` is in, None
+    before the first run. `unseen`: updates and deletes made before that time were not published; or "".
     """
 
     mode: ClassVar[str] = "cdc"
     position: Lsn
     as_of: str = ""
     fresh: tuple[str, ...] = ()
+    origin: LogOrigin | None = None
+    unseen: str = ""
 
     def document(self) -> Document:
         """See `Progress`."""
@@ -33,7 +36,12 @@ class CdcRecord(Progress):
     @classmethod
     def of_document(cls, table: str, document: Document) -> Self:
         """See `Progress`."""
-        own = {"position": Lsn.parse(document["position"]), "fresh": tuple(document["fresh"])}
+        origin = document["origin"]
+        own = {
+            "position": Lsn.parse(document["position"]),
+            "fresh": tuple(document["fresh"]),
+            "origin": None if origin is None else LogOrigin(**origin),
+        }
         return super().of_document(table, {**document, **own})
 
 

@@ -21,7 +21,7 @@ from gridferry.engine.columns import add_columns, added_names, extended_plan
 from gridferry.engine.events import ChunkDone, Listener, Note, TableSync
 from gridferry.engine.follow import ChangeWriter
 from gridferry.engine.retry import with_patience
-from gridferry.engine.slots import guard
+from gridferry.engine.source_watch import SourceWatch
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import DataError, FerryError
 from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
@@ -34,7 +34,6 @@ from gridferry.source.postgres.replication import ChangeStream
 from gridferry.source.postgres.source import PostgresSource
 
 MODE = "cdc"
-_GUARD_EVERY_S = 30.0
 _IDLE_SAVE_S = 5.0
 
 
@@ -73,7 +72,7 @@ class CdcRun:
         self._touched: set[str | None] = set()
         self._created: list[str] = []
         self._saved_at = 0.0
-        self._guarded_at = 0.0
+        self._watch = SourceWatch(source, options, tell)
 
     def run(self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, follow: bool = False) -> TableSync:
         """Store what was committed before now; with `follow` go on until asked to stop.
@@ -81,9 +80,7 @@ class CdcRun:
         Raises: any FerryError; what was checkpointed stays, and the next run goes on there.
         """
         started = time.monotonic()
-        self._feed.check(run.slot, start=record.position)
-        self._guard(run.slot)
-        record = self._state.positions.begin(record)
+        record = self._state.positions.begin(self._watch.begin(run, plan, record))
         until, now = self._feed.now()
         ended = False
         while not ended:
@@ -130,7 +127,7 @@ class CdcRun:
                     if extended is not None:
                         return record, extended, False
                     record = self._checkpoint(group, record, stream, last=until)
-                    self._guard(run.slot)
+                    record = self._watch.again(run, plan, record)
                     if self._settings.stop():
                         break
         finally:
@@ -225,12 +222,6 @@ class CdcRun:
         saved = with_patience(lambda: self._state.positions.save(record), on_retry=self._again)
         self._saved_at = time.monotonic()
         return saved
-
-    def _guard(self, slot: str) -> None:
-        if time.monotonic() - self._guarded_at >= _GUARD_EVERY_S or not self._guarded_at:
-            self._guarded_at = time.monotonic()
-            for warning in guard(self._feed.facts(slot), self._sync):
-                self._tell(Note(self._options.table, warning, "warning"))
 
     def _again(self, error: FerryError) -> None:
         self._tell(Note(self._options.table, f"changes are stored again: {error}", "warning"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
@@ -12,14 +13,16 @@ from gridferry.engine.cdc import MODE, CdcRun
 from gridferry.engine.events import SyncStatus, TableSync
 from gridferry.engine.follower import Follower, Loaded, age_s
 from gridferry.engine.slots import guard
+from gridferry.engine.source_watch import HARMED, UNSEEN
 from gridferry.errors import FerryError, SlotLost
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
 from gridferry.plan.config import SyncMode, SyncOptions
 from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.publications import Membership
 from gridferry.source.postgres.slots import SlotFacts
 
-_LOST = "changes since {} are lost: the slot {} {}. Compare and repair, or `gridferry load --replace`"
+_LOST = "the slot {0} {2}: changes since {1} are lost. Load anew with `gridferry load --replace`"
 
 
 class CdcSync(Follower):
@@ -53,30 +56,28 @@ class CdcSync(Follower):
             as_of=record.as_of,
             lag_seconds=age_s(record.as_of),
             slot=run.slot,
+            notes=(UNSEEN.format(record.unseen[:19].replace("T", " ")),) if record.unseen else (),
         )
 
     def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
-        if not run.slot:
+        if not run.slot or run.plan is None:
             return standing
-        return self._with_slot(standing, ChangeFeed(self._source.address).facts(run.slot))
-
-    def _with_slot(self, status: SyncStatus, facts: SlotFacts | None) -> SyncStatus:
+        feed = ChangeFeed(self._source.address)
+        member = feed.membership(run.slot, schema=run.plan.schema, table=run.plan.table)
+        notes = [*standing.notes, *_published(member)]
+        facts = feed.facts(run.slot)
         if facts is None:
-            return replace(status, state="lost", notes=(_LOST.format(status.position, status.slot, "is gone"),))
-        notes: list[str] = []
+            return replace(standing, state="lost", notes=(*notes, _LOST.format(run.slot, standing.position, "is gone")))
         if facts.lost:
-            why = facts.invalidated or "lost its log"
-            notes.append(_LOST.format(status.position, facts.name, f"is of no use: {why}"))
+            why = f"is of no use: {facts.invalidated or 'it lost its log'}"
+            notes.append(_LOST.format(run.slot, standing.position, why))
         else:
             notes += self._guarded(facts)
-        publishing = ChangeFeed(self._source.address).publishing(self._options.schema_name, self._options.table_name)
-        if publishing.published is Published.INSERTS:
-            notes.append(f"only inserts are followed: {publishing.reason}. For the rest: {publishing.advice}")
         return replace(
-            status,
-            state="lost" if facts.lost else status.state,
+            standing,
+            state="lost" if facts.lost else standing.state,
             confirmed="" if facts.confirmed is None else str(facts.confirmed),
-            lag_bytes=max(0, facts.current.value - Lsn.parse(status.position).value),
+            lag_bytes=max(0, facts.current.value - Lsn.parse(standing.position).value),
             kept_bytes=facts.kept_bytes,
             wal_status=facts.wal_status or "",
             notes=tuple(notes),
@@ -87,3 +88,21 @@ class CdcSync(Follower):
             return list(guard(facts, self._options.sync or SyncOptions(mode=SyncMode.CDC)))
         except FerryError as error:
             return [error.message]
+
+
+def _published(member: Membership | None) -> Iterator[str]:
+    """What the publications leave out."""
+    if member is None:
+        yield "a publication of the slot is gone: changes are lost. See `gridferry sync`"
+    elif member.harmful:
+        yield (
+            f"{HARMED}. Run `gridferry sync` at once: it takes the table out of that publication; or give it an "
+            f"identity again: {member.publishing.advice}"
+        )
+    elif member.mend:
+        yield f"somebody changed the publications, and changes are left out. See `gridferry sync`: {member.mend}"
+    elif member.published is Published.INSERTS and member.publishing.published is Published.ALL:
+        yield "it has a replica identity now: its updates and deletes will be followed from the next sync on"
+    elif member.published is Published.INSERTS:
+        publishing = member.publishing
+        yield f"only inserts are followed: {publishing.reason}. For the rest: {publishing.advice}"

@@ -33,3 +33,14 @@ class Lsn:
 
     def __str__(self) -> str:
         return f"{self.value >> 32:X}/{self.value & 0xFFFFFFFF:X}"
+
+
+@dataclass(frozen=True)
+class LogOrigin:
+    """Whose log a position is in: the cluster's system identifier, and the timeline that it writes.
+
+    The timeline grows when a standby is promoted or a backup is restored.
+    """
+
+    system: str
+    timeline: int

@@ -8,9 +8,17 @@ from tests.unit.checkpoint.test_cursors import Documents
 
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
 from gridferry.errors import CheckpointError, LeaseHeld
-from gridferry.model.position import Lsn
+from gridferry.model.position import LogOrigin, Lsn
 
-RECORD = CdcRecord("public.t", Lsn.parse("16/B374D848"), "2024-05-01T00:00:00.000001Z", ("b", "c"), read=7, deleted=2)
+RECORD = CdcRecord(
+    "public.t",
+    Lsn.parse("16/B374D848"),
+    "2024-05-01T00:00:00.000001Z",
+    ("b", "c"),
+    LogOrigin("7", 2),
+    read=7,
+    deleted=2,
+)
 
 
 def store(documents: Documents) -> PositionStore:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from gridferry.model.change import ChangedRelation
-from gridferry.model.position import Lsn
+from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Publishing
 from gridferry.source.postgres.access import fetch_access
 from gridferry.source.postgres.change_decoder import Wanted
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
-from gridferry.source.postgres.publications import align_publications, fetch_publishing
+from gridferry.source.postgres.publications import (
+    Membership,
+    align_publications,
+    fetch_membership,
+    fetch_publishing,
+)
 from gridferry.source.postgres.replication import ChangeStream
+from gridferry.source.postgres.replication_session import ReplicationSession
 from gridferry.source.postgres.slot_names import slot_name
 from gridferry.source.postgres.slots import (
     NewSlot,
@@ -59,6 +65,25 @@ class ChangeFeed:
         """What may be published of a table. Raises: SourceRefused if nothing may."""
         with connect(self.address) as connection:
             return fetch_publishing(connection, [(schema, table)])[0]
+
+    def membership(self, slot: str, *, schema: str, table: str) -> Membership | None:
+        """See `fetch_membership`."""
+        with connect(self.address) as connection:
+            return fetch_membership(connection, slot, schema=schema, table=table)
+
+    def align(self, slot: str, *, schema: str, table: str) -> Publishing:
+        """See `align_publications`."""
+        return align_publications(self.address, slot=slot, tables=[(schema, table)])[0]
+
+    def origin(self) -> LogOrigin:
+        """Whose log is read here. Raises: SourceRefused, SourceUnreachable."""
+        with closing(ReplicationSession(self.address)) as session:
+            return session.identify()
+
+    def timeline_ends(self, timeline: int) -> dict[int, Lsn]:
+        """Where each timeline before `timeline` ended, by number."""
+        with closing(ReplicationSession(self.address)) as session:
+            return session.timeline_ends(timeline)
 
     @contextmanager
     def new_slot(self, slot: str, *, schema: str, table: str) -> Iterator[NewSlot]:

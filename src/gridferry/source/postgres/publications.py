@@ -24,16 +24,39 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 TableName = tuple[str, str]  # schema, table
 
 
+_TOLD = {Published.ALL: (True, True, True, True), Published.INSERTS: (True, False, False, True)}
 _KINDS = {Published.ALL: "insert, update, delete, truncate", Published.INSERTS: "insert, truncate"}
 
 
 @dataclass(frozen=True)
 class Publication:
-    """A publication that exists. `oid` differs if it was dropped and made again: changes in between are lost."""
+    """A publication that exists. `oid` differs if it was dropped and made again: changes in between are lost.
+
+    `mend`: the statement that makes it publish again what it should, where somebody changed that; or "".
+    """
 
     name: str
     oid: int
     tables: frozenset[TableName]
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What one table is published for now (None: for nothing), and what it may be.
+
+    `mend`: the statement that makes the publications right again, where somebody changed them or took the table out;
+    or "".
+    """
+
+    publishing: Publishing
+    published: Published | None
+    mend: str = ""
+
+    @property
+    def harmful(self) -> bool:
+        """True while PostgreSQL refuses the application's UPDATE and DELETE because of the publication."""
+        return self.published is Published.ALL and self.publishing.published is Published.INSERTS
 
 
 @dataclass(frozen=True)
@@ -88,9 +111,15 @@ _PUBLICATIONS = """
 SELECT p.pubname, p.oid::int8,
        coalesce((SELECT pg_catalog.array_agg(ARRAY[n.nspname::text, c.relname::text])
         FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
-        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.prpubid = p.oid), '{}')
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.prpubid = p.oid), '{{}}'),
+       ARRAY[p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate], {through_root}, {cut}
 FROM pg_catalog.pg_publication p WHERE p.pubname = ANY(%(names)s)
 """
+
+
+# Since 15 a publication may leave out columns and rows of a table.
+_CUT = """EXISTS (SELECT FROM pg_catalog.pg_publication_rel r
+               WHERE r.prpubid = p.oid AND (r.prattrs IS NOT NULL OR r.prqual IS NOT NULL))"""
 
 
 def fetch_publishable(connection: Connection, *, schema: str, table: str) -> tuple[Publishing | None, list[Obstacle]]:
@@ -139,9 +168,44 @@ def align_publications(address: PostgresAddress, *, slot: str, tables: Sequence[
 
 def fetch_publications(connection: Connection, slot: str) -> list[Publication]:
     """Those of the slot's two publications that exist."""
+    version = connection.info.server_version
+    statement = _PUBLICATIONS.format(
+        through_root="p.pubviaroot" if version >= 130000 else "true", cut=_CUT if version >= 150000 else "false"
+    )
+    kinds = dict(zip(publication_names(slot), Published, strict=True))
     with mapped("reading the publications"):
-        rows = connection.execute(_PUBLICATIONS, {"names": list(publication_names(slot))}).fetchall()
-    return [Publication(name, oid, frozenset((s, t) for s, t in tables)) for name, oid, tables in rows]
+        rows = connection.execute(statement, {"names": list(kinds)}).fetchall()
+    found = []
+    for name, oid, tables, told, through_root, cut in rows:
+        mend = ""
+        if tuple(told) != _TOLD[kinds[name]] or not through_root:
+            options = _options(kinds[name], version)
+            mend = sql.SQL("ALTER PUBLICATION {} SET ({});").format(sql.Identifier(name), options).as_string(None)
+        elif cut:
+            members = sql.SQL(", ").join(relation_sql(*table) for table in tables)
+            mend = sql.SQL("ALTER PUBLICATION {} SET TABLE {};").format(sql.Identifier(name), members).as_string(None)
+        found.append(Publication(name, oid, frozenset((s, t) for s, t in tables), mend))
+    return found
+
+
+def fetch_membership(connection: Connection, slot: str, *, schema: str, table: str) -> Membership | None:
+    """What a table is published for, and what it may be; None if a publication is missing.
+
+    Raises: SourceRefused if nothing of it may be published.
+    """
+    by_name = {publication.name: publication for publication in fetch_publications(connection, slot)}
+    names = publication_names(slot)
+    if len(by_name) < len(names):
+        return None
+    (publishing,) = fetch_publishing(connection, [(schema, table)])
+    for name, kind in zip(names, Published, strict=True):
+        if (schema, table) in by_name[name].tables:
+            return Membership(publishing, kind, by_name[name].mend)
+    name = names[list(Published).index(publishing.published)]
+    statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {};")
+    return Membership(
+        publishing, None, statement.format(sql.Identifier(name), relation_sql(schema, table)).as_string(None)
+    )
 
 
 def drop_publications(address: PostgresAddress, *, slot: str) -> list[str]:

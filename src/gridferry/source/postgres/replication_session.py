@@ -12,15 +12,14 @@ import psycopg
 from psycopg import pq
 
 from gridferry.errors import SlotInUse, SlotLost, SourceError, SourceRefused, SourceUnreachable
+from gridferry.model.position import LogOrigin, Lsn
 from gridferry.source.postgres.connection import SET_SESSION, PostgresAddress
 from gridferry.source.postgres.failures import connect_failure, failure, plain
 
 Row = tuple[bytes | None, ...]
 _OK = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COPY_BOTH)
 
-WAY_BACK = (
-    "compare and repair with `gridferry verify --repair`, or load again; then `gridferry drop-slot` and sync anew"
-)
+WAY_BACK = "run `gridferry load --replace`, which makes a new slot and loads anew"
 
 # What the server's text says, the error, and what to do. `{}` is the slot.
 _AT_WORK: tuple[tuple[str, type[SourceError], str], ...] = (
@@ -92,6 +91,18 @@ class ReplicationSession:
             if result.status not in _OK:
                 raise result_failure(result, doing=doing)
         return [row for result in results for row in _rows(result)]
+
+    def identify(self) -> LogOrigin:
+        """Whose log this session reads. Raises: as `run`."""
+        ((system, timeline, *_),) = self.run("IDENTIFY_SYSTEM", doing="asking which server this is")
+        return LogOrigin((system or b"").decode(), int(timeline or b"0"))
+
+    def timeline_ends(self, timeline: int) -> dict[int, Lsn]:
+        """Where each timeline before `timeline` ended, by number. Raises: as `run`."""
+        ((_, content),) = self.run(f"TIMELINE_HISTORY {timeline}", doing=f"reading the history of timeline {timeline}")
+        lines = (line.split() for line in (content or b"").decode(errors="replace").splitlines())
+        # Each line: the timeline, where it ended, why. PostgreSQL, timeline.c.
+        return {int(words[0]): Lsn.parse(words[1]) for words in lines if len(words) > 1 and words[0].isdigit()}
 
     def close(self) -> None:
         """End the session; safe to call twice."""

@@ -152,7 +152,7 @@ def check_slot(connection: Connection, name: str, *, start: Lsn) -> SlotFacts:
         raise _lost(f"the replication slot {name} was read up to {facts.confirmed} by another process, not to {start}")
     if facts.current < start:
         raise _lost(
-            f"the server's log ends at {facts.current}, before {start}, which was applied: it is another server"
+            f"the server's log ends at {facts.current}, before {start}, which was applied: an older state was restored"
         )
     return facts
 
