@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import uuid
 from collections.abc import Iterator
@@ -10,8 +11,13 @@ import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry, Server, database_of, named_server
 
+from gridferry.checkpoint.lease import Lease
 from gridferry.embedded.server import Server as EmbeddedServer
 from gridferry.embedded.server import serve
+from gridferry.engine import migration as migration_module
+from gridferry.engine import retry
+from gridferry.griddb import connect
+from gridferry.griddb.net.connection import Timing
 
 NAMED = os.environ.get("GRIDFERRY_TEST_GRIDDB", "")
 
@@ -52,3 +58,21 @@ def embedded_ferry(postgres: Database, stand_in: EmbeddedServer) -> Iterator[Fer
     name = f"e2e_{uuid.uuid4().hex[:10]}"
     with database_of(Server(f"{host}:{port}"), name):
         yield Ferry(postgres.dsn, Server(f"{host}:{port}"), name)
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seconds where minutes are usual; a lease that could not be given back is free after one."""
+    timing = Timing(connect_s=1.0, answer_s=1.0, heartbeat_s=0.5, failover_s=1.0)
+    monkeypatch.setattr(migration_module, "connect", functools.partial(connect, timing=timing))
+    monkeypatch.setitem(Lease.__init__.__kwdefaults__, "dead_after_s", 1.0)
+    monkeypatch.setitem(retry.with_patience.__kwdefaults__, "patience_s", 0.5)
+
+
+@pytest.fixture
+def faulty(stand_in: EmbeddedServer) -> Iterator[EmbeddedServer]:
+    """The embedded server, whose faults are off again in the end."""
+    yield stand_in
+    faults = stand_in.faults
+    faults.disk_full = faults.stall = False
+    faults.close_after_bytes = faults.close_at_statement = faults.on_statement = faults.refuse_puts = None

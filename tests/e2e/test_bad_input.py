@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import threading
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +13,8 @@ from tests.e2e.proxy import CuttingProxy
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 from tests.e2e.test_lost_server import once_at
 
-from gridferry.checkpoint.lease import Lease
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.embedded.server import Server as EmbeddedServer
-from gridferry.engine import migration as migration_module
-from gridferry.engine import retry
 from gridferry.engine.events import RowsPut
 from gridferry.errors import (
     AuthenticationFailed,
@@ -32,8 +27,6 @@ from gridferry.errors import (
     SourceRefused,
     SourceUnreachable,
 )
-from gridferry.griddb import connect
-from gridferry.griddb.net.connection import Timing
 
 SMALL = {"rows_per_chunk": CHUNK, "workers": 2}
 
@@ -130,23 +123,6 @@ def test_no_server_at_the_target(ferry: Ferry, postgres: Database) -> None:
     make_sensors(postgres, rows=10)
     error = refused(replace(ferry, server=Server("127.0.0.1:1")).of(TABLE), NodeUnreachable, names="127.0.0.1:1")
     assert error.exit_code == 75
-
-
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Seconds where minutes are usual; a lease that could not be given back is free after one."""
-    timing = Timing(connect_s=1.0, answer_s=1.0, heartbeat_s=0.5, failover_s=1.0)
-    monkeypatch.setattr(migration_module, "connect", functools.partial(connect, timing=timing))
-    monkeypatch.setitem(Lease.__init__.__kwdefaults__, "dead_after_s", 1.0)
-    monkeypatch.setitem(retry.with_patience.__kwdefaults__, "patience_s", 0.5)
-
-
-@pytest.fixture
-def faulty(stand_in: EmbeddedServer) -> Iterator[EmbeddedServer]:
-    yield stand_in
-    faults = stand_in.faults
-    faults.disk_full = faults.stall = False
-    faults.close_after_bytes = faults.close_at_statement = faults.on_statement = None
 
 
 @pytest.mark.parametrize("call", [1, 4])

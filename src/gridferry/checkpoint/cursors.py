@@ -8,8 +8,10 @@ from typing import ClassVar
 from typing_extensions import Self
 
 from gridferry.checkpoint.documents import Document
-from gridferry.checkpoint.progress import Progress, ProgressStore
+from gridferry.checkpoint.progress import Progress, ProgressStore, scope_of
 from gridferry.model.watermark import Cursor, Mark, Step
+
+_HEIGHTS = "heights"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,14 @@ class SyncRecord(Progress):
 
 
 class CursorStore(ProgressStore[SyncRecord]):
-    """The records of mode watermark."""
+    """The records of mode watermark, and beside each the height of its containers."""
 
     kind = SyncRecord
+
+    def heights(self, table: str) -> Document:
+        """The greatest value of the growing column that each container held when a run left it, by its name."""
+        return self._documents.get(scope_of(table), _HEIGHTS) or {}
+
+    def save_heights(self, table: str, heights: Document) -> None:
+        """Write all heights of a table. They are a cross-check: no run takes a bound from them."""
+        self._documents.put(scope_of(table), {_HEIGHTS: heights})

@@ -82,7 +82,7 @@ class ProgressStore(Generic[R]):
 
     def get(self, table: str) -> R | None:
         """A table's record, or None. Raises: CheckpointError for another version's or mode's, or a broken one."""
-        document = self._documents.get(_scope(table), _ITEM)
+        document = self._documents.get(scope_of(table), _ITEM)
         return None if document is None else self._record(table, document)
 
     def begin(self, record: R) -> R:
@@ -98,11 +98,11 @@ class ProgressStore(Generic[R]):
         return self._write(record)
 
     def forget(self, table: str) -> None:
-        """Delete a table's record, when it is loaded anew."""
-        self._documents.delete(_scope(table), [_ITEM])
+        """Delete a table's record and all beside it, when it is loaded anew."""
+        self._documents.delete_scope(scope_of(table))
 
     def _write(self, record: R) -> R:
-        before = self._documents.get(_scope(record.table), _ITEM)
+        before = self._documents.get(scope_of(record.table), _ITEM)
         after = replace(record, generation=record.generation + 1)
         stood = None if before is None else self._record(record.table, before)
         if stood == after:
@@ -114,7 +114,7 @@ class ProgressStore(Generic[R]):
                 next_step="run the same command again: it goes on from the last checkpoint",
             )
         document = {"version": RECORD_VERSION, "mode": record.mode, **after.document()}
-        self._documents.put(_scope(record.table), {_ITEM: document})
+        self._documents.put(scope_of(record.table), {_ITEM: document})
         return after
 
     def _record(self, table: str, document: Document) -> R:
@@ -134,5 +134,6 @@ class ProgressStore(Generic[R]):
             ) from error
 
 
-def _scope(table: str) -> str:
+def scope_of(table: str) -> str:
+    """Where the documents of a table's sync stand."""
     return f"sync:{table}"

@@ -22,6 +22,7 @@ from gridferry.engine.events import ChunkDone, Listener, Note, TableSync
 from gridferry.engine.follow import ChangeWriter
 from gridferry.engine.retry import with_patience
 from gridferry.engine.source_watch import SourceWatch
+from gridferry.engine.sync_target import gone_note
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import DataError, FerryError
 from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
@@ -71,6 +72,7 @@ class CdcRun:
         self._counts = Counts()
         self._touched: set[str | None] = set()
         self._created: list[str] = []
+        self._notes: list[str] = []
         self._saved_at = 0.0
         self._watch = SourceWatch(source, options, tell)
 
@@ -103,6 +105,7 @@ class CdcRun:
             as_of=record.as_of,
             touched=len(self._touched),
             created=tuple(self._created),
+            notes=tuple(self._notes),
         )
 
     def _stream(
@@ -157,6 +160,10 @@ class CdcRun:
 
     def _batch(self, batch: ChangeBatch, record: CdcRecord, writer: ChangeWriter) -> CdcRecord:
         done = writer.apply(batch)
+        if writer.gone:
+            self._notes.append(gone_note(writer.gone))
+            self._tell(Note(record.table, self._notes[-1], "warning"))
+            writer.gone.clear()
         self._counts.read += len(batch)
         self._counts.written += done.written
         self._counts.deleted += done.deleted

@@ -49,7 +49,11 @@ class Applied:
 
 
 class ChangeWriter:
-    """Applies changes of one table. `touched` are the split values that got changes, `created` the new containers."""
+    """Applies changes of one table.
+
+    `touched` are the split values that got changes, `created` the new containers, `gone` those that had been made
+    before and were missing; they were made anew.
+    """
 
     def __init__(
         self,
@@ -68,6 +72,8 @@ class ChangeWriter:
         self._quarantine = OnceQuarantine(state.store, plan.qualified)
         self.touched: set[str | None] = set()
         self.created: list[str] = []
+        self.gone: list[str] = []
+        self._unsettled: set[str] = set()  # made for a batch that is not on disk yet
         self._open()
 
     def apply(self, batch: ChangeBatch) -> Applied:
@@ -79,9 +85,11 @@ class ChangeWriter:
         def again(error: FerryError) -> None:
             self._on_retry(error)
             if isinstance(error, SchemaChanged):
-                self._containers.reopen()
+                self.gone += [name for name in self._containers.reopen() if name not in self._unsettled]
 
-        return with_patience(lambda: self._apply(batch), on_retry=again)
+        applied = with_patience(lambda: self._apply(batch), on_retry=again)
+        self._unsettled.clear()
+        return applied
 
     def truncate(self) -> None:
         """Empty the table's containers, and forget its rows put aside."""
@@ -102,6 +110,7 @@ class ChangeWriter:
         enter_containers(self._state, self._plan, names)
         self._names.update({value: name for name, value in names})
         self.created += [name for name, _ in names]
+        self._unsettled.update(name for name, _ in names)
 
     def _apply(self, batch: ChangeBatch) -> Applied:
         folded = self._folder.fold(batch, self._read_stored)
@@ -120,7 +129,7 @@ class ChangeWriter:
 
     def _handles(self, values: tuple[str | None, ...]) -> list[Handle]:
         known = [(self._names[value], value) for value in values if value in self._names]
-        self._containers.open_or_create(known)
+        self.gone += self._containers.open_standing(known)
         self.touched.update(values)
         return self._containers.handles(values)
 

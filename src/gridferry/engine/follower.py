@@ -14,7 +14,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, SyncStatus, TableSync
 from gridferry.engine.load import fingerprint
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import CheckpointError, ConfigError, SourceError
+from gridferry.errors import CheckpointError, ConfigError, GridDBError, SourceError
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
 from gridferry.source.postgres.source import PostgresSource
@@ -57,8 +57,15 @@ class Follower(ABC):
         it was loaded with other options; LeaseHeld; any FerryError.
         """
         (table,) = self._source.fetch_tables([self._options.table])
-        with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-            return self._run(lease, self._loaded(table.qualified), follow=follow)
+        try:
+            with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
+                return self._run(lease, self._loaded(table.qualified), follow=follow)
+        except GridDBError as error:
+            error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
+            error.next_step = (
+                error.next_step or "see what the target says and mend that; then run `gridferry sync` again"
+            )
+            raise
 
     def status(self) -> SyncStatus:
         """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""

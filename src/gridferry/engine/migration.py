@@ -31,7 +31,7 @@ from gridferry.engine.replay import replay_table
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.engine.sync import follow_all, followed, follower
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import ConfigError
+from gridferry.errors import ConfigError, GridDBError
 from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
@@ -246,7 +246,11 @@ class Migration:
     @property
     def _state(self) -> TargetState:
         if self._opened is None:
-            self._opened = TargetState(connect(self.target))
+            try:
+                self._opened = TargetState(connect(self.target))
+            except GridDBError as error:
+                error.state = error.state or "nothing was changed"
+                raise
         return self._opened
 
     @property

@@ -8,41 +8,46 @@ import pyarrow as pa
 
 from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.heights import Heights
 from gridferry.engine.load_work import enter_containers
-from gridferry.griddb import GridType, Store
+from gridferry.griddb import Store
 from gridferry.model.watermark import GrowingColumn
 from gridferry.plan.plan import TablePlan
 from gridferry.target.containers import TableContainers
 from gridferry.transform.split import distinct_texts
 
 _SHOWN = 5
-_WITH_MAX = frozenset(
-    {
-        GridType.BYTE, GridType.SHORT, GridType.INTEGER, GridType.LONG, GridType.DOUBLE,
-        GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US,
-    }
-)  # fmt: skip
 
 
 class SyncContainers:
-    """The containers of one table in one run. `touched` holds the split values that got rows."""
+    """The containers of one table in one run.
 
-    def __init__(self, state: TargetState, plan: TablePlan) -> None:
+    `touched` holds the split values that got rows, `created` the containers made for new ones, `gone` those that had
+    been made before and were missing; they were made anew.
+    """
+
+    def __init__(self, state: TargetState, plan: TablePlan, column: GrowingColumn) -> None:
         self.handles = TableContainers(state.store, plan, register=self._enter)
         self.touched: dict[str | None, str] = {}
         self.created: tuple[str, ...] = ()
+        self.gone: list[str] = []
         self._state = state
         self._plan = plan
+        self._heights = Heights(state, plan, column)
         self._listed: dict[str | None, str] | None = None
 
-    def prepare(self, batches: Iterable[pa.RecordBatch]) -> None:
+    def prepare(self, batches: Sequence[pa.RecordBatch]) -> None:
         """Open the containers of these rows. Those of new values are listed in the catalog, then made.
 
         Raises: TargetNotEmpty or PlanError if one of them stands already with rows or columns of someone else.
         """
         listed = self._catalog()
         wanted = [value for value in self._values(batches) if value not in self.touched]
-        self.handles.open_or_create([(listed[value], value) for value in wanted if value in listed])
+        standing = [(listed[value], value) for value in wanted if value in listed]
+        gone = self.handles.open_standing(standing)
+        self.gone += gone
+        self._heights.before([name for name, _ in standing if name not in gone])
+        self._heights.expect(batches)
         self.handles.handles(wanted)
         self.touched.update({value: listed[value] for value in wanted})
 
@@ -51,24 +56,16 @@ class SyncContainers:
         self._catalog().update({value: name for name, value in names})
         self.created += tuple(name for name, _ in names)
 
-    def emptied(self, column: GrowingColumn) -> Iterator[str]:
-        """A note where containers that just got rows have none: they expired, or something else deleted them.
+    def reopen(self) -> None:
+        """Open all of them anew, after the server said that it knows one of them no more."""
+        new = set(self.created)  # the server may have crashed before they were on its disk
+        self.gone += [name for name in self.handles.reopen() if name not in new]
 
-        MAX of the growing column is asked of all of them at once. It only checks: no bound is ever taken from it.
-        """
-        stored = next((c.target for c in self._plan.columns if c.source == column.name), None)
-        if stored is None or stored.array or stored.type not in _WITH_MAX:
-            return
-        handles = self.handles.by_value
-        asked = [handles[value] for value in self.touched]
-        answers = self._state.store.multi_query([(handle, f'select max("{stored.name}")') for handle in asked])
-        empty = [handle.name for handle, answer in zip(asked, answers, strict=True) if answer.value is None]
-        if empty:
-            more = f" and {len(empty) - _SHOWN} more" if len(empty) > _SHOWN else ""
-            yield (
-                f"containers got rows and hold none now: {', '.join(empty[:_SHOWN])}{more}; "
-                "look for an expiry or another writer at the target"
-            )
+    def notes(self, *, whole: bool) -> Iterator[str]:
+        """What there is to say of the containers when all rows were put; see `Heights.after`."""
+        yield from self._heights.after(self.touched, whole=whole)
+        if self.gone:
+            yield gone_note(self.gone)
 
     def _catalog(self) -> dict[str | None, str]:
         if self._listed is None:
@@ -83,6 +80,15 @@ class SyncContainers:
             return [None]
         columns = (batch.column(batch.schema.get_field_index(split_by)) for batch in batches)
         return list(dict.fromkeys(value for column in columns for value in distinct_texts(column)))
+
+
+def gone_note(names: Sequence[str]) -> str:
+    """What there is to say of containers that were gone and made anew."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return (
+        f"containers were gone, and were made anew without the rows that they held: {', '.join(names[:_SHOWN])}{more}; "
+        "run `gridferry verify --repair`"
+    )
 
 
 class OnceQuarantine(Quarantine):

@@ -117,7 +117,7 @@ class WatermarkRun:
         cursor = by.record.cursor
         window = self._view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=self._settings.sweep)
         by = replace(by, record=by.record.begun())
-        containers = SyncContainers(self._state, by.plan)
+        containers = SyncContainers(self._state, by.plan, by.column)
         outcome, record = "nothing new", by.record
         if window.rows:
             with self._view.open_reader() as reader:
@@ -127,7 +127,7 @@ class WatermarkRun:
                 self._view.snapshot, floor=window.floor, position=window.position, mark=window.mark
             )
             self._save(replace(record, cursor=done).ended())
-        notes = tuple(containers.emptied(by.column)) if not self._quarantined else ()
+        notes = tuple(containers.notes(whole=not self._quarantined and record.superseded == by.record.superseded))
         for note in notes:
             self._tell(Note(by.plan.qualified, note, "warning"))
         return TableSync(
@@ -180,7 +180,7 @@ class WatermarkRun:
             self._tell(Note(plan.qualified, f"rows are put again: {error}", "warning"))
             if isinstance(error, SchemaChanged):
                 # The server does not know a container any more: it crashed before that was on its disk.
-                containers.handles.reopen()
+                containers.reopen()
 
         def attempt() -> CopyResult:
             containers.prepare(group.batches)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 
-from gridferry.errors import DataError, PlanError, TargetNotEmpty
+from gridferry.errors import DataError, PlanError, SchemaConflict, TargetNotEmpty
 from gridferry.griddb import Container, Store
 from gridferry.griddb.handle import Handle
 from gridferry.plan.names import container_name, name_problem
@@ -51,6 +51,14 @@ class TableContainers:
         with self._lock:
             self._make(list(names))
 
+    def open_standing(self, names: Iterable[tuple[str, str | None]]) -> list[str]:
+        """Open the containers of (name, value) pairs that were made before. Returns those that are gone: made anew.
+
+        Raises: SchemaConflict for one whose columns are not the plan's any more.
+        """
+        with self._lock:
+            return self._open(list(names))
+
     def handles(self, values: Sequence[str | None]) -> list[Handle]:
         """The handles of these split values, in their order; missing containers are made.
 
@@ -66,12 +74,33 @@ class TableContainers:
                 self._make(names)
             return [self._handles[v] for v in values]
 
-    def reopen(self) -> None:
-        """Open all of them anew, and make those that a crashed server forgot."""
+    def reopen(self) -> list[str]:
+        """Open all of them anew. Returns those that the server does not know any more: made anew."""
         with self._lock:
             names = [(handle.name, value) for value, handle in self._handles.items()]
             self._handles.clear()
-            self._make(names)
+            return self._open(names)
+
+    def _open(self, names: Sequence[tuple[str, str | None]]) -> list[str]:
+        wanted = [(name, value) for name, value in names if value not in self._handles]
+        self._require_apart(wanted)
+        found = self._store.open_containers([name for name, _ in wanted])
+        gone = []
+        for name, value in wanted:
+            container = found[name]
+            if container is None:
+                gone.append((name, value))
+            elif container.schema != self._schema:
+                raise SchemaConflict(
+                    f'the container "{name}" of {self._plan.qualified} has other columns than it was loaded with: '
+                    "somebody changed it",
+                    state="what was checkpointed stays; nothing was put into it now",
+                    next_step="give it its columns back, and compare; or load anew with `gridferry load --replace`",
+                )
+            else:
+                self._handles[value] = container.handle
+        self._make(gone)
+        return [name for name, _ in gone]
 
     def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
         wanted = [(name, value) for name, value in names if value not in self._handles]

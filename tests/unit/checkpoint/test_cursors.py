@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -24,9 +24,8 @@ class Documents:
     def put(self, scope: str, items: Mapping[str, Any]) -> None:
         self.kept.update({(scope, item): document for item, document in items.items()})
 
-    def delete(self, scope: str, items: Sequence[str]) -> None:
-        for item in items:
-            self.kept.pop((scope, item), None)
+    def delete_scope(self, scope: str) -> None:
+        self.kept = {key: document for key, document in self.kept.items() if key[0] != scope}
 
 
 @pytest.fixture
@@ -80,6 +79,16 @@ def test_a_first_write_meets_no_other(cursors: CursorStore) -> None:
         cursors.save(RECORD)
     cursors.forget("public.t")
     assert cursors.save(RECORD).generation == 1
+
+
+def test_heights_stand_beside_the_record_and_go_with_it(cursors: CursorStore) -> None:
+    assert cursors.heights("public.t") == {}
+    cursors.save(RECORD)
+    cursors.save_heights("public.t", {"t_a": 5, "t_b": 1.5})
+    assert cursors.heights("public.t") == {"t_a": 5, "t_b": 1.5}
+    assert cursors.get("public.t") is not None
+    cursors.forget("public.t")
+    assert (cursors.heights("public.t"), cursors.get("public.t")) == ({}, None)
 
 
 def test_the_last_run_counts_for_itself() -> None:
