@@ -1,9 +1,8 @@
-"""Mode watermark end to end: each trap of the design that a sync can fall into, by number."""
+"""Mode watermark end to end. The traps of the design that any sync can fall into are in test_sync_traps."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from tests.conftest import Database
@@ -21,12 +20,9 @@ from tests.e2e.readings import (
     sync,
 )
 
-from gridferry.checkpoint.cursors import CursorStore
-from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import RunState
 from gridferry.engine.events import Event, SyncStatus, TableSync
-from gridferry.errors import CheckpointError, ConfigError, DataError, LeaseHeld, TargetNotEmpty
-from gridferry.griddb import BulkWriter
+from gridferry.errors import CheckpointError, ConfigError, DataError, TargetNotEmpty
 from gridferry.model.watermark import Step
 
 
@@ -44,91 +40,6 @@ def test_rows_between_the_load_and_the_first_sync_arrive(loaded: Ferry, postgres
     assert loaded.equal()
 
 
-def test_trap_1_a_later_row_with_an_older_stamp_is_not_lost(loaded: Ferry, postgres: Database) -> None:
-    """Neither the target's MAX nor the source's is the bound: rows up to the lookback behind it are still found."""
-    add(postgres, "2 hours", n=1)
-    sync(loaded)
-    add(postgres, "2 hours -14 minutes", n=2)
-    add(postgres, "1 hours 50 minutes", device="d1", n=3)
-    assert sync(loaded).read == 2
-    assert stands(loaded) == source(postgres)
-
-
-def test_trap_2_a_row_microseconds_after_the_last_one_is_not_lost(loaded: Ferry, postgres: Database) -> None:
-    add(postgres, "1 hour 0.999998 seconds", n=1)
-    assert sync(loaded).position == "2024-05-01 01:00:00.999998"
-    for n, micros in enumerate(("0.999997", "0.999998", "0.999999", "1.0"), start=2):
-        add(postgres, f"1 hour {micros} seconds", device=f"d{n}", n=n)
-    assert sync(loaded).read == 4
-    assert stands(loaded) == source(postgres)
-
-
-def test_trap_4_a_run_that_is_stopped_leaves_no_hole(loaded: Ferry, postgres: Database) -> None:
-    """Rows are put in ascending order, and the cursor says how far: what is missing is always read again."""
-    postgres.run(
-        f"INSERT INTO reading SELECT {DAY} + i * interval '1 minute', 'd' || i % 3, i FROM generate_series(1, 400) AS i"
-    )
-    stopped = sync(loaded, rows_per_chunk=100, until=lambda: True)
-    assert (stopped.outcome, stopped.read) == ("stopped", 100)
-    reached = max(ts for _, ts, _ in stands(loaded))
-    assert [row for row in stands(loaded) if row[1] <= reached] == [r for r in source(postgres) if r[1] <= reached]
-    add(postgres, "90 seconds", n=-1)  # below where the run stopped
-    rest = sync(loaded, rows_per_chunk=100)
-    assert rest.outcome == "synced"
-    assert rest.read <= 400 - 100 + 2
-    assert stands(loaded) == source(postgres)
-    assert sync(loaded).outcome == "nothing new"
-
-
-def test_trap_5_a_transaction_open_at_read_time_is_found_when_it_is_committed(
-    loaded: Ferry, postgres: Database
-) -> None:
-    with open_transaction(postgres) as slow:
-        slow.execute(f"INSERT INTO reading VALUES ({DAY} + interval '1 hour', 'slow', 1)")
-        slow.execute("SAVEPOINT inner_one")
-        slow.execute(f"INSERT INTO reading VALUES ({DAY} + interval '2 hours', 'slow', 2)")
-        slow.execute("RELEASE SAVEPOINT inner_one")
-        for turn in range(3):
-            add(postgres, f"{10 + turn} days", n=turn)
-            assert sync(loaded).outcome == "synced"
-        assert "slow" not in loaded.catalog("public.reading")
-    assert sync(loaded).created
-    assert stands(loaded) == source(postgres)
-    add(postgres, "20 days")
-    assert sync(loaded).read == 1
-
-
-def test_trap_5_the_floor_waits_for_an_open_transaction_and_then_moves_on(loaded: Ferry, postgres: Database) -> None:
-    """Marks made before the open transaction wrote stay the floor, however far the stamps run on meanwhile."""
-    add(postgres, "1 day", n=1)
-    sync(loaded)
-    assert not sync(loaded).swept
-    with open_transaction(postgres) as slow:
-        slow.execute(f"INSERT INTO reading VALUES ({DAY} + interval '1 day 1 second', 'slow', 1)")
-        for turn in range(3):
-            add(postgres, f"{10 + turn} days", n=turn)
-            assert not sync(loaded).swept
-    done = sync(loaded)
-    assert (done.swept, done.created) == (False, ("reading_slow",))
-    assert stands(loaded) == source(postgres)
-    sync(loaded)
-    add(postgres, "2 days", n=7)  # later than the lookback, and nothing was open: only a sweep finds it
-    assert sync(loaded).outcome == "nothing new"
-    swept = sync(loaded, sweep=True)
-    assert swept.swept
-    assert stands(loaded) == source(postgres)
-
-
-def test_trap_6_the_plan_and_the_status_say_that_updates_and_deletes_are_not_seen(
-    loaded: Ferry, postgres: Database
-) -> None:
-    with loaded.migration() as migration:
-        assert any("updates and deletes" in f.message for f in migration.plan().tables[0].findings)
-        (status,) = migration.status()
-    assert status.sync is not None
-    assert "updates and deletes" in status.sync.notes[0]
-
-
 def test_trap_7_a_new_device_gets_its_container_at_once(loaded: Ferry, postgres: Database) -> None:
     add(postgres, "1 hour", device="b8:27:eb", n=1)
     add(postgres, "1 hour", device="Ä", n=2)
@@ -136,16 +47,6 @@ def test_trap_7_a_new_device_gets_its_container_at_once(loaded: Ferry, postgres:
     assert sorted(done.created) == ["reading_=C3=84", "reading_b8=3A27=3Aeb"]
     assert stands(loaded) == source(postgres)
     assert loaded.equal()
-
-
-def test_trap_14_a_sync_beside_a_load_or_another_sync_is_refused(loaded: Ferry, postgres: Database) -> None:
-    add(postgres, "1 hour")
-    with loaded.migration() as migration, Lease(migration._state.documents, "public.reading"):
-        with pytest.raises(LeaseHeld) as caught:
-            sync(loaded)
-        assert caught.value.exit_code == 75
-        assert "--wait" in caught.value.next_step
-    assert sync(loaded).read == 1
 
 
 def test_trap_15_an_empty_or_missing_container_means_nothing_yet(loaded: Ferry, postgres: Database) -> None:
@@ -162,38 +63,6 @@ def test_trap_15_an_empty_or_missing_container_means_nothing_yet(loaded: Ferry, 
     assert (done.read, done.created) == (2, ())
     hour = 1714521600_000000 + 3600_000000
     assert stands(loaded) == [("d0", hour, 1), ("d1", hour, 2)]
-
-
-def test_trap_16_the_cursor_never_runs_ahead_of_what_is_on_disk(
-    embedded_ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each save of a cursor comes after a flush that comes after the last put."""
-    make_readings(postgres)
-    ferry = embedded_ferry.of(TABLE)
-    ferry.load()
-    postgres.run(
-        f"INSERT INTO reading SELECT {DAY} + i * interval '1 minute', 'd1', i FROM generate_series(1, 90) AS i"
-    )
-    order: list[str] = []
-
-    def noted(owner: type, name: str) -> None:
-        original = getattr(owner, name)
-
-        def note(*args: Any, **options: Any) -> Any:
-            order.append(name)
-            return original(*args, **options)
-
-        monkeypatch.setattr(owner, name, note)
-
-    noted(BulkWriter, "put")
-    noted(BulkWriter, "flush_log")
-    noted(CursorStore, "save")
-    sync(ferry, rows_per_chunk=30)
-    assert order.count("save") == 4
-    before = "flush_log"
-    for event in order:
-        assert event != "save" or before == "flush_log", order
-        before = before if event == "save" else event
 
 
 def test_the_first_run_after_a_stop_forgets_nothing_that_was_late(loaded: Ferry, postgres: Database) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
 from gridferry.errors import DataError, PlanError, SchemaConflict, TargetNotEmpty
 from gridferry.griddb import Container, Store
@@ -98,7 +99,8 @@ class TableContainers:
                     next_step="give it its columns back, and compare; or load anew with `gridferry load --replace`",
                 )
             else:
-                self._handles[value] = container.handle
+                # Handles of one schema share one object: comparing 100,000 of them is then cheap.
+                self._handles[value] = replace(container.handle, schema=self._schema)
         self._make(gone)
         return [name for name, _ in gone]
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.source.conftest import make_plan
 
-from gridferry.errors import DataError, PlanError, TargetNotEmpty
+from gridferry.errors import DataError, PlanError, SchemaConflict, TargetNotEmpty
 from gridferry.griddb.handle import Handle
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.target.containers import TableContainers, require_free
@@ -96,6 +96,21 @@ def test_known_containers_are_opened_without_being_written_down_again(store: Fak
     made.open_or_create([("t_x", "x")])
     assert store.log == [("create", ("t_x",))]
     assert made.handles(["x"])[0].container_id == 1
+
+
+def test_containers_that_stand_are_opened_and_those_that_are_gone_are_made_anew_and_told(store: FakeStore) -> None:
+    store.add("t_x", rows=5)
+    made = containers(store)
+    assert made.open_standing([("t_x", "x"), ("t_y", "y")]) == ["t_y"]
+    assert store.log == [("create", ("t_y",))]
+    assert [h.name for h in made.handles(["x", "y"])] == ["t_x", "t_y"]
+    assert made.open_standing([("t_x", "x"), ("t_y", "y")]) == []
+    store.there.pop("t_x")
+    assert made.reopen() == ["t_x"]
+    store.add("t_y", OTHER)
+    with pytest.raises(SchemaConflict, match=r'"t_y".*has other columns') as caught:
+        made.reopen()
+    assert "--replace" in caught.value.next_step
 
 
 def test_reopening_finds_containers_that_were_made_anew(store: FakeStore) -> None:
