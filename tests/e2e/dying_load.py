@@ -49,6 +49,7 @@ POINTS: dict[str, tuple[type, str]] = {
     "loaded": (RunStore, "loaded"),
     "begin sync": (PositionStore, "begin"),
     "delete": (BulkWriter, "delete"),
+    "replan": (RunStore, "replan"),
     "position": (PositionStore, "save"),
     "confirm": (ChangeStream, "confirm"),
     "cursor": (CursorStore, "save"),

@@ -98,6 +98,20 @@ def test_a_sync_killed_anywhere_and_run_again_ends_with_the_same_data(
     assert sync(followed)[0].outcome == "nothing new"
 
 
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("point", "call"), [("replan", 1), ("create containers", 1), ("position", 2), ("position", 3)])
+def test_a_sync_killed_while_it_adds_a_column_goes_on_with_changes_from_before_and_after_it(
+    followed: Ferry, postgres: Database, killer: Killer, point: str, moment: str, call: int
+) -> None:
+    followed.load()
+    postgres.run("UPDATE reading SET n = -n WHERE k = 3")
+    postgres.run("ALTER TABLE reading ADD COLUMN c int DEFAULT 5; UPDATE reading SET n = -n WHERE k = 4")
+    killer.run(followed, "sync", point=point, moment=moment, call=call)
+    postgres.run("UPDATE reading SET c = 6 WHERE k = 5")
+    sync(followed)
+    assert_level(followed, postgres)
+
+
 @pytest.mark.parametrize(
     ("point", "moment", "call"),
     [

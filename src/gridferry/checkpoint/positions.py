@@ -20,6 +20,7 @@ class CdcRecord(Progress):
     last commit stored, or of the last moment when nothing was left to do. `fresh` are columns that were added to the
     containers, and that changes from `position` on may not have yet. `origin` tells whose log `position` is in, None
     before the first run. `unseen`: updates and deletes made before that time were not published; or "".
+    `adding` are those of `fresh` that not all containers may have, or not with the values of old rows.
     """
 
     mode: ClassVar[str] = "cdc"
@@ -28,6 +29,7 @@ class CdcRecord(Progress):
     fresh: tuple[str, ...] = ()
     origin: LogOrigin | None = None
     unseen: str = ""
+    adding: tuple[str, ...] = ()
 
     def document(self) -> Document:
         """See `Progress`."""
@@ -40,6 +42,7 @@ class CdcRecord(Progress):
         own = {
             "position": Lsn.parse(document["position"]),
             "fresh": tuple(document["fresh"]),
+            "adding": tuple(document["adding"]),
             "origin": None if origin is None else LogOrigin(**origin),
         }
         return super().of_document(table, {**document, **own})

@@ -83,6 +83,7 @@ class CdcRun:
         """
         started = time.monotonic()
         record = self._state.positions.begin(self._watch.begin(run, plan, record))
+        record = self._added(plan, record)
         until, now = self._feed.now()
         ended = False
         while not ended:
@@ -185,27 +186,36 @@ class CdcRun:
         self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, names: list[str], types: dict[str, str]
     ) -> tuple[CdcRecord, TablePlan] | None:
         """Give the containers new columns, and write the plan that has them; None if the source has none any more."""
+        (table,) = self._source.fetch_tables([self._options.table])
+        extended = extended_plan(plan, self._options, table, names=names, types=types)
+        added = tuple(c.source for c in extended.columns[len(plan.columns) :])
+        if not added:
+            return None
+        # First the record, then the plan, then the containers: killed in between, the next run knows what is not done.
+        record = self._save(replace(record, fresh=tuple(dict.fromkeys((*record.fresh, *added))), adding=added))
+        self._state.runs.replan(run, extended)
+        record = self._added(extended, record)
+        self._tell(Note(plan.qualified, f"new columns were added to the containers: {', '.join(added)}"))
+        return record, extended
+
+    def _added(self, plan: TablePlan, record: CdcRecord) -> CdcRecord:
+        """Bring the containers to the plan, if an earlier run or this one has begun to. May be done again."""
+        if not record.adding:
+            return record
         with self._source.open_snapshot() as view:
             (table,) = view.fetch_tables([self._options.table])
-            extended = extended_plan(plan, self._options, table, names=names, types=types)
-            added = [c.source for c in extended.columns[len(plan.columns) :]]
-            if not added:
-                return None
+            planned = {column.source for column in plan.columns}
+            names = [name for name in record.adding if name in planned and table.column(name) is not None]
             add_columns(
                 self._state,
-                extended,
+                plan,
                 view,
                 table=table,
-                names=added,
+                names=names,
                 rows_per_chunk=self._settings.rows_per_chunk,
                 check=self._lease.check,
             )
-        self._lease.check()
-        # First the record: a plan with a column that changes may lack has to be known as such.
-        record = self._save(replace(record, fresh=tuple(dict.fromkeys((*record.fresh, *added)))))
-        self._state.runs.replan(run, extended)
-        self._tell(Note(plan.qualified, f"new columns were added to the containers: {', '.join(added)}"))
-        return record, extended
+        return self._save(replace(record, adding=()))
 
     def _checkpoint(
         self, group: ChangeGroup, record: CdcRecord, stream: ChangeStream, *, last: Lsn | None

@@ -86,6 +86,8 @@ def add_columns(
     """
     entries = state.catalog.entries(plan.qualified)
     state.store.create_containers([e.container for e in entries], plan.container_schema, modify=True)
+    if not names:
+        return
     filled = " OR ".join(f'"{name.replace(chr(34), chr(34) * 2)}" IS NOT NULL' for name in names)
     reading = replace(plan, where=filled)
     containers = TableContainers(state.store, plan, register=lambda new: enter_containers(state, plan, new))
