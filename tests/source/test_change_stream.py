@@ -219,6 +219,19 @@ def test_large_transactions_come_in_bounded_groups_and_roll_backs_vanish(postgre
     assert len({int(c) for b in batches for c in b.commits}) == 1
 
 
+def test_a_large_transaction_that_was_rolled_back_before_it_was_read_is_nothing(postgres_each):
+    postgres_each.run("CREATE TABLE t (k int PRIMARY KEY, v text)")
+    postgres_each.run(f"ALTER DATABASE \"{postgres_each.name}\" SET logical_decoding_work_mem = '64kB'")
+    with following(postgres_each, t="k v") as follower:
+        with postgres_each.connect() as other:
+            other.autocommit = False
+            other.execute("INSERT INTO t VALUES (1, 'gone'); SAVEPOINT s")
+            other.execute("INSERT INTO t SELECT i, repeat('x', 50) FROM generate_series(2, 3000) i; ROLLBACK TO s")
+            other.rollback()
+        postgres_each.run("INSERT INTO t VALUES (7, 'here')")
+        assert story(follower.batches()) == [("insert", (7, "here"), None)]
+
+
 def test_partitions_come_under_their_tables_name(postgres_each):
     postgres_each.run("CREATE TABLE p (k int PRIMARY KEY, v int) PARTITION BY RANGE (k)")
     postgres_each.run("CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)")

@@ -235,12 +235,13 @@ class ChangeDecoder:
 
     def _stream_abort(self, message: bytes) -> None:
         abort = pgoutput.decode_stream_abort(message)
+        # PostgreSQL 18 sends this too of a transaction that it found rolled back before it had sent anything of it.
+        if abort.xid not in self._spills:
+            return
         if abort.xid == abort.subxid:
             self._finished(abort.xid).close()
-        elif abort.xid in self._spills:
-            self._spills[abort.xid].roll_back(abort.subxid)
         else:
-            raise broken(f"the open transaction {abort.xid} was never begun")
+            self._spills[abort.xid].roll_back(abort.subxid)
 
     def _finished(self, xid: int) -> Spill:
         if xid not in self._spills or self._begun is not None:
