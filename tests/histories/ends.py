@@ -10,6 +10,9 @@ from tests.e2e.ferry import CATALOG, OWN, Ferry
 from tests.histories.shapes import Shape
 from tests.histories.values import KINDS, US, Kind
 
+from gridferry.errors import FerryError
+
+MISSING = "no such column"
 Rows = dict[str | None, Counter[tuple[Any, ...]]]
 _COLUMNS = (
     "SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute"
@@ -35,11 +38,12 @@ def source_rows(session: psycopg.Connection[Any], shape: Shape, columns: dict[st
 
 
 def target_rows(everything: dict[str, list[dict[str, Any]]], shape: Shape, columns: dict[str, Kind]) -> Rows:
-    """All stored rows by split value. Raises: KeyError for a container or column that is not there."""
+    """All stored rows by split value; a column that is not there holds `MISSING`, a container that is not no rows."""
     found: Rows = {}
     for entry in everything.get(CATALOG, []):
         if entry["source_table"] == f"public.{shape.name}":
-            rows = Counter(tuple(stored(r, n, k, shape) for n, k in columns.items()) for r in everything[entry["container"]])
+            held = everything.get(entry["container"], [])
+            rows = Counter(tuple(stored(r, n, k, shape) for n, k in columns.items()) for r in held)
             if rows:
                 found[entry["value"]] = rows
     return found
@@ -47,12 +51,22 @@ def target_rows(everything: dict[str, list[dict[str, Any]]], shape: Shape, colum
 
 def stored(row: dict[str, Any], name: str, kind: Kind, shape: Shape) -> Any:
     """A stored value in the form that the source shows."""
-    value = row[name]
+    value = row.get(name, MISSING)
+    if value is MISSING:
+        return value
     if name == "k" and kind.show == US and shape.key in ("series", "milliseconds"):
         fine = row.get("k_us")  # a TIME_SERIES has milliseconds in its key, and all digits beside it
         assert fine is None or fine // 1000 == value, f"k is {value} and k_us {fine}"
         return value * 1000 if fine is None else fine
     return None if value is None else kind.got(value)
+
+
+def differences_now(session: psycopg.Connection[Any], ferry: Ferry, shapes: tuple[Shape, ...]) -> list[str]:
+    """The same beside a run, which may change a container while it is read: that too is a difference."""
+    try:
+        return differences(session, ferry, shapes)
+    except FerryError as error:
+        return [f"not readable: {error.message}"]
 
 
 def differences(session: psycopg.Connection[Any], ferry: Ferry, shapes: tuple[Shape, ...]) -> list[str]:

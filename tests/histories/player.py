@@ -14,7 +14,7 @@ from typing import Any
 
 import psycopg
 from tests.e2e.ferry import Ferry
-from tests.histories.ends import differences
+from tests.histories.ends import differences, differences_now
 from tests.histories.faults import NEEDS_OWN_TARGET
 from tests.histories.proxy import Weather, proxied
 from tests.histories.steps import Check, Crash, EndFollow, Fault, History, Run, Say, Step
@@ -120,6 +120,11 @@ class Player:
         with self.world.connect() as session:
             return differences(session, self.ferry, self.history.shapes)
 
+    def differences_now(self) -> list[str]:
+        """What differs while a run goes on."""
+        with self.world.connect() as session:
+            return differences_now(session, self.ferry, self.history.shapes)
+
     # Runs.
 
     def run(self, run: Run) -> None:
@@ -141,19 +146,20 @@ class Player:
             follower.kill()
         else:
             if end.how == "level":
-                self.wait_until_level()
+                self.wait_until_level(follower)
             follower.say("stop")
             done = self.finished(follower)
             self.counts["followed"] += done["read"]
         self.counts[end.kind] += 1
 
-    def wait_until_level(self) -> None:
-        """Until both ends are equal. Raises: Failed if that takes too long."""
+    def wait_until_level(self, follower: Running) -> None:
+        """Until both ends are equal. Raises: Failed if that takes too long, or the follower has ended."""
         until = time.monotonic() + LEVEL_S
-        while found := self.differences():
+        while found := self.differences_now():
             if time.monotonic() > until:
                 raise Failed(f"the follower does not get level: {found[:5]}")
-            time.sleep(0.02)
+            if follower.has_spoken(0.02):
+                raise Failed(f"the follower ended with {_shown(follower.hear())}")
 
     def begin(self, run: Run, *, ports: dict[str, int] | None = None, wait_s: float = 0.0) -> Running:
         """Start a run. `ports` are those of proxies, by side."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -127,6 +128,10 @@ class Running:
         word: dict[str, Any] = json.loads(line)
         self.said.append(word)
         return word
+
+    def has_spoken(self, timeout_s: float) -> bool:
+        """Whether `hear` has something to give, or has it before so much time has passed."""
+        return bool(self._rest) or bool(select.select([self.line], [], [], timeout_s)[0])
 
     def say(self, word: str) -> None:
         """Tell the run something; one that has ended does not hear it."""
