@@ -105,6 +105,26 @@ def test_an_added_column_is_taken_over_with_the_default_of_old_rows(loaded: Ferr
     assert loaded.equal()
 
 
+def test_columns_added_one_after_the_other_in_one_group_are_all_taken_over(loaded: Ferry, postgres: Database) -> None:
+    postgres.run(
+        "BEGIN; INSERT INTO reading VALUES (100, 'd0', 1, NULL);"
+        " ALTER TABLE reading ADD COLUMN one int DEFAULT 7; INSERT INTO reading VALUES (101, 'd1', 1, NULL, 8);"
+        " ALTER TABLE reading ADD COLUMN two text; INSERT INTO reading VALUES (102, 'd1', 1, NULL, 8, 'x'); COMMIT"
+    )
+    sync(loaded)
+    assert_level(loaded, postgres)
+
+
+def test_a_column_added_with_no_change_after_it_is_taken_over(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("INSERT INTO reading VALUES (100, 'd0', 1, NULL)")
+    postgres.run("ALTER TABLE reading ADD COLUMN extra int DEFAULT 7")
+    sync(loaded)
+    assert_level(loaded, postgres)
+    postgres.run("INSERT INTO reading VALUES (101, 'd1', 1, NULL, 8); UPDATE reading SET extra = 9 WHERE k = 3")
+    sync(loaded)
+    assert_level(loaded, postgres)
+
+
 def test_a_column_added_within_a_transaction_keeps_its_values(loaded: Ferry, postgres: Database) -> None:
     postgres.run(
         "BEGIN; INSERT INTO reading VALUES (100, 'd0', 1, 'a'); UPDATE reading SET n = 6 WHERE k = 6;"

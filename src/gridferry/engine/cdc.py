@@ -17,7 +17,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.columns import add_columns, added_names, extended_plan
+from gridferry.engine.columns import add_columns, added_names, extended_plan, unknown_columns
 from gridferry.engine.events import ChunkDone, Listener, Note, TableSync
 from gridferry.engine.follow import ChangeWriter
 from gridferry.engine.retry import with_patience
@@ -74,6 +74,7 @@ class CdcRun:
         self._created: list[str] = []
         self._notes: list[str] = []
         self._saved_at = 0.0
+        self._seen_fresh = False  # the stream has described the table with every column of `CdcRecord.fresh`
         self._watch = SourceWatch(source, options, tell)
 
     def run(self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, follow: bool = False) -> TableSync:
@@ -90,6 +91,7 @@ class CdcRun:
             record, plan, ended = self._stream(run, plan, record, until=None if follow else until)
         stopped = self._settings.stop() and record.position < until
         if not stopped and not follow:
+            record, plan = self._unchanged(run, plan, record)
             record = replace(record, as_of=max(record.as_of, now))
         record = self._save(record.ended())
         outcome = "stopped" if stopped else "synced" if self._counts.read else "nothing new"
@@ -120,6 +122,7 @@ class CdcRun:
         proven = proves_keys(table, self._options, plan.columns[: plan.key_length])
         writer = ChangeWriter(self._state, plan, self._source, on_retry=self._again, proven=proven)
         wanted = {(plan.schema, plan.table): plan.source_columns}
+        self._seen_fresh = False
         try:
             with (
                 self._feed.stream(run.slot, start=record.position, wanted=wanted) as stream,
@@ -146,13 +149,13 @@ class CdcRun:
         for part in group.parts:
             if isinstance(part, RelationChange):
                 types = self._feed.column_types(part.now)
-                names = added_names(plan, self._options, part.now, types=types, fresh=record.fresh)
+                fresh = () if self._seen_fresh else record.fresh
+                names = added_names(plan, self._options, part.now, types=types, fresh=fresh)
                 if names:
                     found = self._extend(run, plan, record, names=names, types=types)
                     if found is not None:
                         return found
-                if all(name in types for name in record.fresh):
-                    record = replace(record, fresh=())
+                self._seen_fresh = self._seen_fresh or all(name in types for name in record.fresh)
             elif isinstance(part, Truncation):
                 self._truncate(plan, part, writer)
             else:
@@ -181,6 +184,16 @@ class CdcRun:
             )
         writer.truncate()
         self._tell(Note(plan.qualified, "the source emptied the table with TRUNCATE; so are its containers", "warning"))
+
+    def _unchanged(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> tuple[CdcRecord, TablePlan]:
+        """Take over columns that were added with no change of a row since: the stream tells of a table with the next.
+
+        Returns: the record and plan as they are then.
+        """
+        (table,) = self._source.fetch_tables([self._options.table])
+        names = unknown_columns(plan, self._options, [c.name for c in table.columns if not c.generated])
+        types = {column.name: column.type.formatted for column in table.columns}
+        return (self._extend(run, plan, record, names=names, types=types) if names else None) or (record, plan)
 
     def _extend(
         self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, names: list[str], types: dict[str, str]
@@ -223,7 +236,8 @@ class CdcRun:
         """Write how far the changes are stored, then tell PostgreSQL; seldom while nothing of this table comes."""
         if group.position is None or group.position <= record.position:
             return record
-        record = replace(record, position=group.position)
+        # Only now: before, a stream that begins anew would come from where the table lacked those columns.
+        record = replace(record, position=group.position, fresh=() if self._seen_fresh else record.fresh)
         if group.committed_at_us is not None:
             record = replace(record, as_of=max(record.as_of, _stamp(group.committed_at_us)))
         reached = last is not None and group.position >= last

@@ -43,8 +43,13 @@ def added_names(
     for name in (*plan.order_by, *([plan.split_by] if plan.split_by is not None else [])):
         if name not in types:
             raise _changed(plan, name, "was dropped or renamed")
+    return unknown_columns(plan, options, [column.name for column in relation.columns])
+
+
+def unknown_columns(plan: TablePlan, options: TableOptions, names: Sequence[str]) -> list[str]:
+    """Those of some source columns that neither the plan nor the options know of."""
     known = {*(c.source for c in plan.columns), *plan.order_by, *options.exclude, plan.split_by}
-    return [column.name for column in relation.columns if column.name not in known]
+    return [name for name in names if name not in known]
 
 
 def extended_plan(
