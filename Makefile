@@ -11,7 +11,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help demo test check unit source conformance oracle e2e format lint type imports docs docs-check \
-	bench bench-official coverage clean
+	histories bench bench-official coverage clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -60,6 +60,10 @@ oracle: .venv  ## values judged by GridDB's own client, where its jars can be ha
 
 e2e: .venv  ## whole loads: traps, faults, kills, bad input
 	$(PYTEST) tests/e2e
+
+N ?= 1000
+histories: .venv  ## random histories with faults: make histories N=10000 (GRIDFERRY_TEST_GRIDDB plays them there)
+	$(RUN) python -m tests.histories --count $(N)
 
 coverage: .venv  ## branch coverage of unit tests
 	$(RUN) --with coverage coverage run -m pytest -q tests/unit

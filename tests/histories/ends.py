@@ -81,8 +81,12 @@ def differences(session: psycopg.Connection[Any], ferry: Ferry, shapes: tuple[Sh
         got = target_rows(everything, shape, columns)
         for value in sorted({*wanted, *got}, key=repr):
             here, there = wanted.get(value, Counter()), got.get(value, Counter())
-            found += [f"{shape.name} {value!r}: missing x{n}: {_shown(columns, row)}" for row, n in (here - there).items()]
-            found += [f"{shape.name} {value!r}: too many x{n}: {_shown(columns, row)}" for row, n in (there - here).items()]
+            found += [
+                f"{shape.name} {value!r}: missing x{n}: {_shown(columns, row)}" for row, n in (here - there).items()
+            ]
+            found += [
+                f"{shape.name} {value!r}: too many x{n}: {_shown(columns, row)}" for row, n in (there - here).items()
+            ]
     return found
 
 

@@ -33,7 +33,7 @@ def random_fault(r: random.Random, *, verb: str, mode: str) -> Fault:
     if verb == "load":
         chances = {name: n for name, n in chances.items() if name not in ("overlap", "freeze", "source clock back")}
     if mode != "watermark":
-        del chances["source clock back"]
+        chances.pop("source clock back", None)
     name = r.choices(list(chances), list(chances.values()))[0]
     if name in AT_A_POINT:
         point = r.choice(POINTS["load" if verb == "load" else mode])

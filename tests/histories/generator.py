@@ -55,6 +55,7 @@ class Maker:
         self.devices = 2
         self.sweep_due = False
         self.following = False
+        self.unheard = False  # whether a column was added beside a follower
         self.steps: list[Step] = []
         self.writers = [Writer(i) for i in range(WRITERS)]
         self.prepared: list[Prepared] = []
@@ -268,7 +269,9 @@ class Maker:
             return
         self.say(writer, "reinsert", f"DELETE FROM {shape.name} WHERE {shape.where(*place)}")
         values = shape.row(self.random, device=place[0], number=place[1])
-        self.say(writer, "reinsert", f"INSERT INTO {shape.name} ({shape.names}) VALUES ({values}) ON CONFLICT DO NOTHING")
+        self.say(
+            writer, "reinsert", f"INSERT INTO {shape.name} ({shape.names}) VALUES ({values}) ON CONFLICT DO NOTHING"
+        )
 
     def insert_many(self, writer: Writer, shape: Shape) -> None:
         """So many rows that the transaction is streamed while it is open; now and then they are taken back."""
@@ -330,6 +333,7 @@ class Maker:
             return
         writer, shape = found
         aborted = self.random.random() < 0.25
+        self.unheard = True
         kind = self.random.choice(ADDED_KINDS)
         name = f"added{len(self.steps)}"
         default = self.random.choice(("", " DEFAULT {}", " NOT NULL DEFAULT {}", " DEFAULT {}"))
@@ -410,11 +414,13 @@ class Maker:
     def follow(self) -> None:
         """A run without end begins beside the next steps, or ends."""
         if self.following:
-            how = self.random.choice(("stop",) if self.sweep_due else ("level", "level", "stop"))
+            # A follower hears of an added column with the next change of a row.
+            how = self.random.choice(("stop",) if self.sweep_due or self.unheard else ("level", "level", "stop"))
             self.steps.append(EndFollow("kill" if self.faults and self.random.random() < 0.2 else how))
         else:
             self.steps.append(Run("follow", group_bytes=self.random.choice(GROUPS)))
         self.following = not self.following
+        self.unheard = False
 
     def crash(self) -> None:
         """A server crashes between two runs."""

@@ -36,7 +36,9 @@ class Fault:
 
     def __str__(self) -> str:
         place = f" {self.moment} call {self.call} of {self.point!r}" if self.point else ""
-        return f"{self.name}{f' at the {self.side}' if self.side else ''}{place}{f' ({self.amount})' * (self.amount > 0)}"
+        return (
+            f"{self.name}{f' at the {self.side}' if self.side else ''}{place}{f' ({self.amount})' * (self.amount > 0)}"
+        )
 
 
 @dataclass(frozen=True)

@@ -94,4 +94,5 @@ KINDS: dict[str, Kind] = {
 
 def long_text(r: random.Random) -> str:
     """A text of 2 to 12 KB as an SQL expression: PostgreSQL stores it out of line."""
-    return f"(SELECT string_agg(md5(i::text || '{r.randrange(10**6)}'), '') FROM generate_series(1, {r.randrange(70, 380)}) AS i)"
+    salt, pieces = r.randrange(10**6), r.randrange(70, 380)
+    return f"(SELECT string_agg(md5(i::text || '{salt}'), '') FROM generate_series(1, {pieces}) AS i)"
