@@ -20,6 +20,7 @@ import threading
 import traceback
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import adbc_driver_postgresql.dbapi  # noqa: F401
@@ -178,7 +179,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead: a lease's holder is to be seen as gone
     for line in sys.stdin:
         if os.fork() == 0:
-            sys.stdin = open(os.devnull)  # noqa: SIM115 - for the rest of the process
+            sys.stdin = Path(os.devnull).open()  # noqa: SIM115 - for the rest of the process
             run(json.loads(line))
             os._exit(0)
 

@@ -1,4 +1,4 @@
-"""Both ends of a history: what stands in each, told by PostgreSQL alone and by the driver's reader, never the engine."""
+"""What stands at both ends of a history, told by PostgreSQL alone and by the driver's reader, never the engine."""
 
 from __future__ import annotations
 

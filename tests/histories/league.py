@@ -94,6 +94,7 @@ class League:
         process.stdin.flush()
         answer = process.stdout.readline()
         if not answer:
+            del self._mine.process
             return Outcome(why=f"the player's process ended ({process.wait()})")
         word: dict[str, Any] = json.loads(answer)
         return Outcome(word["why"], word["at"], Counter(word["counts"]))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import Future
 
 import pytest
@@ -33,7 +32,7 @@ ENOUGH = 200  # histories in which all of that is sure to happen
 
 
 @pytest.fixture(scope="session")
-def played(request: pytest.FixtureRequest, league: League) -> Iterator[dict[int, Future[Outcome]]]:
+def played(request: pytest.FixtureRequest, league: League) -> dict[int, Future[Outcome]]:
     """Every history that was asked for, being played."""
     asked = [getattr(item, "callspec", None) for item in request.session.items]
     seeds = dict.fromkeys(spec.params["seed"] for spec in asked if spec is not None and "seed" in spec.params)

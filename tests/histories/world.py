@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -56,6 +57,7 @@ class Target:
     def crash(self) -> None:
         """Crash, and come back at once."""
         self._server.kill()
+        self._left = None
         self._start()
 
     @contextmanager
@@ -176,7 +178,8 @@ class World:
         self._folder = tempfile.TemporaryDirectory(prefix="gridferry-histories-")
         folder = Path(self._folder.name)
         self.source = LocalPostgres(version=18, settings=SETTINGS).start()
-        self.target = None if real else Target(folder / "griddb")
+        self.target: Target | None = None
+        self._targets = folder / "griddb"
         self._path = str(folder / "line")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._path)
@@ -197,29 +200,35 @@ class World:
         self._runs.stdin.close()
         self._runs.wait()
         self._listener.close()
-        if self.target is not None:
-            self.target.stop()
         self.source.remove()
         self._folder.cleanup()
 
-    @property
-    def server(self) -> Server:
-        """The GridDB server."""
-        return named_server() if self.target is None else self.target.server
-
     @contextmanager
     def ferry(self, name: str, shapes: Sequence[Shape]) -> Iterator[Ferry]:
-        """An empty source with these tables, and an empty target."""
+        """An empty source with these tables, and an empty target; `name` is that of a database on a real GridDB."""
         self.clean_source()
         with self.connect() as session:
             for shape in shapes:
                 for statement in shape.statements:
                     session.execute(statement)
+        with self._emptied_target(name) as (server, database):
+            try:
+                yield Ferry(self.source.dsn(), server, database).of(*(shape.options for shape in shapes))
+            finally:
+                self.end_runs()
+
+    @contextmanager
+    def _emptied_target(self, name: str) -> Iterator[tuple[Server, str]]:
+        if self.real:
+            with database_of(named_server(), name) as server:
+                yield server, name
+            return
+        self.target = Target(self._targets)
         try:
-            with database_of(self.server, name):
-                yield Ferry(self.source.dsn(), self.server, name).of(*(shape.options for shape in shapes))
+            yield self.target.server, "public"
         finally:
-            self.end_runs()
+            self.target.stop()
+            shutil.rmtree(self._targets)
 
     def connect(self) -> psycopg.Connection[Any]:
         """A session of the application, autocommit."""
