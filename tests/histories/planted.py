@@ -19,8 +19,9 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
 from gridferry.engine import cdc, watermark
 from gridferry.engine.cdc import CdcRun
-from gridferry.engine.fold import Folder, _Events
+from gridferry.engine.fold import Folder
 from gridferry.engine.follow import ChangeWriter
+from gridferry.engine.key_events import KeyEvents
 from gridferry.engine.migration import Migration
 from gridferry.errors import FerryError
 from gridferry.griddb import BulkWriter
@@ -211,11 +212,11 @@ def _first_stays() -> None:
         def init(self: Any, *args: Any) -> None:
             original(self, *args)
             codes = self._codes
-            self.last = self._sorted[np.append(True, codes[1:] != codes[:-1])[: len(codes)]]
+            self.last = self.sorted[np.append(True, codes[1:] != codes[:-1])[: len(codes)]]
 
         return init
 
-    around(_Events, "__init__", made)
+    around(KeyEvents, "__init__", made)
 
 
 @bug("trap 7: a new device is ignored")
