@@ -340,7 +340,7 @@ def test_a_lost_slot_is_told_as_data_loss(postgres):
         postgres.run(f"SELECT pg_drop_replication_slot('{follower.slot}')")
         with pytest.raises(SlotLost, match="does not exist") as caught:
             follower.stream()
-    assert "verify --repair" in caught.value.next_step
+    assert "load --replace" in caught.value.next_step
 
 
 def test_dropping_leaves_nothing(postgres_each):
