@@ -45,7 +45,11 @@ _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
     ("could not translate host name|name or service not known", False, "check the host's name in the source address"),
     ("connection refused|no such file or directory", False, "check host and port, and that the server runs there"),
     ("timeout expired|timed out", False, "check host and port, and that no firewall is in between"),
-    ("starting up|shutting down|recovery mode", False, "try again when the server is up"),
+    (
+        "starting up|shutting down|recovery mode|database system is not (yet )?accepting",
+        False,
+        "try again when the server is up",
+    ),
     ("too many clients|remaining connection slots|too many connections", False, "try again, or use fewer workers"),
 )
 

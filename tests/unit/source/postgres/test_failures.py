@@ -55,6 +55,13 @@ def test_privileges_are_answered_with_the_grant(text, step):
         ('connection failed: FATAL:  no pg_hba.conf entry for host "::1"', SourceRefused),
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", SourceRefused),
         ("FATAL:  the database system is starting up", SourceUnreachable),
+        (
+            "FATAL:  the database system is not yet accepting connections\n"
+            "DETAIL:  Consistent recovery state has not been yet reached.",
+            SourceUnreachable,
+        ),
+        ("FATAL:  the database system is not accepting connections", SourceUnreachable),
+        ('FATAL:  database "d" is not currently accepting connections', SourceRefused),
         ("FATAL:  sorry, too many clients already", SourceUnreachable),
         ("connection timeout expired", SourceUnreachable),
         ("something new", SourceUnreachable),
