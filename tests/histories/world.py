@@ -33,7 +33,8 @@ SETTINGS = {
     "logical_decoding_work_mem": "64kB",
     "fsync": "off",
 }
-PATIENCE_S = 60.0
+PATIENCE_S = 90.0
+LOCK_TIMEOUT_S = 2.0  # a run that is frozen may hold a row of its lease
 _ROOT = Path(__file__).parents[2]
 _WRITER = "-c lock_timeout=5s -c statement_timeout=20s"
 
@@ -90,7 +91,9 @@ class Target:
 
     def _start(self) -> None:
         faults = Faults(lose_unflushed=True, on_statement=self._count)
-        self._server = serve(port=self.port, path=self._folder, faults=faults, flush_interval_s=None)
+        self._server = serve(
+            port=self.port, path=self._folder, faults=faults, flush_interval_s=None, lock_timeout_s=LOCK_TIMEOUT_S
+        )
         self.port = self._server.address[1]
 
     def _count(self, statement: int) -> None:
