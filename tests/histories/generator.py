@@ -435,7 +435,8 @@ class Maker:
         """Both ends are compared in the middle."""
         if not self.following:
             self.steps.append(Check(sweep=self.sweep_due))
-            self.sweep_due = False
+            still_open = bool(self.prepared) or any(writer.open for writer in self.writers)
+            self.sweep_due = self.sweep_due and still_open
 
     def end(self) -> None:
         """Every transaction ends, and the last run brings both ends level."""
