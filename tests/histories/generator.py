@@ -10,17 +10,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.histories import watermark_steps
+from tests.histories import row_steps, table_steps, watermark_steps
 from tests.histories.faults import random_fault
-from tests.histories.shapes import Shape, quoted, random_shape, value_of
+from tests.histories.shapes import Shape, random_shape
 from tests.histories.steps import Check, Crash, EndFollow, Fault, History, Run, Say, Step
 
 WRITERS = 3
-NUMBERS = 7  # row numbers of a device; few, so that changes meet
-BIG_ROWS = 500  # an eighth where they hold long texts: more than logical_decoding_work_mem, which is 64 kB
 GROUPS = (150, 900, 6000, 1 << 22)
 MODES = ("cdc", "cdc", "watermark")
-ADDED_KINDS = ("integer", "text", "boolean", "double precision", "timestamp without time zone", "numeric(14,4)")
 
 
 @dataclass
@@ -128,10 +125,10 @@ class Maker:
                 watermark_steps.insert(self, shape, self.writers[0])
             return
         for device in range(self.devices):
-            for number in range(NUMBERS):
+            for number in range(row_steps.NUMBERS):
                 if self.random.random() < 0.6:
                     place = self.fresh() if shape.inserts_only else number
-                    self.insert_at(self.writers[0], shape, device=device, number=place)
+                    row_steps.insert_at(self, self.writers[0], shape, device=device, number=place)
 
     def load(self) -> None:
         """The load; now and then one that fails first."""
@@ -196,178 +193,9 @@ class Maker:
         if shape.mode == "watermark":
             watermark_steps.insert(self, shape, writer)
             return
-        changes = _INSERTS if shape.inserts_only else _CHANGES
+        changes = row_steps.INSERTS if shape.inserts_only else row_steps.CHANGES
         weights = [weight for weight, _ in changes]
         self.random.choices([change for _, change in changes], weights)[0](self, writer, shape)
-
-    # Changes of rows, mode cdc.
-
-    def insert_at(self, writer: Writer, shape: Shape, *, device: int, number: int) -> None:
-        """One row, unless there is one."""
-        if not self.lock(writer, (shape.name, device if shape.split else 0, number)):
-            return
-        conflict = " ON CONFLICT DO NOTHING" if shape.unique else ""
-        values = shape.row(self.random, device=device, number=number)
-        self.say(writer, "insert", f"INSERT INTO {shape.name} ({shape.names}) VALUES ({values}){conflict}")
-
-    def insert(self, writer: Writer, shape: Shape) -> None:
-        """A new row."""
-        number = self.fresh() if shape.inserts_only else self.random.randrange(NUMBERS)
-        self.insert_at(writer, shape, device=self.device(), number=number)
-
-    def place(self, writer: Writer, shape: Shape) -> tuple[int, int] | None:
-        """A row's place that the writer may touch."""
-        device, number = self.device() if shape.split else 0, self.random.randrange(NUMBERS)
-        return (device, number) if self.lock(writer, (shape.name, device, number)) else None
-
-    def update(self, writer: Writer, shape: Shape) -> None:
-        """Some columns of one row get other values; seldom the long text, so that it is not sent."""
-        place = self.place(writer, shape)
-        if place is None:
-            return
-        columns = [*shape.columns, *self.added.get(shape.name, [])]
-        chosen = self.random.sample(columns, self.random.randrange(1, len(columns) + 1))
-        values = [f"{name} = {value_of(self.random, kind)}" for name, kind in chosen]
-        if shape.big and self.random.random() < 0.25:
-            values.append(f"{shape.big} = {shape.big_value(self.random)}")
-        self.say(writer, "update", f"UPDATE {shape.name} SET {', '.join(values)} WHERE {shape.where(*place)}")
-
-    def update_nothing(self, writer: Writer, shape: Shape) -> None:
-        """An update that changes no value."""
-        place = None if shape.inserts_only else self.place(writer, shape)
-        where = "false" if place is None else shape.where(*place)  # even of no row it needs a replica identity
-        self.say(writer, "no-op update", f"UPDATE {shape.name} SET n = n WHERE {where}")
-
-    def move(self, writer: Writer, shape: Shape) -> None:
-        """A row gets another key, device, or both."""
-        place = self.place(writer, shape)
-        if place is None:
-            return
-        device = self.device() if shape.split and self.random.random() < 0.6 else place[0]
-        number = self.random.randrange(NUMBERS) if device == place[0] or self.random.random() < 0.5 else place[1]
-        if (device, number) == place or not self.lock(writer, (shape.name, device, number)):
-            return
-        sets = [f"device = {quoted(device)}"] if device != place[0] else []
-        if number != place[1]:
-            sets += [f"{n} = {v}" for n, v in zip(shape.key_names, shape.key_values(number), strict=True)]
-        if self.random.random() < 0.3:
-            sets.append(f"n = {self.random.randrange(1000)}")
-        kind = "split change" if device != place[0] else "key change"
-        free = f"NOT EXISTS (SELECT FROM {shape.name} WHERE {shape.where(device, number)})"
-        self.say(writer, kind, f"UPDATE {shape.name} SET {', '.join(sets)} WHERE {shape.where(*place)} AND {free}")
-
-    def delete(self, writer: Writer, shape: Shape) -> None:
-        """A row goes."""
-        place = self.place(writer, shape)
-        if place is not None:
-            self.say(writer, "delete", f"DELETE FROM {shape.name} WHERE {shape.where(*place)}")
-
-    def replace(self, writer: Writer, shape: Shape) -> None:
-        """A row goes, and another takes its key."""
-        place = self.place(writer, shape)
-        if place is None:
-            return
-        self.say(writer, "reinsert", f"DELETE FROM {shape.name} WHERE {shape.where(*place)}")
-        values = shape.row(self.random, device=place[0], number=place[1])
-        self.say(
-            writer, "reinsert", f"INSERT INTO {shape.name} ({shape.names}) VALUES ({values}) ON CONFLICT DO NOTHING"
-        )
-
-    def insert_many(self, writer: Writer, shape: Shape) -> None:
-        """So many rows that the transaction is streamed while it is open; now and then they are taken back."""
-        first = self.counter + 1
-        self.counter += BIG_ROWS // 8 if shape.big else BIG_ROWS
-        device = self.device() if shape.split else 0
-        if not self.lock(writer, (shape.name, device, "many")):
-            return
-        values = shape.row(self.random, device=device, number="g")
-        source = f"SELECT {values} FROM generate_series({first}, {self.counter}) AS g"
-        back = writer.open and self.random.random() < 0.4
-        if back:
-            self.say(writer, "savepoint", "SAVEPOINT many")
-        self.say(writer, "big insert", f"INSERT INTO {shape.name} ({shape.names}) {source}")
-        if back:
-            self.say(writer, "back", "ROLLBACK TO SAVEPOINT many")
-
-    def delete_many(self, writer: Writer, shape: Shape) -> None:
-        """All rows of a device go."""
-        device = self.device() if shape.split else 0
-        if self.lock(writer, *((shape.name, device, i) for i in (*range(NUMBERS), "many"))):
-            where = f"device = {quoted(device)}" if shape.split else "true"
-            self.say(writer, "big delete", f"DELETE FROM {shape.name} WHERE {where}")
-
-    # What needs a table alone.
-
-    def alone(self) -> tuple[Writer, Shape] | None:
-        """A writer that is in no transaction, and a table that no open one has touched."""
-        shape = self.shape()
-        writer = next((w for w in self.writers if not w.open), None)
-        return (writer, shape) if writer is not None and self.free(shape) else None
-
-    def truncate(self) -> None:
-        """A table is emptied, among other changes, and now and then it was not after all."""
-        found = self.alone()
-        if found is None:
-            return
-        writer, shape = found
-        aborted = self.random.random() < 0.4
-        writer.open = True
-        self.say(writer, "begin", "BEGIN")
-        self.write_some(writer)
-        tables = ", ".join(s.name for s in self.shapes if s is shape or self.free(s))
-        self.say(writer, "truncate aborted" if aborted else "truncate", f"TRUNCATE {tables}")
-        self.write_some(writer)
-        self.say(writer, "abort" if aborted else "commit", "ROLLBACK" if aborted else "COMMIT")
-        writer.open = False
-        writer.locks.clear()
-
-    def write_some(self, writer: Writer) -> None:
-        """None to two changes."""
-        for _ in range(self.random.randrange(3)):
-            self.write(writer)
-
-    def add_column(self) -> None:
-        """A table gets a column, among other changes."""
-        found = self.alone()
-        if found is None or len(self.added.get(found[1].name, [])) >= 3:
-            return
-        writer, shape = found
-        aborted = self.random.random() < 0.25
-        self.unheard = True
-        kind = self.random.choice(ADDED_KINDS)
-        name = f"added{len(self.steps)}"
-        default = self.random.choice(("", " DEFAULT {}", " NOT NULL DEFAULT {}", " DEFAULT {}"))
-        value = default.format(_value(self.random, kind))
-        writer.open = True
-        self.say(writer, "begin", "BEGIN")
-        self.write_some(writer)
-        what = "column added, aborted" if aborted else "column with default" if default else "column added"
-        self.say(writer, what, f"ALTER TABLE {shape.name} ADD COLUMN {name} {kind}{value}")
-        self.write_some(writer)
-        self.say(writer, "abort" if aborted else "commit", "ROLLBACK" if aborted else "COMMIT")
-        writer.open = False
-        writer.locks.clear()
-        if not aborted and "NOT NULL" not in default:
-            self.added.setdefault(shape.name, []).append((name, kind))
-
-    def alter(self) -> None:
-        """A change of the table that the target need not know."""
-        found = self.alone()
-        if found is None:
-            return
-        writer, shape = found
-        statement = self.random.choice(
-            (
-                f"ALTER TABLE {shape.name} ALTER COLUMN n SET DEFAULT 7",
-                f"ALTER TABLE {shape.name} ADD CHECK (n IS NULL OR n > -9223372036854775808 OR n < 0)",
-                f"CREATE INDEX ON {shape.name} (n)",
-                f"VACUUM FULL {shape.name}",
-                f"ALTER TABLE {shape.name} ALTER COLUMN n SET STATISTICS 10",
-                f"ANALYZE {shape.name}",
-                f"VACUUM {shape.name}",
-            )
-        )
-        self.say(writer, "alter", statement)
 
     # Runs and what befalls them.
 
@@ -453,27 +281,9 @@ class Maker:
         self.steps.append(Check(sweep=self.sweep_due))
 
 
-def _value(r: random.Random, kind: str) -> str:
-    """A value that is not NULL; for numbers now and then one that differs from row to row."""
-    if kind == "integer" and r.random() < 0.4:
-        return "(random() * 1000)::integer"
-    value = "NULL"
-    while value == "NULL":
-        value = value_of(r, kind)
-    return value
-
-
-_Change = Callable[[Maker, Writer, Shape], None]
-_INSERTS: tuple[tuple[int, _Change], ...] = (
-    (10, Maker.insert), (1, Maker.update_nothing), (1, Maker.insert_many),
-)  # fmt: skip
-_CHANGES: tuple[tuple[int, _Change], ...] = (
-    (9, Maker.insert), (9, Maker.update), (1, Maker.update_nothing), (5, Maker.move), (5, Maker.delete),
-    (2, Maker.replace), (1, Maker.insert_many), (1, Maker.delete_many),
-)  # fmt: skip
 _EVENTS: tuple[tuple[float, Callable[[Maker], None]], ...] = (
     (18, Maker.write), (4, Maker.begin), (4, Maker.finish), (2, Maker.savepoint), (1, Maker.finish_prepared),
-    (1, Maker.truncate), (1, Maker.add_column), (1, Maker.alter), (3, Maker.run), (0.8, Maker.follow),
+    (1, table_steps.truncate), (1, table_steps.add_column), (1, table_steps.alter), (3, Maker.run), (0.8, Maker.follow),
     (0.4, Maker.crash), (0.8, Maker.check),
 )  # fmt: skip
 _WATERMARK_EVENTS: tuple[tuple[float, Callable[[Maker], None]], ...] = (
