@@ -44,7 +44,7 @@ def _play_all(games: list[Game], *, workers: int, real: bool) -> int:
             if not outcome.ok:
                 failed.append(game.seed)
                 print(f"\n{game.report(outcome)}\n", flush=True)
-            if number % 50 == 0 or number == len(games):
+            if number % 10 == 0 or number == len(games):
                 print(f"{number} of {len(games)} histories, {len(failed)} failed", flush=True)
     print(f"{time.monotonic() - began:.0f} s; " + ", ".join(f"{n} {c}" for n, c in sorted(counts.items())))
     print(f"failed seeds: {sorted(failed)}" if failed else "all ended with both ends equal")

@@ -213,12 +213,24 @@ class Maker:
                 group_bytes=self.random.choice(GROUPS),
                 rows_per_chunk=self.random.choice((2, 10, 1000)),
                 sweep=self.mode == "watermark" and self.random.random() < 0.1,
-                chunks=self.random.choice((0, 1, 2)) if fault is None and self.random.random() < 0.15 else None,
+                chunks=self.random.choice((0, 1, 1, 2)) if fault is None and self.random.random() < 0.25 else None,
                 fault=fault,
                 meanwhile=meanwhile,
             )
         )
         self.after(fault)
+
+    def large_transaction(self) -> None:
+        """A transaction too large to wait for its end, looked at while it is open."""
+        writer, shape = next((w for w in self.writers if not w.open), None), self.shape()
+        if writer is None:
+            return
+        writer.open, writer.savepoints = True, 0
+        self.say(writer, "begin", "BEGIN")
+        row_steps.insert_many(self, writer, shape)
+        self.write(writer)
+        if self.random.random() < 0.7:
+            self.run()
 
     def after(self, fault: Fault | None) -> None:
         """A crash of PostgreSQL ends every session."""
@@ -284,7 +296,7 @@ class Maker:
 _EVENTS: tuple[tuple[float, Callable[[Maker], None]], ...] = (
     (18, Maker.write), (4, Maker.begin), (4, Maker.finish), (2, Maker.savepoint), (1, Maker.finish_prepared),
     (1, table_steps.truncate), (1, table_steps.add_column), (1, table_steps.alter), (3, Maker.run), (0.8, Maker.follow),
-    (0.4, Maker.crash), (0.8, Maker.check),
+    (0.4, Maker.crash), (0.8, Maker.check), (0.7, Maker.large_transaction),
 )  # fmt: skip
 _WATERMARK_EVENTS: tuple[tuple[float, Callable[[Maker], None]], ...] = (
     (10, watermark_steps.insert_some), (4, Maker.begin), (4, Maker.finish), (2, Maker.savepoint),
