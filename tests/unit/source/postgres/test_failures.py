@@ -56,8 +56,7 @@ def test_privileges_are_answered_with_the_grant(text, step):
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", SourceRefused),
         ("FATAL:  the database system is starting up", SourceUnreachable),
         (
-            "FATAL:  the database system is not yet accepting connections\n"
-            "DETAIL:  Consistent recovery state has not been yet reached.",
+            "FATAL:  the database system is not yet accepting connections\nDETAIL:  Consistent recovery state has not",
             SourceUnreachable,
         ),
         ("FATAL:  the database system is not accepting connections", SourceUnreachable),
