@@ -29,7 +29,6 @@ import pyarrow.dataset  # noqa: F401
 from tests.e2e.dying_load import POINTS
 from tests.histories.planted import plant
 
-from gridferry.checkpoint import cursors, documents, positions, runs
 from gridferry.checkpoint.lease import Lease
 from gridferry.engine import cdc
 from gridferry.engine.events import ChunkDone, Event
@@ -120,8 +119,9 @@ def set_back_own_clock() -> None:
     def yesterday() -> str:
         return (datetime.now(timezone.utc) - timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
-    for module in (documents, positions, cursors, runs):
-        module.utc_now = yesterday  # type: ignore[attr-defined]
+    for name, module in list(sys.modules.items()):
+        if name.startswith("gridferry.") and hasattr(module, "utc_now"):
+            module.utc_now = yesterday  # type: ignore[attr-defined]
 
 
 def set_back_source_clock() -> None:

@@ -13,7 +13,7 @@ POINTS = {
     ),
     "cdc": (
         "lease", "begin sync", "catalog add", "create containers", "put", "put", "put", "delete", "delete", "flush",
-        "flush", "position", "position", "confirm", "confirm", "document",
+        "flush", "position", "position", "confirm", "confirm", "document", "replan",
     ),
     "watermark": ("lease", "catalog add", "create containers", "put", "put", "flush", "cursor", "cursor", "document"),
 }  # fmt: skip

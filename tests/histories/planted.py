@@ -243,7 +243,7 @@ def _late_deletes() -> None:
     waiting: list[Any] = []
 
     def hold(self: Any, writer: Any, deletes: Any) -> None:
-        waiting.append(deletes)
+        waiting.append((self, deletes))
 
     delete = ChangeWriter._delete
     ChangeWriter._delete = hold  # type: ignore[method-assign]
@@ -251,9 +251,8 @@ def _late_deletes() -> None:
     def made(original: Callable[..., Any]) -> Callable[..., Any]:
         def stream(self: Any, run: Any, plan: Any, record: Any, *, until: Any) -> Any:
             found = original(self, run, plan, record, until=until)
-            late = ChangeWriter(self._state, plan, self._source, on_retry=self._again)
             with self._state.store.writer() as writer:
-                for deletes in waiting:
+                for late, deletes in waiting:
                     delete(late, writer, deletes)
                 writer.flush_log()
             waiting.clear()
