@@ -62,8 +62,11 @@ def test_the_whole_story(environment: dict[str, str], folder: Path) -> None:
     for part in (
         "4,001 rows", "becomes 3 TIME_SERIES containers", "gridferry load", "public.device: loaded",
         "All values are equal", 'gridferry tql device1 "select MAX(ts)"', "2020-07-19T23:", "gridferry init",
+        "synced, 4 rows in 4 containers (1 of them new)", "2 of 4 containers differ", "The late reading came.",
+        "ADD PRIMARY KEY", "synced, 6 rows in 5 containers (1 of them new), 2 rows", "dropped: replication slot",
     ):  # fmt: skip
         assert part in done.stdout
+    assert done.stdout.count("All values are equal") == 3
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert leftovers(folder) == []
 
@@ -75,6 +78,8 @@ def test_the_whole_story(environment: dict[str, str], folder: Path) -> None:
         (signal.SIGTERM, "3. ", 143),  # the stand-in starts
         (signal.SIGINT, "6. ", 130),  # the load
         (signal.SIGTERM, "8. ", 143),  # the queries
+        (signal.SIGINT, "14. ", 130),  # a sync by watermark
+        (signal.SIGTERM, "20. ", 143),  # a sync by cdc, with its slot
     ],
 )
 def test_interrupted_it_leaves_nothing(
@@ -178,8 +183,16 @@ def test_kept_it_can_be_used_and_ended(environment: dict[str, str], folder: Path
     assert document["rows"] == sum(c["target_rows"] for c in document["comparison"]["containers"])
     *before, status, end = document["kept"]
     assert status == "gridferry status"
+    watermark, cdc = document["watermark"], document["cdc"]
+    assert [done["rows"] for done in watermark["syncs"]] == [4, 1]
+    assert watermark["comparison"]["equal"] is True
+    missed = {c["name"] for c in watermark["after_update_and_delete"]["containers"] if not c["equal"]}
+    assert missed == {"device1", "device3"}
+    assert [(done["read"], done["rows"], done["deleted"]) for done in cdc["syncs"]] == [(7, 6, 2)]
+    assert (cdc["comparison"]["equal"], cdc["dropped"]) == (True, [])  # kept: it can be followed on
     script = "\n".join([*before, f"{sys.executable} -m gridferry.cli.main status --json"])
     told = subprocess.run(script, shell=True, env=environment, capture_output=True, text=True, check=False, timeout=60)
     subprocess.run(end.partition("#")[0], shell=True, check=False, timeout=60)
-    assert json.loads(told.stdout)["tables"][0]["state"] == "loaded", told.stderr
+    (table,) = json.loads(told.stdout)["tables"]
+    assert (table["state"], table["sync"]["mode"], table["sync"]["state"]) == ("loaded", "cdc", "idle"), told.stderr
     assert leftovers(folder) == []

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -18,11 +18,12 @@ from gridferry.cli.load_view import comparison_view, headline
 from gridferry.cli.output import Output, plain
 from gridferry.cli.plan_view import plan_view
 from gridferry.cli.progress import follow_load
+from gridferry.cli.sync_command import sync_view
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.demo.demo import DemoReport
-    from gridferry.engine.events import Comparison, Listener, TableLoad
+    from gridferry.engine.events import Comparison, Listener, TableLoad, TableSync
     from gridferry.griddb import QueryResult
     from gridferry.plan.plan import Plan
 
@@ -38,6 +39,7 @@ _NEXT = (
     ("gridferry plan", "shows the plan"),
     ("gridferry load", "moves the rows"),
     ("gridferry compare", "compares every value"),
+    ("gridferry sync", "keeps them in step"),
 )
 
 
@@ -62,7 +64,7 @@ def demo(
         bool, typer.Option("--replace", help=f"With {TARGET_VARIABLE}: drop containers of the same names first.")
     ] = False,
 ) -> None:
-    """Show it all in a minute: PostgreSQL with sensor readings, loaded into GridDB, compared, asked.
+    """Show it all in a minute: PostgreSQL with sensor readings, loaded into GridDB, compared, asked, kept in step.
 
     Everything runs in a temporary folder and is gone at the end. GRIDFERRY_TARGET (and GRIDDB_PASSWORD) name a GridDB
     of your own instead of the stand-in.
@@ -86,13 +88,28 @@ def demo(
         lambda: {
             "rows": report.rows,
             "tables": report.loads,
-            "comparison": {"equal": report.comparison.equal, **plain(report.comparison)},
+            "comparison": _compared(report.comparison),
+            "watermark": {
+                "syncs": report.watermark.syncs,
+                "comparison": _compared(report.watermark.first),
+                "after_update_and_delete": _compared(report.watermark.last),
+            },
+            "cdc": {
+                "tables": report.cdc.loads,
+                "syncs": report.cdc.syncs,
+                "comparison": _compared(report.cdc.comparison),
+                "dropped": report.cdc.dropped,
+            },
             "kept": list(report.kept),
         }
     )
     output.show(*_closing(report))
-    if not report.comparison.equal:
+    if not report.as_promised:
         raise typer.Exit(DIFFERENT_EXIT_CODE)
+
+
+def _compared(comparison: Comparison) -> dict[str, Any]:
+    return {"equal": comparison.equal, **plain(comparison)}
 
 
 def _target() -> tuple[str, str]:
@@ -120,7 +137,15 @@ class _Screen:
         self._number += 1
         self._output.show(Text(), Text.assemble((f"{self._number}. ", "bold cyan"), (line, "bold")))
         if command:
-            self._output.show(Text.assemble((" " * INDENT + "$ ", "dim"), (command, "green")))
+            self.command(command)
+
+    def command(self, command: str) -> None:
+        """A command, as it is typed."""
+        self._output.show(Text.assemble((" " * INDENT + "$ ", "dim"), (command, "green")))
+
+    def said(self, text: str) -> None:
+        """Text, indented, after an empty line."""
+        self._show(Text(), Text(text, style="yellow"))
 
     def waiting(self, text: str) -> AbstractContextManager[None]:
         """A spinner."""
@@ -147,6 +172,10 @@ class _Screen:
     def compared(self, comparison: Comparison) -> None:
         """The same as `gridferry compare`."""
         self._show(*comparison_view(comparison))
+
+    def synced(self, syncs: list[TableSync]) -> None:
+        """The same as `gridferry sync`."""
+        self._show(*sync_view(syncs))
 
     def rows(self, result: QueryResult) -> None:
         """The same as `gridferry tql`."""

@@ -71,10 +71,10 @@ def sync_line(sync: TableSync) -> Text:
     parts = []
     if sync.read:
         parts.append(f"{numbers.plural(sync.rows, 'row')} in {numbers.plural(sync.touched, 'container')}")
+        if sync.created:
+            parts[-1] += f" ({numbers.count(len(sync.created))} of them new)"
     if sync.deleted:
         parts.append(f"{numbers.plural(sync.deleted, 'row')} deleted")
-    if sync.created:
-        parts.append(f"{numbers.count(len(sync.created))} of them new")
     parts.append(numbers.duration(sync.seconds))
     if sync.as_of:
         parts.append(f"as of {sync.as_of[:19].replace('T', ' ')} UTC")

@@ -1,4 +1,4 @@
-"""The main job on real input, told step by step: PostgreSQL with sensor readings -> GridDB, compared, asked.
+"""The main job on real input, told step by step: PostgreSQL with sensor readings -> GridDB, compared, asked, followed.
 
 Everything runs in a temporary folder and is gone at the end, whatever the end is. A target of the user's own is left
 as it was found: only containers that a demo made are touched (see `footprint`).
@@ -7,48 +7,33 @@ as it was found: only containers that a demo made are touched (see `footprint`).
 from __future__ import annotations
 
 import atexit
-import os
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import psycopg
 
+from gridferry.demo.audience import Audience
+from gridferry.demo.changes import NEWCOMERS
+from gridferry.demo.ends import CONFIG_NAME, PASSWORD_VARIABLE, SOURCE_VARIABLE, Ends
+from gridferry.demo.following import CdcPart, WatermarkPart, compare, follow_by_cdc, follow_by_watermark, load
 from gridferry.demo.footprint import Footprint
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
 from gridferry.demo.stage import LocalGridDB, make_folder, remove_folder, undisturbed
-from gridferry.engine.events import Comparison, Listener, TableLoad
+from gridferry.engine.events import Comparison, TableLoad
 from gridferry.engine.migration import Migration
 from gridferry.errors import ConfigError
-from gridferry.griddb import QueryResult, connect
-from gridferry.plan.config import Config, parse_config
-from gridferry.plan.plan import Plan
+from gridferry.griddb import connect
+from gridferry.plan.config import Config, SyncMode
 
 TABLE = "public.device"
-CONTAINERS = ("device1", "device2", "device3")
+CONTAINERS = ("device1", "device2", "device3", *(f"device_{name}" for name in NEWCOMERS))
 QUERIES = (
     ("device2", "select *", "The first readings of a device, as GridDB has them."),
     ("device1", "select MAX(ts)", "The time of the newest reading of another."),
 )
 FIRST_ROWS = 5
-CONFIG_NAME = "gridferry.yaml"
-SOURCE_VARIABLE = "SOURCE_DSN"
-PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable
-CONFIG = """source: ${{SOURCE_DSN}}
-target: {target}
-tables:
-  - table: public.device
-    split_by: device            # one container for each device
-    containers:                 # our names; others by template
-      "b8:27:eb:bf:9d:51": device1
-      "00:0f:00:70:91:0a": device2
-      "1c:bf:ce:15:ec:4d": device3
-    container: "device_{{value}}"
-    key: ts
-    rename: {{temp: temperature}}
-"""
 
 
 @dataclass(frozen=True)
@@ -65,43 +50,19 @@ class DemoOptions:
 
 @dataclass(frozen=True)
 class DemoReport:
-    """What was done. `kept` are the lines that say how to go on with what was left running."""
+    """What was done: a load, and both modes of following. `kept` says how to go on with what was left running."""
 
     rows: int
     loads: list[TableLoad]
     comparison: Comparison
+    watermark: WatermarkPart
+    cdc: CdcPart
     kept: tuple[str, ...] = ()
 
-
-class Audience(Protocol):
-    """Who watches: each method shows one thing."""
-
-    def step(self, line: str, *, command: str = "") -> None:
-        """A step begins; `command` does the same by hand."""
-
-    def waiting(self, text: str) -> AbstractContextManager[None]:
-        """Something takes a moment."""
-
-    def text(self, text: str) -> None:
-        """A file, as it is."""
-
-    def plan(self, plan: Plan) -> None:
-        """The plan."""
-
-    def loading(self) -> AbstractContextManager[Listener]:
-        """A load runs inside this block."""
-
-    def loaded(self, loads: list[TableLoad]) -> None:
-        """The load is done."""
-
-    def compared(self, comparison: Comparison) -> None:
-        """Both sides are compared."""
-
-    def rows(self, result: QueryResult) -> None:
-        """The first rows of a query."""
-
-    def value(self, result: QueryResult) -> None:
-        """The value of an aggregation."""
+    @property
+    def as_promised(self) -> bool:
+        """Whether both sides were equal wherever they have to be."""
+        return self.comparison.equal and self.watermark.as_promised and self.cdc.comparison.equal
 
 
 def run_demo(options: DemoOptions, audience: Audience) -> DemoReport:
@@ -134,13 +95,22 @@ def _play(options: DemoOptions, audience: Audience, made: ExitStack) -> DemoRepo
     postgres = _start_postgres(audience, folder, made)
     rows = _fill_postgres(options, audience, postgres, folder)
     griddb = _start_griddb(options, audience, folder, made)
-    environment = {SOURCE_VARIABLE: postgres.dsn(), PASSWORD_VARIABLE: griddb.password if griddb else options.password}
-    config = _write_config(audience, folder, griddb.target if griddb else options.target, environment)
+    ends = Ends(
+        postgres.dsn(),
+        griddb.target if griddb else options.target,
+        griddb.password if griddb else options.password,
+        folder,
+    )
+    config = _write_config(audience, ends)
     _plan(audience, config)
-    loads, comparison = _load_and_compare(audience, config)
+    audience.step("The load. Killed anywhere, the same command goes on.")
+    loads = load(audience, config)
+    comparison = compare(audience, config, "Every value of both sides is compared.")
     _ask(audience, config)
-    kept = _leave_running(folder, environment, postgres, griddb) if options.keep else ()
-    return DemoReport(rows, loads, comparison, kept)
+    watermark = follow_by_watermark(audience, ends)
+    cdc = follow_by_cdc(audience, ends, drop=not options.keep)
+    kept = _leave_running(ends, postgres, griddb) if options.keep else ()
+    return DemoReport(rows, loads, comparison, watermark, cdc, kept)
 
 
 def _claim(options: DemoOptions, made: ExitStack) -> None:
@@ -168,6 +138,8 @@ def _fill_postgres(options: DemoOptions, audience: Audience, postgres: LocalPost
     audience.step(f"Readings of three sensors go into the table {TABLE}.", command=command)
     with audience.waiting("copying"), psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         rows = copy_csv_into(connection, path)
+        # What a table of readings has; mode watermark finds new rows by it.
+        connection.execute("CREATE INDEX ON device (ts)")
         connection.execute("ANALYZE device")
     audience.text(f"{rows:,} rows")
     return rows
@@ -185,12 +157,10 @@ def _start_griddb(options: DemoOptions, audience: Audience, folder: Path, made: 
         return griddb.start()
 
 
-def _write_config(audience: Audience, folder: Path, target: str, environment: dict[str, str]) -> Config:
+def _write_config(audience: Audience, ends: Ends) -> Config:
     audience.step("A small file says what goes where.", command=f"cat {CONFIG_NAME}")
-    text = CONFIG.format(target=target)
-    (folder / CONFIG_NAME).write_text(text, encoding="utf-8")
-    audience.text(text.rstrip())
-    return parse_config(text, name=CONFIG_NAME, env={**os.environ, **environment})
+    audience.text(ends.config_text(SyncMode.WATERMARK).rstrip())
+    return ends.config(SyncMode.WATERMARK)
 
 
 def _plan(audience: Audience, config: Config) -> None:
@@ -199,19 +169,6 @@ def _plan(audience: Audience, config: Config) -> None:
         with audience.waiting("looking at the table"):
             plan = migration.plan()
         audience.plan(plan)
-
-
-def _load_and_compare(audience: Audience, config: Config) -> tuple[list[TableLoad], Comparison]:
-    audience.step("The load. Killed anywhere, the same command goes on.", command="gridferry load")
-    with audience.loading() as listener, Migration(config, listener=listener) as migration:
-        loads = migration.load()
-    audience.loaded(loads)
-    audience.step("Every value of both sides is compared.", command="gridferry compare")
-    with Migration(config) as migration:
-        with audience.waiting("comparing"):
-            comparison = migration.compare()
-        audience.compared(comparison)
-    return loads, comparison
 
 
 def _ask(audience: Audience, config: Config) -> None:
@@ -232,16 +189,14 @@ def _ask(audience: Audience, config: Config) -> None:
                 audience.value(result)
 
 
-def _leave_running(
-    folder: Path, environment: dict[str, str], postgres: LocalPostgres, griddb: LocalGridDB | None
-) -> tuple[str, ...]:
+def _leave_running(ends: Ends, postgres: LocalPostgres, griddb: LocalGridDB | None) -> tuple[str, ...]:
     """Let everything live on; returns the lines that say how to use and how to end it."""
     atexit.unregister(postgres.stop)
     pids = [postgres.pid]
-    lines = [f"cd {folder}", f"export {SOURCE_VARIABLE}='{environment[SOURCE_VARIABLE]}'"]
+    lines = [f"cd {ends.folder}", f"export {SOURCE_VARIABLE}='{ends.dsn}'"]
     if griddb is not None:
         griddb.leave_running()
         pids.append(griddb.pid)
         lines.append(f"export {PASSWORD_VARIABLE}={griddb.password}")
-    end = f"kill {' '.join(map(str, pids))}; sleep 3; rm -rf {folder}"
+    end = f"kill {' '.join(map(str, pids))}; sleep 3; rm -rf {ends.folder}"
     return (*lines, "gridferry status", f"{end}    # the end of it")
