@@ -44,6 +44,15 @@ class DocumentStore:
         rows = container.get(_keys([(scope, item)]))
         return _read(rows.column("body")[0].as_py(), scope, item) if len(rows) else None
 
+    def get_many(self, scope: str, items: Sequence[str]) -> dict[str, Document]:
+        """Those of some documents that there are, by item."""
+        container = self._existing()
+        if container is None or not items:
+            return {}
+        rows = container.get(_keys([(scope, item) for item in items]))
+        pairs = zip(rows.column("item").to_pylist(), rows.column("body").to_pylist(), strict=True)
+        return {item: _read(body, scope, item) for item, body in pairs}
+
     def items(self, scope: str) -> dict[str, Document]:
         """All documents of a scope, by item."""
         container = self._existing()

@@ -8,6 +8,7 @@ from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
 from gridferry.checkpoint.runs import RunStore
+from gridferry.checkpoint.tallies import TallyStore
 from gridferry.griddb import Store
 
 OWN_CONTAINERS = (CATALOG_CONTAINER, STATE_CONTAINER, QUARANTINE_CONTAINER)
@@ -22,5 +23,6 @@ class TargetState:
         self.runs = RunStore(self.documents)
         self.cursors = CursorStore(self.documents)
         self.positions = PositionStore(self.documents)
+        self.tallies = TallyStore(self.documents)
         self.catalog = Catalog(store)
         self.quarantine = Quarantine(store)

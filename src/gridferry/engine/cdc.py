@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
 from gridferry.checkpoint.lease import Lease
@@ -18,9 +18,10 @@ from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.columns import add_columns, added_names, extended_plan, unknown_columns
-from gridferry.engine.events import ChunkDone, Listener, Note, TableSync
+from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, Stored, TableSync
 from gridferry.engine.follow import ChangeWriter
 from gridferry.engine.retry import with_patience
+from gridferry.engine.run_counts import ContainerCounts, Counts
 from gridferry.engine.source_watch import SourceWatch
 from gridferry.engine.sync_target import gone_note
 from gridferry.engine.watermark import SyncSettings
@@ -35,17 +36,8 @@ from gridferry.source.postgres.replication import ChangeStream
 from gridferry.source.postgres.source import PostgresSource
 
 MODE = "cdc"
+_TALLY_EVERY_S = 30.0
 _IDLE_SAVE_S = 5.0
-
-
-@dataclass
-class Counts:
-    """What one run has done so far."""
-
-    read: int = 0
-    written: int = 0
-    deleted: int = 0
-    quarantined: int = 0
 
 
 class CdcRun:
@@ -66,10 +58,14 @@ class CdcRun:
         self._source = source
         self._feed = ChangeFeed(source.address)
         self._options = options
+        self._table = f"{options.schema_name}.{options.table_name}"
         self._sync = options.sync or SyncOptions(mode=SyncMode.CDC)
         self._settings = settings
         self._tell = tell
         self._counts = Counts()
+        self._since = Counts()  # of them, those after the last checkpoint
+        self._containers = ContainerCounts()
+        self._tallied_at = time.monotonic()
         self._touched: set[str | None] = set()
         self._created: list[str] = []
         self._notes: list[str] = []
@@ -94,6 +90,8 @@ class CdcRun:
             record, plan = self._unchanged(run, plan, record)
             record = replace(record, as_of=max(record.as_of, now))
         record = self._save(record.ended())
+        self._checkpointed(record)
+        self._containers.save(self._state.tallies, run.table)
         outcome = "stopped" if stopped else "synced" if self._counts.read else "nothing new"
         return TableSync(
             table=run.table,
@@ -140,6 +138,7 @@ class CdcRun:
         finally:
             self._touched |= writer.touched
             self._created += writer.created
+            self._since.created += len(writer.created)
         return record, plan, True
 
     def _group(
@@ -168,10 +167,12 @@ class CdcRun:
             self._notes.append(gone_note(writer.gone))
             self._tell(Note(record.table, self._notes[-1], "warning"))
             writer.gone.clear()
-        self._counts.read += len(batch)
-        self._counts.written += done.written
-        self._counts.deleted += done.deleted
-        self._counts.quarantined += done.quarantined
+        self._tell(Stored(self._table, done.put_s, done.flush_s))
+        self._since.kinds(batch.operations)
+        self._since.written += done.written
+        self._since.deleted += done.deleted
+        self._since.quarantined += done.quarantined
+        self._containers.add(done.containers)
         return record.counted(read=len(batch), written=done.written, deleted=done.deleted)
 
     def _truncate(self, plan: TablePlan, part: Truncation, writer: ChangeWriter) -> None:
@@ -183,6 +184,7 @@ class CdcRun:
                 next_step="set `on_truncate: apply` under `sync` to empty the containers too, and sync again",
             )
         writer.truncate()
+        self._since.truncates += 1
         self._tell(Note(plan.qualified, "the source emptied the table with TRUNCATE; so are its containers", "warning"))
 
     def _unchanged(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> tuple[CdcRecord, TablePlan]:
@@ -244,9 +246,19 @@ class CdcRun:
         if group.parts or reached or time.monotonic() - self._saved_at >= _IDLE_SAVE_S:
             record = self._save(record)
             stream.confirm(record.position)
+            self._checkpointed(record)
             if group.changes:
                 self._tell(ChunkDone(record.table, record.runs, group.changes, 0))
         return record
+
+    def _checkpointed(self, record: CdcRecord) -> None:
+        """Tell what a checkpoint covers, and now and then write what each container got."""
+        done, self._since = self._since, Counts()
+        self._counts.add(done)
+        self._tell(Checkpointed(record.table, MODE, position=str(record.position), as_of=record.as_of, **asdict(done)))
+        if time.monotonic() - self._tallied_at >= _TALLY_EVERY_S:
+            self._tallied_at = time.monotonic()
+            self._containers.save(self._state.tallies, record.table)
 
     def _save(self, record: CdcRecord) -> CdcRecord:
         self._lease.check()

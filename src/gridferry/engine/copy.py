@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from gridferry.checkpoint.quarantine import HeldRow, Quarantine, row_id
 from gridferry.errors import DataError
 from gridferry.griddb import BulkWriter, Store
+from gridferry.griddb.handle import Handle
 from gridferry.model.chunk import Chunk
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import OnBadRow, TablePlan
@@ -24,13 +27,22 @@ from gridferry.transform.split import split_batch
 _FOUR_DIGIT_YEAR = re.compile(r"\d{4}-")
 
 
+Placed = tuple[Sequence[Handle], NDArray[np.int64]]
+
+
 @dataclass(frozen=True)
 class CopyResult:
-    """What became of one chunk's rows."""
+    """What became of one chunk's rows. `put_s` and `flush_s` say how long the target took for them.
+
+    `placed`: what was put where, as containers and the bounds of their rows.
+    """
 
     rows: int
     octets: int
     quarantined: int
+    put_s: float = 0.0
+    flush_s: float = 0.0
+    placed: tuple[Placed, ...] = ()
 
 
 class ChunkCopier:
@@ -54,6 +66,7 @@ class ChunkCopier:
         self._quarantine = quarantine
         self._progress = progress
         self._check = check
+        self._placed: list[Placed] = []
 
     def copy(self, reader: ReadsRows, chunk: Chunk) -> CopyResult:
         """Store all rows of a chunk; when this returns they are on the target's disk.
@@ -71,15 +84,21 @@ class ChunkCopier:
         held: list[HeldRow] = []
         seen: Counter[str] = Counter()
         told = (0, 0)
+        self._placed = []
+        put_s = 0.0
         with self._store.writer() as writer:
             for batch in read():
                 self._check()
+                began = time.monotonic()
                 held += self._put(writer, batch, name=name, seen=seen)
+                put_s += time.monotonic() - began
                 told = self._tell(writer, told)
+            began = time.monotonic()
             writer.flush_log()
+            flush_s = time.monotonic() - began
             self._tell(writer, told)
             self._quarantine.hold(held)
-            return CopyResult(rows=writer.rows, octets=writer.octets, quarantined=len(held))
+            return CopyResult(writer.rows, writer.octets, len(held), put_s, flush_s, tuple(self._placed))
 
     def put(self, writer: BulkWriter, batch: pa.RecordBatch) -> None:
         """Put a batch of source rows, all of which must be good."""
@@ -104,6 +123,7 @@ class ChunkCopier:
         if len(split.batch):
             handles = self._containers.handles(split.values)
             writer.put(self._schema, split.batch, handles, split.boundaries)
+            self._placed.append((handles, split.boundaries))
         return held
 
     def _refused(

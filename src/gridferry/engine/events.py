@@ -109,7 +109,88 @@ class TableSync:
     deleted: int = 0
 
 
-Event = Note | LoadStarted | RowsPut | ChunkDone | TableSync
+@dataclass(frozen=True)
+class SyncStarted:
+    """A run of a table's sync begins."""
+
+    table: str
+    mode: str
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Rows or changes are on the target's disk: how long putting and deleting took, and how long the flush."""
+
+    table: str
+    put_s: float
+    flush_s: float
+
+
+@dataclass(frozen=True)
+class Checkpointed:
+    """A sync wrote its checkpoint: what it did since the last such event, and how far the table is.
+
+    `read` are rows or changes, of these `inserts`, `updates`, `deletes` where the mode tells them apart; `truncates`
+    are times that the whole table was emptied. `waiting` are rows that this run has found and not stored yet, None
+    where it does not know. `position` and `as_of` as in `TableSync`.
+    """
+
+    table: str
+    mode: str
+    read: int = 0
+    written: int = 0
+    deleted: int = 0
+    superseded: int = 0
+    quarantined: int = 0
+    inserts: int = 0
+    updates: int = 0
+    deletes: int = 0
+    truncates: int = 0
+    created: int = 0
+    waiting: int | None = None
+    position: str = ""
+    as_of: str = ""
+
+
+@dataclass(frozen=True)
+class SlotSeen:
+    """How a replication slot stands, as seen just now. Sizes in bytes; None where PostgreSQL does not say.
+
+    `log_end` is the end of the log then: who has stored all before it had everything that was committed.
+    """
+
+    table: str
+    slot: str
+    log_end: str
+    kept_bytes: int | None = None
+    safe_bytes: int | None = None
+    wal_status: str = ""
+
+
+@dataclass(frozen=True)
+class SyncEnded:
+    """A run of a table's sync is over. `outcome` as in `TableSync`, or failed, or try later; `error` is the kind."""
+
+    table: str
+    mode: str
+    outcome: str
+    seconds: float
+    error: str = ""
+
+
+Event = (
+    Note
+    | LoadStarted
+    | RowsPut
+    | ChunkDone
+    | TableLoad
+    | SyncStarted
+    | Stored
+    | Checkpointed
+    | SlotSeen
+    | SyncEnded
+    | TableSync
+)
 Listener = Callable[[Event], None]
 
 

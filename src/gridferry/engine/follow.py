@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -20,6 +21,7 @@ from gridferry.engine.held_rows import rows_with_keys_of
 from gridferry.engine.key_events import Keys, key_codes
 from gridferry.engine.load_work import SnapshotView, enter_containers
 from gridferry.engine.retry import with_patience
+from gridferry.engine.run_counts import ContainerCounts
 from gridferry.engine.settle import Settled, settle
 from gridferry.engine.sync_target import OnceQuarantine
 from gridferry.errors import DataError, FerryError, SchemaChanged
@@ -41,11 +43,17 @@ class OpensSnapshots(Protocol):
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of a batch of changes: rows put, rows deleted, rows put aside."""
+    """What became of a batch of changes: rows put, rows deleted, rows put aside.
+
+    `put_s` and `flush_s` say how long the target took, `containers` which of them got what.
+    """
 
     written: int = 0
     deleted: int = 0
     quarantined: int = 0
+    put_s: float = 0.0
+    flush_s: float = 0.0
+    containers: ContainerCounts = field(default_factory=ContainerCounts)
 
 
 class ChangeWriter:
@@ -74,6 +82,7 @@ class ChangeWriter:
         self.created: list[str] = []
         self.gone: list[str] = []
         self._unsettled: set[str] = set()  # made for a batch that is not on disk yet
+        self._sent = ContainerCounts()
         self._open()
 
     def apply(self, batch: ChangeBatch) -> Applied:
@@ -116,16 +125,19 @@ class ChangeWriter:
         folded = self._folder.fold(batch, self._read_stored)
         parts: list[Folded | Settled] = [folded, *self._settled(folded.contested)]
         held = self._refused(parts)
+        self._sent = ContainerCounts()
+        began = time.monotonic()
         with self._state.store.writer() as writer:
             for part in parts:
                 self._delete(writer, part.deletes)
                 self._put(writer, part.puts, part.put_split)
             self._put_current(writer, folded)
+            sent = time.monotonic()
             # Over the connections that carried deletes and puts: a node that crashed between would flush without them.
             writer.flush_log()
-            written, deleted = writer.rows, writer.deleted
+            flush_s = time.monotonic() - sent
         self._quarantine.hold(held)
-        return Applied(written, deleted, len(held))
+        return Applied(writer.rows, writer.deleted, len(held), sent - began, flush_s, self._sent)
 
     def _handles(self, values: tuple[str | None, ...]) -> list[Handle]:
         known = [(self._names[value], value) for value in values if value in self._names]
@@ -136,7 +148,9 @@ class ChangeWriter:
     def _put(self, writer: BulkWriter, rows: pa.RecordBatch, by: pa.Array | None) -> None:
         split = split_batch(rows, by)
         if len(split.batch):
-            writer.put(self._plan.container_schema, split.batch, self._handles(split.values), split.boundaries)
+            handles = self._handles(split.values)
+            writer.put(self._plan.container_schema, split.batch, handles, split.boundaries)
+            self._sent.put(handles, split.boundaries)
 
     def _put_current(self, writer: BulkWriter, folded: Folded) -> None:
         """Put rows with values that were neither sent nor are stored, as the source has them now.
@@ -172,6 +186,7 @@ class ChangeWriter:
         runs = np.cumsum([0, *np.diff(split.boundaries)[known]])
         handles = self._handles(tuple(split.values[i] for i in known))
         writer.delete(self._plan.container_schema, keys, handles, runs)
+        self._sent.delete(handles, runs)
 
     def _read_stored(self, keys: Keys) -> Stored:
         """What the containers hold for some keys."""

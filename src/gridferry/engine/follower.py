@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -11,8 +12,9 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.progress import Progress
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, SyncStatus, TableSync
+from gridferry.engine.events import Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
 from gridferry.engine.load import fingerprint
+from gridferry.engine.retry import is_transient
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import CheckpointError, ConfigError, GridDBError, SourceError
 from gridferry.plan.config import TableOptions
@@ -56,16 +58,17 @@ class Follower(ABC):
         Takes the table's lease for its time. Raises: ConfigError for a table that is not loaded; CheckpointError if
         it was loaded with other options; LeaseHeld; any FerryError.
         """
-        (table,) = self._source.fetch_tables([self._options.table])
+        table = f"{self._options.schema_name}.{self._options.table_name}"
+        started = time.monotonic()
+        self._tell(SyncStarted(table, self.mode))
         try:
-            with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-                return self._run(lease, self._loaded(table.qualified), follow=follow)
-        except GridDBError as error:
-            error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
-            error.next_step = (
-                error.next_step or "see what the target says and mend that; then run `gridferry sync` again"
-            )
+            done = self._run_leased(follow=follow)
+        except BaseException as error:
+            outcome = "try later" if is_transient(error) else "failed"
+            self._tell(SyncEnded(table, self.mode, outcome, time.monotonic() - started, type(error).__name__))
             raise
+        self._tell(SyncEnded(table, self.mode, done.outcome, time.monotonic() - started))
+        return done
 
     def status(self) -> SyncStatus:
         """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""
@@ -79,6 +82,18 @@ class Follower(ABC):
         except SourceError as error:
             note = f"the source was not asked how it stands there: {error.message}"
             return replace(standing, notes=(*standing.notes, note))
+
+    def _run_leased(self, *, follow: bool) -> TableSync:
+        (table,) = self._source.fetch_tables([self._options.table])
+        try:
+            with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
+                return self._run(lease, self._loaded(table.qualified), follow=follow)
+        except GridDBError as error:
+            error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
+            error.next_step = (
+                error.next_step or "see what the target says and mend that; then run `gridferry sync` again"
+            )
+            raise
 
     @abstractmethod
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:

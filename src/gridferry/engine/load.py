@@ -169,6 +169,7 @@ class TableLoader:
         """Drop what an earlier load made, and what stands in the way; the state says so before the first drop."""
         replacing = self._state.runs.begin(LoadRun(plan.qualified, RunState.REPLACING), before=before)
         self._state.cursors.forget(plan.qualified)
+        self._state.tallies.forget(plan.qualified)
         entries = self._state.catalog.entries(plan.qualified)
         names = sorted({e.container for e in entries} | {c.name for c in plan.containers})
         self._state.store.drop_containers(names)

@@ -15,7 +15,7 @@ from gridferry.checkpoint.runs import ChunkRecord, LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier
 from gridferry.engine.count_check import CountCheck
-from gridferry.engine.events import ChunkDone, Listener, LoadStarted, Note, RowsPut, TableLoad
+from gridferry.engine.events import ChunkDone, Listener, LoadStarted, Note, RowsPut, Stored, TableLoad
 from gridferry.engine.held_rows import keep_current
 from gridferry.engine.retry import with_patience
 from gridferry.engine.workers import Crew, default_workers
@@ -169,6 +169,7 @@ class LoadWork:
         with self._lock:
             self._rows += result.rows
             self._octets += result.octets
+        self._tell(Stored(table, result.put_s, result.flush_s))
         self._tell(ChunkDone(table, chunk.number, result.rows, result.quarantined))
 
     def _copier(self, check: Callable[[], None]) -> ChunkCopier:

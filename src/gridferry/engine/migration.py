@@ -118,6 +118,7 @@ class Migration:
                 slot=SlotOfLoad(self._feed, self._slot(options), self._listener) if followed_by_cdc else None,
             )
             done.append(loader.run(options.table))
+            self._listener(done[-1])
         return done
 
     def drop_slot(self, tables: Sequence[str] = ()) -> list[str]:

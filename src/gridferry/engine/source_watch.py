@@ -12,7 +12,7 @@ from dataclasses import replace
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
-from gridferry.engine.events import Listener, Note
+from gridferry.engine.events import Listener, Note, SlotSeen
 from gridferry.engine.slots import guard
 from gridferry.errors import CheckpointError, SlotLost, SourceError
 from gridferry.model.position import LogOrigin
@@ -82,7 +82,19 @@ class SourceWatch:
 
     def _look(self, run: LoadRun) -> None:
         self._looked_at = time.monotonic()
-        for warning in guard(self._feed.facts(run.slot), self._sync):
+        facts = self._feed.facts(run.slot)
+        if facts is not None:
+            self._tell(
+                SlotSeen(
+                    run.table,
+                    run.slot,
+                    str(facts.current),
+                    kept_bytes=facts.kept_bytes,
+                    safe_bytes=facts.safe_bytes,
+                    wal_status=facts.wal_status or "",
+                )
+            )
+        for warning in guard(facts, self._sync):
             self._warn(run, warning)
 
     def _require_same_server(self, run: LoadRun, record: CdcRecord, origin: LogOrigin) -> None:

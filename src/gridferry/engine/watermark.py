@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Protocol
 
 import pyarrow as pa
@@ -20,9 +20,10 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier, CopyResult
 from gridferry.engine.duplicates import duplicate_blocks, resolve_duplicates
-from gridferry.engine.events import ChunkDone, Listener, Note, RowsPut, TableSync
+from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, RowsPut, Stored, TableSync
 from gridferry.engine.load import changed_columns
 from gridferry.engine.retry import with_patience
+from gridferry.engine.run_counts import ContainerCounts, Counts
 from gridferry.engine.sync_target import OnceQuarantine, SyncContainers
 from gridferry.errors import CheckpointError, ConfigError, DataError, DuplicateKeys, FerryError, SchemaChanged
 from gridferry.model.table import Table
@@ -110,6 +111,8 @@ class WatermarkRun:
         self._tell = tell
         self._octets = 0
         self._quarantined = 0
+        self._told = Counts()  # up to the last checkpoint
+        self._containers = ContainerCounts()
 
     def run(self, by: Following) -> TableSync:
         """Store what is new. Raises: any FerryError; what was checkpointed stays, and the next run goes on there."""
@@ -126,7 +129,9 @@ class WatermarkRun:
             done = record.cursor.finished(
                 self._view.snapshot, floor=window.floor, position=window.position, mark=window.mark
             )
-            self._save(replace(record, cursor=done).ended())
+            record = self._save(replace(record, cursor=done).ended())
+            self._checkpointed(by, record, containers, waiting=0)
+        self._containers.save(self._state.tallies, by.plan.qualified)
         notes = tuple(containers.notes(whole=not self._quarantined and record.superseded == by.record.superseded))
         for note in notes:
             self._tell(Note(by.plan.qualified, note, "warning"))
@@ -168,12 +173,30 @@ class WatermarkRun:
             if group.below is not None and not colliding:
                 cursor = record.cursor.progressed(self._view.snapshot, below=group.below, floor=reached)
                 record = self._save(replace(record, cursor=cursor))
+                self._checkpointed(by, record, containers, waiting=window.rows - (record.read - by.record.read))
                 self._tell(ChunkDone(by.plan.qualified, number, done.rows, done.quarantined))
                 if self._settings.stop():
                     return "stopped", record
         if colliding:
             record = record.counted(superseded=self._resolve(by.plan, shared, copier))
         return "synced", record
+
+    def _checkpointed(self, by: Following, record: SyncRecord, containers: SyncContainers, *, waiting: int) -> None:
+        """Tell what a checkpoint covers that no earlier one did."""
+        now = Counts(
+            read=record.read - by.record.read,
+            written=record.written - by.record.written,
+            superseded=record.superseded - by.record.superseded,
+            quarantined=self._quarantined,
+            created=len(containers.created),
+        )
+        done, self._told = now.since(self._told), now
+        cursor = record.cursor
+        self._tell(
+            Checkpointed(
+                record.table, MODE, waiting=waiting, position=cursor.position or "", as_of=cursor.clock, **asdict(done)
+            )
+        )
 
     def _put(self, plan: TablePlan, group: Group, copier: ChunkCopier, containers: SyncContainers) -> CopyResult:
         def again(error: FerryError) -> None:
@@ -192,6 +215,9 @@ class WatermarkRun:
                 raise
 
         done = with_patience(attempt, on_retry=again)
+        self._tell(Stored(plan.qualified, done.put_s, done.flush_s))
+        for handles, bounds in done.placed:
+            self._containers.put(handles, bounds)
         self._octets += done.octets
         self._quarantined += done.quarantined
         return done

@@ -1,0 +1,63 @@
+"""What the syncs of a table did to each of its containers, in the state container: one document a container.
+
+Only containers that got something are written, at the end of a run and now and then within an endless one: a process
+that is killed loses what it counted since. Nothing is decided by these numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
+from gridferry.errors import CheckpointError
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Rows that syncs put into a container and deleted from it since the load, and when the last of them did."""
+
+    written: int = 0
+    deleted: int = 0
+    last_written: str = ""
+
+
+class TallyStore:
+    """The tallies. For one writer at a time: the table's lease is held."""
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def all(self, table: str) -> dict[str, Tally]:
+        """The tallies of a table, by container. Raises: CheckpointError for a broken one."""
+        return {name: _tally(name, document) for name, document in self._documents.items(_scope(table)).items()}
+
+    def add(self, table: str, done: Mapping[str, tuple[int, int]]) -> None:
+        """Add (rows written, rows deleted) by container, and bring that to disk."""
+        if not done:
+            return
+        now = utc_now()
+        before = self._documents.get_many(_scope(table), list(done))
+        after = {}
+        for name, (written, deleted) in done.items():
+            stood = _tally(name, before.get(name, {}))
+            after[name] = asdict(Tally(stood.written + written, stood.deleted + deleted, now))
+        self._documents.put(_scope(table), after)
+
+    def forget(self, table: str) -> None:
+        """Delete the tallies of a table, when it is loaded anew."""
+        self._documents.delete_scope(_scope(table))
+
+
+def _scope(table: str) -> str:
+    return f"containers:{table}"
+
+
+def _tally(name: str, document: Document) -> Tally:
+    try:
+        return Tally(**document)
+    except TypeError as error:
+        raise CheckpointError(
+            f"what the state says of container {name} is not readable: {error}",
+            next_step="load the table again with --replace",
+        ) from error
