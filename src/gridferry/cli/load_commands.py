@@ -11,6 +11,7 @@ from rich.text import Text
 
 from gridferry.cli import numbers, opening
 from gridferry.cli.load_view import comparison_view, load_view
+from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output, plain
 from gridferry.cli.plan_view import plan_document, plan_view
@@ -59,12 +60,18 @@ def load(
     wait: Annotated[
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
     ] = 0.0,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = LOCAL,
 ) -> None:
     """Load the tables, or go on with a load that was interrupted. What is loaded already is left alone."""
     if replace and not dry_run and not yes:
         _confirm_replace(output, config, table)
     output.interrupted = _RESUME
-    with follow_load(output) as listener, opening.open_migration(config, listener=listener) as migration:
+    with (
+        follow_load(output) as shown,
+        measured(output, shown, host=metrics_host, port=metrics_port) as listener,
+        opening.open_migration(config, listener=listener) as migration,
+    ):
         loads = migration.load(
             chosen(table), replace=replace, dry_run=dry_run, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait
         )

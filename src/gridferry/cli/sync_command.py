@@ -12,6 +12,7 @@ from rich.text import Text
 
 from gridferry.cli import numbers, opening
 from gridferry.cli.load_commands import repeated
+from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output
 from gridferry.cli.reporting import Terminated
@@ -39,11 +40,16 @@ def sync(
     wait: Annotated[
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
     ] = 0.0,
+    metrics_port: MetricsPort = None,
+    metrics_host: MetricsHost = LOCAL,
 ) -> None:
     """Bring loaded tables level with everything committed before now. Tables need a `sync` in the config."""
     interval_s = _seconds(interval)
     output.interrupted = _RESUME
-    with opening.open_migration(config, listener=_listener(output, follow=follow)) as migration:
+    with (
+        measured(output, _listener(output, follow=follow), host=metrics_host, port=metrics_port) as listener,
+        opening.open_migration(config, listener=listener) as migration,
+    ):
         if follow:
             with asked_to_stop() as stop:
                 done = migration.sync(

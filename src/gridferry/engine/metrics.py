@@ -1,0 +1,239 @@
+"""What loads and syncs do, as Prometheus counts it: a listener of the engine's events, with a registry of its own.
+
+Labels are table, mode, and small closed sets; never a container, of which there may be 100,000. Needs the extra
+`metrics`, so nothing else of the engine imports this module.
+"""
+
+from __future__ import annotations
+
+import platform
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from gridferry import __version__
+from gridferry.engine.events import (
+    Checkpointed,
+    ChunkDone,
+    Event,
+    LoadStarted,
+    RowsPut,
+    SlotSeen,
+    Stored,
+    SyncEnded,
+    SyncStarted,
+    TableLoad,
+)
+from gridferry.model.position import Lsn
+
+BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+WAL_STATUSES = ("reserved", "extended", "unreserved", "lost")
+LOAD = "load"
+_FAILED = ("failed", "try later")
+_OF = ("table", "mode")
+
+
+@dataclass
+class _Level:
+    """How far one table is, and when it was known to be level with its source: seconds since 1970."""
+
+    position: Lsn | None = None
+    level_at: float = 0.0
+    log_end: Lsn | None = None
+    seen_at: float = 0.0
+
+
+class RunMetrics:
+    """Hears events, from any thread; `registry` holds what came of them. Two of these share nothing."""
+
+    def __init__(self, *, clock: Callable[[], float] = time.time) -> None:
+        self.registry = CollectorRegistry()
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._levels: dict[tuple[str, str], _Level] = {}
+        self._modes: dict[str, str] = {}
+        self._rows = {
+            "read": self._counter("rows_read", "Rows, in mode cdc changes, read from the source and checkpointed."),
+            "written": self._counter("rows_written", "Rows put into the target."),
+            "deleted": self._counter("rows_deleted", "Rows deleted from the target."),
+            "superseded": self._counter("rows_superseded", "Rows that gave way to another of their row key."),
+            "quarantined": self._counter("rows_quarantined", "Rows put aside because the target cannot hold them."),
+            "created": self._counter("containers_created", "Containers made for new split values."),
+        }
+        self._changes = Counter(
+            "gridferry_changes", "Changes read from the log, by kind.", ("table", "kind"), registry=self.registry
+        )
+        self._runs = Counter(
+            "gridferry_runs", "Runs that ended, by outcome.", (*_OF, "outcome"), registry=self.registry
+        )
+        self._up = self._gauge("up", "1 while the last that was heard of the table is good, 0 after an error.")
+        self._running = self._gauge("running", "1 while a run is at work.")
+        self._success = self._gauge(
+            "last_success_timestamp_seconds", "When a run last ended well, or a stream last wrote a checkpoint."
+        )
+        self._lag = self._gauge(
+            "lag_seconds", "At most so old is the state of the source that the target shows; asked at each scrape."
+        )
+        self._waiting = self._gauge("lag_rows", "Rows that the last look at the source found and that are not stored.")
+        self._lag_bytes = self._of_table("lag_bytes", "Log between the last checkpoint and the end last seen.")
+        self._position = self._of_table("position_lsn_bytes", "Where the stored changes end in the log, as a number.")
+        self._kept = self._of_slot("slot_kept_bytes", "Log that PostgreSQL keeps for the slot.")
+        self._safe = self._of_slot("slot_safe_bytes", "How much may still be logged before the slot is in danger.")
+        self._status = Gauge(
+            "gridferry_slot_wal_status",
+            "1 for the slot's wal_status, 0 for the others.",
+            ("table", "slot", "wal_status"),
+            registry=self.registry,
+        )
+        self._put = self._histogram("put_duration_seconds", "Time that the puts and deletes of one batch took.")
+        self._flush = self._histogram("flush_duration_seconds", "Time until one batch was on the target's disk.")
+        self._planned = self._of_table("load_rows", "Rows that the load is to copy, those of earlier runs included.")
+        self._chunks = self._of_table("load_chunks", "Chunks of the load.")
+        self._chunks_done = self._of_table("load_chunks_done", "Chunks that no resume will read again.")
+        build = Gauge("gridferry_build_info", "Always 1.", ("version", "python"), registry=self.registry)
+        build.labels(__version__, platform.python_version()).set(1)
+        ProcessCollector(registry=self.registry)
+        self._hears: dict[type, Callable[[Any], None]] = {
+            SyncStarted: self._sync_started,
+            Stored: self._stored,
+            Checkpointed: self._checkpointed,
+            SlotSeen: self._slot_seen,
+            SyncEnded: self._sync_ended,
+            LoadStarted: self._load_started,
+            RowsPut: self._rows_put,
+            ChunkDone: self._chunk_done,
+            TableLoad: self._load_ended,
+        }
+
+    def __call__(self, event: Event) -> None:
+        """Hear one event."""
+        hear = self._hears.get(type(event))
+        if hear is not None:
+            with self._lock:
+                hear(event)
+
+    def _sync_started(self, event: SyncStarted) -> None:
+        of = (event.table, event.mode)
+        self._modes[event.table] = event.mode
+        if of not in self._levels:
+            self._levels[of] = _Level()
+            self._up.labels(*of).set(1)
+            for counter in self._rows.values():
+                counter.labels(*of)
+            for outcome in _FAILED:
+                self._runs.labels(*of, outcome.replace(" ", "_"))
+        self._running.labels(*of).set(1)
+
+    def _stored(self, event: Stored) -> None:
+        of = (event.table, self._modes.get(event.table, LOAD))
+        self._put.labels(*of).observe(event.put_s)
+        self._flush.labels(*of).observe(event.flush_s)
+
+    def _checkpointed(self, event: Checkpointed) -> None:
+        of = (event.table, event.mode)
+        for name, counter in self._rows.items():
+            counter.labels(*of).inc(getattr(event, name))
+        for kind in ("inserts", "updates", "deletes", "truncates"):
+            if getattr(event, kind):
+                self._changes.labels(event.table, kind[:-1]).inc(getattr(event, kind))
+        if event.waiting is not None:
+            self._waiting.labels(*of).set(event.waiting)
+        level = self._levels.setdefault(of, _Level())
+        as_of = _timestamp(event.as_of)
+        if as_of is not None:
+            level.level_at = max(level.level_at, as_of)
+        if event.mode == "cdc":
+            level.position = Lsn.parse(event.position)
+            self._position.labels(event.table).set(level.position.value)
+            self._compare(event.table, level)
+        self._is_level(of, level)
+        self._good(of)
+
+    def _slot_seen(self, event: SlotSeen) -> None:
+        level = self._levels.setdefault((event.table, "cdc"), _Level())
+        level.log_end, level.seen_at = Lsn.parse(event.log_end), self._clock()
+        self._compare(event.table, level)
+        of = (event.table, event.slot)
+        for gauge, value in ((self._kept, event.kept_bytes), (self._safe, event.safe_bytes)):
+            if value is not None:
+                gauge.labels(*of).set(value)
+        for status in WAL_STATUSES if event.wal_status else ():
+            self._status.labels(*of, status).set(status == event.wal_status)
+
+    def _compare(self, table: str, level: _Level) -> None:
+        """Whoever stored the log up to an end that was seen is level with what was committed then."""
+        if level.position is None or level.log_end is None:
+            return
+        self._lag_bytes.labels(table).set(max(0, level.log_end.value - level.position.value))
+        if level.position >= level.log_end:
+            level.level_at = max(level.level_at, level.seen_at)
+
+    def _is_level(self, of: tuple[str, str], level: _Level) -> None:
+        """From the first time that it is known, the age is told at each scrape."""
+        if level.level_at:
+            self._lag.labels(*of).set_function(lambda: max(0.0, self._clock() - level.level_at))
+
+    def _sync_ended(self, event: SyncEnded) -> None:
+        of = (event.table, event.mode)
+        self._running.labels(*of).set(0)
+        self._runs.labels(*of, event.outcome.replace(" ", "_")).inc()
+        if event.outcome in _FAILED:
+            self._up.labels(*of).set(0)
+        else:
+            self._good(of)
+
+    def _good(self, of: tuple[str, str]) -> None:
+        self._up.labels(*of).set(1)
+        self._success.labels(*of).set(self._clock())
+
+    def _load_started(self, event: LoadStarted) -> None:
+        of = (event.table, LOAD)
+        self._modes[event.table] = LOAD
+        self._rows["written"].labels(*of)
+        self._rows["quarantined"].labels(*of)
+        self._planned.labels(event.table).set(event.rows)
+        self._chunks.labels(event.table).set(event.chunks)
+        self._chunks_done.labels(event.table).set(event.done_chunks)
+        self._running.labels(*of).set(1)
+
+    def _rows_put(self, event: RowsPut) -> None:
+        if self._modes.get(event.table) == LOAD:
+            self._rows["written"].labels(event.table, LOAD).inc(event.rows)
+
+    def _chunk_done(self, event: ChunkDone) -> None:
+        if self._modes.get(event.table) == LOAD:
+            self._rows["quarantined"].labels(event.table, LOAD).inc(event.quarantined)
+            self._chunks_done.labels(event.table).inc()
+
+    def _load_ended(self, event: TableLoad) -> None:
+        of = (event.table, LOAD)
+        self._running.labels(*of).set(0)
+        self._runs.labels(*of, event.outcome.replace(" ", "_")).inc()
+        self._good(of)
+
+    def _counter(self, name: str, says: str) -> Counter:
+        return Counter(f"gridferry_{name}", says, _OF, registry=self.registry)
+
+    def _gauge(self, name: str, says: str) -> Gauge:
+        return Gauge(f"gridferry_{name}", says, _OF, registry=self.registry)
+
+    def _of_table(self, name: str, says: str) -> Gauge:
+        return Gauge(f"gridferry_{name}", says, ("table",), registry=self.registry)
+
+    def _of_slot(self, name: str, says: str) -> Gauge:
+        return Gauge(f"gridferry_{name}", says, ("table", "slot"), registry=self.registry)
+
+    def _histogram(self, name: str, says: str) -> Histogram:
+        return Histogram(f"gridferry_{name}", says, _OF, registry=self.registry, buckets=BUCKETS_S)
+
+
+def _timestamp(stamp: str) -> float | None:
+    """Seconds since 1970 of a stamp as `TableSync.as_of` has it; None where there is none."""
+    if not stamp:
+        return None
+    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
