@@ -59,21 +59,22 @@ def follow_all(
     `failed` is set as soon as one cannot go on; `until` has to look at it. Raises: the first error that will not pass.
     """
     done: list[TableSync] = []
-    errors: list[BaseException] = []
+    errors: list[Exception] = []
 
     def follow(chosen: Sequence[Follower]) -> None:
         try:
             done.extend(run_without_end(chosen, interval_s=interval_s, until=until, listener=listener))
-        except BaseException as error:  # raised again where the caller waits
+        except Exception as error:  # raised again where the caller waits
             errors.append(error)
             failed.set()
 
     streams = [[each] for each in followers if each.endless]
-    threads = [threading.Thread(target=follow, args=(each,), name="gridferry-follow") for each in streams]
+    # Daemons: whoever ends the process at once does not wait for a target that does not answer. Nothing is lost by it.
+    threads = [threading.Thread(target=follow, args=(each,), name="gridferry-follow", daemon=True) for each in streams]
     for thread in threads:
         thread.start()
-    follow([each for each in followers if not each.endless])
     try:
+        follow([each for each in followers if not each.endless])
         for thread in threads:
             thread.join()
     except BaseException:  # a second signal
