@@ -40,13 +40,14 @@ def measured(output: Output, listener: Listener, *, host: str, port: int | None)
         yield listener
         return
     try:
-        from prometheus_client import start_http_server
+        from prometheus_client import disable_created_metrics, start_http_server
 
         from gridferry.engine.metrics import RunMetrics
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"--metrics-port needs {error.name}, which is not installed", next_step="pip install 'gridferry[metrics]'"
         ) from error
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series a counter, of no use here
     metrics = RunMetrics()
     try:
         server, thread = start_http_server(port, host, registry=metrics.registry)

@@ -138,7 +138,6 @@ class CdcRun:
         finally:
             self._touched |= writer.touched
             self._created += writer.created
-            self._since.created += len(writer.created)
         return record, plan, True
 
     def _group(
@@ -162,7 +161,9 @@ class CdcRun:
         return record, None
 
     def _batch(self, batch: ChangeBatch, record: CdcRecord, writer: ChangeWriter) -> CdcRecord:
+        known = len(writer.created)
         done = writer.apply(batch)
+        self._since.created += len(writer.created) - known
         if writer.gone:
             self._notes.append(gone_note(writer.gone))
             self._tell(Note(record.table, self._notes[-1], "warning"))
