@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.console import RenderableType
 from rich.text import Text
 
 from gridferry.cli import numbers, opening
+from gridferry.cli.containers_view import MOST_CONTAINERS, containers_view
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen
 from gridferry.cli.output import Output
 from gridferry.cli.tables import facts, listing
@@ -19,14 +21,28 @@ if TYPE_CHECKING:
 _STATE_STYLES = {"loaded": "green", "loading": "cyan", "replacing": "cyan", "interrupted": "yellow"}
 
 
-def status(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
+def status(
+    output: Output,
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    each: Annotated[bool, typer.Option("--containers", help="Show how each container of the tables stands.")] = False,
+    match: Annotated[
+        str, typer.Option("--match", metavar="PATTERN", help="With --containers: only such names or split values.")
+    ] = "",
+    limit: Annotated[
+        int, typer.Option("--limit", metavar="N", min=1, help="With --containers: show at most so many a table.")
+    ] = MOST_CONTAINERS,
+) -> None:
     """Show how far each table is."""
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.status(chosen(table))
-    output.document(lambda: {"tables": found})
+        states = migration.container_states(chosen(table), match=match) if each else []
+    output.document(lambda: {"tables": found, **({"containers": states} if each else {})})
     for number, one in enumerate(found):
         output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
         output.show(facts(_details(one), indent=2))
+        if each:
+            output.show(*containers_view([c for c in states if c.table == one.table], limit=limit))
     if any(one.state == "interrupted" for one in found):
         output.note("\nNext: gridferry load goes on where a load was interrupted", style="bold")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from gridferry.errors import ConfigError
 if TYPE_CHECKING:
     from gridferry.engine.events import Event, Listener, TableSync
 
+_ENDING = "Ending after the next checkpoint; once more ends at once.\n"
 _RESUME = "Interrupted. What was stored stays: run the same command again and the sync goes on from there."
 
 
@@ -51,7 +53,7 @@ def sync(
         opening.open_migration(config, listener=listener) as migration,
     ):
         if follow:
-            with asked_to_stop() as stop:
+            with asked_to_stop("" if output.quiet else _ENDING) as stop:
                 done = migration.sync(
                     chosen(table), follow=True, interval_s=interval_s, wait_s=wait, until=stop, sweep=sweep
                 )
@@ -93,14 +95,19 @@ def sync_line(sync: TableSync) -> Text:
 
 
 @contextmanager
-def asked_to_stop() -> Iterator[Callable[[], bool]]:
-    """Tells whether SIGTERM or SIGINT came. The first asks for an end in order, the second ends at once."""
+def asked_to_stop(answer: str = "") -> Iterator[Callable[[], bool]]:
+    """Tells whether SIGTERM or SIGINT came. The first asks for an end in order, the second ends at once.
+
+    `answer` goes to stderr when the first was heard.
+    """
     asked: list[int] = []
 
     def hear(number: int, frame: object) -> None:
         if asked:
             raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
         asked.append(number)
+        # Not by print: the signal may have come in the middle of one.
+        os.write(2, answer.encode())
 
     before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from gridferry.plan.plan import TablePlan
 
@@ -290,6 +291,28 @@ class ContainerStatus:
     value: str | None
     rows: int | None
     partition: int
+
+
+@dataclass(frozen=True)
+class ContainerState:
+    """How one container of a table stands. All containers of a table are at the table's position.
+
+    `rows` and `newest`, the greatest value of the growing or key column, are what it holds now; None if it is not
+    there. `waiting` are rows in the source that the next sync brings; None where only the log could tell (mode cdc) or
+    the source is away. `written` and `deleted` count the syncs since the load, `last_written` is when the last of them
+    got here; `quarantined` rows are put aside now.
+    """
+
+    table: str
+    name: str
+    value: str | None
+    rows: int | None = None
+    newest: Any = None
+    waiting: int | None = None
+    written: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+    last_written: str = ""
 
 
 @dataclass(frozen=True)

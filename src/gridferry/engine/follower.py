@@ -83,6 +83,13 @@ class Follower(ABC):
             note = f"the source was not asked how it stands there: {error.message}"
             return replace(standing, notes=(*standing.notes, note))
 
+    def waiting(self) -> dict[str | None, int] | None:
+        """Rows in the source that the next run brings, by split value; None where the mode cannot know.
+
+        Raises: ConfigError, CheckpointError as `run`; SourceError.
+        """
+        return None
+
     def _run_leased(self, *, follow: bool) -> TableSync:
         (table,) = self._source.fetch_tables([self._options.table])
         try:

@@ -19,7 +19,7 @@ from gridferry.transform.split import split_batch
 
 _SHOWN = 5
 _ATTEMPTS = 3
-_WITH_MAX = frozenset(
+WITH_MAX = frozenset(
     {
         GridType.BYTE, GridType.SHORT, GridType.INTEGER, GridType.LONG, GridType.DOUBLE,
         GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US,
@@ -123,7 +123,7 @@ class Heights:
 def _stored(plan: TablePlan, column: GrowingColumn) -> ColumnSpec | None:
     """The column that holds the growing one, if MAX of it says something; the finest of several."""
     stored = [c.target for c in plan.columns if c.source == column.name]
-    return next((s for s in reversed(stored) if not s.array and s.type in _WITH_MAX), None)
+    return next((s for s in reversed(stored) if not s.array and s.type in WITH_MAX), None)
 
 
 def _reaches(height: Height | None, wanted: Height) -> bool:

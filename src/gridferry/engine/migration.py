@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 
@@ -13,9 +14,11 @@ from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.compare import compare_table
+from gridferry.engine.container_states import container_states
 from gridferry.engine.events import (
     Comparison,
     ContainerComparison,
+    ContainerState,
     ContainerStatus,
     Listener,
     QuarantinedRow,
@@ -31,7 +34,7 @@ from gridferry.engine.replay import replay_table
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.engine.sync import follow_all, followed, follower
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import ConfigError, GridDBError
+from gridferry.errors import ConfigError, GridDBError, SourceError
 from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
@@ -197,6 +200,22 @@ class Migration:
         chosen = self._chosen(tables)
         names = self._qualified(tables)
         return [self._with_sync(self._status(n, runs.get(n)), o) for n, o in zip(names, chosen, strict=True)]
+
+    def container_states(self, tables: Sequence[str] = (), *, match: str = "") -> list[ContainerState]:
+        """How each container of loaded tables stands; `match` is a pattern for names or split values."""
+        found: list[ContainerState] = []
+        for options in self._chosen(tables):
+            run = self._state.runs.get(f"{options.schema_name}.{options.table_name}")
+            if run is None or run.plan is None:
+                continue
+            waiting, column = None, run.plan.key[0]
+            if options.sync is not None and run.state is RunState.LOADED:
+                each = follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener)
+                column = each.status().column or column
+                with suppress(SourceError):  # the status of the table says so
+                    waiting = each.waiting()
+            found += container_states(self._state, run.plan, column=column, waiting=waiting, match=match)
+        return found
 
     def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
         """The containers of the tables, and the rows each holds now."""

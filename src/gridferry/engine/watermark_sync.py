@@ -47,3 +47,12 @@ class WatermarkSync(Follower):
                 lag_rows=lag,
                 lag_seconds=age_s(cursor.clock, view.snapshot.taken_at),
             )
+
+    def waiting(self) -> dict[str | None, int] | None:
+        """See `Follower`: one scan of the window, grouped."""
+        loaded = self._loaded(f"{self._options.schema_name}.{self._options.table_name}")
+        with self._source.open_snapshot() as view:
+            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            new = view.find_new(by.table, by.plan, column=by.column, cursor=by.record.cursor).condition
+            where = f"({by.plan.where}) AND {new}" if by.plan.where else new
+            return {value: rows for value, rows in view.count_rows(replace(by.plan, where=where)).items() if rows}

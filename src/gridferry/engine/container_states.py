@@ -1,0 +1,68 @@
+"""How every container of a table stands, asked in a handful of requests however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import ContainerState
+from gridferry.engine.heights import WITH_MAX
+from gridferry.plan.names import container_name
+from gridferry.plan.plan import TablePlan
+
+
+def container_states(
+    state: TargetState, plan: TablePlan, *, column: str, waiting: Mapping[str | None, int] | None, match: str = ""
+) -> list[ContainerState]:
+    """The containers of one table, by name; those that rows wait for and that do not exist yet, too.
+
+    Args: column: the source's column whose greatest value is asked for; waiting: rows by split value that wait in the
+        source, None where that is not known; match: a pattern such as `device_*` for names or split values, or "".
+    """
+    table = plan.qualified
+    named = {entry.value: entry.container for entry in state.catalog.entries(table)}
+    for value in waiting or ():
+        if value not in named:
+            named[value] = container_name(plan, value)
+    chosen = {value: name for value, name in named.items() if _matches(match, name, value)}
+    held = _held(state, plan, list(chosen.values()), column)
+    tallies = state.tallies.all(table)
+    aside = state.quarantine.counts(table)
+    found = []
+    for value, name in chosen.items():
+        rows, newest = held.get(name, (None, None))
+        tally = tallies.get(name)
+        found.append(
+            ContainerState(
+                table=table,
+                name=name,
+                value=value,
+                rows=rows,
+                newest=newest,
+                waiting=None if waiting is None else waiting.get(value, 0),
+                written=tally.written if tally else 0,
+                deleted=tally.deleted if tally else 0,
+                quarantined=aside[name],
+                last_written=tally.last_written if tally else "",
+            )
+        )
+    return sorted(found, key=lambda c: c.name)
+
+
+def _matches(pattern: str, name: str, value: str | None) -> bool:
+    return not pattern or fnmatchcase(name.lower(), pattern.lower()) or fnmatchcase(value or "", pattern)
+
+
+def _held(state: TargetState, plan: TablePlan, names: list[str], column: str) -> dict[str, tuple[int, Any]]:
+    """Rows and greatest value by name, of the containers that are there: two queries each, all in one go."""
+    opened = {name: c for name, c in state.store.open_containers(names).items() if c is not None}
+    stored = next((c.target for c in plan.columns if c.source == column), None)
+    asks = [(container, "select count(*)") for container in opened.values()]
+    counts = [int(answer.value or 0) for answer in state.store.multi_query(asks)]
+    newest: list[Any] = [None] * len(opened)
+    if stored is not None and not stored.array and stored.type in WITH_MAX:
+        tql = f'select max("{stored.name}")'
+        newest = [answer.value for answer in state.store.multi_query([(c, tql) for c in opened.values()])]
+    return dict(zip(opened, zip(counts, newest, strict=True), strict=True))
