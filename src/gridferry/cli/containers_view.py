@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from gridferry.engine.events import ContainerState
 
 MOST_CONTAINERS = 20
-_LONGEST_NAME = 22
+_LONGEST_NAME = 18
+_INDENT = 2
 Column = tuple[str, Callable[["ContainerState"], str], bool]
 _COLUMNS: tuple[Column, ...] = (
     ("rows", lambda c: "not there" if c.rows is None else numbers.count(c.rows), True),
@@ -26,24 +28,33 @@ _COLUMNS: tuple[Column, ...] = (
     ("deleted", lambda c: numbers.count(c.deleted) if c.deleted else "", True),
     ("aside", lambda c: numbers.count(c.quarantined) if c.quarantined else "", True),
     ("newest", lambda c: _newest(c), False),
-    ("last got rows", lambda c: _ago(c.last_written), False),
+    ("last", lambda c: _ago(c.last_written), False),
 )
 
 
-def containers_view(states: Sequence[ContainerState], *, limit: int) -> Iterator[RenderableType]:
-    """A line for each of the first `limit` containers, and how many more there are."""
+def containers_view(states: Sequence[ContainerState], *, limit: int, width: int) -> Iterator[RenderableType]:
+    """A line for each of the first `limit` containers, and how many more there are; columns as far as there is room."""
     if not states:
         yield Text("  no containers", style="dim")
         return
     ordered = sorted(states, key=lambda c: (not _needs_a_look(c), c.name))
     shown = ordered[:limit]
     columns = [column for column in _COLUMNS if any(column[1](c) for c in shown)]
+    taken = _INDENT + max(len(_short(c.name)) for c in shown)
+    room = accumulate((_width(column, shown) for column in columns), initial=taken)
+    columns = [column for column, until in zip(columns, list(room)[1:], strict=True) if until <= width]
     rows = [[Text(_short(c.name)), *(Text(text(c)) for _, text, _ in columns)] for c in shown]
     right = [name for name, _, numeric in columns if numeric]
     yield Text()
-    yield listing(["container", *(name for name, _, _ in columns)], rows, right=right, indent=2)
+    yield listing(["container", *(name for name, _, _ in columns)], rows, right=right, indent=_INDENT)
     if len(ordered) > limit:
         yield Text(f"  … {len(ordered) - limit:,} more; --limit, --match and --json show them", style="dim")
+
+
+def _width(column: Column, states: Sequence[ContainerState]) -> int:
+    """How wide a column is, the space before it included."""
+    name, text, _ = column
+    return 2 + max(len(name), *(len(text(c)) for c in states))
 
 
 def _needs_a_look(state: ContainerState) -> bool:
@@ -52,7 +63,7 @@ def _needs_a_look(state: ContainerState) -> bool:
 
 def _newest(state: ContainerState) -> str:
     text = "" if state.newest is None else str(scalar(state.newest))
-    return text[:19].replace("T", " ")
+    return text[:16].replace("T", " ")
 
 
 def _ago(stamp: str) -> str:

@@ -42,7 +42,9 @@ def status(
         output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
         output.show(facts(_details(one), indent=2))
         if each:
-            output.show(*containers_view([c for c in states if c.table == one.table], limit=limit))
+            output.show(
+                *containers_view([c for c in states if c.table == one.table], limit=limit, width=output.out.width)
+            )
     if any(one.state == "interrupted" for one in found):
         output.note("\nNext: gridferry load goes on where a load was interrupted", style="bold")
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta, timezone
 from fnmatch import fnmatchcase
 from typing import Any
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import ContainerState
 from gridferry.engine.heights import WITH_MAX
+from gridferry.griddb import GridType
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_MS = timedelta(milliseconds=1)
+_UNITS = {GridType.TIMESTAMP_MS: _MS, GridType.TIMESTAMP_US: timedelta(microseconds=1)}
 
 
 def container_states(
@@ -64,5 +70,14 @@ def _held(state: TargetState, plan: TablePlan, names: list[str], column: str) ->
     newest: list[Any] = [None] * len(opened)
     if stored is not None and not stored.array and stored.type in WITH_MAX:
         tql = f'select max("{stored.name}")'
-        newest = [answer.value for answer in state.store.multi_query([(c, tql) for c in opened.values()])]
+        answers = state.store.multi_query([(c, tql) for c in opened.values()])
+        newest = [_readable(answer.value, stored.type) for answer in answers]
     return dict(zip(opened, zip(counts, newest, strict=True), strict=True))
+
+
+def _readable(value: Any, kind: GridType) -> Any:
+    """A value as an aggregation gives it; a time as text."""
+    unit = _UNITS.get(kind)
+    if value is None or unit is None:
+        return value
+    return (_EPOCH + value * unit).isoformat(timespec="microseconds" if unit < _MS else "milliseconds")[:-6] + "Z"

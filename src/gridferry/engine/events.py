@@ -297,10 +297,10 @@ class ContainerStatus:
 class ContainerState:
     """How one container of a table stands. All containers of a table are at the table's position.
 
-    `rows` and `newest`, the greatest value of the growing or key column, are what it holds now; None if it is not
-    there. `waiting` are rows in the source that the next sync brings; None where only the log could tell (mode cdc) or
-    the source is away. `written` and `deleted` count the syncs since the load, `last_written` is when the last of them
-    got here; `quarantined` rows are put aside now.
+    `rows` and `newest`, the greatest value of the growing or key column (a time as ISO 8601, UTC), are what it holds
+    now; None if it is not there. `waiting` are rows in the source that the next sync brings; None where only the log
+    could tell (mode cdc) or the source is away. `written` and `deleted` count the syncs since the load, `last_written`
+    is when the last of them got here; `quarantined` rows are put aside now.
     """
 
     table: str

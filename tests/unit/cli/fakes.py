@@ -11,6 +11,7 @@ from gridferry.engine.events import (
     Comparison,
     ContainerComparison,
     ContainerCount,
+    ContainerState,
     ContainerStatus,
     LoadStarted,
     Note,
@@ -77,6 +78,7 @@ class FakeMigration:
     comparison: Comparison = field(default_factory=lambda: Comparison((), 0.0))
     statuses: list[TableStatus] = field(default_factory=list)
     found: list[ContainerStatus] = field(default_factory=list)
+    states: list[ContainerState] = field(default_factory=list)
     held: list[QuarantinedRow] = field(default_factory=list)
     syncs: list[TableSync] = field(default_factory=list)
     replays: list[Replay] = field(default_factory=list)
@@ -124,6 +126,9 @@ class FakeMigration:
 
     def containers(self, tables: Any = ()) -> list[ContainerStatus]:
         return self._answer("containers", tables, self.found)
+
+    def container_states(self, tables: Any = (), *, match: str = "") -> list[ContainerState]:
+        return self._answer("container_states", (tables, match), self.states)
 
     def quarantine(self, tables: Any = ()) -> list[QuarantinedRow]:
         return self._answer("quarantine", tables, self.held)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timezone
+
+from tests.unit.cli.fakes import FakeMigration
+from typer.testing import Result
+
+from gridferry.engine.events import ContainerState, TableStatus
+
+Run = Callable[..., Result]
+TABLE = "public.device"
+
+
+def shown(run: Run, *options: str) -> list[str]:
+    result = run("status", "--containers", *options)
+    assert result.exit_code == 0, result.output
+    return [" ".join(line.split()) for line in result.stdout.splitlines()]
+
+
+def test_those_that_need_a_look_come_first_and_it_fits_on_the_screen(run: Run, migration: FakeMigration) -> None:
+    migration.statuses = [TableStatus(TABLE, "loaded")]
+    newest = "2026-01-02T03:04:05.678Z"
+    now = datetime.now(timezone.utc).isoformat()
+    migration.states = [
+        ContainerState(TABLE, "device_1", "1", 12_345_678, newest, 0, 1_234_567, 123_456, 0, now),
+        ContainerState(TABLE, "device_2", "2", 20, newest, 3, 0, 0, 0),
+        ContainerState(TABLE, "device_with_a_name_that_is_far_too_long", "3", None, None, 4),
+        ContainerState("public.other", "other_1", "1", 7),
+    ]
+    lines = shown(run)
+    assert [line.split()[0] for line in lines if line.startswith("device")] == [
+        "device_2",
+        "device_with_a_nam…",
+        "device_1",
+    ]
+    assert "device_2 20 3 2026-01-02 03:04" in lines
+    assert "device_with_a_nam… not there 4" in lines
+    assert any(line.startswith("device_1 12,345,678 1,234,567 123,456 2026-01-02 03:04") for line in lines)
+    assert not any("other_1" in line for line in lines)
+    assert max(map(len, run("status", "--containers").stdout.splitlines())) <= 80
+
+
+def test_a_limit_says_how_many_more_there_are(run: Run, migration: FakeMigration) -> None:
+    migration.statuses = [TableStatus(TABLE, "loaded")]
+    migration.states = [ContainerState(TABLE, f"device_{i:05d}", str(i), i) for i in range(10_000)]
+    lines = shown(run, "--limit", "2", "--match", "device_*")
+    assert lines[-1] == "… 9,998 more; --limit, --match and --json show them"
+    assert migration.calls[-1] == ("container_states", ((), "device_*"))
+    assert len(json.loads(run("status", "--containers", "--json").stdout)["containers"]) == 10_000
+
+
+def test_plain_status_asks_no_container(run: Run, migration: FakeMigration) -> None:
+    migration.statuses = [TableStatus(TABLE, "loaded")]
+    assert list(json.loads(run("status", "--json").stdout)) == ["tables"]
+    assert [name for name, _ in migration.calls] == ["status"]
