@@ -22,7 +22,7 @@ from bench.servers import Target, clean_up, embedded_target, named_target
 from bench.tables import make_fleet, make_mixed, make_sensor
 from rich.console import Console
 
-from bench import ceilings, codec, fetches, fleets, loads
+from bench import backlogs, ceilings, change_decoding, codec, fetches, fleets, latencies, loads, syncs
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.workers import default_workers
 from gridferry.errors import FerryError
@@ -40,13 +40,70 @@ class Sizes:
     memory_rows: tuple[int, ...]
     memory_workers: tuple[int, ...]
     times: int
+    decoded: int
+    sync_containers: tuple[int, ...]
+    bulk_rows: int
+    latency_rate: int
+    latency_s: float
+    backlog_changes: tuple[int, ...]
+    transaction_rows: tuple[int, ...]
 
 
 SIZES = {
-    "tiny": Sizes(1_000, 3_000, 500, 4_000, 20, (3_000,), (1,), 1),
-    "quick": Sizes(100_000, 1_000_000, 200_000, 1_000_000, 10_000, (1_000_000,), (1, 2, 4), 5),
-    "full": Sizes(200_000, 4_000_000, 1_000_000, 4_000_000, 10_000, (1_000_000, 10_000_000), (2, 8), 9),
+    "tiny": Sizes(
+        codec_rows=1_000,
+        sensor_rows=3_000,
+        mixed_rows=500,
+        put_rows=4_000,
+        devices=20,
+        memory_rows=(3_000,),
+        memory_workers=(1,),
+        times=1,
+        decoded=2_000,
+        sync_containers=(3, 20),
+        bulk_rows=2_000,
+        latency_rate=500,
+        latency_s=1.0,
+        backlog_changes=(2_000,),
+        transaction_rows=(3_000,),
+    ),
+    "quick": Sizes(
+        codec_rows=100_000,
+        sensor_rows=1_000_000,
+        mixed_rows=200_000,
+        put_rows=1_000_000,
+        devices=10_000,
+        memory_rows=(1_000_000,),
+        memory_workers=(1, 2, 4),
+        times=5,
+        decoded=300_000,
+        sync_containers=(3, 1_000, 10_000),
+        bulk_rows=200_000,
+        latency_rate=20_000,
+        latency_s=30.0,
+        backlog_changes=(200_000, 1_000_000),
+        transaction_rows=(200_000, 1_000_000),
+    ),
+    "full": Sizes(
+        codec_rows=200_000,
+        sensor_rows=4_000_000,
+        mixed_rows=1_000_000,
+        put_rows=4_000_000,
+        devices=10_000,
+        memory_rows=(1_000_000, 10_000_000),
+        memory_workers=(2, 8),
+        times=9,
+        decoded=1_000_000,
+        sync_containers=(3, 1_000, 10_000),
+        bulk_rows=1_000_000,
+        latency_rate=20_000,
+        latency_s=60.0,
+        backlog_changes=(1_000_000, 5_000_000),
+        transaction_rows=(200_000, 2_000_000),
+    ),
 }
+_FOLLOWED_DEVICES = 20
+_IDLE_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -105,6 +162,41 @@ class Bench:
         for target in self.targets:
             self.results.add(fetches.measure(target, rows=self.sizes.put_rows, times=3))
 
+    def decoding(self) -> None:
+        """Change messages decoded, by the size of their transactions."""
+        self.results.add(change_decoding.measure(changes=self.sizes.decoded))
+
+    def sync(self) -> None:
+        """Syncs with nothing to do, and with a new row in every container."""
+        for target in self.targets:
+            self.results.add(syncs.measure_fleets(self.postgres, target, containers=self.sizes.sync_containers))
+
+    def bulk(self) -> None:
+        """Very many changes at once."""
+        for target in self.targets:
+            self.results.add(
+                syncs.measure_bulk(self.postgres, target, rows=self.sizes.bulk_rows, devices=_FOLLOWED_DEVICES)
+            )
+
+    def latency(self) -> None:
+        """From commit to readable."""
+        for target in self.targets:
+            found = latencies.measure(
+                self.postgres,
+                target,
+                rate=self.sizes.latency_rate,
+                seconds=self.sizes.latency_s,
+                idle_s=min(_IDLE_S, self.sizes.latency_s),
+                devices=_FOLLOWED_DEVICES,
+            )
+            self.results.add(found)
+
+    def backlog(self) -> None:
+        """The syncing process's peak memory."""
+        target = self.targets[0]
+        self.results.add(backlogs.measure_backlog(self.postgres, target, changes=self.sizes.backlog_changes))
+        self.results.add(backlogs.measure_transaction(self.postgres, target, rows=self.sizes.transaction_rows))
+
     def _lower_ceiling(self, target: Target) -> float | None:
         """The lower one of read and put, where they were measured."""
         workers = default_workers()
@@ -120,6 +212,11 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "memory": Bench.memory,
     "fleet": Bench.fleet,
     "fetch": Bench.fetch,
+    "decoding": Bench.decoding,
+    "sync": Bench.sync,
+    "bulk": Bench.bulk,
+    "latency": Bench.latency,
+    "backlog": Bench.backlog,
 }
 
 

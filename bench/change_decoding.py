@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from bench.figures import Figure, RunFailed
+
 from gridferry.plan.plan import ReadAs, SourceColumn
 from gridferry.source.postgres.change_decoder import ChangeDecoder
 
+AIM = 150_000
 _OID = 16384
 _COLUMNS = (
     ("ts", 1114, b"2020-07-12 00:01:34.385975"),
@@ -74,7 +77,13 @@ def _insert() -> bytes:
     return b"I" + _OID.to_bytes(4, "big") + b"N" + len(_COLUMNS).to_bytes(2, "big") + values
 
 
-if __name__ == "__main__":
+def measure(*, changes: int) -> list[Figure]:
+    """Changes a CPU second of one core, by the size of their transactions."""
+    found = []
     for size in (1, 10, 1000):
-        figures = measure_change_decoding(changes=300_000, rows_per_transaction=size)
-        print(f"{size:>5} changes a transaction: {figures.changes_per_s:,.0f} changes/s on one core")
+        figures = measure_change_decoding(changes=changes, rows_per_transaction=size)
+        if figures.changes != changes:
+            raise RunFailed(f"{figures.changes} changes were decoded of {changes}")
+        name = f"sensor rows, {size:,} a transaction"
+        found.append(Figure("decoding", name, figures.changes_per_s, "changes/s", AIM, more_is_better=True))
+    return found

@@ -39,6 +39,48 @@ CREATE UNLOGGED TABLE {name} (ts timestamp(3) NOT NULL, device text NOT NULL, te
 INSERT INTO {name} SELECT timestamp '2024-01-01' + g * interval '1 min', 'd' || d, d / 10.0, g / 10.0
 FROM generate_series(1, {each}) AS g, generate_series(1, {devices}) AS d;
 """
+# Logged, as what is followed has to be, and with a key that updates and deletes tell. Row g is of device g modulo the
+# devices, g milliseconds after the first.
+_FOLLOWED = """
+CREATE TABLE {name} (ts timestamp(3) NOT NULL, device text NOT NULL, co float8, humidity float8, light boolean,
+    lpg float8, motion boolean, smoke float8, temp float8, PRIMARY KEY (device, ts));
+CREATE INDEX ON {name} (ts);
+CREATE OR REPLACE PROCEDURE {name}_insert(first bigint, many bigint) LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO {name} SELECT timestamp '2024-01-01' + g * interval '1 ms', 'd' || g % {devices},
+        0.004955938648391245 * (1 + g % 10007 / 10007.0), 40 + g % 300 / 10.0, g % 3 = 0,
+        0.00765082227055719 * (1 + g % 10009 / 10009.0), g % 50 = 0,
+        0.02041127012241292 * (1 + g % 10037 / 10037.0), 15 + g % 150 / 10.0
+    FROM generate_series(first, first + many - 1) AS g;
+END $$;
+CREATE OR REPLACE PROCEDURE {name}_update(first bigint, many bigint) LANGUAGE plpgsql
+SET enable_seqscan = off AS $$ BEGIN
+    FOR g IN first .. first + many - 1 LOOP
+        UPDATE {name} SET temp = temp + 1
+        WHERE device = 'd' || g % {devices} AND ts = timestamp '2024-01-01' + g * interval '1 ms';
+    END LOOP;
+END $$;
+CREATE OR REPLACE PROCEDURE {name}_delete(first bigint, many bigint) LANGUAGE plpgsql
+SET enable_seqscan = off AS $$ BEGIN
+    FOR g IN first .. first + many - 1 LOOP
+        DELETE FROM {name}
+        WHERE device = 'd' || g % {devices} AND ts = timestamp '2024-01-01' + g * interval '1 ms';
+    END LOOP;
+END $$;
+CREATE OR REPLACE PROCEDURE {name}_mixed(first bigint, inserts bigint, updates bigint, deletes bigint)
+LANGUAGE plpgsql AS $$ BEGIN
+    CALL {name}_insert(first, inserts);
+    CALL {name}_update(first - 2 * inserts, updates);
+    CALL {name}_delete(first - 3 * inserts - deletes, deletes);
+END $$;
+CREATE OR REPLACE PROCEDURE {name}_backlog(first bigint, transactions bigint, inserts bigint, updates bigint,
+    deletes bigint) LANGUAGE plpgsql AS $$ BEGIN
+    FOR t IN 0 .. transactions - 1 LOOP
+        CALL {name}_mixed(first + t * inserts, inserts, updates, deletes);
+        COMMIT;
+    END LOOP;
+END $$;
+CALL {name}_insert(0, {rows});
+"""
 
 
 @dataclass(frozen=True)
@@ -71,6 +113,23 @@ def make_fleet(dsn: str, devices: int, *, each: int = 10, name: str = "bench_fle
     """`each` readings of many devices, all devices of a minute next to each other."""
     _run(dsn, _FLEET.format(name=name, devices=devices, each=each), name)
     return SourceTable(name, devices * each, {"split_by": "device", "key": ["ts"], "container": name + "_{value}"})
+
+
+def make_followed(dsn: str, *, devices: int, rows: int, mode: str, name: str) -> SourceTable:
+    """`rows` readings of devices in turn, with a primary key and procedures that change them; followed in a mode.
+
+    The procedures `NAME_insert`, `_update` and `_delete` take the first row's number and how many; `_mixed` and
+    `_backlog` do all three, in one transaction and in many.
+    """
+    _run(dsn, _FOLLOWED.format(name=name, devices=devices, rows=rows), name)
+    wishes = {
+        "split_by": "device",
+        "key": ["ts"],
+        "container": name + "_{value}",
+        "on_duplicate": "last",
+        "sync": {"mode": mode},
+    }
+    return SourceTable(name, rows, wishes)
 
 
 def _run(dsn: str, statements: str, name: str) -> None:
