@@ -107,6 +107,22 @@ def test_inserts_updates_key_changes_and_deletes(postgres_each):
         assert follower.batches() == []
 
 
+def test_small_changes_gather_for_a_moment_but_not_up_to_an_end(postgres_each):
+    postgres_each.run("CREATE TABLE t (k int PRIMARY KEY)")
+    with following(postgres_each, t="k") as follower, follower.stream(gather_s=3600.0) as stream:
+        postgres_each.run("INSERT INTO t VALUES (1)")
+        first = next(group for group in stream.groups() if group.changes)
+        assert first.transactions == 1
+        for key in (2, 3):
+            postgres_each.run(f"INSERT INTO t VALUES ({key})")
+            place = send_heartbeat(postgres_each.connection)
+            sent = f"SELECT 1 FROM pg_stat_replication WHERE sent_lsn >= '{place}'"
+            while not postgres_each.run(sent):
+                pass
+        rest = [group for group in stream.groups(until=place) if group.changes]
+        assert [(group.changes, group.transactions) for group in rest] == [(2, 2)]
+
+
 def test_the_snapshot_and_the_stream_meet_without_gap_or_overlap(postgres_each, plan):
     postgres_each.run("CREATE TABLE t (k int PRIMARY KEY)")
     postgres_each.run("INSERT INTO t VALUES (1)")

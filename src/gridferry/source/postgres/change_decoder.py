@@ -62,6 +62,11 @@ class ChangeDecoder:
         return self._begun is not None
 
     @property
+    def holding(self) -> bool:
+        """True while there are changes, or a position, to hand over."""
+        return bool(self._rows or self._parts) or self._position is not None
+
+    @property
     def open_transactions(self) -> int:
         """How many streamed transactions are kept apart now."""
         return len(self._spills)

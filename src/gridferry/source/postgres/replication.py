@@ -37,11 +37,14 @@ _DOING = "reading changes"
 @dataclass(frozen=True)
 class StreamOptions:
     """`streaming`: large transactions come while they are open (PostgreSQL 14 and newer), and wait in a temporary
-    file here; otherwise they wait in the server's. `group_bytes`: about how large a group is.
+    file here; otherwise they wait in the server's. `group_bytes`: about how large a group is. `gather_s`: how long
+    after a group small changes gather into the next one, in a stream without end: a group costs the same whether it
+    holds one change or a thousand.
     """
 
     streaming: bool = True
     group_bytes: int = GROUP_BYTES
+    gather_s: float = 0.1
 
 
 class ChangeStream:
@@ -66,6 +69,8 @@ class ChangeStream:
             check_slot(connection, slot, start=start)
             self._silence_s = _longest_silence_s(connection)
         self._decoder = ChangeDecoder(wanted, group_bytes=options.group_bytes)
+        self._gather_s = options.gather_s
+        self._gathering_until = 0.0
         self._confirmed = self._handed = self._heard = start
         self._until: Lsn | None = None
         self._queue: deque[ChangeGroup] = deque()
@@ -226,13 +231,18 @@ class ChangeStream:
             self._decoder.heard(self._heard)
 
     def _is_wanted(self) -> bool:
-        """True if the engine waits for a group, however small: while it is busy, changes gather into a larger one."""
-        if self._queue or self._decoder.in_transaction:
+        """True if the engine waits for a group, however small, and has waited a moment since the one before: until
+        then, and while it is busy, changes gather into a larger one.
+        """
+        if self._queue or self._decoder.in_transaction or self._gathering():
             return False
         reached = self._until is not None and self._heard >= self._until > self._handed
         if reached or time.monotonic() >= self._status_at + self._silence_s:
             self._decoder.heard(self._heard)
         return True
+
+    def _gathering(self) -> bool:
+        return self._until is None and time.monotonic() < self._gathering_until
 
     def _hand(self, group: ChangeGroup, selector: selectors.BaseSelector) -> None:
         """Wait for room in the queue, answering the server meanwhile."""
@@ -241,6 +251,8 @@ class ChangeStream:
                 self._send_status_if_due()
             self._wait(selector, for_server=False)
             self._listened_at = time.monotonic()
+        if group.parts:
+            self._gathering_until = time.monotonic() + self._gather_s
         with self._changed:
             self._queue.append(group)
             self._changed.notify_all()
@@ -252,6 +264,8 @@ class ChangeStream:
             selector.register(self._pgconn.socket, selectors.EVENT_READ)
             if self._until is not None and self._heard < self._until:
                 timeout = min(timeout, _ASK_AGAIN_S)
+            if self._decoder.holding and self._gathering():
+                timeout = min(timeout, self._gathering_until - time.monotonic())
         try:
             selector.select(max(timeout, 0.0))
         finally:
