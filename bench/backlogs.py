@@ -35,7 +35,7 @@ def measure_backlog(postgres: LocalPostgres, target: Target, *, changes: Sequenc
             if told["read"] != count // each * (inserts + updates + deletes):
                 raise RunFailed(f"{told['read']} changes were read of {count}")
             ferry.require_parity(by_value=count < 1_000_000)
-        found += _figures(target, f"{told['read']:,} changes behind", told)
+        found += _figures(target, f"{told['read']:,} changes", told)
     return found
 
 
@@ -56,16 +56,19 @@ def measure_transaction(postgres: LocalPostgres, target: Target, *, rows: Sequen
                 if told["rows"] != count:
                     raise RunFailed(f"{told['rows']} rows were stored of {count}")
                 ferry.require_parity(by_value=count < 1_000_000)
-            way = "streamed" if streamed else "after its commit"
-            found += _figures(target, f"one transaction of {count:,} rows, {way}", told)
+            way = "streamed" if streamed else "not streamed"
+            found += _figures(target, f"{count:,} at once, {way}", told)
     return found
 
 
 def _figures(target: Target, what: str, told: dict[str, float]) -> list[Figure]:
     part = f"backlog, {target.name}"
     speed = told["read"] / told["seconds"]
-    note = f"{told['base_mb']:.0f} MB at its start; {speed:,.0f} changes/s"
-    return [Figure(part, f"peak memory, {what}", told["peak_mb"], "MB", MEMORY_AIM_MB, note=note)]
+    note = f"{told['base_mb']:.0f} MB at its start"
+    return [
+        Figure(part, f"{what}: peak memory", told["peak_mb"], "MB", MEMORY_AIM_MB, note=note),
+        Figure(part, f"{what}: speed", speed, "changes/s"),
+    ]
 
 
 def _decoding_memory(postgres: LocalPostgres, size: str | None) -> None:

@@ -93,21 +93,18 @@ def _figures(target: Target, seen: Followed, *, rate: int) -> list[Figure]:
     changes, took_s = seen.written["changes"], seen.written["seconds"]
     reached = changes / took_s
     held = reached >= _HELD * rate
-    words = "" if held else "the writer did not keep the rate; "
-    words += f"at worst {seen.written['late_s']:.1f} s behind it"
+    words = "" if held else "NOT HELD: "
+    words += f"{seen.written['late_s']:.1f} s late at worst"
     p50, p99, most = np.quantile(seen.waits, [0.5, 0.99, 1.0])
     probed = [probe.found - probe.asked for probe in seen.probes]
     return [
-        Figure(part, f"changes committed, of {rate:,} asked for", reached, "/s", _HELD * rate, True, note=words),
+        Figure(part, f"rate held, of {rate:,} asked for", reached, "/s", _HELD * rate, True, note=words),
         Figure(part, "commit to readable, p50", float(p50), "s"),
         Figure(part, "commit to readable, p99", float(p99), "s", AIM_P99_S, note=f"at most {most:.2f} s"),
-        Figure(part, f"commit to readable, {len(probed)} probes, p50", float(np.median(probed)), "s"),
+        Figure(part, f"the same by {len(probed)} probes, p50", float(np.median(probed)), "s"),
         Figure(part, "peak memory of gridferry", seen.told["peak_mb"], "MB"),
-        *(
-            Figure(part, f"CPU of {who}, million changes", used / changes * 1e6, "s")
-            for who, used in seen.cpu_s.items()
-        ),
-        Figure(part, "CPU of gridferry while nothing comes", seen.idle_cpu * 100, "%"),
+        *(Figure(part, f"CPU of {who}, million", used / changes * 1e6, "s") for who, used in seen.cpu_s.items()),
+        Figure(part, "CPU of gridferry when idle", seen.idle_cpu * 100, "%"),
     ]
 
 
@@ -125,7 +122,7 @@ def _follow(ferry: Ferry, *, first: int, rate: int, seconds: float, idle_s: floa
         idle = (_cpu(ferry, process)["gridferry"] - after["gridferry"]) / (time.monotonic() - start)
         told = ferry.told(process)
     waits = confirmed.when(places) - np.array([asked for asked, _ in written["commits"]])
-    _check_probes(probes, confirmed)
+    check_probes(probes, confirmed)
     return Followed(written, waits, probes, told, {who: after[who] - before[who] for who in after}, idle)
 
 
@@ -135,7 +132,7 @@ def _cpu(ferry: Ferry, process: subprocess.Popen[str]) -> dict[str, float]:
     return {who: used for who, pid in pids.items() if (used := cpu_seconds(pid)) is not None}
 
 
-def _check_probes(probes: list[Probe], confirmed: Confirmed) -> None:
+def check_probes(probes: list[Probe], confirmed: Confirmed) -> None:
     """Raises: RunFailed if a look for a row missed it after its commit was confirmed."""
     when = confirmed.when([probe.place for probe in probes])
     early = [probe for probe, at in zip(probes, when.tolist(), strict=True) if probe.missed > at]

@@ -13,39 +13,40 @@ from gridferry.demo.postgres import LocalPostgres
 
 MODES = ("watermark", "cdc")
 NOTHING_AIM_S = 1.0
-_TIMES = 3
 _ROWS_EACH = 10  # that a container of a fleet holds at first
 
 
-def measure_fleets(postgres: LocalPostgres, target: Target, *, containers: Sequence[int]) -> list[Figure]:
-    """A sync with nothing to do, and one with a new row for each container, by mode and number of containers."""
+def measure_fleets(postgres: LocalPostgres, target: Target, *, containers: Sequence[int], times: int) -> list[Figure]:
+    """A sync with nothing to do, the middle one of `times`, and one with a new row for each container; by mode and
+    number of containers.
+    """
     return [
         figure
         for mode in MODES
         for count in containers
-        for figure in _fleet(postgres, target, mode=mode, containers=count)
+        for figure in _fleet(postgres, target, mode=mode, containers=count, times=times)
     ]
 
 
-def _fleet(postgres: LocalPostgres, target: Target, *, mode: str, containers: int) -> list[Figure]:
+def _fleet(postgres: LocalPostgres, target: Target, *, mode: str, containers: int, times: int) -> list[Figure]:
     rows = containers * _ROWS_EACH
     table = make_followed(postgres.dsn(), devices=containers, rows=rows, mode=mode, name=f"{PREFIX}sync")
     with followed(postgres, target, table) as ferry:
         # The first one after a load sweeps the table; here it finds what the load read.
         ferry.sync()
-        nothing_s = median_of(_TIMES, lambda: _nothing(ferry))
+        nothing_s = median_of(times, lambda: _nothing(ferry))
         ferry.call("insert", rows, containers)
         told = ferry.sync()
         if (told["rows"], told["touched"]) != (containers, containers):
             raise RunFailed(f"{told['rows']} rows were stored in {told['touched']} containers instead of {containers}")
         again_s = _nothing(ferry)
         ferry.require_parity()
-    part, each = f"sync, {target.name}", f"{mode}, {containers:,} containers"
-    note = f"just after rows came: {again_s:.2f} s"
+    part, each = f"sync, {target.name}", f"{containers:,} containers"
+    note = f"after rows came {again_s:.2f} s"
     aim = NOTHING_AIM_S if containers >= 10_000 else None
     return [
-        Figure(part, f"nothing new, {each}", nothing_s, "s", aim, note=note),
-        Figure(part, f"a new row in each, {each}", told["seconds"], "s", note=f"own CPU {told['cpu_s']:.2f} s"),
+        Figure(part, f"{mode}: {each}, nothing new", nothing_s, "s", aim, note=note),
+        Figure(part, f"{mode}: {each}, a row each", told["seconds"], "s", note=f"own CPU {told['cpu_s']:.2f} s"),
     ]
 
 
@@ -87,5 +88,5 @@ def _bulk(ferry: Ferry, *, mode: str, rows: int, load_s: float) -> list[Figure]:
         found.append(Figure(part, f"{mode}: {rows:,} {step}s", rows / told["seconds"], "rows/s", note=note))
         if step == "insert":
             ratio = load_s / told["seconds"]
-            found.append(Figure(part, f"{mode}: inserts / a load of as many", ratio, "", more_is_better=True))
+            found.append(Figure(part, f"{mode}: inserts / load", ratio, "", more_is_better=True))
     return found
