@@ -1,0 +1,250 @@
+"""What a verification found: differences as data, counts for each container and table, and the verdict.
+
+Values stand here as text, so that a report is JSON as it is; `DifferentRows` carries the rows themselves, whole and in
+the container's types, for whoever repairs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+import pyarrow as pa
+
+
+class Depth(str, Enum):
+    """How much was compared."""
+
+    QUICK = "quick"  # rows, least and greatest row key of each container
+    FULL = "full"  # every value of every row
+
+
+class Verdict(str, Enum):
+    """How a verification ended; of several the last one here that occurs."""
+
+    EQUAL = "equal"
+    UNSETTLED = "unsettled"  # no difference is proven, but some rows changed faster than they were synced
+    DIFFERENT = "different"
+
+
+EXIT_CODES = {Verdict.EQUAL: 0, Verdict.UNSETTLED: 75, Verdict.DIFFERENT: 1}
+
+
+class DifferenceKind(str, Enum):
+    """In what way both sides differ at one row key of one container."""
+
+    MISSING = "missing"  # the source has the row, the target does not
+    EXTRA = "extra"  # the target has a row that the source does not have
+    DIFFERENT = "different"  # both have it, with other values
+    DOUBLED = "doubled"  # several source rows share the key, and the plan does not say which one counts
+
+
+@dataclass(frozen=True)
+class ColumnDifference:
+    """One column of a row that differs. `source` is the value as the plan stores it, `target` as it is stored.
+
+    Text: numbers in the shortest form that reads back to the same bits, times as ISO 8601 in UTC, bytes as hex after
+    `\\x`. None is NULL, or that this side has no such row (`Difference.kind` says which).
+    """
+
+    name: str
+    source: str | None
+    target: str | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One row key of one container at which both sides differ.
+
+    `value` is the split value as text (None for NULL, or where the table is not split). `key` are the row key's
+    columns and their values as text. `columns`: of a DIFFERENT row those that differ; else all, with one side's values.
+    """
+
+    table: str
+    container: str
+    value: str | None
+    kind: DifferenceKind
+    key: tuple[tuple[str, str | None], ...]
+    columns: tuple[ColumnDifference, ...] = ()
+
+
+@dataclass(frozen=True)
+class DifferentRows:
+    """Rows of one container that differ in one way: whole, in the container's Arrow schema.
+
+    `source` are the rows as the plan stores them, `target` as they are stored; None on the side that has no such rows.
+    Row i of both has the same row key. Of DOUBLED rows `source` holds all rows of the shared keys next to each other,
+    and `target` is None.
+    """
+
+    table: str
+    container: str
+    value: str | None
+    kind: DifferenceKind
+    source: pa.RecordBatch | None = None
+    target: pa.RecordBatch | None = None
+
+    def __len__(self) -> int:
+        rows = self.source if self.source is not None else self.target
+        return 0 if rows is None else int(rows.num_rows)
+
+
+# Takes differences as they are proven; called by one thread at a time.
+DifferenceSink = Callable[[DifferentRows], None]
+
+
+@dataclass(frozen=True)
+class DifferenceCount:
+    """How many rows of one container differ within one time bucket.
+
+    `bucket` is the bucket's beginning as the leading digits of its date, such as 2026-03-14, 2026-03 or 2026; "" where
+    the row key has no time, or the differences are too many to be told apart by time.
+    """
+
+    container: str
+    bucket: str
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    doubled: int = 0
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.missing + self.extra + self.different + self.doubled
+
+
+@dataclass(frozen=True)
+class ColumnRule:
+    """What equal means for one column of the containers, in words."""
+
+    column: str
+    source_column: str
+    source_type: str
+    target_type: str
+    verdict: str  # of the plan: exact, widened or lossy
+    stored: str  # the type rule, in one sentence
+    equal: str  # when two values count as equal, in one sentence
+
+
+@dataclass(frozen=True)
+class KeyBounds:
+    """The least and the greatest first column of the row key on both sides, as text; None where there is no row."""
+
+    source_low: str | None
+    source_high: str | None
+    target_low: str | None
+    target_high: str | None
+
+    @property
+    def equal(self) -> bool:
+        """Whether both sides have the same bounds."""
+        return (self.source_low, self.source_high) == (self.target_low, self.target_high)
+
+
+@dataclass(frozen=True)
+class ContainerVerification:
+    """One container. `explained` are source rows that are not to be stored: put aside, or gave way by `on_duplicate`.
+
+    Of a quick verification `equal_rows` is 0 and `bounds` is set; `missing` and `extra` then say by how many the row
+    numbers differ. `note` says what else is wrong: the container is not there, or has other columns.
+    """
+
+    name: str
+    value: str | None
+    source_rows: int
+    target_rows: int
+    equal_rows: int = 0
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    doubled: int = 0
+    explained: int = 0
+    unsettled: int = 0
+    bounds: KeyBounds | None = None
+    note: str = ""
+
+    @property
+    def differences(self) -> int:
+        """Row keys at which both sides differ."""
+        return self.missing + self.extra + self.different + self.doubled
+
+    @property
+    def verdict(self) -> Verdict:
+        """What all that comes to."""
+        if self.differences or self.note or (self.bounds is not None and not self.bounds.equal):
+            return Verdict.DIFFERENT
+        return Verdict.UNSETTLED if self.unsettled else Verdict.EQUAL
+
+
+@dataclass(frozen=True)
+class TableVerification:
+    """One table, compared as of one snapshot of the source.
+
+    `snapshot_at` is the source's clock then, ISO 8601, UTC. `source_rows` and `source_bytes` are what was read there,
+    in Arrow's bytes; so at the target. Of `containers` there may be fewer than `containers_total` once the
+    verification was stored; those that differ come first. `first` are the first few differences, `summary` counts all
+    of them. `rounds` tells how often candidates were looked at again until they were settled.
+    """
+
+    table: str
+    depth: Depth
+    started: str
+    seconds: float
+    snapshot_lsn: str
+    snapshot_at: str
+    rules: tuple[ColumnRule, ...] = ()
+    source_rows: int = 0
+    target_rows: int = 0
+    source_bytes: int = 0
+    target_bytes: int = 0
+    containers: tuple[ContainerVerification, ...] = ()
+    containers_total: int = 0
+    missing: int = 0
+    extra: int = 0
+    different: int = 0
+    doubled: int = 0
+    explained: int = 0
+    unsettled: int = 0
+    rounds: int = 0
+    summary: tuple[DifferenceCount, ...] = ()
+    first: tuple[Difference, ...] = ()
+    notes: tuple[str, ...] = ()
+    verdict: Verdict = Verdict.EQUAL
+
+    @property
+    def differences(self) -> int:
+        """Row keys at which both sides differ."""
+        return self.missing + self.extra + self.different + self.doubled
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows compared each second, of the side that has more."""
+        return max(self.source_rows, self.target_rows) / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
+class VerifyReport:
+    """What a verification of several tables found. `started` is ISO 8601, UTC."""
+
+    tables: tuple[TableVerification, ...]
+    started: str
+    seconds: float
+    output: str = ""  # the file that holds every difference, where one was asked for
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of the tables'."""
+        order = list(Verdict)
+        return max((t.verdict for t in self.tables), key=order.index, default=Verdict.EQUAL)
+
+    @property
+    def exit_code(self) -> int:
+        """0 equal, 1 differences, 75 unsettled."""
+        return EXIT_CODES[self.verdict]
+
+    @property
+    def differences(self) -> int:
+        """Row keys at which both sides differ, of all tables."""
+        return sum(t.differences for t in self.tables)
