@@ -135,7 +135,7 @@ class Bench:
             self.results.add(ceilings.measure_put(target, rows=self.sizes.put_rows, connections=(1, 2)))
 
     def load(self) -> None:
-        """Whole loads, and the comparison of both sides."""
+        """Whole loads, and the verification of both sides."""
         dsn = self.postgres.dsn()
         sensor, mixed = make_sensor(dsn, self.sizes.sensor_rows), make_mixed(dsn, self.sizes.mixed_rows)
         for target in self.targets:

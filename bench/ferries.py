@@ -94,7 +94,7 @@ class Ferry:
         """Raises: RunFailed unless the target holds what the source does: value by value, or by counts."""
         with self._migration() as migration:
             if by_value:
-                if not migration.compare().equal:
+                if migration.verify().exit_code:
                     raise RunFailed(f"{self.table.name}: both sides differ after the sync")
                 return
             stored = sum(each.rows or 0 for each in migration.containers())

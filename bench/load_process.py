@@ -1,7 +1,7 @@
 """One load in a process of its own, so that its memory and CPU time are its own.
 
-Reads a JSON document from its input: dsn, target, password, table, wishes, workers, compare. Prints one: rows, seconds,
-cpu_s, peak_mb, and of each step (plan, load, compare) what it took.
+Reads a JSON document from its input: dsn, target, password, table, wishes, workers, verify. Prints one: rows, seconds,
+cpu_s, peak_mb, and of each step (plan, load, verify) what it took.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gridferry.plan.config import Config
 
 
 def run(asked: dict[str, Any]) -> dict[str, Any]:
-    """Load the table anew, and compare if asked. Returns what is printed."""
+    """Load the table anew, and verify if asked. Returns what is printed."""
     table = SourceTable(asked["table"], 0, asked["wishes"])
     config = Config(
         source=SourceAddress(asked["dsn"]),
@@ -49,11 +49,11 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
             "copy": {"seconds": load.seconds},
             "load": {"seconds": loaded - copying, "cpu_s": loaded_cpu - copying_cpu},
         }
-        if asked["compare"]:
-            comparison = migration.compare()
-            if not comparison.equal:
+        if asked["verify"]:
+            report = migration.verify()
+            if report.exit_code:
                 raise SystemExit("both sides differ after the load")
-            found["compare"] = {
+            found["verify"] = {
                 "seconds": time.perf_counter() - loaded,
                 "cpu_s": time.process_time() - loaded_cpu,
                 "peak_mb": own_peak_mb(),

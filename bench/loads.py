@@ -39,7 +39,7 @@ def run_load(
     table: SourceTable,
     *,
     workers: int | None = None,
-    compare: bool = False,
+    verify: bool = False,
 ) -> Measured:
     """Load a table anew in a process of its own. Raises: RunFailed with what it said, if it failed."""
     asked = {
@@ -49,7 +49,7 @@ def run_load(
         "table": table.name,
         "wishes": table.wishes,
         "workers": workers,
-        "compare": compare,
+        "verify": verify,
     }
     before = cpu_seconds(postgres.pid), cpu_seconds(target.pid)
     done = subprocess.run(
@@ -71,9 +71,9 @@ def run_load(
 def measure_load(
     postgres: LocalPostgres, target: Target, table: SourceTable, *, row: str, ceiling: float | None
 ) -> list[Figure]:
-    """One load and a comparison by value; `ceiling` is the lower one of read and put, in rows a second."""
+    """One load and a verification by value; `ceiling` is the lower one of read and put, in rows a second."""
     measured = run_load(postgres, target, table)
-    compared = run_load(postgres, target, table, compare=True).told["compare"]
+    verified = run_load(postgres, target, table, verify=True).told["verify"]
     with target.connect() as store:
         drop_all(store, f"{PREFIX}{table.name.removeprefix(PREFIX)}")
     told, rows = measured.told, measured.rows
@@ -90,7 +90,7 @@ def measure_load(
             Figure(part, f"{row}s: load / lower ceiling", speed / ceiling, "", 0.9, more_is_better=True, note=note)
         )
     found += _cpu(part, row, measured)
-    found.append(Figure(part, f"compare {row}s by value", rows / compared["seconds"], "rows/s"))
+    found.append(Figure(part, f"verify {row}s by value", rows / verified["seconds"], "rows/s"))
     return found
 
 

@@ -33,10 +33,10 @@ Results go to stdout, progress, notes and errors to stderr. Every command has th
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | differences: `compare` found some, or `quarantine replay` could not store every row |
+| 1 | differences: `verify` found some, or `quarantine replay` could not store every row |
 | 2 | asked wrongly: options, config file, login, or a plan with problems; the same command will fail again |
 | 3 | failed for good: look at the message |
-| 75 | try later: the same command may succeed, for example when a server is back |
+| 75 | try later: the same command may succeed, for example when a server is back; `verify`: rows are not synced yet |
 | 130 | interrupted by Ctrl-C; a load goes on where it stopped when the same command is run again |
 
 ## Errors

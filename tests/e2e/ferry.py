@@ -14,6 +14,7 @@ import yaml
 from gridferry.engine.events import Listener, TableLoad, ignore
 from gridferry.engine.migration import Migration
 from gridferry.griddb import Container, Store, connect
+from gridferry.model.verification import Verdict
 from gridferry.plan.config import Config, parse_config
 
 CATALOG, STATE, QUARANTINE = "gridferry_catalog", "gridferry_state", "gridferry_quarantine"
@@ -98,7 +99,7 @@ class Ferry:
     def equal(self) -> bool:
         """Whether the engine's own comparison says that all is equal."""
         with self.migration() as migration:
-            return migration.compare().equal
+            return migration.verify().verdict is Verdict.EQUAL
 
     @contextmanager
     def store(self) -> Iterator[Store]:

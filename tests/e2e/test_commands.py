@@ -161,7 +161,7 @@ class TestOneAfterTheOther:
         monkeypatch.setenv("SOURCE_DSN", postgres.dsn)
         return postgres
 
-    def test_from_init_to_compare(self, run: Run, tables: Database, target: str) -> None:
+    def test_from_init_to_verify(self, run: Run, tables: Database, target: str) -> None:
         for arguments, part in (
             (["init", "--target", target], "wrote gridferry.yaml with 1 table"),
             (["plan"], "public.meter becomes a COLLECTION"),
@@ -171,7 +171,7 @@ class TestOneAfterTheOther:
             (["load"], "public.meter: already loaded"),
             (["status"], "public.meter: loaded"),
             (["containers"], "500"),
-            (["compare"], "All values are equal (500 rows"),
+            (["verify"], "All values are equal (500 rows"),
             (["quarantine", "list"], "No row is put aside."),
         ):
             result = run(*arguments)
@@ -185,7 +185,7 @@ class TestOneAfterTheOther:
         run("init", "--target", target)
         assert run("load", "--replace", "--yes").exit_code == 0
         tables.run("UPDATE meter SET reading = reading + 1e-9 WHERE id = 77")
-        result = run("compare")
+        result = run("verify")
         assert result.exit_code == 1
         assert "different" in result.stdout
 

@@ -62,7 +62,7 @@ def test_the_whole_story(environment: dict[str, str], folder: Path) -> None:
     for part in (
         "4,001 rows", "becomes 3 TIME_SERIES containers", "gridferry load", "public.device: loaded",
         "All values are equal", 'gridferry tql device1 "select MAX(ts)"', "2020-07-19T23:", "gridferry init",
-        "synced, 4 rows in 4 containers (1 of them new)", "2 of 4 containers differ", "The late reading came.",
+        "synced, 4 rows in 4 containers (1 of them new)", "2 rows differ", "The late reading came.",
         "ADD PRIMARY KEY", "synced, 6 rows in 5 containers (1 of them new), 2 rows", "dropped: replication slot",
     ):  # fmt: skip
         assert part in done.stdout
@@ -179,17 +179,18 @@ def test_kept_it_can_be_used_and_ended(environment: dict[str, str], folder: Path
     done = run_demo(environment, "--keep", "--json", "--quiet")
     assert (done.returncode, done.stderr) == (0, "")
     document = json.loads(done.stdout)
-    assert document["comparison"]["equal"] is True
-    assert document["rows"] == sum(c["target_rows"] for c in document["comparison"]["containers"])
+    assert document["verified"]["verdict"] == "equal"
+    assert document["rows"] == sum(c["target_rows"] for c in document["verified"]["tables"][0]["containers"])
     *before, status, end = document["kept"]
     assert status == "gridferry status"
     watermark, cdc = document["watermark"], document["cdc"]
     assert [done["rows"] for done in watermark["syncs"]] == [4, 1]
-    assert watermark["comparison"]["equal"] is True
-    missed = {c["name"] for c in watermark["after_update_and_delete"]["containers"] if not c["equal"]}
+    assert watermark["verified"]["verdict"] == "equal"
+    missed_rows = watermark["after_update_and_delete"]["tables"][0]["containers"]
+    missed = {c["name"] for c in missed_rows if c["different"] or c["extra"]}
     assert missed == {"device1", "device3"}
     assert [(done["read"], done["rows"], done["deleted"]) for done in cdc["syncs"]] == [(7, 6, 2)]
-    assert (cdc["comparison"]["equal"], cdc["dropped"]) == (True, [])  # kept: it can be followed on
+    assert (cdc["verified"]["verdict"], cdc["dropped"]) == ("equal", [])  # kept: it can be followed on
     script = "\n".join([*before, f"{sys.executable} -m gridferry.cli.main status --json"])
     told = subprocess.run(script, shell=True, env=environment, capture_output=True, text=True, check=False, timeout=60)
     subprocess.run(end.partition("#")[0], shell=True, check=False, timeout=60)

@@ -9,6 +9,7 @@ from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
 from gridferry.checkpoint.runs import RunStore
 from gridferry.checkpoint.tallies import TallyStore
+from gridferry.checkpoint.verifications import VerificationStore
 from gridferry.griddb import Store
 
 OWN_CONTAINERS = (CATALOG_CONTAINER, STATE_CONTAINER, QUARANTINE_CONTAINER)
@@ -24,5 +25,6 @@ class TargetState:
         self.cursors = CursorStore(self.documents)
         self.positions = PositionStore(self.documents)
         self.tallies = TallyStore(self.documents)
+        self.verifications = VerificationStore(self.documents)
         self.catalog = Catalog(store)
         self.quarantine = Quarantine(store)

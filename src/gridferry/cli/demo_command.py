@@ -6,25 +6,26 @@ import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from gridferry.cli.load_commands import DIFFERENT_EXIT_CODE
-from gridferry.cli.load_view import comparison_view, headline
-from gridferry.cli.output import Output, plain
+from gridferry.cli.load_view import headline
+from gridferry.cli.output import Output
 from gridferry.cli.plan_view import plan_view
 from gridferry.cli.progress import follow_load
 from gridferry.cli.sync_command import sync_view
+from gridferry.cli.verify_command import report_document
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.demo.demo import DemoReport
-    from gridferry.engine.events import Comparison, Listener, TableLoad, TableSync
+    from gridferry.engine.events import Listener, TableLoad, TableSync
     from gridferry.griddb import QueryResult
+    from gridferry.model.verification import VerifyReport
     from gridferry.plan.plan import Plan
 
 TARGET_VARIABLE = "GRIDFERRY_TARGET"
@@ -38,7 +39,7 @@ _NEXT = (
     ("gridferry init --target griddb://USER@HOST:10001/CLUSTER", "writes gridferry.yaml"),
     ("gridferry plan", "shows the plan"),
     ("gridferry load", "moves the rows"),
-    ("gridferry compare", "compares every value"),
+    ("gridferry verify", "compares every value"),
     ("gridferry sync", "keeps them in step"),
 )
 
@@ -88,16 +89,16 @@ def demo(
         lambda: {
             "rows": report.rows,
             "tables": report.loads,
-            "comparison": _compared(report.comparison),
+            "verified": report_document(report.verified),
             "watermark": {
                 "syncs": report.watermark.syncs,
-                "comparison": _compared(report.watermark.first),
-                "after_update_and_delete": _compared(report.watermark.last),
+                "verified": report_document(report.watermark.first),
+                "after_update_and_delete": report_document(report.watermark.last),
             },
             "cdc": {
                 "tables": report.cdc.loads,
                 "syncs": report.cdc.syncs,
-                "comparison": _compared(report.cdc.comparison),
+                "verified": report_document(report.cdc.verified),
                 "dropped": report.cdc.dropped,
             },
             "kept": list(report.kept),
@@ -105,11 +106,9 @@ def demo(
     )
     output.show(*_closing(report))
     if not report.as_promised:
-        raise typer.Exit(DIFFERENT_EXIT_CODE)
+        from gridferry.model.verification import EXIT_CODES, Verdict
 
-
-def _compared(comparison: Comparison) -> dict[str, Any]:
-    return {"equal": comparison.equal, **plain(comparison)}
+        raise typer.Exit(EXIT_CODES[Verdict.DIFFERENT])
 
 
 def _target() -> tuple[str, str]:
@@ -166,12 +165,14 @@ class _Screen:
             yield listener
 
     def loaded(self, loads: list[TableLoad]) -> None:
-        """The first line of what `gridferry load` shows; the counts follow with the comparison."""
+        """The first line of what `gridferry load` shows; the counts follow with the verification."""
         self._show(*(headline(load) for load in loads))
 
-    def compared(self, comparison: Comparison) -> None:
-        """The same as `gridferry compare`."""
-        self._show(*comparison_view(comparison))
+    def verified(self, report: VerifyReport) -> None:
+        """The same as `gridferry verify`."""
+        from gridferry.cli.verify_view import report_view
+
+        self._show(*report_view(report))
 
     def synced(self, syncs: list[TableSync]) -> None:
         """The same as `gridferry sync`."""

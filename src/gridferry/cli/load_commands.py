@@ -1,4 +1,4 @@
-"""`plan`, `load` and `compare`: the main job."""
+"""`plan` and `load`: the main job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from gridferry.cli import numbers, opening
-from gridferry.cli.load_view import comparison_view, load_view
+from gridferry.cli.load_view import load_view
 from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output, plain
@@ -18,7 +18,6 @@ from gridferry.cli.plan_view import plan_document, plan_view
 from gridferry.cli.progress import follow_load
 from gridferry.errors import ConfigError
 
-DIFFERENT_EXIT_CODE = 1
 PROBLEMS_EXIT_CODE = 2
 _RESUME = "Interrupted. What was stored stays: run the same command again and the load goes on from there."
 
@@ -78,20 +77,7 @@ def load(
     output.document(lambda: {"tables": [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]})
     output.show(*load_view(loads))
     again = repeated(config, table)
-    output.note(f"\nNext: gridferry {'load' if dry_run else 'compare'}{again}", style="bold")
-
-
-def compare(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
-    """Compare every value of both sides. Exit code 1 when they differ."""
-    with opening.open_migration(config) as migration, output.waiting("comparing both sides, value by value"):
-        comparison = migration.compare(chosen(table))
-    output.document(lambda: {"equal": comparison.equal, "rows": comparison.rows, **plain(comparison)})
-    output.show(*comparison_view(comparison))
-    if not comparison.equal:
-        output.note(
-            f"\nNext: gridferry load --replace{repeated(config, table)} loads again from the start", style="bold"
-        )
-        raise typer.Exit(DIFFERENT_EXIT_CODE)
+    output.note(f"\nNext: gridferry {'load' if dry_run else 'verify'}{again}", style="bold")
 
 
 def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> None:

@@ -1,4 +1,4 @@
-"""What a load did and what a comparison found, on a screen."""
+"""What a load did, on a screen."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gridferry.cli import numbers
 from gridferry.cli.tables import listing
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import Comparison, ContainerComparison, TableLoad
+    from gridferry.engine.events import TableLoad
 
 MOST_CONTAINERS = 20
 
@@ -63,29 +63,6 @@ def _counts(load: TableLoad) -> Iterator[RenderableType]:
         indent=2,
     )
     yield from _more(len(ordered))
-
-
-def comparison_view(comparison: Comparison) -> Iterator[RenderableType]:
-    """The containers, those that differ first, and the verdict."""
-    ordered = sorted(comparison.containers, key=lambda c: (c.equal, c.table, c.name))
-    headers = ["table", "container", "rows in PostgreSQL", "rows in GridDB", "values"]
-    rows = [_compared(c) for c in ordered[:MOST_CONTAINERS]]
-    yield listing(headers, rows, right=("rows in PostgreSQL", "rows in GridDB"))
-    yield from _more(len(ordered))
-    different = sum(not c.equal for c in ordered)
-    total = numbers.plural(len(ordered), "container")
-    summary = f"{numbers.plural(comparison.rows, 'row')} in {total}, compared in {numbers.duration(comparison.seconds)}"
-    yield Text()
-    if different:
-        yield Text.assemble((f"{different:,} of {total} differ", "bold red"), f" ({summary})")
-    else:
-        yield Text.assemble(("All values are equal", "bold green"), f" ({summary})")
-
-
-def _compared(container: ContainerComparison) -> list[RenderableType]:
-    verdict = Text("equal", style="green") if container.equal else Text("different", style="bold red")
-    counts = [Text(numbers.count(n)) for n in (container.source_rows, container.target_rows)]
-    return [Text(container.table), Text(container.name), *counts, verdict]
 
 
 def _more(total: int) -> Iterator[RenderableType]:

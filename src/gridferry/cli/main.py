@@ -21,6 +21,7 @@ from gridferry.cli import (
     slot_command,
     state_commands,
     sync_command,
+    verify_command,
 )
 from gridferry.cli.output import Output
 from gridferry.cli.reporting import Terminated, reported
@@ -67,7 +68,7 @@ app.command()(reported(init_command.init))
 app.command()(reported(load_commands.plan))
 app.command()(reported(load_commands.load))
 app.command()(reported(sync_command.sync))
-app.command()(reported(load_commands.compare))
+app.command()(reported(verify_command.verify))
 app.command()(reported(state_commands.status))
 app.command()(reported(state_commands.containers))
 app.command("drop-slot")(reported(slot_command.drop_slot))

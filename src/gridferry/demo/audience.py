@@ -5,8 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from gridferry.engine.events import Comparison, Listener, TableLoad, TableSync
+from gridferry.engine.events import Listener, TableLoad, TableSync
 from gridferry.griddb import QueryResult
+from gridferry.model.verification import VerifyReport
 from gridferry.plan.plan import Plan
 
 
@@ -37,7 +38,7 @@ class Audience(Protocol):
     def loaded(self, loads: list[TableLoad]) -> None:
         """The load is done."""
 
-    def compared(self, comparison: Comparison) -> None:
+    def verified(self, report: VerifyReport) -> None:
         """Both sides are compared."""
 
     def synced(self, syncs: list[TableSync]) -> None:

@@ -16,15 +16,16 @@ import psycopg
 from gridferry.demo.audience import Audience
 from gridferry.demo.changes import NEWCOMERS
 from gridferry.demo.ends import CONFIG_NAME, PASSWORD_VARIABLE, SOURCE_VARIABLE, Ends
-from gridferry.demo.following import CdcPart, WatermarkPart, compare, follow_by_cdc, follow_by_watermark, load
+from gridferry.demo.following import CdcPart, WatermarkPart, follow_by_cdc, follow_by_watermark, load, verify
 from gridferry.demo.footprint import Footprint
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
 from gridferry.demo.stage import LocalGridDB, make_folder, remove_folder, undisturbed
-from gridferry.engine.events import Comparison, TableLoad
+from gridferry.engine.events import TableLoad
 from gridferry.engine.migration import Migration
 from gridferry.errors import ConfigError
 from gridferry.griddb import connect
+from gridferry.model.verification import Verdict, VerifyReport
 from gridferry.plan.config import Config, SyncMode
 
 TABLE = "public.device"
@@ -54,7 +55,7 @@ class DemoReport:
 
     rows: int
     loads: list[TableLoad]
-    comparison: Comparison
+    verified: VerifyReport
     watermark: WatermarkPart
     cdc: CdcPart
     kept: tuple[str, ...] = ()
@@ -62,7 +63,8 @@ class DemoReport:
     @property
     def as_promised(self) -> bool:
         """Whether both sides were equal wherever they have to be."""
-        return self.comparison.equal and self.watermark.as_promised and self.cdc.comparison.equal
+        equal = self.verified.verdict is Verdict.EQUAL and self.cdc.verified.verdict is Verdict.EQUAL
+        return equal and self.watermark.as_promised
 
 
 def run_demo(options: DemoOptions, audience: Audience) -> DemoReport:
@@ -105,12 +107,12 @@ def _play(options: DemoOptions, audience: Audience, made: ExitStack) -> DemoRepo
     _plan(audience, config)
     audience.step("The load. Killed anywhere, the same command goes on.")
     loads = load(audience, config)
-    comparison = compare(audience, config, "Every value of both sides is compared.")
+    verified = verify(audience, config, "Every value of both sides is compared.")
     _ask(audience, config)
     watermark = follow_by_watermark(audience, ends)
     cdc = follow_by_cdc(audience, ends, drop=not options.keep)
     kept = _leave_running(ends, postgres, griddb) if options.keep else ()
-    return DemoReport(rows, loads, comparison, watermark, cdc, kept)
+    return DemoReport(rows, loads, verified, watermark, cdc, kept)
 
 
 def _claim(options: DemoOptions, made: ExitStack) -> None:

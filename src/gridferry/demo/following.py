@@ -19,8 +19,9 @@ from gridferry.demo.changes import (
     run_script,
 )
 from gridferry.demo.ends import CONFIG_NAME, Ends
-from gridferry.engine.events import Comparison, TableLoad, TableSync
+from gridferry.engine.events import TableLoad, TableSync
 from gridferry.engine.migration import Migration
+from gridferry.model.verification import Verdict, VerifyReport
 from gridferry.plan.config import Config, SyncMode
 
 BLIND = (
@@ -34,14 +35,14 @@ class WatermarkPart:
     """What mode watermark did. `first` is both sides after new rows, `last` after a late one, an update, a delete."""
 
     syncs: list[TableSync]
-    first: Comparison
-    last: Comparison
+    first: VerifyReport
+    last: VerifyReport
 
     @property
     def as_promised(self) -> bool:
         """Whether all new rows came, the late one too, and only the update and the delete were missed."""
-        differ = {container.name for container in self.last.containers if not container.equal}
-        return self.first.equal and differ == {CORRECTED, DELETED}
+        differ = {c.name for table in self.last.tables for c in table.containers if c.differences}
+        return self.first.verdict is Verdict.EQUAL and differ == {CORRECTED, DELETED}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class CdcPart:
 
     loads: list[TableLoad]
     syncs: list[TableSync]
-    comparison: Comparison
+    verified: VerifyReport
     dropped: list[str]
 
 
@@ -59,12 +60,12 @@ def follow_by_watermark(audience: Audience, ends: Ends) -> WatermarkPart:
     config = ends.config(SyncMode.WATERMARK)
     _change(audience, ends, NEW_READINGS, "The source goes on: new readings, one of them of a new device.")
     first = _sync(audience, config, "The new readings, and nothing else, are brought over.")
-    compared = compare(audience, config, "Both sides are equal again.")
+    verified = verify(audience, config, "Both sides are equal again.")
     _change(audience, ends, LATE_AND_CHANGED, "A reading comes late, one is corrected, one is deleted.")
     second = _sync(audience, config, "The same command again. A scheduler would run it every hour.")
-    blind = compare(audience, config, "What it saw, and what it did not.")
+    blind = verify(audience, config, "What it saw, and what it did not.")
     audience.said(BLIND)
-    return WatermarkPart([first, second], compared, blind)
+    return WatermarkPart([first, second], verified, blind)
 
 
 def follow_by_cdc(audience: Audience, ends: Ends, *, drop: bool) -> CdcPart:
@@ -77,8 +78,8 @@ def follow_by_cdc(audience: Audience, ends: Ends, *, drop: bool) -> CdcPart:
     loads = load(audience, config, replace=True)
     _change(audience, ends, EVERYTHING, "Everything at once: new, late, corrected, moved and deleted readings.")
     synced = _sync(audience, config, "Every change is brought over, in the order of its commit.")
-    compared = compare(audience, config, "Both sides are equal, updates and deletes included.")
-    return CdcPart(loads, [synced], compared, _drop_slot(audience, config) if drop else [])
+    verified = verify(audience, config, "Both sides are equal, updates and deletes included.")
+    return CdcPart(loads, [synced], verified, _drop_slot(audience, config) if drop else [])
 
 
 def load(audience: Audience, config: Config, *, replace: bool = False) -> list[TableLoad]:
@@ -90,14 +91,14 @@ def load(audience: Audience, config: Config, *, replace: bool = False) -> list[T
     return loads
 
 
-def compare(audience: Audience, config: Config, line: str) -> Comparison:
+def verify(audience: Audience, config: Config, line: str) -> VerifyReport:
     """Compare both sides, and show what was found."""
-    audience.step(line, command="gridferry compare")
+    audience.step(line, command="gridferry verify")
     with Migration(config) as migration:
         with audience.waiting("comparing"):
-            comparison = migration.compare()
-        audience.compared(comparison)
-    return comparison
+            report = migration.verify()
+        audience.verified(report)
+    return report
 
 
 def _change(audience: Audience, ends: Ends, script: Script, line: str) -> None:

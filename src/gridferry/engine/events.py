@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gridferry.model.verification import TableVerification
 from gridferry.plan.plan import TablePlan
 
 
@@ -232,39 +233,11 @@ class SyncStatus:
 
 
 @dataclass(frozen=True)
-class ContainerComparison:
-    """One container, both sides: rows, and whether all values are equal."""
-
-    table: str
-    name: str
-    source_rows: int
-    target_rows: int
-    equal: bool
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Both sides by value. `equal` is True when every container is."""
-
-    containers: tuple[ContainerComparison, ...]
-    seconds: float
-
-    @property
-    def equal(self) -> bool:
-        """Whether no container differs."""
-        return all(c.equal for c in self.containers)
-
-    @property
-    def rows(self) -> int:
-        """Rows that were compared, of the source."""
-        return sum(c.source_rows for c in self.containers)
-
-
-@dataclass(frozen=True)
 class TableStatus:
     """What the state in the target says of one table.
 
     `state` is planned, loading, interrupted, loaded or replacing; times are ISO 8601, UTC.
+    `verified` is the last verification.
     """
 
     table: str
@@ -279,6 +252,7 @@ class TableStatus:
     held_by: str = ""
     snapshot_lsn: str = ""
     sync: SyncStatus | None = None
+    verified: TableVerification | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
 
 

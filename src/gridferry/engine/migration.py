@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 
 from typing_extensions import Self
@@ -13,11 +15,8 @@ from typing_extensions import Self
 from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.compare import compare_table
 from gridferry.engine.container_states import container_states
 from gridferry.engine.events import (
-    Comparison,
-    ContainerComparison,
     ContainerState,
     ContainerStatus,
     Listener,
@@ -33,11 +32,13 @@ from gridferry.engine.load_work import LoadOptions
 from gridferry.engine.replay import replay_table
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.engine.sync import follow_all, followed, follower
+from gridferry.engine.verify import VerifySettings, verify_tables
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError, GridDBError, SourceError
 from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
+from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
 from gridferry.plan.config import Config, SyncMode, TableOptions
 from gridferry.plan.plan import Plan, TablePlan
 from gridferry.plan.planner import plan_tables, profile_request
@@ -182,17 +183,43 @@ class Migration:
             self._listener(done[-1])
         return done
 
-    def compare(self, tables: Sequence[str] = ()) -> Comparison:
-        """Both sides by value, as the stored plans say. Raises: ConfigError for a table that was not loaded."""
-        containers: list[ContainerComparison] = []
-        seconds = 0.0
-        for options in self._chosen(tables):
-            with self.source.open_snapshot() as view:
-                (table,) = view.fetch_tables([options.table])
-                compared = compare_table(self._state, self._loaded_plan(table.qualified), view)
-            containers += compared.containers
-            seconds += compared.seconds
-        return Comparison(tuple(containers), seconds)
+    def verify(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        quick: bool = False,
+        output: str | os.PathLike[str] | None = None,
+        settle_s: float | None = None,
+        sync: bool = False,
+        most_differences: int = 10,
+        sink: DifferenceSink | None = None,
+    ) -> VerifyReport:
+        """Compare both sides as of a snapshot of the source: every value, or with `quick` rows and bounds only.
+
+        Args: output: a .parquet or .jsonl file for every difference; settle_s: how long to look again at rows that
+            differ while the table is synced (default: a minute while someone syncs it, else not at all); sync: run
+            bounded syncs meanwhile, where nobody else does; most_differences: how many each table of the report tells
+            in full; sink: takes all of them, as whole rows.
+        Raises: ConfigError for a table that was not loaded; CheckpointError where columns changed; any FerryError.
+        """
+        if most_differences < 0 or (settle_s is not None and settle_s < 0):
+            raise ConfigError("the time to settle and the number of differences must be 0 or more")
+        settings = VerifySettings(
+            depth=Depth.QUICK if quick else Depth.FULL, settle_s=settle_s, most_differences=most_differences
+        )
+        return verify_tables(
+            self.source,
+            self._state,
+            self._chosen(tables),
+            settings=settings,
+            output=None if output is None else Path(output),
+            sink=sink,
+            sync=self._sync_one if sync else None,
+            listener=self._listener,
+        )
+
+    def _sync_one(self, options: TableOptions) -> None:
+        follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener).run()
 
     def status(self, tables: Sequence[str] = ()) -> list[TableStatus]:
         """What the target's state says of the tables in the config, and what waits in the source to be synced."""
@@ -339,4 +366,5 @@ class Migration:
             held_by=held_by,
             snapshot_lsn=run.snapshot.lsn if run.snapshot is not None else "",
             notes=run.notes,
+            verified=self._state.verifications.last(table),
         )

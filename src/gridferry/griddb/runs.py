@@ -51,7 +51,7 @@ def _cut_one(ends: NDArray[np.int64], first: int, last: int, max_bytes: int) -> 
     return np.asarray(starts, np.int64)
 
 
-def joined(schema: ContainerSchema, entries: Sequence[FoundRows]) -> RowsPart:
+def joined(schema: ContainerSchema, entries: Sequence[FoundRows | RowsPart]) -> RowsPart:
     """The rows of many entries of an answer, all of this schema, as one row image: decoded at once, not one by one."""
     layout = row_layout(schema, row_ids=schema.kind is ContainerKind.COLLECTION)
     size = layout.dtype.itemsize
@@ -67,6 +67,6 @@ def joined(schema: ContainerSchema, entries: Sequence[FoundRows]) -> RowsPart:
     return RowsPart(len(fixed), [fixed.tobytes(), *areas])
 
 
-def _bytes(entry: FoundRows) -> bytes | bytearray | memoryview:
+def _bytes(entry: FoundRows | RowsPart) -> bytes | bytearray | memoryview:
     image = entry.image
     return image if isinstance(image, (bytes, bytearray, memoryview)) else b"".join(image)

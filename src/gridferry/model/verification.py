@@ -148,7 +148,7 @@ class ContainerVerification:
     """One container. `explained` are source rows that are not to be stored: put aside, or gave way by `on_duplicate`.
 
     Of a quick verification `equal_rows` is 0 and `bounds` is set; `missing` and `extra` then say by how many the row
-    numbers differ. `note` says what else is wrong: the container is not there, or has other columns.
+    numbers differ. `note` says more, such as that the container is not there.
     """
 
     name: str
@@ -173,7 +173,7 @@ class ContainerVerification:
     @property
     def verdict(self) -> Verdict:
         """What all that comes to."""
-        if self.differences or self.note or (self.bounds is not None and not self.bounds.equal):
+        if self.differences or (self.bounds is not None and not self.bounds.equal):
             return Verdict.DIFFERENT
         return Verdict.UNSETTLED if self.unsettled else Verdict.EQUAL
 

@@ -40,9 +40,7 @@ def split_batch(batch: pa.RecordBatch, by: pa.Array | None) -> SplitBatch:
         return SplitBatch(batch, (), np.zeros(1, np.int64))
     if by is None:
         return SplitBatch(batch, (None,), np.array([0, count], np.int64))
-    encoded = _storage(by).dictionary_encode(null_encoding="encode")
-    values = _texts(encoded.dictionary)
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    codes, values = split_codes(by)
     sizes = np.bincount(codes, minlength=len(values))
     boundaries = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
     if bool(np.all(codes[1:] >= codes[:-1])):
@@ -50,6 +48,12 @@ def split_batch(batch: pa.RecordBatch, by: pa.Array | None) -> SplitBatch:
     narrow = codes.astype(np.uint16) if len(values) <= _RADIX else codes
     order = np.argsort(narrow, kind="stable").astype(np.int64)
     return SplitBatch(batch.take(pa.array(order)), values, boundaries, order)
+
+
+def split_codes(by: pa.Array) -> tuple[NDArray[np.int32], tuple[str | None, ...]]:
+    """Each row's place (n,) among the distinct values of a split column, and these as text, in order of appearance."""
+    encoded = _storage(by).dictionary_encode(null_encoding="encode")
+    return encoded.indices.to_numpy(zero_copy_only=False), _texts(encoded.dictionary)
 
 
 def distinct_texts(by: pa.Array) -> tuple[str | None, ...]:

@@ -9,6 +9,7 @@ Values count by their stored bits, so -0.0 and 0.0 differ; all NaN are one. NULL
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,15 @@ class RunDigests:
 def digest_of(batch: pa.RecordBatch) -> RowsDigest:
     """The digest of all rows of a batch."""
     return RunDigests.of(batch).runs[0]
+
+
+def row_words(columns: Sequence[pa.Array], *, seed: int = 0) -> Words:
+    """64 bits a row (n,), over n values of each column: equal rows have equal words. Another seed mixes anew."""
+    start, multiplier = _SEEDS[0] + np.uint64(seed & _MASK), _MULTIPLIERS[0]
+    row = np.full(len(columns[0]), start, np.uint64)
+    for array in columns:
+        row = _mixed(row * multiplier + _column(array, start, multiplier), multiplier)
+    return row
 
 
 def _rows(batch: pa.RecordBatch, seed: np.uint64, multiplier: np.uint64) -> Words:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gridferry.engine.events import (
     ChunkDone,
-    Comparison,
-    ContainerComparison,
     ContainerCount,
     ContainerState,
     ContainerStatus,
@@ -23,7 +21,18 @@ from gridferry.engine.events import (
     TableSync,
     ignore,
 )
+from gridferry.engine.verify import summed
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
+from gridferry.model.verification import (
+    ColumnDifference,
+    ContainerVerification,
+    Depth,
+    Difference,
+    DifferenceCount,
+    DifferenceKind,
+    TableVerification,
+    VerifyReport,
+)
 from gridferry.plan.plan import (
     ColumnPlan,
     ContainerPlan,
@@ -75,7 +84,7 @@ class FakeMigration:
 
     planned: Plan = field(default_factory=lambda: Plan((table_plan(RISK),), "db.example:5432/shop", "griddb://here"))
     loads: list[TableLoad] = field(default_factory=list)
-    comparison: Comparison = field(default_factory=lambda: Comparison((), 0.0))
+    report: VerifyReport = field(default_factory=lambda: VerifyReport((), "", 0.0))
     statuses: list[TableStatus] = field(default_factory=list)
     found: list[ContainerStatus] = field(default_factory=list)
     states: list[ContainerState] = field(default_factory=list)
@@ -118,8 +127,8 @@ class FakeMigration:
             options = {**options, "until": options["until"]()}
         return self._answer("sync", (tables, options), self.syncs)
 
-    def compare(self, tables: Any = ()) -> Comparison:
-        return self._answer("compare", tables, self.comparison)
+    def verify(self, tables: Any = (), **options: Any) -> VerifyReport:
+        return self._answer("verify", (tables, options), self.report)
 
     def status(self, tables: Any = ()) -> list[TableStatus]:
         return self._answer("status", tables, self.statuses)
@@ -146,5 +155,34 @@ LOADED = TableLoad(
     chunks=2,
     containers=(ContainerCount("device1", "b8:27", 400, 400), ContainerCount("device2", "00:0f", 200, 199)),
 )
-EQUAL = Comparison((ContainerComparison("public.device", "device1", 400, 400, True),), 0.25)
-DIFFERENT = Comparison((*EQUAL.containers, ContainerComparison("public.device", "device2", 200, 199, False)), 0.25)
+
+
+def report_of(*containers: ContainerVerification, **more: Any) -> VerifyReport:
+    """A report of one table."""
+    found = TableVerification("public.device", Depth.FULL, "2026-03-01T10:00:00.000+00:00", 0.25, "0/1A", _TAKEN_AT)
+    table = replace(
+        summed(found, list(containers)),
+        source_rows=sum(c.source_rows for c in containers),
+        target_rows=sum(c.target_rows for c in containers),
+        **more,
+    )
+    return VerifyReport((table,), found.started, 0.25)
+
+
+_TAKEN_AT = "2026-03-01T10:00:00.123456Z"
+EQUAL = report_of(ContainerVerification("device1", "a", 400, 400, equal_rows=400))
+DIFFERENCE = Difference(
+    "public.device",
+    "device2",
+    "b",
+    DifferenceKind.DIFFERENT,
+    (("ts", "2020-07-12T00:01:34.385Z"),),
+    (ColumnDifference("temp", "22.7", "22.8"), ColumnDifference("note", "", None)),
+)
+DIFFERENT = report_of(
+    ContainerVerification("device2", "b", 200, 199, equal_rows=198, missing=1, different=1),
+    *EQUAL.tables[0].containers,
+    first=(DIFFERENCE,),
+    summary=(DifferenceCount("device2", "2020-07-12", missing=1, different=1),),
+)
+UNSETTLED = report_of(ContainerVerification("device1", "a", 400, 399, equal_rows=397, unsettled=3), rounds=4)

@@ -69,7 +69,7 @@ def test_json_has_what_only_some_errors_know(run: Run, migration: FakeMigration)
 
 def test_with_json_nothing_else_is_on_stdout_and_the_error_not_on_stderr(run: Run, migration: FakeMigration) -> None:
     migration.failure = FerryError("it broke")
-    result = run("compare", "--json")
+    result = run("verify", "--json")
     assert set(json.loads(result.stdout)) == {"error"}
     assert result.stderr == ""
 
@@ -98,13 +98,13 @@ def test_a_traceback_is_there_for_the_asking(
 @pytest.mark.parametrize(("stop", "code"), [(KeyboardInterrupt(), 130), (Terminated(), 143)])
 def test_a_signal_ends_in_order(run: Run, migration: FakeMigration, stop: BaseException, code: int) -> None:
     migration.failure = stop
-    result = run("compare")
+    result = run("verify")
     assert result.exit_code == code
     assert result.stderr == "Interrupted.\n"
     assert migration.closed
 
 
-@pytest.mark.parametrize("command", ["plan", "load", "compare", "status", "containers"])
+@pytest.mark.parametrize("command", ["plan", "load", "verify", "status", "containers"])
 def test_a_missing_config_file_says_how_to_get_one(run: Run, command: str) -> None:
     result = run(command, "-c", "nowhere.yaml")
     assert result.exit_code == 2
@@ -128,7 +128,7 @@ def test_no_secret_of_the_environment_is_shown(run: Run, monkeypatch: pytest.Mon
             assert SECRET not in result.output
 
 
-@pytest.mark.parametrize("command", [["load"], ["compare"], ["status"], ["show", "x"], ["tql", "x", "select *"]])
+@pytest.mark.parametrize("command", [["load"], ["verify"], ["status"], ["show", "x"], ["tql", "x", "select *"]])
 def test_a_missing_password_is_named(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, command: list[str]
 ) -> None:

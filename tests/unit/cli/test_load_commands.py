@@ -5,10 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from tests.unit.cli.fakes import DIFFERENT, EQUAL, LOADED, PROBLEM, RISK, FakeMigration, table_plan
+from tests.unit.cli.fakes import LOADED, PROBLEM, RISK, FakeMigration, table_plan
 from typer.testing import Result
 
-from gridferry.engine.events import Comparison, ContainerComparison
 from gridferry.plan.plan import Plan
 
 Run = Callable[..., Result]
@@ -87,7 +86,7 @@ class TestLoad:
         result = run("load")
         assert "public.device: loaded, 600 rows in 2 chunks, 0.5 s, 1,200 rows/s, 36 kB" in result.stdout
         assert result.stdout.index("device2") < result.stdout.index("device1")
-        assert "gridferry compare" in result.stderr
+        assert "gridferry verify" in result.stderr
 
     def test_tells_of_rows_that_were_put_aside_or_gave_way(self, run: Run, migration: FakeMigration) -> None:
         migration.loads = [replace(LOADED, quarantined=2, superseded=1)]
@@ -146,35 +145,3 @@ class TestLoad:
         assert result.exit_code == 130
         assert "run the same command again" in " ".join(result.stderr.split())
         assert migration.closed
-
-
-class TestCompare:
-    def test_equal_ends_with_0(self, run: Run, migration: FakeMigration) -> None:
-        migration.comparison = EQUAL
-        result = run("compare")
-        assert result.exit_code == 0
-        assert "All values are equal (400 rows in 1 container, compared in 0.2 s)" in result.stdout
-
-    def test_different_ends_with_1_and_shows_the_difference_first(self, run: Run, migration: FakeMigration) -> None:
-        migration.comparison = DIFFERENT
-        result = run("compare")
-        assert result.exit_code == 1
-        assert "1 of 2 containers differ" in result.stdout
-        assert result.stdout.index("device2") < result.stdout.index("device1")
-
-    def test_as_json(self, run: Run, migration: FakeMigration) -> None:
-        migration.comparison = DIFFERENT
-        result = run("compare", "--json")
-        assert result.exit_code == 1
-        document = json.loads(result.stdout)
-        assert document["equal"] is False
-        assert document["rows"] == 600
-        assert [c["equal"] for c in document["containers"]] == [True, False]
-
-    def test_does_not_list_every_one_of_many(self, run: Run, migration: FakeMigration) -> None:
-        many = tuple(ContainerComparison("public.device", f"d{i:05}", 1, 1, equal=i != 4321) for i in range(5000))
-        migration.comparison = Comparison(many, 1.0)
-        result = run("compare")
-        assert "d04321" in result.stdout
-        assert "4,980 more containers" in result.stdout
-        assert len(result.stdout.splitlines()) < 30

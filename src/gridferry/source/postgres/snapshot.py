@@ -16,11 +16,14 @@ from psycopg.pq import TransactionStatus
 
 from gridferry.errors import SnapshotGone, SourceError, SourceUnreachable
 from gridferry.model.chunk import Snapshot
+from gridferry.model.position import Lsn
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
+_WAL_PAGE = 8192  # PostgreSQL, pg_config_manual.h: XLOG_BLCKSZ
+_LONGEST_PAGE_HEADER = 40  # PostgreSQL, xlog_internal.h: SizeOfXLogLongPHD
 BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 # txid_current_snapshot() is pg_current_snapshot() under the name that PostgreSQL 12 knows as well.
@@ -65,6 +68,23 @@ class HeldSnapshot:
             state="chunks that were finished stay finished",
             next_step="run the same command again: it goes on under a new snapshot",
         )
+
+
+def seen_until(held: HeldSnapshot) -> Lsn:
+    """A position in the log that lies behind every commit that the snapshot shows.
+
+    Of the insert position, not the write position: a commit that does not wait for its log (synchronous_commit off)
+    is seen before its record is written. A standby shows what it has replayed. A position just behind a page's header
+    is told as the page's beginning: no record lies between the two, and what is sent to a stream ends there.
+    """
+    function = "pg_last_wal_replay_lsn" if held.standby else "pg_current_wal_insert_lsn"
+    with mapped("asking for the position in the log"):
+        row = held.connection.execute(
+            sql.SQL("SELECT pg_catalog.{}()::text").format(sql.Identifier(function))
+        ).fetchone()
+    found = Lsn.parse(row[0] if row else "")
+    behind = found.value % _WAL_PAGE
+    return Lsn(found.value - behind) if behind <= _LONGEST_PAGE_HEADER else found
 
 
 @contextmanager

@@ -10,11 +10,22 @@ import pyarrow as pa
 from psycopg import sql
 
 from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
-from gridferry.source.postgres import catalog, chunks, duplicates, profile, reader, snapshot, watermark
+from gridferry.source.postgres import (
+    catalog,
+    chunks,
+    duplicates,
+    key_bounds,
+    key_rows,
+    profile,
+    reader,
+    snapshot,
+    watermark,
+)
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import condition_sql, relation_sql
@@ -37,6 +48,12 @@ class PostgresReader(reader.Reader):
     def read_shared_keys(self, plan: TablePlan, window: Window) -> Iterator[pa.RecordBatch]:
         """The rows that share a row key with a row of the window: see `duplicates.read_duplicates`."""
         return duplicates.read_duplicates(self, plan, near=sql.SQL(window.near), fresh=sql.SQL(window.condition))
+
+    def read_keys(
+        self, plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], *, lookup: key_rows.KeyLookup
+    ) -> Iterator[tuple[pa.RecordBatch, pa.Array | None]]:
+        """See `key_rows.read_keys`."""
+        return key_rows.read_keys(self, plan, keys, values, lookup=lookup)
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,28 @@ class PostgresSnapshot:
         if plan.split_by is None:
             counts.setdefault(None, 0)
         return counts
+
+    def fetch_key_bounds(
+        self, plan: TablePlan, *, column: str, measure: key_bounds.Measure, parts: int, rows: int
+    ) -> tuple[int, ...]:
+        """See `key_bounds.fetch_key_bounds`."""
+        return key_bounds.fetch_key_bounds(
+            self.held.connection, plan, column=column, measure=measure, parts=parts, rows=rows
+        )
+
+    def fetch_key_spread(self, plan: TablePlan, *, column: str) -> list[key_bounds.KeySpread]:
+        """See `key_bounds.fetch_key_spread`."""
+        return key_bounds.fetch_key_spread(self.held.connection, plan, column=column)
+
+    def fetch_range_counts(
+        self, plan: TablePlan, *, column: str, measure: key_bounds.Measure, bounds: Sequence[int]
+    ) -> dict[tuple[str | None, int], int]:
+        """See `key_bounds.fetch_range_counts`."""
+        return key_bounds.fetch_range_counts(self.held.connection, plan, column=column, measure=measure, bounds=bounds)
+
+    def seen_until(self) -> Lsn:
+        """A position in the log with everything in front of it that the snapshot shows."""
+        return snapshot.seen_until(self.held)
 
     def find_new(
         self, table: Table, plan: TablePlan, *, column: GrowingColumn, cursor: Cursor, sweep: bool = False

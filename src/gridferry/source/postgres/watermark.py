@@ -53,7 +53,7 @@ def find_new(
             f"the last sync of {plan.qualified} saw transaction {cursor.xmin:,}, and the source is at {next_xid:,}: "
             "it is another server, or was restored from a backup",
             state="nothing was changed",
-            next_step="compare both sides with `gridferry compare`, and load anew with --replace where they differ",
+            next_step="compare both sides with `gridferry verify`, and load anew with --replace where they differ",
         )
     heap = bool(table.relations) and all(relation.heap for relation in table.relations)
     with mapped(f"looking for new rows of {plan.qualified}"):

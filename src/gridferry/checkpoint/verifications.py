@@ -1,0 +1,106 @@
+"""What the last verifications of each table found, in the state container: a document each, the last few kept."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import Any
+
+from gridferry.checkpoint.documents import Document, DocumentStore
+from gridferry.errors import CheckpointError
+from gridferry.model.verification import (
+    ColumnDifference,
+    ColumnRule,
+    ContainerVerification,
+    Depth,
+    Difference,
+    DifferenceCount,
+    DifferenceKind,
+    KeyBounds,
+    TableVerification,
+    Verdict,
+)
+
+VERIFICATION_VERSION = 1
+KEPT = 10
+MOST_CONTAINERS = 1_000
+MOST_COUNTS = 2_000
+
+
+class VerificationStore:
+    """The verifications. What is written is on disk when the call returns."""
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def add(self, found: TableVerification) -> None:
+        """Write a verification, and forget the oldest beyond the last ten of its table.
+
+        Of very many containers those that differ are kept, and the first of the others.
+        """
+        scope = _scope(found.table)
+        known = sorted(self._documents.items(scope))
+        trimmed = replace(found, containers=found.containers[:MOST_CONTAINERS], summary=found.summary[:MOST_COUNTS])
+        self._documents.put(scope, {found.started: {"version": VERIFICATION_VERSION, **asdict(trimmed)}})
+        old = [item for item in known if item != found.started][: -(KEPT - 1)]
+        self._documents.delete(scope, old)
+
+    def of(self, table: str) -> list[TableVerification]:
+        """A table's verifications, the newest first. Raises: CheckpointError for one that is not readable."""
+        items = self._documents.items(_scope(table))
+        return [_verification(table, items[item]) for item in sorted(items, reverse=True)]
+
+    def last(self, table: str) -> TableVerification | None:
+        """The newest one, or None."""
+        found = self.of(table)
+        return found[0] if found else None
+
+    def forget(self, table: str) -> None:
+        """Delete all of a table's, when it is loaded anew."""
+        self._documents.delete_scope(_scope(table))
+
+
+def _scope(table: str) -> str:
+    return f"verify:{table}"
+
+
+def _verification(table: str, document: Document) -> TableVerification:
+    if document.get("version") != VERIFICATION_VERSION:
+        raise CheckpointError(
+            f"a verification of {table} has version {document.get('version')}; this gridferry reads version "
+            f"{VERIFICATION_VERSION}",
+            next_step="use the gridferry that wrote it, or verify again",
+        )
+    try:
+        values: dict[str, Any] = {name: value for name, value in document.items() if name != "version"}
+        return TableVerification(
+            **{
+                **values,
+                "depth": Depth(values["depth"]),
+                "verdict": Verdict(values["verdict"]),
+                "rules": tuple(ColumnRule(**rule) for rule in values["rules"]),
+                "containers": tuple(_container(c) for c in values["containers"]),
+                "summary": tuple(DifferenceCount(**count) for count in values["summary"]),
+                "first": tuple(_difference(d) for d in values["first"]),
+                "notes": tuple(values["notes"]),
+            }
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"a verification of {table} is not readable: {error}", next_step="verify the table again"
+        ) from error
+
+
+def _container(values: dict[str, Any]) -> ContainerVerification:
+    bounds = values["bounds"]
+    return ContainerVerification(**{**values, "bounds": None if bounds is None else KeyBounds(**bounds)})
+
+
+def _difference(values: dict[str, Any]) -> Difference:
+    return Difference(
+        **{
+            **values,
+            "kind": DifferenceKind(values["kind"]),
+            "key": tuple((name, value) for name, value in values["key"]),
+            "columns": tuple(ColumnDifference(**column) for column in values["columns"]),
+        }
+    )

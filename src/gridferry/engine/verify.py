@@ -1,0 +1,316 @@
+"""The verification of one table: by value, as of a snapshot of the source, with no false alarm while it is synced."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from gridferry.checkpoint.documents import utc_now
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.duplicates import REASON
+from gridferry.engine.events import Listener, Note
+from gridferry.engine.verify_containers import Numbered
+from gridferry.engine.verify_parts import cut_table
+from gridferry.engine.verify_pass import FullPass
+from gridferry.engine.verify_settle import Settled, Settler
+from gridferry.engine.verify_watch import SyncWatch
+from gridferry.errors import CheckpointError, ConfigError
+from gridferry.model.table import Table
+from gridferry.model.verification import (
+    ContainerVerification,
+    Depth,
+    DifferenceKind,
+    DifferenceSink,
+    DifferentRows,
+    TableVerification,
+    Verdict,
+    VerifyReport,
+)
+from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.plan import Kernel, TablePlan
+from gridferry.source.postgres.key_rows import KeyLookup
+from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+from gridferry.verify.difference_file import open_difference_file
+from gridferry.verify.findings import Findings, Waiting
+from gridferry.verify.rules import column_rules
+from gridferry.verify.tally import Tally
+
+DEFAULT_SETTLE_S = 60.0
+ROWS_A_STEP = 20_000
+
+
+@dataclass(frozen=True)
+class VerifySettings:
+    """How to verify. `settle_s` None: a minute where a sync is under way, no wait where none is."""
+
+    depth: Depth = Depth.FULL
+    settle_s: float | None = None
+    most_differences: int = 10
+
+
+class TableVerifier:
+    """Verifies one table.
+
+    `sink` takes every difference, with the length of the row key; `sync` runs a bounded sync of the table, None: it may
+    not.
+    """
+
+    def __init__(
+        self,
+        source: PostgresSource,
+        state: TargetState,
+        options: TableOptions,
+        *,
+        settings: VerifySettings,
+        sink: Callable[[DifferentRows, int], None],
+        sync: Callable[[], None] | None,
+        listener: Listener,
+    ) -> None:
+        self._source = source
+        self._state = state
+        self._options = options
+        self._settings = settings
+        self._sink = sink
+        self._sync = sync
+        self._tell = listener
+
+    def run(self) -> TableVerification:
+        """Compare the table. Raises: ConfigError, CheckpointError; any FerryError of either side."""
+        started, began = utc_now(), time.monotonic()
+        (table,) = self._source.fetch_tables([self._options.table])
+        run, plan = self._loaded(table)
+        watch = SyncWatch(self._source, self._state, self._options, run)
+        containers = Numbered(self._state, plan)
+        with Waiting() as candidates:
+            alone = not watch.busy()
+            standing = watch.standing()
+            with self._source.open_snapshot() as view:
+                (table,) = view.fetch_tables([self._options.table])
+                mark = watch.mark(view)
+                full, notes = self._pass(view, plan, table, containers, candidates)
+                snapshot = view.snapshot
+            # Then nothing was to be stored meanwhile, and nothing was: what differs now, differs.
+            still = alone and not watch.busy() and watch.standing() == standing
+            tally = Tally(key_length=plan.key_length, most_first=self._settings.most_differences)
+            settled = Settled()
+            if len(candidates) and not (still and not watch.waits(mark)):
+                settled = self._settler(plan, table, containers, watch, tally).run(candidates)
+            else:
+                for findings in candidates.parts(ROWS_A_STEP):
+                    self._real(plan, containers, tally, findings)
+        return self._report(
+            TableVerification(
+                table=plan.qualified,
+                depth=Depth.FULL,
+                started=started,
+                seconds=time.monotonic() - began,
+                snapshot_lsn=snapshot.lsn,
+                snapshot_at=snapshot.taken_at,
+                rules=column_rules(plan),
+                rounds=settled.rounds,
+                notes=(*notes, *self._notes(plan, table, containers, watch)),
+            ),
+            plan,
+            containers,
+            full=full,
+            tally=tally,
+            settled=settled,
+        )
+
+    def _pass(
+        self, view: PostgresSnapshot, plan: TablePlan, table: Table, containers: Numbered, candidates: Waiting
+    ) -> tuple[FullPass, list[str]]:
+        cut = cut_table(view, plan, table, containers)
+        if cut.warning:
+            self._tell(Note(plan.qualified, cut.warning, "warning"))
+        full = FullPass(self._state, plan, view, containers=containers, cut=cut, found=candidates.add)
+        full.run(table)
+        return full, [cut.warning] if cut.warning else []
+
+    def _settler(self, plan: TablePlan, table: Table, containers: Numbered, watch: SyncWatch, tally: Tally) -> Settler:
+        wait = self._settings.settle_s
+        if wait is None:
+            wait = DEFAULT_SETTLE_S if self._sync is not None or watch.busy() else 0.0
+        return Settler(
+            self._source,
+            plan,
+            containers,
+            lookup=KeyLookup(indexed=table.indexed, versions=all(r.heap for r in table.relations)),
+            watch=watch,
+            settle_s=wait,
+            sync=self._sync,
+            real=lambda findings: self._real(plan, containers, tally, findings),
+        )
+
+    def _real(self, plan: TablePlan, containers: Numbered, tally: Tally, findings: Findings) -> None:
+        """Tell of rows that are proven to differ."""
+        for rows in findings.rows(plan.qualified, containers.names, containers.values):
+            tally.add(rows)
+            self._sink(rows, plan.key_length)
+
+    def _loaded(self, table: Table) -> tuple[LoadRun, TablePlan]:
+        """The load that is verified, and its plan. Raises: ConfigError, CheckpointError if there is none to verify."""
+        run = self._state.runs.get(table.qualified)
+        if run is None or run.plan is None:
+            raise ConfigError(
+                f"{table.qualified} was not loaded into this target",
+                state="nothing was compared",
+                next_step="run `gridferry load` first",
+            )
+        if run.state is not RunState.LOADED:
+            raise ConfigError(
+                f"the load of {table.qualified} is not finished "
+                f"({len(run.finished):,} of {len(run.chunks):,} chunks are)",
+                state="nothing was compared",
+                next_step="run `gridferry load` until it is done, then `gridferry verify`",
+            )
+        plan = replace(run.plan, on_duplicate=self._options.on_duplicate, on_bad_row=self._options.on_bad_row)
+        require_columns(plan, table)
+        return run, plan
+
+    def _notes(self, plan: TablePlan, table: Table, containers: Numbered, watch: SyncWatch) -> list[str]:
+        notes = []
+        missing = containers.missing
+        if missing:
+            shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            notes.append(f"containers are not there: {shown}")
+        known = {c.source for c in plan.columns} | {plan.split_by} | set(self._options.exclude) | set(plan.order_by)
+        added = [c.name for c in table.columns if c.name not in known]
+        if added:
+            notes.append(f"columns of the source that the containers do not have are not compared: {', '.join(added)}")
+        if watch.mode is SyncMode.WATERMARK:
+            notes.append(
+                "mode watermark does not follow updates and deletes: rows that they changed count as differences"
+            )
+        return notes
+
+    def _report(
+        self,
+        found: TableVerification,
+        plan: TablePlan,
+        containers: Numbered,
+        *,
+        full: FullPass,
+        tally: Tally,
+        settled: Settled,
+    ) -> TableVerification:
+        held = self._state.quarantine.counts(plan.qualified, without_reason=REASON)
+        each: list[ContainerVerification] = []
+        notes = list(found.notes)
+        for code, (name, value) in enumerate(zip(containers.names, containers.values, strict=True)):
+            kinds = tally.by_container.get(name, Counter())
+            unfit = full.source.unfit[code]
+            lost = max(0, unfit - held[name])
+            if lost:
+                notes.append(f"{name}: {lost:,} rows of the source cannot be stored and are not in the quarantine")
+            each.append(
+                ContainerVerification(
+                    name=name,
+                    value=value,
+                    source_rows=full.source.read[code],
+                    target_rows=full.target.read[code],
+                    equal_rows=_equal(code, full, kinds, settled),
+                    missing=kinds[DifferenceKind.MISSING] + lost,
+                    extra=kinds[DifferenceKind.EXTRA],
+                    different=kinds[DifferenceKind.DIFFERENT],
+                    doubled=kinds[DifferenceKind.DOUBLED],
+                    explained=unfit - lost + full.passed.superseded[code],
+                    unsettled=settled.unsettled[code],
+                    note="the container is not there" if containers.opened[code] is None else "",
+                )
+            )
+        each.sort(key=lambda c: (c.verdict is Verdict.EQUAL, c.name))
+        return replace(
+            summed(found, each),
+            source_rows=full.source.rows,
+            target_rows=full.target.rows,
+            source_bytes=full.source.octets,
+            target_bytes=full.target.octets,
+            summary=tally.summary,
+            first=tally.first,
+            notes=tuple(notes),
+        )
+
+
+def _equal(code: int, full: FullPass, kinds: Counter[DifferenceKind], settled: Settled) -> int:
+    """Rows of one container found equal: in the pass, or when they were looked at again."""
+    still = kinds.total() - kinds[DifferenceKind.EXTRA] + settled.unsettled[code] - settled.extra[code]
+    return full.passed.equal[code] + full.passed.candidates[code] - still
+
+
+def summed(found: TableVerification, containers: list[ContainerVerification]) -> TableVerification:
+    """The table's verification with its containers, and their numbers added up."""
+    order = list(Verdict)
+    return replace(
+        found,
+        containers=tuple(containers),
+        containers_total=len(containers),
+        missing=sum(c.missing for c in containers),
+        extra=sum(c.extra for c in containers),
+        different=sum(c.different for c in containers),
+        doubled=sum(c.doubled for c in containers),
+        explained=sum(c.explained for c in containers),
+        unsettled=sum(c.unsettled for c in containers),
+        verdict=max((c.verdict for c in containers), key=order.index, default=Verdict.EQUAL),
+    )
+
+
+def require_columns(plan: TablePlan, table: Table) -> None:
+    """Return if the source still has the plan's columns. Raises: CheckpointError."""
+    now = {c.name: c.type.formatted for c in table.columns}
+    for column in plan.columns:
+        is_now = now.get(column.source)
+        longer = column.kernel is Kernel.TEXT and (is_now or "").partition("(")[0] == column.pg_type.partition("(")[0]
+        if is_now == column.pg_type or longer:
+            continue
+        what = "is gone" if is_now is None else f"was {column.pg_type} and is now {is_now}"
+        raise CheckpointError(
+            f"{plan.qualified}: the column {column.source} of the source {what}, so the load's plan does not fit it",
+            state="nothing was compared",
+            next_step="put the column back as it was, or load anew with `gridferry load --replace`",
+        )
+
+
+def verify_tables(
+    source: PostgresSource,
+    state: TargetState,
+    tables: Sequence[TableOptions],
+    *,
+    settings: VerifySettings,
+    output: Path | None,
+    sink: DifferenceSink | None,
+    sync: Callable[[TableOptions], None] | None,
+    listener: Listener,
+) -> VerifyReport:
+    """Verify tables one after the other, and write what each verification found into the state."""
+    started, began = utc_now(), time.monotonic()
+    found = []
+    with ExitStack() as stack:
+        file = None if output is None else stack.enter_context(open_difference_file(output))
+
+        def take(rows: DifferentRows, key_length: int) -> None:
+            if file is not None:
+                file.add(rows, key_length=key_length)
+            if sink is not None:
+                sink(rows)
+
+        for options in tables:
+            verifier = TableVerifier(
+                source,
+                state,
+                options,
+                settings=settings,
+                sink=take,
+                sync=None if sync is None or options.sync is None else partial(sync, options),
+                listener=listener,
+            )
+            found.append(verifier.run())
+            state.verifications.add(found[-1])
+    name = "" if output is None else str(output)
+    return VerifyReport(tuple(found), started, time.monotonic() - began, output=name)

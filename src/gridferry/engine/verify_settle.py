@@ -1,0 +1,232 @@
+"""Rows that differed in the pass, looked at until they are equal or proven to differ: no alarm is false.
+
+A row is proven to differ when the target was read after everything of one snapshot had been stored there, the row at
+the source was the very same version in that snapshot and in one taken after the read, and still the two were not
+equal. A row that only the target has leaves no version to compare: it must be absent in several rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from gridferry.engine.verify_containers import Numbered
+from gridferry.engine.verify_pass import target_by_key
+from gridferry.engine.verify_watch import SyncWatch
+from gridferry.model.verification import DifferenceKind
+from gridferry.plan.plan import TablePlan
+from gridferry.source.postgres.key_rows import KeyLookup
+from gridferry.source.postgres.source import PostgresReader, PostgresSource
+from gridferry.transform.compiled import compile_columns
+from gridferry.verify.block import Block
+from gridferry.verify.findings import KIND_NUMBERS, Findings, Waiting
+from gridferry.verify.key_index import KeyIndex
+from gridferry.verify.values import differing
+
+KEYS_A_LOOK = 5_000
+ROUNDS_TO_PROVE_EXTRA = 3
+_POLL_S = 0.2
+_EXTRA = KIND_NUMBERS[DifferenceKind.EXTRA]
+
+Codes = NDArray[np.int64]
+
+
+@dataclass
+class Settled:
+    """What became of the candidates: how many rounds it took, and what is not settled, by container number.
+
+    `extra` counts those of them that only the target has.
+    """
+
+    rounds: int = 0
+    unsettled: Counter[int] = field(default_factory=Counter)
+    extra: Counter[int] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """The source's rows of some keys under one snapshot, their containers and versions."""
+
+    rows: pa.RecordBatch
+    codes: Codes
+    versions: pa.Array | None
+    index: KeyIndex
+
+
+class Settler:
+    """Looks again at the candidates of one table. `real` takes those that are proven to differ."""
+
+    def __init__(
+        self,
+        source: PostgresSource,
+        plan: TablePlan,
+        containers: Numbered,
+        *,
+        lookup: KeyLookup,
+        watch: SyncWatch,
+        settle_s: float,
+        sync: Callable[[], None] | None,
+        real: Callable[[Findings], None],
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Args: `sync` runs a bounded sync where nobody else works on the table; None: wait for others to do it."""
+        self._source = source
+        self._plan = plan
+        self._containers = containers
+        self._lookup = lookup
+        self._watch = watch
+        self._settle_s = settle_s
+        self._sync = sync
+        self._real = real
+        self._clock = clock
+        self._sleep = sleep
+        self._transform = compile_columns(plan)
+
+    def run(self, candidates: Waiting) -> Settled:
+        """Look at the candidates, round by round, until none is left or `settle_s` have passed."""
+        done = Settled()
+        deadline = self._clock() + self._settle_s
+        with ExitStack() as stack:
+            # By how often each was absent at the source while the target had it.
+            waiting = [candidates, *(stack.enter_context(Waiting()) for _ in range(ROUNDS_TO_PROVE_EXTRA - 1))]
+            while any(len(group) for group in waiting):
+                after = [stack.enter_context(Waiting()) for _ in waiting]
+                if not self._round(waiting, after, deadline):
+                    break
+                done.rounds += 1
+                waiting = after
+                if self._clock() >= deadline:
+                    break
+            for group in waiting:
+                for findings in group.parts(KEYS_A_LOOK):
+                    done.unsettled.update(findings.codes.tolist())
+                    done.extra.update(findings.codes[findings.kinds == _EXTRA].tolist())
+        return done
+
+    def _round(self, waiting: list[Waiting], after: list[Waiting], deadline: float) -> bool:
+        """One look at all of them; False if the target does not get as far as the snapshot in time."""
+        with self._source.open_snapshot() as view:
+            quiet = self._wait(view, deadline)
+            if quiet is None:
+                return False
+            self._containers.reopen()
+            with view.open_reader() as reader:
+                for strikes, group in enumerate(waiting):
+                    for candidates in group.parts(KEYS_A_LOOK):
+                        self._look(reader, candidates, after, strikes=ROUNDS_TO_PROVE_EXTRA if quiet else strikes)
+        return True
+
+    def _wait(self, view: object, deadline: float) -> bool | None:
+        """Wait until the target has all of the snapshot. True: nobody writes to it; False: a sync goes on; None: no."""
+        mark = self._watch.mark(view)  # type: ignore[arg-type]
+        while True:
+            busy = self._watch.busy()
+            if self._watch.passed(mark):
+                return not busy
+            if not busy:
+                if self._sync is not None:
+                    self._sync()
+                    continue
+                if not self._watch.waits(mark):
+                    return True
+            if self._clock() >= deadline:
+                return None
+            self._sleep(_POLL_S)
+
+    def _look(self, reader: PostgresReader, candidates: Findings, after: list[Waiting], *, strikes: int) -> None:
+        """Compare the candidates' rows once more, and judge those that still differ."""
+        length = self._plan.key_length
+        codes = candidates.codes
+        keys = _batch(candidates.keys(length), self._plan)
+        before = self._read(reader, keys, codes)
+        block = Block(before.rows, before.codes, key_length=length)
+        found = [f for rows, numbers in target_by_key(self._containers, keys, codes) for f in block.page(rows, numbers)]
+        found += list(block.rest())
+        shared = before.codes[block.doubled]
+        if len(shared):
+            # Which of the rows that share a key counts is not told by one look: they stay in doubt.
+            rows = before.rows.take(pa.array(block.doubled))
+            after[0].add(Findings(shared, np.full(len(shared), _DOUBLED, np.int64), rows, _nulls(rows)))
+        if not found:
+            return
+        with self._source.open_snapshot() as later, later.open_reader() as fresh:
+            for findings in found:
+                self._judge(fresh, findings, before, after, strikes=strikes)
+
+    def _judge(
+        self, fresh: PostgresReader, findings: Findings, before: _Rows, after: list[Waiting], *, strikes: int
+    ) -> None:
+        keys = findings.keys(self._plan.key_length)
+        now = self._read(fresh, _batch(keys, self._plan), findings.codes)
+        there = now.index.find(findings.codes, keys)
+        extra = findings.kinds == _EXTRA
+        unchanged = np.zeros(len(findings), bool)
+        both = np.flatnonzero(~extra & (there >= 0))
+        if len(both):
+            was = before.index.find(findings.codes[both], [k.take(pa.array(both)) for k in keys])
+            unchanged[both] = _same_version(before, was, now, there[both])
+        unchanged[extra & (there < 0)] = strikes >= ROUNDS_TO_PROVE_EXTRA - 1
+        self._real_ones(findings, unchanged)
+        again = extra & (there < 0) & ~unchanged
+        if again.any():
+            after[strikes + 1].add(findings.take(again))
+        rest = ~unchanged & ~again
+        if rest.any():
+            after[0].add(findings.take(rest))
+
+    def _real_ones(self, findings: Findings, proven: NDArray[np.bool_]) -> None:
+        if proven.any():
+            self._real(findings.take(proven))
+
+    def _read(self, reader: PostgresReader, keys: pa.RecordBatch, codes: Codes) -> _Rows:
+        values = [self._containers.values[code] for code in codes.tolist()]
+        parts: list[tuple[pa.RecordBatch, Codes, pa.Array | None]] = []
+        for batch, versions in reader.read_keys(self._plan, keys, values, lookup=self._lookup):
+            converted = self._transform.transform(batch)
+            by = None
+            if self._plan.split_by is not None:
+                by = batch.column(batch.schema.get_field_index(self._plan.split_by))
+            numbers = self._containers.codes(by, len(batch))
+            if converted.rows is not None:
+                numbers = numbers[converted.rows]
+                versions = None if versions is None else versions.take(pa.array(converted.rows))
+            parts.append((converted.batch, numbers, versions))
+        schema = self._plan.container_schema.arrow_schema
+        rows = pa.concat_batches([p[0] for p in parts]) if parts else pa.RecordBatch.from_pylist([], schema=schema)
+        numbers = np.concatenate([p[1] for p in parts]) if parts else np.empty(0, np.int64)
+        known = [p[2] for p in parts if p[2] is not None]
+        versions = pa.concat_arrays(known) if known and len(known) == len(parts) else None
+        return _Rows(rows, numbers, versions, KeyIndex(numbers, rows.columns[: self._plan.key_length]))
+
+
+def _same_version(before: _Rows, was: Codes, now: _Rows, there: Codes) -> NDArray[np.bool_]:
+    """Whether rows are the same version in both; where versions are not told, whether they are equal."""
+    old, new = pa.array(was), pa.array(there)
+    if before.versions is not None and now.versions is not None:
+        mask = differing(before.versions.take(old), now.versions.take(new))
+        return np.ones(len(was), bool) if mask is None else ~mask
+    same = np.ones(len(was), bool)
+    for mine, theirs in zip(before.rows.columns, now.rows.columns, strict=True):
+        mask = differing(mine.take(old), theirs.take(new))
+        if mask is not None:
+            same &= ~mask
+    return same
+
+
+_DOUBLED = KIND_NUMBERS[DifferenceKind.DOUBLED]
+
+
+def _nulls(rows: pa.RecordBatch) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays([pa.nulls(len(rows), f.type) for f in rows.schema], names=rows.schema.names)
+
+
+def _batch(keys: list[pa.Array], plan: TablePlan) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(keys, schema=plan.container_schema.key_schema.arrow_schema)

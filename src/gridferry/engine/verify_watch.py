@@ -1,0 +1,89 @@
+"""How far a table is synced, as a verification must know it: what the target cannot have yet is no difference."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gridferry.checkpoint.lease import holder_of
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import ignore
+from gridferry.engine.sync import follower
+from gridferry.engine.watermark import SyncSettings
+from gridferry.errors import SourceError
+from gridferry.model.position import Lsn
+from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.source.postgres.pending import fetch_pending
+from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+
+_STAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
+# A snapshot is a moment older than the clock that is read with it.
+_CLOCK_MARGIN = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A state of the source: everything that it shows lies in front of `position`, and was there at `taken_at`."""
+
+    position: Lsn
+    taken_at: str
+
+
+class SyncWatch:
+    """Tells whether the target has a state of the source. `mode` is None for a table that nobody can sync."""
+
+    def __init__(self, source: PostgresSource, state: TargetState, options: TableOptions, run: LoadRun) -> None:
+        mode = None if options.sync is None else options.sync.mode
+        self.mode = None if mode is SyncMode.CDC and not run.slot else mode
+        self._source = source
+        self._state = state
+        self._options = options
+        self._run = run
+
+    def mark(self, view: PostgresSnapshot) -> Mark:
+        """The mark of a held snapshot."""
+        return Mark(view.seen_until(), view.snapshot.taken_at)
+
+    def standing(self) -> object:
+        """What the stored state says of the sync; equal at two times if no run wrote in between."""
+        if self.mode is SyncMode.CDC:
+            return self._state.positions.get(self._run.table)
+        return self._state.cursors.get(self._run.table) if self.mode is SyncMode.WATERMARK else None
+
+    def busy(self) -> bool:
+        """Whether a run works on the table: a sync, a load, a replay."""
+        return holder_of(self._state.documents, self._run.table) is not None
+
+    def passed(self, mark: Mark) -> bool:
+        """Whether the target has everything of the state that `mark` tells, as far as the mode can know."""
+        if self.mode is SyncMode.CDC:
+            return self._position() >= mark.position
+        if self.mode is SyncMode.WATERMARK:
+            record = self._state.cursors.get(self._run.table)
+            clock = "" if record is None else record.cursor.clock
+            return bool(clock) and _moment(clock) > _moment(mark.taken_at) + _CLOCK_MARGIN
+        return True
+
+    def waits(self, mark: Mark) -> bool:
+        """Whether something of that state may still be to be stored. Only to be asked while nobody works on it."""
+        try:
+            if self.mode is SyncMode.CDC:
+                return fetch_pending(
+                    self._source.address, self._run.slot, position=self._position(), until=mark.position
+                )
+            if self.mode is SyncMode.WATERMARK:
+                settings = SyncSettings()
+                each = follower(self._source, self._state, self._options, settings=settings, listener=ignore)
+                return each.status().lag_rows != 0
+        except SourceError:
+            return True  # a slot that is in use or lost: nothing is known, so nothing is proven
+        return False
+
+    def _position(self) -> Lsn:
+        record = self._state.positions.get(self._run.table)
+        return Lsn.parse(self._run.start) if record is None else record.position
+
+
+def _moment(stamp: str) -> datetime:
+    return datetime.strptime(stamp, _STAMP)

@@ -1,0 +1,120 @@
+"""Where to cut a table into ranges of a key column, and how its rows are spread over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from enum import Enum
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from gridferry.plan.plan import TablePlan
+from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.names import condition_sql, relation_sql
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+_SAMPLED_KINDS = "rpm"  # relkinds that TABLESAMPLE takes
+_SAMPLE_ROWS_A_PART = 300
+_LEAST_PERCENT = 2.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DAY_US = 86_400_000_000
+_MS_US = 1000
+
+
+class Measure(str, Enum):
+    """What the bounds of a column count."""
+
+    TIME = "time"  # microseconds since 1970 UTC, whole milliseconds
+    DATE = "date"  # microseconds since 1970 UTC, whole days
+    NUMBER = "number"
+
+
+@dataclass(frozen=True)
+class KeySpread:
+    """Least and greatest value of the key's first column by split value, with the number of rows; as text."""
+
+    value: str | None
+    rows: int
+    low: str | None
+    high: str | None
+
+
+def fetch_key_bounds(
+    connection: Connection, plan: TablePlan, *, column: str, measure: Measure, parts: int, rows: int
+) -> tuple[int, ...]:
+    """Inner bounds, ascending and distinct, that cut the column's values into about `parts` parts of like size.
+
+    They are taken from a sample of the pages, so the parts are alike in size only roughly. `rows` is an estimate.
+    """
+    if parts < 2:
+        return ()
+    name = sql.Identifier(column)
+    relation = relation_sql(plan.schema, plan.table)
+    kind = sql.SQL("SELECT relkind::text FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass({})")
+    with mapped(f"looking where to cut {plan.qualified}"):
+        row = connection.execute(kind.format(sql.Literal(relation.as_string(None)))).fetchone()
+        percent = max(_LEAST_PERCENT, 100.0 * parts * _SAMPLE_ROWS_A_PART / max(rows, 1))
+        if row is not None and row[0] in _SAMPLED_KINDS and percent < 100:
+            relation += sql.SQL(" TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(sql.Literal(percent))
+        value, sound = _measured(name, measure)
+        statement = sql.SQL(
+            "SELECT percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {}) FROM {} WHERE {} AND {}"
+        ).format(sql.Literal([i / parts for i in range(1, parts)]), value, relation, condition_sql(plan.where), sound)
+        found = connection.execute(statement).fetchone()
+    bounds = [] if found is None or found[0] is None else [int(bound) for bound in found[0]]
+    grain = {Measure.TIME: _MS_US, Measure.DATE: _DAY_US, Measure.NUMBER: 1}[measure]
+    return tuple(sorted({bound // grain * grain for bound in bounds}))
+
+
+def bound_text(bound: int, measure: Measure) -> str:
+    """A bound as PostgreSQL reads it in the column's type."""
+    if measure is Measure.NUMBER:
+        return str(bound)
+    moment = _EPOCH + timedelta(microseconds=bound)
+    return moment.strftime("%Y-%m-%d" if measure is Measure.DATE else "%Y-%m-%d %H:%M:%S.%f+00")
+
+
+def fetch_key_spread(connection: Connection, plan: TablePlan, *, column: str) -> list[KeySpread]:
+    """Rows, least and greatest value of a column for each split value: one grouped query over the whole table."""
+    value = (
+        sql.SQL("NULL::text") if plan.split_by is None else sql.SQL("{}::text").format(sql.Identifier(plan.split_by))
+    )
+    name = sql.Identifier(column)
+    statement = sql.SQL(
+        'SELECT value COLLATE "C", count(*), min(key)::text, max(key)::text FROM'
+        " (SELECT {} AS value, {} AS key FROM {} WHERE {}) AS v GROUP BY 1"
+    ).format(value, name, relation_sql(plan.schema, plan.table), condition_sql(plan.where))
+    with mapped(f"counting the rows of {plan.qualified}"):
+        return [KeySpread(*row) for row in connection.execute(statement)]
+
+
+def fetch_range_counts(
+    connection: Connection, plan: TablePlan, *, column: str, measure: Measure, bounds: Sequence[int]
+) -> dict[tuple[str | None, int], int]:
+    """Rows by split value and range: range i lies from bound i - 1 up to, not including, bound i."""
+    value = (
+        sql.SQL("NULL::text") if plan.split_by is None else sql.SQL("{}::text").format(sql.Identifier(plan.split_by))
+    )
+    expression, _ = _measured(sql.Identifier(column), measure)
+    statement = sql.SQL(
+        'SELECT value COLLATE "C", place, count(*) FROM (SELECT {} AS value,'
+        " pg_catalog.width_bucket({}, {}::int8[]) AS place FROM {} WHERE {}) AS v GROUP BY 1, 2"
+    ).format(
+        value, expression, sql.Literal(list(bounds)), relation_sql(plan.schema, plan.table), condition_sql(plan.where)
+    )
+    with mapped(f"counting the rows of {plan.qualified} by range"):
+        return {(value, place or 0): count for value, place, count in connection.execute(statement)}
+
+
+def _measured(name: sql.Composable, measure: Measure) -> tuple[sql.Composable, sql.Composable]:
+    """The column as the number that bounds are counted in, and the condition that it has one worth cutting at."""
+    if measure is Measure.NUMBER:
+        return sql.SQL("{}::int8").format(name), sql.SQL("{} IS NOT NULL").format(name)
+    # Years far beyond GridDB's do not fit 64 bits; they and infinity count as the nearest of its years.
+    inside = sql.SQL("LEAST(GREATEST({0}, '1970-01-01'), '9999-12-31')").format(name)
+    value = sql.SQL("pg_catalog.trunc((EXTRACT(epoch FROM {}) * 1000)::numeric)::int8 * 1000").format(inside)
+    return value, sql.SQL("{} IS NOT NULL").format(name)

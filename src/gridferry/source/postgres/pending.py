@@ -1,0 +1,51 @@
+"""Whether a slot holds changes that are not stored yet."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from gridferry.model.position import Lsn
+from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.slot_names import publication_names
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+MOST_CHANGES = 10_000
+# The first byte of a pgoutput message: Insert, Update, Delete, Truncate. Source: PostgreSQL, logicalproto.h.
+_CHANGES = [ord(letter) for letter in "IUDT"]
+
+# All messages of a transaction come together, so its last one tells where its commit lies.
+_PEEK = """
+SELECT pg_catalog.pg_current_wal_flush_lsn() < %(until)s::pg_lsn, coalesce(sum(messages), 0)::int8,
+       coalesce(bool_or(changed AND behind > %(position)s::pg_lsn), false) FROM (
+    SELECT count(*) AS messages, bool_or(pg_catalog.get_byte(data, 0) = ANY(%(changes)s::int4[])) AS changed,
+           max(lsn) AS behind
+    FROM pg_catalog.pg_logical_slot_peek_binary_changes(
+        %(slot)s, %(until)s::pg_lsn, %(most)s, 'proto_version', '1', 'publication_names', %(names)s)
+    GROUP BY xid) AS t
+"""
+
+
+def fetch_pending(address: PostgresAddress, slot: str, *, position: Lsn, until: Lsn) -> bool:
+    """Whether changes that were committed behind `position` and up to `until` wait in a slot that nobody reads.
+
+    True also where so much waits that not all of it is looked at, or log up to `until` is not on disk yet. Takes
+    nothing out of the slot.
+    Raises: SlotInUse if somebody reads it; SourceRefused, SourceUnreachable.
+    """
+    names = ",".join(publication_names(slot))
+    asked = {
+        "slot": slot,
+        "position": str(position),
+        "until": str(until),
+        "most": MOST_CHANGES,
+        "names": names,
+        "changes": _CHANGES,
+    }
+    with connect(address) as connection, mapped(f"looking what waits in the slot {slot}"):
+        row = connection.execute(_PEEK, asked).fetchone()
+    unflushed, messages, pending = row or (True, 0, True)
+    return bool(unflushed or pending) or messages >= MOST_CHANGES

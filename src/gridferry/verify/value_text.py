@@ -1,0 +1,35 @@
+"""Values of a container as text, for reports and files. Different values have different text."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+
+def texts(array: pa.Array) -> pa.Array:
+    """n values as text (utf8), NULL as NULL.
+
+    Numbers in the shortest form that reads back to the same bits, times as ISO 8601 in UTC, bytes as hex after `\\x`.
+    """
+    kind = array.type
+    if pa.types.is_timestamp(kind):
+        return _times(array)
+    if pa.types.is_binary(kind):
+        return pa.array([None if v is None else "\\x" + v.hex() for v in array.to_pylist()], pa.utf8())
+    if pa.types.is_floating(kind):
+        return _floats(array)
+    return array.cast(pa.utf8())
+
+
+def _times(array: pa.Array) -> pa.Array:
+    plain = array.view(pa.timestamp(array.type.unit)).cast(pa.utf8())
+    return pc.binary_join_element_wise(pc.replace_substring(plain, " ", "T", max_replacements=1), "Z", "")
+
+
+def _floats(array: pa.Array) -> pa.Array:
+    written = array.cast(pa.utf8())
+    named = {"nan": "NaN", "-nan": "NaN", "inf": "Infinity", "-inf": "-Infinity"}
+    odd = pc.fill_null(pc.invert(pc.is_finite(array)), False)
+    if not pc.any(odd).as_py():
+        return written
+    return pa.array([None if text is None else named.get(text, text) for text in written.to_pylist()], pa.utf8())

@@ -1,0 +1,57 @@
+"""Full verification end to end: planted differences are all found, and none is invented."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tests.conftest import Database
+from tests.e2e.ferry import Ferry
+from tests.e2e.sensors import TABLE, make_sensors
+
+from gridferry.model.verification import DifferenceKind, Verdict
+
+
+@pytest.fixture
+def loaded(ferry: Ferry, postgres: Database) -> Ferry:
+    make_sensors(postgres)
+    ferry = ferry.of(TABLE)
+    ferry.load()
+    return ferry
+
+
+def verified(ferry: Ferry, **options: Any) -> Any:
+    with ferry.migration() as migration:
+        return migration.verify(**options)
+
+
+def change(ferry: Ferry, device: str, rows: list[int], **values: Any) -> None:
+    """Write other values into some of a device's rows in the target, by their place there."""
+    name = ferry.catalog("public.sensor")[device]
+    with ferry.store() as store:
+        container = store.open_container(name)
+        assert container is not None
+        batch = pa.concat_batches(list(container.scan().batches())).take(pa.array(rows))
+        for column, value in values.items():
+            place = batch.schema.get_field_index(column)
+            new = pa.array([value] * len(rows), batch.schema.field(place).type)
+            batch = batch.set_column(place, batch.schema.field(place), new)
+        container.put(batch)
+
+
+def test_equal_sides_are_equal(loaded: Ferry) -> None:
+    report = verified(loaded)
+    (table,) = report.tables
+    assert report.verdict is Verdict.EQUAL
+    assert (table.source_rows, table.target_rows, table.differences, table.unsettled) == (3000, 3000, 0, 0)
+    assert sum(c.equal_rows for c in table.containers) == 3000
+
+
+def test_a_changed_value_is_told(loaded: Ferry) -> None:
+    change(loaded, "b8:27", [3], temp=1.5)
+    report = verified(loaded)
+    (difference,) = report.tables[0].first
+    assert report.exit_code == 1
+    assert difference.kind is DifferenceKind.DIFFERENT
+    assert [(c.name, c.target) for c in difference.columns] == [("temp", "1.5")]

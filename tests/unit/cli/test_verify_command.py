@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.unit.cli.fakes import DIFFERENT, EQUAL, UNSETTLED, FakeMigration, report_of
+from typer.testing import Result
+
+from gridferry.model.verification import ContainerVerification
+
+Run = Callable[..., Result]
+
+
+def test_equal_ends_with_0(run: Run, migration: FakeMigration) -> None:
+    migration.report = EQUAL
+    result = run("verify")
+    assert result.exit_code == 0
+    assert "All values are equal (400 rows in 1 container, compared in 0.2 s)" in result.stdout
+
+
+def test_different_ends_with_1_and_shows_where_and_what(run: Run, migration: FakeMigration) -> None:
+    migration.report = DIFFERENT
+    result = run("verify")
+    assert result.exit_code == 1
+    assert "2 rows differ" in result.stdout
+    assert "1 missing, 1 different" in result.stdout
+    assert "2020-07-12" in result.stdout
+    assert "temp: 22.7 became 22.8; note: '' became NULL" in " ".join(result.stdout.split())
+    assert result.stdout.index("device2") < result.stdout.index("device1")
+    assert "Next: gridferry" in result.stderr
+
+
+def test_unsettled_ends_with_75(run: Run, migration: FakeMigration) -> None:
+    migration.report = UNSETTLED
+    result = run("verify")
+    assert result.exit_code == 75
+    assert "3 rows not yet synced" in result.stdout
+    assert "gridferry verify --sync" in result.stderr
+
+
+def test_as_json(run: Run, migration: FakeMigration) -> None:
+    migration.report = DIFFERENT
+    result = run("verify", "--json")
+    assert result.exit_code == 1
+    document = json.loads(result.stdout)
+    assert (document["verdict"], document["differences"]) == ("different", 2)
+    (table,) = document["tables"]
+    assert [c["equal_rows"] for c in table["containers"]] == [198, 400]
+    assert table["first"][0]["columns"][0] == {"name": "temp", "source": "22.7", "target": "22.8"}
+
+
+def test_options_reach_the_engine(run: Run, migration: FakeMigration, tmp_path: Path) -> None:
+    migration.report = EQUAL
+    file = tmp_path / "differences.jsonl"
+    run("verify", "-t", "device", "--quick", "-o", str(file), "--settle", "5", "--sync", "--max-differences", "3")
+    asked = {"quick": True, "output": file, "settle_s": 5.0, "sync": True, "most_differences": 3}
+    assert migration.calls == [("verify", (("device",), asked))]
+
+
+def test_does_not_list_every_one_of_many(run: Run, migration: FakeMigration) -> None:
+    many = [ContainerVerification(f"d{i:05}", str(i), 1, 1, equal_rows=1) for i in range(5000)]
+    migration.report = report_of(*many)
+    result = run("verify")
+    assert "4,980 more containers" in result.stdout
+    assert len(result.stdout.splitlines()) < 30
