@@ -55,3 +55,22 @@ def test_a_changed_value_is_told(loaded: Ferry) -> None:
     assert report.exit_code == 1
     assert difference.kind is DifferenceKind.DIFFERENT
     assert [(c.name, c.target) for c in difference.columns] == [("temp", "1.5")]
+
+
+def test_a_quick_look_tells_rows_and_bounds(loaded: Ferry) -> None:
+    report = verified(loaded, quick=True)
+    assert report.verdict is Verdict.EQUAL
+    name = loaded.catalog("public.sensor")["b8:27"]
+    with loaded.store() as store:
+        container = store.open_container(name)
+        assert container is not None
+        rows = pa.concat_batches(list(container.scan().batches()))
+        container.delete(pa.RecordBatch.from_arrays(rows.columns[:1], names=["ts"]).slice(len(rows) - 1))
+    (found,) = [c for c in verified(loaded, quick=True).tables[0].containers if c.verdict is Verdict.DIFFERENT]
+    assert (found.name, found.missing, found.extra) == (name, 1, 0)
+    assert found.bounds is not None
+    assert found.bounds.source_low == found.bounds.target_low == "2020-07-12T00:00:00.000Z"
+    assert (found.bounds.source_high, found.bounds.target_high) == (
+        "2020-07-12T00:00:02.995Z",
+        "2020-07-12T00:00:02.990Z",
+    )

@@ -138,7 +138,7 @@ def _groups(
 ) -> tuple[Part, ...] | None:
     """Parts of some split values each, large ones cut by the key too; None where one is too large and cannot be."""
     column = plan.columns[0]
-    spread = {s.value: s for s in view.fetch_key_spread(plan, column=column.source)}
+    spread = {s.value: s for s in view.fetch_key_spread(plan)}
     for value in containers.values[: containers.listed]:
         spread.setdefault(value, KeySpread(value, 0, None, None))
     sizes = {value: max(s.rows, containers.counts[containers.code(value)]) for value, s in spread.items()}

@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from gridferry.plan.plan import TablePlan
+from gridferry.griddb.schema import GridType
+from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import condition_sql, relation_sql
 
@@ -35,12 +36,16 @@ class Measure(str, Enum):
 
 @dataclass(frozen=True)
 class KeySpread:
-    """Least and greatest value of the key's first column by split value, with the number of rows; as text."""
+    """The rows of one split value, and the least and greatest value of the key's first column among them.
+
+    In the unit that the container stores; only values that it can store count. None where there is none, or the column
+    is neither a time nor a number.
+    """
 
     value: str | None
     rows: int
-    low: str | None
-    high: str | None
+    low: int | None
+    high: int | None
 
 
 def fetch_key_bounds(
@@ -78,33 +83,56 @@ def bound_text(bound: int, measure: Measure) -> str:
     return moment.strftime("%Y-%m-%d" if measure is Measure.DATE else "%Y-%m-%d %H:%M:%S.%f+00")
 
 
-def fetch_key_spread(connection: Connection, plan: TablePlan, *, column: str) -> list[KeySpread]:
-    """Rows, least and greatest value of a column for each split value: one grouped query over the whole table."""
-    value = (
-        sql.SQL("NULL::text") if plan.split_by is None else sql.SQL("{}::text").format(sql.Identifier(plan.split_by))
-    )
-    name = sql.Identifier(column)
+def fetch_key_spread(connection: Connection, plan: TablePlan) -> list[KeySpread]:
+    """Rows and key bounds by split value: one grouped query over the whole table."""
+    key, fits = _stored_key(plan.columns[0])
     statement = sql.SQL(
-        'SELECT value COLLATE "C", count(*), min(key)::text, max(key)::text FROM'
-        " (SELECT {} AS value, {} AS key FROM {} WHERE {}) AS v GROUP BY 1"
-    ).format(value, name, relation_sql(plan.schema, plan.table), condition_sql(plan.where))
+        'SELECT value COLLATE "C", count(*), min(key) FILTER (WHERE fits), max(key) FILTER (WHERE fits) FROM'
+        " (SELECT {} AS value, {} AS key, {} AS fits FROM {} WHERE {}) AS v GROUP BY 1"
+    ).format(_split(plan), key, fits, relation_sql(plan.schema, plan.table), condition_sql(plan.where))
     with mapped(f"counting the rows of {plan.qualified}"):
         return [KeySpread(*row) for row in connection.execute(statement)]
+
+
+def _split(plan: TablePlan) -> sql.Composable:
+    return sql.SQL("NULL::text") if plan.split_by is None else sql.SQL("{}::text").format(sql.Identifier(plan.split_by))
+
+
+def _stored_key(column: ColumnPlan) -> tuple[sql.Composable, sql.Composable]:
+    """A key column as the number that its container holds, and the condition that it can hold it."""
+    name = sql.Identifier(column.source)
+    if column.target.type in (GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US):
+        unit = 1000 if column.target.type is GridType.TIMESTAMP_MS else 1_000_000
+        fits = sql.SQL("({0} >= '1970-01-01' AND {0} < '10000-01-01')").format(name)
+        # Of whole seconds and the rest apart: before PostgreSQL 14 the two together are a double.
+        seconds = sql.SQL("EXTRACT(epoch FROM date_trunc('second', {}::timestamptz AT TIME ZONE 'UTC'))::int8")
+        rest = sql.SQL("(EXTRACT(microseconds FROM {}::timestamptz)::int8 % 1000000)")
+        if column.kernel is Kernel.DATE_MS:
+            plain = sql.SQL("EXTRACT(epoch FROM {})::int8 * {}").format(name, sql.Literal(unit))
+        else:
+            plain = sql.SQL("{} * {} + {} / {}").format(
+                seconds.format(name), sql.Literal(unit), rest.format(name), sql.Literal(1_000_000 // unit)
+            )
+        return sql.SQL("CASE WHEN {} THEN {} END").format(fits, plain), fits
+    if column.target.type in (GridType.INTEGER, GridType.LONG):
+        return sql.SQL("{}::int8").format(name), sql.SQL("TRUE")
+    return sql.SQL("NULL::int8"), sql.SQL("TRUE")
 
 
 def fetch_range_counts(
     connection: Connection, plan: TablePlan, *, column: str, measure: Measure, bounds: Sequence[int]
 ) -> dict[tuple[str | None, int], int]:
     """Rows by split value and range: range i lies from bound i - 1 up to, not including, bound i."""
-    value = (
-        sql.SQL("NULL::text") if plan.split_by is None else sql.SQL("{}::text").format(sql.Identifier(plan.split_by))
-    )
     expression, _ = _measured(sql.Identifier(column), measure)
     statement = sql.SQL(
         'SELECT value COLLATE "C", place, count(*) FROM (SELECT {} AS value,'
         " pg_catalog.width_bucket({}, {}::int8[]) AS place FROM {} WHERE {}) AS v GROUP BY 1, 2"
     ).format(
-        value, expression, sql.Literal(list(bounds)), relation_sql(plan.schema, plan.table), condition_sql(plan.where)
+        _split(plan),
+        expression,
+        sql.Literal(list(bounds)),
+        relation_sql(plan.schema, plan.table),
+        condition_sql(plan.where),
     )
     with mapped(f"counting the rows of {plan.qualified} by range"):
         return {(value, place or 0): count for value, place, count in connection.execute(statement)}

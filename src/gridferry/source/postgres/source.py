@@ -111,9 +111,9 @@ class PostgresSnapshot:
             self.held.connection, plan, column=column, measure=measure, parts=parts, rows=rows
         )
 
-    def fetch_key_spread(self, plan: TablePlan, *, column: str) -> list[key_bounds.KeySpread]:
+    def fetch_key_spread(self, plan: TablePlan) -> list[key_bounds.KeySpread]:
         """See `key_bounds.fetch_key_spread`."""
-        return key_bounds.fetch_key_spread(self.held.connection, plan, column=column)
+        return key_bounds.fetch_key_spread(self.held.connection, plan)
 
     def fetch_range_counts(
         self, plan: TablePlan, *, column: str, measure: key_bounds.Measure, bounds: Sequence[int]

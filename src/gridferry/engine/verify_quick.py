@@ -1,0 +1,165 @@
+"""A quick look: rows, least and greatest key of each container, asked of both sides; no row is read."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.duplicates import REASON, duplicate_blocks
+from gridferry.engine.verify_containers import Numbered
+from gridferry.engine.verify_sides import SourceRows
+from gridferry.engine.verify_watch import SyncWatch
+from gridferry.griddb import GridType
+from gridferry.model.verification import ContainerVerification, KeyBounds, Verdict
+from gridferry.plan.plan import OnDuplicate, TablePlan
+from gridferry.source.postgres.key_bounds import KeySpread
+from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+from gridferry.verify.value_text import texts
+
+_POLL_S = 0.5
+_ASKED = frozenset({GridType.INTEGER, GridType.LONG, GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US})
+TEXT_NOTE = "the least and greatest key are not asked for: GridDB tells them of times and numbers only"
+
+
+@dataclass(frozen=True)
+class Quick:
+    """What a quick look found. `rounds`: how often it looked again, because a sync was under way."""
+
+    containers: list[ContainerVerification]
+    snapshot_lsn: str
+    snapshot_at: str
+    rounds: int
+    notes: tuple[str, ...]
+
+
+class QuickLook:
+    """Compares numbers of rows and bounds of keys of one table."""
+
+    def __init__(
+        self,
+        source: PostgresSource,
+        state: TargetState,
+        plan: TablePlan,
+        *,
+        watch: SyncWatch,
+        settle_s: float,
+        sync: Callable[[], None] | None,
+    ) -> None:
+        self._source = source
+        self._state = state
+        self._plan = plan
+        self._watch = watch
+        self._settle_s = settle_s
+        self._sync = sync
+        self._bounded = plan.container_schema.columns[0].type in _ASKED
+
+    def run(self) -> Quick:
+        """Look, and look again while a sync may still bring what is missing. Raises: any FerryError of either side."""
+        deadline = time.monotonic() + self._settle_s
+        rounds = 0
+        while True:
+            alone = not self._watch.busy()
+            if alone and self._sync is not None:
+                self._sync()
+            standing = self._watch.standing()
+            with self._source.open_snapshot() as view:
+                mark = self._watch.mark(view)
+                found = self._look(view)
+                lsn, at = view.snapshot.lsn, view.snapshot.taken_at
+            notes = () if self._bounded else (TEXT_NOTE,)
+            equal = all(c.verdict is Verdict.EQUAL for c in found)
+            still = alone and not self._watch.busy() and self._watch.standing() == standing
+            if equal or (still and not self._watch.waits(mark)):
+                return Quick(found, lsn, at, rounds, notes)
+            if time.monotonic() >= deadline:
+                return Quick([_unsettled(c) for c in found], lsn, at, rounds, notes)
+            rounds += 1
+            time.sleep(_POLL_S)
+
+    def _look(self, view: PostgresSnapshot) -> list[ContainerVerification]:
+        containers = Numbered(self._state, self._plan)
+        spread = {containers.code(s.value): s for s in view.fetch_key_spread(self._plan)}
+        bounds = self._target_bounds(containers)
+        held = self._state.quarantine.counts(self._plan.qualified, without_reason=REASON)
+        explained = Counter({code: held[name] for code, name in enumerate(containers.names)})
+        if self._plan.on_duplicate is not OnDuplicate.ERROR and any(
+            containers.counts[code] < s.rows - explained[code] for code, s in spread.items()
+        ):
+            explained += self._superseded(view, containers)
+        none = KeySpread(None, 0, None, None)
+        return [
+            self._container(containers, code, spread.get(code, none), bounds.get(code), explained[code])
+            for code in range(len(containers.names))
+        ]
+
+    def _container(
+        self,
+        containers: Numbered,
+        code: int,
+        source: KeySpread,
+        bounds: tuple[int | None, int | None] | None,
+        explained: int,
+    ) -> ContainerVerification:
+        expected, there = source.rows - explained, containers.counts[code]
+        low, high = (None, None) if bounds is None else bounds
+        both = None
+        # A row put aside may be the first or the last.
+        if self._bounded and not explained:
+            both = KeyBounds(*(self._text(value) for value in (source.low, source.high, low, high)))
+        return ContainerVerification(
+            name=containers.names[code],
+            value=containers.values[code],
+            source_rows=source.rows,
+            target_rows=there,
+            missing=max(0, expected - there),
+            extra=max(0, there - expected),
+            explained=explained,
+            bounds=both,
+            note="the container is not there" if containers.opened[code] is None else "",
+        )
+
+    def _target_bounds(self, containers: Numbered) -> dict[int, tuple[int | None, int | None]]:
+        """Least and greatest value of the key's first column, by container number."""
+        if not self._bounded:
+            return {}
+        name = self._plan.container_schema.columns[0].name
+        there = [(code, c) for code, c in enumerate(containers.opened) if c is not None]
+        queries = [(c, f'select {function}("{name}")') for function in ("MIN", "MAX") for _, c in there]
+        answers = [answer.value for answer in self._state.store.multi_query(queries)]
+        lows, highs = answers[: len(there)], answers[len(there) :]
+        return {code: (_whole(low), _whole(high)) for (code, _), low, high in zip(there, lows, highs, strict=True)}
+
+    def _superseded(self, view: PostgresSnapshot, containers: Numbered) -> Counter[int]:
+        """Rows that gave way to another one of their key, by container number."""
+        losers: Counter[int] = Counter()
+        with view.open_reader() as reader:
+            for block in duplicate_blocks(reader, self._plan):
+                rows = block.rows.take(pa.array(block.losers))
+                for _, codes in SourceRows(self._plan, containers).converted([rows]):
+                    losers.update(codes.tolist())
+        return losers
+
+    def _text(self, value: int | None) -> str | None:
+        kind = self._plan.container_schema.arrow_schema.field(0).type
+        if value is None:
+            return None
+        number = pa.array([value], pa.int64())
+        text: str = texts(number.view(kind) if pa.types.is_timestamp(kind) else number)[0].as_py()
+        return text
+
+
+def _whole(value: int | float | bool | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _unsettled(container: ContainerVerification) -> ContainerVerification:
+    """One that differs, while it is not known whether that stays so."""
+    if container.verdict is Verdict.EQUAL:
+        return container
+    values = {**container.__dict__, "missing": 0, "extra": 0, "bounds": None}
+    return ContainerVerification(**{**values, "unsettled": max(1, container.missing + container.extra)})
