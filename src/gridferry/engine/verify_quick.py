@@ -92,34 +92,31 @@ class QuickLook:
         ):
             explained += self._superseded(view, containers)
         none = KeySpread(None, 0, None, None)
+        told = [spread.get(code, none) for code in range(len(containers.names))]
+        there = [bounds.get(code, (None, None)) for code in range(len(containers.names))]
+        sides = ([s.low for s in told], [s.high for s in told], [low for low, _ in there], [high for _, high in there])
+        both = list(zip(*(self._texts(side) for side in sides), strict=True))
         return [
-            self._container(containers, code, spread.get(code, none), bounds.get(code), explained[code])
+            self._container(
+                containers, code, rows=told[code].rows, bounds=KeyBounds(*both[code]), explained=explained[code]
+            )
             for code in range(len(containers.names))
         ]
 
     def _container(
-        self,
-        containers: Numbered,
-        code: int,
-        source: KeySpread,
-        bounds: tuple[int | None, int | None] | None,
-        explained: int,
+        self, containers: Numbered, code: int, *, rows: int, bounds: KeyBounds, explained: int
     ) -> ContainerVerification:
-        expected, there = source.rows - explained, containers.counts[code]
-        low, high = (None, None) if bounds is None else bounds
-        both = None
-        # A row put aside may be the first or the last.
-        if self._bounded and not explained:
-            both = KeyBounds(*(self._text(value) for value in (source.low, source.high, low, high)))
+        expected, there = rows - explained, containers.counts[code]
         return ContainerVerification(
             name=containers.names[code],
             value=containers.values[code],
-            source_rows=source.rows,
+            source_rows=rows,
             target_rows=there,
             missing=max(0, expected - there),
             extra=max(0, there - expected),
             explained=explained,
-            bounds=both,
+            # A row put aside may be the first or the last.
+            bounds=bounds if self._bounded and not explained else None,
             note="the container is not there" if containers.opened[code] is None else "",
         )
 
@@ -144,13 +141,12 @@ class QuickLook:
                     losers.update(codes.tolist())
         return losers
 
-    def _text(self, value: int | None) -> str | None:
+    def _texts(self, values: list[int | None]) -> list[str | None]:
+        """Values of the key's first column as text."""
         kind = self._plan.container_schema.arrow_schema.field(0).type
-        if value is None:
-            return None
-        number = pa.array([value], pa.int64())
-        text: str = texts(number.view(kind) if pa.types.is_timestamp(kind) else number)[0].as_py()
-        return text
+        numbers = pa.array(values, pa.int64())
+        found: list[str | None] = texts(numbers.view(kind) if pa.types.is_timestamp(kind) else numbers).to_pylist()
+        return found
 
 
 def _whole(value: int | float | bool | None) -> int | None:
