@@ -22,6 +22,7 @@ from gridferry.source.postgres.key_bounds import KeySpread, Measure, bound_text
 from gridferry.source.postgres.source import PostgresSnapshot
 
 ROWS_A_PART = 200_000
+LEAST_ROWS_A_PART = 1_000
 PART_BYTES = 24 << 20
 ROWS_IN_MEMORY = 500_000
 BYTES_IN_MEMORY = 64 << 20
@@ -72,7 +73,7 @@ def cut_table(view: PostgresSnapshot, plan: TablePlan, table: Table, containers:
     octets = max(table.size_bytes, plan.size_bytes)
     if rows <= ROWS_IN_MEMORY and octets <= BYTES_IN_MEMORY:
         return Cut()
-    most = max(1_000, min(ROWS_A_PART, PART_BYTES * rows // max(octets, 1)))
+    most = max(LEAST_ROWS_A_PART, min(ROWS_A_PART, PART_BYTES * rows // max(octets, 1)))
     ranged = _range_column(plan, table)
     if ranged is not None:
         column, measure = ranged
