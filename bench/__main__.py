@@ -22,7 +22,7 @@ from bench.servers import Target, clean_up, embedded_target, named_target
 from bench.tables import make_fleet, make_mixed, make_sensor
 from rich.console import Console
 
-from bench import backlogs, ceilings, change_decoding, codec, fetches, fleets, latencies, loads, syncs
+from bench import backlogs, ceilings, change_decoding, codec, fetches, fleets, latencies, loads, syncs, verifies
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.workers import default_workers
 from gridferry.errors import FerryError
@@ -201,6 +201,21 @@ class Bench:
         self.results.add(backlogs.measure_backlog(self.postgres, target, changes=self.sizes.backlog_changes))
         self.results.add(backlogs.measure_transaction(self.postgres, target, rows=self.sizes.transaction_rows))
 
+    def verify(self) -> None:
+        """Both sides compared by value: small and read whole, large and read by ranges; and the quick look."""
+        dsn, times = self.postgres.dsn(), min(3, self.sizes.times)
+        for target in self.targets:
+            for rows in (min(405_184, self.sizes.sensor_rows), *self.sizes.memory_rows):
+                table = make_sensor(dsn, rows, name="bench_verify")
+                indexed = rows > 405_184
+                once = times if rows <= 1_000_000 else 1
+                found = verifies.measure_full(
+                    self.postgres, target, table, row="sensor row", times=once, indexed=indexed
+                )
+                self.results.add(found)
+            fleet = make_fleet(dsn, self.sizes.devices)
+            self.results.add(verifies.measure_quick(self.postgres, target, fleet, times=times))
+
     def _lower_ceiling(self, target: Target) -> float | None:
         """The lower one of read and put, where they were measured."""
         workers = default_workers()
@@ -221,6 +236,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "bulk": Bench.bulk,
     "latency": Bench.latency,
     "backlog": Bench.backlog,
+    "verify": Bench.verify,
 }
 
 

@@ -18,7 +18,7 @@ from gridferry.cli.output import Output
 from gridferry.cli.plan_view import plan_view
 from gridferry.cli.progress import follow_load
 from gridferry.cli.sync_command import sync_view
-from gridferry.cli.verify_command import report_document
+from gridferry.cli.verified import report_document
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output, plain
 from gridferry.cli.plan_view import plan_document, plan_view
 from gridferry.cli.progress import follow_load
+from gridferry.cli.verified import show_verified, verified_document
 from gridferry.errors import ConfigError
 
 PROBLEMS_EXIT_CODE = 2
@@ -74,10 +75,16 @@ def load(
         loads = migration.load(
             chosen(table), replace=replace, dry_run=dry_run, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait
         )
-    output.document(lambda: {"tables": [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]})
+        report = None if dry_run else migration.verify_as_wished(chosen(table))
+    tables = [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]
+    output.document(lambda: {"tables": tables, **verified_document(report)})
     output.show(*load_view(loads))
     again = repeated(config, table)
-    output.note(f"\nNext: gridferry {'load' if dry_run else 'verify'}{again}", style="bold")
+    if report is None:
+        output.note(f"\nNext: gridferry {'load' if dry_run else 'verify'}{again}", style="bold")
+    else:
+        # What was written since the load's snapshot is for the first sync to bring: no reason to load again.
+        show_verified(output, report, again=again, fails=report.differences > 0)
 
 
 def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> None:

@@ -66,9 +66,23 @@ def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:
         ("held by", one.held_by),
         ("snapshot", one.snapshot_lsn),
         *(("note", note) for note in one.notes),
+        ("verified", _verified(one)),
         *_followed(one.sync),
     ]
     return [(label, Text(text)) for label, text in lines if text]
+
+
+def _verified(one: TableStatus) -> str:
+    """What the last verification found."""
+    last = one.verified
+    if last is None:
+        return ""
+    parts = [f"{last.depth.value}, {last.verdict.value}", f"{_moment(last.snapshot_at)} UTC"]
+    if last.differences:
+        parts.append(numbers.plural(last.differences, "row differs", more="rows differ"))
+    if last.unsettled:
+        parts.append(f"{numbers.plural(last.unsettled, 'row')} not yet synced")
+    return ", ".join(parts)
 
 
 def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:

@@ -17,6 +17,7 @@ from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measur
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output
 from gridferry.cli.reporting import Terminated
+from gridferry.cli.verified import show_verified, verified_document
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -60,9 +61,13 @@ def sync(
         else:
             with output.waiting("looking for new rows"):
                 done = migration.sync(chosen(table), wait_s=wait, sweep=sweep)
-    output.document(lambda: {"tables": done})
+        report = None if follow else migration.verify_as_wished(chosen(table), synced=True)
+    output.document(lambda: {"tables": done, **verified_document(report)})
     output.show(*sync_view(done))
-    output.note(f"\nNext: gridferry status{repeated(config, table)}", style="bold")
+    if report is None:
+        output.note(f"\nNext: gridferry status{repeated(config, table)}", style="bold")
+    else:
+        show_verified(output, report, again=repeated(config, table), fails=report.exit_code > 0)
 
 
 def sync_view(syncs: Sequence[TableSync]) -> Iterator[Text]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
-from gridferry.cli.output import Output, plain
+from gridferry.cli.output import Output
+from gridferry.cli.verified import report_document, show_verified
 
 if TYPE_CHECKING:
     from gridferry.engine.events import Event, Listener
-    from gridferry.model.verification import VerifyReport
 
 
 def verify(
@@ -51,37 +51,8 @@ def verify(
         report = migration.verify(
             chosen(table), quick=quick, output=file, settle_s=settle, sync=sync, most_differences=most_differences
         )
-    show_report(output, report, config=config, table=table)
-    if report.exit_code:
-        raise typer.Exit(report.exit_code)
-
-
-def show_report(output: Output, report: VerifyReport, *, config: Path, table: list[str] | None) -> None:
-    """Print a report, and the next step."""
-    from gridferry.cli.verify_view import report_view
-    from gridferry.model.verification import Verdict
-
     output.document(lambda: report_document(report))
-    output.show(*report_view(report))
-    again = repeated(config, table)
-    if report.verdict is Verdict.DIFFERENT:
-        output.note(f"\nNext: gridferry load --replace{again} loads again from the start", style="bold")
-    elif report.verdict is Verdict.UNSETTLED:
-        output.note(f"\nNext: gridferry verify --sync{again}, or run it again after the next sync", style="bold")
-
-
-def report_document(report: VerifyReport) -> dict[str, Any]:
-    """A report as JSON, with what follows from it."""
-    tables = [
-        plain(t) | {"differences": t.differences, "rows_per_second": round(t.rows_per_second)} for t in report.tables
-    ]
-    found = {"verdict": report.verdict.value, "exit_code": report.exit_code, "differences": report.differences}
-    return found | {
-        "started": report.started,
-        "seconds": report.seconds,
-        "output": report.output,
-        "tables": tables,
-    }
+    show_verified(output, report, again=repeated(config, table), fails=report.exit_code > 0)
 
 
 def warnings(output: Output) -> Listener:

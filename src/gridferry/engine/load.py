@@ -170,6 +170,7 @@ class TableLoader:
         replacing = self._state.runs.begin(LoadRun(plan.qualified, RunState.REPLACING), before=before)
         self._state.cursors.forget(plan.qualified)
         self._state.tallies.forget(plan.qualified)
+        self._state.verifications.forget(plan.qualified)
         entries = self._state.catalog.entries(plan.qualified)
         names = sorted({e.container for e in entries} | {c.name for c in plan.containers})
         self._state.store.drop_containers(names)

@@ -39,7 +39,7 @@ from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
-from gridferry.plan.config import Config, SyncMode, TableOptions
+from gridferry.plan.config import Config, SyncMode, TableOptions, VerifyWish
 from gridferry.plan.plan import Plan, TablePlan
 from gridferry.plan.planner import plan_tables, profile_request
 from gridferry.source.postgres.connection import parse_address
@@ -53,6 +53,7 @@ class Migration:
     def __init__(self, config: Config, *, listener: Listener = ignore) -> None:
         self.source = PostgresSource(parse_address(config.source.dsn))
         self.target: GridDBAddress = config.target
+        self._verify = config.verify
         self._options = config.tables
         self._listener = listener
         self._opened: TargetState | None = None
@@ -207,12 +208,38 @@ class Migration:
         settings = VerifySettings(
             depth=Depth.QUICK if quick else Depth.FULL, settle_s=settle_s, most_differences=most_differences
         )
+        path = None if output is None else Path(output)
+        return self._verified(self._chosen(tables), settings, sync=sync, output=path, sink=sink)
+
+    def verify_as_wished(self, tables: Sequence[str] = (), *, synced: bool = False) -> VerifyReport | None:
+        """What the config asks for after a load, or after a sync (`synced`): see `verify`. None: it asks for nothing.
+
+        After a sync only the tables that are followed, and with syncs in between: the source may go on changing.
+        """
+        if self._verify is VerifyWish.OFF:
+            return None
+        chosen = self._chosen(tables)
+        return self._verified(
+            followed(chosen, named=bool(tables)) if synced else chosen,
+            VerifySettings(depth=Depth.QUICK if self._verify is VerifyWish.QUICK else Depth.FULL),
+            sync=synced,
+        )
+
+    def _verified(
+        self,
+        tables: Sequence[TableOptions],
+        settings: VerifySettings,
+        *,
+        sync: bool,
+        output: Path | None = None,
+        sink: DifferenceSink | None = None,
+    ) -> VerifyReport:
         return verify_tables(
             self.source,
             self._state,
-            self._chosen(tables),
+            tables,
             settings=settings,
-            output=None if output is None else Path(output),
+            output=output,
             sink=sink,
             sync=self._sync_one if sync else None,
             listener=self._listener,

@@ -16,6 +16,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import REASON
 from gridferry.engine.events import Listener, Note
 from gridferry.engine.verify_containers import Numbered
+from gridferry.engine.verify_narrow import likely_first
 from gridferry.engine.verify_parts import cut_table
 from gridferry.engine.verify_pass import FullPass
 from gridferry.engine.verify_quick import QuickLook
@@ -132,9 +133,13 @@ class TableVerifier:
         cut = cut_table(view, plan, table, containers)
         if cut.warning:
             self._tell(Note(plan.qualified, cut.warning, "warning"))
+        parts, first = likely_first(view, self._state.store, plan, cut=cut, containers=containers)
+        if first:
+            self._tell(Note(plan.qualified, first, "warning"))
+        cut = replace(cut, parts=parts)
         full = FullPass(self._state, plan, view, containers=containers, cut=cut, found=candidates.add)
         full.run(table)
-        return full, [cut.warning] if cut.warning else []
+        return full, [note for note in (cut.warning, first) if note]
 
     def _settler(self, plan: TablePlan, table: Table, containers: Numbered, watch: SyncWatch, tally: Tally) -> Settler:
         return Settler(

@@ -70,6 +70,14 @@ class OnTruncate(str, Enum):
     APPLY = "apply"
 
 
+class VerifyWish(str, Enum):
+    """What is compared by itself, after a load and after a bounded sync."""
+
+    OFF = "off"
+    QUICK = "quick"
+    FULL = "full"
+
+
 class SyncMode(str, Enum):
     """How changes are followed."""
 
@@ -234,6 +242,7 @@ class Config:
     target: GridDBAddress
     tables: tuple[TableOptions, ...]
     path: str = ""
+    verify: VerifyWish = VerifyWish.OFF
 
     def table(self, name: str) -> TableOptions:
         """The options of the table written `schema.table` or `table`. Raises: ConfigError."""
@@ -250,7 +259,7 @@ class _Tables(_Options):
 
 
 _ALLOWED = {
-    "": ("source", "target", "tables"),
+    "": ("source", "target", "tables", "verify"),
     "tables": tuple(TableOptions.model_fields),
     "tables.sync": ("mode", "column", "lookback", "lookback_values", "on_truncate", "warn_lag", "stop_lag"),
 }
@@ -294,9 +303,10 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
     source = _address(document, "source", problems, read=lambda value: source_address(value, variables))
     target = _address(document, "target", problems, read=lambda value: target_address(value, variables))
     tables = _tables(document, problems)
+    verify = _verify(document, problems)
     if problems or source is None or target is None:
         raise _refusal(name, problems)
-    return Config(source=source, target=target, tables=tables, path=name)
+    return Config(source=source, target=target, tables=tables, path=name, verify=verify)
 
 
 def _address(document: dict[str, Any], key: str, problems: list[str], *, read: Any) -> Any:
@@ -308,6 +318,16 @@ def _address(document: dict[str, Any], key: str, problems: list[str], *, read: A
     except AddressProblem as error:
         problems += [f"{location((key, *([path] if path else [])))}: {sentence}" for path, sentence in error.problems]
         return None
+
+
+def _verify(document: dict[str, Any], problems: list[str]) -> VerifyWish:
+    wish = document.get("verify", VerifyWish.OFF.value)
+    # YAML reads a bare `off` as false.
+    wish = VerifyWish.OFF.value if wish is False else wish
+    if wish not in [each.value for each in VerifyWish]:
+        problems.append("verify: expected off, quick or full")
+        return VerifyWish.OFF
+    return VerifyWish(wish)
 
 
 def _tables(document: dict[str, Any], problems: list[str]) -> tuple[TableOptions, ...]:

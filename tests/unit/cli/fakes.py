@@ -85,6 +85,7 @@ class FakeMigration:
     planned: Plan = field(default_factory=lambda: Plan((table_plan(RISK),), "db.example:5432/shop", "griddb://here"))
     loads: list[TableLoad] = field(default_factory=list)
     report: VerifyReport = field(default_factory=lambda: VerifyReport((), "", 0.0))
+    wished: bool = False
     statuses: list[TableStatus] = field(default_factory=list)
     found: list[ContainerStatus] = field(default_factory=list)
     states: list[ContainerState] = field(default_factory=list)
@@ -129,6 +130,9 @@ class FakeMigration:
 
     def verify(self, tables: Any = (), **options: Any) -> VerifyReport:
         return self._answer("verify", (tables, options), self.report)
+
+    def verify_as_wished(self, tables: Any = (), **options: Any) -> VerifyReport | None:
+        return self.report if self.wished else None
 
     def status(self, tables: Any = ()) -> list[TableStatus]:
         return self._answer("status", tables, self.statuses)

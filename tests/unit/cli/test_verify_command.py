@@ -4,10 +4,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from tests.unit.cli.fakes import DIFFERENT, EQUAL, UNSETTLED, FakeMigration, report_of
 from typer.testing import Result
 
-from gridferry.model.verification import ContainerVerification
+from gridferry.engine.events import TableStatus
+from gridferry.model.verification import ContainerVerification, VerifyReport
 
 Run = Callable[..., Result]
 
@@ -64,3 +66,32 @@ def test_does_not_list_every_one_of_many(run: Run, migration: FakeMigration) -> 
     result = run("verify")
     assert "4,980 more containers" in result.stdout
     assert len(result.stdout.splitlines()) < 30
+
+
+@pytest.mark.parametrize(
+    ("command", "report", "code"),
+    [
+        ("load", EQUAL, 0),
+        ("load", DIFFERENT, 1),
+        ("load", UNSETTLED, 0),
+        ("sync", EQUAL, 0),
+        ("sync", DIFFERENT, 1),
+        ("sync", UNSETTLED, 75),
+    ],
+)
+def test_load_and_sync_verify_where_the_config_asks_for_it(
+    run: Run, migration: FakeMigration, command: str, report: VerifyReport, code: int
+) -> None:
+    migration.report, migration.wished = report, True
+    result = run(command)
+    assert result.exit_code == code
+    assert "in PostgreSQL" in result.stdout
+    as_json = run(command, "--json")
+    assert as_json.exit_code == code
+    assert json.loads(as_json.stdout)["verified"]["verdict"] == report.verdict.value
+
+
+def test_status_tells_of_the_last_verification(run: Run, migration: FakeMigration) -> None:
+    migration.statuses = [TableStatus("public.device", "loaded", verified=DIFFERENT.tables[0])]
+    result = run("status")
+    assert "full, different, 2026-03-01 10:00:00 UTC, 2 rows differ" in result.stdout

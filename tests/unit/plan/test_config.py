@@ -315,3 +315,18 @@ def test_options_are_frozen_and_strict_from_python() -> None:
     assert table_options(table="t", key="ts") == TableOptions(table="t", key=("ts",))
     with pytest.raises(ConfigError, match=r"sync\.mode: is missing"):
         table_options(table="t", sync={})
+
+
+@pytest.mark.parametrize(
+    ("written", "wish"), [("", "off"), ("verify: off", "off"), ("verify: quick", "quick"), ("verify: full", "full")]
+)
+def test_what_is_verified_by_itself(written: str, wish: str) -> None:
+    text = f"source: host=here\ntarget: griddb://me@here:1/c\ntables: [{{table: a}}]\n{written}\n"
+    assert parse_config(text, env={}).verify.value == wish
+
+
+@pytest.mark.parametrize("written", ["always", "true", "[quick]", "{}"])
+def test_another_wish_is_a_mistake(written: str) -> None:
+    text = f"source: host=here\ntarget: griddb://me@here:1/c\ntables: [{{table: a}}]\nverify: {written}\n"
+    with pytest.raises(ConfigError, match="verify: expected off, quick or full"):
+        parse_config(text, env={})

@@ -86,7 +86,10 @@ def test_counts_are_by_container_and_day_and_coarser_where_there_are_too_many() 
 @pytest.mark.parametrize(
     ("array", "expected"),
     [
-        (pa.array([0.1, -0.0, float("nan"), float("inf"), None, 5e-324]), ["0.1", "-0", "NaN", "Infinity", None, "5e-324"]),
+        (
+            pa.array([0.1, -0.0, float("nan"), float("inf"), None, 5e-324]),
+            ["0.1", "-0", "NaN", "Infinity", None, "5e-324"],
+        ),
         (pa.array([1594512094385975]).view(pa.timestamp("us", tz="UTC")), ["2020-07-12T00:01:34.385975Z"]),
         (pa.array([b"\x00\xff", None]), ["\\x00ff", None]),
         (pa.array([True, None]), ["true", None]),
