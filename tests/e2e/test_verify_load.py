@@ -144,3 +144,16 @@ def test_on_a_quiet_source_there_is_nothing_to_wait_for(loaded: Ferry, postgres:
         DifferenceKind.DIFFERENT,
     }
     assert report.tables[0].rounds == 0
+
+
+def test_rows_that_share_a_key_are_settled_by_any_of_them(ferry: Ferry, postgres: Database) -> None:
+    postgres.run("CREATE TABLE m (at timestamp(3) NOT NULL, v text)")
+    postgres.run(
+        "INSERT INTO m SELECT timestamp '2024-01-01' + i * interval '1 ms', 'v' || i FROM generate_series(0, 9) AS i"
+    )
+    table = {"table": "m", "key": "at", "on_duplicate": "last", "order_by": "v", "sync": {"mode": "watermark"}}
+    ferry = ferry.of(table)
+    ferry.load()
+    postgres.run("INSERT INTO m VALUES ('2024-01-01 00:00:00.003', 'w3'), ('2024-01-01 00:00:00.004', 'a4')")
+    assert verified(ferry).tables[0].unsettled == 1
+    assert verified(ferry, sync=True).verdict is Verdict.EQUAL

@@ -19,14 +19,16 @@ from numpy.typing import NDArray
 
 from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_pass import target_by_key
+from gridferry.engine.verify_sides import NumberedRows
 from gridferry.engine.verify_watch import SyncWatch
 from gridferry.model.verification import DifferenceKind
-from gridferry.plan.plan import TablePlan
+from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.postgres.key_rows import KeyLookup
 from gridferry.source.postgres.source import PostgresReader, PostgresSource
 from gridferry.transform.compiled import compile_columns
 from gridferry.verify.block import Block
-from gridferry.verify.findings import KIND_NUMBERS, Findings, Waiting
+from gridferry.verify.digest import row_words
+from gridferry.verify.findings import KIND_NUMBERS, Findings, Waiting, findings_of
 from gridferry.verify.key_index import KeyIndex
 from gridferry.verify.values import differing
 
@@ -147,19 +149,31 @@ class Settler:
         codes = candidates.codes
         keys = _batch(candidates.keys(length), self._plan)
         before = self._read(reader, keys, codes)
+        pages = list(target_by_key(self._containers, keys, codes))
         block = Block(before.rows, before.codes, key_length=length)
-        found = [f for rows, numbers in target_by_key(self._containers, keys, codes) for f in block.page(rows, numbers)]
+        found = [findings for rows, numbers in pages for findings in block.page(rows, numbers)]
         found += list(block.rest())
-        shared = before.codes[block.doubled]
-        if len(shared):
-            # Which of the rows that share a key counts is not told by one look: they stay in doubt.
-            rows = before.rows.take(pa.array(block.doubled))
-            after[0].add(Findings(shared, np.full(len(shared), _DOUBLED, np.int64), rows, _nulls(rows)))
+        if len(block.doubled):
+            at = block.doubled
+            self._shared(before.rows.take(pa.array(at)), before.codes[at], pages, after)
         if not found:
             return
         with self._source.open_snapshot() as later, later.open_reader() as fresh:
             for findings in found:
                 self._judge(fresh, findings, before, after, strikes=strikes)
+
+    def _shared(self, rows: pa.RecordBatch, codes: Codes, pages: list[NumberedRows], after: list[Waiting]) -> None:
+        """Rows that share their key: where the target has one of them, all is well; else it is not told by one look."""
+        if self._plan.on_duplicate is OnDuplicate.ERROR:
+            self._real(findings_of(DifferenceKind.DOUBLED, codes, source=rows))
+            return
+        stored = [row_words([pa.array(numbers), *page.columns]) for page, numbers in pages]
+        same = np.isin(row_words([pa.array(codes), *rows.columns]), np.concatenate(stored) if stored else [])
+        keys = rows.columns[: self._plan.key_length]
+        one = KeyIndex(codes, keys).find(codes, keys)  # the same row for all that share a key
+        doubtful = np.setdiff1d(one, one[same])
+        rows = rows.take(pa.array(doubtful))
+        after[0].add(findings_of(DifferenceKind.DIFFERENT, codes[doubtful], source=rows, target=rows))
 
     def _judge(
         self, fresh: PostgresReader, findings: Findings, before: _Rows, after: list[Waiting], *, strikes: int
@@ -219,13 +233,6 @@ def _same_version(before: _Rows, was: Codes, now: _Rows, there: Codes) -> NDArra
         if mask is not None:
             same &= ~mask
     return same
-
-
-_DOUBLED = KIND_NUMBERS[DifferenceKind.DOUBLED]
-
-
-def _nulls(rows: pa.RecordBatch) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.nulls(len(rows), f.type) for f in rows.schema], names=rows.schema.names)
 
 
 def _batch(keys: list[pa.Array], plan: TablePlan) -> pa.RecordBatch:
