@@ -205,7 +205,7 @@ class Bench:
         """Both sides compared by value: small and read whole, large and read by ranges; and the quick look."""
         dsn, times = self.postgres.dsn(), min(3, self.sizes.times)
         for target in self.targets:
-            for rows in (min(405_184, self.sizes.sensor_rows), *self.sizes.memory_rows):
+            for rows in dict.fromkeys((min(405_184, self.sizes.sensor_rows), *self.sizes.memory_rows)):
                 table = make_sensor(dsn, rows, name="bench_verify")
                 indexed = rows > 405_184
                 once = times if rows <= 1_000_000 else 1
