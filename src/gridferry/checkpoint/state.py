@@ -5,14 +5,16 @@ from __future__ import annotations
 from gridferry.checkpoint.catalog import CATALOG_CONTAINER, Catalog
 from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
+from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
+from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import RunStore
 from gridferry.checkpoint.tallies import TallyStore
 from gridferry.checkpoint.verifications import VerificationStore
 from gridferry.griddb import Store
 
-OWN_CONTAINERS = (CATALOG_CONTAINER, STATE_CONTAINER, QUARANTINE_CONTAINER)
+OWN_CONTAINERS = (CATALOG_CONTAINER, STATE_CONTAINER, QUARANTINE_CONTAINER, JOURNAL_CONTAINER)
 
 
 class TargetState:
@@ -28,3 +30,5 @@ class TargetState:
         self.verifications = VerificationStore(self.documents)
         self.catalog = Catalog(store)
         self.quarantine = Quarantine(store)
+        self.repairs = RepairStore(self.documents)
+        self.journal = Journal(store)

@@ -1,0 +1,83 @@
+"""What repairs were made, in the state container: one document a run, beside the journal of its rows."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+
+from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
+from gridferry.errors import CheckpointError, ConfigError
+from gridferry.model.repair import RepairRecord, RepairState
+
+REPAIR_VERSION = 1
+_SCOPE = "repair:"
+_ITEM = "run"
+
+
+class RepairStore:
+    """The records. What is written is on disk when the call returns."""
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def begin(self, table: str, *, by: str, loaded: str) -> RepairRecord:
+        """Write that a repair begins, under a name that no other has. Only under the table's lease."""
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
+        record = RepairRecord(
+            run=f"{stamp}-{secrets.token_hex(3)}",
+            table=table,
+            state=RepairState.WRITING,
+            by=by,
+            started=utc_now(),
+            loaded=loaded,
+        )
+        return self.save(record)
+
+    def save(self, record: RepairRecord) -> RepairRecord:
+        """Write a record. Its counts only after the rows that they tell of were flushed."""
+        document = {"version": REPAIR_VERSION, **asdict(record), "state": record.state.value}
+        self._documents.put(_SCOPE + record.run, {_ITEM: document})
+        return record
+
+    def finish(self, record: RepairRecord) -> RepairRecord:
+        """Write that a repair is done."""
+        return self.save(replace(record, state=RepairState.DONE, finished=utc_now()))
+
+    def get(self, run: str) -> RepairRecord:
+        """A repair. Raises: ConfigError for one that is not known; CheckpointError for one that is not readable."""
+        document = self._documents.get(_SCOPE + run, _ITEM)
+        if document is None:
+            raise ConfigError(
+                f"there is no repair {run} in this target",
+                state="nothing was changed",
+                next_step="list them with `gridferry verify --runs`",
+            )
+        return _record(run, document)
+
+    def all(self, tables: frozenset[str] | None = None) -> list[RepairRecord]:
+        """The repairs of some tables, or of all; the oldest first. Raises: CheckpointError as `get`."""
+        found = self._documents.scopes(_SCOPE)
+        records = [_record(scope[len(_SCOPE) :], items[_ITEM]) for scope, items in found.items() if _ITEM in items]
+        return sorted((r for r in records if tables is None or r.table in tables), key=lambda r: (r.started, r.run))
+
+    def forget(self, run: str) -> None:
+        """Delete a record, readable or not. Only after its journal was deleted."""
+        self._documents.delete_scope(_SCOPE + run)
+
+
+def _record(run: str, document: Document) -> RepairRecord:
+    if document.get("version") != REPAIR_VERSION:
+        raise CheckpointError(
+            f"the record of repair {run} has version {document.get('version')}; "
+            f"this gridferry reads version {REPAIR_VERSION}",
+            next_step="use the gridferry that wrote it",
+        )
+    values = {name: value for name, value in document.items() if name != "version"}
+    try:
+        return RepairRecord(**{**values, "state": RepairState(values["state"])})
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the record of repair {run} is not readable: {error}",
+            next_step=f"give its undo up with `gridferry verify --forget {run}`",
+        ) from error

@@ -1,0 +1,196 @@
+"""Undo: what stood before a repair stands again, but for rows that somebody has changed since.
+
+A row is brought back only if it is just what the repair wrote, to the last bit. So an undo needs no marks of its own:
+killed anywhere, it is run again, and finds the rows that it brought back before as they should be.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gridferry.checkpoint.documents import utc_now
+from gridferry.checkpoint.lease import Lease, holder_of
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener, Note, RowsPut
+from gridferry.engine.keyed_rows import as_seen, fetch_standing
+from gridferry.engine.repair import SHOWN, key_texts, who
+from gridferry.engine.row_writer import RowWriter
+from gridferry.errors import ConfigError, FerryError
+from gridferry.model.repair import RepairRecord, RepairState, RepairStatus, RowChange, TableUndo
+from gridferry.model.verification import DifferenceKind
+from gridferry.plan.plan import TablePlan
+
+_BACK = {
+    DifferenceKind.MISSING: DifferenceKind.EXTRA,
+    DifferenceKind.EXTRA: DifferenceKind.MISSING,
+    DifferenceKind.DIFFERENT: DifferenceKind.DIFFERENT,
+}
+
+
+@dataclass
+class _Counts:
+    restored: int = 0
+    already: int = 0
+    kept: int = 0
+
+
+def undo_repair(
+    state: TargetState, run: str, *, tables: frozenset[str] | None = None, wait_s: float = 0.0, tell: Listener
+) -> TableUndo:
+    """Bring back what stood before a repair. Takes the table's lease; the source is not asked.
+
+    Args: tables: the repair must be of one of them, where they are given.
+    Raises: ConfigError for a run that is not known, of another table, or of a load that was replaced since;
+    CheckpointError for a journal that is not readable: what was brought back before it stays so; LeaseHeld.
+    """
+    record = state.repairs.get(run)
+    if tables is not None and record.table not in tables:
+        raise ConfigError(
+            f"the repair {run} is of {record.table}, which was not asked for",
+            state="nothing was changed",
+            next_step=f"name that table, or none: gridferry verify --undo {run}",
+        )
+    with Lease(state.documents, record.table, wait_s=wait_s) as lease:
+        record = state.repairs.get(run)
+        load = state.runs.get(record.table)
+        hindrance = _hindrance(record, load)
+        if hindrance or load is None or load.plan is None:
+            raise ConfigError(
+                f"the repair {run} of {record.table} cannot be undone: {hindrance}",
+                state="nothing was changed",
+                next_step=f"`gridferry verify` says how both sides stand; forget it with "
+                f"`gridferry verify --forget {run}`",
+            )
+        return _Undo(state, lease, load.plan, tell).run(record)
+
+
+class _Undo:
+    """One undo. Made for one call of `run`, under a lease."""
+
+    def __init__(self, state: TargetState, lease: Lease, plan: TablePlan, tell: Listener) -> None:
+        self._state = state
+        self._lease = lease
+        self._plan = plan
+        self._schema = plan.container_schema
+        self._tell = tell
+        self._writer = RowWriter(state, plan, on_retry=self._again)
+        self._counts = _Counts()
+        self._changed: list[str] = []
+
+    def run(self, record: RepairRecord) -> TableUndo:
+        started = time.monotonic()
+        restored = record.restored
+        if record.state is not RepairState.UNDONE:
+            record = self._state.repairs.save(replace(record, state=RepairState.UNDOING))
+        for number, changes in self._state.journal.entries(record.run):
+            self._lease.check()
+            self._require_same_columns(record, number, changes)
+            back = self._back(changes)
+            if back:
+                self._writer.write(back)
+                self._tell(RowsPut(self._plan.qualified, sum(map(len, back)), sum(c.nbytes for c in back)))
+        counts = self._counts
+        self._state.repairs.save(
+            replace(
+                record,
+                state=RepairState.UNDONE,
+                undone=utc_now(),
+                undone_by=who(),
+                restored=restored + counts.restored,
+                kept=counts.kept,
+            )
+        )
+        return TableUndo(
+            record.table,
+            record.run,
+            restored=counts.restored,
+            already=counts.already,
+            kept=counts.kept,
+            seconds=time.monotonic() - started,
+            changed=tuple(self._changed),
+        )
+
+    def _back(self, changes: Sequence[RowChange]) -> list[RowChange]:
+        """The changes that lead back, of those rows that stand as the repair left them."""
+        stands = fetch_standing(self._state.store, changes, self._schema)
+        back: list[RowChange] = []
+        start = 0
+        for change in changes:
+            now = stands.part(start, len(change))
+            start += len(change)
+            before, written = as_seen(change.before, now), as_seen(change.after, now)
+            restore = written & ~before
+            kept = ~written & ~before
+            self._counts.restored += int(restore.sum())
+            self._counts.already += int(before.sum())
+            self._counts.kept += int(kept.sum())
+            shown = np.flatnonzero(kept)[: SHOWN - len(self._changed)].tolist()
+            self._changed += key_texts(change.take(shown), self._plan)
+            if restore.any():
+                some = change if restore.all() else change.take(np.flatnonzero(restore).tolist())
+                back.append(RowChange(some.container, some.value, _BACK[some.kind], some.after, some.before))
+        return back
+
+    def _require_same_columns(self, record: RepairRecord, number: int, changes: Sequence[RowChange]) -> None:
+        if any(change.rows.schema != self._schema.arrow_schema for change in changes):
+            raise ConfigError(
+                f"the repair {record.run} of {record.table} cannot be undone: the containers have other columns now",
+                state="nothing was changed" if number == 0 else f"{self._counts.restored:,} rows were brought back",
+                next_step="`gridferry verify` says how both sides stand",
+            )
+
+    def _again(self, error: FerryError) -> None:
+        self._tell(Note(self._plan.qualified, f"rows are brought back again: {error}", "warning"))
+
+
+def list_repairs(state: TargetState, tables: frozenset[str] | None = None) -> list[RepairStatus]:
+    """The repairs of some tables, or of all, the oldest first, and what is to be said of each."""
+    loads = {load.table: load for load in state.runs.all()}
+    found = []
+    for record in state.repairs.all(tables):
+        note = "" if record.state is RepairState.UNDONE else _hindrance(record, loads.get(record.table))
+        if record.state in (RepairState.WRITING, RepairState.UNDOING):
+            working = holder_of(state.documents, record.table)
+            note = f"under way: {working}" if working is not None else _interrupted(record)
+        found.append(RepairStatus(record, note))
+    return found
+
+
+def forget_repair(state: TargetState, run: str, *, record: RepairRecord | None, wait_s: float = 0.0) -> None:
+    """Delete the journal and the record of a repair: it cannot be undone any more.
+
+    `record` is None where it is not readable. Raises: LeaseHeld while a run works on its table.
+    """
+    if record is None:
+        _forget(state, run, entries=0)
+        return
+    with Lease(state.documents, record.table, wait_s=wait_s):
+        _forget(state, run, entries=record.entries + 1)
+
+
+def _forget(state: TargetState, run: str, *, entries: int) -> None:
+    # First the journal: while the record stands, the same call can be made again.
+    state.journal.forget(run, entries=entries)
+    state.repairs.forget(run)
+
+
+def _hindrance(record: RepairRecord, load: LoadRun | None) -> str:
+    """Why a repair cannot be undone; "" where it can."""
+    if load is None or load.plan is None or load.state is not RunState.LOADED:
+        return "the table is not loaded any more"
+    if load.started_at != record.loaded:
+        return "the table was loaded anew since, with --replace"
+    return ""
+
+
+def _interrupted(record: RepairRecord) -> str:
+    if record.state is RepairState.UNDOING:
+        return f"interrupted: run `gridferry verify --undo {record.run}` again"
+    return (
+        f"interrupted: `gridferry verify --repair` does what is left, `--undo {record.run}` brings back what was done"
+    )

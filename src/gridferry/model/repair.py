@@ -1,0 +1,153 @@
+"""What a repair changes and what it remembers: rows before and after, the record of a run, and its report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import pyarrow as pa
+
+from gridferry.model.verification import DifferenceKind, Verdict
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """Rows of one container that a repair changes in one way; row i of both batches has the same row key.
+
+    `before` is what stood in the target, `after` what is to stand there; None on the side that has no such rows. Both
+    are in the container's Arrow schema.
+    """
+
+    container: str
+    value: str | None
+    kind: DifferenceKind
+    before: pa.RecordBatch | None = None
+    after: pa.RecordBatch | None = None
+
+    def __len__(self) -> int:
+        return int(self.rows.num_rows)
+
+    @property
+    def rows(self) -> pa.RecordBatch:
+        """The rows of a side that has them: their keys are those of the other side too."""
+        rows = self.after if self.after is not None else self.before
+        if rows is None:
+            raise ValueError(f"a change of {self.container} without rows")
+        return rows
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both sides in Arrow's form."""
+        return sum(int(side.nbytes) for side in (self.before, self.after) if side is not None)
+
+    def slice(self, start: int, length: int) -> RowChange:
+        """Some of its rows, without a copy."""
+        before, after = (None if s is None else s.slice(start, length) for s in (self.before, self.after))
+        return RowChange(self.container, self.value, self.kind, before, after)
+
+    def take(self, places: Sequence[int]) -> RowChange:
+        """The rows at some places."""
+        at = pa.array(places, pa.int64())
+        before, after = (None if s is None else s.take(at) for s in (self.before, self.after))
+        return RowChange(self.container, self.value, self.kind, before, after)
+
+
+class RepairState(str, Enum):
+    """How far a repair is. One that is `writing` or `undoing` with nobody at work was interrupted."""
+
+    WRITING = "writing"
+    DONE = "done"
+    UNDOING = "undoing"
+    UNDONE = "undone"
+
+
+@dataclass(frozen=True)
+class RepairRecord:
+    """One repair of one table, as the state container has it. Times are ISO 8601, UTC.
+
+    `by` is user@host. `loaded` says when the load began whose containers it changed. `entries` are the journal's
+    entries that were carried out; one more may stand there. `put` rows were missing, `replaced` differed, `deleted`
+    were too many. After an undo: `restored` rows stand again as before the repair, `kept` had been changed since.
+    """
+
+    run: str
+    table: str
+    state: RepairState
+    by: str
+    started: str
+    loaded: str
+    finished: str = ""
+    entries: int = 0
+    put: int = 0
+    replaced: int = 0
+    deleted: int = 0
+    undone: str = ""
+    undone_by: str = ""
+    restored: int = 0
+    kept: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows that were changed."""
+        return self.put + self.replaced + self.deleted
+
+
+@dataclass(frozen=True)
+class RepairStatus:
+    """A repair as `--runs` lists it. `note` says what hinders an undo, or that it was interrupted, or is ""."""
+
+    record: RepairRecord
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class TableRepair:
+    """What a repair did to one table; `run` is "" where nothing had to be written.
+
+    Of the rows that a verification proved different, `put`, `replaced` and `deleted` were written; `settled` had become
+    equal meanwhile; `moved` had changed on a side since they were seen, and are left to the next sync or repair;
+    `refused` are source rows that share a key, where the plan does not say which one counts. `confirmed` of those
+    written were read again and found as they should be. `skipped` are the keys of the first few moved or refused rows.
+    """
+
+    table: str
+    run: str = ""
+    put: int = 0
+    replaced: int = 0
+    deleted: int = 0
+    settled: int = 0
+    moved: int = 0
+    refused: int = 0
+    confirmed: int = 0
+    seconds: float = 0.0
+    created: tuple[str, ...] = ()
+    emptied: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    verdict: Verdict = Verdict.EQUAL
+
+    @property
+    def rows(self) -> int:
+        """Rows that were written or deleted."""
+        return self.put + self.replaced + self.deleted
+
+
+@dataclass(frozen=True)
+class TableUndo:
+    """What an undo did: `restored` rows stand as before the repair, `already` did before, `kept` were changed since.
+
+    `changed` are the keys of the first few of those that were kept.
+    """
+
+    table: str
+    run: str
+    restored: int = 0
+    already: int = 0
+    kept: int = 0
+    seconds: float = 0.0
+    changed: tuple[str, ...] = ()
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all rows stand as before, 1 where some were kept."""
+        return 1 if self.kept else 0
