@@ -18,7 +18,8 @@ from gridferry.model.verification import Verdict
 from gridferry.plan.config import Config, parse_config
 
 CATALOG, STATE, QUARANTINE = "gridferry_catalog", "gridferry_state", "gridferry_quarantine"
-OWN = (CATALOG, STATE, QUARANTINE)
+JOURNAL = "gridferry_journal"
+OWN = (CATALOG, STATE, QUARANTINE, JOURNAL)
 
 
 @dataclass(frozen=True)

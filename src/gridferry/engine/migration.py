@@ -29,6 +29,7 @@ from gridferry.engine.events import (
 )
 from gridferry.engine.load import TableLoader
 from gridferry.engine.load_work import LoadOptions
+from gridferry.engine.repairs import Repairs
 from gridferry.engine.replay import replay_table
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.engine.sync import follow_all, followed, follower
@@ -316,6 +317,11 @@ class Migration:
             with self.source.open_snapshot() as view:
                 done.append(replay_table(self._state, plan, view, ids=frozenset(ids)))
         return done
+
+    @property
+    def repairs(self) -> Repairs:
+        """The repairs of this target."""
+        return Repairs(self._state, self.source, self._listener)
 
     @property
     def _state(self) -> TargetState:

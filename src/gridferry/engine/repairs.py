@@ -1,0 +1,95 @@
+"""Repairs of one target behind one object: made, listed, undone, forgotten."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta, timezone
+
+from gridferry.checkpoint.lease import holder_of
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener
+from gridferry.engine.repair import OpensSnapshots, repair_table
+from gridferry.engine.repair_spool import Spool
+from gridferry.engine.undo import forget_repair, list_repairs, undo_repair
+from gridferry.errors import CheckpointError, ConfigError, LeaseHeld
+from gridferry.model.repair import RepairRecord, RepairStatus, TableRepair, TableUndo
+from gridferry.model.verification import DifferenceSink
+from gridferry.plan.config import TableOptions, duration_ms
+
+_AGE = re.compile(r"\d+\s*[a-z]+")
+
+
+class Repairs:
+    """The repairs of tables. Each call takes the leases that it needs."""
+
+    def __init__(self, state: TargetState, source: OpensSnapshots, tell: Listener) -> None:
+        self._state = state
+        self._source = source
+        self._tell = tell
+
+    def repair(
+        self, options: TableOptions, verify: Callable[[DifferenceSink], object], *, wait_s: float = 0.0
+    ) -> TableRepair:
+        """Let `verify` prove what differs in one table, then write just that. The lease is taken after it.
+
+        Raises: LeaseHeld, without a `wait_s` before anything is read; see `repair_table`.
+        """
+        table = f"{options.schema_name}.{options.table_name}"
+        if not wait_s:
+            self._require_free(table)
+        with Spool() as spool:
+            verify(spool.add)
+            return repair_table(self._state, self._source, options, spool, wait_s=wait_s, tell=self._tell)
+
+    def undo(self, run: str, *, tables: Sequence[str] | None = None, wait_s: float = 0.0) -> TableUndo:
+        """See `undo_repair`."""
+        chosen = None if tables is None else frozenset(tables)
+        return undo_repair(self._state, run, tables=chosen, wait_s=wait_s, tell=self._tell)
+
+    def runs(self, tables: Sequence[str] | None = None) -> list[RepairStatus]:
+        """See `list_repairs`."""
+        return list_repairs(self._state, None if tables is None else frozenset(tables))
+
+    def forget(self, what: str, *, tables: Sequence[str] | None = None, wait_s: float = 0.0) -> list[str]:
+        """Delete the journal of one repair, by its run; or of those that ended longer ago than a time such as 30d.
+
+        Returns: the runs that were forgotten. Those that were interrupted stay, unless they are named.
+        Raises: ConfigError for a run that is not known; LeaseHeld while a run works on its table.
+        """
+        if not _AGE.fullmatch(what.strip()):
+            self._forget_one(what.strip(), tables, wait_s)
+            return [what.strip()]
+        try:
+            before = datetime.now(timezone.utc) - timedelta(milliseconds=duration_ms(what))
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(f"--forget {what}: {error}", next_step="give a run, or a time such as 30d") from None
+        records = self._state.repairs.all(None if tables is None else frozenset(tables))
+        old = [r for r in records if r.finished and datetime.fromisoformat(max(r.finished, r.undone)) < before]
+        for record in old:
+            forget_repair(self._state, record.run, record=record, wait_s=wait_s)
+        return [record.run for record in old]
+
+    def _forget_one(self, run: str, tables: Sequence[str] | None, wait_s: float) -> None:
+        record: RepairRecord | None
+        try:
+            record = self._state.repairs.get(run)
+        except CheckpointError:
+            record = None  # not readable: that is what it is to be forgotten for
+        if record is not None and tables is not None and record.table not in tables:
+            raise ConfigError(
+                f"the repair {run} is of {record.table}, which was not asked for",
+                state="nothing was changed",
+                next_step="name that table, or none",
+            )
+        forget_repair(self._state, run, record=record, wait_s=wait_s)
+
+    def _require_free(self, table: str) -> None:
+        holder = holder_of(self._state.documents, table)
+        if holder is not None:
+            raise LeaseHeld(
+                f"another run works on {table}: {holder}",
+                state="nothing was verified and nothing was changed",
+                next_step="stop it (`gridferry sync --follow` ends with Ctrl-C or SIGTERM after a checkpoint) and run "
+                "again; or wait for its end with --wait SECONDS",
+            )
