@@ -1,9 +1,10 @@
 """Loads and syncs in processes of their own that kill themselves at the n-th call of a function.
 
 Run as a program it reads the names of jobs, one a line, runs each in a child of its own (forked, because the imports
-take longer than the loads) and writes the child's wait status. A job is a JSON file: config, env, options, verb (load
-unless it says sync), point, moment (before | after), call, and `reads`, a file that gets the number of each chunk as it
-is read. Without a point the job runs to its end. What a child has to say goes to `errors`, another file.
+take longer than the loads) and writes the child's wait status. A job is a JSON file: config, env, options, verb (of
+`VERBS` or `Migration`, load unless it is named), point, moment (before | after), call, and `reads`, a file that gets
+the number of each chunk as it is read. Without a point the job runs to its end. What a child has to say goes to
+`errors`, another file.
 """
 
 from __future__ import annotations
@@ -19,12 +20,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.planted import repair_one
+
 from gridferry.checkpoint.catalog import Catalog
 from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import DocumentStore
+from gridferry.checkpoint.journal import Journal
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import Quarantine
+from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import RunStore
 from gridferry.engine.migration import Migration
 from gridferry.griddb import BulkWriter, Store
@@ -53,6 +58,18 @@ POINTS: dict[str, tuple[type, str]] = {
     "position": (PositionStore, "save"),
     "confirm": (ChangeStream, "confirm"),
     "cursor": (CursorStore, "save"),
+    "begin repair": (RepairStore, "begin"),
+    "journal": (Journal, "add"),
+    "repair record": (RepairStore, "save"),
+    "delete documents": (DocumentStore, "delete_scope"),
+    "finish repair": (RepairStore, "finish"),
+}
+
+# What a child does; any other verb is a method of `Migration`.
+VERBS: dict[str, Callable[..., Any]] = {
+    "repair": repair_one,
+    "undo": lambda migration, **options: migration.repairs.undo(**options),
+    "forget": lambda migration, **options: migration.repairs.forget(**options),
 }
 
 
@@ -93,7 +110,9 @@ def main(job_file: str) -> None:
         die_at(job["point"], job["moment"], job["call"])
     note_reads(Path(job["reads"]))
     with Migration(parse_config(job["config"], env=job["env"])) as migration:
-        getattr(migration, job.get("verb", "load"))(**job["options"])
+        verb = job.get("verb", "load")
+        act = VERBS[verb] if verb in VERBS else getattr(Migration, verb)
+        act(migration, **job["options"])
 
 
 def run_forked(job_file: str) -> int:

@@ -60,6 +60,18 @@ def images(ferry: Ferry) -> Images:
     return found
 
 
+def with_value(row: pa.RecordBatch, place: int, value: Any) -> pa.RecordBatch:
+    kind = row.schema.field(place).type
+    stored = pa.array([value], pa.int64()).view(kind) if pa.types.is_timestamp(kind) else pa.array([value], kind)
+    columns = [stored if i == place else column for i, column in enumerate(row.columns)]
+    return pa.RecordBatch.from_arrays(columns, schema=row.schema)
+
+
+def value_of(row: pa.RecordBatch, place: int) -> Any:
+    column = row.column(place)
+    return (column.view(pa.int64()) if pa.types.is_timestamp(column.type) else column)[0].as_py()
+
+
 def plain_verification(migration: Migration, table: str) -> Callable[[DifferenceSink], None]:
     """A verification that holds all rows in memory and compares them one by one."""
 
@@ -113,12 +125,18 @@ def _report(
     if extra:
         sink(DifferentRows(*place, DifferenceKind.EXTRA, target=stands.take(pa.array(extra))))
     if both:
-        source, target = (side.take(pa.array(at)) for side, at in zip((expected, stands), zip(*both), strict=True))
+        source = expected.take(pa.array([mine for mine, _ in both]))
+        target = stands.take(pa.array([theirs for _, theirs in both]))
         sink(DifferentRows(*place, DifferenceKind.DIFFERENT, source=source, target=target))
 
 
+def repair_one(migration: Migration, *, table: str, **options: Any) -> TableRepair:
+    """A repair of what the plain comparison finds in one table."""
+    (chosen,) = migration._chosen([table])
+    return migration.repairs.repair(chosen, plain_verification(migration, table), **options)
+
+
 def repair(ferry: Ferry, table: str, **options: Any) -> TableRepair:
-    """A repair of what the plain comparison finds."""
+    """The same, with a connection of its own."""
     with ferry.migration() as migration:
-        chosen = next(o for o in ferry.config.tables if f"{o.schema_name}.{o.table_name}" == table)
-        return migration.repairs.repair(chosen, plain_verification(migration, table), **options)
+        return repair_one(migration, table=table, **options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,11 +10,10 @@ import pyarrow as pa
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
-from tests.e2e.planted import Images, container_of, images, repair, stored_batch
+from tests.e2e.planted import container_of, images, repair, stored_batch, value_of, with_value
 from tests.e2e.test_type_table import ENUM, PLAIN, bits, good
 
-from gridferry.errors import CheckpointError, ConfigError, DataError
-from gridferry.griddb import BulkWriter, Container
+from gridferry.griddb import Container
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.model.verification import Verdict
 
@@ -80,18 +78,6 @@ def changed(column: ColumnSpec, value: Any) -> Any:
 
 def empty_value(kind: GridType) -> Any:
     return {GridType.BOOL: False, GridType.STRING: "", GridType.BLOB: b"", GridType.DOUBLE: -0.0}.get(kind, 0)
-
-
-def with_value(row: pa.RecordBatch, place: int, value: Any) -> pa.RecordBatch:
-    kind = row.schema.field(place).type
-    stored = pa.array([value], pa.int64()).view(kind) if pa.types.is_timestamp(kind) else pa.array([value], kind)
-    columns = [stored if i == place else column for i, column in enumerate(row.columns)]
-    return pa.RecordBatch.from_arrays(columns, schema=row.schema)
-
-
-def value_of(row: pa.RecordBatch, place: int) -> Any:
-    column = row.column(place)
-    return (column.view(pa.int64()) if pa.types.is_timestamp(column.type) else column)[0].as_py()
 
 
 def plant(ferry: Ferry, count: int = 1000) -> None:

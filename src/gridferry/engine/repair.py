@@ -30,7 +30,7 @@ from gridferry.engine.events import Listener, Note, RowsPut
 from gridferry.engine.keyed_rows import agree, as_seen, fetch_standing
 from gridferry.engine.load_work import SnapshotView
 from gridferry.engine.repair_source import SourceLookup, SourceRows
-from gridferry.engine.repair_spool import Spool
+from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.retry import with_patience
 from gridferry.engine.row_writer import RowWriter
 from gridferry.errors import CheckpointError, ConfigError, FerryError
@@ -51,6 +51,14 @@ class OpensSnapshots(Protocol):
 
 
 @dataclass(frozen=True)
+class RepairSettings:
+    """How to repair. `wait_s` waits for another run's end; `rows_per_group` are written between two journal entries."""
+
+    wait_s: float = 0.0
+    rows_per_group: int = GROUP_ROWS
+
+
+@dataclass(frozen=True)
 class Decided:
     """One group: what is to be written, how many rows need nothing, and the keys of those left alone."""
 
@@ -66,8 +74,8 @@ def repair_table(
     source: OpensSnapshots,
     options: TableOptions,
     spool: Spool,
+    settings: RepairSettings,
     *,
-    wait_s: float = 0.0,
     tell: Listener,
 ) -> TableRepair:
     """Write what `spool` holds of one table, as far as both sides are still what was seen. Takes the table's lease.
@@ -79,7 +87,7 @@ def repair_table(
     if not spool.count and not _unfinished(state, table):
         verdict = Verdict.DIFFERENT if spool.refused else Verdict.EQUAL
         return TableRepair(table, refused=spool.refused, verdict=verdict)
-    with Lease(state.documents, table, wait_s=wait_s) as lease:
+    with Lease(state.documents, table, wait_s=settings.wait_s) as lease:
         _close(state, table)
         run = state.runs.get(table)
         if run is None or run.plan is None or run.state is not RunState.LOADED:
@@ -92,7 +100,7 @@ def repair_table(
         # After the lease: what syncs have stored until now was committed before this snapshot.
         with source.open_snapshot() as view:
             repair = _Repair(state, lease, plan, SourceLookup(view, plan), tell)
-            return repair.run(spool, loaded=run.started_at)
+            return repair.run(spool, settings.rows_per_group, loaded=run.started_at)
 
 
 def _unfinished(state: TargetState, table: str) -> list[RepairRecord]:
@@ -122,13 +130,13 @@ class _Repair:
         self._confirmed = 0
         self._deleted_from: set[str] = set()
 
-    def run(self, spool: Spool, *, loaded: str) -> TableRepair:
+    def run(self, spool: Spool, rows_per_group: int, *, loaded: str) -> TableRepair:
         started = time.monotonic()
         record: RepairRecord | None = None
         settled = moved = 0
         refused = spool.refused
         skipped: list[str] = []
-        for group in spool.groups():
+        for group in spool.groups(most_rows=rows_per_group):
             self._lease.check()
             decided = self._decide(group)
             settled, moved, refused = settled + decided.settled, moved + decided.moved, refused + decided.refused

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta, timezone
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener
-from gridferry.engine.repair import OpensSnapshots, repair_table
-from gridferry.engine.repair_spool import Spool
+from gridferry.engine.repair import OpensSnapshots, RepairSettings, repair_table
+from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.undo import forget_repair, list_repairs, undo_repair
 from gridferry.errors import CheckpointError, ConfigError, LeaseHeld
 from gridferry.model.repair import RepairRecord, RepairStatus, TableRepair, TableUndo
@@ -29,10 +29,17 @@ class Repairs:
         self._tell = tell
 
     def repair(
-        self, options: TableOptions, verify: Callable[[DifferenceSink], object], *, wait_s: float = 0.0
+        self,
+        options: TableOptions,
+        verify: Callable[[DifferenceSink], object],
+        *,
+        wait_s: float = 0.0,
+        rows_per_group: int = GROUP_ROWS,
     ) -> TableRepair:
         """Let `verify` prove what differs in one table, then write just that. The lease is taken after it.
 
+        Args: wait_s: how long to wait for another run on the table to end; rows_per_group: how many rows are written
+            between two marks in the journal, at most.
         Raises: LeaseHeld, without a `wait_s` before anything is read; see `repair_table`.
         """
         table = f"{options.schema_name}.{options.table_name}"
@@ -40,7 +47,8 @@ class Repairs:
             self._require_free(table)
         with Spool() as spool:
             verify(spool.add)
-            return repair_table(self._state, self._source, options, spool, wait_s=wait_s, tell=self._tell)
+            how = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
+            return repair_table(self._state, self._source, options, spool, how, tell=self._tell)
 
     def undo(self, run: str, *, tables: Sequence[str] | None = None, wait_s: float = 0.0) -> TableUndo:
         """See `undo_repair`."""
