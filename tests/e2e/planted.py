@@ -12,7 +12,7 @@ from gridferry.engine.migration import Migration
 from gridferry.griddb import Container, ContainerSchema, Store
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.repair import TableRepair
-from gridferry.model.verification import DifferenceKind, DifferenceSink, DifferentRows
+from gridferry.model.verification import DifferenceKind, DifferenceSink, DifferentRows, VerifyReport
 from gridferry.plan.plan import TablePlan
 from gridferry.transform.compiled import compile_columns
 from gridferry.transform.split import split_batch
@@ -72,10 +72,10 @@ def value_of(row: pa.RecordBatch, place: int) -> Any:
     return (column.view(pa.int64()) if pa.types.is_timestamp(column.type) else column)[0].as_py()
 
 
-def plain_verification(migration: Migration, table: str) -> Callable[[DifferenceSink], None]:
+def plain_verification(migration: Migration, table: str) -> Callable[[DifferenceSink], VerifyReport]:
     """A verification that holds all rows in memory and compares them one by one."""
 
-    def verify(sink: DifferenceSink) -> None:
+    def verify(sink: DifferenceSink) -> VerifyReport:
         run = migration._state.runs.get(table)
         assert run is not None
         assert run.plan is not None
@@ -87,6 +87,7 @@ def plain_verification(migration: Migration, table: str) -> Callable[[Difference
             schema = run.plan.container_schema
             stands = empty(schema) if container is None else stored_batch(container)
             _report(sink, (table, name, value), expected.get(value, empty(schema)), stands, run.plan.key_length)
+        return VerifyReport((), "", 0.0)
 
     return verify
 
@@ -132,8 +133,9 @@ def _report(
 
 def repair_one(migration: Migration, *, table: str, **options: Any) -> TableRepair:
     """A repair of what the plain comparison finds in one table."""
-    (chosen,) = migration._chosen([table])
-    return migration.repairs.repair(chosen, plain_verification(migration, table), **options)
+    verify = plain_verification(migration, table)
+    (done,) = migration.repairs.repair(migration._chosen([table]), verify, **options).tables
+    return done
 
 
 def repair(ferry: Ferry, table: str, **options: Any) -> TableRepair:

@@ -35,7 +35,7 @@ from gridferry.engine.retry import with_patience
 from gridferry.engine.row_writer import RowWriter
 from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RowChange, TableRepair
-from gridferry.model.verification import DifferenceKind, Verdict
+from gridferry.model.verification import DifferenceKind
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
 
@@ -85,8 +85,7 @@ def repair_table(
     """
     table = f"{options.schema_name}.{options.table_name}"
     if not spool.count and not _unfinished(state, table):
-        verdict = Verdict.DIFFERENT if spool.refused else Verdict.EQUAL
-        return TableRepair(table, refused=spool.refused, verdict=verdict)
+        return TableRepair(table, refused=spool.refused)
     with Lease(state.documents, table, wait_s=settings.wait_s) as lease:
         _close(state, table)
         run = state.runs.get(table)
@@ -148,7 +147,6 @@ class _Repair:
                 record = self._told(decided.changes, record)
         if record is not None:
             record = self._state.repairs.finish(record)
-        left = refused or (record is not None and self._confirmed < record.rows)
         return TableRepair(
             table=self._plan.qualified,
             run="" if record is None else record.run,
@@ -163,7 +161,6 @@ class _Repair:
             created=tuple(self._writer.created),
             emptied=self._emptied(),
             skipped=tuple(skipped),
-            verdict=Verdict.DIFFERENT if left else Verdict.UNSETTLED if moved else Verdict.EQUAL,
         )
 
     def _decide(self, group: Sequence[RowChange]) -> Decided:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
 
 from gridferry.checkpoint.lease import holder_of
@@ -13,8 +14,8 @@ from gridferry.engine.repair import OpensSnapshots, RepairSettings, repair_table
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.undo import forget_repair, list_repairs, undo_repair
 from gridferry.errors import CheckpointError, ConfigError, LeaseHeld
-from gridferry.model.repair import RepairRecord, RepairStatus, TableRepair, TableUndo
-from gridferry.model.verification import DifferenceSink
+from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
+from gridferry.model.verification import DifferenceSink, VerifyReport
 from gridferry.plan.config import TableOptions, duration_ms
 
 _AGE = re.compile(r"\d+\s*[a-z]+")
@@ -30,25 +31,30 @@ class Repairs:
 
     def repair(
         self,
-        options: TableOptions,
-        verify: Callable[[DifferenceSink], object],
+        chosen: Sequence[TableOptions],
+        verify: Callable[[DifferenceSink], VerifyReport],
         *,
         wait_s: float = 0.0,
         rows_per_group: int = GROUP_ROWS,
-    ) -> TableRepair:
-        """Let `verify` prove what differs in one table, then write just that. The lease is taken after it.
+    ) -> RepairReport:
+        """Let `verify` prove what differs in these tables, then write just that. Leases are taken after it.
 
-        Args: wait_s: how long to wait for another run on the table to end; rows_per_group: how many rows are written
+        Args: wait_s: how long to wait for another run on a table to end; rows_per_group: how many rows are written
             between two marks in the journal, at most.
         Raises: LeaseHeld, without a `wait_s` before anything is read; see `repair_table`.
         """
-        table = f"{options.schema_name}.{options.table_name}"
-        if not wait_s:
-            self._require_free(table)
-        with Spool() as spool:
-            verify(spool.add)
-            how = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
-            return repair_table(self._state, self._source, options, spool, how, tell=self._tell)
+        names = [f"{options.schema_name}.{options.table_name}" for options in chosen]
+        for name in names if not wait_s else ():
+            self._require_free(name)
+        settings = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
+        with ExitStack() as stack:
+            spools = {name: stack.enter_context(Spool()) for name in names}
+            report = verify(lambda rows: spools[rows.table].add(rows))
+            done = [
+                repair_table(self._state, self._source, options, spools[name], settings, tell=self._tell)
+                for options, name in zip(chosen, names, strict=True)
+            ]
+        return RepairReport(report, tuple(done))
 
     def undo(self, run: str, *, tables: Sequence[str] | None = None, wait_s: float = 0.0) -> TableUndo:
         """See `undo_repair`."""

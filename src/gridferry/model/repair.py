@@ -8,7 +8,7 @@ from enum import Enum
 
 import pyarrow as pa
 
-from gridferry.model.verification import DifferenceKind, Verdict
+from gridferry.model.verification import EXIT_CODES, DifferenceKind, TableVerification, Verdict, VerifyReport
 
 
 @dataclass(frozen=True)
@@ -124,12 +124,37 @@ class TableRepair:
     created: tuple[str, ...] = ()
     emptied: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    verdict: Verdict = Verdict.EQUAL
 
     @property
     def rows(self) -> int:
         """Rows that were written or deleted."""
         return self.put + self.replaced + self.deleted
+
+
+@dataclass(frozen=True)
+class RepairReport:
+    """What a verification found, and what the repair after it did to each of the tables."""
+
+    verification: VerifyReport
+    tables: tuple[TableRepair, ...]
+
+    @property
+    def verdict(self) -> Verdict:
+        """How both sides stand now: what was repaired was read again and counts as equal."""
+        verdicts = [_verdict_after(v, r) for v, r in zip(self.verification.tables, self.tables, strict=True)]
+        return max(verdicts, key=list(Verdict).index, default=Verdict.EQUAL)
+
+    @property
+    def exit_code(self) -> int:
+        """0 equal, 1 differences are left, 75 rows changed meanwhile: run it again."""
+        return EXIT_CODES[self.verdict]
+
+
+def _verdict_after(found: TableVerification, repair: TableRepair) -> Verdict:
+    left = found.differences - repair.confirmed - repair.settled - repair.moved
+    if left > 0 or repair.refused:
+        return Verdict.DIFFERENT
+    return Verdict.UNSETTLED if repair.moved or found.unsettled else Verdict.EQUAL
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,264 @@
+"""Cut-over: is everything there, equal, and still? Drains, looks, verifies, and says what is missing.
+
+It changes nothing at the source and nothing in the application; what it writes into the target is what a sync writes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from gridferry.checkpoint.documents import utc_now
+from gridferry.checkpoint.lease import holder_of
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.retry import is_transient
+from gridferry.engine.slots import guard
+from gridferry.engine.undo import list_repairs
+from gridferry.errors import FerryError, LeaseHeld
+from gridferry.model.cutover import CutoverCheck, CutoverReport, TableCutover
+from gridferry.model.position import Lsn
+from gridferry.model.repair import RepairState
+from gridferry.model.verification import TableVerification, Verdict, VerifyReport
+from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
+from gridferry.source.postgres.activity import Activity, fetch_activity
+from gridferry.source.postgres.connection import PostgresAddress
+from gridferry.source.postgres.feed import ChangeFeed
+
+_POLL_S = 0.5
+_AGAIN = "then run `gridferry cutover` again"
+_QUIET = f"stop what writes to the table (the application), {_AGAIN}"
+
+
+@dataclass(frozen=True)
+class CutoverWork:
+    """What a cut-over is made of: `sync` runs one bounded sync (with True a sweep) and returns how much it read."""
+
+    sync: Callable[[TableOptions, bool], int]
+    verify: Callable[[Sequence[str]], VerifyReport]
+    wait_s: float = 0.0
+
+
+@dataclass
+class _Table:
+    """What is known of one table so far."""
+
+    options: TableOptions
+    name: str
+    run: LoadRun | None
+    before: Activity
+    checks: list[CutoverCheck]
+    read: int = 0
+    drained: bool = False
+    drained_to: str = ""
+    verified: TableVerification | None = None
+
+    @property
+    def mode(self) -> SyncMode | None:
+        """How the table is followed."""
+        return None if self.options.sync is None else self.options.sync.mode
+
+    def check(self, name: str, ok: bool, detail: str, next_step: str = "") -> None:
+        """Note one thing; the next step only where it is not so."""
+        self.checks.append(CutoverCheck(name, ok, detail, "" if ok else next_step))
+
+
+class Cutover:
+    """One look whether tables can be cut over. Made for one call of `run`."""
+
+    def __init__(
+        self,
+        address: PostgresAddress,
+        state: TargetState,
+        work: CutoverWork,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._address = address
+        self._feed = ChangeFeed(address)
+        self._state = state
+        self._work = work
+        self._clock = clock
+        self._sleep = sleep
+
+    def run(self, chosen: Sequence[TableOptions]) -> CutoverReport:
+        """Look at tables. Raises: LeaseHeld while another run holds a table back; what may pass otherwise (75)."""
+        started, began = utc_now(), self._clock()
+        tables = [self._begin(options) for options in chosen]
+        for table in tables:
+            self._drain(table)
+        self._verify([table for table in tables if table.drained])
+        found = tuple(self._end(table) for table in tables)
+        return CutoverReport(found, started, self._clock() - began)
+
+    def _begin(self, options: TableOptions) -> _Table:
+        name = f"{options.schema_name}.{options.table_name}"
+        before = fetch_activity(self._address, options.schema_name, options.table_name)
+        table = _Table(options, name, self._state.runs.get(name), before, [])
+        loaded = table.run is not None and table.run.state is RunState.LOADED
+        state = "not loaded" if table.run is None else f"the load is {table.run.state.value}, not finished"
+        table.check("loaded", loaded, "loaded to its end" if loaded else state, "gridferry load")
+        return table
+
+    def _drain(self, table: _Table) -> None:
+        """Let everything that was committed before now be stored."""
+        if table.run is None or table.run.state is not RunState.LOADED:
+            return
+        if table.mode is None:
+            table.drained = True
+            table.check("drained", True, "the table is not followed: there is nothing to drain")
+            return
+        try:
+            self._drained(table)
+        except FerryError as error:
+            if is_transient(error):
+                raise
+            table.check("drained", False, error.message, error.next_step or "gridferry sync")
+            return
+        table.drained = True
+
+    def _drained(self, table: _Table) -> None:
+        if table.mode is SyncMode.WATERMARK:
+            self._work.sync(table.options, True)
+            record = self._state.cursors.get(table.name)
+            table.drained_to = "" if record is None else record.cursor.clock
+            table.check("drained", True, f"all rows of the source as of {table.drained_to} were looked at")
+            return
+        if holder_of(self._state.documents, table.name) is not None:
+            self._await_follower(table)
+        else:
+            self._work.sync(table.options, False)
+        position = self._position(table)
+        table.drained_to = str(position)
+        reached = position >= table.before.flushed
+        detail = f"changes up to {position} are stored; the log ended at {table.before.flushed} when this began"
+        table.check("drained", reached, detail, "gridferry sync")
+        table.read = self._read(table)
+
+    def _await_follower(self, table: _Table) -> None:
+        """Wait until the sync that runs has passed where the log ended. Raises: LeaseHeld if it does not in time."""
+        deadline = self._clock() + self._work.wait_s
+        while self._position(table) < table.before.flushed:
+            if holder_of(self._state.documents, table.name) is None:
+                self._work.sync(table.options, False)
+                return
+            if self._clock() >= deadline:
+                raise LeaseHeld(
+                    f"{table.name} is being synced and has reached {self._position(table)}, not yet "
+                    f"{table.before.flushed}",
+                    state="nothing was changed",
+                    next_step="run it again with --wait 60: it then waits for the sync to get there",
+                )
+            self._sleep(_POLL_S)
+
+    def _verify(self, tables: list[_Table]) -> None:
+        """Compare every value of the tables that are drained."""
+        for table in tables:
+            try:
+                (table.verified,) = self._work.verify([table.options.table]).tables
+            except FerryError as error:
+                if is_transient(error):
+                    raise
+                table.check("verified", False, error.message, error.next_step)
+
+    def _end(self, table: _Table) -> TableCutover:
+        if table.verified is not None:
+            table.checks.append(_verified(table.verified))
+        elif not any(check.name == "verified" for check in table.checks):
+            table.check("verified", False, "not verified, because the above is missing", "gridferry cutover")
+        self._slot(table)
+        self._look_at_state(table)
+        after = self._quiet(table)
+        return TableCutover(
+            table=table.name,
+            mode="" if table.mode is None else table.mode.value,
+            checks=tuple(table.checks),
+            info=tuple(_info(table, after)),
+            drained_to=table.drained_to,
+            verdict=None if table.verified is None else table.verified.verdict,
+            rows=0 if table.verified is None else table.verified.target_rows,
+        )
+
+    def _slot(self, table: _Table) -> None:
+        if table.mode is not SyncMode.CDC or table.run is None or not table.run.slot:
+            return
+        facts = self._feed.facts(table.run.slot)
+        if facts is None or facts.lost:
+            why = "is gone" if facts is None else f"is of no use: {facts.invalidated or 'it lost its log'}"
+            table.check("slot", False, f"the slot {table.run.slot} {why}", "gridferry load --replace")
+            return
+        try:
+            warnings = list(guard(facts, table.options.sync or SyncOptions(mode=SyncMode.CDC)))
+        except FerryError as error:
+            table.check("slot", False, error.message, error.next_step)
+            return
+        detail = "; ".join(warnings) or f"healthy, confirmed up to {facts.confirmed}"
+        table.check("slot", not warnings, detail, f"gridferry sync, {_AGAIN}")
+
+    def _look_at_state(self, table: _Table) -> None:
+        held = sum(self._state.quarantine.counts(table.name).values())
+        detail = f"{held:,} rows are put aside" if held else "empty"
+        step = "gridferry quarantine list, mend the rows at the source, gridferry quarantine replay"
+        table.check("quarantine", not held, detail, step)
+        open_ones = [
+            status
+            for status in list_repairs(self._state, frozenset({table.name}))
+            if status.record.state in (RepairState.WRITING, RepairState.UNDOING)
+        ]
+        detail = "; ".join(f"{s.record.run} is {s.note}" for s in open_ones) or "none is open"
+        undoing = [s for s in open_ones if s.record.state is RepairState.UNDOING]
+        step = f"gridferry verify --undo {undoing[0].record.run}" if undoing else "gridferry verify --repair"
+        table.check("repairs", not open_ones, detail, step)
+
+    def _quiet(self, table: _Table) -> Activity:
+        """Whether anything was written since the drain: by the stream, or by PostgreSQL's count of writes."""
+        late = 0
+        if table.drained and table.mode is not None:
+            followed = holder_of(self._state.documents, table.name) is not None
+            if table.mode is SyncMode.CDC and followed:
+                late = self._read(table) - table.read
+            elif not followed:
+                late = self._work.sync(table.options, False)
+        after = fetch_activity(self._address, table.options.schema_name, table.options.table_name)
+        written = max(late, after.writes - table.before.writes)
+        detail = (
+            f"{written:,} rows were written while this looked" if written else "nothing was written while this looked"
+        )
+        table.check("quiet", not written, detail, _QUIET)
+        writers = [holder for holder in after.holders if holder.writes]
+        detail = "; ".join(f"uncommitted changes of {holder}" for holder in writers) or "nobody has uncommitted changes"
+        table.check("sessions", not writers, detail, f"let them commit or end, {_AGAIN}")
+        return after
+
+    def _position(self, table: _Table) -> Lsn:
+        record = self._state.positions.get(table.name)
+        start = "" if table.run is None else table.run.start
+        return record.position if record is not None else Lsn.parse(start or "0/0")
+
+    def _read(self, table: _Table) -> int:
+        record = self._state.positions.get(table.name)
+        return 0 if record is None else record.read
+
+
+def _verified(found: TableVerification) -> CutoverCheck:
+    rows = f"{max(found.source_rows, found.target_rows):,} rows"
+    if found.verdict is Verdict.EQUAL:
+        return CutoverCheck("verified", True, f"all values are equal ({rows})")
+    if found.verdict is Verdict.UNSETTLED:
+        detail = f"{found.unsettled:,} of {rows} are not yet synced"
+        return CutoverCheck("verified", False, detail, _QUIET)
+    detail = f"{found.differences:,} of {rows} differ"
+    return CutoverCheck("verified", False, detail, f"gridferry verify --repair, {_AGAIN}")
+
+
+def _info(table: _Table, after: Activity) -> Iterator[str]:
+    yield f"{after.sessions:,} other sessions are connected to the source database"
+    for holder in after.holders:
+        if not holder.writes:
+            yield f"reads the table: {holder}"
+    if table.mode is None:
+        yield "the table is not followed: what is written after the verification does not come"
+    if table.mode is SyncMode.WATERMARK:
+        yield "mode watermark sees no updates and deletes; the verification does"

@@ -1,0 +1,58 @@
+"""What a cut-over needs, and how each of it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gridferry.model.verification import Verdict
+
+
+@dataclass(frozen=True)
+class CutoverCheck:
+    """One thing that has to be so. `next_step` is the command or deed that makes it so, "" where it is."""
+
+    name: str  # loaded, drained, quarantine, slot, repairs, quiet, sessions or verified
+    ok: bool
+    detail: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class TableCutover:
+    """One table. `mode` is that of its sync, "" where it is not followed; `info` is worth knowing and stops nothing.
+
+    `drained_to` is the position of the source that the target has reached, as the mode counts; `verdict` is None where
+    the table was not verified.
+    """
+
+    table: str
+    mode: str
+    checks: tuple[CutoverCheck, ...]
+    info: tuple[str, ...] = ()
+    drained_to: str = ""
+    verdict: Verdict | None = None
+    rows: int = 0
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is missing."""
+        return all(check.ok for check in self.checks)
+
+
+@dataclass(frozen=True)
+class CutoverReport:
+    """All tables. `started` is ISO 8601, UTC."""
+
+    tables: tuple[TableCutover, ...]
+    started: str
+    seconds: float
+
+    @property
+    def ready(self) -> bool:
+        """Whether the application can be pointed at the target without a loss."""
+        return bool(self.tables) and all(table.ready for table in self.tables)
+
+    @property
+    def exit_code(self) -> int:
+        """0 ready, 1 not."""
+        return 0 if self.ready else 1
