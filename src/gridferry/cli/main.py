@@ -12,6 +12,7 @@ import typer
 
 from gridferry import __version__
 from gridferry.cli import (
+    cutover_command,
     demo_command,
     init_command,
     load_commands,
@@ -71,6 +72,7 @@ app.command()(reported(sync_command.sync))
 app.command()(reported(verify_command.verify))
 app.command()(reported(state_commands.status))
 app.command()(reported(state_commands.containers))
+app.command()(reported(cutover_command.cutover))
 app.command("drop-slot")(reported(slot_command.drop_slot))
 app.command()(reported(query_commands.show))
 app.command()(reported(query_commands.tql))

@@ -22,7 +22,7 @@ def show_verified(output: Output, report: VerifyReport, *, again: str, fails: bo
 
     output.show(*report_view(report))
     if report.verdict is Verdict.DIFFERENT:
-        output.note(f"\nNext: gridferry load --replace{again} loads again from the start", style="bold")
+        output.note(f"\nNext: gridferry verify --repair{again} writes exactly the rows that differ", style="bold")
     elif report.verdict is Verdict.UNSETTLED:
         output.note(f"\nNext: gridferry verify --sync{again}, or run it again after the next sync", style="bold")
     if fails:

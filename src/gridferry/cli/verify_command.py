@@ -11,6 +11,7 @@ from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output
+from gridferry.cli.repair_command import INTERRUPTED, RepairOptions, show_repair
 from gridferry.cli.verified import report_document, show_verified
 
 if TYPE_CHECKING:
@@ -45,8 +46,43 @@ def verify(
     sync: Annotated[
         bool, typer.Option("--sync", help="Sync in between, where nobody else does, so that nothing is left to come.")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Then write and delete exactly the rows that differ; can be undone.")
+    ] = False,
+    wait: Annotated[
+        float,
+        typer.Option("--wait", min=0.0, metavar="SECONDS", help="With --repair, --undo: wait for another run to end."),
+    ] = 0.0,
+    undo: Annotated[
+        str | None, typer.Option("--undo", metavar="RUN", help="Bring back what stood before a repair; verify nothing.")
+    ] = None,
+    runs: Annotated[bool, typer.Option("--runs", help="List the repairs; verify nothing.")] = False,
+    forget: Annotated[
+        str | None,
+        typer.Option("--forget", metavar="RUN|AGE", help="Delete a repair's journal, or those older than 30d."),
+    ] = None,
 ) -> None:
     """Compare every value of both sides. Exit code 0 equal, 1 different, 75 not yet synced."""
+    asked = RepairOptions(repair, undo, runs, forget, wait)
+    asked.check(quick=quick, output=file)
+    if asked.verifies_nothing:
+        asked.answer(output, config, table, listener=warnings(output))
+        return
+    if repair:
+        output.interrupted = INTERRUPTED
+        with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("repairing"):
+            done = migration.repair(
+                chosen(table),
+                wait_s=wait,
+                output=file,
+                settle_s=settle,
+                sync=sync,
+                most_differences=most_differences,
+            )
+        show_repair(output, done, config=config, table=table)
+        if done.exit_code:
+            raise typer.Exit(done.exit_code)
+        return
     with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("comparing both sides"):
         report = migration.verify(
             chosen(table), quick=quick, output=file, settle_s=settle, sync=sync, most_differences=most_differences

@@ -39,6 +39,12 @@ class Standing:
         return Standing(self.rows, self.places[start : start + length])
 
 
+def has_columns(changes: Sequence[RowChange], schema: ContainerSchema) -> bool:
+    """Whether changes have the names and types of a container's columns."""
+    wanted = [(field.name, field.type) for field in schema.arrow_schema]
+    return all([(field.name, field.type) for field in change.rows.schema] == wanted for change in changes)
+
+
 def keys_of(changes: Sequence[RowChange], schema: ContainerSchema) -> Keys:
     """The row keys of changes, end to end, with the split value of each as text."""
     names = [column.name for column in schema.key]

@@ -362,7 +362,7 @@ class Migration:
     @property
     def repairs(self) -> Repairs:
         """The repairs of this target."""
-        return Repairs(self._state, self.source, self._listener)
+        return Repairs(self._state, self.source, self._listener, qualified=self._qualified)
 
     @property
     def _state(self) -> TargetState:

@@ -27,7 +27,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, RowsPut
-from gridferry.engine.keyed_rows import agree, as_seen, fetch_standing
+from gridferry.engine.keyed_rows import agree, as_seen, fetch_standing, has_columns
 from gridferry.engine.load_work import SnapshotView
 from gridferry.engine.repair_source import SourceLookup, SourceRows
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
@@ -184,7 +184,8 @@ class _Repair:
             counts.update(moved=int((left & ~source.doubled).sum()))
             skipped += key_texts(change.take(np.flatnonzero(left)[:SHOWN].tolist()), self._plan)
             if write.any():
-                changes.append(change if write.all() else change.take(np.flatnonzero(write).tolist()))
+                some = change if write.all() else change.take(np.flatnonzero(write).tolist())
+                changes.append(some.cast(self._schema.arrow_schema))
         return Decided(tuple(changes), counts["settled"], counts["moved"], counts["refused"], tuple(skipped[:SHOWN]))
 
     def _told(self, changes: Sequence[RowChange], record: RepairRecord) -> RepairRecord:
@@ -232,8 +233,7 @@ class _Repair:
         return tuple(c.name for c, rows in zip(standing, counts, strict=True) if not rows)
 
     def _require_same_columns(self, group: Sequence[RowChange]) -> None:
-        names = self._schema.arrow_schema.names
-        if any(change.rows.schema.names != names for change in group):
+        if not has_columns(group, self._schema):
             raise CheckpointError(
                 f"the columns of {self._plan.qualified} have changed since the verification",
                 state="rows of earlier groups were changed as the journal says; no others were",

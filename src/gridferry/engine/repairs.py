@@ -22,12 +22,23 @@ _AGE = re.compile(r"\d+\s*[a-z]+")
 
 
 class Repairs:
-    """The repairs of tables. Each call takes the leases that it needs."""
+    """The repairs of tables. Each call takes the leases that it needs.
 
-    def __init__(self, state: TargetState, source: OpensSnapshots, tell: Listener) -> None:
+    `qualified` makes `schema.table` of names as a config has them. Where tables can be named, none means all.
+    """
+
+    def __init__(
+        self,
+        state: TargetState,
+        source: OpensSnapshots,
+        tell: Listener,
+        *,
+        qualified: Callable[[Sequence[str]], Sequence[str]],
+    ) -> None:
         self._state = state
         self._source = source
         self._tell = tell
+        self._qualified = qualified
 
     def repair(
         self,
@@ -56,35 +67,35 @@ class Repairs:
             ]
         return RepairReport(report, tuple(done))
 
-    def undo(self, run: str, *, tables: Sequence[str] | None = None, wait_s: float = 0.0) -> TableUndo:
+    def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
         """See `undo_repair`."""
-        chosen = None if tables is None else frozenset(tables)
-        return undo_repair(self._state, run, tables=chosen, wait_s=wait_s, tell=self._tell)
+        return undo_repair(self._state, run, tables=self._names(tables), wait_s=wait_s, tell=self._tell)
 
-    def runs(self, tables: Sequence[str] | None = None) -> list[RepairStatus]:
+    def runs(self, tables: Sequence[str] = ()) -> list[RepairStatus]:
         """See `list_repairs`."""
-        return list_repairs(self._state, None if tables is None else frozenset(tables))
+        return list_repairs(self._state, self._names(tables))
 
-    def forget(self, what: str, *, tables: Sequence[str] | None = None, wait_s: float = 0.0) -> list[str]:
+    def forget(self, what: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> list[str]:
         """Delete the journal of one repair, by its run; or of those that ended longer ago than a time such as 30d.
 
         Returns: the runs that were forgotten. Those that were interrupted stay, unless they are named.
         Raises: ConfigError for a run that is not known; LeaseHeld while a run works on its table.
         """
-        if not _AGE.fullmatch(what.strip()):
-            self._forget_one(what.strip(), tables, wait_s)
-            return [what.strip()]
+        what = what.strip()
+        if not _AGE.fullmatch(what):
+            self._forget_one(what, self._names(tables), wait_s)
+            return [what]
         try:
             before = datetime.now(timezone.utc) - timedelta(milliseconds=duration_ms(what))
         except (ValueError, OverflowError) as error:
             raise ConfigError(f"--forget {what}: {error}", next_step="give a run, or a time such as 30d") from None
-        records = self._state.repairs.all(None if tables is None else frozenset(tables))
+        records = self._state.repairs.all(self._names(tables))
         old = [r for r in records if r.finished and datetime.fromisoformat(max(r.finished, r.undone)) < before]
         for record in old:
             forget_repair(self._state, record.run, record=record, wait_s=wait_s)
         return [record.run for record in old]
 
-    def _forget_one(self, run: str, tables: Sequence[str] | None, wait_s: float) -> None:
+    def _forget_one(self, run: str, tables: frozenset[str] | None, wait_s: float) -> None:
         record: RepairRecord | None
         try:
             record = self._state.repairs.get(run)
@@ -97,6 +108,9 @@ class Repairs:
                 next_step="name that table, or none",
             )
         forget_repair(self._state, run, record=record, wait_s=wait_s)
+
+    def _names(self, tables: Sequence[str]) -> frozenset[str] | None:
+        return frozenset(self._qualified(tables)) if tables else None
 
     def _require_free(self, table: str) -> None:
         holder = holder_of(self._state.documents, table)

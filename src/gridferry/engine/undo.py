@@ -17,7 +17,7 @@ from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, RowsPut
-from gridferry.engine.keyed_rows import as_seen, fetch_standing
+from gridferry.engine.keyed_rows import as_seen, fetch_standing, has_columns
 from gridferry.engine.repair import SHOWN, key_texts, who
 from gridferry.engine.row_writer import RowWriter
 from gridferry.errors import ConfigError, FerryError
@@ -137,7 +137,7 @@ class _Undo:
         return back
 
     def _require_same_columns(self, record: RepairRecord, number: int, changes: Sequence[RowChange]) -> None:
-        if any(change.rows.schema != self._schema.arrow_schema for change in changes):
+        if not has_columns(changes, self._schema):
             raise ConfigError(
                 f"the repair {record.run} of {record.table} cannot be undone: the containers have other columns now",
                 state="nothing was changed" if number == 0 else f"{self._counts.restored:,} rows were brought back",

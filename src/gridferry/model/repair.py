@@ -46,6 +46,11 @@ class RowChange:
         before, after = (None if s is None else s.slice(start, length) for s in (self.before, self.after))
         return RowChange(self.container, self.value, self.kind, before, after)
 
+    def cast(self, schema: pa.Schema) -> RowChange:
+        """The same rows in the container's own Arrow schema, which also says what cannot be NULL."""
+        before, after = (None if s is None else s.cast(schema) for s in (self.before, self.after))
+        return RowChange(self.container, self.value, self.kind, before, after)
+
     def take(self, places: Sequence[int]) -> RowChange:
         """The rows at some places."""
         at = pa.array(places, pa.int64())

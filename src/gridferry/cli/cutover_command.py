@@ -1,0 +1,74 @@
+"""`cutover`: may the application be pointed at GridDB?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from gridferry.cli import numbers, opening
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
+from gridferry.cli.output import Output, plain
+from gridferry.cli.verify_command import warnings
+
+if TYPE_CHECKING:
+    from gridferry.model.cutover import CutoverReport, TableCutover
+
+_LABELS = {"quiet": "no writes", "sessions": "no open changes", "slot": "slot healthy"}
+
+
+def cutover(
+    output: Output,
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    wait: Annotated[
+        float,
+        typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run, or a running sync."),
+    ] = 0.0,
+) -> None:
+    """Store what is left, verify, and say READY or what is missing. Exit code 0 ready, 1 not.
+
+    It changes nothing at the source, and nothing in the application.
+    """
+    output.interrupted = "Interrupted. Nothing was changed but what a sync stores."
+    with (
+        opening.open_migration(config, listener=warnings(output)) as migration,
+        output.waiting("storing what is left, and comparing both sides"),
+    ):
+        report = migration.cutover(chosen(table), wait_s=wait)
+    output.document(lambda: _document(report))
+    output.show(*_view(report))
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def _document(report: CutoverReport) -> dict[str, object]:
+    tables = [plain(table) | {"ready": table.ready} for table in report.tables]
+    return {"ready": report.ready, "started": report.started, "seconds": report.seconds, "tables": tables}
+
+
+def _view(report: CutoverReport) -> Iterator[RenderableType]:
+    for table in report.tables:
+        yield from _table(table)
+        yield Text()
+    if report.ready:
+        rows = numbers.plural(sum(table.rows for table in report.tables), "row")
+        yield Text.assemble(("READY", "bold green"), f": {rows} are equal, and nothing was written meanwhile.")
+        yield Text("Point the application at GridDB now. When it runs, `gridferry drop-slot` leaves PostgreSQL clean.")
+    else:
+        missing = sum(not check.ok for table in report.tables for check in table.checks)
+        yield Text.assemble(("NOT READY", "bold yellow"), f": {numbers.plural(missing, 'thing')} missing, see above.")
+
+
+def _table(table: TableCutover) -> Iterator[RenderableType]:
+    yield Text.assemble((table.table, "bold"), f", mode {table.mode}" if table.mode else ", not followed")
+    for check in table.checks:
+        mark = Text("  ok       ", style="green") if check.ok else Text("  missing  ", style="bold yellow")
+        yield mark.append(f"{_LABELS.get(check.name, check.name)}: {check.detail}", style="")
+        if check.next_step:
+            yield Text(f"           next: {check.next_step}", style="bold")
+    for line in table.info:
+        yield Text(f"  note     {line}", style="dim")
