@@ -5,7 +5,7 @@ stand go into the journal and to disk; the rows are put and deleted and flushed 
 the record counts them. Killed anywhere, a new repair does what is left, and an undo knows every row that was touched.
 
 The source is read under a snapshot that was taken after the table's lease: all that any sync has stored was committed
-before it, so what is written is never older than what it replaces (docs/adr/0012).
+before it, so what is written is never older than what it replaces (docs/adr/0015).
 """
 
 from __future__ import annotations

@@ -23,6 +23,8 @@ from gridferry.engine.events import (
 )
 from gridferry.engine.verify import summed
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
+from gridferry.model.cutover import CutoverReport
+from gridferry.model.repair import RepairReport, RepairStatus, TableUndo
 from gridferry.model.verification import (
     ColumnDifference,
     ContainerVerification,
@@ -92,6 +94,11 @@ class FakeMigration:
     held: list[QuarantinedRow] = field(default_factory=list)
     syncs: list[TableSync] = field(default_factory=list)
     replays: list[Replay] = field(default_factory=list)
+    repaired: RepairReport = field(default_factory=lambda: RepairReport(VerifyReport((), "", 0.0), ()))
+    undone: TableUndo = field(default_factory=lambda: TableUndo("public.device", "r1"))
+    listed: list[RepairStatus] = field(default_factory=list)
+    forgotten: list[str] = field(default_factory=list)
+    ready: CutoverReport = field(default_factory=lambda: CutoverReport((), "", 0.0))
     failure: BaseException | None = None
     calls: list[tuple[str, Any]] = field(default_factory=list)
     closed: bool = False
@@ -133,6 +140,25 @@ class FakeMigration:
 
     def verify_as_wished(self, tables: Any = (), **options: Any) -> VerifyReport | None:
         return self.report if self.wished else None
+
+    def repair(self, tables: Any = (), **options: Any) -> RepairReport:
+        return self._answer("repair", (tables, options), self.repaired)
+
+    def cutover(self, tables: Any = (), **options: Any) -> CutoverReport:
+        return self._answer("cutover", (tables, options), self.ready)
+
+    @property
+    def repairs(self) -> FakeMigration:
+        return self
+
+    def undo(self, run: str, tables: Any = (), **options: Any) -> TableUndo:
+        return self._answer("undo", (run, tables, options), self.undone)
+
+    def runs(self, tables: Any = ()) -> list[RepairStatus]:
+        return self._answer("runs", tables, self.listed)
+
+    def forget(self, what: str, tables: Any = (), **options: Any) -> list[str]:
+        return self._answer("forget", (what, tables, options), self.forgotten)
 
     def status(self, tables: Any = ()) -> list[TableStatus]:
         return self._answer("status", tables, self.statuses)

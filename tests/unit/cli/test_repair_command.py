@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tests.unit.cli.fakes import DIFFERENT, EQUAL, UNSETTLED, FakeMigration
+from typer.testing import Result
+
+from gridferry.errors import LeaseHeld
+from gridferry.model.cutover import CutoverCheck, CutoverReport, TableCutover
+from gridferry.model.repair import RepairRecord, RepairReport, RepairState, RepairStatus, TableRepair, TableUndo
+from gridferry.model.verification import Verdict, VerifyReport
+
+Run = Callable[..., Result]
+
+REPAIRED = TableRepair(
+    "public.device", "20260301T100000-abc123", put=1, replaced=1, confirmed=2, seconds=0.4, created=("device2",)
+)
+RECORD = RepairRecord(
+    "20260301T100000-abc123", "public.device", RepairState.DONE, "ann@box", "2026-03-01T10:00:00.000+00:00", "", put=7
+)
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_a_repair_tells_what_differed_what_it_did_and_how_to_go_back(run: Run, migration: FakeMigration) -> None:
+    migration.repaired = RepairReport(DIFFERENT, (REPAIRED,))
+    result = run("verify", "--repair", "-t", "device", "--wait", "9", "--sync")
+    assert result.exit_code == 0
+    for part in (
+        "2 rows differ", "public.device: 2 rows repaired (1 put, 1 replaced), 2 read again and right",
+        "containers made: device2", "Both sides are equal now",
+    ):  # fmt: skip
+        assert part in words(result.stdout), part
+    assert f"--undo {REPAIRED.run}" in words(result.stderr)
+    (call,) = migration.calls
+    options = {"wait_s": 9.0, "output": None, "settle_s": None, "sync": True, "most_differences": 10}
+    assert call == ("repair", (("device",), options))
+
+
+@pytest.mark.parametrize(
+    ("found", "repair", "code", "said"),
+    [
+        (EQUAL, TableRepair("public.device"), 0, "nothing was repaired"),
+        (UNSETTLED, TableRepair("public.device"), 75, "Some rows changed meanwhile"),
+        (DIFFERENT, TableRepair("public.device", "r", put=1, confirmed=1, moved=1), 75, "1 row changed meanwhile"),
+        (DIFFERENT, TableRepair("public.device", "r", put=1, confirmed=1, refused=1), 1, "several source rows share"),
+        (DIFFERENT, TableRepair("public.device", "r", put=2, confirmed=1), 1, "Some differences are left"),
+        (DIFFERENT, TableRepair("public.device", settled=2, skipped=("k = [1]",)), 0, "left alone: k = [1]"),
+    ],
+)
+def test_the_verdict_counts_what_was_read_again(
+    run: Run, migration: FakeMigration, found: VerifyReport, repair: TableRepair, code: int, said: str
+) -> None:
+    migration.repaired = RepairReport(found, (repair,))
+    result = run("verify", "--repair")
+    assert result.exit_code == code
+    assert said in words(result.stdout)
+
+
+def test_a_repair_as_json(run: Run, migration: FakeMigration) -> None:
+    migration.repaired = RepairReport(DIFFERENT, (REPAIRED,))
+    document = json.loads(run("verify", "--repair", "--json").stdout)
+    assert (document["verdict"], document["exit_code"]) == ("equal", 0)
+    assert document["repairs"][0]["rows"] == 2
+    assert document["verification"]["differences"] == 2
+
+
+def test_a_held_table_is_tried_later(run: Run, migration: FakeMigration) -> None:
+    migration.failure = LeaseHeld("another run works on it", next_step="run again with --wait SECONDS")
+    result = run("verify", "--repair")
+    assert result.exit_code == 75
+    assert "--wait SECONDS" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--repair", "--undo", "r1"), ("--runs", "--forget", "r1"), ("--repair", "--quick"),
+        ("--undo", "r1", "--quick"), ("--runs", "-o", "x.parquet"),
+    ],
+)  # fmt: skip
+def test_options_that_do_not_go_together(run: Run, migration: FakeMigration, options: tuple[str, ...]) -> None:
+    result = run("verify", *options)
+    assert result.exit_code == 2
+    assert "do not go together" in words(result.stderr)
+    assert migration.calls == []
+
+
+def test_a_repair_may_write_the_differences_to_a_file(run: Run, migration: FakeMigration, tmp_path: Path) -> None:
+    file = tmp_path / "found.jsonl"
+    assert run("verify", "--repair", "-o", str(file)).exit_code == 0
+    assert migration.calls[0][1][1]["output"] == file
+
+
+def test_an_undo_tells_what_was_kept(run: Run, migration: FakeMigration) -> None:
+    migration.undone = TableUndo("public.device", "r1", restored=5, already=2, kept=1, changed=("ts = 5",))
+    result = run("verify", "--undo", "r1", "--wait", "3")
+    assert result.exit_code == 1
+    for part in ("5 rows brought back", "2 rows stood so already", "1 row kept", "kept: ts = 5"):
+        assert part in words(result.stdout), part
+    assert migration.calls == [("undo", ("r1", (), {"wait_s": 3.0}))]
+    migration.undone = TableUndo("public.device", "r1", restored=5)
+    assert run("verify", "--undo", "r1", "--json").exit_code == 0
+
+
+def test_the_runs_are_listed(run: Run, migration: FakeMigration) -> None:
+    assert "no repair" in run("verify", "--runs").stdout
+    migration.listed = [RepairStatus(RECORD, "interrupted: run it again"), RepairStatus(RECORD)]
+    shown = words(run("verify", "--runs", "-t", "device").stdout)
+    assert "interrupted" in shown
+    assert "ann@box" in shown
+    document = json.loads(run("verify", "--runs", "--json").stdout)
+    assert [one["rows"] for one in document["runs"]] == [7, 7]
+    assert document["runs"][0]["note"].startswith("interrupted")
+
+
+def test_a_journal_is_forgotten(run: Run, migration: FakeMigration) -> None:
+    assert "nothing to forget" in run("verify", "--forget", "30d").stdout
+    migration.forgotten = ["r1"]
+    assert "forgotten: r1" in run("verify", "--forget", "r1").stdout
+
+
+READY = TableCutover(
+    "public.device",
+    "cdc",
+    (CutoverCheck("loaded", True, "loaded to its end"), CutoverCheck("verified", True, "all values are equal")),
+    info=("3 other sessions are connected",),
+    verdict=Verdict.EQUAL,
+    rows=600,
+)
+
+
+def test_a_cut_over_says_ready(run: Run, migration: FakeMigration) -> None:
+    migration.ready = CutoverReport((READY,), "2026-03-01T10:00:00.000+00:00", 1.0)
+    result = run("cutover", "--wait", "5", "-t", "device")
+    assert result.exit_code == 0
+    assert "READY: 600 rows are equal" in words(result.stdout)
+    assert migration.calls == [("cutover", (("device",), {"wait_s": 5.0}))]
+    assert json.loads(run("cutover", "--json").stdout)["tables"][0]["ready"] is True
+
+
+def test_a_cut_over_lists_what_is_missing_and_the_next_step(run: Run, migration: FakeMigration) -> None:
+    late = TableCutover("public.other", "", (CutoverCheck("quarantine", False, "2 rows", "gridferry quarantine list"),))
+    migration.ready = CutoverReport((READY, late), "", 1.0)
+    result = run("cutover")
+    assert result.exit_code == 1
+    for part in ("NOT READY: 1 thing missing", "missing quarantine: 2 rows", "next: gridferry quarantine list"):
+        assert part in words(result.stdout), part
+
+
+def test_no_table_is_not_ready() -> None:
+    assert CutoverReport((), "", 0.0).exit_code == 1
