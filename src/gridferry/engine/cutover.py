@@ -23,8 +23,8 @@ from gridferry.model.repair import RepairState
 from gridferry.model.verification import TableVerification, Verdict, VerifyReport
 from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
 from gridferry.source.postgres.activity import Activity, fetch_activity
-from gridferry.source.postgres.connection import PostgresAddress
 from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.source import PostgresSource
 
 _POLL_S = 0.5
 _AGAIN = "then run `gridferry cutover` again"
@@ -48,6 +48,7 @@ class _Table:
     name: str
     run: LoadRun | None
     before: Activity
+    end: Lsn  # of the log when this began
     checks: list[CutoverCheck]
     read: int = 0
     drained: bool = False
@@ -69,15 +70,16 @@ class Cutover:
 
     def __init__(
         self,
-        address: PostgresAddress,
+        source: PostgresSource,
         state: TargetState,
         work: CutoverWork,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._address = address
-        self._feed = ChangeFeed(address)
+        self._source = source
+        self._address = source.address
+        self._feed = ChangeFeed(source.address)
         self._state = state
         self._work = work
         self._clock = clock
@@ -96,7 +98,10 @@ class Cutover:
     def _begin(self, options: TableOptions) -> _Table:
         name = f"{options.schema_name}.{options.table_name}"
         before = fetch_activity(self._address, options.schema_name, options.table_name)
-        table = _Table(options, name, self._state.runs.get(name), before, [])
+        # Behind every commit that can be seen, also one that did not wait for its log to be on disk.
+        with self._source.open_snapshot() as view:
+            end = view.seen_until()
+        table = _Table(options, name, self._state.runs.get(name), before, end, [])
         loaded = table.run is not None and table.run.state is RunState.LOADED
         state = "not loaded" if table.run is None else f"the load is {table.run.state.value}, not finished"
         table.check("loaded", loaded, "loaded to its end" if loaded else state, "gridferry load")
@@ -132,22 +137,21 @@ class Cutover:
             self._work.sync(table.options, False)
         position = self._position(table)
         table.drained_to = str(position)
-        reached = position >= table.before.flushed
-        detail = f"changes up to {position} are stored; the log ended at {table.before.flushed} when this began"
+        reached = position >= table.end
+        detail = f"changes up to {position} are stored; the log ended at {table.end} when this began"
         table.check("drained", reached, detail, "gridferry sync")
         table.read = self._read(table)
 
     def _await_follower(self, table: _Table) -> None:
         """Wait until the sync that runs has passed where the log ended. Raises: LeaseHeld if it does not in time."""
         deadline = self._clock() + self._work.wait_s
-        while self._position(table) < table.before.flushed:
+        while self._position(table) < table.end:
             if holder_of(self._state.documents, table.name) is None:
                 self._work.sync(table.options, False)
                 return
             if self._clock() >= deadline:
                 raise LeaseHeld(
-                    f"{table.name} is being synced and has reached {self._position(table)}, not yet "
-                    f"{table.before.flushed}",
+                    f"{table.name} is being synced and has reached {self._position(table)}, not yet {table.end}",
                     state="nothing was changed",
                     next_step="run it again with --wait 60: it then waits for the sync to get there",
                 )

@@ -285,7 +285,7 @@ class Migration:
             return follower(self.source, self._state, options, settings=settings, listener=self._listener).run().read
 
         work = CutoverWork(sync, self.verify, wait_s)
-        return Cutover(self.source.address, self._state, work).run(self._chosen(tables))
+        return Cutover(self.source, self._state, work).run(self._chosen(tables))
 
     def _sync_one(self, options: TableOptions) -> None:
         follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener).run()

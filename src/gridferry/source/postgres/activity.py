@@ -7,7 +7,6 @@ from typing import Any
 
 import psycopg
 
-from gridferry.model.position import Lsn
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import relation_sql
@@ -47,10 +46,6 @@ _OTHERS = """
 SELECT count(*) FROM pg_catalog.pg_stat_activity a
 WHERE a.datname = pg_catalog.current_database() AND a.backend_type = 'client backend' AND a.application_name <> %(own)s
 """
-_POSITION = """
-SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
-       ELSE pg_catalog.pg_current_wal_flush_lsn() END::text
-"""
 OWN_NAME = "gridferry"  # as `connection.SESSION` names every session of ours
 
 
@@ -78,13 +73,12 @@ class Activity:
     """One look at a table. `writes` counts rows that were ever written there, as PostgreSQL's statistics tell.
 
     They lag behind by a second or so. `holders` are other sessions with a lock on it now, `sessions` the number of all
-    other sessions of the database; `flushed` is the position up to which the log is on disk.
+    other sessions of the database.
     """
 
     writes: int
     holders: tuple[Holder, ...]
     sessions: int
-    flushed: Lsn
 
 
 def fetch_activity(address: PostgresAddress, schema: str, table: str) -> Activity:
@@ -94,5 +88,4 @@ def fetch_activity(address: PostgresAddress, schema: str, table: str) -> Activit
         ((writes,),) = connection.execute(_WRITES, asked).fetchall()
         holders = tuple(Holder(*row) for row in connection.execute(_HOLDERS, asked).fetchall())
         ((sessions,),) = connection.execute(_OTHERS, asked).fetchall()
-        ((position,),) = connection.execute(_POSITION).fetchall()
-    return Activity(writes, holders, sessions, Lsn.parse(position))
+    return Activity(writes, holders, sessions)

@@ -67,13 +67,15 @@ class KeyForm:
     def _many(self, columns: list[ColumnPlan], texts: list[tuple[str, ...]]) -> sql.Composable:
         names = [sql.Identifier(f"gridferry key {i}") for i in range(len(columns))]
         comma = sql.SQL(", ")
-        values = [
-            sql.SQL("({})").format(comma.join([self._value(c, t) for c, t in zip(columns, row, strict=True)]))
-            for row in texts
+        arrays = [
+            sql.SQL("pg_catalog.unnest({}::text[]::{}[])").format(
+                sql.Literal(list(values)), sql.SQL(self._type(column))
+            )
+            for column, values in zip(columns, zip(*texts, strict=True), strict=True)
         ]
         same = [self._same(column, name) for column, name in zip(columns, names, strict=True)]
-        return sql.SQL("EXISTS (SELECT FROM (VALUES {}) AS k ({}) WHERE {})").format(
-            comma.join(values), comma.join(names), sql.SQL(" AND ").join(same)
+        return sql.SQL("EXISTS (SELECT FROM ROWS FROM ({}) AS k ({}) WHERE {})").format(
+            comma.join(arrays), comma.join(names), sql.SQL(" AND ").join(same)
         )
 
     def _same(self, column: ColumnPlan, value: sql.Composable) -> sql.Composable:
