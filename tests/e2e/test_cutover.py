@@ -77,7 +77,7 @@ def test_a_difference_is_missing_and_repair_is_the_next_step(followed: Ferry, po
     assert missing(report) == {"verified": "gridferry verify --repair, then run `gridferry cutover` again"}
     assert (report.ready, report.exit_code) == (False, 1)
     with followed.migration() as migration:
-        assert migration.repair().exit_code == 0
+        assert migration.repairs.make().exit_code == 0
     assert cutover(followed).ready
 
 

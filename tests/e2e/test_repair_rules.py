@@ -83,7 +83,7 @@ def test_rows_that_do_not_differ_are_never_touched(loaded: Ferry, monkeypatch: p
     monkeypatch.setattr(BulkWriter, "put", noting_put)
     monkeypatch.setattr(BulkWriter, "delete", noting_delete)
     with loaded.migration() as migration:
-        report = migration.repair()
+        report = migration.repairs.make()
     first, second = sorted(k for k in ns(loaded, "reading_d0"))[:2]
     assert sorted(put) == [("reading_d0", first), ("reading_d0", second)]
     assert deleted == [("reading_d0", 9999)]
@@ -126,7 +126,7 @@ def test_a_container_that_is_missing_is_made_and_one_too_many_is_left_empty(load
     with loaded.store() as store:
         store.drop_container("reading_d1")
     with loaded.migration() as migration:
-        (done,) = migration.repair().tables
+        (done,) = migration.repairs.make().tables
         assert (done.put, done.deleted, done.created, done.emptied) == (10, 10, ("reading_d1",), ("reading_d2",))
         assert loaded.rows("reading_d2") == []
         assert migration.verify().verdict is Verdict.EQUAL
@@ -144,12 +144,12 @@ def test_rows_that_share_a_key_are_refused_unless_the_plan_says_which_counts(fer
         container = container_of(store, "reading_d0")
         container.delete(pa.record_batch([pa.array([2], pa.int32())], names=["k"]))
     with ferry.migration() as migration:
-        report = migration.repair()
+        report = migration.repairs.make()
         assert report.tables[0].refused >= 2
         assert report.exit_code == 1
     assert ns(ferry, "reading_d0") == {1: 1, **{k: k for k in range(3, 10)}}
     with ferry.of({**PLAIN, "on_duplicate": "last"}).migration() as migration:
-        assert migration.repair().exit_code == 0
+        assert migration.repairs.make().exit_code == 0
     assert ns(ferry, "reading_d0") == {1: 100, 2: 200, **{k: k for k in range(3, 10)}}
 
 
@@ -194,7 +194,7 @@ def test_many_keys_of_one_container_with_a_key_cut_to_milliseconds(ferry: Ferry,
         rows = stored_batch(container)
         container.delete(rows.slice(0, 300).select([0]))
     with ferry.migration() as migration:
-        (done,) = migration.repair(rows_per_group=256).tables
+        (done,) = migration.repairs.make(rows_per_group=256).tables
     assert (done.put, done.moved) == (300, 0)
     assert images(ferry) == before
 
@@ -286,7 +286,7 @@ def test_beside_another_run_nothing_is_verified_or_changed(loaded: Ferry) -> Non
     before = images(loaded)
     with loaded.store() as store, loaded.migration() as migration, Lease(DocumentStore(store), TABLE):
         with pytest.raises(LeaseHeld) as held:
-            migration.repair()
+            migration.repairs.make()
         assert "--wait" in held.value.next_step
         assert held.value.exit_code == 75
     assert images(loaded) == before
@@ -326,12 +326,12 @@ def test_a_target_that_fails_midway_leaves_a_journal_that_leads_back(
         assert listed.record.run in error.value.next_step
         assert migration.repairs.undo(listed.record.run).kept == 0
         assert images(ferry) == before
-        assert migration.repair().exit_code == 0
+        assert migration.repairs.make().exit_code == 0
 
 
 def test_nothing_different_leaves_no_trace(loaded: Ferry) -> None:
     with loaded.migration() as migration:
-        report = migration.repair()
+        report = migration.repairs.make()
         assert (report.exit_code, report.tables[0].run) == (0, "")
         assert migration.repairs.runs() == []
     with loaded.store() as store:
@@ -368,7 +368,7 @@ def refused_beside_a_follower(migration: Migration) -> bool:
     """Tries until the follower has the table, and says so."""
     try:
         while True:
-            migration.repair(settle_s=0.0)
+            migration.repairs.make(settle_s=0.0)
     except LeaseHeld as error:
         return "--wait" in error.next_step
 
@@ -398,7 +398,7 @@ def test_under_write_load_beside_a_follower(streamed: Ferry, postgres: Database)
             assert refused_beside_a_follower(migration)
             stop_following.set()
             follower.join()
-            report = migration.repair(sync=True, settle_s=30.0)
+            report = migration.repairs.make(sync=True, settle_s=30.0)
             assert report.tables[0].refused == 0
     finally:
         stop_writing.set()
@@ -408,6 +408,6 @@ def test_under_write_load_beside_a_follower(streamed: Ferry, postgres: Database)
     sync_all(streamed)
     with streamed.migration() as migration:
         for _ in range(3):
-            if migration.repair(sync=True).exit_code == 0:
+            if migration.repairs.make(sync=True).exit_code == 0:
                 break
         assert migration.verify(sync=True).verdict is Verdict.EQUAL

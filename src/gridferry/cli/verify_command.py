@@ -71,7 +71,7 @@ def verify(
     if repair:
         output.interrupted = INTERRUPTED
         with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("repairing"):
-            done = migration.repair(
+            done = migration.repairs.make(
                 chosen(table),
                 wait_s=wait,
                 output=file,

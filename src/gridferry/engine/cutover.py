@@ -13,9 +13,12 @@ from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener
 from gridferry.engine.retry import is_transient
 from gridferry.engine.slots import guard
+from gridferry.engine.sync import follower
 from gridferry.engine.undo import list_repairs
+from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import FerryError, LeaseHeld
 from gridferry.model.cutover import CutoverCheck, CutoverReport, TableCutover
 from gridferry.model.position import Lsn
@@ -266,3 +269,21 @@ def _info(table: _Table, after: Activity) -> Iterator[str]:
         yield "the table is not followed: what is written after the verification does not come"
     if table.mode is SyncMode.WATERMARK:
         yield "mode watermark sees no updates and deletes; the verification does"
+
+
+def cut_over(
+    source: PostgresSource,
+    state: TargetState,
+    chosen: Sequence[TableOptions],
+    *,
+    verify: Callable[[Sequence[str]], VerifyReport],
+    wait_s: float,
+    listener: Listener,
+) -> CutoverReport:
+    """See `Cutover.run`, with the syncs of these tables."""
+
+    def sync(options: TableOptions, sweep: bool) -> int:
+        settings = SyncSettings(sweep=sweep, wait_s=wait_s)
+        return follower(source, state, options, settings=settings, listener=listener).run().read
+
+    return Cutover(source, state, CutoverWork(sync, verify, wait_s)).run(chosen)

@@ -16,7 +16,7 @@ from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.container_states import container_states
-from gridferry.engine.cutover import Cutover, CutoverWork
+from gridferry.engine.cutover import cut_over
 from gridferry.engine.events import (
     ContainerState,
     ContainerStatus,
@@ -30,7 +30,6 @@ from gridferry.engine.events import (
 )
 from gridferry.engine.load import TableLoader
 from gridferry.engine.load_work import LoadOptions
-from gridferry.engine.repair_spool import GROUP_ROWS
 from gridferry.engine.repairs import Repairs
 from gridferry.engine.replay import replay_table
 from gridferry.engine.slots import SlotOfLoad
@@ -42,7 +41,6 @@ from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
 from gridferry.model.cutover import CutoverReport
-from gridferry.model.repair import RepairReport
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
 from gridferry.plan.config import Config, SyncMode, TableOptions, VerifyWish
 from gridferry.plan.plan import Plan, TablePlan
@@ -250,42 +248,15 @@ class Migration:
             listener=self._listener,
         )
 
-    def repair(
-        self,
-        tables: Sequence[str] = (),
-        *,
-        wait_s: float = 0.0,
-        rows_per_group: int = GROUP_ROWS,
-        output: str | os.PathLike[str] | None = None,
-        settle_s: float | None = None,
-        sync: bool = False,
-        most_differences: int = 10,
-    ) -> RepairReport:
-        """Verify, then write and delete exactly the rows that were proven to differ; journaled, so it can be undone.
-
-        Args: wait_s: how long to wait for another run on a table; the others as for `verify`.
-        Raises: as `verify`; LeaseHeld; see `engine.repair`.
-        """
-
-        def verify(sink: DifferenceSink) -> VerifyReport:
-            return self.verify(
-                tables, output=output, settle_s=settle_s, sync=sync, most_differences=most_differences, sink=sink
-            )
-
-        return self.repairs.repair(self._chosen(tables), verify, wait_s=wait_s, rows_per_group=rows_per_group)
-
     def cutover(self, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> CutoverReport:
         """Drain, verify, and say whether the application can be pointed at the target. See `engine.cutover`.
 
         Args: wait_s: how long to wait for another run on a table, or for a running sync to reach the log's end.
         """
 
-        def sync(options: TableOptions, sweep: bool) -> int:
-            settings = SyncSettings(sweep=sweep, wait_s=wait_s)
-            return follower(self.source, self._state, options, settings=settings, listener=self._listener).run().read
-
-        work = CutoverWork(sync, self.verify, wait_s)
-        return Cutover(self.source, self._state, work).run(self._chosen(tables))
+        return cut_over(
+            self.source, self._state, self._chosen(tables), verify=self.verify, wait_s=wait_s, listener=self._listener
+        )
 
     def _sync_one(self, options: TableOptions) -> None:
         follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener).run()
@@ -361,8 +332,8 @@ class Migration:
 
     @property
     def repairs(self) -> Repairs:
-        """The repairs of this target."""
-        return Repairs(self._state, self.source, self._listener, qualified=self._qualified)
+        """The repairs of this target: made, listed, undone, forgotten."""
+        return Repairs(self._state, self.source, self._listener, chosen=self._chosen, verify=self.verify)
 
     @property
     def _state(self) -> TargetState:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import datetime, timedelta, timezone
+from functools import partial
 
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.state import TargetState
@@ -24,7 +26,8 @@ _AGE = re.compile(r"\d+\s*[a-z]+")
 class Repairs:
     """The repairs of tables. Each call takes the leases that it needs.
 
-    `qualified` makes `schema.table` of names as a config has them. Where tables can be named, none means all.
+    `chosen` finds the options of tables that are named as in a config, `verify` is `Migration.verify`. Where tables can
+    be named, none means all.
     """
 
     def __init__(
@@ -33,12 +36,36 @@ class Repairs:
         source: OpensSnapshots,
         tell: Listener,
         *,
-        qualified: Callable[[Sequence[str]], Sequence[str]],
+        chosen: Callable[[Sequence[str]], Sequence[TableOptions]],
+        verify: Callable[..., VerifyReport],
     ) -> None:
         self._state = state
         self._source = source
         self._tell = tell
-        self._qualified = qualified
+        self._chosen = chosen
+        self._verify = verify
+
+    def make(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        wait_s: float = 0.0,
+        rows_per_group: int = GROUP_ROWS,
+        output: str | os.PathLike[str] | None = None,
+        settle_s: float | None = None,
+        sync: bool = False,
+        most_differences: int = 10,
+    ) -> RepairReport:
+        """Verify, then write and delete exactly the rows that were proven to differ; journaled, so it can be undone.
+
+        Args: as for `repair` and `Migration.verify`. Raises: as both.
+        """
+        verify = partial(
+            self._verify, tables, output=output, settle_s=settle_s, sync=sync, most_differences=most_differences
+        )
+        return self.repair(
+            self._chosen(tables), lambda sink: verify(sink=sink), wait_s=wait_s, rows_per_group=rows_per_group
+        )
 
     def repair(
         self,
@@ -110,7 +137,7 @@ class Repairs:
         forget_repair(self._state, run, record=record, wait_s=wait_s)
 
     def _names(self, tables: Sequence[str]) -> frozenset[str] | None:
-        return frozenset(self._qualified(tables)) if tables else None
+        return frozenset(f"{o.schema_name}.{o.table_name}" for o in self._chosen(tables)) if tables else None
 
     def _require_free(self, table: str) -> None:
         holder = holder_of(self._state.documents, table)

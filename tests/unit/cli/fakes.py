@@ -141,8 +141,8 @@ class FakeMigration:
     def verify_as_wished(self, tables: Any = (), **options: Any) -> VerifyReport | None:
         return self.report if self.wished else None
 
-    def repair(self, tables: Any = (), **options: Any) -> RepairReport:
-        return self._answer("repair", (tables, options), self.repaired)
+    def make(self, tables: Any = (), **options: Any) -> RepairReport:
+        return self._answer("make", (tables, options), self.repaired)
 
     def cutover(self, tables: Any = (), **options: Any) -> CutoverReport:
         return self._answer("cutover", (tables, options), self.ready)
