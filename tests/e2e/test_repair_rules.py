@@ -76,9 +76,11 @@ def test_rows_that_do_not_differ_are_never_touched(loaded: Ferry, monkeypatch: p
             put.extend((handle.name, key) for key in keys if not handle.name.startswith("gridferry_"))
         original_put(self, schema, batch, handles, runs)
 
-    def noting_delete(self: Any, handle: Handle, keys: pa.RecordBatch) -> None:
-        deleted.extend((handle.name, key) for key in keys.column(0).to_pylist())
-        original_delete(self, handle, keys)
+    def noting_delete(self: Any, schema: Any, keys: pa.RecordBatch, handles: list[Handle], runs: Any) -> None:
+        for i, handle in enumerate(handles):
+            gone = keys.column(0).slice(runs[i], runs[i + 1] - runs[i]).to_pylist()
+            deleted.extend((handle.name, key) for key in gone)
+        original_delete(self, schema, keys, handles, runs)
 
     monkeypatch.setattr(BulkWriter, "put", noting_put)
     monkeypatch.setattr(BulkWriter, "delete", noting_delete)

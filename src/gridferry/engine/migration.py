@@ -38,9 +38,9 @@ from gridferry.engine.verify import VerifySettings, verify_tables
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError, GridDBError, SourceError
 from gridferry.griddb import GridDBAddress, Store, connect
+from gridferry.model.cutover import CutoverReport
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
-from gridferry.model.cutover import CutoverReport
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
 from gridferry.plan.config import Config, SyncMode, TableOptions, VerifyWish
 from gridferry.plan.plan import Plan, TablePlan

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gridferry.engine.duplicates import duplicate_blocks, split_values
-from gridferry.engine.fold import Keys
+from gridferry.engine.key_events import Keys
 from gridferry.engine.keyed_rows import Standing, joined, keys_of, matched
 from gridferry.engine.load_work import SnapshotView
 from gridferry.engine.retry import is_transient

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
-
-import numpy as np
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.keyed_rows import joined, keys_of
@@ -51,12 +50,11 @@ class RowWriter:
         puts = [change for change in changes if change.after is not None]
         deletes = [change for change in changes if change.after is None]
         with self._state.store.writer() as writer:
-            for change, handle in zip(deletes, self._handles(deletes), strict=True):
-                writer.delete(handle, keys_of([change], schema).keys)
+            if deletes:
+                writer.delete(schema, keys_of(deletes, schema).keys, self._handles(deletes), _bounds(deletes))
             if puts:
                 rows = joined([change.rows for change in puts], schema)
-                bounds = np.cumsum([0, *(len(change) for change in puts)])
-                writer.put(schema, rows, self._handles(puts), bounds)
+                writer.put(schema, rows, self._handles(puts), _bounds(puts))
             writer.flush_log()
 
     def _handles(self, changes: Sequence[RowChange]) -> list[Handle]:
@@ -77,3 +75,7 @@ class RowWriter:
         enter_containers(self._state, self._plan, names)
         self._names.update({value: name for name, value in names})
         self.created += [name for name, _ in names]
+
+
+def _bounds(changes: Sequence[RowChange]) -> list[int]:
+    return [0, *itertools.accumulate(len(change) for change in changes)]
