@@ -194,9 +194,10 @@ class _Repair:
             return self._write(changes, record)
         except FerryError as error:
             error.add_note(f"in repair {record.run} of {record.table}, after {record.rows:,} rows")
-            error.state = (
-                error.state or f"{record.rows:,} rows or a few more were repaired; the journal has all of them"
+            ours = (
+                f"{record.rows:,} rows or a few more were repaired; the journal of repair {record.run} has all of them"
             )
+            error.state = f"{error.state}; {ours}" if error.state else ours
             error.next_step = error.next_step or (
                 f"mend the cause and run the same command again, or `gridferry verify --undo {record.run}`"
             )
