@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from gridferry.cli import numbers
+from gridferry import numbers
 from gridferry.cli.options import DEFAULT_CONFIG
 from gridferry.cli.output import Output
 from gridferry.errors import ConfigError, SourceRefused

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from gridferry.cli import numbers, opening
+from gridferry import numbers
+from gridferry.cli import opening
 from gridferry.cli.load_view import load_view
 from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen

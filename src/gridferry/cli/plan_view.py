@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from gridferry.cli import numbers
+from gridferry import numbers
 from gridferry.cli.output import plain
 from gridferry.cli.tables import facts, listing
 

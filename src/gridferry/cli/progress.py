@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
-from gridferry.cli import numbers
+from gridferry import numbers
 from gridferry.cli.output import Output
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from gridferry.cli import numbers, opening
+from gridferry import numbers
+from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output
 from gridferry.cli.tables import listing

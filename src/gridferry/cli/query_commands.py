@@ -10,7 +10,8 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from gridferry.cli import numbers, opening
+from gridferry import numbers
+from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, TargetUrl
 from gridferry.cli.output import Output
 from gridferry.cli.tables import facts, listing

@@ -8,7 +8,8 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from gridferry.cli import numbers, opening
+from gridferry import numbers
+from gridferry.cli import opening
 from gridferry.cli.containers_view import MOST_CONTAINERS, containers_view
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen
 from gridferry.cli.output import Output

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from gridferry.cli import numbers, opening
+from gridferry import numbers
+from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen

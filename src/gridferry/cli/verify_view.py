@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.console import RenderableType
 from rich.text import Text
 
-from gridferry.cli import numbers
+from gridferry import numbers
 from gridferry.cli.tables import listing
 from gridferry.model.verification import (
     ContainerVerification,

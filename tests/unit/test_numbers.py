@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from gridferry.cli import numbers
+from gridferry import numbers
 
 
 @pytest.mark.parametrize(
