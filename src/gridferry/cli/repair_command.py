@@ -11,7 +11,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from gridferry.cli import numbers, opening
+from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.options import chosen
 from gridferry.cli.output import Output, plain
