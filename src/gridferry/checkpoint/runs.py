@@ -43,6 +43,19 @@ class ChunkRecord:
 
 
 @dataclass(frozen=True)
+class CopyFigures:
+    """What the run that finished a load copied, in how many seconds, with how many workers.
+
+    Fewer `rows` than the load has: earlier runs had copied the others, and were interrupted.
+    """
+
+    rows: int
+    octets: int
+    seconds: float
+    workers: int
+
+
+@dataclass(frozen=True)
 class LoadRun:
     """The load of one table. `finished` are numbers of chunks that need no second read."""
 
@@ -58,6 +71,7 @@ class LoadRun:
     options: str = ""  # fingerprint of the options it was planned with
     slot: str = ""  # mode cdc: the replication slot that was made before the first row was read
     start: str = ""  # mode cdc: where its stream begins
+    copied: CopyFigures | None = None
     finished: dict[int, ChunkRecord] = field(default_factory=dict)
 
 
@@ -103,10 +117,12 @@ class RunStore:
         """Write that a chunk is done. Only after its rows were flushed."""
         self._documents.put(_scope(table), {_chunk_item(record.number): {**asdict(record), "at": utc_now()}})
 
-    def loaded(self, run: LoadRun, *, rows: int, notes: tuple[str, ...] = ()) -> LoadRun:
+    def loaded(
+        self, run: LoadRun, *, rows: int, notes: tuple[str, ...] = (), copied: CopyFigures | None = None
+    ) -> LoadRun:
         """Write that a load is complete and checked."""
         _check_move(run, RunState.LOADED)
-        done = replace(run, state=RunState.LOADED, finished_at=utc_now(), rows=rows, notes=notes)
+        done = replace(run, state=RunState.LOADED, finished_at=utc_now(), rows=rows, notes=notes, copied=copied)
         self._write(done)
         return done
 
@@ -136,6 +152,7 @@ class RunStore:
             "options": run.options,
             "slot": run.slot,
             "start": run.start,
+            "copied": None if run.copied is None else asdict(run.copied),
         }
         self._documents.put(_scope(run.table), {_RUN: document})
 
@@ -165,7 +182,7 @@ def _from_items(table: str, items: dict[str, dict[str, Any]]) -> LoadRun:
         )
     try:
         records = [ChunkRecord(d["number"], d["rows"], d["quarantined"]) for i, d in items.items() if i != _RUN]
-        snapshot = document["snapshot"]
+        snapshot, copied = document["snapshot"], document.get("copied")
         return LoadRun(
             table=table,
             state=RunState(document["state"]),
@@ -179,6 +196,7 @@ def _from_items(table: str, items: dict[str, dict[str, Any]]) -> LoadRun:
             options=document["options"],
             slot=document.get("slot", ""),
             start=document.get("start", ""),
+            copied=None if copied is None else CopyFigures(**copied),
             finished={record.number: record for record in records},
         )
     except (KeyError, TypeError, ValueError) as error:

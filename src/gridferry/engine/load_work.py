@@ -11,7 +11,7 @@ from typing import Protocol
 
 from gridferry.checkpoint.catalog import CatalogEntry
 from gridferry.checkpoint.lease import Lease
-from gridferry.checkpoint.runs import ChunkRecord, LoadRun
+from gridferry.checkpoint.runs import ChunkRecord, CopyFigures, LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier
 from gridferry.engine.count_check import CountCheck
@@ -76,7 +76,8 @@ class LoadWork:
         waiting = [c for c in self._run.chunks if c.number not in self._run.finished]
         self._announce(len(waiting))
         self._prepare()
-        crew = Crew(self._workers(len(waiting)))
+        workers = self._workers(len(waiting))
+        crew = Crew(workers)
         expected = self._copy(view, waiting, crew, known=expected)
         seconds = time.monotonic() - started
         if outcome == "resumed":
@@ -89,7 +90,8 @@ class LoadWork:
         for note in counted.notes:
             self._tell(Note(self._run.table, note, "warning"))
         stored = sum(c.target_rows for c in counted.containers)
-        self._state.runs.loaded(self._run, rows=stored, notes=counted.notes)
+        copied = CopyFigures(self._rows, self._octets, seconds, workers)
+        self._state.runs.loaded(self._run, rows=stored, notes=counted.notes, copied=copied)
         return TableLoad(
             self._run.table,
             outcome,
