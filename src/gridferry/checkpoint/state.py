@@ -5,6 +5,7 @@ from __future__ import annotations
 from gridferry.checkpoint.catalog import CATALOG_CONTAINER, Catalog
 from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
+from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
@@ -28,6 +29,7 @@ class TargetState:
         self.positions = PositionStore(self.documents)
         self.tallies = TallyStore(self.documents)
         self.verifications = VerificationStore(self.documents)
+        self.history = HistoryStore(self.documents)
         self.catalog = Catalog(store)
         self.quarantine = Quarantine(store)
         self.repairs = RepairStore(self.documents)

@@ -23,6 +23,7 @@ from gridferry.engine.follow import ChangeWriter
 from gridferry.engine.retry import with_patience
 from gridferry.engine.run_counts import ContainerCounts, Counts
 from gridferry.engine.source_watch import SourceWatch
+from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.sync_target import gone_note
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import DataError, FerryError
@@ -52,6 +53,7 @@ class CdcRun:
         options: TableOptions,
         settings: SyncSettings,
         tell: Listener,
+        history: SyncHistory,
     ) -> None:
         self._state = state
         self._lease = lease
@@ -62,6 +64,8 @@ class CdcRun:
         self._sync = options.sync or SyncOptions(mode=SyncMode.CDC)
         self._settings = settings
         self._tell = tell
+        self._history = history
+        self._started = time.monotonic()
         self._counts = Counts()
         self._since = Counts()  # of them, those after the last checkpoint
         self._containers = ContainerCounts()
@@ -78,7 +82,7 @@ class CdcRun:
 
         Raises: any FerryError; what was checkpointed stays, and the next run goes on there.
         """
-        started = time.monotonic()
+        self._started = time.monotonic()
         record = self._state.positions.begin(self._watch.begin(run, plan, record))
         record = self._added(plan, record)
         until, now = self._feed.now()
@@ -93,15 +97,18 @@ class CdcRun:
         self._checkpointed(record)
         self._containers.save(self._state.tallies, run.table)
         outcome = "stopped" if stopped else "synced" if self._counts.read else "nothing new"
+        return self._done(record, outcome)
+
+    def _done(self, record: CdcRecord, outcome: str) -> TableSync:
         return TableSync(
-            table=run.table,
+            table=record.table,
             mode=MODE,
             outcome=outcome,
             read=self._counts.read,
             rows=self._counts.written,
             deleted=self._counts.deleted,
             quarantined=self._counts.quarantined,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - self._started,
             position=str(record.position),
             as_of=record.as_of,
             touched=len(self._touched),
@@ -133,6 +140,7 @@ class CdcRun:
                         return record, extended, False
                     record = self._checkpoint(group, record, stream, last=until)
                     record = self._watch.again(run, plan, record)
+                    self._sample(record)
                     if self._settings.stop():
                         break
         finally:
@@ -266,6 +274,12 @@ class CdcRun:
         saved = with_patience(lambda: self._state.positions.save(record), on_retry=self._again)
         self._saved_at = time.monotonic()
         return saved
+
+    def _sample(self, record: CdcRecord) -> None:
+        """Let the history know how the stream stands, where its end was looked at since the last time."""
+        end = self._watch.new_log_end()
+        if end is not None:
+            self._history.looked(self._done(record, "following"), position=record.position, current=end)
 
     def _again(self, error: FerryError) -> None:
         self._tell(Note(self._options.table, f"changes are stored again: {error}", "warning"))

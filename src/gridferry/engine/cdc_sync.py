@@ -11,10 +11,11 @@ from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.cdc import MODE, CdcRun
 from gridferry.engine.events import SyncStatus, TableSync
-from gridferry.engine.follower import Follower, Loaded, age_s
+from gridferry.engine.follower import Follower, Loaded
 from gridferry.engine.slots import guard
 from gridferry.engine.source_watch import HARMED, UNSEEN
 from gridferry.errors import FerryError, SlotLost
+from gridferry.model.moment import age_s
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
 from gridferry.plan.config import SyncMode, SyncOptions
@@ -39,7 +40,15 @@ class CdcSync(Follower):
                 state="the target is as it was; changes since then cannot be read any more",
                 next_step="run `gridferry load --replace`, which makes a slot and loads anew",
             )
-        cdc = CdcRun(self._state, lease, self._source, options=self._options, settings=self._settings, tell=self._tell)
+        cdc = CdcRun(
+            self._state,
+            lease,
+            self._source,
+            options=self._options,
+            settings=self._settings,
+            tell=self._tell,
+            history=self._history,
+        )
         return cdc.run(run, loaded.plan, self._record(run), follow=follow)
 
     def _record(self, run: LoadRun) -> CdcRecord:

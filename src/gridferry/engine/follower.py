@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from typing import ClassVar
 
 from gridferry.checkpoint.lease import Lease
@@ -15,6 +14,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
 from gridferry.engine.load import fingerprint
 from gridferry.engine.retry import is_transient
+from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import CheckpointError, ConfigError, GridDBError, SourceError
 from gridferry.plan.config import TableOptions
@@ -51,6 +51,8 @@ class Follower(ABC):
         self._options = options
         self._settings = settings
         self._tell = listener
+        table = f"{options.schema_name}.{options.table_name}"
+        self._history = SyncHistory(state.history, table, tell=listener)
 
     def run(self, *, follow: bool = False) -> TableSync:
         """One run: everything committed before it began; with `follow`, in an endless mode, until told to stop.
@@ -94,7 +96,9 @@ class Follower(ABC):
         (table,) = self._source.fetch_tables([self._options.table])
         try:
             with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-                return self._run(lease, self._loaded(table.qualified), follow=follow)
+                done = self._run(lease, self._loaded(table.qualified), follow=follow)
+                self._history.ended(done)
+                return done
         except GridDBError as error:
             error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
             error.next_step = (
@@ -161,17 +165,3 @@ class Follower(ABC):
             )
         options = self._options
         return Loaded(run, replace(run.plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row))
-
-
-def age_s(stamp: str, now: str = "") -> float | None:
-    """Seconds from one stamp as `Snapshot.taken_at` has it to another, or to this machine's clock; never below 0."""
-    try:
-        then = _moment(stamp)
-        until = _moment(now) if now else datetime.now(timezone.utc)
-    except ValueError:
-        return None
-    return max(0.0, (until - then).total_seconds())
-
-
-def _moment(stamp: str) -> datetime:
-    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc)

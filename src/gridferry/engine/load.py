@@ -171,6 +171,7 @@ class TableLoader:
         self._state.cursors.forget(plan.qualified)
         self._state.tallies.forget(plan.qualified)
         self._state.verifications.forget(plan.qualified)
+        self._state.history.forget(plan.qualified)
         entries = self._state.catalog.entries(plan.qualified)
         names = sorted({e.container for e in entries} | {c.name for c in plan.containers})
         self._state.store.drop_containers(names)

@@ -76,6 +76,16 @@ class Migration:
             self._opened = None
 
     @property
+    def state(self) -> TargetState:
+        """What gridferry keeps in the target, connected to when it is first asked for."""
+        return self._state
+
+    @property
+    def tables(self) -> tuple[TableOptions, ...]:
+        """The tables of the config."""
+        return self._options
+
+    @property
     def store(self) -> Store:
         """The target database, connected to when it is first asked for."""
         return self._state.store

@@ -15,7 +15,7 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import Listener, Note, SlotSeen
 from gridferry.engine.slots import guard
 from gridferry.errors import CheckpointError, SlotLost, SourceError
-from gridferry.model.position import LogOrigin
+from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.plan.cdc import cdc_findings
 from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
@@ -43,6 +43,7 @@ class SourceWatch:
         self._sync = options.sync or SyncOptions(mode=SyncMode.CDC)
         self._tell = tell
         self._looked_at = 0.0
+        self._log_end: Lsn | None = None
 
     def begin(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> CdcRecord:
         """Return the record if the stream can go on where it says.
@@ -80,9 +81,15 @@ class SourceWatch:
             self._look(run)
         return record
 
+    def new_log_end(self) -> Lsn | None:
+        """Where the source's log ended at the last look; None if nobody looked since this was asked before."""
+        end, self._log_end = self._log_end, None
+        return end
+
     def _look(self, run: LoadRun) -> None:
         self._looked_at = time.monotonic()
         facts = self._feed.facts(run.slot)
+        self._log_end = None if facts is None else facts.current
         if facts is not None:
             self._tell(
                 SlotSeen(

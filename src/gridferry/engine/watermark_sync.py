@@ -8,8 +8,9 @@ from typing import ClassVar
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import SyncStatus, TableSync
-from gridferry.engine.follower import Follower, Loaded, age_s
+from gridferry.engine.follower import Follower, Loaded
 from gridferry.engine.watermark import MODE, WatermarkRun, following
+from gridferry.model.moment import age_s
 from gridferry.plan.watermark import BLIND_SPOT
 
 

@@ -1,0 +1,111 @@
+"""What the runs of each table's sync did over time, in the state container: one bounded document a table.
+
+It tells people, it decides nothing: no run reads it. The older it is, the coarser it gets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import TypeVar
+
+from gridferry.checkpoint.documents import Document, DocumentStore
+from gridferry.errors import CheckpointError
+
+HISTORY_VERSION = 1
+MOST_SAMPLES = 240
+_ITEM = "history"
+
+N = TypeVar("N", int, float)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One run, or a part of a longer one, or several that were joined. Times are ISO 8601, UTC.
+
+    At `at` everything that the source had committed before `as_of` was stored. `lag_s` is the greatest age that the
+    stored state had reached by then, just before the sample's last step forward; None where it is not known. The
+    counts, `runs` (ended in this time) and `seconds` of work are of the time since the sample before.
+    """
+
+    at: str
+    as_of: str
+    lag_s: float | None = None
+    lag_bytes: int | None = None
+    runs: int = 0
+    seconds: float = 0.0
+    read: int = 0
+    written: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+
+    def joined(self, later: Sample) -> Sample:
+        """This sample and the next one as one: counts added up, the greater lag kept."""
+        return Sample(
+            at=later.at,
+            as_of=later.as_of,
+            lag_s=_greater(self.lag_s, later.lag_s),
+            lag_bytes=_greater(self.lag_bytes, later.lag_bytes),
+            runs=self.runs + later.runs,
+            seconds=self.seconds + later.seconds,
+            read=self.read + later.read,
+            written=self.written + later.written,
+            deleted=self.deleted + later.deleted,
+            quarantined=self.quarantined + later.quarantined,
+        )
+
+
+class HistoryStore:
+    """The histories. What is written is on disk when the call returns."""
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def get(self, table: str) -> tuple[Sample, ...]:
+        """A table's samples, the oldest first. Raises: CheckpointError for another version's or a broken document."""
+        document = self._documents.get(_scope(table), _ITEM)
+        return () if document is None else _samples(table, document)
+
+    def add(self, table: str, sample: Sample) -> None:
+        """Write one more sample; the older half gets coarser once there are too many. Raises: as `get`."""
+        samples = bounded((*self.get(table), sample))
+        document = {"version": HISTORY_VERSION, "samples": [list(asdict(each).values()) for each in samples]}
+        self._documents.put(_scope(table), {_ITEM: document})
+
+    def forget(self, table: str) -> None:
+        """Delete a table's history."""
+        self._documents.delete(_scope(table), [_ITEM])
+
+
+def bounded(samples: Sequence[Sample], most: int = MOST_SAMPLES) -> tuple[Sample, ...]:
+    """At most `most` samples: of more, the older half is joined in pairs. No count is lost by that."""
+    if len(samples) <= most:
+        return tuple(samples)
+    half = len(samples) // 4 * 2
+    pairs = [samples[i].joined(samples[i + 1]) for i in range(0, half, 2)]
+    return bounded((*pairs, *samples[half:]), most)
+
+
+def _scope(table: str) -> str:
+    return f"history:{table}"
+
+
+def _samples(table: str, document: Document) -> tuple[Sample, ...]:
+    version = document.get("version")
+    if version != HISTORY_VERSION:
+        raise CheckpointError(
+            f"the history of {table} has version {version}, this gridferry reads version {HISTORY_VERSION}",
+            next_step="use the gridferry that wrote it; the next sync begins a new history",
+        )
+    names = [field.name for field in fields(Sample)]
+    try:
+        return tuple(Sample(**dict(zip(names, values, strict=True))) for values in document["samples"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"the history of {table} is not readable: {error}", next_step="the next sync begins a new one"
+        ) from error
+
+
+def _greater(one: N | None, other: N | None) -> N | None:
+    known = [value for value in (one, other) if value is not None]
+    return max(known, default=None)
