@@ -18,6 +18,7 @@ from gridferry.cli import (
     load_commands,
     quarantine_commands,
     query_commands,
+    report_command,
     serve_command,
     slot_command,
     state_commands,
@@ -73,6 +74,7 @@ app.command()(reported(verify_command.verify))
 app.command()(reported(state_commands.status))
 app.command()(reported(state_commands.containers))
 app.command()(reported(cutover_command.cutover))
+app.command()(reported(report_command.report))
 app.command("drop-slot")(reported(slot_command.drop_slot))
 app.command()(reported(query_commands.show))
 app.command()(reported(query_commands.tql))

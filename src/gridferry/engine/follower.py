@@ -72,13 +72,15 @@ class Follower(ABC):
         self._tell(SyncEnded(table, self.mode, done.outcome, time.monotonic() - started))
         return done
 
-    def status(self) -> SyncStatus:
+    def status(self, *, ask_source: bool = True) -> SyncStatus:
         """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""
         table = f"{self._options.schema_name}.{self._options.table_name}"
         run = self._state.runs.get(table)
         if run is None or run.state is not RunState.LOADED:
             return SyncStatus(self.mode, "not loaded", notes=self.notes)
         standing = self._standing(run)
+        if not ask_source:
+            return standing
         try:
             return self._asked(standing, run)
         except SourceError as error:

@@ -80,10 +80,9 @@ class Migration:
         """What gridferry keeps in the target, connected to when it is first asked for."""
         return self._state
 
-    @property
-    def tables(self) -> tuple[TableOptions, ...]:
-        """The tables of the config."""
-        return self._options
+    def options(self, tables: Sequence[str] = ()) -> tuple[TableOptions, ...]:
+        """The options of tables of the config, of all without names. Raises: ConfigError for one that is not in it."""
+        return self._chosen(tables)
 
     @property
     def store(self) -> Store:
@@ -271,12 +270,15 @@ class Migration:
     def _sync_one(self, options: TableOptions) -> None:
         follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener).run()
 
-    def status(self, tables: Sequence[str] = ()) -> list[TableStatus]:
+    def status(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> list[TableStatus]:
         """What the target's state says of the tables in the config, and what waits in the source to be synced."""
         runs = {run.table: run for run in self._state.runs.all()}
         chosen = self._chosen(tables)
         names = self._qualified(tables)
-        return [self._with_sync(self._status(n, runs.get(n)), o) for n, o in zip(names, chosen, strict=True)]
+        return [
+            self._with_sync(self._status(n, runs.get(n)), o, ask_source=ask_source)
+            for n, o in zip(names, chosen, strict=True)
+        ]
 
     def container_states(self, tables: Sequence[str] = (), *, match: str = "") -> list[ContainerState]:
         """How each container of loaded tables stands; `match` is a pattern for names or split values."""
@@ -391,11 +393,11 @@ class Migration:
         notes = tuple(f.message for f in plan.problems) or (what,)
         return TableLoad(plan.qualified, "planned", notes=notes)
 
-    def _with_sync(self, status: TableStatus, options: TableOptions) -> TableStatus:
+    def _with_sync(self, status: TableStatus, options: TableOptions, *, ask_source: bool) -> TableStatus:
         if options.sync is None:
             return status
         each = follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener)
-        sync = each.status()
+        sync = each.status(ask_source=ask_source)
         if status.held_by and sync.state == "interrupted":
             sync = replace(sync, state="running")
         return replace(status, sync=sync)

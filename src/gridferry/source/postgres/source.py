@@ -10,6 +10,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.over_time import Buckets, GroupBounds
 from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
@@ -21,6 +22,7 @@ from gridferry.source.postgres import (
     duplicates,
     key_bounds,
     key_rows,
+    over_time,
     profile,
     reader,
     snapshot,
@@ -124,6 +126,16 @@ class PostgresSnapshot:
     def seen_until(self) -> Lsn:
         """A position in the log with everything in front of it that the snapshot shows."""
         return snapshot.seen_until(self.held)
+
+    def fetch_bounds(self, plan: TablePlan, column: str | None, *, time: bool) -> dict[str | None, GroupBounds]:
+        """See `over_time.fetch_bounds`."""
+        return over_time.fetch_bounds(self.held.connection, plan, column, time=time)
+
+    def fetch_counts(
+        self, plan: TablePlan, column: str, *, buckets: Buckets, values: Sequence[str | None]
+    ) -> tuple[list[list[int]], list[int]]:
+        """See `over_time.fetch_counts`."""
+        return over_time.fetch_counts(self.held.connection, plan, column, buckets=buckets, values=values)
 
     def find_new(
         self, table: Table, plan: TablePlan, *, column: GrowingColumn, cursor: Cursor, sweep: bool = False

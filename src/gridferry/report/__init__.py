@@ -1,0 +1,1 @@
+"""What was moved, how it is followed, how it was checked: facts, and a page that shows them."""

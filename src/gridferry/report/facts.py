@@ -1,0 +1,199 @@
+"""The facts of a report: frozen dataclasses, ready to become JSON. The page shows these and nothing else.
+
+Times are ISO 8601, UTC. None is "not known"; what is known of a side that was not reached is empty.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from gridferry.checkpoint.history import Sample
+from gridferry.checkpoint.runs import CopyFigures
+from gridferry.engine.events import QuarantinedRow, SyncStatus
+from gridferry.model.verification import TableVerification
+
+FACTS_VERSION = 1
+
+
+class Tone(str, Enum):
+    """What a report comes to; of several tables the last one here that occurs."""
+
+    EQUAL = "equal"
+    UNVERIFIED = "unverified"  # nothing is wrong, and nothing is proven
+    UNFINISHED = "unfinished"  # a load is not done, or was not begun
+    UNSETTLED = "unsettled"
+    DIFFERENT = "different"
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The verdict in one sentence, and what to do next, where there is something to do."""
+
+    tone: Tone
+    sentence: str
+    next_step: str = ""
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """One column of the containers, and where it comes from. `verdict` and `rule` are the plan's."""
+
+    source: str
+    source_type: str
+    target: str
+    target_type: str
+    key: bool
+    nullable: bool
+    verdict: str
+    rule: str
+
+
+@dataclass(frozen=True)
+class FindingFacts:
+    """Something that the plan found: `severity` is info or risk."""
+
+    severity: str
+    subject: str
+    message: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class LoadFacts:
+    """The load. `state` is not begun, loading, interrupted, replacing or loaded; `rows` stand in the target by it."""
+
+    state: str
+    started_at: str = ""
+    finished_at: str = ""
+    rows: int = 0
+    chunks: int = 0
+    chunks_done: int = 0
+    copied: CopyFigures | None = None
+    snapshot_lsn: str = ""
+    snapshot_at: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class PlanFacts:
+    """What the table became. `kind` is TIME_SERIES or COLLECTION; `key` are columns of the containers."""
+
+    kind: str
+    key: tuple[str, ...]
+    split_by: str
+    on_duplicate: str
+    on_bad_row: str
+    where: str
+    columns: tuple[ColumnFacts, ...]
+    findings: tuple[FindingFacts, ...]
+
+
+@dataclass(frozen=True)
+class ContainerFacts:
+    """One container. Rows are those of now; bounds are the least and greatest of `TableFacts.bounded_by`.
+
+    `held` are rows put aside. `verdict` is that of the last full or quick verification that named the container, "" if
+    none did; `differences` and `note` belong to it.
+    """
+
+    name: str
+    value: str | None
+    source_rows: int | None
+    target_rows: int | None
+    source_low: str = ""
+    source_high: str = ""
+    target_low: str = ""
+    target_high: str = ""
+    held: int = 0
+    verdict: str = ""
+    differences: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rows by time bucket of one container, or of all together (`container` is "" then); None: a side not asked."""
+
+    container: str
+    value: str | None
+    source: tuple[int, ...] | None
+    target: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class RowsOverTime:
+    """Rows over the time in `column` of the containers, counted on both sides in the same buckets.
+
+    Bucket i begins at `start` plus i times `width_s` seconds. `total` has its own width, where a fleet has too many
+    containers to be asked so often. `left_out`: containers without a series of their own.
+    """
+
+    column: str
+    start: str
+    width_s: int
+    total_width_s: int
+    total: Series | None
+    series: tuple[Series, ...]
+    left_out: int = 0
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class QuarantineFacts:
+    """The rows put aside: how many, for which reasons, and the first of them."""
+
+    rows: int = 0
+    reasons: tuple[tuple[str, int], ...] = ()
+    first: tuple[QuarantinedRow, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """Everything about one table. `verifications` are those remembered, the last one first."""
+
+    table: str
+    headline: Headline
+    load: LoadFacts
+    plan: PlanFacts | None = None
+    sync: SyncStatus | None = None
+    history: tuple[Sample, ...] = ()
+    verifications: tuple[TableVerification, ...] = ()
+    bounded_by: str = ""
+    containers: tuple[ContainerFacts, ...] = ()
+    over_time: RowsOverTime | None = None
+    quarantine: QuarantineFacts = QuarantineFacts()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def source_rows(self) -> int | None:
+        """Rows of the source now, where it was asked."""
+        return _sum([c.source_rows for c in self.containers])
+
+    @property
+    def target_rows(self) -> int | None:
+        """Rows of the containers now."""
+        return _sum([c.target_rows or 0 for c in self.containers])
+
+
+@dataclass(frozen=True)
+class ReportFacts:
+    """A whole report. `source` and `target` are for people, without secrets; `source_note` says why it was not asked.
+
+    `counted_at` is the source's clock when its rows were counted.
+    """
+
+    version: int
+    gridferry: str
+    made_at: str
+    source: str
+    target: str
+    headline: Headline
+    tables: tuple[TableFacts, ...]
+    source_note: str = ""
+    counted_at: str = ""
+
+
+def _sum(numbers: list[int | None]) -> int | None:
+    known = [number for number in numbers if number is not None]
+    return sum(known) if numbers and len(known) == len(numbers) else None

@@ -1,0 +1,273 @@
+"""From a migration to the facts of a report: what the target's state says, and both sides counted as they are now."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+
+from gridferry import __version__
+from gridferry.checkpoint.documents import utc_now
+from gridferry.checkpoint.history import Sample
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.engine.events import QuarantinedRow, TableStatus
+from gridferry.engine.migration import Migration
+from gridferry.errors import CheckpointError, FerryError, SourceError
+from gridferry.model.over_time import GroupBounds
+from gridferry.model.verification import TableVerification, Verdict
+from gridferry.plan.config import TableOptions
+from gridferry.plan.names import container_name
+from gridferry.plan.plan import TablePlan
+from gridferry.report.counting import Bounded, bounded_column, count_target, rows_over_time, span_of
+from gridferry.report.facts import (
+    FACTS_VERSION,
+    ColumnFacts,
+    ContainerFacts,
+    FindingFacts,
+    Headline,
+    LoadFacts,
+    PlanFacts,
+    QuarantineFacts,
+    ReportFacts,
+    RowsOverTime,
+    TableFacts,
+    Tone,
+)
+from gridferry.report.verdicts import report_headline, table_headline
+from gridferry.source.postgres.source import PostgresSnapshot
+
+MOST_SERIES = 24  # containers with a chart of their own; those that differ come first
+MOST_HELD_ROWS = 100
+
+
+def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source: bool = True) -> ReportFacts:
+    """The facts about tables of the config, all of them without names. Changes nothing.
+
+    Where the source is away, or `ask_source` is False, the facts are those that the target knows, and say so.
+    Raises: ConfigError for a table that is not in the config; GridDBError where the target is away.
+    """
+    chosen = migration.options(tables)
+    with ExitStack() as stack:
+        view, note = None, "" if ask_source else "PostgreSQL was not asked, as wished: its side is left out."
+        if ask_source:
+            try:
+                view = stack.enter_context(migration.source.open_snapshot())
+            except SourceError as error:
+                note = f"PostgreSQL was not reached, so its side is left out: {error.message}."
+        found = tuple(_Table(migration, options, view).facts() for options in chosen)
+        return ReportFacts(
+            version=FACTS_VERSION,
+            gridferry=__version__,
+            made_at=utc_now(),
+            source=migration.source.display,
+            target=str(migration.target),
+            headline=report_headline(found),
+            tables=found,
+            source_note=note,
+            counted_at=view.snapshot.taken_at if view is not None else "",
+        )
+
+
+class _Table:
+    """Gathers the facts about one table. What cannot be known becomes a note; the rest is told."""
+
+    def __init__(self, migration: Migration, options: TableOptions, view: PostgresSnapshot | None) -> None:
+        self._migration = migration
+        self._options = options
+        self._view = view
+        self._name = f"{options.schema_name}.{options.table_name}"
+        self._notes: list[str] = []
+
+    def facts(self) -> TableFacts:
+        """All facts about the table."""
+        try:
+            run = self._migration.state.runs.get(self._name)
+            status = self._status()
+        except CheckpointError as error:
+            headline = Headline(Tone.UNFINISHED, f"Nothing can be told: {error.message}.", error.next_step)
+            return TableFacts(self._name, headline, LoadFacts("not readable"))
+        load = _load(status, run)
+        verifications = self._verifications()
+        headline = table_headline(load, verifications)
+        if run is None or run.plan is None:
+            return TableFacts(self._name, headline, load, notes=tuple(self._notes))
+        held = self._migration.quarantine([self._options.table])
+        bounded = bounded_column(run.plan)
+        containers, over_time = self._containers(run.plan, bounded, verifications, held)
+        return TableFacts(
+            table=self._name,
+            headline=headline,
+            load=load,
+            plan=_plan(run.plan),
+            sync=status.sync,
+            history=self._history(),
+            verifications=verifications,
+            bounded_by=bounded.column.target.name if bounded is not None else "",
+            containers=containers,
+            over_time=over_time,
+            quarantine=_quarantine(held),
+            notes=tuple(self._notes),
+        )
+
+    def _status(self) -> TableStatus:
+        """As `gridferry status` has it; without the source's word where it cannot be had."""
+        table = [self._options.table]
+        if self._view is not None:
+            try:
+                return self._migration.status(table)[0]
+            except FerryError as error:
+                self._notes.append(f"What waits in PostgreSQL is not known: {error.message}.")
+        return self._migration.status(table, ask_source=False)[0]
+
+    def _history(self) -> tuple[Sample, ...]:
+        try:
+            return self._migration.state.history.get(self._name)
+        except CheckpointError as error:
+            self._notes.append(f"The history of its runs is left out: {error.message}.")
+            return ()
+
+    def _verifications(self) -> tuple[TableVerification, ...]:
+        try:
+            return tuple(self._migration.state.verifications.of(self._name))
+        except CheckpointError as error:
+            self._notes.append(f"Its verifications are left out: {error.message}.")
+            return ()
+
+    def _containers(
+        self,
+        plan: TablePlan,
+        bounded: Bounded | None,
+        verifications: Sequence[TableVerification],
+        held: Sequence[QuarantinedRow],
+    ) -> tuple[tuple[ContainerFacts, ...], RowsOverTime | None]:
+        """The containers, those that differ first, then by rows; and rows over time of the first of them."""
+        state = self._migration.state
+        names = {e.value: e.container for e in state.catalog.entries(self._name)}
+        opened, target = count_target(state.store, list(names.values()), bounded)
+        source = self._source_bounds(plan, bounded)
+        # A device that is not synced yet has no container, but rows.
+        names |= {value: container_name(plan, value) for value in source or {} if value not in names}
+        judged = Judged(verifications, len(names))
+        aside = Counter(row.container for row in held)
+        facts = [
+            judged.judge(_container(name, value, bounded, source=source, target=target, held=aside[name]))
+            for value, name in names.items()
+        ]
+        facts.sort(key=lambda c: (not _wrong(c), -(c.target_rows or 0), c.name))
+        span = span_of([*target.values(), *(source or {}).values()])
+        if bounded is None or not bounded.time or span is None:
+            return tuple(facts), None
+        chosen = [(c.name, c.value) for c in facts[:MOST_SERIES]]
+        over_time = rows_over_time(
+            plan, bounded, chosen, source=self._view if source is not None else None, store=state.store,
+            opened=opened, span=span,
+        )  # fmt: skip
+        return tuple(facts), over_time
+
+    def _source_bounds(self, plan: TablePlan, bounded: Bounded | None) -> dict[str | None, GroupBounds] | None:
+        if self._view is None:
+            return None
+        column = bounded.column.source if bounded is not None else None
+        try:
+            return self._view.fetch_bounds(plan, column, time=bounded is not None and bounded.time)
+        except SourceError as error:
+            self._notes.append(f"PostgreSQL did not count this table: {error.message}.")
+            return None
+
+
+class Judged:
+    """What the last verification says of containers. Stored, it may name only the first; those that differ come first.
+
+    A container that it does not name is equal if the naming ended among equal ones, and none was made since.
+    """
+
+    def __init__(self, verifications: Sequence[TableVerification], containers: int) -> None:
+        self._known = {c.name: c for c in verifications[0].containers} if verifications else {}
+        self._others = ""
+        if verifications and containers <= verifications[0].containers_total:
+            last = verifications[0]
+            if last.verdict is Verdict.EQUAL or any(c.verdict is Verdict.EQUAL for c in last.containers):
+                self._others = Verdict.EQUAL.value
+
+    def judge(self, container: ContainerFacts) -> ContainerFacts:
+        """The container with its verdict."""
+        known = self._known.get(container.name)
+        if known is None:
+            return replace(container, verdict=self._others)
+        return replace(container, verdict=known.verdict.value, differences=known.differences, note=known.note)
+
+
+def _container(
+    name: str,
+    value: str | None,
+    bounded: Bounded | None,
+    *,
+    source: dict[str | None, GroupBounds] | None,
+    target: dict[str, GroupBounds],
+    held: int,
+) -> ContainerFacts:
+    here = GroupBounds(0) if source is None else source.get(value, GroupBounds(0))
+    there = target.get(name)
+    text = bounded.text if bounded is not None else lambda value: ""
+    return ContainerFacts(
+        name=name,
+        value=value,
+        source_rows=None if source is None else here.rows,
+        target_rows=None if there is None else there.rows,
+        source_low=text(here.low),
+        source_high=text(here.high),
+        target_low=text(there.low if there is not None else None),
+        target_high=text(there.high if there is not None else None),
+        held=held,
+    )
+
+
+def _wrong(container: ContainerFacts) -> bool:
+    return container.verdict in (Verdict.DIFFERENT.value, Verdict.UNSETTLED.value)
+
+
+def _load(status: TableStatus, run: LoadRun | None) -> LoadFacts:
+    return LoadFacts(
+        state="not begun" if status.state == "planned" else status.state,
+        started_at=status.started_at,
+        finished_at=status.finished_at,
+        rows=status.rows,
+        chunks=status.chunks,
+        chunks_done=status.chunks_done,
+        copied=run.copied if run is not None else None,
+        snapshot_lsn=status.snapshot_lsn,
+        snapshot_at=run.snapshot.taken_at if run is not None and run.snapshot is not None else "",
+        notes=status.notes,
+    )
+
+
+def _plan(plan: TablePlan) -> PlanFacts:
+    key = [c.target.name for c in plan.columns[: plan.key_length]]
+    return PlanFacts(
+        kind=plan.kind.name,
+        key=tuple(key),
+        split_by=plan.split_by or "",
+        on_duplicate=plan.on_duplicate.value,
+        on_bad_row=plan.on_bad_row.value,
+        where=plan.where.strip(),
+        columns=tuple(
+            ColumnFacts(
+                source=c.source,
+                source_type=c.pg_type,
+                target=c.target.name,
+                target_type=c.target.label,
+                key=number < plan.key_length,
+                nullable=c.target.nullable,
+                verdict=c.verdict.value,
+                rule=c.rule,
+            )
+            for number, c in enumerate(plan.columns)
+        ),
+        findings=tuple(FindingFacts(f.severity.value, f.subject, f.message, f.advice) for f in plan.findings),
+    )
+
+
+def _quarantine(held: Sequence[QuarantinedRow]) -> QuarantineFacts:
+    reasons = Counter(f"{row.column}: {row.sentence or row.reason}" for row in held)
+    return QuarantineFacts(len(held), tuple(reasons.most_common(20)), tuple(held[:MOST_HELD_ROWS]))

@@ -1,0 +1,92 @@
+"""The page: one HTML file that needs nothing else, neither network nor script.
+
+The policy in its head names the one style sheet and the one script by their hashes, so nothing that a value brings
+with it can run, load or look like part of the page; and every value is escaped by the template.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Sequence
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+
+from gridferry import numbers
+from gridferry.report.drawings import Drawing, lag_drawing, row_drawings, width_text
+from gridferry.report.facts import ContainerFacts, ReportFacts, TableFacts
+from gridferry.report.verdicts import moment
+
+ROWS_A_PART = 250
+MOST_CONTAINERS = 20_000
+MOST_BUCKETS = 200
+MOST_DIFFERENCES = 50
+MOST_RUNS = 20
+_TEMPLATES = "templates"
+
+
+def render_page(facts: ReportFacts) -> str:
+    """The facts as an HTML page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=numbers.count,
+        plural=numbers.plural,
+        size=numbers.size,
+        duration=numbers.duration,
+        rate=numbers.rate,
+        moment=moment,
+        width=width_text,
+    )
+    style, script = _text("page.css"), _text("page.js")
+    page = environment.get_template("page.html.j2").render(
+        facts=facts,
+        tables=[(f"t{number}", table, TableView(table, facts)) for number, table in enumerate(facts.tables)],
+        style=Markup(style),  # noqa: S704 - a file of this package
+        script=Markup(script),  # noqa: S704 - a file of this package
+        policy=_policy(style, script),
+        most_buckets=MOST_BUCKETS,
+        most_differences=MOST_DIFFERENCES,
+    )
+    return "\n".join(line for line in page.splitlines() if line.strip()) + "\n"
+
+
+class TableView:
+    """One table's facts in the order and number in which the page shows them."""
+
+    def __init__(self, table: TableFacts, facts: ReportFacts) -> None:
+        self.drawings: list[Drawing] = row_drawings(table)
+        self.lag = lag_drawing(table.history, facts.made_at)
+        self.runs = list(reversed(table.history))[:MOST_RUNS]
+        self.last = table.verifications[0] if table.verifications else None
+        self.earlier = table.verifications[1:]
+        self.asked = facts.counted_at != ""
+        shown = table.containers[:MOST_CONTAINERS]
+        self.parts: list[Sequence[ContainerFacts]] = [
+            shown[start : start + ROWS_A_PART] for start in range(0, len(shown), ROWS_A_PART)
+        ]
+        self.hidden = len(table.containers) - len(shown)
+        self.has_values = any(c.value is not None for c in table.containers)
+        self.has_held = any(c.held for c in table.containers)
+
+
+def _policy(style: str, script: str) -> str:
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _text(name: str) -> str:
+    return (resources.files("gridferry.report") / _TEMPLATES / name).read_text(encoding="utf-8")
