@@ -31,6 +31,7 @@ _STEPS_S = (
 )
 _DAY, _YEAR = 86_400, 365 * 86_400
 _MOST_TICKS = 4
+_LAGS_S = (1, 2, 4, 10, 20, 40, 60, 120, 240, 600, 1200, 2400, 3600, 7200, 14_400, 28_800, 43_200, 86_400)
 _LEFT_OUT = frozenset({"defs", "title", "desc"})
 _EMPTY = frozenset({"titles", "plot text-overlay", "plot tooltip-overlay", "background"})
 
@@ -50,7 +51,7 @@ def rows_chart(
     sides = [side for side in (source, target) if side is not None]
     count = max((len(side) for side in sides), default=0)
     top = max((max(side, default=0) for side in sides), default=0)
-    chart = _chart(start_s, start_s + count * width_s, top, whole=True)
+    chart = _chart(start_s, start_s + count * width_s, nice_top(top), short_number)
     lone = count == 1
 
     def points(side: Sequence[int] | None) -> list[Point]:
@@ -66,7 +67,9 @@ def rows_chart(
 
 def lag_chart(points: Sequence[Point], *, title: str) -> Markup:
     """A lag in seconds over time in seconds of the epoch."""
-    chart = _chart(points[0][0], points[-1][0], max(lag for _, lag in points), whole=False)
+    top = max(lag for _, lag in points)
+    bound = next((step for step in _LAGS_S if top <= step), nice_top(top / _DAY) * _DAY)
+    chart = _chart(points[0][0], points[-1][0], bound, _seconds)
     chart.add("PostgreSQL", [])
     chart.add("lag", list(points), fill=True)
     return _svg(chart, title)
@@ -83,11 +86,11 @@ def tick_texts(low_s: float, high_s: float) -> dict[float, str]:
 
 
 def nice_top(value: float) -> float:
-    """The least of 1, 2, 2.5, 5 times a power of ten that is not below `value`; 1 for 0."""
+    """The least of some round numbers that is not below `value`; 1 for 0."""
     if value <= 0:
         return 1.0
     power = 10.0 ** (len(f"{int(value)}") - 1) if value >= 1 else 1.0
-    return next(power * step for step in (1, 2, 2.5, 5, 10) if value <= power * step)
+    return next(power * step for step in (1, 1.5, 2, 3, 4, 5, 6, 8, 10) if value <= power * step)
 
 
 def short_number(value: float) -> str:
@@ -108,11 +111,8 @@ def _form(span: float, step: int) -> Callable[[datetime], str]:
     return (lambda t: f"{t:%H:%M}") if step >= 60 else (lambda t: f"{t:%H:%M:%S}")
 
 
-def _chart(low_s: float, high_s: float, top: float, *, whole: bool) -> Any:
+def _chart(low_s: float, high_s: float, bound: float, shown: Callable[[float], str]) -> Any:
     ticks = tick_texts(low_s, high_s)
-    bound = nice_top(top)
-    labels = [0.0, bound] if whole and bound < 2 else [0.0, bound / 2, bound]
-    shown = short_number if whole else _seconds
     return pygal.XY(
         css=[],
         js=[],
@@ -125,7 +125,7 @@ def _chart(low_s: float, high_s: float, top: float, *, whole: bool) -> Any:
         range=(0, bound),
         xrange=(low_s, max(high_s, low_s + 1)),
         x_labels=list(ticks),
-        y_labels=labels,
+        y_labels=[0.0, bound] if bound == 1 else [0.0, bound / 2, bound],
         x_value_formatter=lambda x: ticks.get(x, ""),
         value_formatter=shown,
         no_data_text="no rows",
@@ -133,7 +133,9 @@ def _chart(low_s: float, high_s: float, top: float, *, whole: bool) -> Any:
 
 
 def _seconds(value: float) -> str:
-    return "0" if not value else numbers.duration(value)
+    if value >= _DAY:
+        return f"{value / _DAY:.3g} d"
+    return numbers.duration(value).removesuffix(" 0 s").removesuffix(" 0 min") if value else "0"
 
 
 def _svg(chart: Any, title: str) -> Markup:

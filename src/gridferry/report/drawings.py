@@ -15,8 +15,6 @@ from gridferry.model.verification import DifferenceCount
 from gridferry.report import charts
 from gridferry.report.facts import RowsOverTime, Series, TableFacts
 
-_LATE = 3.0  # a lag is drawn on to now unless that makes the chart this many times as long
-
 
 @dataclass(frozen=True)
 class Drawing:
@@ -55,13 +53,13 @@ def lag_drawing(history: Sequence[Sample], now: str) -> Drawing | None:
     since = moment_of(history[0].at)
     sentence = (
         f"At most {numbers.duration(most)} since {since:%Y-%m-%d %H:%M} UTC, in {numbers.plural(runs, 'run')}; "
-        f"{numbers.duration(points[-1][1])} at the end."
+        f"{numbers.duration(points[-1][1])} now."
     )
     return Drawing("Lag over time", sentence, charts.lag_chart(points, title=f"Lag over time. {sentence}"))
 
 
 def lag_points(history: Sequence[Sample], now: str) -> list[tuple[float, float]]:
-    """(seconds of the epoch, lag in seconds), in order: before and after the step of each sample."""
+    """(seconds of the epoch, lag in seconds), in order: before and after the step of each sample, and now."""
     points: list[tuple[float, float]] = []
     as_of: datetime | None = None
     for sample in history:
@@ -74,9 +72,7 @@ def lag_points(history: Sequence[Sample], now: str) -> list[tuple[float, float]]
             points.append((at.timestamp(), max(0.0, (at - as_of).total_seconds())))
     if points and as_of is not None:
         end = moment_of(now)
-        span = points[-1][0] - points[0][0]
-        if end.timestamp() - points[0][0] <= _LATE * max(span, 60.0):
-            points.append((end.timestamp(), max(0.0, (end - as_of).total_seconds())))
+        points.append((end.timestamp(), max(0.0, (end - as_of).total_seconds())))
     return points
 
 
@@ -98,7 +94,7 @@ def _rows(
         for i, (here, there) in enumerate(zip(series.source or (), series.target or (), strict=False))
         if here != there
     }
-    proven = {i for each in summary if each.bucket for i in _covered(each.bucket, start, width_s, count)}
+    marked = uneven | _only_by_value(summary, uneven, start, width_s=width_s, count=count)
     sentence = _sentence(series, uneven)
     what = f"Rows over time of {heading}, in steps of {width_text(width_s)} from {start:%Y-%m-%d %H:%M} UTC. {sentence}"
     svg = charts.rows_chart(
@@ -106,10 +102,10 @@ def _rows(
         series.target,
         start_s=start.timestamp(),
         width_s=width_s,
-        marked=uneven | proven,
+        marked=marked,
         title=what,
     )
-    return Drawing(heading, sentence, svg, wrong=bool(uneven or proven))
+    return Drawing(heading, sentence, svg, wrong=bool(marked or summary))
 
 
 def _sentence(series: Series, uneven: set[int]) -> str:
@@ -122,6 +118,14 @@ def _sentence(series: Series, uneven: set[int]) -> str:
     else:
         both = f"{numbers.count(sum(here))} rows in PostgreSQL, {numbers.count(sum(there))} in GridDB"
     return f"{both}; the numbers differ in {numbers.plural(len(uneven), 'step')}." if uneven else f"{both}."
+
+
+def _only_by_value(
+    summary: Sequence[DifferenceCount], uneven: set[int], start: datetime, *, width_s: int, count: int
+) -> set[int]:
+    """The buckets of dates that are known to differ, although the numbers of rows are equal on all of the date."""
+    covered = [set(_covered(each.bucket, start, width_s, count)) for each in summary if each.bucket]
+    return {i for buckets in covered if not buckets & uneven for i in buckets}
 
 
 def _covered(bucket: str, start: datetime, width_s: int, count: int) -> range:

@@ -15,6 +15,7 @@ import jinja2
 from markupsafe import Markup
 
 from gridferry import numbers
+from gridferry.model.verification import DifferenceKind
 from gridferry.report.drawings import Drawing, lag_drawing, row_drawings, width_text
 from gridferry.report.facts import ContainerFacts, ReportFacts, TableFacts
 from gridferry.report.verdicts import moment
@@ -42,10 +43,12 @@ def render_page(facts: ReportFacts) -> str:
         size=numbers.size,
         duration=numbers.duration,
         rate=numbers.rate,
-        moment=moment,
+        moment=lambda stamp: moment(stamp).removesuffix(" UTC"),
         width=width_text,
+        plain_time=_plain_time,
     )
-    style, script = _text("page.css"), _text("page.js")
+    # What the page holds has to be what was hashed, so what is taken out of the page is taken out first.
+    style, script = _without_empty_lines(_text("page.css")), _without_empty_lines(_text("page.js"))
     page = environment.get_template("page.html.j2").render(
         facts=facts,
         tables=[(f"t{number}", table, TableView(table, facts)) for number, table in enumerate(facts.tables)],
@@ -55,7 +58,7 @@ def render_page(facts: ReportFacts) -> str:
         most_buckets=MOST_BUCKETS,
         most_differences=MOST_DIFFERENCES,
     )
-    return "\n".join(line for line in page.splitlines() if line.strip()) + "\n"
+    return _without_empty_lines(page) + "\n"
 
 
 class TableView:
@@ -66,6 +69,8 @@ class TableView:
         self.lag = lag_drawing(table.history, facts.made_at)
         self.runs = list(reversed(table.history))[:MOST_RUNS]
         self.last = table.verifications[0] if table.verifications else None
+        found = self.last.summary if self.last is not None else ()
+        self.kinds = [k.value for k in DifferenceKind if any(getattr(each, k.value) for each in found)]
         self.earlier = table.verifications[1:]
         self.asked = facts.counted_at != ""
         shown = table.containers[:MOST_CONTAINERS]
@@ -77,6 +82,11 @@ class TableView:
         self.has_held = any(c.held for c in table.containers)
 
 
+def _plain_time(text: str) -> str:
+    """A stamp without the letters that part date, time and zone; other text as it is."""
+    return f"{text[:10]} {text[11:-1]}" if text.endswith("Z") and text[10:11] == "T" else text
+
+
 def _policy(style: str, script: str) -> str:
     return (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
@@ -86,6 +96,10 @@ def _policy(style: str, script: str) -> str:
 
 def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _without_empty_lines(text: str) -> str:
+    return "\n".join(line for line in text.split("\n") if line.strip())
 
 
 def _text(name: str) -> str:

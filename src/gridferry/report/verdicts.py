@@ -9,6 +9,7 @@ from gridferry.model.verification import Depth, TableVerification, Verdict
 from gridferry.report.facts import Headline, LoadFacts, TableFacts, Tone
 
 _VERIFY = "gridferry verify"
+_TO_MEND = f"{_VERIFY} --output differences.jsonl lists every row; gridferry load --replace loads the table anew"
 
 
 def table_headline(load: LoadFacts, verifications: Sequence[TableVerification]) -> Headline:
@@ -24,7 +25,7 @@ def table_headline(load: LoadFacts, verifications: Sequence[TableVerification]) 
         )
     last = verifications[0]
     if last.verdict is Verdict.DIFFERENT:
-        return Headline(Tone.DIFFERENT, _different(last), f"{_VERIFY} --repair writes exactly the rows that differ")
+        return Headline(Tone.DIFFERENT, _different(last), _TO_MEND)
     if last.verdict is Verdict.UNSETTLED:
         rows = numbers.plural(last.unsettled, "row")
         return Headline(

@@ -1,4 +1,3 @@
-
 "use strict";
 // The page is whole without this: it adds a search over containers, and opens what is folded before printing.
 for (const box of document.querySelectorAll(".search")) {
