@@ -13,7 +13,7 @@ from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import QuarantinedRow, TableStatus
 from gridferry.engine.migration import Migration
-from gridferry.errors import CheckpointError, FerryError, SourceError
+from gridferry.errors import CheckpointError, FerryError, SourceError, StatementError
 from gridferry.model.over_time import GroupBounds
 from gridferry.model.verification import TableVerification, Verdict
 from gridferry.plan.config import TableOptions
@@ -94,7 +94,11 @@ class _Table:
             return TableFacts(self._name, headline, load, notes=tuple(self._notes))
         held = self._migration.quarantine([self._options.table])
         bounded = bounded_column(run.plan)
-        containers, over_time = self._containers(run.plan, bounded, verifications, held)
+        try:
+            containers, over_time = self._containers(run.plan, bounded, verifications, held)
+        except StatementError as error:
+            self._notes.append(f"GridDB did not count its containers: {error.message}.")
+            containers, over_time = (), None
         return TableFacts(
             table=self._name,
             headline=headline,
@@ -159,11 +163,15 @@ class _Table:
         if bounded is None or not bounded.time or span is None:
             return tuple(facts), None
         chosen = [(c.name, c.value) for c in facts[:MOST_SERIES]]
-        over_time = rows_over_time(
-            plan, bounded, chosen, source=self._view if source is not None else None, store=state.store,
-            opened=opened, span=span,
-        )  # fmt: skip
-        return tuple(facts), over_time
+
+        def over_time(view: PostgresSnapshot | None) -> RowsOverTime:
+            return rows_over_time(plan, bounded, chosen, source=view, store=state.store, opened=opened, span=span)
+
+        try:
+            return tuple(facts), over_time(self._view if source is not None else None)
+        except SourceError as error:
+            self._notes.append(f"PostgreSQL did not count this table over time: {error.message}.")
+            return tuple(facts), over_time(None)
 
     def _source_bounds(self, plan: TablePlan, bounded: Bounded | None) -> dict[str | None, GroupBounds] | None:
         if self._view is None:

@@ -1,4 +1,7 @@
-"""Rows over time, counted by PostgreSQL: one scan for all groups, whatever their number."""
+"""Rows over time, counted by PostgreSQL: one scan for all groups, whatever their number.
+
+Each in a transaction of its own within the open one: what fails for one table leaves the snapshot to the next.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,7 @@ def fetch_bounds(
     Raises: SourceError.
     """
     statement = _BOUNDS.format(**_parts(plan, column, time=time))
-    with mapped(f"counting the rows of {plan.qualified}"):
+    with mapped(f"counting the rows of {plan.qualified}"), connection.transaction():
         rows = connection.execute(statement).fetchall()
     found = {value: GroupBounds(count, low, high) for value, count, low, high in rows}
     if plan.split_by is None:
@@ -60,7 +63,7 @@ def fetch_counts(
     )
     chosen = [[0] * buckets.count for _ in values]
     others = [0] * buckets.count
-    with mapped(f"counting the rows of {plan.qualified} over time"):
+    with mapped(f"counting the rows of {plan.qualified} over time"), connection.transaction():
         for place, bucket, count in connection.execute(statement).fetchall():
             (others if place is None else chosen[place - 1])[bucket] = count
     return chosen, others
