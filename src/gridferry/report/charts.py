@@ -5,6 +5,7 @@ pygal draws them; what it adds for pages of another make (scripts, styles, hover
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -14,6 +15,10 @@ import pygal
 from markupsafe import Markup
 
 from gridferry import numbers
+
+# pygal hooks itself into every later import of the process, to find plug-ins that nobody here has; in a form that
+# Python 3.11 warns of at each of them.
+sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, pygal.PluginImportFixer)]
 
 WIDTH, HEIGHT = 360, 150
 _STEPS_S = (

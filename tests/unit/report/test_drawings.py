@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from xml.etree import ElementTree
 
 import pytest
@@ -37,6 +38,10 @@ def test_a_chart_holds_nothing_but_drawing() -> None:
     names = {name for element in root.iter() for name in element.attrib}
     assert not names & {"style", "id", "onclick", "href"}
     assert len(svg) < 4_000
+
+
+def test_charts_leave_the_imports_of_the_process_alone() -> None:
+    assert not [finder for finder in sys.meta_path if type(finder).__module__.startswith("pygal")]
 
 
 def test_marked_buckets_have_a_dot() -> None:
