@@ -54,11 +54,11 @@ class SyncHistory:
         self._told = so_far
         self._note(replace(sample, lag_bytes=max(0, current.value - position.value)))
 
-    def ended(self, done: TableSync) -> None:
-        """Note that a run has ended."""
+    def ended(self, done: TableSync, *, last: bool = False) -> None:
+        """Note that a run has ended; `last` says that none comes after it, so that nothing may wait to be written."""
         sample = self._sample(done, self._now())
         self._told = TableSync(self._table, "", "")
-        self._note(replace(sample, runs=1))
+        self._note(replace(sample, runs=1), at_once=last)
 
     def _sample(self, so_far: TableSync, at: str) -> Sample:
         """What was done since the last sample."""
@@ -75,10 +75,10 @@ class SyncHistory:
             quarantined=so_far.quarantined - told.quarantined,
         )
 
-    def _note(self, sample: Sample) -> None:
+    def _note(self, sample: Sample, *, at_once: bool = False) -> None:
         self._waiting = sample if self._waiting is None else self._waiting.joined(sample)
         now = self._clock()
-        if self._written_at is not None and now - self._written_at < EVERY_S:
+        if not at_once and self._written_at is not None and now - self._written_at < EVERY_S:
             return
         self._written_at = now
         try:

@@ -58,6 +58,14 @@ def test_runs_close_to_each_other_are_written_as_one() -> None:
     assert joined.lag_s == 29  # of 11 s, at second 40
 
 
+def test_the_last_run_is_written_however_soon_it_comes() -> None:
+    bench = Bench()
+    bench.at(10).ended(run(9, read=1))
+    bench.at(11).ended(run(10, read=2))
+    bench.at(12).ended(run(11, read=4), last=True)
+    assert [(s.read, s.runs) for s in bench.store.get(TABLE)] == [(1, 1), (6, 2)]
+
+
 def test_an_endless_run_is_sampled_by_what_it_did_since() -> None:
     bench = Bench()
     end = Lsn(100)
