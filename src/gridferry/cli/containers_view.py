@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import RenderableType
 from rich.text import Text
 
-from gridferry.cli import numbers
+from gridferry import numbers
 from gridferry.cli.output import scalar
 from gridferry.cli.tables import listing
 

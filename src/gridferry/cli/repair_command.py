@@ -11,6 +11,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
+from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.options import chosen

@@ -68,15 +68,6 @@ class Follower(ABC):
         except BaseException as error:
             outcome = "try later" if is_transient(error) else "failed"
             self._tell(SyncEnded(table, self.mode, outcome, time.monotonic() - started, type(error).__name__))
-            with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-                done = self._run(lease, self._loaded(table.qualified), follow=follow)
-                self._history.ended(done, last=self.endless or not follow or self._settings.stop())
-                return done
-        except GridDBError as error:
-            error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
-            error.next_step = (
-                error.next_step or "see what the target says and mend that; then run `gridferry sync` again"
-            )
             raise
         self._tell(SyncEnded(table, self.mode, done.outcome, time.monotonic() - started))
         return done
@@ -108,7 +99,7 @@ class Follower(ABC):
         try:
             with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
                 done = self._run(lease, self._loaded(table.qualified), follow=follow)
-                self._history.ended(done)
+                self._history.ended(done, last=self.endless or not follow or self._settings.stop())
                 return done
         except GridDBError as error:
             error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"

@@ -9,7 +9,7 @@ from gridferry.model.verification import Depth, TableVerification, Verdict
 from gridferry.report.facts import Headline, LoadFacts, TableFacts, Tone
 
 _VERIFY = "gridferry verify"
-_TO_MEND = f"{_VERIFY} --output differences.jsonl lists every row; gridferry load --replace loads the table anew"
+_TO_MEND = f"{_VERIFY} --output differences.jsonl lists every row; {_VERIFY} --repair mends them"
 
 
 def table_headline(load: LoadFacts, verifications: Sequence[TableVerification]) -> Headline:

@@ -50,8 +50,7 @@ def test_every_command_has_help_and_the_shared_options(run: Run, command: list[s
 
 
 def test_all_commands_are_there() -> None:
-    names = "init plan load sync verify status containers cutover drop-slot show tql serve demo version"
-    names = "init plan load sync verify report status containers drop-slot show tql serve demo version"
+    names = "init plan load sync verify report status containers cutover drop-slot show tql serve demo version"
     expected = [[name] for name in names.split()] + [["quarantine", "list"], ["quarantine", "replay"]]
     assert sorted(leaf_commands()) == sorted(expected)
 
