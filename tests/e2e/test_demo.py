@@ -43,7 +43,10 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def run_demo(environment: Mapping[str, str], *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*DEMO, *options], env=environment, capture_output=True, text=True, check=False, timeout=300)
+    page = ["--report", str(Path(environment["TMPDIR"]) / "page.html")]
+    return subprocess.run(
+        [*DEMO, *page, *options], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -67,6 +70,11 @@ def test_the_whole_story(environment: dict[str, str], folder: Path) -> None:
     ):  # fmt: skip
         assert part in done.stdout
     assert done.stdout.count("All values are equal") == 3
+    assert "2 rows repaired (1 replaced, 1 deleted)" in done.stdout
+    page = (folder / "page.html").read_text()
+    assert "<html" in page
+    assert "device_cellar" in page
+    (folder / "page.html").unlink()
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert leftovers(folder) == []
 
@@ -79,7 +87,7 @@ def test_the_whole_story(environment: dict[str, str], folder: Path) -> None:
         (signal.SIGINT, "6. ", 130),  # the load
         (signal.SIGTERM, "8. ", 143),  # the queries
         (signal.SIGINT, "14. ", 130),  # a sync by watermark
-        (signal.SIGTERM, "20. ", 143),  # a sync by cdc, with its slot
+        (signal.SIGTERM, "21. ", 143),  # a sync by cdc, with its slot
     ],
 )
 def test_interrupted_it_leaves_nothing(

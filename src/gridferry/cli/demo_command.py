@@ -13,10 +13,13 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
+from gridferry import numbers
 from gridferry.cli.load_view import headline
 from gridferry.cli.output import Output
 from gridferry.cli.plan_view import plan_view
 from gridferry.cli.progress import follow_load
+from gridferry.cli.repair_command import repair_document, repair_lines
+from gridferry.cli.report_command import writable, write_whole
 from gridferry.cli.sync_command import sync_view
 from gridferry.cli.verified import report_document
 from gridferry.errors import ConfigError
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
     from gridferry.demo.demo import DemoReport
     from gridferry.engine.events import Listener, TableLoad, TableSync
     from gridferry.griddb import QueryResult
+    from gridferry.model.repair import RepairReport
     from gridferry.model.verification import VerifyReport
     from gridferry.plan.plan import Plan
 
@@ -41,6 +45,7 @@ _NEXT = (
     ("gridferry load", "moves the rows"),
     ("gridferry verify", "compares every value"),
     ("gridferry sync", "keeps them in step"),
+    ("gridferry report", "puts it on one page"),
 )
 
 
@@ -64,11 +69,14 @@ def demo(
     replace: Annotated[
         bool, typer.Option("--replace", help=f"With {TARGET_VARIABLE}: drop containers of the same names first.")
     ] = False,
+    page: Annotated[
+        Path, typer.Option("--report", metavar="FILE", help="Where the report's page goes; it stays.")
+    ] = Path("gridferry-demo.html"),
 ) -> None:
     """Show it all in a minute: PostgreSQL with sensor readings, loaded into GridDB, compared, asked, kept in step.
 
-    Everything runs in a temporary folder and is gone at the end. GRIDFERRY_TARGET (and GRIDDB_PASSWORD) name a GridDB
-    of your own instead of the stand-in.
+    Everything runs in a temporary folder and is gone at the end, but for the report's page. GRIDFERRY_TARGET (and
+    GRIDDB_PASSWORD) name a GridDB of your own instead of the stand-in.
     """
     if sum(wish is not None for wish in (rows, share, csv)) > 1:
         raise ConfigError("--rows, --share and --csv exclude each other", next_step="choose one of them")
@@ -78,13 +86,14 @@ def demo(
         raise ConfigError(
             f"the demo needs {error.name}, which is not installed", next_step="pip install 'gridferry[demo]'"
         ) from error
+    writable(page)
     target, password = _target()
     part = share if share is not None else 1.0 if rows is None else rows / ALL_ROWS
     options = DemoOptions(target=target, password=password, share=part, csv=csv, keep=keep, replace=replace)
     output.interrupted = "Interrupted. Everything that the demo made is taken away again."
     if not output.out.is_terminal:
         output.out.width = min(output.out.width, SCREEN_WIDTH)
-    report = run_demo(options, _Screen(output))
+    report = run_demo(options, _Screen(output, page))
     output.document(
         lambda: {
             "rows": report.rows,
@@ -94,6 +103,7 @@ def demo(
                 "syncs": report.watermark.syncs,
                 "verified": report_document(report.watermark.first),
                 "after_update_and_delete": report_document(report.watermark.last),
+                "repair": repair_document(report.watermark.repair),
             },
             "cdc": {
                 "tables": report.cdc.loads,
@@ -101,10 +111,11 @@ def demo(
                 "verified": report_document(report.cdc.verified),
                 "dropped": report.cdc.dropped,
             },
+            "report": str(page),
             "kept": list(report.kept),
         }
     )
-    output.show(*_closing(report))
+    output.show(*_closing(report, page))
     if not report.as_promised:
         from gridferry.model.verification import EXIT_CODES, Verdict
 
@@ -126,8 +137,9 @@ def _target() -> tuple[str, str]:
 class _Screen:
     """The `Audience` in front of a terminal."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, page: Path) -> None:
         self._output = output
+        self._page = page
         self._number = 0
         self._width = output.out.width - INDENT
 
@@ -174,6 +186,15 @@ class _Screen:
 
         self._show(*report_view(report))
 
+    def repaired(self, report: RepairReport) -> None:
+        """What `gridferry verify --repair` shows, without what `verify` has just shown."""
+        self._show(*repair_lines(report))
+
+    def page(self, page: str) -> None:
+        """Written to its file."""
+        write_whole(self._page, page)
+        self._show(Text(f"{self._page}, {numbers.size(len(page.encode()))}"))
+
     def synced(self, syncs: list[TableSync]) -> None:
         """The same as `gridferry sync`."""
         self._show(*sync_view(syncs))
@@ -196,14 +217,16 @@ class _Screen:
             self._output.show(Text() if blank else Padding(renderable, (0, 0, 0, INDENT), expand=False))
 
 
-def _closing(report: DemoReport) -> Iterator[Text]:
+def _closing(report: DemoReport, page: Path) -> Iterator[Text]:
+    yield Text()
+    yield Text.assemble("The report stays: open ", (str(page), "bold"), " in a browser.")
     yield Text()
     if report.kept:
         yield Text("Everything is still running. In your shell:", style="bold")
         for line in report.kept:
             yield Text(f"  {line}", style="green", no_wrap=True, overflow="ignore")
         return
-    yield Text("All of it is gone again. Your own tables, in the same way:", style="bold")
+    yield Text("The rest is gone again. Your own tables, in the same way:", style="bold")
     for command, comment in _NEXT:
         padded = f"  {command:<56} " if comment else f"  {command}"
         yield Text.assemble((padded, "green"), (comment, "dim"))

@@ -90,7 +90,7 @@ def show_repair(output: Output, report: RepairReport, *, config: Path, table: li
     output.document(lambda: repair_document(report))
     if any(t.verdict is not Verdict.EQUAL for t in report.verification.tables):
         output.show(*report_view(report.verification), Text())
-    output.show(*_repair_lines(report))
+    output.show(*repair_lines(report))
     again = repeated(config, table)
     runs = [one.run for one in report.tables if one.run]
     if report.verdict is not Verdict.EQUAL:
@@ -111,7 +111,8 @@ def repair_document(report: RepairReport) -> dict[str, Any]:
     }
 
 
-def _repair_lines(report: RepairReport) -> Iterator[RenderableType]:
+def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
+    """What a repair did, and how both sides stand now."""
     for one in report.tables:
         yield _repair_line(one)
         if one.created:

@@ -54,7 +54,7 @@ def report(
     target = to or f"gridferry-report.{form.value}"
     if target == STDOUT and output.as_json:
         raise ConfigError("--output - and --json would both write to stdout", next_step="leave one of them out")
-    path = None if target == STDOUT else _writable(Path(target))
+    path = None if target == STDOUT else writable(Path(target))
     rendered = _renderer(form)
     from gridferry.report.gather import gather_facts
 
@@ -64,7 +64,7 @@ def report(
     if path is None:
         sys.stdout.write(text)
         return
-    _write(path, text)
+    write_whole(path, text)
     size = len(text.encode())
     output.document(
         lambda: {"file": str(path), "format": form, "bytes": size, "headline": facts.headline, "made_at": facts.made_at}
@@ -90,7 +90,7 @@ def _renderer(form: Form) -> Callable[[ReportFacts], str]:
     return render_page
 
 
-def _writable(path: Path) -> Path:
+def writable(path: Path) -> Path:
     """`path`, if a file can stand there: told before any work is done. Raises: ConfigError."""
     if path.is_dir():
         raise ConfigError(f"{path} is a folder", next_step="name a file, such as --output report.html")
@@ -99,7 +99,7 @@ def _writable(path: Path) -> Path:
     return path
 
 
-def _write(path: Path, text: str) -> None:
+def write_whole(path: Path, text: str) -> None:
     """Write the file whole or not at all: a reader of an older report never meets half of a new one."""
     beside = path.with_name(f".{path.name}.part")
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.text import Text
 
 from gridferry import numbers
@@ -52,7 +53,7 @@ def table_view(table: TableVerification) -> Iterator[RenderableType]:
     if table.first:
         yield Text()
         for difference in table.first:
-            yield Text("  ").append_text(_difference(difference))
+            yield Padding(_difference(difference), (0, 0, 0, 2), expand=False)
         rest = table.differences - len(table.first)
         if rest > 0:
             yield Text(f"  … {rest:,} more; --output FILE.jsonl or FILE.parquet holds all", style="dim")
@@ -120,7 +121,9 @@ def _difference(difference: Difference) -> Text:
     key = ", ".join(f"{name} {value}" for name, value in difference.key)
     line = Text.assemble((difference.kind.value, "red"), f" {difference.container} ", (key, "bold"))
     if difference.kind.value == "different":
-        shown = [f"{c.name}: {_value(c.source)} became {_value(c.target)}" for c in difference.columns]
+        shown = [
+            f"{c.name}: {_value(c.source)} in PostgreSQL, {_value(c.target)} in GridDB" for c in difference.columns
+        ]
         line.append("  " + "; ".join(shown))
     return line
 

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from gridferry.engine.events import Listener, TableLoad, TableSync
 from gridferry.griddb import QueryResult
+from gridferry.model.repair import RepairReport
 from gridferry.model.verification import VerifyReport
 from gridferry.plan.plan import Plan
 
@@ -40,6 +41,12 @@ class Audience(Protocol):
 
     def verified(self, report: VerifyReport) -> None:
         """Both sides are compared."""
+
+    def repaired(self, report: RepairReport) -> None:
+        """Rows that differed are written."""
+
+    def page(self, page: str) -> None:
+        """The report's page, to be kept."""
 
     def synced(self, syncs: list[TableSync]) -> None:
         """A sync is done."""

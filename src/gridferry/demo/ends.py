@@ -26,7 +26,7 @@ tables:
 {following}"""
 FOLLOWING = {
     SyncMode.WATERMARK: "    sync: {mode: watermark}\n",
-    SyncMode.CDC: "    kind: collection            # its key has all digits of a time\n    sync: {mode: cdc}\n",
+    SyncMode.CDC: "    sync: {mode: cdc}\n",
 }
 
 

@@ -21,8 +21,11 @@ from gridferry.demo.changes import (
 from gridferry.demo.ends import CONFIG_NAME, Ends
 from gridferry.engine.events import TableLoad, TableSync
 from gridferry.engine.migration import Migration
+from gridferry.model.repair import RepairReport
 from gridferry.model.verification import Verdict, VerifyReport
 from gridferry.plan.config import Config, SyncMode
+from gridferry.report.gather import gather_facts
+from gridferry.report.page import render_page
 
 BLIND = (
     "The late reading came. The corrected and the deleted one still stand as they were: mode watermark needs nothing "
@@ -32,17 +35,21 @@ BLIND = (
 
 @dataclass(frozen=True)
 class WatermarkPart:
-    """What mode watermark did. `first` is both sides after new rows, `last` after a late one, an update, a delete."""
+    """What mode watermark did. `first` is both sides after new rows, `last` after a late one, an update, a delete;
+    `repair` mended what it cannot see.
+    """
 
     syncs: list[TableSync]
     first: VerifyReport
     last: VerifyReport
+    repair: RepairReport
 
     @property
     def as_promised(self) -> bool:
         """Whether all new rows came, the late one too, and only the update and the delete were missed."""
         differ = {c.name for table in self.last.tables for c in table.containers if c.differences}
-        return self.first.verdict is Verdict.EQUAL and differ == {CORRECTED, DELETED}
+        missed = self.first.verdict is Verdict.EQUAL and differ == {CORRECTED, DELETED}
+        return missed and self.repair.verdict is Verdict.EQUAL
 
 
 @dataclass(frozen=True)
@@ -65,20 +72,21 @@ def follow_by_watermark(audience: Audience, ends: Ends) -> WatermarkPart:
     second = _sync(audience, config, "The same command again. A scheduler would run it every hour.")
     blind = verify(audience, config, "What it saw, and what it did not.")
     audience.said(BLIND)
-    return WatermarkPart([first, second], verified, blind)
+    return WatermarkPart([first, second], verified, blind, _repair(audience, config))
 
 
 def follow_by_cdc(audience: Audience, ends: Ends, *, drop: bool) -> CdcPart:
     """A load under a replication slot, then changes of every sort; with `drop` the slot goes in the end."""
     _change(audience, ends, IDENTITY, "Mode cdc reads PostgreSQL's log, where a key says which row has changed.")
-    audience.step("The config asks for that mode, and for all digits of the key.", command=f"tail -3 {CONFIG_NAME}")
-    audience.text("\n".join(ends.config_text(SyncMode.CDC).splitlines()[-3:]))
+    audience.step("The config asks for that mode.", command=f"tail -2 {CONFIG_NAME}")
+    audience.text("\n".join(ends.config_text(SyncMode.CDC).splitlines()[-2:]))
     audience.step("The load makes a replication slot, and reads under its snapshot.")
     config = ends.config(SyncMode.CDC)
     loads = load(audience, config, replace=True)
     _change(audience, ends, EVERYTHING, "Everything at once: new, late, corrected, moved and deleted readings.")
     synced = _sync(audience, config, "Every change is brought over, in the order of its commit.")
     verified = verify(audience, config, "Both sides are equal, updates and deletes included.")
+    _report(audience, config)
     return CdcPart(loads, [synced], verified, _drop_slot(audience, config) if drop else [])
 
 
@@ -114,6 +122,22 @@ def _sync(audience: Audience, config: Config, line: str) -> TableSync:
             done = migration.sync()
         audience.synced(done)
     return done[0]
+
+
+def _repair(audience: Audience, config: Config) -> RepairReport:
+    audience.step("A repair writes just those rows, and keeps what stood there.", command="gridferry verify --repair")
+    with Migration(config) as migration:
+        with audience.waiting("repairing"):
+            report = migration.repairs.make()
+        audience.repaired(report)
+    return report
+
+
+def _report(audience: Audience, config: Config) -> None:
+    audience.step("All of this on one page, to keep and to show.", command="gridferry report")
+    with Migration(config) as migration, audience.waiting("counting both sides"):
+        page = render_page(gather_facts(migration))
+    audience.page(page)
 
 
 def _drop_slot(audience: Audience, config: Config) -> list[str]:

@@ -28,7 +28,9 @@ def test_different_ends_with_1_and_shows_where_and_what(run: Run, migration: Fak
     assert "2 rows differ" in result.stdout
     assert "1 missing, 1 different" in result.stdout
     assert "2020-07-12" in result.stdout
-    assert "temp: 22.7 became 22.8; note: '' became NULL" in " ".join(result.stdout.split())
+    assert "temp: 22.7 in PostgreSQL, 22.8 in GridDB; note: '' in PostgreSQL, NULL in GridDB" in " ".join(
+        result.stdout.split()
+    )
     assert result.stdout.index("device2") < result.stdout.index("device1")
     assert "Next: gridferry" in result.stderr
 
