@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from gridferry.checkpoint.state import OWN_CONTAINERS, TargetState
+from gridferry.engine.undo import forget_repair
 from gridferry.errors import TargetNotEmpty
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType, Store
 
@@ -64,6 +65,8 @@ class Footprint:
         self._store.drop_containers(sorted(containers))
         state.catalog.remove(state.catalog.entries(self._table))
         state.quarantine.release(self._table, [row.id for row in state.quarantine.rows(self._table)])
+        for repair in state.repairs.all(frozenset((self._table,))):
+            forget_repair(state, repair.run, record=repair)
         for scope, items in state.documents.scopes("").items():
             if scope.partition(":")[2] == self._table:
                 state.documents.delete(scope, list(items))
