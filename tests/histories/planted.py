@@ -355,7 +355,8 @@ def _checkpoint_first() -> None:
     def made(original: Callable[..., Any]) -> Callable[..., Any]:
         def group(self: Any, group: Any, run: Any, plan: Any, record: CdcRecord, writer: Any) -> Any:
             if group.position is not None and group.position > record.position:
-                self._save(replace(record, position=group.position))
+                saved = self._save(replace(record, position=group.position))
+                record = replace(saved, position=record.position)
             return original(self, group, run, plan, record, writer)
 
         return group
