@@ -232,6 +232,19 @@ class Maker:
         if self.random.random() < 0.7:
             self.run()
 
+    def stream_and_abort(self) -> None:
+        """A large transaction that a follower sees while it is open, and that is rolled back then."""
+        if not self.following:
+            self.follow()
+        writer, shape = self.writers[0], self.shape()
+        writer.open = True
+        self.say(writer, "begin", "BEGIN")
+        row_steps.insert_many(self, writer, shape)
+        self.say(writer, "wait", "SELECT pg_sleep(0.6)")  # the log is written every 0.2 s
+        self.say(writer, "abort", "ROLLBACK")
+        writer.open = False
+        writer.locks.clear()
+
     def after(self, fault: Fault | None) -> None:
         """A crash of PostgreSQL ends every session."""
         if fault is not None and fault.name == "crash source":
@@ -288,6 +301,8 @@ class Maker:
                 writer.locks.clear()
         while self.prepared:
             self.finish_prepared()
+        if self.mode == "cdc" and self.random.random() < 0.15:
+            self.stream_and_abort()
         if self.following:
             self.follow()
         self.steps.append(Check(sweep=self.sweep_due))
