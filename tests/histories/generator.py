@@ -17,6 +17,12 @@ from tests.histories.steps import Check, Crash, EndFollow, Fault, History, Run, 
 
 WRITERS = 3
 GROUPS = (150, 900, 6000, 1 << 22)
+# Until the log of an open transaction was sent to every follower, but for its last pages, which are written later.
+_UNTIL_SENT = (
+    "DO $$ DECLARE goal pg_lsn := pg_current_wal_insert_lsn() - 16384; BEGIN FOR i IN 1..100 LOOP"
+    " EXIT WHEN (SELECT count(*) > 0 AND min(sent_lsn) >= goal FROM pg_stat_replication);"
+    " PERFORM pg_sleep(0.05); END LOOP; END $$"
+)
 MODES = ("cdc", "cdc", "watermark")
 
 
@@ -233,15 +239,22 @@ class Maker:
             self.run()
 
     def stream_and_abort(self) -> None:
-        """A large transaction that a follower sees while it is open, and that is rolled back then."""
+        """A large transaction that a follower sees while it is open; all of it, or its savepoint, is rolled back."""
         if not self.following:
             self.follow()
         writer, shape = self.writers[0], self.shape()
+        back = self.random.random() < 0.5
         writer.open = True
         self.say(writer, "begin", "BEGIN")
-        row_steps.insert_many(self, writer, shape)
-        self.say(writer, "wait", "SELECT pg_sleep(0.6)")  # the log is written every 0.2 s
-        self.say(writer, "abort", "ROLLBACK")
+        self.write(writer)
+        if back:
+            self.say(writer, "savepoint", "SAVEPOINT seen")
+        row_steps.insert_many(self, writer, shape, back=False)
+        self.say(writer, "wait", _UNTIL_SENT)
+        if back:
+            self.say(writer, "back", "ROLLBACK TO SAVEPOINT seen")
+            self.write(writer)
+        self.say(writer, "commit" if back else "abort", "COMMIT" if back else "ROLLBACK")
         writer.open = False
         writer.locks.clear()
 

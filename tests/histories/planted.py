@@ -251,6 +251,8 @@ def _late_deletes() -> None:
     def made(original: Callable[..., Any]) -> Callable[..., Any]:
         def stream(self: Any, run: Any, plan: Any, record: Any, *, until: Any) -> Any:
             found = original(self, run, plan, record, until=until)
+            if not found[2]:
+                waiting.clear()  # the table got a column, and these changes come again
             with self._state.store.writer() as writer:
                 for late, deletes in waiting:
                     delete(late, writer, deletes)
@@ -310,9 +312,9 @@ def _dropped_on_retry() -> None:
                 store = self._documents._store
                 names = [name for name in store.container_names() if not name.startswith("gridferry_")]
                 for container in store.open_containers(names).values():
-                    schema = container.schema
-                    rows = container.scan().read_all()
-                    container.delete(rows.select(schema.names[: schema.key_length]))
+                    keys = container.schema.names[: container.schema.key_length]
+                    for rows in list(container.scan().batches()):
+                        container.delete(rows.select(keys))
             return original(self, record)  # type: ignore[no-any-return]
 
         return begin

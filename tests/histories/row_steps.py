@@ -91,7 +91,7 @@ def replace(maker: Maker, writer: Writer, shape: Shape) -> None:
     maker.say(writer, "reinsert", f"INSERT INTO {shape.name} ({shape.names}) VALUES ({values}) ON CONFLICT DO NOTHING")
 
 
-def insert_many(maker: Maker, writer: Writer, shape: Shape) -> None:
+def insert_many(maker: Maker, writer: Writer, shape: Shape, *, back: bool | None = None) -> None:
     """So many rows that the transaction is streamed while it is open; now and then they are taken back."""
     first = maker.counter + 1
     maker.counter += BIG_ROWS // 8 if shape.big else BIG_ROWS
@@ -100,7 +100,7 @@ def insert_many(maker: Maker, writer: Writer, shape: Shape) -> None:
         return
     values = shape.row(maker.random, device=device, number="g")
     source = f"SELECT {values} FROM generate_series({first}, {maker.counter}) AS g"
-    back = writer.open and maker.random.random() < 0.4
+    back = writer.open and maker.random.random() < 0.4 if back is None else back
     if back:
         maker.say(writer, "savepoint", "SAVEPOINT many")
     maker.say(writer, "big insert", f"INSERT INTO {shape.name} ({shape.names}) {source}")
