@@ -19,6 +19,8 @@ SEEDS: dict[str, tuple[int, ...]] = {
     "TRUNCATE is ignored": (2,),
     "deletes come after the puts of later batches": (3,),
     "the default of an added column is not filled in": (3,),
+    "a large transaction that was rolled back is applied": (8,),
+    "rows of a savepoint that was rolled back are applied": (4,),
     "trap 8: a retry begins with an empty target": (9,),
     "trap 9: errors are swallowed": (37,),
     "trap 14: the lease is ignored": (12,),
