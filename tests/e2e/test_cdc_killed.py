@@ -14,11 +14,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from tests.conftest import Database
 from tests.e2e import dying_load
 from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, sync, without_slots
 from tests.e2e.ferry import Ferry
+
+from gridferry.checkpoint.documents import STATE_CONTAINER, STATE_SCHEMA
+from gridferry.checkpoint.positions import CdcRecord, PositionStore
+from gridferry.errors import LeaseHeld
 
 _ROOT = Path(__file__).parents[2]
 _jobs = itertools.count(1)
@@ -133,6 +138,32 @@ def test_a_killed_load_keeps_its_slot_and_the_stream_mends_what_changed(
     sync(followed)
     assert_level(followed, postgres)
     assert left_in_source(postgres) == (1, 2)
+
+
+def test_a_run_that_was_taken_over_while_it_stood_still_says_so_and_loses_nothing(
+    followed: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    followed.load()
+    postgres.run("UPDATE reading SET n = -n")
+    begin = PositionStore.begin
+
+    def slowly(self: PositionStore, record: CdcRecord) -> CdcRecord:
+        begun = begin(self, record)
+        monkeypatch.setattr(PositionStore, "begin", begin)
+        with followed.store() as store:  # as the other one does when it takes the lease over
+            state = store.open_container(STATE_CONTAINER)
+            assert state is not None
+            state.delete(
+                pa.record_batch([["lease:public.reading"], ["lease"]], schema=STATE_SCHEMA.key_schema.arrow_schema)
+            )
+        assert sync(followed)[0].outcome == "synced"
+        return begun
+
+    monkeypatch.setattr(PositionStore, "begin", slowly)
+    with pytest.raises(LeaseHeld):
+        sync(followed)
+    assert_level(followed, postgres)
+    assert sync(followed)[0].outcome == "nothing new"
 
 
 def test_a_load_beside_writers_and_a_sync_leave_no_gap_and_no_overlap(followed: Ferry, postgres: Database) -> None:

@@ -97,6 +97,12 @@ class ProgressStore(Generic[R]):
         """
         return self._write(record)
 
+    def require_latest(self, record: R) -> None:
+        """Return if no other run has written since `record` was read or written. Raises: LeaseHeld."""
+        stood = self.get(record.table)
+        if (0 if stood is None else stood.generation) != record.generation:
+            raise _taken_over(record.table)
+
     def forget(self, table: str) -> None:
         """Delete a table's record and all beside it, when it is loaded anew."""
         self._documents.delete_scope(scope_of(table))
@@ -108,11 +114,7 @@ class ProgressStore(Generic[R]):
         if stood == after:
             return after
         if (0 if stood is None else stood.generation) != record.generation:
-            raise LeaseHeld(
-                f"another run took over {record.table} and has gone on with it",
-                state="what was stored before stays; nothing was written after",
-                next_step="run the same command again: it goes on from the last checkpoint",
-            )
+            raise _taken_over(record.table)
         document = {"version": RECORD_VERSION, "mode": record.mode, **after.document()}
         self._documents.put(scope_of(record.table), {_ITEM: document})
         return after
@@ -137,3 +139,11 @@ class ProgressStore(Generic[R]):
 def scope_of(table: str) -> str:
     """Where the documents of a table's sync stand."""
     return f"sync:{table}"
+
+
+def _taken_over(table: str) -> LeaseHeld:
+    return LeaseHeld(
+        f"another run took over {table} and has gone on with it",
+        state="what was stored before stays; nothing was written after",
+        next_step="run the same command again: it goes on from the last checkpoint",
+    )

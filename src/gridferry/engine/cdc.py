@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
@@ -26,7 +27,7 @@ from gridferry.engine.source_watch import SourceWatch
 from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.sync_target import gone_note
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import DataError, FerryError
+from gridferry.errors import DataError, FerryError, SlotLost
 from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
 from gridferry.model.position import Lsn
 from gridferry.plan.config import OnTruncate, SyncMode, SyncOptions, TableOptions
@@ -83,7 +84,9 @@ class CdcRun:
         Raises: any FerryError; what was checkpointed stays, and the next run goes on there.
         """
         self._started = time.monotonic()
-        record = self._state.positions.begin(self._watch.begin(run, plan, record))
+        with self._unless_taken_over(record):
+            checked = self._watch.begin(run, plan, record)
+        record = self._state.positions.begin(checked)
         record = self._added(plan, record)
         until, now = self._feed.now()
         ended = False
@@ -129,8 +132,10 @@ class CdcRun:
         wanted = {(plan.schema, plan.table): plan.source_columns}
         self._seen_fresh = False
         try:
+            with self._unless_taken_over(record):
+                opened = self._feed.stream(run.slot, start=record.position, wanted=wanted)
             with (
-                self._feed.stream(run.slot, start=record.position, wanted=wanted) as stream,
+                opened as stream,
                 _Stopping(stream, self._settings.stop),
             ):
                 for group in stream.groups(until=until):
@@ -147,6 +152,15 @@ class CdcRun:
             self._touched |= writer.touched
             self._created += writer.created
         return record, plan, True
+
+    @contextmanager
+    def _unless_taken_over(self, record: CdcRecord) -> Iterator[None]:
+        """A slot that seems lost may only have been read on, while this run stood still, by one that took over."""
+        try:
+            yield
+        except SlotLost:
+            self._state.positions.require_latest(record)
+            raise
 
     def _group(
         self, group: ChangeGroup, run: LoadRun, plan: TablePlan, record: CdcRecord, writer: ChangeWriter
