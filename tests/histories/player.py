@@ -65,6 +65,8 @@ class Player:
         self.counts = counts
         self.sessions: dict[int, psycopg.Connection[Any]] = {}
         self.follower: Running | None = None
+        self.follow_run = Run("follow")
+        self.crashed = False  # whether a server crashed beside the follower
         self.done = False  # whether the last run said that it is
         stack.callback(self.close)
 
@@ -91,6 +93,7 @@ class Player:
     def crash(self, crash: Crash) -> None:
         """A server goes and comes back."""
         self.counts[crash.kind] += self.crash_now(crash.side)
+        self.crashed = True
 
     def crash_now(self, side: str) -> bool:
         """Crash a server; False for one that is not ours to crash."""
@@ -130,6 +133,7 @@ class Player:
     def run(self, run: Run) -> None:
         """A run, and what befalls it."""
         if run.verb == "follow":
+            self.follow_run, self.crashed = run, False
             self.follower = self.begin(run)
         elif run.fault is None:
             done = self.finished(self.begin(run))
@@ -149,20 +153,28 @@ class Player:
             follower.kill()
         else:
             if end.how == "level":
-                self.wait_until_level(follower)
+                follower = self.wait_until_level(follower)
             follower.say("stop")
-            done = self.finished(follower)
-            self.counts["followed"] += done["read"]
+            # One that was still connecting when a server crashed ends, to be started again by whoever watches it.
+            if not self.crashed or not self.may_fail(follower):
+                done = follower.said[-1] if self.crashed else self.finished(follower)
+                self.counts["followed"] += done["read"]
         self.counts[end.kind] += 1
 
-    def wait_until_level(self, follower: Running) -> None:
-        """Until both ends are equal. Raises: Failed if that takes too long, or the follower has ended."""
+    def wait_until_level(self, follower: Running) -> Running:
+        """Until both ends are equal; returns the follower, another one if it had to be started again.
+
+        Raises: Failed if that takes too long, or the follower has ended without need.
+        """
         until = time.monotonic() + LEVEL_S
         while found := self.differences_now():
             if time.monotonic() > until:
                 raise Failed(f"the follower does not get level: {found[:5]}")
             if follower.has_spoken(0.02):
-                raise Failed(f"the follower ended with {_shown(follower.hear())}")
+                if not self.crashed or not self.may_fail(follower):
+                    raise Failed(f"the follower ended with {_shown(follower.hear())}")
+                follower = self.begin(self.follow_run)
+        return follower
 
     def begin(self, run: Run, *, ports: dict[str, int] | None = None, wait_s: float = 0.0) -> Running:
         """Start a run. `ports` are those of proxies, by side."""
