@@ -7,15 +7,21 @@ with connect("griddb://admin@127.0.0.1:10001/myCluster/public", password="...") 
         ...
 """
 
-from gridferry.griddb.address import GridDBAddress, SslMode, parse_address
-from gridferry.griddb.container import Container
-from gridferry.griddb.net.connection import Timing
-from gridferry.griddb.results import QueryResult
-from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
-from gridferry.griddb.store import Store, connect
-from gridferry.griddb.transaction import ContainerTransaction
-from gridferry.griddb.wire.statement import PutMode
-from gridferry.griddb.writer import BulkWriter
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gridferry.griddb.address import GridDBAddress, SslMode, parse_address
+    from gridferry.griddb.container import Container
+    from gridferry.griddb.net.connection import Timing
+    from gridferry.griddb.results import QueryResult
+    from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+    from gridferry.griddb.store import Store, connect
+    from gridferry.griddb.transaction import ContainerTransaction
+    from gridferry.griddb.wire.statement import PutMode
+    from gridferry.griddb.writer import BulkWriter
 
 __all__ = [
     "BulkWriter",
@@ -34,3 +40,28 @@ __all__ = [
     "connect",
     "parse_address",
 ]
+
+_MODULES = {
+    "BulkWriter": "gridferry.griddb.writer",
+    "ColumnSpec": "gridferry.griddb.schema",
+    "Container": "gridferry.griddb.container",
+    "ContainerKind": "gridferry.griddb.schema",
+    "ContainerSchema": "gridferry.griddb.schema",
+    "ContainerTransaction": "gridferry.griddb.transaction",
+    "GridDBAddress": "gridferry.griddb.address",
+    "GridType": "gridferry.griddb.schema",
+    "PutMode": "gridferry.griddb.wire.statement",
+    "QueryResult": "gridferry.griddb.results",
+    "SslMode": "gridferry.griddb.address",
+    "Store": "gridferry.griddb.store",
+    "Timing": "gridferry.griddb.net.connection",
+    "connect": "gridferry.griddb.store",
+    "parse_address": "gridferry.griddb.address",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, loaded on first use: who only reads an address or a type does not wait for Arrow and numpy."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES[name]), name)

@@ -6,10 +6,12 @@ from collections import Counter
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cached_property
-
-import pyarrow as pa
+from typing import TYPE_CHECKING
 
 from gridferry.errors import LocalProtocolError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 class GridType(IntEnum):
@@ -64,21 +66,6 @@ ARRAY_TYPES = frozenset(
         GridType.TIMESTAMP_MS,
     }
 )
-ARROW_TYPES: dict[GridType, pa.DataType] = {
-    GridType.STRING: pa.utf8(),
-    GridType.BOOL: pa.bool_(),
-    GridType.BYTE: pa.int8(),
-    GridType.SHORT: pa.int16(),
-    GridType.INTEGER: pa.int32(),
-    GridType.LONG: pa.int64(),
-    GridType.FLOAT: pa.float32(),
-    GridType.DOUBLE: pa.float64(),
-    GridType.TIMESTAMP_MS: pa.timestamp("ms", tz="UTC"),
-    GridType.GEOMETRY: pa.binary(),
-    GridType.BLOB: pa.binary(),
-    GridType.TIMESTAMP_US: pa.timestamp("us", tz="UTC"),
-    GridType.TIMESTAMP_NS: pa.timestamp("ns", tz="UTC"),
-}
 
 
 class ContainerKind(IntEnum):
@@ -105,6 +92,10 @@ class ColumnSpec:
     @property
     def arrow_type(self) -> pa.DataType:
         """The Arrow type that batches of this column have."""
+        import pyarrow as pa
+
+        from gridferry.griddb.arrow_types import ARROW_TYPES
+
         element = ARROW_TYPES[self.type]
         return pa.list_(element) if self.array else element
 
@@ -133,6 +124,8 @@ class ContainerSchema:
     @cached_property
     def arrow_schema(self) -> pa.Schema:
         """The schema of batches put into and read from such a container, key columns first."""
+        import pyarrow as pa
+
         return pa.schema([pa.field(c.name, c.arrow_type, nullable=c.nullable) for c in self.columns])
 
     @property

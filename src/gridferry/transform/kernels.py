@@ -16,7 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from gridferry.griddb.schema import ARROW_TYPES, GridType
+from gridferry.griddb.arrow_types import ARROW_TYPES
+from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.statement import MAX_STRING_BYTES, MAX_TIMESTAMP_MS
 from gridferry.plan.plan import ColumnPlan, Kernel
 

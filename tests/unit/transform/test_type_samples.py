@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from tests.type_samples import ARROW_OF_SOURCE, REFUSED, SAMPLES, Sample
 
-from gridferry.griddb.schema import ARROW_TYPES, ColumnSpec, GridType
+from gridferry.griddb.arrow_types import ARROW_TYPES
+from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.model.table import PgType
 from gridferry.plan.mapping import choose_rule
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridferry.griddb.schema import ARRAY_TYPES, ARROW_TYPES, GridType
+from gridferry.griddb.arrow_types import ARROW_TYPES
+from gridferry.griddb.schema import ARRAY_TYPES, GridType
 from gridferry.verify.digest import RowsDigest, RunDigests, digest_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -11,7 +11,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
-from gridferry.griddb.schema import ARROW_TYPES, ColumnSpec, ContainerSchema, GridType
+from gridferry.griddb.arrow_types import ARROW_TYPES
+from gridferry.griddb.schema import ColumnSpec, ContainerSchema, GridType
 from gridferry.griddb.wire.layout import FIXED_DTYPES, NANOS_IN_UNIT, RowLayout, row_layout
 from gridferry.griddb.wire.octets import Buffer, Reader, read_var_sizes
 from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS_ANYWHERE

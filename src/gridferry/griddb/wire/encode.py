@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gridferry.errors import LocalProtocolError
-from gridferry.griddb.schema import ARROW_TYPES, ColumnSpec, ContainerSchema, GridType
+from gridferry.griddb.arrow_types import ARROW_TYPES
+from gridferry.griddb.schema import ColumnSpec, ContainerSchema, GridType
 from gridferry.griddb.wire.layout import NANOS_IN_UNIT, RowLayout, row_layout
 from gridferry.griddb.wire.octets import Buffer, var_size, var_sizes
 from gridferry.griddb.wire.values import check_column

@@ -11,7 +11,8 @@ import numpy as np
 import pyarrow as pa
 
 from gridferry.errors import DataError, RemoteProtocolError
-from gridferry.griddb.schema import ARROW_TYPES, ContainerKind, ContainerSchema, GridType
+from gridferry.griddb.arrow_types import ARROW_TYPES
+from gridferry.griddb.schema import ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire.decode import decode_rows
 from gridferry.griddb.wire.layout import NANOS_IN_UNIT, row_layout
 from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
