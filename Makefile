@@ -5,13 +5,17 @@ SHELL := /bin/bash
 PYTHON ?= python3
 TOOLS := $(CURDIR)/.tools
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/uv/bin/uv)
-RUN := $(UV) run --frozen --all-extras
+# Airflow has an environment of its own: 200 packages that nothing else needs.
+CORE := --all-extras --no-extra airflow
+RUN := $(UV) run --frozen $(CORE)
+AIRFLOW_ENV := UV_PROJECT_ENVIRONMENT=.venv-airflow
+AIRFLOW_RUN := $(AIRFLOW_ENV) $(UV) run --no-sync
 PYTEST := $(RUN) pytest
 export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help demo test check unit source conformance oracle e2e format lint type imports docs docs-check \
-	histories bench bench-official coverage clean
+	histories airflow airflow-test bench bench-official coverage clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -21,8 +25,12 @@ $(TOOLS)/uv/bin/uv:
 	$(TOOLS)/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
 
 .venv: $(UV) pyproject.toml uv.lock
-	$(UV) sync --frozen --all-extras
+	$(UV) sync --frozen $(CORE)
 	@touch .venv
+
+.venv-airflow: $(UV) pyproject.toml uv.lock
+	$(AIRFLOW_ENV) $(UV) sync --frozen --all-extras --group airflow-test
+	@touch .venv-airflow
 
 demo: .venv  ## the main job, on a sample: PostgreSQL -> GridDB, about a minute
 	@$(RUN) gridferry demo
@@ -65,6 +73,12 @@ N ?= 1000
 histories: .venv  ## random histories with faults: make histories N=10000 (GRIDFERRY_TEST_GRIDDB plays them there)
 	$(RUN) python -m tests.histories --count $(N)
 
+airflow: .venv-airflow  ## Apache Airflow with the three DAGs, on a sample, until Ctrl-C
+	@$(AIRFLOW_RUN) python -m gridferry.airflow.local
+
+airflow-test: .venv-airflow  ## tests of the Airflow provider, on a real Airflow
+	$(AIRFLOW_RUN) pytest tests/airflow
+
 coverage: .venv  ## branch coverage of unit tests
 	$(RUN) --with coverage coverage run -m pytest -q tests/unit
 	$(RUN) --with coverage coverage report --skip-covered
@@ -84,4 +98,4 @@ docs-check: .venv
 	$(RUN) python tools/cli_reference.py --check
 
 clean:  ## remove the environment and caches
-	rm -rf .venv .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-airflow .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
