@@ -26,7 +26,8 @@ from gridferry.griddb import ContainerTransaction, PutMode
 
 BEAT_S = 3.0
 DEAD_AFTER_S = 20.0
-_ITEM = "lease"
+_WHOLE = "lease"
+_PART = "part:"
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,8 @@ class Holder:
 class Lease:
     """The right to change one table's containers. A context; `check` raises once it was lost.
 
-    Raises on entry: LeaseHeld if another run holds it, after waiting up to `wait_s` for it to end.
+    With a `part` it is one of several that share the table: it excludes the whole lease and the same part, and nothing
+    else. Raises on entry: LeaseHeld if another run holds it, after waiting up to `wait_s` for it to end.
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Lease:
         documents: DocumentStore,
         table: str,
         *,
+        part: str = "",
         wait_s: float = 0.0,
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
@@ -64,6 +67,7 @@ class Lease:
         self._documents = documents
         self._table = table
         self._scope = f"lease:{table}"
+        self._item = f"{_PART}{part}" if part else _WHOLE
         self._wait_s, self._beat_s, self._dead_after_s = wait_s, beat_s, dead_after_s
         self._clock, self._sleep = clock, sleep
         self._me = Holder(socket.gethostname(), os.getpid(), born(os.getpid()))
@@ -75,6 +79,11 @@ class Lease:
         self._acquire()
         self._beating = threading.Thread(target=self._beat, name=f"lease of {self._table}", daemon=True)
         self._beating.start()
+        try:
+            self._exclude_others()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
         return self
 
     def __exit__(
@@ -101,20 +110,48 @@ class Lease:
 
     def _acquire(self) -> None:
         start = self._clock()
+        if self._item != _WHOLE:
+            # Before it has a part of its own: who waits with one in hand could wait for one that waits for him.
+            self._clear(_WHOLE, start, self._wait_s)
+        while not self._try_insert():
+            stale = self._outlive(self._item, start, self._wait_s)
+            if stale is not None and self._take_over(stale):
+                return
+
+    def _exclude_others(self) -> None:
+        """Wait for the parts to end; or, as a part, give way to a whole lease.
+
+        Both write down their own before they look for the other's, so at least one of them sees the other.
+        """
+        start = self._clock()
+        if self._item != _WHOLE:
+            self._clear(_WHOLE, start, 0.0)
+            return
+        for item in self._documents.items(self._scope):
+            if item != _WHOLE:
+                self._clear(item, start, self._wait_s)
+
+    def _clear(self, item: str, start: float, wait_s: float) -> None:
+        """Return once nobody holds `item`; a dead holder's is removed."""
+        while (stale := self._outlive(item, start, wait_s)) is not None:
+            with self._documents.container().transaction() as tx:
+                if self._locked(tx, item) == stale:
+                    tx.delete(self._key(item))
+
+    def _outlive(self, item: str, start: float, wait_s: float) -> Holder | None:
+        """Wait until nobody holds `item` (None) or its holder is dead (who it was). Raises: LeaseHeld."""
         seen: Holder | None = None
         seen_at = start
-        while not self._try_insert():
-            holder = self._holder()
+        while (holder := self._holder(item)) is not None:
             now = self._clock()
-            if holder is None:
-                continue
             if seen is None or (holder.token, holder.beat) != (seen.token, seen.beat):
-                if seen is not None and now - start >= self._wait_s:
+                if seen is not None and now - start >= wait_s:
                     raise self._held(holder)
                 seen, seen_at = holder, now
-            if (_is_dead(holder) or now - seen_at >= self._dead_after_s) and self._take_over(holder):
-                return
+            if _is_dead(holder) or now - seen_at >= self._dead_after_s:
+                return holder
             self._sleep(min(1.0, self._beat_s))
+        return None
 
     def _held(self, holder: Holder) -> LeaseHeld:
         return LeaseHeld(
@@ -131,13 +168,13 @@ class Lease:
         self.token = self._me.token
         return True
 
-    def _holder(self) -> Holder | None:
-        document = self._documents.get(self._scope, _ITEM)
+    def _holder(self, item: str) -> Holder | None:
+        document = self._documents.get(self._scope, item)
         return None if document is None else Holder(**document)
 
     def _take_over(self, stale: Holder) -> bool:
         with self._documents.container().transaction() as tx:
-            if self._locked(tx) != stale:
+            if self._locked(tx, self._item) != stale:
                 return False
             self._me = Holder(self._me.host, self._me.pid, self._me.born, token=stale.token + 1)
             tx.put(self._row(self._me))
@@ -162,7 +199,7 @@ class Lease:
     def _renew(self) -> None:
         renewed = Holder(**{**asdict(self._me), "beat": self._me.beat + 1})
         with self._documents.container().transaction() as tx:
-            now = self._locked(tx)
+            now = self._locked(tx, self._item)
             if now is None or now.token != self.token:
                 raise LeaseHeld(f"taken over by {now}" if now else "it is gone")
             tx.put(self._row(renewed))
@@ -173,28 +210,29 @@ class Lease:
             return
         container = self._documents.container()
         with container.transaction() as tx:
-            now = self._locked(tx)
+            now = self._locked(tx, self._item)
             if now is not None and now.token == self.token:
-                key = [[self._scope], [_ITEM]]
-                tx.delete(pa.record_batch(key, schema=STATE_SCHEMA.key_schema.arrow_schema))
+                tx.delete(self._key(self._item))
         self.token = 0
 
-    def _locked(self, tx: ContainerTransaction) -> Holder | None:
-        tql = f"select * where scope = {tql_text(self._scope)} and item = {tql_text(_ITEM)}"
+    def _locked(self, tx: ContainerTransaction, item: str) -> Holder | None:
+        tql = f"select * where scope = {tql_text(self._scope)} and item = {tql_text(item)}"
         rows = tx.query(tql, for_update=True).read_all()
         return Holder(**json.loads(rows.column("body")[0].as_py())) if len(rows) else None
 
     def _row(self, holder: Holder) -> pa.RecordBatch:
         body = json.dumps(asdict(holder)).encode()
-        columns = [[self._scope], [_ITEM], [body], [datetime.now(timezone.utc)]]
+        columns = [[self._scope], [self._item], [body], [datetime.now(timezone.utc)]]
         return pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema)
+
+    def _key(self, item: str) -> pa.RecordBatch:
+        return pa.record_batch([[self._scope], [item]], schema=STATE_SCHEMA.key_schema.arrow_schema)
 
 
 def holder_of(documents: DocumentStore, table: str) -> Holder | None:
-    """Who holds a table's lease; None where nobody does, or a process of this machine that has ended."""
-    document = documents.get(f"lease:{table}", _ITEM)
-    holder = None if document is None else Holder(**document)
-    return None if holder is None or _is_dead(holder) else holder
+    """Who holds a table's lease, or a part of it; None where nobody does, or only processes here that have ended."""
+    holders = (Holder(**document) for document in documents.items(f"lease:{table}").values())
+    return next((holder for holder in holders if not _is_dead(holder)), None)
 
 
 def born(pid: int) -> str:
