@@ -83,6 +83,50 @@ class TableLoad:
 
 
 @dataclass(frozen=True)
+class PreparedLoad:
+    """One table's load, ready to be shared. `outcome` is prepared, resumed or already loaded.
+
+    `waiting` are the chunks that are left to be read, `waiting_rows` the rows in them, as PostgreSQL estimates.
+    """
+
+    table: str
+    outcome: str
+    chunks: int = 0
+    waiting: int = 0
+    waiting_rows: int = 0
+    containers: int = 0
+
+
+@dataclass(frozen=True)
+class LoadPart:
+    """Bucket `bucket` (from 0) of `of` of one table's load."""
+
+    table: str
+    bucket: int
+    of: int
+
+
+@dataclass(frozen=True)
+class BucketLoad:
+    """What a process did to one bucket of a shared load. `outcome` is loaded, nothing left or already loaded."""
+
+    table: str
+    bucket: int
+    of: int
+    outcome: str
+    rows: int = 0
+    octets: int = 0
+    seconds: float = 0.0
+    chunks: int = 0
+    quarantined: int = 0
+
+    @property
+    def rows_per_second(self) -> float:
+        """Rows put per second of copying; 0 where nothing was copied."""
+        return self.rows / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True)
 class TableSync:
     """What a sync did to one table.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from contextlib import AbstractContextManager, ExitStack
-from dataclasses import replace
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gridferry.checkpoint.lease import Lease
@@ -35,6 +36,20 @@ class OpensSnapshots(Protocol):
         """One state of the source, held until the block ends."""
 
 
+@dataclass(frozen=True)
+class Begun:
+    """A run that is written down, its lease, and the snapshot that its chunks were planned under.
+
+    `expected` are the snapshot's rows by split value, where the plan counted them.
+    """
+
+    run: LoadRun
+    view: SnapshotView
+    lease: Lease
+    outcome: str
+    expected: dict[str | None, int] | None
+
+
 class TableLoader:
     """Loads one table. Made for one call of `run`."""
 
@@ -58,6 +73,18 @@ class TableLoader:
 
     def run(self, table_name: str) -> TableLoad:
         """Load the table called so in the config. Raises: any FerryError; state and next step stand in it."""
+        with self.begin(table_name) as begun:
+            if begun.run.state is RunState.LOADED:
+                return self._already_loaded(begun.run)
+            work = LoadWork(self._state, begun.run, begun.lease, self._load, self._tell)
+            return work.run(begun.view, outcome=begun.outcome, expected=begun.expected)
+
+    @contextmanager
+    def begin(self, table_name: str) -> Iterator[Begun]:
+        """Write down a new run, or that an earlier one goes on; a finished one stays as it is.
+
+        Lease and snapshot are held until the block ends. Raises: as `run`.
+        """
         with self._source.open_snapshot() as view:
             (table,) = view.fetch_tables([table_name])  # a wrong name or address is told before anything is written
         with ExitStack() as stack:
@@ -68,23 +95,21 @@ class TableLoader:
             (table,) = view.fetch_tables([table_name])
             before = self._before(table.qualified)
             if before is None or self._load.replace or before.state is RunState.REPLACING:
-                outcome = "loaded"
                 if self._slot is None:
                     run = self._begin(view, table, before)
                 else:
                     run, view = self._begin_under_slot(self._slot, held, view, table, before)
                 # The plan counted every row under this very snapshot.
                 expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
-            else:
-                self._require_same(view, table, before)
-                if before.state is RunState.LOADED:
-                    return self._already_loaded(before)
-                if self._slot is not None:
-                    self._slot.check(before)
-                run, outcome, expected = self._resume(view, table, before), "resumed", None
-            return LoadWork(self._state, run, lease, self._load, self._tell).run(
-                view, outcome=outcome, expected=expected
-            )
+                yield Begun(run, view, lease, "loaded", expected)
+                return
+            self.require_same(view, table, before)
+            if before.state is RunState.LOADED:
+                yield Begun(before, view, lease, "already loaded", None)
+                return
+            if self._slot is not None:
+                self._slot.check(before)
+            yield Begun(self._resume(view, table, before), view, lease, "resumed", None)
 
     def _before(self, table: str) -> LoadRun | None:
         """What the state says of the table. What cannot be read is forgotten where it is to be replaced."""
@@ -108,7 +133,7 @@ class TableLoader:
         self._tell(Note(run.table, message))
         return TableLoad(run.table, "already loaded", chunks=len(run.chunks), notes=(message,))
 
-    def _require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> None:
+    def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> None:
         """Raises: CheckpointError if database, options or columns are not those of the earlier load."""
         if before.plan is None or before.snapshot is None:
             raise CheckpointError(f"the load of {before.table} has no plan", next_step="load it again with --replace")

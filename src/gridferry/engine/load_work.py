@@ -15,11 +15,20 @@ from gridferry.checkpoint.runs import ChunkRecord, CopyFigures, LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier
 from gridferry.engine.count_check import CountCheck
-from gridferry.engine.events import ChunkDone, Listener, LoadStarted, Note, RowsPut, Stored, TableLoad
+from gridferry.engine.events import (
+    BucketLoad,
+    ChunkDone,
+    Listener,
+    LoadStarted,
+    Note,
+    RowsPut,
+    Stored,
+    TableLoad,
+)
 from gridferry.engine.held_rows import keep_current
 from gridferry.engine.retry import with_patience
 from gridferry.engine.workers import Crew, default_workers
-from gridferry.errors import CheckpointError, FerryError, PlanError, SchemaChanged
+from gridferry.errors import CheckpointError, ConfigError, FerryError, PlanError, SchemaChanged
 from gridferry.model.chunk import Chunk
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
@@ -47,6 +56,10 @@ class LoadOptions:
     rows_per_chunk: int = 100_000
     wait_s: float = 0.0
 
+    def __post_init__(self) -> None:
+        if self.rows_per_chunk < 1 or (self.workers is not None and self.workers < 1):
+            raise ConfigError("the number of workers and the rows a chunk must be 1 or more")
+
 
 class LoadWork:
     """Carries out a run whose plan and chunks are written down. Made for one call of `run`."""
@@ -62,10 +75,11 @@ class LoadWork:
         self._lease = lease
         self._options = options
         self._tell = listener
-        self._containers = TableContainers(state.store, run.plan, register=self._enter)
+        self._containers = TableContainers(state.store, run.plan, register=self._enter, listed=self._listed)
         self._lock = threading.Lock()
         self._rows = 0
         self._octets = 0
+        self._quarantined = 0
 
     def run(self, view: SnapshotView, *, outcome: str, expected: Mapping[str | None, int] | None = None) -> TableLoad:
         """Copy what is not done, count, and write that the table is loaded.
@@ -75,7 +89,7 @@ class LoadWork:
         started = time.monotonic()
         waiting = [c for c in self._run.chunks if c.number not in self._run.finished]
         self._announce(len(waiting))
-        self._prepare()
+        self.make_containers()
         workers = self._workers(len(waiting))
         crew = Crew(workers)
         expected = self._copy(view, waiting, crew, known=expected)
@@ -122,9 +136,27 @@ class LoadWork:
     def _workers(self, waiting: int) -> int:
         return max(1, min(self._options.workers or default_workers(), waiting))
 
-    def _prepare(self) -> None:
+    def run_part(self, view: SnapshotView, chunks: Sequence[Chunk], *, bucket: int, of: int) -> BucketLoad:
+        """Copy these chunks, which are some of the run's. The containers are made; nothing is counted."""
+        started = time.monotonic()
+        self._announce(len(chunks))
+        self._containers.expect(self._listed())
+        self._copy(view, list(chunks), Crew(self._workers(len(chunks))), known={})
+        return BucketLoad(
+            self._run.table,
+            bucket,
+            of,
+            "loaded",
+            rows=self._rows,
+            octets=self._octets,
+            seconds=time.monotonic() - started,
+            chunks=len(chunks),
+            quarantined=self._quarantined,
+        )
+
+    def make_containers(self) -> None:
         """List the containers, then make them, before any row is put."""
-        known = [(e.container, e.value) for e in self._state.catalog.entries(self._plan.qualified)]
+        known = self._listed()
         listed = {value for _, value in known}
         fresh = [(c.name, c.value) for c in self._plan.containers if c.value not in listed]
         self._enter(fresh)
@@ -171,6 +203,7 @@ class LoadWork:
         with self._lock:
             self._rows += result.rows
             self._octets += result.octets
+            self._quarantined += result.quarantined
         self._tell(Stored(table, result.put_s, result.flush_s))
         self._tell(ChunkDone(table, chunk.number, result.rows, result.quarantined))
 
@@ -183,6 +216,9 @@ class LoadWork:
             progress=lambda rows, octets: self._tell(RowsPut(self._plan.qualified, rows, octets)),
             check=check,
         )
+
+    def _listed(self) -> list[tuple[str, str | None]]:
+        return [(e.container, e.value) for e in self._state.catalog.entries(self._plan.qualified)]
 
     def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
         enter_containers(self._state, self._plan, names)

@@ -18,9 +18,11 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.container_states import container_states
 from gridferry.engine.cutover import cut_over
 from gridferry.engine.events import (
+    BucketLoad,
     ContainerState,
     ContainerStatus,
     Listener,
+    PreparedLoad,
     QuarantinedRow,
     Replay,
     TableLoad,
@@ -32,6 +34,7 @@ from gridferry.engine.load import TableLoader
 from gridferry.engine.load_work import LoadOptions
 from gridferry.engine.repairs import Repairs
 from gridferry.engine.replay import replay_table
+from gridferry.engine.shared_load import SharedLoad
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.engine.sync import follow_all, followed, follower
 from gridferry.engine.verify import VerifySettings, verify_tables
@@ -117,26 +120,54 @@ class Migration:
             long to wait for another run on the same table.
         Raises: any FerryError; what was checkpointed stays, and the same call goes on from there.
         """
-        if rows_per_chunk < 1 or (workers is not None and workers < 1):
-            raise ConfigError("the number of workers and the rows a chunk must be 1 or more")
         chosen = self._chosen(tables)
+        load = LoadOptions(replace=replace, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
         if dry_run:
             return [self._dry(options) for options in chosen]
-        load = LoadOptions(replace=replace, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
         done = []
         for options in chosen:
-            followed_by_cdc = options.sync is not None and options.sync.mode is SyncMode.CDC
             loader = TableLoader(
                 source=self.source,
                 store=self.store,
                 options=options,
                 load=load,
                 listener=self._listener,
-                slot=SlotOfLoad(self._feed, self._slot(options), self._listener) if followed_by_cdc else None,
+                slot=self._slot_of_load(options),
             )
             done.append(loader.run(options.table))
             self._listener(done[-1])
         return done
+
+    def prepare_load(
+        self, table: str, *, replace: bool = False, rows_per_chunk: int = 100_000, wait_s: float = 0.0
+    ) -> PreparedLoad:
+        """Begin one table's load so that several processes can share it, or see what an earlier one left to be read.
+
+        Plan, chunks and containers are written down. Then `shared_load.deal` says how to cut the work, `load_bucket`
+        does a part of it, and `finish_load` ends it; each in any process, and again after any failure.
+        """
+        return self._shared(table, LoadOptions(replace=replace, rows_per_chunk=rows_per_chunk, wait_s=wait_s)).prepare()
+
+    def load_bucket(
+        self,
+        table: str,
+        *,
+        bucket: int,
+        of: int,
+        workers: int = 1,
+        rows_per_chunk: int = 100_000,
+        wait_s: float = 0.0,
+    ) -> BucketLoad:
+        """Copy what is left of bucket `bucket` (from 0) of `of`. Raises: ConfigError where nothing is prepared."""
+        return self._shared(
+            table, LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+        ).load_bucket(bucket, of)
+
+    def finish_load(
+        self, table: str, *, workers: int | None = None, rows_per_chunk: int = 100_000, wait_s: float = 0.0
+    ) -> TableLoad:
+        """Read what the buckets left and what moved behind them, count both sides, and end the load."""
+        return self._shared(table, LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)).finish()
 
     def drop_slot(self, tables: Sequence[str] = ()) -> list[str]:
         """Drop the replication slots and publications of tables, so that PostgreSQL is as it was before their load.
@@ -367,6 +398,22 @@ class Migration:
         wanted = [(t, self._slot(o)) for t, o in pairs if o.sync is not None and o.sync.mode is SyncMode.CDC]
         found = self._feed.access([(t.schema, t.name, slot) for t, slot in wanted]) if wanted else []
         return {t.qualified: access for (t, _), access in zip(wanted, found, strict=True)}
+
+    def _shared(self, table: str, load: LoadOptions) -> SharedLoad:
+        (options,) = self._chosen([table])
+        return SharedLoad(
+            source=self.source,
+            state=self._state,
+            options=options,
+            load=load,
+            listener=self._listener,
+            slot=self._slot_of_load(options),
+        )
+
+    def _slot_of_load(self, options: TableOptions) -> SlotOfLoad | None:
+        if options.sync is None or options.sync.mode is not SyncMode.CDC:
+            return None
+        return SlotOfLoad(self._feed, self._slot(options), self._listener)
 
     def _slot(self, options: TableOptions) -> str:
         return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target))

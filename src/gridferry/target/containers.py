@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from gridferry.errors import DataError, PlanError, SchemaConflict, TargetNotEmpty
@@ -19,15 +19,23 @@ class TableContainers:
     """Handles by split value. Safe for use by several threads.
 
     `register` is called with (name, value) pairs before they are made and before any thread gets their handles: what
-    it writes down stands when the first row is put.
+    it writes down stands when the first row is put. `listed` gives the pairs that are written down by now; it is asked
+    where other processes make containers of the same table meanwhile.
     """
 
     def __init__(
-        self, store: Store, plan: TablePlan, *, register: Callable[[Sequence[tuple[str, str | None]]], None]
+        self,
+        store: Store,
+        plan: TablePlan,
+        *,
+        register: Callable[[Sequence[tuple[str, str | None]]], None],
+        listed: Callable[[], Collection[tuple[str, str | None]]] = tuple,
     ) -> None:
         self._store = store
         self._plan = plan
         self._register = register
+        self._listed = listed
+        self._expected: dict[str | None, str] = {}
         self._schema = plan.container_schema
         self._lock = threading.Lock()
         self._handles: dict[str | None, Handle] = {}
@@ -43,6 +51,16 @@ class TableContainers:
         """Remember that these names are given out, without asking the server. Raises: DataError for names that meet."""
         with self._lock:
             self._require_apart(list(names))
+
+    def expect(self, names: Iterable[tuple[str, str | None]]) -> None:
+        """Remember the names of containers that are made: each is opened when it is asked for.
+
+        Raises: DataError for names that meet.
+        """
+        with self._lock:
+            pairs = list(names)
+            self._require_apart(pairs)
+            self._expected.update({value: name for name, value in pairs})
 
     def open_or_create(self, names: Iterable[tuple[str, str | None]]) -> None:
         """Make the containers of (name, value) pairs, or open those that exist with this schema.
@@ -67,12 +85,12 @@ class TableContainers:
         """
         with self._lock:
             missing = [v for v in values if v not in self._handles]
-            if missing:
-                names = [(self._name(v), v) for v in missing]
-                self._require_apart(names)
-                require_free(self._store, self._plan, [name for name, _ in names])
-                self._register(names)
-                self._make(names)
+            self._open([(self._expected[v], v) for v in missing if v in self._expected])
+            fresh = [(self._name(v), v) for v in missing if v not in self._expected]
+            if fresh:
+                self._require_apart(fresh)
+                self._claim(fresh)
+                self._make(fresh)
             return [self._handles[v] for v in values]
 
     def reopen(self) -> list[str]:
@@ -84,6 +102,8 @@ class TableContainers:
 
     def _open(self, names: Sequence[tuple[str, str | None]]) -> list[str]:
         wanted = [(name, value) for name, value in names if value not in self._handles]
+        if not wanted:
+            return []
         self._require_apart(wanted)
         found = self._store.open_containers([name for name, _ in wanted])
         gone = []
@@ -104,8 +124,23 @@ class TableContainers:
         self._make(gone)
         return [name for name, _ in gone]
 
+    def _claim(self, names: Sequence[tuple[str, str | None]]) -> None:
+        """Write new names down, unless rows of someone else stand there."""
+        try:
+            require_free(self._store, self._plan, [name for name, _ in names])
+        except TargetNotEmpty:
+            listed = frozenset(self._listed())
+            rest = [pair for pair in names if pair not in listed]
+            if len(rest) == len(names):
+                raise
+            names = rest
+            require_free(self._store, self._plan, [name for name, _ in names])
+        self._register(names)
+
     def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
         wanted = [(name, value) for name, value in names if value not in self._handles]
+        if not wanted:
+            return
         self._require_apart(wanted)
         made = self._store.open_or_create_containers([name for name, _ in wanted], self._schema)
         for (_, value), container in zip(wanted, made, strict=True):

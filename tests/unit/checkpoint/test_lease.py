@@ -7,7 +7,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -183,6 +183,65 @@ def test_beats_grow_and_a_target_that_is_away_for_a_moment_does_no_harm(document
         with pytest.raises(LeaseHeld, match="away"):
             held.check()
         documents.state.broken = None
+
+
+def test_parts_stand_side_by_side(documents: FakeDocuments) -> None:
+    with lease(documents, part="0/2") as first, lease(documents, part="1/2") as second:
+        first.check()
+        second.check()
+        assert holder_of(documents, TABLE) is not None  # type: ignore[arg-type]
+    assert not documents.state.rows
+
+
+@pytest.mark.parametrize(("held", "wanted"), [("lease", "0/2"), ("part:0/2", ""), ("part:0/2", "0/2")])
+def test_a_part_and_the_whole_exclude_each_other(documents: FakeDocuments, held: str, wanted: str) -> None:
+    key = (f"lease:{TABLE}", held)
+    documents.state.rows[key] = json.dumps(asdict(ELSEWHERE)).encode()
+
+    def beat() -> None:
+        holder = Holder(**json.loads(documents.state.rows[key]))
+        documents.state.rows[key] = json.dumps(asdict(replace(holder, beat=holder.beat + 1))).encode()
+
+    with pytest.raises(LeaseHeld, match="process 1 on another machine"):
+        lease(documents, Clock(beat), part=wanted).__enter__()
+    assert list(documents.state.rows) == [key]
+
+
+@pytest.mark.parametrize(("held", "wanted"), [("lease", "0/2"), ("part:0/2", ""), ("part:0/2", "0/2")])
+def test_one_that_is_silent_is_in_nobodys_way(documents: FakeDocuments, held: str, wanted: str) -> None:
+    key = (f"lease:{TABLE}", held)
+    documents.state.rows[key] = json.dumps(asdict(ELSEWHERE)).encode()
+    clock = Clock()
+    with lease(documents, clock, part=wanted, dead_after_s=20) as mine:
+        assert 20 <= clock.now <= 22
+        mine.check()
+        assert documents.state.rows.get(key) != json.dumps(asdict(ELSEWHERE)).encode()
+    assert not documents.state.rows
+
+
+def test_the_whole_lease_waits_for_parts_to_end(documents: FakeDocuments) -> None:
+    key = (f"lease:{TABLE}", "part:0/1")
+    documents.state.rows[key] = json.dumps(asdict(ELSEWHERE)).encode()
+
+    def work_a_while() -> None:
+        if clock.now >= 5:
+            documents.state.rows.pop(key, None)
+        elif key in documents.state.rows:
+            holder = Holder(**json.loads(documents.state.rows[key]))
+            documents.state.rows[key] = json.dumps(asdict(replace(holder, beat=holder.beat + 1))).encode()
+
+    clock = Clock(work_a_while)
+    with lease(documents, clock, wait_s=30):
+        assert 5 <= clock.now <= 6
+
+
+def test_a_part_that_was_removed_as_dead_does_not_go_on(documents: FakeDocuments) -> None:
+    with lease(documents, part="0/1") as part:
+        documents.state.rows.clear()
+        part._beat_s = 0.0
+        part._beat()
+        with pytest.raises(LeaseHeld, match="was lost"):
+            part.check()
 
 
 def test_a_process_is_known_by_when_it_began() -> None:
