@@ -427,6 +427,11 @@ class Migration:
     def _qualified(self, tables: Sequence[str]) -> list[str]:
         return [f"{options.schema_name}.{options.table_name}" for options in self._chosen(tables)]
 
+    def loaded_plan(self, table: str) -> TablePlan:
+        """The plan that a table was loaded with. Raises: ConfigError if it was not."""
+        (name,) = self._qualified([table])
+        return self._loaded_plan(name)
+
     def _loaded_plan(self, table: str) -> TablePlan:
         run = self._state.runs.get(table)
         if run is None or run.plan is None:

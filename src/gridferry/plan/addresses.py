@@ -66,7 +66,7 @@ def source_address(value: Any, env: Mapping[str, str]) -> SourceAddress:
     _refuse_airflow(value)
     if not isinstance(value, str) or not value.strip():
         raise AddressProblem(("", "expected a PostgreSQL connection string such as ${SOURCE_DSN}"))
-    if _literal_password(value):
+    if holds_password(value):
         raise AddressProblem(("", _SOURCE_HAS_IT))
     dsn = _expand_source(value, env).strip()
     if not dsn:
@@ -93,7 +93,7 @@ def target_address(value: Any, env: Mapping[str, str]) -> GridDBAddress:
         # Taken out before the URL is read: a password from a variable may hold any character.
         password = expand_variables(inside.group("password"), env)
         return _parsed(inside.group("user") + inside.group("rest"), env, password=password)
-    if _literal_password(value) or ":" in value.partition("://")[2].rpartition("@")[0]:
+    if holds_password(value) or ":" in value.partition("://")[2].rpartition("@")[0]:
         raise AddressProblem(("", _TARGET_HAS_IT))
     return _parsed(value, env, password=_password(password_file, env))
 
@@ -124,7 +124,7 @@ def _password(password_file: Any, env: Mapping[str, str]) -> str | None:
         raise AddressProblem(("password_file", f"{path} cannot be read: {reason}")) from None
 
 
-def _literal_password(text: str) -> bool:
+def holds_password(text: str) -> bool:
     """Whether a password is written out; one that is nothing but ${NAME} is not."""
     matches = [m.group("password") for m in [_USERINFO.search(text)] if m]
     matches += [m.strip("'") for m in _DSN_PASSWORD.findall(text)] + _QUERY_PASSWORD.findall(text)

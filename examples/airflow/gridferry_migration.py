@@ -1,0 +1,5 @@
+"""The three DAGs of gridferry.yaml, which stands beside this file: first load, keeping in step, proof."""
+
+from gridferry.airflow import gridferry_dags
+
+globals().update(gridferry_dags("gridferry.yaml"))

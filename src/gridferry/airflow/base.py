@@ -1,0 +1,102 @@
+"""What all operators and sensors of gridferry have in common: the templated config, and a migration opened from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from gridferry.airflow.compat import BaseHook, BaseOperator, Context
+from gridferry.airflow.failures import told_to_airflow
+from gridferry.airflow.links import AssetsLink
+from gridferry.airflow.settings import ConfigLike, Settings, found_beside, require_no_password
+
+if TYPE_CHECKING:
+    from gridferry.engine.migration import Migration
+
+TEMPLATED: tuple[str, ...] = ("config", "tables", "postgres_conn_id", "griddb_conn_id")
+
+
+class FerryTask(BaseOperator):
+    """The base of operators; of sensors together with Airflow's BaseSensorOperator.
+
+    Args: config: the path of a config file, absolute or beside the DAG file, or the same document as a dict; tables:
+        which of its tables, all without; postgres_conn_id, griddb_conn_id: connections that stand for the config's
+        `source` and `target`. A config may name them itself (`source: {airflow_conn_id: ...}`); without either they
+        are postgres_default and griddb_default.
+    """
+
+    template_fields: Sequence[str] = TEMPLATED
+    operator_extra_links = (AssetsLink(),)
+    ui_color = "#e3f0fb"
+
+    def __init__(
+        self,
+        *,
+        config: ConfigLike,
+        tables: Sequence[str] | None = None,
+        postgres_conn_id: str | None = None,
+        griddb_conn_id: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        with told_to_airflow():
+            require_no_password(config)
+        self.config = config
+        self.tables = tables
+        self.postgres_conn_id = postgres_conn_id
+        self.griddb_conn_id = griddb_conn_id
+
+    @property
+    def settings(self) -> Settings:
+        """Config and connections, once templates are filled in."""
+        dag = getattr(self, "dag", None)
+        config = found_beside(self.config, getattr(dag, "fileloc", None))
+        return Settings(config, self.postgres_conn_id or None, self.griddb_conn_id or None)
+
+    @property
+    def wanted(self) -> list[str]:
+        """The tables asked for, as the config names them; all of them without a wish."""
+        names = [self.tables] if isinstance(self.tables, str) else list(self.tables or ())
+        return [str(name) for name in names] or [options.table for options in self.settings.tables()]
+
+    @contextmanager
+    def migration(self) -> Iterator[Migration]:
+        """The migration, its errors told as Airflow's. Source and target are connected to when first needed."""
+        with told_to_airflow():
+            from gridferry.airflow.progress import LoggedProgress
+            from gridferry.engine.migration import Migration
+
+            config = self.settings.resolve(BaseHook.get_connection)
+            listener = LoggedProgress(self.log)
+            with Migration(config, listener=listener) as migration:
+                yield migration
+
+    def tell(self, context: Context, migration: Migration, table: str, facts: dict[str, Any], watermark: str) -> None:
+        """Put what was done into the asset events of this task, and keep it for its lineage."""
+        from gridferry.airflow.assets import tell_assets
+
+        containers = migration.containers([table])
+        tell_assets(
+            context["outlet_events"],
+            getattr(self, "outlets", ()),
+            table=facts["table"],
+            facts=facts,
+            containers=containers,
+            address=replace(migration.target, password=""),
+            watermark=watermark,
+        )
+        self.remember_lineage(migration, table, [container.name for container in containers])
+
+    def remember_lineage(self, migration: Migration, table: str, containers: Sequence[str]) -> None:
+        """Keep where the rows came from and went to, for `get_openlineage_facets_on_complete`."""
+        from gridferry.airflow.lineage import Lineage
+
+        self.__dict__.setdefault("_lineage", []).append(Lineage.of(migration, table, containers))
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
+        """Inputs, outputs and columns for OpenLineage, where its provider is installed; it asks for this method."""
+        from gridferry.airflow.lineage import operator_lineage
+
+        return operator_lineage(self.__dict__.get("_lineage", []))

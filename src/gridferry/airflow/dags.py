@@ -1,0 +1,206 @@
+"""The three ready DAGs of one config: the first load, shared by many workers; keeping in step; the proof.
+
+Reading this in a DAG file costs next to nothing: it looks at the config's tables, and at no server.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any
+
+from gridferry.airflow.assets import containers_alias, table_asset
+from gridferry.airflow.compat import DAG
+from gridferry.airflow.failures import one_line
+from gridferry.airflow.load_operators import (
+    MOST_BUCKETS,
+    GridFerryFinishLoadOperator,
+    GridFerryLoadBucketOperator,
+    GridFerryPrepareLoadOperator,
+)
+from gridferry.airflow.operators import GridFerrySyncOperator, GridFerryVerifyOperator
+from gridferry.airflow.sensors import GridFerryLoadedSensor
+from gridferry.airflow.settings import GRIDDB_DEFAULT, ConfigLike, Settings, found_beside, require_no_password
+from gridferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gridferry.plan.config import TableOptions
+
+INITIAL = "migration_initial"
+CONTINUOUS = "migration_continuous"
+PARITY = "parity"
+_MOST_TASKS = 16
+_BEGINNING = datetime(2024, 1, 1, tzinfo=timezone.utc)
+_RETRIES: dict[str, Any] = {
+    "retries": 4,
+    "retry_delay": timedelta(seconds=20),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=10),
+}
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What all DAGs of one config share."""
+
+    settings: Settings
+    prefix: str
+    conn_id: str
+    wait_s: float
+    dag_options: dict[str, Any]
+    default_args: dict[str, Any]
+    tags: list[str] = field(default_factory=lambda: ["gridferry"])
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """Arguments of every operator."""
+        return {
+            "config": self.settings.config,
+            "postgres_conn_id": self.settings.postgres_conn_id,
+            "griddb_conn_id": self.settings.griddb_conn_id,
+        }
+
+    def dag(self, name: str, *, schedule: str, about: str) -> DAG:
+        """An empty DAG. One run at a time; a missed hour is not made up for, as each run takes all there is."""
+        return DAG(
+            dag_id=f"{self.prefix}_{name}",
+            schedule=schedule,
+            description=about.partition("\n")[0],
+            doc_md=about,
+            start_date=_BEGINNING,
+            catchup=False,
+            max_active_runs=1,
+            default_args={**_RETRIES, **self.default_args},
+            tags=self.tags,
+            **self.dag_options,
+        )
+
+    def outlets(self, tables: Sequence[TableOptions]) -> list[Any]:
+        """The assets that a task fills: its tables, and their containers."""
+        return [*(table_asset(_qualified(t), self.conn_id) for t in tables), containers_alias(self.conn_id)]
+
+
+def gridferry_dags(
+    config: ConfigLike,
+    *,
+    prefix: str = "griddb_postgres",
+    postgres_conn_id: str | None = None,
+    griddb_conn_id: str | None = None,
+    continuous: str = "0 * * * *",
+    parity: str = "@daily",
+    most_buckets: int = MOST_BUCKETS,
+    rows_per_bucket: int = 250_000,
+    rows_per_chunk: int = 100_000,
+    wait_s: float = 600.0,
+    default_args: Mapping[str, Any] | None = None,
+    **dag_options: Any,
+) -> dict[str, DAG]:
+    """The DAGs `<prefix>_migration_initial`, `<prefix>_migration_continuous` and `<prefix>_parity`, by id.
+
+    `globals().update(gridferry_dags("gridferry.yaml"))` in a DAG file shows them to Airflow. Without a table that has
+    `sync` there is no continuous one.
+    Args: config: a path, absolute or beside the DAG file, or the document as a dict; continuous, parity: their
+        schedules; most_buckets, rows_per_bucket: into how many tasks the load is cut; wait_s: how long a task waits
+        for another run on its table; default_args, dag_options: for Airflow.
+    Raises: ConfigError, one line for all mistakes of the config.
+    """
+    beside = found_beside(config, sys._getframe(1).f_code.co_filename)
+    settings = Settings(beside, postgres_conn_id, griddb_conn_id)
+    try:
+        require_no_password(beside)
+        tables = settings.tables()
+        conn_id = settings.target_connection or GRIDDB_DEFAULT
+    except ConfigError as error:
+        raise ConfigError(one_line(error)) from None
+    made = _Made(settings, prefix, conn_id, wait_s, dag_options, dict(default_args or {}))
+    cut: dict[str, Any] = {"most_buckets": most_buckets, "rows_per_bucket": rows_per_bucket}
+    followed = [options for options in tables if options.sync is not None]
+    dags = [_initial(made, tables, cut=cut, rows_per_chunk=rows_per_chunk)]
+    if followed:
+        dags.append(_continuous(made, followed, schedule=continuous))
+    dags.append(_parity(made, tables, followed, schedule=parity))
+    return {dag.dag_id: dag for dag in dags}
+
+
+def _initial(made: _Made, tables: Sequence[TableOptions], *, cut: dict[str, Any], rows_per_chunk: int) -> DAG:
+    about = (
+        "The first load of PostgreSQL tables into GridDB.\n\n"
+        "`prepare` plans and makes the containers, `load` reads the tables in buckets, side by side, and `finish` "
+        "counts both sides. Every task can be cleared and run again at any time: what is stored stays, and what is "
+        "loaded is left alone."
+    )
+    dag = made.dag(INITIAL, schedule="@once", about=about)
+    names = [options.table for options in tables]
+    size: dict[str, Any] = {"rows_per_chunk": rows_per_chunk, "wait_s": made.wait_s}
+    with dag:
+        prepare = GridFerryPrepareLoadOperator(task_id="prepare", tables=names, **cut, **size, **made.common)
+        load = GridFerryLoadBucketOperator.partial(task_id="load", **size, **made.common).expand_kwargs(prepare.output)
+        for task_id, group in _groups("finish", tables):
+            finish = GridFerryFinishLoadOperator(
+                task_id=task_id, tables=[t.table for t in group], outlets=made.outlets(group), **size, **made.common
+            )
+            load >> finish
+    return dag
+
+
+def _continuous(made: _Made, tables: Sequence[TableOptions], *, schedule: str) -> DAG:
+    about = (
+        "Brings the tables in GridDB level with PostgreSQL.\n\n"
+        "It waits, without a worker, until the first load is finished. A run takes everything committed before it "
+        "began, so a missed hour is not made up for; a run without changes is a success."
+    )
+    dag = made.dag(CONTINUOUS, schedule=schedule, about=about)
+    with dag:
+        waiting = _wait_for_load(made, tables)
+        for task_id, group in _groups("sync", tables):
+            waiting >> _sync(made, task_id, group)
+    return dag
+
+
+def _parity(made: _Made, tables: Sequence[TableOptions], followed: Sequence[TableOptions], *, schedule: str) -> DAG:
+    about = (
+        "Compares both sides value by value.\n\n"
+        "Tables that are followed are brought level first. `verify` fails where anything differs, and says where."
+    )
+    dag = made.dag(PARITY, schedule=schedule, about=about)
+    with dag:
+        last = [_wait_for_load(made, tables)]
+        if followed:
+            syncs = [_sync(made, task_id, group) for task_id, group in _groups("sync", followed)]
+            last[0] >> syncs
+            last = syncs
+        for task_id, group in _groups("verify", tables):
+            last >> GridFerryVerifyOperator(task_id=task_id, tables=[t.table for t in group], **made.common)
+    return dag
+
+
+def _wait_for_load(made: _Made, tables: Sequence[TableOptions]) -> GridFerryLoadedSensor:
+    return GridFerryLoadedSensor(
+        task_id="wait_for_load",
+        tables=[options.table for options in tables],
+        inlets=[table_asset(_qualified(options), made.conn_id) for options in tables[:_MOST_TASKS]],
+        **made.common,
+    )
+
+
+def _sync(made: _Made, task_id: str, tables: Sequence[TableOptions]) -> GridFerrySyncOperator:
+    return GridFerrySyncOperator(
+        task_id=task_id,
+        tables=[options.table for options in tables],
+        outlets=made.outlets(tables),
+        wait_s=made.wait_s,
+        **made.common,
+    )
+
+
+def _groups(name: str, tables: Sequence[TableOptions]) -> list[tuple[str, list[TableOptions]]]:
+    """The tables dealt out to at most 16 tasks, each with its id: `sync`, or `sync_01` and so on."""
+    count = min(_MOST_TASKS, len(tables))
+    groups = [list(tables[start::count]) for start in range(count)]
+    return [(name if count == 1 else f"{name}_{number:02d}", group) for number, group in enumerate(groups, start=1)]
+
+
+def _qualified(options: TableOptions) -> str:
+    return f"{options.schema_name}.{options.table_name}"

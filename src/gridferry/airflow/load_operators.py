@@ -1,0 +1,217 @@
+"""The first load: by one task, or shared by many: prepared once, read in buckets, ended by another task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from gridferry.airflow.base import TEMPLATED, FerryTask
+from gridferry.airflow.compat import AirflowFailException, Context
+from gridferry.airflow.progress import speed
+
+if TYPE_CHECKING:
+    from gridferry.engine.events import TableLoad
+    from gridferry.engine.migration import Migration
+
+MOST_BUCKETS = 64
+
+
+class GridFerryLoadOperator(FerryTask):
+    """Loads tables in this one task. Run again after any failure, it goes on; loaded tables are left as they are.
+
+    Args: replace: drop what stands in the way first; workers: threads, as many as processors without; rows_per_chunk:
+        about what is read again at most after a failure; wait_s: how long to wait for another run on a table.
+    Returns: a document for each table, with rows and rows_per_second.
+    """
+
+    template_fields: Sequence[str] = (*TEMPLATED, "replace")
+
+    def __init__(
+        self,
+        *,
+        replace: bool = False,
+        workers: int | None = None,
+        rows_per_chunk: int = 100_000,
+        wait_s: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.replace = replace
+        self.workers = workers
+        self.rows_per_chunk = rows_per_chunk
+        self.wait_s = wait_s
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Load the tables, one after the other."""
+        done = []
+        with self.migration() as migration:
+            for table in self.wanted:
+                (load,) = migration.load(
+                    [table],
+                    replace=as_bool(self.replace),
+                    workers=self.workers,
+                    rows_per_chunk=self.rows_per_chunk,
+                    wait_s=self.wait_s,
+                )
+                done.append(tell_load(self, context, migration, table, load))
+        return done
+
+
+class GridFerryPrepareLoadOperator(FerryTask):
+    """Plans tables, makes their containers and deals their chunks into at most `most_buckets` buckets.
+
+    Returns: the buckets, each a document for one `GridFerryLoadBucketOperator`; at least one, so that a run without
+        work is a run that succeeds.
+    """
+
+    template_fields: Sequence[str] = (*TEMPLATED, "replace")
+
+    def __init__(
+        self,
+        *,
+        most_buckets: int = MOST_BUCKETS,
+        rows_per_bucket: int = 250_000,
+        replace: bool = False,
+        rows_per_chunk: int = 100_000,
+        wait_s: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not 1 <= most_buckets <= MOST_BUCKETS:
+            raise AirflowFailException(f"most_buckets must be between 1 and {MOST_BUCKETS}")
+        self.most_buckets = most_buckets
+        self.rows_per_bucket = rows_per_bucket
+        self.replace = replace
+        self.rows_per_chunk = rows_per_chunk
+        self.wait_s = wait_s
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Prepare the tables and say who reads what."""
+        from gridferry.engine.shared_load import deal
+
+        prepared = []
+        with self.migration() as migration:
+            for table in self.wanted:
+                each = migration.prepare_load(
+                    table,
+                    replace=as_bool(self.replace),
+                    rows_per_chunk=self.rows_per_chunk,
+                    wait_s=self.wait_s,
+                )
+                self.log.info(
+                    "%s: %s, %s of %s chunks to read, %s containers",
+                    each.table,
+                    each.outcome,
+                    f"{each.waiting:,}",
+                    f"{each.chunks:,}",
+                    f"{each.containers:,}",
+                )
+                prepared.append(each)
+        shares = deal(prepared, most=self.most_buckets, rows_per_bucket=self.rows_per_bucket)
+        self.log.info("%s buckets", len(shares))
+        return [
+            {"parts": [{"table": part.table, "bucket": part.bucket, "of": part.of} for part in share]}
+            for share in shares or [()]
+        ]
+
+
+class GridFerryLoadBucketOperator(FerryTask):
+    """Reads one bucket: `.expand(parts=...)` over what `GridFerryPrepareLoadOperator` returned.
+
+    Args: parts: documents of table, bucket and of; workers: threads in this task.
+    Returns: rows, chunks and rows_per_second of the bucket.
+    """
+
+    template_fields: Sequence[str] = (*TEMPLATED, "parts")
+
+    def __init__(
+        self,
+        *,
+        parts: Sequence[dict[str, Any]],
+        workers: int = 1,
+        rows_per_chunk: int = 100_000,
+        wait_s: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.parts = parts
+        self.workers = workers
+        self.rows_per_chunk = rows_per_chunk
+        self.wait_s = wait_s
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Read what is left of the bucket."""
+        rows = chunks = octets = quarantined = 0
+        seconds = 0.0
+        with self.migration() as migration:
+            for part in self.parts:
+                done = migration.load_bucket(
+                    part["table"],
+                    bucket=part["bucket"],
+                    of=part["of"],
+                    workers=self.workers,
+                    rows_per_chunk=self.rows_per_chunk,
+                    wait_s=self.wait_s,
+                )
+                place = f"{done.table}, bucket {done.bucket + 1} of {done.of}"
+                self.log.info("%s: %s, %s", place, done.outcome, speed(done.rows, done.octets, done.seconds))
+                rows, octets, seconds = rows + done.rows, octets + done.octets, seconds + done.seconds
+                chunks, quarantined = chunks + done.chunks, quarantined + done.quarantined
+        return {
+            "rows": rows,
+            "chunks": chunks,
+            "quarantined": quarantined,
+            "seconds": round(seconds, 3),
+            "rows_per_second": round(rows / seconds) if seconds else 0,
+        }
+
+
+class GridFerryFinishLoadOperator(FerryTask):
+    """Ends shared loads: reads what moved meanwhile, counts both sides, and marks each table as loaded.
+
+    Returns: a document for each table, as `GridFerryLoadOperator`.
+    """
+
+    def __init__(self, *, rows_per_chunk: int = 100_000, wait_s: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.rows_per_chunk = rows_per_chunk
+        self.wait_s = wait_s
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """End the loads, one table after the other."""
+        done = []
+        with self.migration() as migration:
+            for table in self.wanted:
+                load = migration.finish_load(table, rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s)
+                done.append(tell_load(self, context, migration, table, load))
+        return done
+
+
+def tell_load(task: FerryTask, context: Context, migration: Migration, table: str, load: TableLoad) -> dict[str, Any]:
+    """Log a load, put it into the task's asset events, and return it as a document for XCom."""
+    (status,) = migration.status([table])
+    facts = {
+        "table": load.table,
+        "outcome": load.outcome,
+        "rows_loaded": load.rows,
+        "seconds": round(load.seconds, 3),
+        "rows_per_second": round(load.rows_per_second),
+        "quarantined": load.quarantined,
+        "superseded": load.superseded,
+    }
+    watermark = status.sync.as_of if status.sync is not None and status.sync.as_of else status.finished_at
+    task.tell(context, migration, table, facts, watermark)
+    task.log.info(
+        "%s: %s, %s; %s rows stand in %s containers",
+        load.table,
+        load.outcome,
+        speed(load.rows, load.octets, load.seconds),
+        f"{status.rows:,}",
+        f"{status.containers:,}",
+    )
+    return {**facts, "rows": status.rows, "containers": status.containers, "notes": list(load.notes)}
+
+
+def as_bool(value: Any) -> bool:
+    """A flag that may come out of a template as text."""
+    return value.strip().lower() in ("true", "1", "yes") if isinstance(value, str) else bool(value)

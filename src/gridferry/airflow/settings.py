@@ -1,0 +1,132 @@
+"""From an operator's `config` to gridferry's own: a file or a dict, its addresses perhaps those of connections."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gridferry.airflow.connections import griddb_address, postgres_address
+from gridferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gridferry.airflow.compat import Connection
+    from gridferry.plan.config import Config, TableOptions
+
+POSTGRES_DEFAULT = "postgres_default"
+GRIDDB_DEFAULT = "griddb_default"
+_KEY = "airflow_conn_id"
+_SOMEWHERE = {"source": "host=unknown", "target": "griddb://unknown/unknown"}
+
+# A path, or the same document as a dict.
+ConfigLike = str | Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator was told: its config, and the connections that stand for the config's addresses."""
+
+    config: ConfigLike
+    postgres_conn_id: str | None = None
+    griddb_conn_id: str | None = None
+
+    @property
+    def source_connection(self) -> str | None:
+        """The connection that is the source; None where the config names an address itself."""
+        return _connection(self.document(), "source", given=self.postgres_conn_id, default=POSTGRES_DEFAULT)
+
+    @property
+    def target_connection(self) -> str | None:
+        """The connection that is the target; None where the config names an address itself."""
+        return _connection(self.document(), "target", given=self.griddb_conn_id, default=GRIDDB_DEFAULT)
+
+    def document(self) -> dict[str, Any]:
+        """The config as it is written. Raises: ConfigError."""
+        return read_document(self.config)
+
+    def tables(self) -> tuple[TableOptions, ...]:
+        """The tables and their options; looks at no address and no server. Raises: ConfigError for every mistake."""
+        return _parsed({**self.document(), **_SOMEWHERE}, self.config).tables
+
+    def resolve(self, connection: Callable[[str], Connection]) -> Config:
+        """The whole config, with the addresses of `connection` (by id). Raises: ConfigError."""
+        document = self.document()
+        source, target = self.source_connection, self.target_connection
+        asked = {
+            **document,
+            **({"source": _SOMEWHERE["source"]} if source else {}),
+            **({"target": _SOMEWHERE["target"]} if target else {}),
+        }
+        config = _parsed(asked, self.config)
+        if source:
+            config = replace(config, source=postgres_address(connection(source)))
+        if target:
+            config = replace(config, target=griddb_address(connection(target)))
+        return config
+
+
+def read_document(config: ConfigLike) -> dict[str, Any]:
+    """The document of a config. Raises: ConfigError if it cannot be read, or is no document."""
+    from gridferry.plan.yaml_text import parse_yaml
+
+    if not isinstance(config, str):
+        return dict(config)
+    try:
+        text = Path(config).read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(
+            f"{config} cannot be read: {error.strerror}",
+            next_step="give its path, absolute or beside the DAG file; `gridferry init DSN` writes such a file",
+        ) from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{config} is not UTF-8 text", next_step="save it as UTF-8") from None
+    document = parse_yaml(text, name=config)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{config} is no config: expected source, target and tables")
+    return document
+
+
+def found_beside(config: ConfigLike, dag_file: str | None) -> ConfigLike:
+    """`config` with a relative path made one beside the DAG file, if it is there."""
+    if isinstance(config, str) and dag_file and not Path(config).is_absolute():
+        beside = Path(dag_file).parent / config
+        return str(beside) if beside.exists() or not Path(config).exists() else config
+    return config
+
+
+def require_no_password(config: ConfigLike) -> None:
+    """Return if an inline config holds no password: Airflow shows the fields of operators to everybody who may look.
+
+    Raises: ConfigError.
+    """
+    from gridferry.plan.addresses import holds_password
+
+    if isinstance(config, str):
+        return
+    for key in ("source", "target"):
+        value = config.get(key)
+        texts = value.values() if isinstance(value, Mapping) else [value]
+        if any(isinstance(text, str) and holds_password(text) for text in texts):
+            raise ConfigError(
+                f"`{key}` in the operator's config holds a password, which Airflow would show in its rendered fields",
+                next_step=f"write {key}: {{{_KEY}: CONNECTION}} and keep the password in that connection",
+            )
+
+
+def _connection(document: Mapping[str, Any], key: str, *, given: str | None, default: str) -> str | None:
+    written = document.get(key)
+    if given:
+        return given
+    if isinstance(written, Mapping) and _KEY in written:
+        return str(written[_KEY])
+    return default if written is None else None
+
+
+def _parsed(document: Mapping[str, Any], config: ConfigLike) -> Config:
+    from gridferry.plan.config import parse_config
+
+    name = config if isinstance(config, str) else "the operator's config"
+    return parse_config(json.dumps(document, default=str, ensure_ascii=False), name=name, env=os.environ)
