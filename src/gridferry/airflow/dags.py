@@ -136,7 +136,9 @@ def _initial(made: _Made, tables: Sequence[TableOptions], *, cut: dict[str, Any]
     size: dict[str, Any] = {"rows_per_chunk": rows_per_chunk, "wait_s": made.wait_s}
     with dag:
         prepare = GridFerryPrepareLoadOperator(task_id="prepare", tables=names, **cut, **size, **made.common)
-        load = GridFerryLoadBucketOperator.partial(task_id="load", **size, **made.common).expand_kwargs(prepare.output)
+        load = GridFerryLoadBucketOperator.partial(
+            task_id="load", map_index_template="{{ bucket }}", **size, **made.common
+        ).expand_kwargs(prepare.output)
         for task_id, group in _groups("finish", tables):
             finish = GridFerryFinishLoadOperator(
                 task_id=task_id, tables=[t.table for t in group], outlets=made.outlets(group), **size, **made.common
@@ -180,6 +182,7 @@ def _wait_for_load(made: _Made, tables: Sequence[TableOptions]) -> GridFerryLoad
     return GridFerryLoadedSensor(
         task_id="wait_for_load",
         tables=[options.table for options in tables],
+        poke_interval=15.0,
         inlets=[table_asset(_qualified(options), made.conn_id) for options in tables[:_MOST_TASKS]],
         **made.common,
     )

