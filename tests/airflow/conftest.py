@@ -42,13 +42,13 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def airflow_home() -> Iterator[Path]:
+def airflow_home() -> Path:
     """Airflow's database, made once."""
     from airflow.utils.db import initdb
 
     (HOME / "dags").mkdir(exist_ok=True)
     initdb()
-    yield HOME
+    return HOME
 
 
 @pytest.fixture

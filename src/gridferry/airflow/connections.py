@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
@@ -100,11 +101,14 @@ def _hosts(connection: Connection) -> str:
 
 
 def _extra(connection: Connection) -> dict[str, Any]:
+    """The extra. Airflow itself takes one that it cannot read for an empty one."""
     try:
-        extra = connection.extra_dejson
+        found = json.loads(connection.extra or "{}")
     except ValueError:
-        raise _wrong(connection.conn_id, "its extra is not JSON", "write it as {...}") from None
-    return dict(extra) if isinstance(extra, dict) else {}
+        found = None
+    if not isinstance(found, dict):
+        raise _wrong(connection.conn_id, "its extra is not a JSON object", "write it as {...}")
+    return dict(connection.extra_dejson)  # which also has the secrets in it masked in logs
 
 
 def _require_type(connection: Connection, wanted: tuple[str, ...]) -> None:

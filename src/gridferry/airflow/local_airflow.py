@@ -23,7 +23,8 @@ from typing_extensions import Self
 
 from gridferry.errors import ConfigError, FerryError
 
-USER = PASSWORD = "airflow"  # told aloud: a login for a server that only this machine can reach, and that is gone soon
+USER = "airflow"
+PASSWORD = "airflow"  # noqa: S105 - told aloud: a login for a server that only this machine can reach, and not for long
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 20.0
 _LOG_LINES = 5
