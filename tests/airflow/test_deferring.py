@@ -79,7 +79,7 @@ def test_it_fires_once_the_table_is_loaded(ferry: Ferry, postgres: Database) -> 
         await asyncio.to_thread(ferry.of(SYNCED).load)
         return (await asyncio.wait_for(task, 60)).payload
 
-    assert asyncio.run(wait()) == {"ready": True}
+    assert asyncio.run(wait()) == {"ready": True, "carried": {}}
 
 
 def test_it_waits_for_a_server_that_is_away_and_gives_up_at_its_time(
@@ -88,7 +88,10 @@ def test_it_waits_for_a_server_that_is_away_and_gives_up_at_its_time(
     document = {"conn_type": "griddb", "host": "127.0.0.1", "port": 1, "password": "x", "schema": "c"}
     monkeypatch.setenv("AIRFLOW_CONN_GRIDDB_DEFAULT", json.dumps(document))
     until = datetime.now(timezone.utc) + timedelta(seconds=1)
-    assert first_event(trigger(until=until.isoformat())) == {"ready": False}
+    assert first_event(trigger(until=until.isoformat(), carried={"kept": 1})) == {
+        "ready": False,
+        "carried": {"kept": 1},
+    }
 
 
 def test_it_tells_what_will_not_pass(ferry: Ferry) -> None:

@@ -51,8 +51,7 @@ class FerryTask(BaseOperator):
     @property
     def settings(self) -> Settings:
         """Config and connections, once templates are filled in."""
-        dag = getattr(self, "dag", None)
-        config = found_beside(self.config, getattr(dag, "fileloc", None))
+        config = found_beside(self.config, self.dag.fileloc if self.has_dag() else None)
         return Settings(config, self.postgres_conn_id or None, self.griddb_conn_id or None)
 
     @property

@@ -90,21 +90,25 @@ class GridFerryFollowOperator(GridFerrySyncOperator):
         until = datetime.now(timezone.utc) + timedelta(seconds=self.for_s)
         return self._follow(context, until=until.isoformat(), before=[])
 
-    def wake(
-        self, context: Context, event: dict[str, Any], *, until: str, before: list[dict[str, Any]]
-    ) -> list[dict[str, Any]]:
+    def wake(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Go on after the trigger fired: there is something to do, or the time is over."""
         if event.get("error"):
             raise AirflowFailException(event["error"])
-        return self._follow(context, until=until, before=before)
+        return self._follow(context, until=event["carried"]["until"], before=event["carried"]["before"])
 
     def _follow(self, context: Context, *, until: str, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
         done = _summed(before, super().execute(context))
         if datetime.now(timezone.utc) >= datetime.fromisoformat(until):
             return done
-        kwargs = {"until": until, "before": done}
-        trigger = StateTrigger.of(self.settings, self.wanted, kind="work", poll_s=self.poll_s, until=until)
-        wait_for(self, trigger, method="wake", kwargs=kwargs)
+        trigger = StateTrigger.of(
+            self.settings,
+            self.wanted,
+            kind="work",
+            poll_s=self.poll_s,
+            until=until,
+            carried={"until": until, "before": done},
+        )
+        wait_for(self, trigger, method="wake")
         return done
 
 

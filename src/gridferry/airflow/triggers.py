@@ -31,11 +31,11 @@ class Bounds:
 
 
 class StateTrigger(BaseTrigger):
-    """Fires `{"ready": True}` once the tables are in a state; `{"error": line}` for what will not pass.
+    """Fires `{"ready": True}` once the tables are in a state; with `"error": line` for what will not pass.
 
-    Args: kind: loaded (their load is finished), lag (they are within `bounds`) or work (something waits to be synced);
-        until: ISO 8601; at that time it fires `{"ready": False}`. Nothing here holds a password: the connections are
-        asked for by their ids, in the triggerer.
+    Args: kind: loaded (their load is finished), lag (they are within `lag_s` and `lag_rows`) or work (something waits
+        to be synced); until: ISO 8601; at that time it fires `{"ready": False}`; carried: comes back in the event, as
+        the task that waits keeps nothing. Nothing here holds a password: connections are asked for by their ids.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class StateTrigger(BaseTrigger):
         until: str = "",
         lag_s: float | None = None,
         lag_rows: int | None = None,
+        carried: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.config = config
@@ -61,6 +62,7 @@ class StateTrigger(BaseTrigger):
         self.until = until
         self.lag_s = lag_s
         self.lag_rows = lag_rows
+        self.carried = dict(carried or {})
 
     @classmethod
     def of(
@@ -72,6 +74,7 @@ class StateTrigger(BaseTrigger):
         poll_s: float,
         until: str = "",
         bounds: Bounds | None = None,
+        carried: Mapping[str, Any] | None = None,
     ) -> StateTrigger:
         """A trigger for a task's config and connections."""
         bounds = bounds or Bounds()
@@ -85,6 +88,7 @@ class StateTrigger(BaseTrigger):
             until=until,
             lag_s=bounds.lag_s,
             lag_rows=bounds.lag_rows,
+            carried=carried,
         )
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -101,6 +105,7 @@ class StateTrigger(BaseTrigger):
                 "until": self.until,
                 "lag_s": self.lag_s,
                 "lag_rows": self.lag_rows,
+                "carried": self.carried,
             },
         )
 
@@ -112,12 +117,12 @@ class StateTrigger(BaseTrigger):
                 ready = await self._look()
             except FerryError as error:
                 if not isinstance(error, Transient):
-                    yield TriggerEvent({"error": one_line(error)})
+                    yield TriggerEvent({"ready": False, "error": one_line(error), "carried": self.carried})
                     return
                 self.log.warning("looking again in %g s: %s", self.poll_s, one_line(error))
                 ready = False
             if ready or self._over():
-                yield TriggerEvent({"ready": ready})
+                yield TriggerEvent({"ready": ready, "carried": self.carried})
                 return
 
     async def _look(self) -> bool:
@@ -179,7 +184,7 @@ def _is_near(status: TableStatus, bounds: Bounds) -> bool:
     return near_in_time and near_in_rows
 
 
-def wait_for(task: Any, trigger: StateTrigger, *, method: str, kwargs: dict[str, Any] | None = None) -> None:
+def wait_for(task: Any, trigger: StateTrigger, *, method: str) -> None:
     """Give the worker back until the trigger fires. Does not return."""
     timeout = timedelta(seconds=task.timeout) if getattr(task, "timeout", None) else None
-    task.defer(trigger=trigger, method_name=method, kwargs=kwargs, timeout=timeout)
+    task.defer(trigger=trigger, method_name=method, timeout=timeout)

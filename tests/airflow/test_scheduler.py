@@ -1,0 +1,224 @@
+"""A real Airflow as `make airflow` runs it: processes, scheduler, LocalExecutor, REST. One story, told once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import yaml
+from tests.conftest import Database, database_on
+from tests.e2e.ferry import Ferry, Server, database_of
+
+from gridferry.airflow.local_airflow import LocalAirflow
+from gridferry.demo.postgres import LocalPostgres
+from gridferry.demo.sample import copy_csv_into, write_readings_csv
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "airflow"
+ROWS = 405_184
+PATIENCE_S = 180.0
+DAG_FILE = """# airflow dag
+from gridferry.airflow import gridferry_dags
+
+globals().update(
+    gridferry_dags(
+        "gridferry.yaml",
+        rows_per_bucket=110_000,
+        rows_per_chunk=4_000,
+        default_args={"retries": 3, "retry_delay": 1.0, "retry_exponential_backoff": False},
+    )
+)
+"""
+
+
+@dataclass
+class Running:
+    """Airflow under way, the databases that its DAGs work on, and ways to look at it."""
+
+    airflow: LocalAirflow
+    database: Database
+    ferry: Ferry
+    token: str
+
+    def ask(self, method: str, path: str, body: Any = None) -> Any:
+        return self.airflow.ask(method, f"/api/v2{path}", body, token=self.token)
+
+    def unpause(self, dag: str) -> None:
+        self.ask("PATCH", f"/dags/{dag}", {"is_paused": False})
+
+    def trigger(self, dag: str) -> str:
+        return str(self.ask("POST", f"/dags/{dag}/dagRuns", {"logical_date": None})["dag_run_id"])
+
+    def runs(self, dag: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("GET", f"/dags/{dag}/dagRuns?order_by=-run_after")["dag_runs"]
+        return found
+
+    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.ask("GET", f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances")[
+            "task_instances"
+        ]
+        return found
+
+    def log(self, dag: str, run: str, task: str, *, attempt: int = 1) -> str:
+        path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/{task}/logs/{attempt}"
+        return json.dumps(self.ask("GET", path))
+
+    def finished(self, dag: str, run: str = "") -> dict[str, Any]:
+        """The run once it has ended; the newest one without a name."""
+
+        def ended() -> dict[str, Any] | None:
+            runs = [each for each in self.runs(dag) if not run or each["dag_run_id"] == run]
+            return runs[0] if runs and runs[0]["state"] in ("success", "failed") else None
+
+        return wait(ended, f"the end of {dag}")
+
+
+def wait(look: Callable[[], Any], what: str, *, pause_s: float = 0.3) -> Any:
+    deadline = time.monotonic() + PATIENCE_S
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited in vain for {what}"
+        time.sleep(pause_s)
+    return found
+
+
+@pytest.fixture(scope="module")
+def running(
+    postgres_server: LocalPostgres, griddb: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("airflow")
+    dags = folder / "dags"
+    dags.mkdir()
+    config = yaml.safe_load((EXAMPLES / "gridferry.yaml").read_text())
+    (dags / "gridferry.yaml").write_text(yaml.safe_dump(config))
+    (dags / "migration.py").write_text(DAG_FILE)
+    name = f"airflow_{uuid.uuid4().hex[:10]}"
+    with ExitStack() as stack:
+        databases = database_on(postgres_server)
+        database = next(databases)
+        stack.callback(databases.close)
+        stack.enter_context(database_of(griddb, name))
+        readings = folder / "readings.csv"
+        write_readings_csv(readings)
+        assert copy_csv_into(database.connection, readings) == ROWS
+        database.run("ANALYZE device")
+        ferry = Ferry(database.dsn, griddb, name).of({**config["tables"][0]})
+        airflow = stack.enter_context(LocalAirflow(folder, dags=dags, connections=connections_of(ferry)))
+        yield Running(airflow, database, ferry, airflow.log_in())
+
+
+def connections_of(ferry: Ferry) -> dict[str, dict[str, Any]]:
+    from tests.airflow.conftest import connections
+
+    return {key.removeprefix("AIRFLOW_CONN_").lower(): value for key, value in connections(ferry).items()}
+
+
+def bucket_holders(ferry: Ferry) -> list[int]:
+    """The processes that hold a bucket now."""
+    with ferry.store() as store:
+        if store.open_container("gridferry_state") is None:
+            return []
+    held = [row for row in ferry.rows("gridferry_state") if row["item"].startswith("part:")]
+    return [json.loads(row["body"])["pid"] for row in held]
+
+
+def test_a_migration_under_a_real_scheduler(running: Running, capsys: pytest.CaptureFixture[str]) -> None:
+    initial, continuous, parity = (
+        f"griddb_postgres_{name}" for name in ("migration_initial", "migration_continuous", "parity")
+    )
+    began = time.monotonic()
+    said = []
+
+    def took(what: str) -> None:
+        said.append(f"{time.monotonic() - began:6.1f} s  {what}")
+
+    wait(lambda: len(running.ask("GET", "/dags")["dags"]) == 3, "three DAGs")
+    assert running.ask("GET", "/importErrors")["import_errors"] == []
+
+    # The continuous one is turned on first: it waits for the first load.
+    running.unpause(continuous)
+    running.unpause(initial)
+    victim = wait(lambda: bucket_holders(running.ferry), "a bucket under way", pause_s=0.05)[0]
+    os.kill(victim, signal.SIGKILL)
+    took("a bucket's process was killed")
+    first = running.finished(initial)
+    took(f"{initial}: {first['state']}")
+    assert first["state"] == "success"
+    loads = [task for task in running.tasks(initial, first["dag_run_id"]) if task["task_id"] == "load"]
+    assert len(loads) == 4
+    assert max(task["try_number"] for task in loads) >= 2
+    assert {task["rendered_map_index"] for task in loads} == {f"public.device {n}/4" for n in range(1, 5)}
+    assert running.ferry.equal()
+
+    waited = running.finished(continuous)
+    took(f"{continuous}, which waited for it: {waited['state']}")
+    assert waited["state"] == "success"
+
+    running.database.run(
+        "INSERT INTO device SELECT now()::timestamp + i * interval '1 second', 'new device', 1, 2, true, 3, false, 4, 5"
+        " FROM generate_series(1, 1000) AS i"
+    )
+    assert not running.ferry.equal()
+    second = running.finished(continuous, running.trigger(continuous))
+    took(f"{continuous} after an insert: {second['state']}")
+    assert second["state"] == "success"
+    assert running.ferry.equal()
+
+    running.unpause(parity)
+    proven = running.finished(parity)
+    took(f"{parity}: {proven['state']}")
+    assert proven["state"] == "success"
+
+    running.database.run("UPDATE device SET temp = 1e6 WHERE ctid = (SELECT min(ctid) FROM device)")
+    broken = running.finished(parity, running.trigger(parity))
+    took(f"{parity} after a change that mode watermark does not see: {broken['state']}")
+    assert broken["state"] == "failed"
+    tasks = {task["task_id"]: task for task in running.tasks(parity, broken["dag_run_id"])}
+    assert (tasks["verify"]["state"], tasks["verify"]["try_number"]) == ("failed", 1)
+    assert "both sides differ in 1 containers: device" in running.log(parity, broken["dag_run_id"], "verify")
+
+    # Every task of the first load again: nothing is done twice.
+    running.ask(
+        "POST", f"/dags/{initial}/clearTaskInstances", {"dry_run": False, "only_failed": False,
+                                                        "dag_run_id": first["dag_run_id"]}
+    )  # fmt: skip
+    wait(lambda: running.finished(initial)["state"] == "success", "the cleared run")
+    took(f"{initial}, cleared and run again")
+
+    events = running.ask("GET", "/assets/events?limit=100")["asset_events"]
+    assert {event["extra"]["rows"] for event in events if event["name"] == "griddb_default/public.device"} >= {
+        ROWS,
+        ROWS + 1000,
+    }
+    with capsys.disabled():
+        print("\n" + "\n".join(said))
+
+
+def test_the_test_button(running: Running) -> None:
+    connection = {**connections_of(running.ferry)["griddb_default"], "connection_id": "griddb_default"}
+    connection["extra"] = json.dumps(connection["extra"])
+    good = running.ask("POST", "/connections/test", connection)
+    assert good["status"], good
+    assert "partitions" in good["message"]
+    bad = running.ask("POST", "/connections/test", {**connection, "password": "WrongSecret"})
+    assert not bad["status"]
+    assert "\n" not in bad["message"]
+    assert "WrongSecret" not in bad["message"]
+
+
+def test_nothing_is_left_behind_and_no_secret_is_written(running: Running) -> None:
+    pids = running.airflow.pids
+    assert all(Path(f"/proc/{pid}").exists() for pid in pids.values())
+    running.airflow.stop()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+    logs = list((running.airflow.home / "logs").rglob("*.log")) + list(running.airflow.home.glob("*.log"))
+    assert len(logs) > 10
+    assert not [path for path in logs if b"PostgresSecret" in path.read_bytes()]
