@@ -113,6 +113,31 @@ def test_containers_that_stand_are_opened_and_those_that_are_gone_are_made_anew_
     assert "--replace" in caught.value.next_step
 
 
+def test_expected_containers_are_opened_when_they_are_asked_for(store: FakeStore) -> None:
+    store.add("t_x", rows=5)
+    made = containers(store)
+    made.expect([("t_x", "x"), ("t_y", "y")])
+    assert store.log == []
+    assert [h.name for h in made.handles(["x", "z"])] == ["t_x", "t_z"]
+    assert store.log == [("register", ("t_z",)), ("create", ("t_z",))]
+    with pytest.raises(DataError, match="would meet"):
+        made.expect([("T_X", "X")])
+
+
+def test_a_container_that_another_process_made_meanwhile_is_ours_too(store: FakeStore) -> None:
+    listed: list[tuple[str, str | None]] = []
+    made = containers(store, listed=lambda: listed)
+    store.add("t_x", rows=5)
+    with pytest.raises(TargetNotEmpty):
+        made.handles(["x", "y"])
+    listed.append(("t_x", "x"))
+    assert [h.name for h in made.handles(["x", "y"])] == ["t_x", "t_y"]
+    assert store.log == [("register", ("t_y",)), ("create", ("t_x", "t_y"))]
+    store.add("t_z", rows=1)
+    with pytest.raises(TargetNotEmpty, match='"t_z"'):
+        made.handles(["z"])
+
+
 def test_reopening_finds_containers_that_were_made_anew(store: FakeStore) -> None:
     made = containers(store)
     before = made.handles(["x"])[0]
