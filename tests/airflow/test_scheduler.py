@@ -177,9 +177,9 @@ def test_a_migration_under_a_real_scheduler(running: Running, capsys: pytest.Cap
     took(f"{parity}: {proven['state']}")
     assert proven["state"] == "success"
 
-    running.database.run("UPDATE device SET temp = 1e6 WHERE ctid = (SELECT min(ctid) FROM device)")
+    running.database.run("DELETE FROM device WHERE ctid = (SELECT min(ctid) FROM device)")
     broken = running.finished(parity, running.trigger(parity))
-    took(f"{parity} after a change that mode watermark does not see: {broken['state']}")
+    took(f"{parity} after a delete, which mode watermark does not see: {broken['state']}")
     assert broken["state"] == "failed"
     tasks = {task["task_id"]: task for task in running.tasks(parity, broken["dag_run_id"])}
     assert (tasks["verify"]["state"], tasks["verify"]["try_number"]) == ("failed", 1)
