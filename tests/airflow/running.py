@@ -31,7 +31,7 @@ def bag_of(path: Path) -> DagBag:
 
 
 def gridferry_dags_of(tables: Sequence[Mapping[str, Any]], **options: Any) -> dict[str, DAG]:
-    """The ready DAGs of an inline config, by what they are for: initial, continuous, parity."""
+    """The ready DAGs of an inline config, by what they are for, in the order in which they are of use."""
     prefix = f"t{next(_numbers)}"
     arguments = json.dumps({**SMALL, **options})
     config = json.dumps({"tables": list(tables)})
@@ -42,8 +42,8 @@ def gridferry_dags_of(tables: Sequence[Mapping[str, Any]], **options: Any) -> di
     bag = bag_of(path)
     assert not bag.import_errors
     assert not bag.captured_warnings
-    names = {f"{prefix}_{name}": name for name in (INITIAL, CONTINUOUS, PARITY)}
-    return {names[dag_id]: dag for dag_id, dag in bag.dags.items()}
+    found = {name: bag.dags.get(f"{prefix}_{name}") for name in (INITIAL, CONTINUOUS, PARITY)}
+    return {name: dag for name, dag in found.items() if dag is not None}
 
 
 def run(dag: DAG) -> dict[str, list[str]]:

@@ -11,6 +11,7 @@ import os
 import shutil
 import signal
 import sys
+import tempfile
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from gridferry.airflow.local_airflow import PASSWORD, USER, LocalAirflow, free_p
 from gridferry.demo.footprint import Footprint
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
-from gridferry.demo.stage import LocalGridDB, make_folder, remove_folder, undisturbed
+from gridferry.demo.stage import LocalGridDB, remove_folder, undisturbed
 from gridferry.errors import FerryError
 from gridferry.griddb import GridDBAddress, connect, parse_address
 
@@ -54,7 +55,8 @@ def main(arguments: list[str] | None = None) -> int:
     with ExitStack() as made:
         made.callback(_say, "All of it is stopped and removed.")
         try:
-            folder = make_folder()
+            folder = Path(tempfile.mkdtemp(prefix="gridferry-airflow-"))
+            folder.chmod(0o755)  # as root PostgreSQL runs as another user, who has to pass through
             made.callback(remove_folder, folder)
             servers = _servers(folder, made, share=options.share)
             airflow = _airflow(folder, made, servers, options)
