@@ -68,7 +68,7 @@ def test_a_difference_is_red_and_names_the_container(
     capsys.readouterr()
     states = run(dags["parity"])
     assert (states["wait_for_load"], states["verify"]) == (["success"], ["failed"])
-    assert "both sides differ in 1 containers: sensor_" in capsys.readouterr().out
+    assert "1 rows differ, in 1 containers: sensor_" in capsys.readouterr().out
 
 
 def test_a_plan_that_cannot_be_carried_out_is_told_whole(

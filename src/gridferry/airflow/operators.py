@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.base import TEMPLATED, FerryTask
-from gridferry.airflow.compat import AirflowFailException, Context
+from gridferry.airflow.compat import AirflowException, AirflowFailException, Context
 from gridferry.airflow.load_operators import as_bool
 from gridferry.airflow.progress import speed
 from gridferry.airflow.triggers import StateTrigger, wait_for
@@ -15,6 +15,7 @@ from gridferry.airflow.triggers import StateTrigger, wait_for
 if TYPE_CHECKING:
     from gridferry.engine.events import TableSync
     from gridferry.engine.migration import Migration
+    from gridferry.model.verification import TableVerification, VerifyReport
 
 _SHOWN = 5
 
@@ -115,42 +116,93 @@ class GridFerryFollowOperator(GridFerrySyncOperator):
 class GridFerryVerifyOperator(FerryTask):
     """Compares both sides value by value, and fails where they differ: then the task is red, and is not tried again.
 
-    Returns: rows compared, containers, and seconds of each table.
+    Rows that never settled are no difference: then the task is tried again.
+    Args: quick: rows and key bounds only; settle_s: how long to look again at rows that change meanwhile; sync: run
+        bounded syncs meanwhile, where nobody else does; differences_file: a .parquet or .jsonl file for every
+        difference, as a path on the workers.
+    Returns: a document for each table: verdict, rows, differences, rows_per_second.
     """
+
+    template_fields: Sequence[str] = (*TEMPLATED, "quick", "differences_file")
+
+    def __init__(
+        self,
+        *,
+        quick: bool = False,
+        settle_s: float | None = None,
+        sync: bool = False,
+        differences_file: str = "",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.quick = quick
+        self.settle_s = settle_s
+        self.sync = sync
+        self.differences_file = differences_file
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Compare the tables."""
-        done, different = [], []
         with self.migration() as migration:
-            for table in self.wanted:
-                compared = migration.compare([table])
-                wrong = [c for c in compared.containers if not c.equal]
-                facts = {
-                    "table": next((c.table for c in compared.containers), table),
-                    "rows": compared.rows,
-                    "containers": len(compared.containers),
-                    "different": len(wrong),
-                    "seconds": round(compared.seconds, 3),
-                    "rows_per_second": round(compared.rows / compared.seconds) if compared.seconds else 0,
-                }
-                self.log.info(
-                    "%s: %s rows in %s containers compared in %.1f s, %s containers differ",
-                    facts["table"],
-                    f"{compared.rows:,}",
-                    f"{len(compared.containers):,}",
-                    compared.seconds,
-                    f"{len(wrong):,}",
-                )
-                different += [f"{c.name} ({c.source_rows:,} rows, {c.target_rows:,} in GridDB)" for c in wrong]
-                self.remember_lineage(migration, table, [c.name for c in compared.containers])
-                done.append(facts)
-        context["ti"].xcom_push(key="verification", value=done)
-        if different:
-            more = f" and {len(different) - _SHOWN} more" if len(different) > _SHOWN else ""
-            raise AirflowFailException(
-                f"both sides differ in {len(different)} containers: {', '.join(different[:_SHOWN])}{more}"
+            report = migration.verify(
+                self.wanted,
+                quick=as_bool(self.quick),
+                output=self.differences_file or None,
+                settle_s=self.settle_s,
+                sync=self.sync,
             )
+            for table in report.tables:
+                self._tell(migration, table)
+        done = [verify_facts(table) for table in report.tables]
+        context["ti"].xcom_push(key="verification", value=done)
+        unsettled = sum(table.unsettled for table in report.tables)
+        if report.exit_code == 1:
+            raise AirflowFailException(_said(report))
+        if report.exit_code:
+            raise AirflowException(f"{unsettled:,} rows changed faster than they were synced; nothing else differs")
         return done
+
+    def _tell(self, migration: Migration, table: TableVerification) -> None:
+        self.log.info(
+            "%s: %s, %s rows in %s containers compared in %.1f s, %s differences",
+            table.table,
+            table.verdict.value,
+            f"{table.source_rows:,}",
+            f"{table.containers_total:,}",
+            table.seconds,
+            f"{table.differences:,}",
+        )
+        for note in table.notes:
+            self.log.warning("%s: %s", table.table, note)
+        self.remember_lineage(migration, table.table, [container.name for container in table.containers])
+
+
+def verify_facts(table: TableVerification) -> dict[str, Any]:
+    """A verification as a document for XCom. Of the differences there are numbers only: values may be private."""
+    return {
+        "table": table.table,
+        "verdict": table.verdict.value,
+        "depth": table.depth.value,
+        "rows": table.source_rows,
+        "rows_in_griddb": table.target_rows,
+        "containers": table.containers_total,
+        "missing": table.missing,
+        "extra": table.extra,
+        "different": table.different,
+        "doubled": table.doubled,
+        "unsettled": table.unsettled,
+        "seconds": round(table.seconds, 3),
+        "rows_per_second": round(table.rows_per_second),
+        "as_of": table.snapshot_at,
+    }
+
+
+def _said(report: VerifyReport) -> str:
+    """How many rows differ, and where; one line."""
+    wrong = [c for table in report.tables for c in table.containers if c.verdict.value == "different"]
+    shown = ", ".join(f"{c.name} ({c.note or f'{c.differences:,}'})" for c in wrong[:_SHOWN])
+    more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
+    where = f"; all of them are in {report.output}" if report.output else ""
+    return f"{report.differences:,} rows differ, in {len(wrong)} containers: {shown}{more}{where}"
 
 
 def sync_facts(done: TableSync) -> dict[str, Any]:
