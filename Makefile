@@ -8,7 +8,7 @@ UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/uv/bin/uv)
 # Airflow has an environment of its own: 200 packages that nothing else needs.
 CORE := --all-extras --no-extra airflow
 RUN := $(UV) run --frozen $(CORE)
-AIRFLOW_ENV := UV_PROJECT_ENVIRONMENT=.venv-airflow
+AIRFLOW_ENV := UV_PROJECT_ENVIRONMENT=.venv-airflow UV_PYTHON='>=3.11'
 AIRFLOW_RUN := $(AIRFLOW_ENV) $(UV) run --no-sync
 PYTEST := $(RUN) pytest
 export PYTHONDONTWRITEBYTECODE :=
