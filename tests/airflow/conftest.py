@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import uuid
@@ -42,13 +43,14 @@ def pytest_report_header() -> str:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def airflow_home() -> Path:
+def airflow_home() -> Iterator[Path]:
     """Airflow's database, made once."""
     from airflow.utils.db import initdb
 
     (HOME / "dags").mkdir(exist_ok=True)
     initdb()
-    return HOME
+    yield HOME
+    shutil.rmtree(HOME)
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from tests.airflow.conftest import HOME, connections
-from tests.airflow.running import gridferry_dags_of, run
+from tests.airflow.running import bag_of, gridferry_dags_of, run, write_dags
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
-from tests.e2e.sensors import TABLE, make_sensors
+from tests.e2e.sensors import TABLE, assert_arrived, make_sensors
 
 from gridferry.airflow import GridFerrySyncOperator
 from gridferry.airflow.failures import airflow_error, one_line
@@ -69,6 +69,24 @@ def test_a_difference_is_red_and_names_the_container(
     states = run(dags["parity"])
     assert (states["wait_for_load"], states["verify"]) == (["success"], ["failed"])
     assert "1 rows differ, in 1 containers: sensor_" in capsys.readouterr().out
+
+
+def test_differences_are_repaired_where_that_is_asked_for(ferry: Ferry, postgres: Database) -> None:
+    make_sensors(postgres)
+    ferry = ferry.of(TABLE)
+    ferry.load()
+    postgres.run("UPDATE sensor SET temp = 1e6 WHERE n = 7")
+    postgres.run("DELETE FROM sensor WHERE n = 8")
+    path = write_dags(
+        "# airflow dag\nimport json\nfrom airflow.sdk import DAG\n"
+        "from gridferry.airflow import GridFerryVerifyOperator\n"
+        f"config = json.loads({json.dumps({'tables': [TABLE]})!r})\n"
+        "with DAG('repairing', schedule=None):\n"
+        "    repair = GridFerryVerifyOperator(task_id='repair', config=config, repair=True)\n"
+        "    repair >> GridFerryVerifyOperator(task_id='verify', config=config)\n"
+    )
+    assert run(bag_of(path).dags["repairing"]) == {"repair": ["success"], "verify": ["success"]}
+    assert_arrived(ferry, postgres)
 
 
 def test_a_plan_that_cannot_be_carried_out_is_told_whole(

@@ -15,6 +15,7 @@ from gridferry.airflow.triggers import StateTrigger, wait_for
 if TYPE_CHECKING:
     from gridferry.engine.events import TableSync
     from gridferry.engine.migration import Migration
+    from gridferry.model.repair import RepairReport
     from gridferry.model.verification import TableVerification, VerifyReport
 
 _SHOWN = 5
@@ -116,19 +117,22 @@ class GridFerryFollowOperator(GridFerrySyncOperator):
 class GridFerryVerifyOperator(FerryTask):
     """Compares both sides value by value, and fails where they differ: then the task is red, and is not tried again.
 
-    Rows that never settled are no difference: then the task is tried again.
-    Args: quick: rows and key bounds only; settle_s: how long to look again at rows that change meanwhile; sync: run
-        bounded syncs meanwhile, where nobody else does; differences_file: a .parquet or .jsonl file for every
-        difference, as a path on the workers.
+    Rows that never settled are no difference: then the task is tried again. With `repair` the rows that were proven to
+    differ are written and deleted, journaled, and read again; the task fails only for what is left.
+    Args: quick: rows and key bounds only, not with repair; wait_s: how long a repair waits for another run; settle_s:
+        how long to look again at rows that change meanwhile; sync: run bounded syncs meanwhile, where nobody else
+        does; differences_file: a .parquet or .jsonl file for every difference, as a path on the workers.
     Returns: a document for each table: verdict, rows, differences, rows_per_second.
     """
 
-    template_fields: Sequence[str] = (*TEMPLATED, "quick", "differences_file")
+    template_fields: Sequence[str] = (*TEMPLATED, "quick", "repair", "differences_file")
 
     def __init__(
         self,
         *,
         quick: bool = False,
+        repair: bool = False,
+        wait_s: float = 0.0,
         settle_s: float | None = None,
         sync: bool = False,
         differences_file: str = "",
@@ -136,30 +140,49 @@ class GridFerryVerifyOperator(FerryTask):
     ) -> None:
         super().__init__(**kwargs)
         self.quick = quick
+        self.repair = repair
+        self.wait_s = wait_s
         self.settle_s = settle_s
         self.sync = sync
         self.differences_file = differences_file
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Compare the tables."""
+        """Compare the tables, and mend them if asked."""
         with self.migration() as migration:
-            report = migration.verify(
-                self.wanted,
-                quick=as_bool(self.quick),
-                output=self.differences_file or None,
-                settle_s=self.settle_s,
-                sync=self.sync,
-            )
+            repaired = self._repair(migration) if as_bool(self.repair) else None
+            report = repaired.verification if repaired else self._verify(migration)
             for table in report.tables:
                 self._tell(migration, table)
         done = [verify_facts(table) for table in report.tables]
+        for facts, repair in zip(done, repaired.tables if repaired else (), strict=False):
+            facts |= {"repaired": repair.rows, "repair": repair.run}
+            if repair.run:
+                self.log.info("%s: %s rows repaired, in the run %s", repair.table, f"{repair.rows:,}", repair.run)
         context["ti"].xcom_push(key="verification", value=done)
-        unsettled = sum(table.unsettled for table in report.tables)
-        if report.exit_code == 1:
+        exit_code = repaired.exit_code if repaired else report.exit_code
+        if exit_code == 1:
             raise AirflowFailException(_said(report))
-        if report.exit_code:
-            raise AirflowException(f"{unsettled:,} rows changed faster than they were synced; nothing else differs")
+        if exit_code:
+            raise AirflowException("some rows changed faster than they were synced; nothing else differs")
         return done
+
+    def _verify(self, migration: Migration) -> VerifyReport:
+        return migration.verify(
+            self.wanted,
+            quick=as_bool(self.quick),
+            output=self.differences_file or None,
+            settle_s=self.settle_s,
+            sync=self.sync,
+        )
+
+    def _repair(self, migration: Migration) -> RepairReport:
+        return migration.repairs.make(
+            self.wanted,
+            wait_s=self.wait_s,
+            output=self.differences_file or None,
+            settle_s=self.settle_s,
+            sync=self.sync,
+        )
 
     def _tell(self, migration: Migration, table: TableVerification) -> None:
         self.log.info(
