@@ -18,13 +18,14 @@ from tests.e2e.changes import READING, assert_level, make_readings, sync, withou
 from tests.e2e.ferry import Ferry, Server
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 
+from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.runs import RunStore
 from gridferry.embedded.faults import Faults
 from gridferry.embedded.server import serve
 from gridferry.engine.events import Event, RowsPut
 from gridferry.engine.retry import is_transient
 from gridferry.errors import ConnectionLost, FerryError, LocalProtocolError
-from gridferry.griddb import BulkWriter, ColumnSpec, ContainerKind, ContainerSchema, GridType, connect
+from gridferry.griddb import BulkWriter, ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, connect
 
 SCHEMA = ContainerSchema(ContainerKind.COLLECTION, (ColumnSpec("k", GridType.LONG, nullable=False),))
 
@@ -225,3 +226,25 @@ def test_trap_16_deletes_of_a_stream_that_a_crash_forgot_are_sent_again(
         sync(ferry)
         assert crashes == [step]
         assert_level(ferry, postgres)
+
+
+@pytest.mark.parametrize("crash_after_create", [False, True])
+def test_a_container_of_gridferrys_own_outlives_a_crash_right_after_it_was_made(
+    crashing: CrashingServer, monkeypatch: pytest.MonkeyPatch, crash_after_create: bool
+) -> None:
+    with connect(crashing.server.url(), password="admin") as store:
+        documents = DocumentStore(store)
+        create, crashes = store.create_container, iter((True,) if crash_after_create else ())
+
+        def created(name: str, schema: ContainerSchema) -> Container:
+            made = create(name, schema)
+            if next(crashes, False):
+                crashing.crash()
+            return made
+
+        monkeypatch.setattr(store, "create_container", created)
+        documents.container()
+        crashing.crash()
+        documents.put("scope", {"item": {"one": 1}})
+        crashing.crash()
+        assert documents.get("scope", "item") == {"one": 1}

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 
-from gridferry.checkpoint.documents import put_to_disk, tql_text
+from gridferry.checkpoint.documents import make_to_last, put_to_disk, tql_text
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
 
 CATALOG_CONTAINER = "gridferry_catalog"
@@ -78,5 +78,5 @@ class Catalog:
 
     def _container(self) -> Container:
         if self._opened is None:
-            self._opened = self._store.create_container(CATALOG_CONTAINER, CATALOG_SCHEMA)
+            self._opened = make_to_last(self._store, CATALOG_CONTAINER, CATALOG_SCHEMA)
         return self._opened

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gridferry.errors import CheckpointError
+from gridferry.errors import CheckpointError, ContainerMissing, SchemaChanged
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
 
 STATE_CONTAINER = "gridferry_state"
@@ -101,13 +101,30 @@ class DocumentStore:
     def container(self) -> Container:
         """The container, made if it is not there."""
         if self._opened is None:
-            self._opened = self._store.create_container(STATE_CONTAINER, STATE_SCHEMA)
+            self._opened = make_to_last(self._store, STATE_CONTAINER, STATE_SCHEMA)
         return self._opened
 
     def _existing(self) -> Container | None:
         if self._opened is None:
             self._opened = self._store.open_container(STATE_CONTAINER)
         return self._opened
+
+
+def make_to_last(store: Store, name: str, schema: ContainerSchema) -> Container:
+    """One of gridferry's own containers, made if it is not there; it outlives a crash of the node from now on.
+
+    A crash between making and flush takes it away, and the flush may still be answered with success by the node that
+    came back. So it is looked for once more after the flush.
+    """
+    while True:
+        made = store.create_container(name, schema)
+        try:
+            made.flush()
+        except (ContainerMissing, SchemaChanged):
+            continue
+        found = store.open_container(name)
+        if found is not None:
+            return found
 
 
 def put_to_disk(store: Store, container: Container, batch: pa.RecordBatch) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gridferry.checkpoint.documents import put_to_disk
+from gridferry.checkpoint.documents import make_to_last, put_to_disk
 from gridferry.errors import CheckpointError
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
 from gridferry.model.repair import RowChange
@@ -45,7 +45,7 @@ class Journal:
     def add(self, run: str, entry: int, changes: Sequence[RowChange]) -> None:
         """Write an entry and bring it to disk. The same entry again is the same row."""
         if self._opened is None:
-            self._opened = self._store.create_container(JOURNAL_CONTAINER, JOURNAL_SCHEMA)
+            self._opened = make_to_last(self._store, JOURNAL_CONTAINER, JOURNAL_SCHEMA)
         parts = [[c.container, c.value, c.kind.value, len(c)] for c in changes]
         before, after = (
             _ipc([side for side in sides if side is not None])

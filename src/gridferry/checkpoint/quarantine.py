@@ -10,7 +10,7 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 
-from gridferry.checkpoint.documents import put_to_disk, tql_text
+from gridferry.checkpoint.documents import make_to_last, put_to_disk, tql_text
 from gridferry.errors import CheckpointError
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
 
@@ -60,7 +60,7 @@ class Quarantine:
         if not rows:
             return
         if self._opened is None:
-            self._opened = self._store.create_container(QUARANTINE_CONTAINER, QUARANTINE_SCHEMA)
+            self._opened = make_to_last(self._store, QUARANTINE_CONTAINER, QUARANTINE_SCHEMA)
         now = datetime.now(timezone.utc)
         columns = [
             [r.table for r in rows],
