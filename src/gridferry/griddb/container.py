@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -10,12 +10,13 @@ import pyarrow as pa
 
 from gridferry.errors import LocalProtocolError, SchemaChanged
 from gridferry.griddb.handle import Handle, fetch_handle, made_handle, put_container, same_container
+from gridferry.griddb.keyed import get_by_key
 from gridferry.griddb.net.cluster import Cluster
 from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.query import DEFAULT_PAGE_ROWS, run_query
 from gridferry.griddb.results import QueryResult
-from gridferry.griddb.runs import cut_runs, joined
+from gridferry.griddb.runs import cut_runs
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema
 from gridferry.griddb.transaction import ContainerTransaction
 from gridferry.griddb.wire.container_requests import (
@@ -24,17 +25,14 @@ from gridferry.griddb.wire.container_requests import (
     FlushLog,
     GetContainerProperties,
 )
-from gridferry.griddb.wire.encode import encode_key_set, encode_keys, encode_rows
-from gridferry.griddb.wire.multi_requests import KeyPredicate, MultiGet
+from gridferry.griddb.wire.encode import encode_keys, encode_rows
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import read_properties
-from gridferry.griddb.wire.row_replies import MultiGetReply, rows_of
 from gridferry.griddb.wire.row_requests import DeleteRow, PutRows, QueryHead, QueryRange, QueryTql, Transaction
 from gridferry.griddb.wire.schema_image import IndexSpec
 from gridferry.griddb.wire.statement import FEATURE_VERSION, NO_LIMIT, Option, Property, PutMode
 
 T = TypeVar("T")
-_KEYS_A_REQUEST = 10_000
 _COMPOSITE_INDEX_FEATURE = 3
 PUT_BYTES = 64 << 20  # a message of a put; larger puts are sent as several
 
@@ -98,10 +96,8 @@ class Container:
         self._needs_key()
 
         def attempt(handle: Handle) -> pa.RecordBatch:
-            parts = [keys.slice(start, _KEYS_A_REQUEST) for start in range(0, len(keys), _KEYS_A_REQUEST)]
-            found = [batch for part in parts for batch in self._get(handle, part)]
-            table = pa.Table.from_batches(found, schema=handle.schema.arrow_schema)
-            return table.combine_chunks().to_batches()[0] if len(table) else _empty(handle.schema)
+            bounds = np.array([0, len(keys)], np.int64)
+            return get_by_key(self._cluster, [handle], keys, bounds, gone_is_empty=False)[0]
 
         return self._fresh(attempt)
 
@@ -212,22 +208,6 @@ class Container:
         """A manual transaction on this container: `with container.transaction() as tx: ...`."""
         return ContainerTransaction(self._cluster, self._handle)
 
-    def _get(self, handle: Handle, keys: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        types = tuple(int(c.type) for c in handle.schema.key)
-        predicate = KeyPredicate(types, encode_key_set(handle.schema, keys), len(keys))
-        message = MultiGet(
-            (predicate,),
-            [(self._cluster.key(handle.name), 0)],
-            self._cluster.client,
-            {Option.ACCEPTABLE_FEATURE_VERSION: FEATURE_VERSION},
-        )
-        reply = MultiGetReply.read(self._ask(handle, message, f'rows of "{handle.name}" by key'))
-        if not reply.schemas or any(schema != handle.schema for schema in reply.schemas):
-            # This statement carries neither id nor version: of a container that is gone the server says nothing.
-            raise SchemaChanged(f'container "{handle.name}" is gone, or has other columns')
-        if reply.entries:
-            yield rows_of(handle.schema, joined(handle.schema, reply.entries))
-
     def _needs_key(self) -> None:
         if self.schema.key_length == 0:
             raise LocalProtocolError(f'"{self.name}" has no row key')
@@ -247,7 +227,3 @@ class Container:
             self._handle = fetch_handle(self._cluster, handle.name)
             same_container([handle], [self._handle], error)
             return attempt(self._handle)
-
-
-def _empty(schema: ContainerSchema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_arrays([pa.array([], c.arrow_type) for c in schema.columns], schema=schema.arrow_schema)

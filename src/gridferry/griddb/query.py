@@ -59,7 +59,7 @@ def whole_result(schema: ContainerSchema, reply: QueryReply) -> QueryResult:
 def _begin(cluster: Cluster, handle: Handle, message: QueryTql | QueryRange) -> QueryResult:
     with ExitStack() as stack:
         connection = stack.enter_context(cluster.at_partition(handle.partition))
-        first = _first_rows(handle.schema, message.head.fetch_size)
+        first = rows_unseen(handle.schema, message.head.fetch_size)
         asked = replace(message, head=replace(message.head, fetch_size=first))
         body = connection.ask(asked, partition=handle.partition, asked=f'a query of container "{handle.name}"')
         reply = QueryReply.read(body)
@@ -103,8 +103,8 @@ def _pages(
                 _give_up(connection, handle, state, ahead)
 
 
-def _first_rows(schema: ContainerSchema, most: int) -> int:
-    """How many rows make a first page, of which nothing is known but the schema."""
+def rows_unseen(schema: ContainerSchema, most: int) -> int:
+    """How many rows make an answer while nothing is known of them but the schema."""
     if any(c.array or c.type in (GridType.BLOB, GridType.GEOMETRY) for c in schema.columns):
         return min(most, FIRST_ROWS_WITH_BLOBS)
     if any(c.variable for c in schema.columns):

@@ -16,6 +16,7 @@ from gridferry.errors import LocalProtocolError, SchemaChanged, SchemaConflict
 from gridferry.griddb.address import PUBLIC, GridDBAddress, parse_address
 from gridferry.griddb.container import Container
 from gridferry.griddb.handle import Handle, fetch_handles, made_handle, put_container, same_container
+from gridferry.griddb.keyed import get_of_many
 from gridferry.griddb.net.cluster import Cluster, Connector, connect_socket
 from gridferry.griddb.net.connection import Timing
 from gridferry.griddb.pipeline import Ask, ask_all
@@ -171,12 +172,25 @@ class Store:
         Raises: SchemaConflict for a container of another schema; what `multi_query` raises.
         """
         handles = [c.handle if isinstance(c, Container) else c for c, _ in queries]
-        for handle in handles:
-            if handle.schema != schema:
-                raise SchemaConflict(f'container "{handle.name}" has other columns than the rest')
+        _need_schema(handles, schema)
         replies = self._fresh(handles, lambda found: self._multi_ask(found, [tql for _, tql in queries]))
         parts = [RowsPart(0, b"") if reply.rows is None else reply.rows for reply in replies]
         return rows_of(schema, joined(schema, parts)), np.array([part.count for part in parts], np.int64)
+
+    def multi_get(
+        self, asked: Sequence[tuple[Container | Handle, pa.RecordBatch]], schema: ContainerSchema
+    ) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
+        """The rows that many containers of one schema have for some row keys each, many under way at once.
+
+        Args: asked: batches of the row key's columns; a container may be named more than once.
+        Returns: the rows, in no certain order, as `Container.get` finds them, and (rows,) which of `asked` found each.
+        A container that does not exist has no rows.
+        Raises: SchemaConflict for a container of another schema; LocalProtocolError for one without row key; as
+        `Container.get`.
+        """
+        handles = [c.handle if isinstance(c, Container) else c for c, _ in asked]
+        _need_schema(handles, schema)
+        return get_of_many(self.cluster, handles, [keys for _, keys in asked], schema)
 
     def _multi_query(self, handles: list[Handle], queries: list[str]) -> list[QueryResult]:
         replies = self._multi_ask(handles, queries)
@@ -263,6 +277,12 @@ def connect(
     cluster = Cluster(address, timing=timing, connector=connector)
     cluster.topology()
     return Store(cluster)
+
+
+def _need_schema(handles: Sequence[Handle], schema: ContainerSchema) -> None:
+    for handle in handles:
+        if handle.schema != schema:
+            raise SchemaConflict(f'container "{handle.name}" has other columns than the rest')
 
 
 def _fitted(handle: Handle, batch: pa.RecordBatch) -> pa.RecordBatch:

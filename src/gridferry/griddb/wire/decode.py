@@ -143,7 +143,7 @@ def _variable_columns(
         if n and (int(at.max()) > len(area) or int(sizes.min()) < 0):
             raise RemoteProtocolError("a value reaches beyond the end of the variable area")
     _check_gapless(starts, at, len(area))
-    pieces = _pieces(area, bounds.reshape(-1))
+    pieces = byte_pieces(area, bounds.reshape(-1))
     rows = np.arange(n) * (2 * k)
     for j, (index, column) in enumerate(layout.variable):
         taken = pieces.take(pa.array(rows + (2 * j + 1)))
@@ -168,7 +168,7 @@ def _variable_column(column: ColumnSpec, taken: pa.Array, nulls: NDArray[np.bool
     return array
 
 
-def _pieces(area: NDArray[np.uint8], ends: NDArray[np.int64]) -> pa.Array:
+def byte_pieces(area: NDArray[np.uint8], ends: NDArray[np.int64]) -> pa.Array:
     """The area, not copied, as m byte strings that end at `ends` (m,), which ascend and lie in it."""
     edges = np.zeros(len(ends) + 1, np.int64)
     edges[1:] = ends
@@ -208,7 +208,7 @@ def _fixed_elements(
     if not bool((ends - begins == counts * dtype.itemsize).all()):
         raise RemoteProtocolError(f'an array in column "{column.name}" does not have the size its count says')
     edges = np.stack((begins, ends), axis=1).reshape(-1)
-    gathered = _pieces(octets, edges).take(pa.array(np.arange(len(counts)) * 2 + 1)).buffers()[2]
+    gathered = byte_pieces(octets, edges).take(pa.array(np.arange(len(counts)) * 2 + 1)).buffers()[2]
     data: NDArray[np.generic] = np.frombuffer(gathered or b"", dtype, count=int(counts.sum()))
     if column.type is GridType.BOOL:
         data = np.packbits(data != 0, bitorder="little")
@@ -241,6 +241,6 @@ def _string_elements(
         edges[2 * (first[rows] + step) + 1] = at[rows]
     if not bool((at == ends).all()):
         raise RemoteProtocolError(f'an array in column "{column.name}" does not have the size its count says')
-    taken = _pieces(octets, edges).take(pa.array(np.arange(total) * 2 + 1)).cast(pa.binary())
+    taken = byte_pieces(octets, edges).take(pa.array(np.arange(total) * 2 + 1)).cast(pa.binary())
     buffers = taken.buffers()
     return pa.Array.from_buffers(pa.utf8(), total, [None, buffers[1], buffers[2]])

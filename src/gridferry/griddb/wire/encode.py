@@ -6,7 +6,7 @@ a tagged size and the bytes, both as binary columns.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -113,14 +113,55 @@ def encode_keys(schema: ContainerSchema, batch: pa.RecordBatch) -> list[bytes]:
 
 def encode_key_set(schema: ContainerSchema, batch: pa.RecordBatch) -> list[Buffer]:
     """All row keys of a batch, end to end, as a multi-get's distinct predicate has them (without the count)."""
+    sets, _ = encode_key_sets(schema, batch, lambda rows: (rows, np.zeros(1, np.int64)))
+    return sets.image(0)
+
+
+@dataclass(frozen=True)
+class KeySets:
+    """Row keys in wire form, in runs: each is what one distinct predicate of a multi-get has.
+
+    Of single keys only the bare values are sent, which stand end to end in `bare`, key i from `starts[i]` on.
+    """
+
+    rows: EncodedRows
+    bare: memoryview | None
+    starts: NDArray[np.int64]
+
+    def count(self, run: int) -> int:
+        """Keys of a run."""
+        return int(self.rows.runs[run + 1] - self.rows.runs[run])
+
+    def size(self, run: int) -> int:
+        """About the bytes of a run: of single keys some more than are sent."""
+        return self.rows.image_size(run)
+
+    def image(self, run: int) -> list[Buffer]:
+        """The keys of a run."""
+        if self.bare is None:
+            return self.rows.image(run)
+        first, last = int(self.rows.runs[run]), int(self.rows.runs[run + 1])
+        return [self.bare[int(self.starts[first]) : int(self.starts[last])]]
+
+
+def encode_key_sets(
+    schema: ContainerSchema,
+    batch: pa.RecordBatch,
+    cut: Callable[[EncodedRows], tuple[EncodedRows, NDArray[np.int64]]],
+) -> tuple[KeySets, NDArray[np.int64]]:
+    """All row keys of a batch, in the runs that `cut` makes of them (see `runs.cut_runs`), and what else it gives."""
     key = schema.key_schema
-    rows = encode_rows(key, batch)
+    rows, belongs = cut(encode_rows(key, batch))
     if schema.key_length > 1:
-        return rows.image()
+        return KeySets(rows, None, rows.starts), belongs
     if key.columns[0].variable:
         data = _variable_bytes(key.columns[0], batch.column(0))
-        return [_cut_octets(_joined([_sizes_of(data), data]))]
-    return [rows.fixed["c0"].tobytes()]
+        # The variable area has the count of variable columns, 1 byte, before each value.
+        return KeySets(
+            rows, _cut_octets(_joined([_sizes_of(data), data])), rows.starts - np.arange(len(rows) + 1)
+        ), belongs
+    values = np.ascontiguousarray(rows.fixed["c0"])
+    return KeySets(rows, values.data.cast("B"), np.arange(len(rows) + 1) * values.dtype.itemsize), belongs
 
 
 def _check_types(schema: ContainerSchema, batch: pa.RecordBatch) -> None:
