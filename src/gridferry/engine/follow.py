@@ -18,14 +18,15 @@ from gridferry.engine.contested import Contested
 from gridferry.engine.copy import held_row, row_key
 from gridferry.engine.fold import Folded, Folder, Stored
 from gridferry.engine.held_rows import rows_with_keys_of
-from gridferry.engine.key_events import Keys, key_codes
+from gridferry.engine.key_events import Keys
+from gridferry.engine.keyed_rows import matched
 from gridferry.engine.load_work import SnapshotView, enter_containers
 from gridferry.engine.retry import with_patience
 from gridferry.engine.run_counts import ContainerCounts
 from gridferry.engine.settle import Settled, settle
 from gridferry.engine.sync_target import OnceQuarantine
 from gridferry.errors import DataError, FerryError, SchemaChanged
-from gridferry.griddb import BulkWriter, Container
+from gridferry.griddb import BulkWriter
 from gridferry.griddb.handle import Handle
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import OnBadRow, TablePlan
@@ -191,24 +192,18 @@ class ChangeWriter:
     def _read_stored(self, keys: Keys) -> Stored:
         """What the containers hold for some keys."""
         split = split_batch(keys.keys, keys.split)
-        order = np.arange(len(keys.keys)) if split.order is None else split.order
-        places = np.full(len(keys.keys), -1, np.int64)
+        known = [i for i, value in enumerate(split.values) if value in self._names]
+        handles = self._handles(tuple(split.values[i] for i in known))
+        asked = [(handle, split.part(i)) for handle, i in zip(handles, known, strict=True)]
         schema = self._plan.container_schema
-        found: list[pa.RecordBatch] = []
-        rows = 0
-        for number, value in enumerate(split.values):
-            if value not in self._names:
-                continue
-            (handle,) = self._handles((value,))
-            asked = split.part(number)
-            start = int(split.boundaries[number])
-            batch = Container(self._state.store.cluster, handle).get(asked)
-            at = _matching(asked, batch.select(schema.names[: schema.key_length]))
-            places[order[start : start + len(asked)]] = np.where(at >= 0, at + rows, -1)
-            found.append(batch)
-            rows += len(batch)
-        whole = pa.Table.from_batches(found, schema=schema.arrow_schema).combine_chunks().to_batches()
-        return Stored(whole[0] if whole else pa.RecordBatch.from_pylist([], schema=schema.arrow_schema), places)
+        rows, owners = self._state.store.multi_get(asked, schema)
+        # Containers are told apart by their place in the split.
+        wanted = np.repeat(np.arange(len(split.values)), np.diff(split.boundaries))
+        found = Keys(rows.select(schema.names[: schema.key_length]), pa.array(np.array(known, np.int64)[owners]))
+        at, _ = matched(Keys(split.batch, pa.array(wanted, pa.int64())), found)
+        places = np.empty(len(at), np.int64)
+        places[np.arange(len(at)) if split.order is None else split.order] = at
+        return Stored(rows, places)
 
     def _settled(self, contested: Contested | None) -> list[Settled]:
         if not contested:
@@ -240,16 +235,6 @@ class ChangeWriter:
             state="everything committed before that change is stored, and PostgreSQL keeps the rest for the next run",
             next_step="set `on_bad_row: quarantine` and sync again: the row is put aside, and replayed once it fits",
         )
-
-
-def _matching(asked: pa.RecordBatch, found: pa.RecordBatch) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-    """For each key asked for the place of its row in `found`, -1 where there is none."""
-    both = [pa.concat_arrays([a, b]) for a, b in zip(asked.columns, found.columns, strict=True)]
-    codes = key_codes(Keys(pa.RecordBatch.from_arrays(both, names=asked.schema.names), None))
-    place = np.full(int(codes.max(initial=0)) + 1, -1, np.int64)
-    place[codes[len(asked) :]] = np.arange(len(found))
-    matched: np.ndarray[tuple[int], np.dtype[np.int64]] = place[codes[: len(asked)]]
-    return matched
 
 
 def _split_column(plan: TablePlan, batch: pa.RecordBatch) -> pa.Array | None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gridferry.engine.key_events import Keys, key_codes
 from gridferry.engine.same_rows import same_rows
 from gridferry.errors import SchemaConflict
-from gridferry.griddb import ContainerSchema, Store
+from gridferry.griddb import Container, ContainerSchema, Store
 from gridferry.model.repair import RowChange
 
 Positions = NDArray[np.int64]
@@ -72,7 +72,7 @@ def fetch_standing(store: Store, changes: Sequence[RowChange], schema: Container
     Raises: SchemaConflict for a container with other columns than `schema`.
     """
     opened = store.open_containers(list(dict.fromkeys(change.container for change in changes)))
-    rows: list[pa.RecordBatch] = []
+    asked: list[tuple[Container, pa.RecordBatch]] = []
     values: list[str | None] = []
     for change in changes:
         container = opened[change.container]
@@ -84,11 +84,11 @@ def fetch_standing(store: Store, changes: Sequence[RowChange], schema: Container
                 state="rows of earlier groups were changed as the journal says; none of this container were",
                 next_step="give it the columns back, or load the table anew with `gridferry load --replace`",
             )
-        found = container.get(keys_of([change], schema).keys)
-        rows.append(found)
-        values += [change.value] * len(found)
-    whole = joined(rows, schema)
-    found_keys = Keys(whole.select([column.name for column in schema.key]), pa.array(values, pa.utf8()))
+        asked.append((container, keys_of([change], schema).keys))
+        values.append(change.value)
+    whole, owners = store.multi_get(asked, schema)
+    found_values = pa.array(values, pa.utf8()).take(pa.array(owners))
+    found_keys = Keys(whole.select([column.name for column in schema.key]), found_values)
     places, _ = matched(keys_of(changes, schema), found_keys)
     return Standing(whole, places)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +21,9 @@ from gridferry.griddb.wire.encode import KeySets, encode_key_sets
 from gridferry.griddb.wire.found_rows import read_owned_rows, read_schemas
 from gridferry.griddb.wire.multi_requests import KeyPredicate, MultiGet
 from gridferry.griddb.wire.names import ContainerKey
+from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.row_replies import rows_of
+from gridferry.griddb.wire.schema_image import SchemaMemory
 from gridferry.griddb.wire.statement import FEATURE_VERSION, Option
 
 Places = NDArray[np.int64]
@@ -29,6 +31,7 @@ Places = NDArray[np.int64]
 MOST_KEYS = 10_000  # of a request, and so rows of an answer; fewer where rows may be long
 MOST_BYTES = 1 << 20  # of the keys of a request
 MOST_CONTAINERS = 1_000  # of a request
+DECODED_BYTES = 16 << 20  # of answers that are decoded as one
 KEYS_AT_ONCE = 50_000  # of all requests under way, whose answers are held in wire form
 
 
@@ -62,12 +65,8 @@ def get_by_key(
     whose: list[Places] = []
     for group in _groups(requests):
         asks = [_ask(cluster, handles, request, sets) for request in group]
-        for ask, body in zip(asks, ask_all(cluster, asks), strict=True):
-            found = read_schemas(body)
-            if any(other != schema for other in found) or not (found or gone_is_empty):
-                # This statement carries neither id nor version: of a container that is gone the server says nothing.
-                raise SchemaChanged(f"{ask.asked}: a container is gone, or has other columns")
-            owned = read_owned_rows(body, found)
+        for bodies in _together(_answers(cluster, asks, schema, gone_is_empty=gone_is_empty)):
+            owned = read_owned_rows([body for _, body in bodies], schema, schemas=max(n for n, _ in bodies))
             if owned.rows.count:
                 rows.append(rows_of(schema, owned.rows))
                 whose.append(_numbers(owned.containers, names)[owned.owners])
@@ -202,6 +201,33 @@ def _ask(cluster: Cluster, handles: Sequence[Handle], request: _Request, sets: K
     first = handles[request.parts[0][0]].name
     more = f" and {len(request.parts) - 1} more containers" if len(request.parts) > 1 else ""
     return Ask(request.partition, message, f'rows of "{first}"{more} by key')
+
+
+def _answers(
+    cluster: Cluster, asks: Sequence[Ask], schema: ContainerSchema, *, gone_is_empty: bool
+) -> Iterator[tuple[int, Reader]]:
+    """How many schemas each answer has, and the answer, read up to its entries."""
+    known = SchemaMemory()
+    for ask, body in zip(asks, ask_all(cluster, asks), strict=True):
+        found = read_schemas(body, known=known)
+        if any(other != schema for other in found) or not (found or gone_is_empty):
+            # This statement carries neither id nor version: of a container that is gone the server says nothing.
+            raise SchemaChanged(f"{ask.asked}: a container is gone, or has other columns")
+        yield len(found), body
+
+
+def _together(bodies: Iterable[tuple[int, Reader]]) -> Iterator[list[tuple[int, Reader]]]:
+    """Answers that are decoded at once."""
+    group: list[tuple[int, Reader]] = []
+    size = 0
+    for count, body in bodies:
+        if group and size + body.remaining > DECODED_BYTES:
+            yield group
+            group, size = [], 0
+        group.append((count, body))
+        size += body.remaining
+    if group:
+        yield group
 
 
 def _numbers(containers: Sequence[ContainerKey], names: dict[str, int]) -> Places:

@@ -1,4 +1,4 @@
-"""A multi-get's answer -> rows and whose they are. The server makes an entry of every row; none is decoded alone.
+"""Answers of multi-gets -> rows and whose they are. The server makes an entry of every row; none is decoded alone.
 
 Source: protocol page, section 7.3. An entry says neither its size nor where the next one begins. Most hold one row, so
 all places that may begin such an entry are looked for at once, and for each is reckoned, as if it were one, where it
@@ -8,6 +8,7 @@ is not in it. Entries of other row counts are read one by one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,10 +22,10 @@ from gridferry.griddb.wire.layout import RowLayout, row_layout
 from gridferry.griddb.wire.names import ContainerKey, read_key
 from gridferry.griddb.wire.octets import Buffer, Reader
 from gridferry.griddb.wire.row_replies import RowsPart, image_size
-from gridferry.griddb.wire.schema_image import read_kind, read_schema
+from gridferry.griddb.wire.schema_image import SchemaMemory, read_kind
 
 _HEAD = 12  # the schema's number, 4 bytes, and the row count, 8
-_ZEROS = (-4, -3, -2, -1, 1, 2, 3, 4, 5, 6, 7)  # around the 1 of a head with schema 0 and one row
+_ZEROS = (1, 2, 3, 4, 5, 6, 7)  # behind the 1 of a row count of one
 _SPARE = 16  # zero bytes behind the answer, so that what is read at its end need not be cut
 
 Places = NDArray[np.int64]
@@ -48,25 +49,25 @@ class _Entries:
     counts: Places
 
 
-def read_schemas(source: Reader) -> tuple[ContainerSchema, ...]:
-    """The schemas of the containers that an answer is from: what it begins with."""
-    return tuple(read_schema(source, read_kind(source)) for _ in range(source.count(at_least=7)))
+def read_schemas(source: Reader, *, known: SchemaMemory | None = None) -> tuple[ContainerSchema, ...]:
+    """The schemas of the containers that an answer is from: what it begins with. `known` is one for many answers."""
+    known = known or SchemaMemory()
+    return tuple(known.read(source, read_kind(source)) for _ in range(source.count(at_least=7)))
 
 
-def read_owned_rows(source: Reader, schemas: tuple[ContainerSchema, ...]) -> OwnedRows:
-    """The rest of an answer whose `schemas` are all alike.
+def read_owned_rows(sources: Sequence[Reader], schema: ContainerSchema, *, schemas: int) -> OwnedRows:
+    """What follows the schemas in answers that are all from containers of one schema.
 
+    Args: schemas: how many of them an answer has at most.
     Raises: RemoteProtocolError for a malformed answer.
     """
-    count = source.count(at_least=15)
-    if not count:
-        source.end()
+    count = sum([source.count(at_least=15) for source in sources])
+    # Entries follow one another, so those of several answers are read as if they were of one.
+    data = memoryview(sources[0].rest() if len(sources) == 1 else b"".join([source.rest() for source in sources]))
+    if not count and not len(data):
         return OwnedRows(RowsPart(0, b""), (), np.empty(0, np.int64))
-    if not schemas:
-        raise RemoteProtocolError("a multi-get answer has rows, but no schema")
-    data = source.rest()
-    layout = row_layout(schemas[0], row_ids=schemas[0].kind is ContainerKind.COLLECTION)
-    entries = _entries(data, count, layout, len(schemas))
+    layout = row_layout(schema, row_ids=schema.kind is ContainerKind.COLLECTION)
+    entries = _entries(data, count, layout, schemas)
     octets = np.frombuffer(data, np.uint8)
     keys = byte_pieces(octets, np.stack((entries.heads, entries.ends), axis=1).reshape(-1))
     told = keys.take(pa.array(2 * np.arange(count))).dictionary_encode()
@@ -101,7 +102,9 @@ def _octets(pieces: pa.Array) -> memoryview:
 
 def _entries(data: memoryview, count: int, layout: RowLayout, schemas: int) -> _Entries:
     """Where the entries of an answer stand. Raises: RemoteProtocolError."""
-    single = _SingleRows.of(data, layout)
+    if not count:
+        raise RemoteProtocolError(f"{len(data)} bytes are left over at the end of a multi-get answer")
+    single = _SingleRows.of(data, layout, schemas)
     heads, ends, counts = [], [], []
     end = 0
     head = _behind_key(data, end)
@@ -140,7 +143,7 @@ def _one_entry(data: memoryview, head: int, layout: RowLayout, schemas: int) -> 
 
 @dataclass(frozen=True)
 class _SingleRows:
-    """Places that may be the heads of one-row entries of schema 0, ascending.
+    """Places that may be the heads of one-row entries, ascending.
 
     `ends`: where the row of each ends; `nexts`: where the head of the next entry would stand, behind its key;
     `follow`: which of the places that is, -1 if none.
@@ -157,7 +160,7 @@ class _SingleRows:
         return place if place < len(self.heads) and self.heads[place] == head else -1
 
     @classmethod
-    def of(cls, data: Buffer, layout: RowLayout) -> _SingleRows:
+    def of(cls, data: Buffer, layout: RowLayout, schemas: int) -> _SingleRows:
         """All such places of an answer."""
         size = len(data)
         octets = np.zeros(size + _SPARE, np.uint8)
@@ -165,7 +168,8 @@ class _SingleRows:
         ones = np.flatnonzero(octets[4 : max(4, size - 7)] == 1) + 4
         for step in _ZEROS:
             ones = ones[octets[ones + step] == 0]
-        heads = ones - 4
+        numbers = octets[ones[:, None] + np.arange(-4, 0)].reshape(-1).view("<u4")
+        heads = ones[numbers < schemas] - 4
         ends = np.minimum(heads + _HEAD + layout.dtype.itemsize, size + 1)
         if layout.variable:
             columns, ends = _sizes(octets, ends, size)

@@ -43,9 +43,10 @@ def _answer(schema: ContainerSchema, entries: list[FoundRows]) -> bytes:
 def _read(body: bytes) -> tuple[list[str], pa.RecordBatch]:
     source = Reader(body)
     found = read_schemas(source)
-    owned = read_owned_rows(source, found)
+    schema = found[0] if found else PLAIN
+    owned = read_owned_rows([source], schema, schemas=len(found))
     assert len(owned.owners) == owned.rows.count
-    return [owned.containers[owner].name for owner in owned.owners.tolist()], rows_of(found[0], owned.rows)
+    return [owned.containers[owner].name for owner in owned.owners.tolist()], rows_of(schema, owned.rows)
 
 
 def _plain(keys: list[int], blobs: list[bytes | None]) -> pa.RecordBatch:
@@ -96,8 +97,18 @@ def test_rows_without_a_schema_are_refused() -> None:
     out = Writer()
     MultiGetReply((), (_entry(PLAIN, _plain([1], [b"x"])),)).write(out)
     source = Reader(out.getvalue())
-    with pytest.raises(RemoteProtocolError, match="no schema"):
-        read_owned_rows(source, read_schemas(source))
+    with pytest.raises(RemoteProtocolError, match="schema that it does not have"):
+        read_owned_rows([source], PLAIN, schemas=len(read_schemas(source)))
+
+
+def test_answers_read_together() -> None:
+    parts = [_plain([key], [bytes(key)]) for key in range(6)]
+    bodies = [_answer(PLAIN, [_entry(PLAIN, part, f"c{i}")]) for i, part in enumerate(parts)]
+    sources = [Reader(body) for body in [*bodies, _answer(PLAIN, [])]]
+    assert [read_schemas(source) for source in sources] == [(PLAIN,)] * 7
+    owned = read_owned_rows(sources, PLAIN, schemas=1)
+    assert [owned.containers[owner].name for owner in owned.owners.tolist()] == [f"c{i}" for i in range(6)]
+    assert rows_of(PLAIN, owned.rows).to_pylist() == [row for part in parts for row in part.to_pylist()]
 
 
 @pytest.mark.parametrize("tail", [b"\0", b"abc", bytes(40)])
