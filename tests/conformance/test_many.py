@@ -1,4 +1,4 @@
-"""Many containers at once: multi-put, multi-query, the bulk writer."""
+"""Many containers at once: multi-put, multi-get, multi-query, the bulk writer."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from tests.conformance.conftest import Place
-from tests.conformance.tables import batch, collection, columns, rows_of, series
+from tests.conformance.tables import batch, collection, columns, keys, plain, rows_of, series
 
-from gridferry.errors import DataError, LocalProtocolError, SchemaChanged, StatementError
+from gridferry.errors import DataError, LocalProtocolError, SchemaChanged, SchemaConflict, StatementError
 from gridferry.griddb import Container, ContainerSchema
 
 SERIES = series("ts TIMESTAMP(3)!, v DOUBLE, s STRING")
 FIXED = series("ts TIMESTAMP(3)!, v DOUBLE")
 OTHER = collection("k STRING!, v DOUBLE")
+PAIR = collection("a STRING!, b LONG!, v DOUBLE", 2)
 
 
 def _fleet(place: Place, count: int, schema: ContainerSchema = SERIES) -> list[Container]:
@@ -231,3 +232,116 @@ def test_the_bulk_writer_deletes_between_puts_in_order(place: Place) -> None:
         assert writer.flush_log() == 1
         assert (writer.rows, writer.deleted) == (3001, 2500)
     assert made.count() == 501
+
+
+def _asked(schema: ContainerSchema, *wanted: tuple[object, ...]) -> pa.RecordBatch:
+    return keys(schema, wanted)
+
+
+def test_multi_get_from_500(place: Place) -> None:
+    made = _fleet(place, 500)
+    place.store.multi_put([(c, batch(SERIES, [(t, t / 2, f"{i}") for t in range(i % 4)])) for i, c in enumerate(made)])
+    rows, owners = place.store.multi_get([(c, _asked(SERIES, (0,), (2,), (9,))) for c in made], SERIES)
+    found = sorted(zip(owners.tolist(), plain(SERIES, rows), strict=True))
+    expected = [(i, (t, t / 2, f"{i}")) for i in range(500) for t in (0, 2) if t < i % 4]
+    assert found == expected
+
+
+def test_multi_get_of_composite_keys(place: Place) -> None:
+    made = _fleet(place, 6, PAIR)
+    rows = [("a", 1, 1.0), ("ä" * 100, 2, None), ("", 3, 3.0)]
+    place.store.multi_put([(c, batch(PAIR, rows[: i % 4])) for i, c in enumerate(made)])
+    found, owners = place.store.multi_get([(c, _asked(PAIR, *(r[:2] for r in rows), ("a", 9))) for c in made], PAIR)
+    told = sorted(zip(owners.tolist(), plain(PAIR, found), strict=True), key=repr)
+    assert told == sorted([(i, row) for i in range(6) for row in rows[: i % 4]], key=repr)
+
+
+def test_multi_get_of_texts(place: Place) -> None:
+    made = _fleet(place, 3, OTHER)
+    texts = ["", "a", "A", "b" * 500]
+    place.store.multi_put([(c, batch(OTHER, [(t, float(i)) for t in texts])) for i, c in enumerate(made)])
+    found, owners = place.store.multi_get([(c, _asked(OTHER, *((t,) for t in texts))) for c in made], OTHER)
+    told = sorted(zip(owners.tolist(), plain(OTHER, found), strict=True))
+    assert told == sorted((i, (t, float(i))) for i in range(3) for t in texts)
+
+
+def test_multi_get_of_one_container_more_than_once(place: Place) -> None:
+    first, second = _neighbours(place, 2)
+    place.store.multi_put([(c, batch(SERIES, [(t, 0.5, c.name) for t in range(4)])) for c in (first, second)])
+    asked = [(first, (1,)), (second, (2,)), (first.handle, (3,)), (first, (1,)), (second, (7,))]
+    found, owners = place.store.multi_get([(c, _asked(SERIES, key)) for c, key in asked], SERIES)
+    told = sorted(zip(owners.tolist(), plain(SERIES, found), strict=True))
+    assert told == [
+        (0, (1, 0.5, first.name)),
+        (1, (2, 0.5, second.name)),
+        (2, (3, 0.5, first.name)),
+        (3, (1, 0.5, first.name)),
+    ]
+
+
+def test_multi_get_of_one_key_twice(place: Place) -> None:
+    made = place.make(SERIES)
+    made.put(batch(SERIES, [(1, 1.0, "a")]))
+    found, owners = place.store.multi_get([(made, _asked(SERIES, (1,), (1,)))], SERIES)
+    assert plain(SERIES, found) == [(1, 1.0, "a")] * 2
+    assert owners.tolist() == [0, 0]
+
+
+def test_multi_get_of_nothing(place: Place) -> None:
+    made = place.make(SERIES)
+    for asked in ([], [(made, _asked(SERIES))], [(made, _asked(SERIES)), (made, _asked(SERIES, (5,)))]):
+        found, owners = place.store.multi_get(asked, SERIES)
+        assert (len(found), len(owners)) == (0, 0)
+        assert found.schema == SERIES.arrow_schema
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("MOST_KEYS", 7), ("MOST_BYTES", 100), ("MOST_CONTAINERS", 2), ("KEYS_AT_ONCE", 1), ("DECODED_BYTES", 1)],
+)
+@pytest.mark.parametrize("schema", [SERIES, OTHER, PAIR], ids=["time", "text", "composite"])
+def test_multi_get_in_small_requests(
+    place: Place, monkeypatch: pytest.MonkeyPatch, schema: ContainerSchema, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(f"gridferry.griddb.keyed.{limit}", value)
+    rows = {
+        SERIES: [(t, t / 2, "x" * t) for t in range(30)],
+        OTHER: [("k" * t, float(t)) for t in range(30)],
+        PAIR: [("k" * t, t, None) for t in range(30)],
+    }[schema]
+    made = _fleet(place, 5, schema)
+    place.store.multi_put([(c, batch(schema, rows[: 6 * i])) for i, c in enumerate(made)])
+    asked = _asked(schema, *(row[: schema.key_length] for row in rows))
+    found, owners = place.store.multi_get([(c, asked) for c in made], schema)
+    told = sorted(zip(owners.tolist(), plain(schema, found), strict=True), key=repr)
+    assert told == sorted([(i, row) for i in range(5) for row in rows[: 6 * i]], key=repr)
+    assert sorted(plain(schema, made[4].get(asked)), key=repr) == sorted(rows[:24], key=repr)
+
+
+def test_multi_get_sees_no_rows_of_a_container_that_is_gone(place: Place) -> None:
+    made = _neighbours(place, 3)
+    place.store.multi_put([(c, batch(SERIES, [(1, 1.0, "a")])) for c in made])
+    place.store.drop_container(made[1].name)
+    found, owners = place.store.multi_get([(c, _asked(SERIES, (1,))) for c in made], SERIES)
+    assert sorted(owners.tolist()) == [0, 2]
+    assert plain(SERIES, found) == [(1, 1.0, "a")] * 2
+    place.store.drop_containers([made[0].name, made[2].name])
+    found, owners = place.store.multi_get([(c, _asked(SERIES, (1,))) for c in made], SERIES)
+    assert (len(found), len(owners)) == (0, 0)
+
+
+def test_multi_get_tells_which_container_has_other_columns(place: Place) -> None:
+    made = _neighbours(place, 3)
+    place.store.drop_container(made[1].name)
+    place.store.create_container(made[1].name, FIXED)
+    with pytest.raises(SchemaConflict, match=made[1].name):
+        place.store.multi_get([(c, _asked(SERIES, (1,))) for c in made], SERIES)
+    with pytest.raises(SchemaConflict, match=made[0].name):
+        place.store.multi_get([(c, _asked(SERIES, (1,))) for c in made], FIXED)
+
+
+def test_multi_get_needs_a_row_key(place: Place) -> None:
+    keyless = collection("v DOUBLE", 0)
+    made = place.make(keyless)
+    with pytest.raises(LocalProtocolError, match="row key"):
+        place.store.multi_get([(made, pa.record_batch({"v": [1.0]}))], keyless)
