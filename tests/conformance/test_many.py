@@ -297,7 +297,7 @@ def test_multi_get_of_nothing(place: Place) -> None:
 
 @pytest.mark.parametrize(
     ("limit", "value"),
-    [("MOST_KEYS", 7), ("MOST_BYTES", 100), ("MOST_CONTAINERS", 2), ("KEYS_AT_ONCE", 1), ("DECODED_BYTES", 1)],
+    [("MOST_KEYS", 7), ("MOST_BYTES", 100), ("MOST_CONTAINERS", 2), ("REQUESTS_AT_ONCE", 0), ("DECODED_BYTES", 1)],
 )
 @pytest.mark.parametrize("schema", [SERIES, OTHER, PAIR], ids=["time", "text", "composite"])
 def test_multi_get_in_small_requests(

@@ -32,7 +32,7 @@ MOST_KEYS = 10_000  # of a request, and so rows of an answer; fewer where rows m
 MOST_BYTES = 1 << 20  # of the keys of a request
 MOST_CONTAINERS = 1_000  # of a request
 DECODED_BYTES = 16 << 20  # of answers that are decoded as one
-KEYS_AT_ONCE = 50_000  # of all requests under way, whose answers are held in wire form
+REQUESTS_AT_ONCE = 5  # full ones under way, whose answers are held in wire form; more of them where they are smaller
 
 
 @dataclass
@@ -63,7 +63,7 @@ def get_by_key(
     names = {cluster.key(handle.name).folded: number for number, handle in enumerate(handles)}
     rows: list[pa.RecordBatch] = []
     whose: list[Places] = []
-    for group in _groups(requests):
+    for group in _groups(schema, requests):
         asks = [_ask(cluster, handles, request, sets) for request in group]
         for bodies in _together(_answers(cluster, asks, schema, gone_is_empty=gone_is_empty)):
             owned = read_owned_rows([body for _, body in bodies], schema, schemas=max(n for n, _ in bodies))
@@ -176,12 +176,13 @@ def _requests(handles: Sequence[Handle], sets: KeySets, owners: Places) -> list[
     return done
 
 
-def _groups(requests: Sequence[_Request]) -> Iterator[list[_Request]]:
+def _groups(schema: ContainerSchema, requests: Sequence[_Request]) -> Iterator[list[_Request]]:
     """Requests whose answers are held together."""
+    most = REQUESTS_AT_ONCE * rows_unseen(schema, MOST_KEYS)
     group: list[_Request] = []
     keys = 0
     for request in requests:
-        if group and (keys + request.keys > KEYS_AT_ONCE or len(group) >= WINDOW):
+        if group and (keys + request.keys > most or len(group) >= WINDOW):
             yield group
             group, keys = [], 0
         group.append(request)
