@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import ClassVar
 
 from typing_extensions import Self
@@ -13,13 +13,43 @@ from gridferry.model.position import LogOrigin, Lsn
 
 
 @dataclass(frozen=True)
+class Gap:
+    """Changes that no slot has told of: those committed between two positions of the log.
+
+    `after` is where the new slot's stream begins, None while it is being made: then nothing may be read from it. `at`
+    is the source's clock when it had been made, and `horizon` a transaction id: what the gap holds was written by
+    lower ones. `system` is the system identifier of the server of `after`.
+    """
+
+    before: Lsn
+    after: Lsn | None = None
+    at: str = ""
+    horizon: int = 0
+    system: str = ""
+
+    def document(self) -> Document:
+        """As JSON can hold it."""
+        after = None if self.after is None else str(self.after)
+        return {**asdict(self), "before": str(self.before), "after": after}
+
+    @classmethod
+    def of_document(cls, document: Document) -> Self:
+        """The gap that `document` made. Raises: KeyError, TypeError, CheckpointError for a broken one."""
+        after = document["after"]
+        own = {"before": Lsn.parse(document["before"]), "after": None if after is None else Lsn.parse(after)}
+        return cls(**{**document, **own})
+
+
+@dataclass(frozen=True)
 class CdcRecord(Progress):
     """How far a table's changes are stored, and what its runs have done.
 
     `position`: every change that was committed before it is on the target's disk. `as_of` is the source's time of the
     last commit stored, or of the last moment when nothing was left to do. `fresh` are columns that were added to the
     containers, and that changes from `position` on may not have yet. `origin` tells whose log `position` is in, None
-    before the first run. `unseen`: updates and deletes made before that time were not published; or "".
+    before the first run. `unseen`: updates and deletes made before that time were not published; or "". Transactions
+    below `unseen_horizon` made them. `gap` are changes that a lost slot took along. Both stand until a verification
+    finds both sides equal.
     `adding` are those of `fresh` that not all containers may have, or not with the values of old rows.
     """
 
@@ -30,20 +60,24 @@ class CdcRecord(Progress):
     origin: LogOrigin | None = None
     unseen: str = ""
     adding: tuple[str, ...] = ()
+    unseen_horizon: int = 0
+    gap: Gap | None = None
 
     def document(self) -> Document:
         """See `Progress`."""
-        return {**super().document(), "position": str(self.position)}
+        gap = None if self.gap is None else self.gap.document()
+        return {**super().document(), "position": str(self.position), "gap": gap}
 
     @classmethod
     def of_document(cls, table: str, document: Document) -> Self:
         """See `Progress`."""
-        origin = document["origin"]
+        origin, gap = document["origin"], document.get("gap")
         own = {
             "position": Lsn.parse(document["position"]),
             "fresh": tuple(document["fresh"]),
             "adding": tuple(document["adding"]),
             "origin": None if origin is None else LogOrigin(**origin),
+            "gap": None if gap is None else Gap.of_document(gap),
         }
         return super().of_document(table, {**document, **own})
 

@@ -15,6 +15,7 @@ from gridferry.errors import CheckpointError, LeaseHeld
 
 RECORD_VERSION = 2
 _ITEM = "cursor"
+_COUNTS = ("generation", "runs", "read", "written", "deleted", "superseded")
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,22 @@ class ProgressStore(Generic[R]):
         """Write that a run begins; from now on no earlier one may write. Only under the table's lease."""
         return self._write(record.begun())
 
+    def mode_of(self, table: str) -> str:
+        """The mode whose runs wrote the table's record; "" where there is none."""
+        document = self._documents.get(scope_of(table), _ITEM)
+        return "" if document is None else str(document.get("mode", ""))
+
+    def take_over(self, record: R) -> R:
+        """Write a record in the place of another mode's, with its counts; no run of that mode may write any more.
+
+        Only under the table's lease. Returns the record as it is then.
+        """
+        before = self._documents.get(scope_of(record.table), _ITEM) or {}
+        after = replace(record, **{name: before[name] for name in _COUNTS if name in before})
+        after = replace(after, generation=after.generation + 1)
+        self._put(after)
+        return after
+
     def save(self, record: R) -> R:
         """Write a record; returns it as it is then. Only after the rows that it tells of were flushed.
 
@@ -115,9 +132,12 @@ class ProgressStore(Generic[R]):
             return after
         if (0 if stood is None else stood.generation) != record.generation:
             raise _taken_over(record.table)
-        document = {"version": RECORD_VERSION, "mode": record.mode, **after.document()}
-        self._documents.put(scope_of(record.table), {_ITEM: document})
+        self._put(after)
         return after
+
+    def _put(self, record: R) -> None:
+        document = {"version": RECORD_VERSION, "mode": record.mode, **record.document()}
+        self._documents.put(scope_of(record.table), {_ITEM: document})
 
     def _record(self, table: str, document: Document) -> R:
         fields = dict(document)

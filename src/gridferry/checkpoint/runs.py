@@ -10,6 +10,7 @@ from typing import Any
 from gridferry.checkpoint.documents import DocumentStore, utc_now
 from gridferry.errors import CheckpointError
 from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
+from gridferry.model.position import Lsn
 from gridferry.plan.plan import TablePlan, table_from_json, table_to_json
 
 RUN_VERSION = 1
@@ -129,6 +130,10 @@ class RunStore:
     def replan(self, run: LoadRun, plan: TablePlan) -> LoadRun:
         """Write that the table's containers have more columns now. Only after they have them."""
         return self._rewrite(replace(run, plan=plan))
+
+    def with_slot(self, run: LoadRun, slot: str, *, start: Lsn) -> LoadRun:
+        """Write which slot follows the table from now on. Before it is made: one that nobody knows of keeps log."""
+        return self._rewrite(replace(run, slot=slot, start=str(start)))
 
     def without_slot(self, run: LoadRun) -> LoadRun:
         """Write that the load's replication slot was dropped."""

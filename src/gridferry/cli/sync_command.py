@@ -41,6 +41,10 @@ def sync(
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Look at whole tables, for rows that came later than the lookback.")
     ] = False,
+    new_slot: Annotated[
+        bool,
+        typer.Option("--new-slot", help="Mode cdc: where the slot is lost, make another and go on from there."),
+    ] = False,
     wait: Annotated[
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
     ] = 0.0,
@@ -57,11 +61,17 @@ def sync(
         if follow:
             with asked_to_stop("" if output.quiet else _ENDING) as stop:
                 done = migration.sync(
-                    chosen(table), follow=True, interval_s=interval_s, wait_s=wait, until=stop, sweep=sweep
+                    chosen(table),
+                    follow=True,
+                    interval_s=interval_s,
+                    wait_s=wait,
+                    until=stop,
+                    sweep=sweep,
+                    new_slot=new_slot,
                 )
         else:
             with output.waiting("looking for new rows"):
-                done = migration.sync(chosen(table), wait_s=wait, sweep=sweep)
+                done = migration.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
         report = None if follow else migration.verify_as_wished(chosen(table), synced=True)
     output.document(lambda: {"tables": done, **verified_document(report)})
     output.show(*sync_view(done))

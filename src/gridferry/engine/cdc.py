@@ -23,9 +23,10 @@ from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, Sto
 from gridferry.engine.follow import ChangeWriter
 from gridferry.engine.retry import with_patience
 from gridferry.engine.run_counts import ContainerCounts, Counts
-from gridferry.engine.source_watch import SourceWatch
+from gridferry.engine.source_watch import EVERY_S, SourceWatch
 from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.sync_target import gone_note
+from gridferry.engine.unseen import has_notes, proven
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import DataError, FerryError, SlotLost
 from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
@@ -75,6 +76,7 @@ class CdcRun:
         self._created: list[str] = []
         self._notes: list[str] = []
         self._saved_at = 0.0
+        self._proven_at = time.monotonic()
         self._seen_fresh = False  # the stream has described the table with every column of `CdcRecord.fresh`
         self._watch = SourceWatch(source, options, tell)
 
@@ -145,6 +147,7 @@ class CdcRun:
                         return record, extended, False
                     record = self._checkpoint(group, record, stream, last=until)
                     record = self._watch.again(run, plan, record)
+                    record = self._proven(record)
                     self._sample(record)
                     if self._settings.stop():
                         break
@@ -294,6 +297,13 @@ class CdcRun:
         end = self._watch.new_log_end()
         if end is not None:
             self._history.looked(self._done(record, "following"), position=record.position, current=end)
+
+    def _proven(self, record: CdcRecord) -> CdcRecord:
+        """The record without notes that a verification has answered; looked for as seldom as at the source."""
+        if time.monotonic() - self._proven_at < EVERY_S or not has_notes(record):
+            return record
+        self._proven_at = time.monotonic()
+        return proven(record, self._state.verifications.of(record.table))
 
     def _again(self, error: FerryError) -> None:
         self._tell(Note(self._options.table, f"changes are stored again: {error}", "warning"))

@@ -12,8 +12,10 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.cdc import MODE, CdcRun
 from gridferry.engine.events import SyncStatus, TableSync
 from gridferry.engine.follower import Follower, Loaded
+from gridferry.engine.new_slot import SlotRenewal
 from gridferry.engine.slots import guard
-from gridferry.engine.source_watch import HARMED, UNSEEN
+from gridferry.engine.source_watch import HARMED
+from gridferry.engine.unseen import has_notes, notes_of, proven
 from gridferry.errors import FerryError, SlotLost
 from gridferry.model.moment import age_s
 from gridferry.model.position import Lsn
@@ -21,9 +23,10 @@ from gridferry.model.publishing import Published
 from gridferry.plan.config import SyncMode, SyncOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.publications import Membership
+from gridferry.source.postgres.replication_session import WAY_BACK
 from gridferry.source.postgres.slots import SlotFacts
 
-_LOST = "the slot {0} {2}: changes since {1} are lost. Load anew with `gridferry load --replace`"
+_LOST = f"the slot {{0}} {{2}}: changes since {{1}} are lost: {WAY_BACK}"
 
 
 class CdcSync(Follower):
@@ -34,11 +37,21 @@ class CdcSync(Follower):
 
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
         run = loaded.run
+        if self._settings.new_slot:
+            renewal = SlotRenewal(self._state, lease, self._source, options=self._options, tell=self._tell)
+            run = renewal.run(run, loaded.plan)
         if not run.slot:
             raise SlotLost(
                 f"{run.table} has no replication slot: it was dropped, or the table was loaded without mode cdc",
                 state="the target is as it was; changes since then cannot be read any more",
-                next_step="run `gridferry load --replace`, which makes a slot and loads anew",
+                next_step=WAY_BACK,
+            )
+        record = self._record(run)
+        if record.gap is not None and record.gap.after is None:
+            raise SlotLost(
+                f"the new slot of {run.table} is not ready: making it was interrupted",
+                state=f"the target holds what was committed before {record.gap.before}",
+                next_step="run `gridferry sync --new-slot` again",
             )
         cdc = CdcRun(
             self._state,
@@ -49,14 +62,17 @@ class CdcSync(Follower):
             tell=self._tell,
             history=self._history,
         )
-        return cdc.run(run, loaded.plan, self._record(run), follow=follow)
+        return cdc.run(run, loaded.plan, record, follow=follow)
 
     def _record(self, run: LoadRun) -> CdcRecord:
-        return self._state.positions.get(run.table) or CdcRecord(run.table, Lsn.parse(run.start))
+        found = self._state.positions.get(run.table)
+        if found is None:
+            return CdcRecord(run.table, Lsn.parse(run.start))
+        return proven(found, self._state.verifications.of(run.table)) if has_notes(found) else found
 
     def _standing(self, run: LoadRun) -> SyncStatus:
         if not run.slot:
-            note = "it has no replication slot: see `gridferry load --replace`"
+            note = f"it has no replication slot: {WAY_BACK}"
             return SyncStatus(MODE, "not followed", notes=(note,))
         record = self._record(run)
         return replace(
@@ -65,7 +81,7 @@ class CdcSync(Follower):
             as_of=record.as_of,
             lag_seconds=age_s(record.as_of),
             slot=run.slot,
-            notes=(UNSEEN.format(record.unseen[:19].replace("T", " ")),) if record.unseen else (),
+            notes=tuple(notes_of(record)),
         )
 
     def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:

@@ -27,6 +27,7 @@ from gridferry.model.verification import TableVerification, Verdict, VerifyRepor
 from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
 from gridferry.source.postgres.activity import Activity, fetch_activity
 from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.replication_session import WAY_BACK
 from gridferry.source.postgres.source import PostgresSource
 
 _POLL_S = 0.5
@@ -194,7 +195,7 @@ class Cutover:
         facts = self._feed.facts(table.run.slot)
         if facts is None or facts.lost:
             why = "is gone" if facts is None else f"is of no use: {facts.invalidated or 'it lost its log'}"
-            table.check("slot", False, f"the slot {table.run.slot} {why}", "gridferry load --replace")
+            table.check("slot", False, f"the slot {table.run.slot} {why}", WAY_BACK.removeprefix("run "))
             return
         try:
             warnings = list(guard(facts, table.options.sync or SyncOptions(mode=SyncMode.CDC)))

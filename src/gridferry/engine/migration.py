@@ -5,17 +5,13 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from typing_extensions import Self
 
-from gridferry.checkpoint.lease import Lease, holder_of
-from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.container_states import container_states
 from gridferry.engine.cutover import cut_over
 from gridferry.engine.events import (
     BucketLoad,
@@ -37,9 +33,10 @@ from gridferry.engine.replay import replay_table
 from gridferry.engine.shared_load import SharedLoad
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.engine.sync import follow_all, followed, follower
+from gridferry.engine.table_status import Standings
 from gridferry.engine.verify import VerifySettings, verify_tables
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import ConfigError, GridDBError, SourceError
+from gridferry.errors import ConfigError, GridDBError
 from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.cutover import CutoverReport
 from gridferry.model.publishing import ChangeAccess
@@ -172,7 +169,7 @@ class Migration:
     def drop_slot(self, tables: Sequence[str] = ()) -> list[str]:
         """Drop the replication slots and publications of tables, so that PostgreSQL is as it was before their load.
 
-        Returns: what there was. After that the tables are not followed; `load --replace` begins anew.
+        Returns: what there was. After that the tables are not followed; `sync --new-slot` goes on.
         Raises: SlotInUse while a sync reads one; SourceRefused, SourceUnreachable.
         """
         dropped: list[str] = []
@@ -195,26 +192,36 @@ class Migration:
         wait_s: float = 0.0,
         until: Callable[[], bool] | None = None,
         sweep: bool = False,
+        new_slot: bool = False,
         rows_per_chunk: int = 100_000,
     ) -> list[TableSync]:
         """Bring loaded tables level with everything committed before now; with `follow` again and again.
 
         Args: tables: those with a `sync` in the config, unless some are named; interval_s: from one beginning to the
             next; until: asked between chunks and runs, True ends the work after its checkpoint; sweep: look at whole
-            tables, for rows that came later than the lookback.
+            tables, for rows that came later than the lookback; new_slot: where the slot of a table in mode cdc is lost,
+            or it never had one, make another and go on from there; see `engine.new_slot`.
         Raises: any FerryError; what was checkpointed stays, and the next call goes on from there. With `follow` only
             what will not pass.
         """
         if interval_s < 0 or rows_per_chunk < 1:
             raise ConfigError("the interval must be 0 or more, and the rows a chunk 1 or more")
+        if new_slot and follow:
+            raise ConfigError(
+                "a new slot is made once, not again and again",
+                state="nothing was changed",
+                next_step="sync with the new slot first, then without end",
+            )
         ending = until or (lambda: False)
         failed = threading.Event()
 
         def stop() -> bool:
             return failed.is_set() or ending()
 
-        settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop)
+        settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
         chosen = followed(self._chosen(tables), named=bool(tables))
+        if new_slot and not tables:
+            chosen = [o for o in chosen if o.sync is not None and o.sync.mode is SyncMode.CDC]
         followers = [
             follower(self.source, self._state, options, settings=settings, listener=self._listener)
             for options in chosen
@@ -303,66 +310,19 @@ class Migration:
 
     def status(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> list[TableStatus]:
         """What the target's state says of the tables in the config, and what waits in the source to be synced."""
-        runs = {run.table: run for run in self._state.runs.all()}
-        chosen = self._chosen(tables)
-        names = self._qualified(tables)
-        return [
-            self._with_sync(self._status(n, runs.get(n)), o, ask_source=ask_source)
-            for n, o in zip(names, chosen, strict=True)
-        ]
+        return self._standings.tables(self._chosen(tables), ask_source=ask_source)
 
     def container_states(self, tables: Sequence[str] = (), *, match: str = "") -> list[ContainerState]:
         """How each container of loaded tables stands; `match` is a pattern for names or split values."""
-        found: list[ContainerState] = []
-        for options in self._chosen(tables):
-            run = self._state.runs.get(f"{options.schema_name}.{options.table_name}")
-            if run is None or run.plan is None:
-                continue
-            waiting, column = None, run.plan.key[0]
-            if options.sync is not None and run.state is RunState.LOADED:
-                each = follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener)
-                column = each.status().column or column
-                with suppress(SourceError):  # the status of the table says so
-                    waiting = each.waiting()
-            found += container_states(self._state, run.plan, column=column, waiting=waiting, match=match)
-        return found
+        return self._standings.container_states(self._chosen(tables), match=match)
 
     def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
         """The containers of the tables, and the rows each holds now."""
-        wanted = set(self._qualified(tables))
-        entries = [e for e in self._state.catalog.entries() if e.table in wanted]
-        opened = self.store.open_containers([e.container for e in entries])
-        standing = [c for c in opened.values() if c is not None]
-        counts = {c.name.lower(): n for c, n in zip(standing, self.store.counts(standing), strict=True)}
-        return [
-            ContainerStatus(
-                table=e.table,
-                name=e.container,
-                value=e.value,
-                rows=counts.get(e.container.lower()),
-                partition=self.store.cluster.partition(e.container),
-            )
-            for e in entries
-        ]
+        return self._standings.containers(self._chosen(tables))
 
     def quarantine(self, tables: Sequence[str] = ()) -> list[QuarantinedRow]:
         """The rows put aside."""
-        wanted = set(self._qualified(tables))
-        return [
-            QuarantinedRow(
-                id=row.id,
-                table=row.table,
-                container=row.container,
-                column=row.column,
-                reason=row.reason,
-                sentence=row.sentence,
-                key=row.key,
-                status="held",
-                created_at=row.created_at,
-            )
-            for row in self._state.quarantine.rows()
-            if row.table in wanted
-        ]
+        return list(self._standings.put_aside(self._chosen(tables)))
 
     def replay(self, tables: Sequence[str] = (), *, ids: Sequence[str] = ()) -> list[Replay]:
         """Store rows that were put aside as the source has them now; what still cannot be stored stays put aside."""
@@ -387,6 +347,10 @@ class Migration:
                 error.state = error.state or "nothing was changed"
                 raise
         return self._opened
+
+    @property
+    def _standings(self) -> Standings:
+        return Standings(self.source, self._state, self._listener)
 
     @property
     def _feed(self) -> ChangeFeed:
@@ -444,36 +408,3 @@ class Migration:
         what = "nothing of it is loaded yet" if run is None else f"an earlier load is {run.state.value}"
         notes = tuple(f.message for f in plan.problems) or (what,)
         return TableLoad(plan.qualified, "planned", notes=notes)
-
-    def _with_sync(self, status: TableStatus, options: TableOptions, *, ask_source: bool) -> TableStatus:
-        if options.sync is None:
-            return status
-        each = follower(self.source, self._state, options, settings=SyncSettings(), listener=self._listener)
-        sync = each.status(ask_source=ask_source)
-        if status.held_by and sync.state == "interrupted":
-            sync = replace(sync, state="running")
-        return replace(status, sync=sync)
-
-    def _status(self, table: str, run: LoadRun | None) -> TableStatus:
-        if run is None:
-            return TableStatus(table, "planned")
-        holder = holder_of(self._state.documents, table)
-        held_by = "" if holder is None else str(holder)
-        state = run.state.value
-        if run.state is RunState.LOADING and not held_by:
-            state = "interrupted"
-        return TableStatus(
-            table=table,
-            state=state,
-            started_at=run.started_at,
-            finished_at=run.finished_at,
-            chunks=len(run.chunks),
-            chunks_done=len(run.finished),
-            rows=run.rows or sum(r.rows for r in run.finished.values()),
-            quarantined=sum(self._state.quarantine.counts(table).values()),
-            containers=len(self._state.catalog.entries(table)),
-            held_by=held_by,
-            snapshot_lsn=run.snapshot.lsn if run.snapshot is not None else "",
-            notes=run.notes,
-            verified=self._state.verifications.last(table),
-        )

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 
@@ -17,7 +18,7 @@ from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.undo import forget_repair, list_repairs, undo_repair
 from gridferry.errors import CheckpointError, ConfigError, LeaseHeld
 from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
-from gridferry.model.verification import DifferenceSink, VerifyReport
+from gridferry.model.verification import DifferenceSink, Verdict, VerifyReport
 from gridferry.plan.config import TableOptions, duration_ms
 
 _AGE = re.compile(r"\d+\s*[a-z]+")
@@ -58,14 +59,23 @@ class Repairs:
     ) -> RepairReport:
         """Verify, then write and delete exactly the rows that were proven to differ; journaled, so it can be undone.
 
+        Tables that were repaired are verified once more, without the file of differences.
+
         Args: as for `repair` and `Migration.verify`. Raises: as both.
         """
         verify = partial(
             self._verify, tables, output=output, settle_s=settle_s, sync=sync, most_differences=most_differences
         )
-        return self.repair(
+        done = self.repair(
             self._chosen(tables), lambda sink: verify(sink=sink), wait_s=wait_s, rows_per_group=rows_per_group
         )
+        return replace(done, after=self._verified_after(done, settle_s=settle_s, sync=sync))
+
+    def _verified_after(self, done: RepairReport, *, settle_s: float | None, sync: bool) -> VerifyReport | None:
+        """Verify what is other than it was found: the last stored verification is to tell how the tables stand."""
+        pairs = zip(done.verification.tables, done.tables, strict=True)
+        changed = [r.table for v, r in pairs if v.verdict is not Verdict.EQUAL and (r.run or r.settled)]
+        return self._verify(changed, settle_s=settle_s, sync=sync) if changed else None
 
     def repair(
         self,

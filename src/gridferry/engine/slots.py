@@ -66,7 +66,7 @@ class SlotOfLoad:
             raise SlotLost(
                 error.message,
                 state="the load is not finished, and changes since it began are lost",
-                next_step="run `gridferry load --replace`, which makes a new slot",
+                next_step="run `gridferry load --replace`, which makes a new slot and begins anew",
             ) from error
 
     def drop(self) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 
-from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import Listener, Note, SlotSeen
 from gridferry.engine.slots import guard
+from gridferry.engine.unseen import UNSEEN
 from gridferry.errors import CheckpointError, SlotLost, SourceError
 from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Published, Publishing
@@ -23,6 +23,7 @@ from gridferry.plan.keys import choose_key
 from gridferry.plan.plan import Finding, Severity, TablePlan
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.publications import Membership
+from gridferry.source.postgres.replication_session import WAY_BACK
 from gridferry.source.postgres.source import PostgresSource
 
 EVERY_S = 10.0
@@ -30,7 +31,6 @@ HARMED = (
     "it lost its replica identity while its updates were published, and PostgreSQL refuses the application's UPDATE "
     "and DELETE on it"
 )
-UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry verify --repair` once"
 
 
 class SourceWatch:
@@ -81,6 +81,21 @@ class SourceWatch:
             self._look(run)
         return record
 
+    def why_lost(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> str:
+        """Why the stream cannot go on at the record's position, or "" where it can. Changes nothing.
+
+        Raises: SourceRefused where the slot is somebody else's; SourceError.
+        """
+        try:
+            self._require_same_server(run, record, self._feed.origin())
+            self._feed.check(run.slot, start=record.position)
+        except (CheckpointError, SlotLost) as error:
+            return error.message
+        found = self._feed.membership(run.slot, schema=plan.schema, table=plan.table)
+        if found is None or found.harmful or not found.mend:
+            return ""
+        return f"the publications of the slot {run.slot} were changed by somebody"
+
     def new_log_end(self) -> Lsn | None:
         """Where the source's log ended at the last look; None if nobody looked since this was asked before."""
         end, self._log_end = self._log_end, None
@@ -114,8 +129,8 @@ class SourceWatch:
                 f"{run.table} was loaded from another PostgreSQL: this one has the system identifier {origin.system}, "
                 f"that one had {system}",
                 state="nothing was read or changed",
-                next_step="give the address of the server it was loaded from; or load it anew from this one with "
-                "`gridferry load --replace`",
+                next_step="give the address of the server it was loaded from; or, if this one took its place, "
+                f"{WAY_BACK}",
             )
         if before is None or before.timeline == origin.timeline:
             return
@@ -127,7 +142,7 @@ class SourceWatch:
             f"the source writes timeline {origin.timeline}, which {where} position {record.position} of timeline "
             f"{before.timeline}: it was restored to an older state, or a standby took over that had not got all",
             state=f"the target of {run.table} holds changes that the source has lost",
-            next_step="run `gridferry load --replace`, which takes the source as it is now",
+            next_step=f"{WAY_BACK}; both take the source as it is now",
         )
 
     def _published(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> CdcRecord:
@@ -144,7 +159,7 @@ class SourceWatch:
                 f"{run.table}",
                 state="changes made since then may be missing in the target; nothing was changed now",
                 next_step=f"run {found.mend} in the source, then `gridferry sync` and `gridferry verify --repair`; "
-                "or `gridferry load --replace`",
+                f"or {WAY_BACK}",
             )
         if found.published is Published.INSERTS and found.publishing.published is Published.ALL:
             return self._complete(run, plan, record, found)
@@ -165,7 +180,7 @@ class SourceWatch:
 
     def _complete(self, run: LoadRun, plan: TablePlan, record: CdcRecord, found: Membership) -> CdcRecord:
         """Publish all of a table that has got an identity, if the identity serves."""
-        problems = self._problems(plan, found.publishing)
+        problems = self.problems(plan, ChangeAccess(found.publishing))
         if problems:
             self._warn(
                 run,
@@ -174,15 +189,16 @@ class SourceWatch:
             )
             return record
         self._feed.align(run.slot, schema=plan.schema, table=plan.table)
-        unseen = utc_now()
+        horizon, unseen = self._feed.horizon()
         self._warn(
             run,
             f"it has a replica identity now: its updates and deletes are followed from here on. "
             f"{UNSEEN.format(unseen[:19].replace('T', ' '))}",
         )
-        return replace(record, unseen=unseen)
+        return replace(record, unseen=unseen, unseen_horizon=horizon)
 
-    def _problems(self, plan: TablePlan, publishing: Publishing) -> list[Finding]:
+    def problems(self, plan: TablePlan, access: ChangeAccess) -> list[Finding]:
+        """Why changes of the table cannot be followed into its containers as they are."""
         (table,) = self._source.fetch_tables([self._options.table])
         findings = cdc_findings(
             table,
@@ -190,7 +206,7 @@ class SourceWatch:
             choose_key(table, self._options),
             columns=plan.columns,
             key_length=plan.key_length,
-            access=ChangeAccess(publishing),
+            access=access,
         )
         return [finding for finding in findings if finding.severity is Severity.PROBLEM]
 

@@ -15,6 +15,7 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import REASON
 from gridferry.engine.events import Listener, Note
+from gridferry.engine.unseen import clear_unseen
 from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_narrow import likely_first
 from gridferry.engine.verify_parts import cut_table
@@ -116,6 +117,8 @@ class TableVerifier:
                 seconds=time.monotonic() - began,
                 snapshot_lsn=snapshot.lsn,
                 snapshot_at=snapshot.taken_at,
+                snapshot_visible=snapshot.visible,
+                snapshot_origin=snapshot.origin,
                 rules=column_rules(plan),
                 rounds=settled.rounds,
                 notes=(*notes, *self._notes(plan, table, containers, watch)),
@@ -340,5 +343,6 @@ def verify_tables(
             )
             found.append(verifier.run())
             state.verifications.add(found[-1])
+            clear_unseen(state, found[-1])
     name = "" if output is None else str(output)
     return VerifyReport(tuple(found), started, time.monotonic() - began, output=name)

@@ -50,13 +50,15 @@ class HoldsSnapshots(Protocol):
 class SyncSettings:
     """How to sync. `sweep` looks at the whole table, not only at the lookback; `wait_s` waits for another run's end.
 
-    `stop` is asked between chunks; True ends the run after the checkpoint.
+    `stop` is asked between chunks; True ends the run after the checkpoint. `new_slot`: mode cdc makes a new slot where
+    its own is lost.
     """
 
     sweep: bool = False
     wait_s: float = 0.0
     rows_per_chunk: int = 100_000
     stop: Callable[[], bool] = lambda: False
+    new_slot: bool = False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import SyncStatus, TableSync
 from gridferry.engine.follower import Follower, Loaded
 from gridferry.engine.watermark import MODE, WatermarkRun, following
+from gridferry.errors import ConfigError
 from gridferry.model.moment import age_s
 from gridferry.plan.watermark import BLIND_SPOT
 
@@ -21,6 +22,12 @@ class WatermarkSync(Follower):
     notes: ClassVar[tuple[str, ...]] = (BLIND_SPOT,)
 
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
+        if self._settings.new_slot:
+            raise ConfigError(
+                f"{loaded.run.table} is followed by mode watermark, which has no slot",
+                state="nothing was changed",
+                next_step="set `sync: {mode: cdc}` for it, or leave --new-slot out",
+            )
         # After the lease: what another run read meanwhile is older than this snapshot.
         with self._source.open_snapshot() as view:
             by = following(self._state, view, self._options, loaded.run, loaded.plan)

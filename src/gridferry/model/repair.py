@@ -138,15 +138,23 @@ class TableRepair:
 
 @dataclass(frozen=True)
 class RepairReport:
-    """What a verification found, and what the repair after it did to each of the tables."""
+    """What a verification found, and what the repair after it did to each of the tables.
+
+    `after` is what another verification found of those tables that were different and were repaired, or had become
+    equal meanwhile; None where there was none of them.
+    """
 
     verification: VerifyReport
     tables: tuple[TableRepair, ...]
+    after: VerifyReport | None = None
 
     @property
     def verdict(self) -> Verdict:
-        """How both sides stand now: what was repaired was read again and counts as equal."""
-        verdicts = [_verdict_after(v, r) for v, r in zip(self.verification.tables, self.tables, strict=True)]
+        """How both sides stand now: as `after` says; else what was repaired was read again and counts as equal."""
+        again = {} if self.after is None else {found.table: found.verdict for found in self.after.tables}
+        verdicts = [
+            again.get(v.table, _verdict_after(v, r)) for v, r in zip(self.verification.tables, self.tables, strict=True)
+        ]
         return max(verdicts, key=list(Verdict).index, default=Verdict.EQUAL)
 
     @property

@@ -182,7 +182,8 @@ class ContainerVerification:
 class TableVerification:
     """One table, compared as of one snapshot of the source.
 
-    `snapshot_at` is the source's clock then, ISO 8601, UTC. `source_rows` and `source_bytes` are what was read there,
+    `snapshot_at` is the source's clock then, ISO 8601, UTC; `snapshot_visible` and `snapshot_origin` are as in
+    `Snapshot`, or "" where only rows were counted. `source_rows` and `source_bytes` are what was read there,
     in Arrow's bytes; so at the target. Of `containers` there may be fewer than `containers_total` once the
     verification was stored; those that differ come first. `first` are the first few differences, `summary` counts all
     of them. `rounds` tells how often candidates were looked at again until they were settled.
@@ -212,6 +213,8 @@ class TableVerification:
     first: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
     verdict: Verdict = Verdict.EQUAL
+    snapshot_visible: str = ""
+    snapshot_origin: str = ""
 
     @property
     def differences(self) -> int:

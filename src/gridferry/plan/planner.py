@@ -104,22 +104,23 @@ def require_sound(plan: Plan | TablePlan) -> None:
     require_none(_sentence(table.qualified, p.message, p.advice) for table in tables for p in table.problems)
 
 
-def require_open(table: Table, access: ChangeAccess) -> None:
+def require_open(table: Table, access: ChangeAccess, *, stops: str = "the load") -> None:
     """Return if the source lets the table's changes be followed, as far as is known before anything is made.
 
+    `stops` is what is stopped otherwise.
     What may pass by itself is left to be met. Raises: PlanError with every obstacle that will not.
     """
     lasting = [obstacle for obstacle in access.obstacles if not obstacle.passing]
-    require_none(_sentence(table.qualified, obstacle.message, obstacle.advice) for obstacle in lasting)
+    require_none((_sentence(table.qualified, o.message, o.advice) for o in lasting), stops=stops)
 
 
-def require_none(problems: Iterable[str]) -> None:
-    """Raises: PlanError if there is any problem, each a sentence."""
+def require_none(problems: Iterable[str], *, stops: str = "the load") -> None:
+    """Raises: PlanError if there is any problem, each a sentence. `stops` is what they stop."""
     found = tuple(problems)
     if found:
         count = "one problem stops" if len(found) == 1 else f"{len(found)} problems stop"
         raise PlanError(
-            f"{count} the load",
+            f"{count} {stops}",
             problems=found,
             state="nothing was written",
             next_step="change the config file, or what it says of the source; then look at `gridferry plan`",

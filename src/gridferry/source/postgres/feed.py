@@ -38,6 +38,8 @@ _READABLE = 24  # letters of the table's name that stand in its slot's
 _CLOCK = (
     "SELECT pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 )
+# A new id, not that of a snapshot's end: a transaction that writes may have one above the last that has ended.
+_HORIZON = "SELECT pg_catalog.txid_current()," + _CLOCK.removeprefix("SELECT")
 _TYPES = (
     "SELECT pg_catalog.format_type(t.oid, t.typmod)"
     " FROM ROWS FROM (unnest(%s::oid[]), unnest(%s::int4[])) AS t(oid, typmod)"
@@ -121,6 +123,12 @@ class ChangeFeed:
             with mapped("asking for the time"):
                 row = connection.execute(_CLOCK).fetchone()
             return send_heartbeat(connection), row[0] if row else ""
+
+    def horizon(self) -> tuple[int, str]:
+        """A transaction id above that of all that has written until now, and the source's time then."""
+        with connect(self.address) as connection, mapped("asking for a transaction id"):
+            row = connection.execute(_HORIZON).fetchone()
+        return (int(row[0]), str(row[1])) if row else (0, "")
 
     def stream(self, slot: str, *, start: Lsn, wanted: Wanted) -> ChangeStream:
         """See `ChangeStream`."""

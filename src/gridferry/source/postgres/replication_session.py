@@ -19,7 +19,10 @@ from gridferry.source.postgres.failures import connect_failure, failure, plain
 Row = tuple[bytes | None, ...]
 _OK = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COPY_BOTH)
 
-WAY_BACK = "run `gridferry load --replace`, which makes a new slot and loads anew"
+WAY_BACK = (
+    "run `gridferry sync --new-slot`, then `gridferry verify --repair` for what was missed; "
+    "or `gridferry load --replace`, which loads anew"
+)
 
 # What the server's text says, the error, and what to do. `{}` is the slot.
 _AT_WORK: tuple[tuple[str, type[SourceError], str], ...] = (
@@ -75,9 +78,10 @@ class ReplicationSession:
         """As 160004."""
         return self.pgconn.server_version
 
-    def run(self, command: str, *, doing: str) -> list[Row]:
+    def run(self, command: str, *, doing: str, in_use: str = "nothing was read") -> list[Row]:
         """The rows that a command gives. Given up (KeyboardInterrupt), it is cancelled at the server too.
 
+        Args: in_use: the state to tell where another process reads the slot.
         Raises: SourceError and its kinds, as `replication_failure` says.
         """
         with mapped_replication(doing):
@@ -89,7 +93,7 @@ class ReplicationSession:
                 raise
         for result in results:
             if result.status not in _OK:
-                raise result_failure(result, doing=doing)
+                raise result_failure(result, doing=doing, in_use=in_use)
         return [row for result in results for row in _rows(result)]
 
     def identify(self) -> LogOrigin:
@@ -122,21 +126,28 @@ class ReplicationSession:
                 return results
 
 
-def result_failure(result: pq.abc.PGresult, *, doing: str) -> SourceError:
-    """The error for a command or stream that the server ended with one."""
+def result_failure(result: pq.abc.PGresult, *, doing: str, in_use: str = "nothing was read") -> SourceError:
+    """The error for a command or stream that the server ended with one. Args: as `replication_failure`."""
     sqlstate = result.error_field(pq.DiagnosticField.SQLSTATE)
     text = (result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY) or b"").decode(errors="replace")
     detail = (result.error_field(pq.DiagnosticField.MESSAGE_DETAIL) or b"").decode(errors="replace")
-    return replication_failure(None if sqlstate is None else sqlstate.decode(), text, detail=detail, doing=doing)
+    return replication_failure(
+        None if sqlstate is None else sqlstate.decode(), text, detail=detail, doing=doing, in_use=in_use
+    )
 
 
-def replication_failure(sqlstate: str | None, text: str, *, doing: str, detail: str = "") -> SourceError:
-    """The error for what a replication command was answered. Args: `doing` as in `failures.failure`."""
+def replication_failure(
+    sqlstate: str | None, text: str, *, doing: str, detail: str = "", in_use: str = "nothing was read"
+) -> SourceError:
+    """The error for what a replication command was answered.
+
+    Args: `doing` as in `failures.failure`; in_use: what was left where another process reads the slot.
+    """
     said = f"{plain(text)} ({plain(detail)})" if detail else plain(text)
     if sqlstate is not None and not sqlstate.startswith(("08", "57")):
         for pattern, kind, step in _AT_WORK:
             if re.search(pattern, said, re.IGNORECASE):
-                return kind(f"PostgreSQL failed while {doing}: {said}", state=_state(kind), next_step=step)
+                return kind(f"PostgreSQL failed while {doing}: {said}", state=_state(kind, in_use), next_step=step)
     return failure(sqlstate, said, doing=doing)
 
 
@@ -161,10 +172,10 @@ def _login_failure(text: str, address: PostgresAddress) -> SourceError:
     return connect_failure(text, display=address.display, user=address.user)
 
 
-def _state(kind: type[SourceError]) -> str:
+def _state(kind: type[SourceError], in_use: str) -> str:
     return {
         SlotLost: "changes since the last confirmed position are missing in the target",
-        SlotInUse: "nothing was read",
+        SlotInUse: in_use,
     }.get(kind, "nothing was changed")
 
 

@@ -185,7 +185,11 @@ def drop_slot(address: PostgresAddress, name: str) -> list[str]:
             raise _not_ours(whose)
     if facts is not None:
         with closing(ReplicationSession(address)) as session:
-            session.run(f'DROP_REPLICATION_SLOT "{name}"', doing=f"dropping the replication slot {name}")
+            session.run(
+                f'DROP_REPLICATION_SLOT "{name}"',
+                doing=f"dropping the replication slot {name}",
+                in_use="nothing was dropped",
+            )
         dropped.append(f"replication slot {name}")
     return [*dropped, *(f"publication {publication}" for publication in drop_publications(address, slot=name))]
 

@@ -1,0 +1,127 @@
+"""How each table stands: its load, its sync, its containers, its rows put aside. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from gridferry.checkpoint.lease import holder_of
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.container_states import container_states
+from gridferry.engine.events import ContainerState, ContainerStatus, Listener, QuarantinedRow, TableStatus
+from gridferry.engine.follower import Follower
+from gridferry.engine.sync import follower
+from gridferry.engine.watermark import SyncSettings
+from gridferry.errors import SourceError
+from gridferry.plan.config import TableOptions
+from gridferry.source.postgres.source import PostgresSource
+
+
+class Standings:
+    """How tables stand that are named by their options."""
+
+    def __init__(self, source: PostgresSource, state: TargetState, tell: Listener) -> None:
+        self._source = source
+        self._state = state
+        self._tell = tell
+
+    def tables(self, chosen: Sequence[TableOptions], *, ask_source: bool = True) -> list[TableStatus]:
+        """What the target's state says of each table, and what waits in the source to be synced."""
+        runs = {run.table: run for run in self._state.runs.all()}
+        return [
+            self._with_sync(self._loaded(_qualified(o), runs.get(_qualified(o))), o, ask_source=ask_source)
+            for o in chosen
+        ]
+
+    def container_states(self, chosen: Sequence[TableOptions], *, match: str = "") -> list[ContainerState]:
+        """How each container of loaded tables stands; `match` is a pattern for names or split values."""
+        found: list[ContainerState] = []
+        for options in chosen:
+            run = self._state.runs.get(_qualified(options))
+            if run is None or run.plan is None:
+                continue
+            waiting, column = None, run.plan.key[0]
+            if options.sync is not None and run.state is RunState.LOADED:
+                each = self._follower(options)
+                column = each.status().column or column
+                with suppress(SourceError):  # the status of the table says so
+                    waiting = each.waiting()
+            found += container_states(self._state, run.plan, column=column, waiting=waiting, match=match)
+        return found
+
+    def containers(self, chosen: Sequence[TableOptions]) -> list[ContainerStatus]:
+        """The containers of the tables, and the rows each holds now."""
+        wanted = {_qualified(options) for options in chosen}
+        store = self._state.store
+        entries = [e for e in self._state.catalog.entries() if e.table in wanted]
+        opened = store.open_containers([e.container for e in entries])
+        standing = [c for c in opened.values() if c is not None]
+        counts = {c.name.lower(): n for c, n in zip(standing, store.counts(standing), strict=True)}
+        return [
+            ContainerStatus(
+                table=e.table,
+                name=e.container,
+                value=e.value,
+                rows=counts.get(e.container.lower()),
+                partition=store.cluster.partition(e.container),
+            )
+            for e in entries
+        ]
+
+    def put_aside(self, chosen: Sequence[TableOptions]) -> Iterator[QuarantinedRow]:
+        """The rows put aside."""
+        wanted = {_qualified(options) for options in chosen}
+        for row in self._state.quarantine.rows():
+            if row.table in wanted:
+                yield QuarantinedRow(
+                    id=row.id,
+                    table=row.table,
+                    container=row.container,
+                    column=row.column,
+                    reason=row.reason,
+                    sentence=row.sentence,
+                    key=row.key,
+                    status="held",
+                    created_at=row.created_at,
+                )
+
+    def _follower(self, options: TableOptions) -> Follower:
+        return follower(self._source, self._state, options, settings=SyncSettings(), listener=self._tell)
+
+    def _with_sync(self, status: TableStatus, options: TableOptions, *, ask_source: bool) -> TableStatus:
+        if options.sync is None:
+            return status
+        sync = self._follower(options).status(ask_source=ask_source)
+        if status.held_by and sync.state == "interrupted":
+            sync = replace(sync, state="running")
+        return replace(status, sync=sync)
+
+    def _loaded(self, table: str, run: LoadRun | None) -> TableStatus:
+        if run is None:
+            return TableStatus(table, "planned")
+        holder = holder_of(self._state.documents, table)
+        held_by = "" if holder is None else str(holder)
+        state = run.state.value
+        if run.state is RunState.LOADING and not held_by:
+            state = "interrupted"
+        return TableStatus(
+            table=table,
+            state=state,
+            started_at=run.started_at,
+            finished_at=run.finished_at,
+            chunks=len(run.chunks),
+            chunks_done=len(run.finished),
+            rows=run.rows or sum(r.rows for r in run.finished.values()),
+            quarantined=sum(self._state.quarantine.counts(table).values()),
+            containers=len(self._state.catalog.entries(table)),
+            held_by=held_by,
+            snapshot_lsn=run.snapshot.lsn if run.snapshot is not None else "",
+            notes=run.notes,
+            verified=self._state.verifications.last(table),
+        )
+
+
+def _qualified(options: TableOptions) -> str:
+    return f"{options.schema_name}.{options.table_name}"

@@ -1,0 +1,78 @@
+"""Changes that the stream has not told of: what a record notes of them, and when it may forget.
+
+Only a full verification ends a note: one that found both sides equal, under a snapshot of the source in which every
+transaction had ended that can have made such changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from gridferry.checkpoint.lease import Lease, holder_of
+from gridferry.checkpoint.positions import CdcRecord, Gap
+from gridferry.checkpoint.state import TargetState
+from gridferry.errors import LeaseHeld
+from gridferry.model.verification import Depth, TableVerification, Verdict
+
+UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry verify --repair` once"
+GAP = "changes committed between {} and {} were not followed: run `gridferry verify --repair` once"
+PENDING = "a new slot is being made, or that was interrupted: run `gridferry sync --new-slot` again"
+
+
+def notes_of(record: CdcRecord) -> Iterator[str]:
+    """What a record says of changes that were not seen, a sentence each."""
+    if record.unseen:
+        yield UNSEEN.format(record.unseen[:19].replace("T", " "))
+    if record.gap is not None:
+        yield PENDING if record.gap.after is None else GAP.format(record.gap.before, record.gap.after)
+
+
+def proven(record: CdcRecord, verifications: Sequence[TableVerification]) -> CdcRecord:
+    """The record without the notes that one of the verifications answers."""
+    gap = record.gap
+    if gap is not None and any(_answers_gap(found, gap) for found in verifications):
+        record = replace(record, gap=None)
+    horizon = record.unseen_horizon
+    if record.unseen and any(_later(found, at=record.unseen, horizon=horizon) for found in verifications):
+        record = replace(record, unseen="", unseen_horizon=0)
+    return record
+
+
+def has_notes(record: CdcRecord) -> bool:
+    """Whether a verification may be waited for."""
+    return bool(record.unseen) or (record.gap is not None and record.gap.after is not None)
+
+
+def clear_unseen(state: TargetState, found: TableVerification) -> None:
+    """Take the notes that a verification answers out of the table's record.
+
+    While another run works on the table, nothing is written: a sync does it itself, see `proven`.
+    """
+    if found.verdict is not Verdict.EQUAL or state.positions.mode_of(found.table) != CdcRecord.mode:
+        return
+    record = state.positions.get(found.table)
+    if record is None or proven(record, [found]) == record or holder_of(state.documents, found.table) is not None:
+        return
+    try:
+        with Lease(state.documents, found.table) as lease:
+            record = state.positions.get(found.table)
+            if record is not None and proven(record, [found]) != record:
+                lease.check()
+                state.positions.save(proven(record, [found]))
+    except LeaseHeld:
+        return  # a run began just now: it looks at the verification when it begins
+
+
+def _answers_gap(found: TableVerification, gap: Gap) -> bool:
+    if gap.after is None or not _later(found, at=gap.at, horizon=gap.horizon):
+        return False
+    system = found.snapshot_origin.partition("/")[0]
+    return not system or not gap.system or system == gap.system
+
+
+def _later(found: TableVerification, *, at: str, horizon: int) -> bool:
+    """Whether both sides were equal in a snapshot after that time, with all transactions below `horizon` ended."""
+    if found.depth is not Depth.FULL or found.verdict is not Verdict.EQUAL or found.snapshot_at[:23] <= at[:23]:
+        return False
+    return bool(found.snapshot_visible) and int(found.snapshot_visible.partition(":")[0]) >= horizon
