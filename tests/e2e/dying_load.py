@@ -34,6 +34,7 @@ from gridferry.checkpoint.runs import RunStore
 from gridferry.engine.migration import Migration
 from gridferry.griddb import BulkWriter, Store
 from gridferry.plan.config import parse_config
+from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.reader import Reader
 from gridferry.source.postgres.replication import ChangeStream
 
@@ -57,6 +58,9 @@ POINTS: dict[str, tuple[type, str]] = {
     "replan": (RunStore, "replan"),
     "position": (PositionStore, "save"),
     "confirm": (ChangeStream, "confirm"),
+    "with slot": (RunStore, "with_slot"),
+    "drop slot": (ChangeFeed, "drop"),
+    "horizon": (ChangeFeed, "horizon"),
     "cursor": (CursorStore, "save"),
     "begin repair": (RepairStore, "begin"),
     "journal": (Journal, "add"),

@@ -107,6 +107,7 @@ def repair_document(report: RepairReport) -> dict[str, Any]:
         "verdict": report.verdict.value,
         "exit_code": report.exit_code,
         "verification": report_document(report.verification),
+        "after": None if report.after is None else report_document(report.after),
         "repairs": [plain(one) | {"rows": one.rows} for one in report.tables],
     }
 

@@ -221,7 +221,9 @@ class Migration:
         settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
         chosen = followed(self._chosen(tables), named=bool(tables))
         if new_slot and not tables:
-            chosen = [o for o in chosen if o.sync is not None and o.sync.mode is SyncMode.CDC]
+            chosen = [o for o in chosen if _is_cdc(o)]
+            if not chosen:
+                raise ConfigError("no table in the config is followed by mode cdc", state="nothing was changed")
         followers = [
             follower(self.source, self._state, options, settings=settings, listener=self._listener)
             for options in chosen
@@ -359,7 +361,7 @@ class Migration:
     def _access(self, tables: Sequence[Table], options: Sequence[TableOptions]) -> dict[str, ChangeAccess]:
         """What the source allows of the tables in mode cdc, by qualified name."""
         pairs = zip(tables, options, strict=True)
-        wanted = [(t, self._slot(o)) for t, o in pairs if o.sync is not None and o.sync.mode is SyncMode.CDC]
+        wanted = [(t, self._slot(o)) for t, o in pairs if _is_cdc(o)]
         found = self._feed.access([(t.schema, t.name, slot) for t, slot in wanted]) if wanted else []
         return {t.qualified: access for (t, _), access in zip(wanted, found, strict=True)}
 
@@ -408,3 +410,7 @@ class Migration:
         what = "nothing of it is loaded yet" if run is None else f"an earlier load is {run.state.value}"
         notes = tuple(f.message for f in plan.problems) or (what,)
         return TableLoad(plan.qualified, "planned", notes=notes)
+
+
+def _is_cdc(options: TableOptions) -> bool:
+    return options.sync is not None and options.sync.mode is SyncMode.CDC

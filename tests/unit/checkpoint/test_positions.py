@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.unit.checkpoint.test_cursors import Documents
 
-from gridferry.checkpoint.positions import CdcRecord, PositionStore
+from gridferry.checkpoint.positions import CdcRecord, Gap, PositionStore
 from gridferry.errors import CheckpointError, LeaseHeld
 from gridferry.model.position import LogOrigin, Lsn
 
@@ -49,3 +49,30 @@ def test_a_broken_record_is_refused(change: dict[str, Any]) -> None:
     documents.kept["sync:public.t", "cursor"].update(change)
     with pytest.raises(CheckpointError):
         store(documents).get("public.t")
+
+
+@pytest.mark.parametrize("after", [None, Lsn(9)])
+def test_a_gap_comes_back_as_it_was(after: Lsn | None) -> None:
+    positions = store(Documents())
+    saved = positions.save(replace(RECORD, gap=Gap(Lsn(3), after, "2026", 7, "1"), unseen="x", unseen_horizon=3))
+    assert positions.get("public.t") == saved
+
+
+def test_a_record_of_before_gaps_is_read() -> None:
+    documents = Documents()
+    saved = store(documents).save(RECORD)
+    for name in ("gap", "unseen_horizon"):
+        del documents.kept["sync:public.t", "cursor"][name]
+    assert store(documents).get("public.t") == saved
+
+
+def test_the_record_of_another_mode_is_taken_over_with_its_counts() -> None:
+    documents = Documents()
+    positions = store(documents)
+    assert positions.mode_of("public.t") == ""
+    documents.kept["sync:public.t", "cursor"] = {"version": 2, "mode": "watermark", "generation": 4, "read": 50}
+    assert positions.mode_of("public.t") == "watermark"
+    taken = positions.take_over(replace(RECORD, read=0))
+    assert (taken.generation, taken.read) == (5, 50)
+    assert positions.get("public.t") == taken
+    assert positions.save(taken.counted(read=1)).generation == 6

@@ -42,7 +42,7 @@ def test_a_bounded_sync_tells_what_it_did(run: Run, migration: FakeMigration) ->
     ):  # fmt: skip
         assert part in " ".join(result.stdout.split())
     assert "a hazard" in result.stderr
-    assert migration.calls == [("sync", (("device",), {"wait_s": 3.0, "sweep": True}))]
+    assert migration.calls == [("sync", (("device",), {"wait_s": 3.0, "sweep": True, "new_slot": False}))]
 
 
 def test_follow_hands_over_the_interval_and_a_way_to_stop(run: Run, migration: FakeMigration) -> None:
@@ -51,7 +51,14 @@ def test_follow_hands_over_the_interval_and_a_way_to_stop(run: Run, migration: F
     assert result.exit_code == 0
     ((_, (tables, options)),) = migration.calls
     assert tables == ()
-    assert options == {"follow": True, "interval_s": 300.0, "wait_s": 0.0, "until": False, "sweep": False}
+    assert options == {
+        "follow": True,
+        "interval_s": 300.0,
+        "wait_s": 0.0,
+        "until": False,
+        "sweep": False,
+        "new_slot": False,
+    }
     assert "public.device: synced" in result.stderr
 
 
