@@ -10,7 +10,6 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.cutover import cut_over
 from gridferry.engine.events import (
@@ -31,8 +30,8 @@ from gridferry.engine.load_work import LoadOptions
 from gridferry.engine.repairs import Repairs
 from gridferry.engine.replay import replay_table
 from gridferry.engine.shared_load import SharedLoad
-from gridferry.engine.slots import SlotOfLoad
-from gridferry.engine.sync import follow_all, followed, follower
+from gridferry.engine.slots import SlotOfLoad, drop_known
+from gridferry.engine.sync import follow_all, followed, follower, is_cdc, to_renew
 from gridferry.engine.table_status import Standings
 from gridferry.engine.verify import VerifySettings, verify_tables
 from gridferry.engine.watermark import SyncSettings
@@ -42,7 +41,7 @@ from gridferry.model.cutover import CutoverReport
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
-from gridferry.plan.config import Config, SyncMode, TableOptions, VerifyWish
+from gridferry.plan.config import Config, TableOptions, VerifyWish
 from gridferry.plan.plan import Plan, TablePlan
 from gridferry.plan.planner import plan_tables, profile_request
 from gridferry.source.postgres.connection import parse_address
@@ -176,11 +175,7 @@ class Migration:
         for options in self._chosen(tables):
             # First the source: it is to be clean even where the target is gone.
             dropped += self._feed.drop(self._slot(options))
-            run = self._state.runs.get(f"{options.schema_name}.{options.table_name}")
-            if run is not None and run.slot:
-                with Lease(self._state.documents, run.table):
-                    dropped += self._feed.drop(run.slot)
-                    self._state.runs.without_slot(run)
+            dropped += drop_known(self._feed, self._state, f"{options.schema_name}.{options.table_name}")
         return dropped
 
     def sync(
@@ -206,12 +201,6 @@ class Migration:
         """
         if interval_s < 0 or rows_per_chunk < 1:
             raise ConfigError("the interval must be 0 or more, and the rows a chunk 1 or more")
-        if new_slot and follow:
-            raise ConfigError(
-                "a new slot is made once, not again and again",
-                state="nothing was changed",
-                next_step="sync with the new slot first, then without end",
-            )
         ending = until or (lambda: False)
         failed = threading.Event()
 
@@ -220,10 +209,8 @@ class Migration:
 
         settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
         chosen = followed(self._chosen(tables), named=bool(tables))
-        if new_slot and not tables:
-            chosen = [o for o in chosen if _is_cdc(o)]
-            if not chosen:
-                raise ConfigError("no table in the config is followed by mode cdc", state="nothing was changed")
+        if new_slot:
+            chosen = to_renew(chosen, named=bool(tables), follow=follow)
         followers = [
             follower(self.source, self._state, options, settings=settings, listener=self._listener)
             for options in chosen
@@ -361,7 +348,7 @@ class Migration:
     def _access(self, tables: Sequence[Table], options: Sequence[TableOptions]) -> dict[str, ChangeAccess]:
         """What the source allows of the tables in mode cdc, by qualified name."""
         pairs = zip(tables, options, strict=True)
-        wanted = [(t, self._slot(o)) for t, o in pairs if _is_cdc(o)]
+        wanted = [(t, self._slot(o)) for t, o in pairs if is_cdc(o)]
         found = self._feed.access([(t.schema, t.name, slot) for t, slot in wanted]) if wanted else []
         return {t.qualified: access for (t, _), access in zip(wanted, found, strict=True)}
 
@@ -377,9 +364,7 @@ class Migration:
         )
 
     def _slot_of_load(self, options: TableOptions) -> SlotOfLoad | None:
-        if options.sync is None or options.sync.mode is not SyncMode.CDC:
-            return None
-        return SlotOfLoad(self._feed, self._slot(options), self._listener)
+        return SlotOfLoad(self._feed, self._slot(options), self._listener) if is_cdc(options) else None
 
     def _slot(self, options: TableOptions) -> str:
         return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target))
@@ -410,7 +395,3 @@ class Migration:
         what = "nothing of it is loaded yet" if run is None else f"an earlier load is {run.state.value}"
         notes = tuple(f.message for f in plan.problems) or (what,)
         return TableLoad(plan.qualified, "planned", notes=notes)
-
-
-def _is_cdc(options: TableOptions) -> bool:
-    return options.sync is not None and options.sync.mode is SyncMode.CDC

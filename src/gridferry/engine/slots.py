@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note
 from gridferry.errors import CheckpointError, DataError, SlotLost
 from gridferry.model.position import Lsn
@@ -72,6 +74,20 @@ class SlotOfLoad:
     def drop(self) -> None:
         """Drop slot and publications."""
         self._feed.drop(self.name)
+
+
+def drop_known(feed: ChangeFeed, state: TargetState, table: str) -> list[str]:
+    """Drop the slot that a table's load knows of, and let the load forget it. Returns what there was.
+
+    Raises: LeaseHeld while another run works on the table; SlotInUse, and nothing is dropped; SourceError.
+    """
+    run = state.runs.get(table)
+    if run is None or not run.slot:
+        return []
+    with Lease(state.documents, table):
+        dropped = feed.drop(run.slot)
+        state.runs.without_slot(run)
+    return dropped
 
 
 def guard(facts: SlotFacts | None, sync: SyncOptions) -> Iterator[str]:

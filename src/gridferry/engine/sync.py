@@ -46,6 +46,29 @@ def followed(tables: Sequence[TableOptions], *, named: bool) -> list[TableOption
     return chosen
 
 
+def to_renew(tables: Sequence[TableOptions], *, named: bool, follow: bool) -> list[TableOptions]:
+    """The tables whose slot may be made anew: those named, else those in mode cdc. Raises: ConfigError."""
+    if follow:
+        raise ConfigError(
+            "a new slot is made once, not again and again",
+            state="nothing was changed",
+            next_step="sync with the new slot first, then without end",
+        )
+    chosen = [options for options in tables if named or is_cdc(options)]
+    if not chosen:
+        raise ConfigError(
+            "no table in the config is followed by mode cdc",
+            state="nothing was changed",
+            next_step="set `sync: {mode: cdc}` for a table, or leave --new-slot out",
+        )
+    return chosen
+
+
+def is_cdc(options: TableOptions) -> bool:
+    """Whether the config asks for mode cdc."""
+    return options.sync is not None and options.sync.mode is SyncMode.CDC
+
+
 def follow_all(
     followers: Sequence[Follower],
     *,
