@@ -94,6 +94,19 @@ def test_multi_query_of_rows_and_values(place: Place) -> None:
     assert place.store.multi_query([]) == []
 
 
+def test_multi_values(place: Place) -> None:
+    made = _fleet(place, 4)
+    place.store.multi_put([(c, batch(SERIES, [(t, t / 2, "x") for t in range(i)])) for i, c in enumerate(made)])
+    queries = [(c, f"select {what}") for c in made for what in ("count(*)", "max(ts)", "sum(v)", "min(ts)")]
+    one_by_one = [result.value for result in place.store.multi_query(queries)]
+    assert place.store.multi_values(queries) == one_by_one
+    assert one_by_one[:4] == [0, None, None, None]
+    assert one_by_one[-4:] == [3, 2, 1.5, 0]
+    assert place.store.multi_values([]) == []
+    with pytest.raises(LocalProtocolError, match="gave rows"):
+        place.store.multi_values([(made[0], "select count(*)"), (made[1], "select *")])
+
+
 def test_a_wrong_query_among_many(place: Place) -> None:
     made = _fleet(place, 3)
     with pytest.raises(StatementError) as caught:

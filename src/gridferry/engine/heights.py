@@ -111,12 +111,12 @@ class Heights:
             standing = {name: container for name, container in opened.items() if container is not None}
             query = f'select max("{target.name}")'
             try:
-                answers = self._state.store.multi_query([(container, query) for container in standing.values()])
+                answers = self._state.store.multi_values([(container, query) for container in standing.values()])
             except ContainerMissing:  # dropped just now
                 if attempt == _ATTEMPTS - 1:
                     raise
                 continue
-            return {name: answer.value for name, answer in zip(standing, answers, strict=True)}
+            return dict(zip(standing, answers, strict=True))
         return {}
 
 

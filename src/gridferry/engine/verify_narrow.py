@@ -28,8 +28,8 @@ def likely_first(
     wanted = {(containers.code(value), place): rows for (value, place), rows in source.items()}
     asked = [(code, place, c) for place in range(len(cut.parts)) for code, c in there]
     queries = [(c, f"select count(*) where {cut.parts[place].condition}") for _, place, c in asked]
-    for (code, place, _), answer in zip(asked, store.multi_query(queries), strict=True):
-        wanted[code, place] = wanted.get((code, place), 0) - int(answer.value or 0)
+    for (code, place, _), answer in zip(asked, store.multi_values(queries), strict=True):
+        wanted[code, place] = wanted.get((code, place), 0) - int(answer or 0)
     odd = sorted({place for (_, place), rows in wanted.items() if rows})
     if not odd:
         return cut.parts, ""

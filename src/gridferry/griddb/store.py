@@ -26,10 +26,11 @@ from gridferry.griddb.runs import joined
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import DropContainer, FlushLog, GetPartitionContainerNames
 from gridferry.griddb.wire.multi_requests import MultiQuery
+from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import read_container_names, read_databases
 from gridferry.griddb.wire.requests import DropDatabase, GetDatabases, PutDatabase
-from gridferry.griddb.wire.row_replies import QueryReply, RowsPart, read_multi_query, rows_of
-from gridferry.griddb.wire.row_requests import QueryTql, Transaction
+from gridferry.griddb.wire.row_replies import RowsPart, read_multi_query, read_multi_values, rows_of
+from gridferry.griddb.wire.row_requests import QueryHead, QueryTql, Transaction
 from gridferry.griddb.wire.schema_image import SchemaMemory
 from gridferry.griddb.wire.statement import Option
 from gridferry.griddb.writer import MESSAGE_BYTES, WINDOW_BYTES, BulkWriter
@@ -37,6 +38,7 @@ from gridferry.griddb.writer import MESSAGE_BYTES, WINDOW_BYTES, BulkWriter
 _NAMES_FEATURE = 2
 _QUERIES_A_REQUEST = 2000
 _NAMES_A_PAGE = 10_000
+_EVERYTHING = QueryHead()
 GROUP_BYTES = 64 << 20  # of batches that a multi-put joins before it encodes them
 
 T = TypeVar("T")
@@ -173,7 +175,8 @@ class Store:
         """
         handles = [c.handle if isinstance(c, Container) else c for c, _ in queries]
         _need_schema(handles, schema)
-        replies = self._fresh(handles, lambda found: self._multi_ask(found, [tql for _, tql in queries]))
+        texts = [tql for _, tql in queries]
+        replies = self._fresh(handles, lambda found: self._multi_ask(found, texts, read_multi_query))
         parts = [RowsPart(0, b"") if reply.rows is None else reply.rows for reply in replies]
         return rows_of(schema, joined(schema, parts)), np.array([part.count for part in parts], np.int64)
 
@@ -193,10 +196,21 @@ class Store:
         return get_of_many(self.cluster, handles, [keys for _, keys in asked], schema)
 
     def _multi_query(self, handles: list[Handle], queries: list[str]) -> list[QueryResult]:
-        replies = self._multi_ask(handles, queries)
+        replies = self._multi_ask(handles, queries, read_multi_query)
         return [whole_result(handle.schema, reply) for handle, reply in zip(handles, replies, strict=True)]
 
-    def _multi_ask(self, handles: list[Handle], queries: list[str]) -> list[QueryReply]:
+    def multi_values(self, queries: Sequence[tuple[Container | Handle, str]]) -> list[int | float | bool | None]:
+        """The value of one aggregation on each of many containers, in the order asked; None where there is none.
+
+        As `multi_query`, and by far the cheapest way where there are very many.
+        Raises: LocalProtocolError for a query that gives rows; what `multi_query` raises.
+        """
+        return self._fresh(
+            [container for container, _ in queries],
+            lambda handles: self._multi_ask(handles, [tql for _, tql in queries], read_multi_values),
+        )
+
+    def _multi_ask(self, handles: list[Handle], queries: list[str], read: Callable[[Reader], list[T]]) -> list[T]:
         by_partition: dict[int, list[int]] = {}
         for index, handle in enumerate(handles):
             by_partition.setdefault(handle.partition, []).append(index)
@@ -206,20 +220,19 @@ class Store:
             for start in range(0, len(members), _QUERIES_A_REQUEST)
         ]
         client = self.cluster.client
+        plain = {version: Transaction(version, client=client) for version in {h.version for h in handles}}
         asks = []
         for partition, members in groups:
             messages = [
-                QueryTql(handles[i].container_id, Transaction(handles[i].version, client=client), queries[i])
-                for i in members
+                QueryTql(handles[i].container_id, plain[handles[i].version], queries[i], _EVERYTHING) for i in members
             ]
             asks.append(
                 Ask(partition, MultiQuery(messages, client), f"{len(members)} queries in partition {partition}")
             )
-        found: list[QueryReply | None] = [None] * len(queries)
+        found: dict[int, T] = {}
         for (_, members), body in zip(groups, ask_all(self.cluster, asks), strict=True):
-            for index, reply in zip(members, read_multi_query(body), strict=True):
-                found[index] = reply
-        return [reply for reply in found if reply is not None]
+            found.update(zip(members, read(body), strict=True))
+        return [found[index] for index in range(len(queries))]
 
     def _fresh(self, containers: Sequence[Container | Handle], attempt: Callable[[list[Handle]], T]) -> T:
         """Repeat once, with handles asked for anew, if the server says that one is old but no column changed."""
@@ -233,8 +246,8 @@ class Store:
 
     def counts(self, containers: Sequence[Container | Handle]) -> list[int]:
         """COUNT(*) of many containers, in their order."""
-        results = self.multi_query([(container, "select count(*)") for container in containers])
-        return [int(result.value or 0) for result in results]
+        values = self.multi_values([(container, "select count(*)") for container in containers])
+        return [int(value or 0) for value in values]
 
     def writer(self, *, window_bytes: int = WINDOW_BYTES, message_bytes: int = MESSAGE_BYTES) -> BulkWriter:
         """A bulk writer with connections of its own."""

@@ -91,7 +91,7 @@ def count_target(
     if bounded is not None:
         column = f'"{bounded.column.target.name}"'
         queries = [(c, f"select {what}({column})") for c in standing for what in ("MIN", "MAX")]
-        values = [_number(result.value, bounded.unit) for result in store.multi_query(queries)]
+        values = [_number(value, bounded.unit) for value in store.multi_values(queries)]
         bounds = list(zip(values[::2], values[1::2], strict=True))
     found = {name: GroupBounds(rows, low, high) for name, rows, (low, high) in zip(opened, counts, bounds, strict=True)}
     return opened, found
@@ -167,8 +167,8 @@ def _counts(store: Store, containers: Sequence[Container], bounded: Bounded, buc
     column = f'"{bounded.column.target.name}"'
     edges = [f"TIMESTAMP('{stamp(edge)}')" for edge in buckets.edges]
     tql = [f"select count(*) where {column} >= {low} and {column} < {high}" for low, high in pairwise(edges)]
-    results = store.multi_query([(container, query) for container in containers for query in tql])
-    found = [int(result.value or 0) for result in results]
+    values = store.multi_values([(container, query) for container in containers for query in tql])
+    found = [int(value or 0) for value in values]
     return [tuple(found[i : i + buckets.count]) for i in range(0, len(found), buckets.count)]
 
 

@@ -94,7 +94,8 @@ def read_var_sizes(area: NDArray[np.uint8], at: NDArray[np.int64]) -> tuple[NDAr
     return sizes, after
 
 
-def _utf8(text: str) -> bytes:
+def utf8(text: str) -> bytes:
+    """A text's bytes. Raises: LocalProtocolError for half of a surrogate pair."""
     try:
         return text.encode()
     except UnicodeEncodeError as error:
@@ -141,7 +142,7 @@ class Writer:
 
     def string(self, text: str) -> None:
         """Append an i32 byte length and UTF-8 bytes."""
-        data = _utf8(text)
+        data = utf8(text)
         self.i32(len(data))
         self.raw(data)
 
@@ -155,7 +156,7 @@ class Writer:
 
     def var_string(self, text: str) -> None:
         """Append a tagged size and UTF-8 bytes."""
-        self.var_bytes(_utf8(text))
+        self.var_bytes(utf8(text))
 
     def sized(self, write: Callable[[Writer], None]) -> None:
         """Append the i32 size of what `write` writes, and then that."""

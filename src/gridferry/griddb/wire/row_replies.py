@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gridferry.errors import DataError, RemoteProtocolError
+from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.arrow_types import ARROW_TYPES
 from gridferry.griddb.schema import ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire.decode import decode_rows
@@ -22,6 +22,11 @@ from gridferry.griddb.wire.schema_image import read_kind, read_schema, write_sch
 from gridferry.griddb.wire.statement import NO_LIMIT, ResultKind
 
 _FLOAT = struct.Struct("<f")
+# An aggregation's answer in a multi-query: size, parts, kind, size of the part, number of values, type, value.
+_LONG_ANSWER = struct.Struct("<qiBiqBq")
+_LONG_SIZE = _LONG_ANSWER.size - 8
+_AGGREGATION = int(ResultKind.AGGREGATION)
+_LONGS = frozenset({GridType.LONG, GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US})
 
 
 @dataclass(frozen=True)
@@ -286,3 +291,34 @@ def write_multi_query(out: Writer, replies: Sequence[QueryReply]) -> None:
 def read_multi_query(source: Reader) -> list[QueryReply]:
     """Read the answers of a multi-query."""
     return [QueryReply.read(Reader(source.raw(source.i64()))) for _ in range(source.count(at_least=12))]
+
+
+def read_multi_values(source: Reader) -> list[int | float | bool | None]:
+    """Read the answers of a multi-query of aggregations: their values alone, None where there is none.
+
+    Counts and times, which most are, cost one look each.
+    Raises: LocalProtocolError where a query gave rows.
+    """
+    count = source.count(at_least=12)
+    area = source.peek()
+    end, at = len(area) - _LONG_ANSWER.size, 0
+    values: list[int | float | bool | None] = []
+    for _ in range(count):
+        if at <= end:
+            size, parts, kind, _part, found, number, value = _LONG_ANSWER.unpack_from(area, at)
+            if size == _LONG_SIZE and parts == 1 and kind == _AGGREGATION and found == 1 and number in _LONGS:
+                values.append(value)
+                at += _LONG_ANSWER.size
+                continue
+        rest = Reader(area[at:])
+        values.append(_value(Reader(rest.raw(rest.i64()))))
+        at = len(area) - rest.remaining
+    source.raw(at)
+    return values
+
+
+def _value(source: Reader) -> int | float | bool | None:
+    aggregate = QueryReply.read(source).aggregate
+    if aggregate is None:
+        raise LocalProtocolError("the query gave rows, not an aggregated value")
+    return aggregate.value
