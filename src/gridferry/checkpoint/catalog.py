@@ -23,6 +23,7 @@ CATALOG_SCHEMA = ContainerSchema(
     ),
     key_length=2,
 )
+_FIELDS = ("source_table", "container", "value", "split_by")  # in the order of an entry's
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,10 @@ class Catalog:
             return []
         self._opened = container
         tql = "select *" if table is None else f"select * where source_table = {tql_text(table)}"
-        rows = [row for batch in container.query(tql).batches() for row in batch.to_pylist()]
-        found = [CatalogEntry(r["source_table"], r["container"], r["value"], r["split_by"]) for r in rows]
+        # Column by column, and without the times: there may be very many.
+        found: list[CatalogEntry] = []
+        for batch in container.query(tql).batches():
+            found += map(CatalogEntry, *(batch.column(name).to_pylist() for name in _FIELDS))
         return sorted(found, key=lambda e: (e.table, e.container))
 
     def add(self, entries: Sequence[CatalogEntry]) -> None:

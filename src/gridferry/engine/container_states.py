@@ -65,14 +65,13 @@ def _held(state: TargetState, plan: TablePlan, names: list[str], column: str) ->
     """Rows and greatest value by name, of the containers that are there: two queries each, all in one go."""
     opened = {name: c for name, c in state.store.open_containers(names).items() if c is not None}
     stored = next((c.target for c in plan.columns if c.source == column), None)
-    asks = [(container, "select count(*)") for container in opened.values()]
-    counts = [int(answer.value or 0) for answer in state.store.multi_query(asks)]
-    newest: list[Any] = [None] * len(opened)
-    if stored is not None and not stored.array and stored.type in WITH_MAX:
-        tql = f'select max("{stored.name}")'
-        answers = state.store.multi_query([(c, tql) for c in opened.values()])
-        newest = [_readable(answer.value, stored.type) for answer in answers]
-    return dict(zip(opened, zip(counts, newest, strict=True), strict=True))
+    if stored is None or stored.array or stored.type not in WITH_MAX:
+        counts = state.store.counts(list(opened.values()))
+        return {name: (rows, None) for name, rows in zip(opened, counts, strict=True)}
+    tql = ("select count(*)", f'select max("{stored.name}")')
+    values = state.store.multi_values([(container, text) for text in tql for container in opened.values()])
+    pairs = zip(opened, values[: len(opened)], values[len(opened) :], strict=True)
+    return {name: (int(rows or 0), _readable(newest, stored.type)) for name, rows, newest in pairs}
 
 
 def _readable(value: Any, kind: GridType) -> Any:

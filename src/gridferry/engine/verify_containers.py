@@ -23,10 +23,11 @@ class Numbered:
     """The containers of a table by number: those of the catalog first, others as their values appear at the source.
 
     Safe for use by several threads. `opened[i]` is None for one that is not there; `counts[i]` are its rows when this
-    was made.
+    was made, and `told[i]` what those that are there said to the queries `also`.
     """
 
-    def __init__(self, state: TargetState, plan: TablePlan) -> None:
+    def __init__(self, state: TargetState, plan: TablePlan, *, also: Sequence[str] = ()) -> None:
+        """Args: `also`: aggregations to ask of each container beside its rows, as TQL."""
         self._state = state
         self._plan = plan
         self._lock = threading.Lock()
@@ -38,9 +39,15 @@ class Numbered:
         found = state.store.open_containers(self.names)
         self.opened: list[Container | None] = [found[name] for name in self.names]
         self._require_columns()
-        standing = [container for container in self.opened if container is not None]
-        counted = iter(state.store.counts(standing))
-        self.counts = [0 if container is None else next(counted) for container in self.opened]
+        there = [(code, container) for code, container in enumerate(self.opened) if container is not None]
+        queries = [(container, tql) for tql in ("select count(*)", *also) for _, container in there]
+        values = state.store.multi_values(queries)
+        answers = [values[start : start + len(there)] for start in range(0, len(values), max(1, len(there)))]
+        self.counts = [0] * len(self.opened)
+        self.told: dict[int, tuple[int | float | bool | None, ...]] = {}
+        for (code, _), (rows, *more) in zip(there, zip(*answers, strict=True), strict=True):
+            self.counts[code] = int(rows or 0)
+            self.told[code] = tuple(more)
 
     @property
     def schema(self) -> ContainerSchema:

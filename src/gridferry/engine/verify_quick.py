@@ -82,9 +82,12 @@ class QuickLook:
             time.sleep(_POLL_S)
 
     def _look(self, view: PostgresSnapshot) -> list[ContainerVerification]:
-        containers = Numbered(self._state, self._plan)
+        name = self._plan.container_schema.columns[0].name
+        asked = [f'select {function}("{name}")' for function in ("MIN", "MAX")] if self._bounded else []
+        containers = Numbered(self._state, self._plan, also=asked)
         spread = {containers.code(s.value): s for s in view.fetch_key_spread(self._plan)}
-        bounds = self._target_bounds(containers)
+        answers = containers.told if self._bounded else {}
+        bounds = {code: (_whole(low), _whole(high)) for code, (low, high) in answers.items()}
         held = self._state.quarantine.counts(self._plan.qualified, without_reason=REASON)
         explained = Counter({code: held[name] for code, name in enumerate(containers.names)})
         if self._plan.on_duplicate is not OnDuplicate.ERROR and any(
@@ -119,17 +122,6 @@ class QuickLook:
             bounds=bounds if self._bounded and not explained else None,
             note="the container is not there" if containers.opened[code] is None else "",
         )
-
-    def _target_bounds(self, containers: Numbered) -> dict[int, tuple[int | None, int | None]]:
-        """Least and greatest value of the key's first column, by container number."""
-        if not self._bounded:
-            return {}
-        name = self._plan.container_schema.columns[0].name
-        there = [(code, c) for code, c in enumerate(containers.opened) if c is not None]
-        queries = [(c, f'select {function}("{name}")') for function in ("MIN", "MAX") for _, c in there]
-        answers = [answer.value for answer in self._state.store.multi_query(queries)]
-        lows, highs = answers[: len(there)], answers[len(there) :]
-        return {code: (_whole(low), _whole(high)) for (code, _), low, high in zip(there, lows, highs, strict=True)}
 
     def _superseded(self, view: PostgresSnapshot, containers: Numbered) -> Counter[int]:
         """Rows that gave way to another one of their key, by container number."""

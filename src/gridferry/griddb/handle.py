@@ -10,6 +10,7 @@ from gridferry.griddb.net.cluster import Cluster
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import GetContainerProperties, PutContainer
+from gridferry.griddb.wire.names import ContainerKey
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import ContainerProperties, ContainerReply, read_properties
 from gridferry.griddb.wire.schema_image import SchemaMemory, needed_feature
@@ -35,9 +36,10 @@ def fetch_handles(cluster: Cluster, names: Sequence[str]) -> dict[str, Handle | 
 
     Raises: SchemaConflict for a partitioned table, which cannot be reached in this way.
     """
-    by_partition: dict[int, list[str]] = {}
+    by_partition: dict[int, list[tuple[str, ContainerKey]]] = {}
     for name in names:
-        by_partition.setdefault(cluster.partition(name), []).append(name)
+        key, partition = cluster.place(name)
+        by_partition.setdefault(partition, []).append((name, key))
     groups = [
         (partition, members[start : start + _KEYS_A_REQUEST])
         for partition, members in by_partition.items()
@@ -47,15 +49,15 @@ def fetch_handles(cluster: Cluster, names: Sequence[str]) -> dict[str, Handle | 
     asks = [
         Ask(
             partition,
-            GetContainerProperties(tuple(cluster.key(n) for n in members), _PROPERTIES, options),
-            f'the properties of "{members[0]}"' + (f" and {len(members) - 1} more" if len(members) > 1 else ""),
+            GetContainerProperties(tuple(key for _, key in members), _PROPERTIES, options),
+            f'the properties of "{members[0][0]}"' + (f" and {len(members) - 1} more" if len(members) > 1 else ""),
         )
         for partition, members in groups
     ]
     found: dict[str, Handle | None] = {}
     known = SchemaMemory()
     for (partition, members), body in zip(groups, ask_all(cluster, asks), strict=True):
-        for name, answer in zip(members, read_properties(body, known=known), strict=True):
+        for (name, _), answer in zip(members, read_properties(body, known=known), strict=True):
             found[name] = None if answer is None else _handle(name, partition, answer)
     return found
 

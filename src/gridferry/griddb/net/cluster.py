@@ -104,8 +104,13 @@ class Cluster:
 
     def partition(self, name: str) -> int:
         """The partition a container of that name lives in."""
+        return self.place(name)[1]
+
+    def place(self, name: str) -> tuple[ContainerKey, int]:
+        """A container's key in the database logged in to, and the partition it lives in."""
         found = self.topology()
-        return partition_of(container_key(name), found.partition_count, found.hash_mode)
+        key = container_key(name, found.database_id)
+        return key, partition_of(key, found.partition_count, found.hash_mode)
 
     def owner(self, partition: int) -> Node:
         """The node that owns a partition. Raises: WrongNode if none does at the moment."""

@@ -95,7 +95,11 @@ def write_key(out: Writer, key: ContainerKey) -> None:
 
 def read_key(source: Reader) -> ContainerKey:
     """Read a key image. Raises: RemoteProtocolError if it is malformed."""
-    inner = Reader(source.var_bytes())
+    image = source.var_bytes()
+    plain = _plain_name(bytes(image))
+    if plain is not None:
+        return ContainerKey(plain)
+    inner = Reader(image)
     flags = inner.u8()
     database_id = inner.i64() if flags & _DATABASE else PUBLIC_DATABASE_ID
     base = inner.var_string()
@@ -118,6 +122,18 @@ def read_key(source: Reader) -> ContainerKey:
         large_id=large_id,
         system_part=rest[len(affinity) :],
     )
+
+
+def _plain_name(image: bytes) -> str | None:
+    """The name in an image that has nothing but a short name without capitals, as most have; None for any other.
+
+    Such an image is: flags 0, a size of one byte, the name, and for each of its letters a bit, 0.
+    """
+    if len(image) < 3 or image[0] or not image[1] & 1:
+        return None
+    end = 2 + (image[1] >> 1)
+    name = image[2:end]
+    return name.decode() if name.isascii() and image[end:] == bytes((len(name) + 7) // 8) else None
 
 
 def _is_number(affinity: str) -> bool:

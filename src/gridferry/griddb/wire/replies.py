@@ -20,8 +20,6 @@ from gridferry.griddb.wire.schema_image import (
     SchemaMemory,
     TimeSeriesProperties,
     iterate_indexes,
-    read_kind,
-    read_time_series,
     write_index,
     write_schema,
     write_tail,
@@ -240,10 +238,8 @@ def _read_properties(source: Reader, known: SchemaMemory) -> ContainerProperties
         if number == Property.ID:
             found.update(version=body.i32(), container_id=body.i64(), key=read_key(body))
         elif number == Property.SCHEMA:
-            kind = read_kind(body)
-            found.update(schema=known.read(body, kind), affinity=body.string())
-            if kind is ContainerKind.TIME_SERIES:
-                read_time_series(body)
+            schema, affinity = known.read_property(body)
+            found.update(schema=schema, affinity=affinity)
         elif number == Property.ATTRIBUTE:
             found.update(attribute=body.i32())
         elif number == Property.INDEX_DETAIL:

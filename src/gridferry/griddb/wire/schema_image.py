@@ -75,6 +75,7 @@ class SchemaMemory:
 
     def __init__(self) -> None:
         self._seen: list[tuple[ContainerKind, bytes, ContainerSchema]] = []
+        self._whole: dict[bytes, tuple[ContainerSchema, str]] = {}
 
     def read(self, source: Reader, kind: ContainerKind) -> ContainerSchema:
         """As `read_schema`. An image says itself where it ends: what begins with a known one is that one."""
@@ -87,6 +88,23 @@ class SchemaMemory:
         if len(self._seen) < _REMEMBERED:
             self._seen.append((kind, bytes(ahead[: len(ahead) - source.remaining]), schema))
         return schema
+
+    def read_property(self, source: Reader) -> tuple[ContainerSchema, str]:
+        """A schema as a property that takes all of `source`, and its data affinity; a TIME_SERIES' own are read past.
+
+        Raises: RemoteProtocolError if it is malformed.
+        """
+        image = bytes(source.peek())
+        known = self._whole.get(image)
+        if known is not None:
+            return known
+        kind = read_kind(source)
+        found = self.read(source, kind), source.string()
+        if kind is ContainerKind.TIME_SERIES:
+            read_time_series(source)
+        if len(self._whole) < _REMEMBERED:
+            self._whole[image] = found
+        return found
 
 
 def read_schema(source: Reader, kind: ContainerKind) -> ContainerSchema:
