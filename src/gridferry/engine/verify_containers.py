@@ -88,7 +88,18 @@ class Numbered:
 
     def _require_columns(self) -> None:
         """Raises: CheckpointError where a container has other columns than the load gave it."""
-        odd = [c for c in self.opened if c is not None and c.schema != self.schema]
+        wanted = self.schema
+        # Many containers share one object, which need not be compared again for each of them.
+        seen: dict[int, bool] = {}
+        odd = []
+        for c in self.opened:
+            if c is None:
+                continue
+            schema = c.schema
+            if seen.get(id(schema)) is None:
+                seen[id(schema)] = schema == wanted
+            if not seen[id(schema)]:
+                odd.append(c)
         if not odd:
             return
         more = f" and {len(odd) - _SHOWN} more containers" if len(odd) > _SHOWN else ""

@@ -5,15 +5,25 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 from gridferry.errors import GridDBError
 from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster, Node
 from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.wire.octets import Reader, Writer
-from gridferry.griddb.wire.requests import Request
+from gridferry.griddb.wire.statement import Statement
 
 WINDOW = 256
 WINDOW_BYTES = 1 << 20  # unanswered: two ends that both only write would wait for each other
+
+
+class Message(Protocol):
+    """A request as far as it is sent."""
+
+    statement: ClassVar[Statement]
+
+    def write(self, out: Writer) -> None:
+        """Write the body."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +31,7 @@ class Ask:
     """One request to the owner of a partition; `asked` names it in messages."""
 
     partition: int
-    message: Request
+    message: Message
     asked: str
 
 

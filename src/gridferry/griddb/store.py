@@ -25,12 +25,11 @@ from gridferry.griddb.results import QueryResult
 from gridferry.griddb.runs import joined
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import DropContainer, FlushLog, GetPartitionContainerNames
-from gridferry.griddb.wire.multi_requests import MultiQuery
 from gridferry.griddb.wire.octets import Reader
+from gridferry.griddb.wire.plain_queries import PlainQueries
 from gridferry.griddb.wire.replies import read_container_names, read_databases
 from gridferry.griddb.wire.requests import DropDatabase, GetDatabases, PutDatabase
 from gridferry.griddb.wire.row_replies import RowsPart, read_multi_query, read_multi_values, rows_of
-from gridferry.griddb.wire.row_requests import QueryHead, QueryTql, Transaction
 from gridferry.griddb.wire.schema_image import SchemaMemory
 from gridferry.griddb.wire.statement import Option
 from gridferry.griddb.writer import MESSAGE_BYTES, WINDOW_BYTES, BulkWriter
@@ -38,7 +37,6 @@ from gridferry.griddb.writer import MESSAGE_BYTES, WINDOW_BYTES, BulkWriter
 _NAMES_FEATURE = 2
 _QUERIES_A_REQUEST = 2000
 _NAMES_A_PAGE = 10_000
-_EVERYTHING = QueryHead()
 GROUP_BYTES = 64 << 20  # of batches that a multi-put joins before it encodes them
 
 T = TypeVar("T")
@@ -220,15 +218,11 @@ class Store:
             for start in range(0, len(members), _QUERIES_A_REQUEST)
         ]
         client = self.cluster.client
-        plain = {version: Transaction(version, client=client) for version in {h.version for h in handles}}
         asks = []
         for partition, members in groups:
-            messages = [
-                QueryTql(handles[i].container_id, plain[handles[i].version], queries[i], _EVERYTHING) for i in members
-            ]
-            asks.append(
-                Ask(partition, MultiQuery(messages, client), f"{len(members)} queries in partition {partition}")
-            )
+            asked = [(handles[i].container_id, handles[i].version, queries[i]) for i in members]
+            message = PlainQueries(asked, client)
+            asks.append(Ask(partition, message, f"{len(members)} queries in partition {partition}"))
         found: dict[int, T] = {}
         for (_, members), body in zip(groups, ask_all(self.cluster, asks), strict=True):
             found.update(zip(members, read(body), strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
@@ -12,7 +11,7 @@ from typing_extensions import Self
 from gridferry.errors import LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
-from gridferry.griddb.wire.octets import Buffer, Reader, Writer, utf8
+from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.options import NO_OPTIONS, Options, read_options, write_options
 from gridferry.griddb.wire.requests import request
 from gridferry.griddb.wire.row_requests import NO_CLIENT, QueryHead, QueryTql, Transaction, write_payload
@@ -21,9 +20,6 @@ from gridferry.griddb.wire.statement import Statement
 
 _COMPOSITE = 0xFF
 _RANGE, _DISTINCT = 0, 1
-# A query of a multi-query without options: statement, its id, container, session, version, both modes, no options,
-# limit, fetch size, partial, no states, and the length of the text.
-_PLAIN = struct.Struct("<iqqqiBBiqq?ii")
 _COUNT_BYTES = 4  # the size of composite keys counts the key count before them too
 
 
@@ -251,15 +247,13 @@ class MultiQuery:
         out.raw(self.client)
         write_options(out, self.options)
         out.i32(len(self.queries))
-        texts: dict[str, bytes] = {}
         for query in self.queries:
-            text = texts.get(query.tql)
-            if text is None:
-                text = texts[query.tql] = utf8(query.tql)
-            if query.tx.options:
-                _write_query(out, query)
-            else:
-                out.raw(_plain(query, len(text)) + text)
+            out.i32(Statement.QUERY_TQL)
+            out.i64(0)
+            out.i64(query.container_id)
+            query.tx.write(out, with_client=False)
+            query.head.write(out)
+            out.string(query.tql)
 
     @classmethod
     def read(cls, source: Reader) -> Self:
@@ -273,40 +267,6 @@ class MultiQuery:
             tx, head = Transaction.read(source, client=client), QueryHead.read(source)
             queries.append(QueryTql(container_id, tx, source.string(), head))
         return cls(queries, client, options)
-
-
-def _plain(query: QueryTql, length: int) -> bytes:
-    """What stands before the text, `length` bytes, of a query without options: written in one go, as there may be very
-    many.
-    """
-    tx, head = query.tx, query.head
-    try:
-        return _PLAIN.pack(
-            Statement.QUERY_TQL,
-            0,
-            query.container_id,
-            tx.session_id,
-            tx.version,
-            tx.session_mode,
-            tx.transaction_mode,
-            0,
-            head.limit,
-            head.fetch_size,
-            head.partial,
-            0,
-            length,
-        )
-    except struct.error as error:
-        raise LocalProtocolError(f"a number of a query does not fit its field: {error}") from error
-
-
-def _write_query(out: Writer, query: QueryTql) -> None:
-    out.i32(Statement.QUERY_TQL)
-    out.i64(0)
-    out.i64(query.container_id)
-    query.tx.write(out, with_client=False)
-    query.head.write(out)
-    out.string(query.tql)
 
 
 @request

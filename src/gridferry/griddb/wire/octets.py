@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,6 +214,14 @@ class Reader:
     def rest(self) -> memoryview:
         """All bytes not read yet."""
         return self.raw(self.remaining)
+
+    def unpack(self, form: struct.Struct) -> tuple[Any, ...]:
+        """Several fields at once."""
+        start = self._at
+        if start + form.size > len(self._data):
+            self.raw(form.size)  # raises
+        self._at = start + form.size
+        return form.unpack_from(self._data, start)
 
     def u8(self) -> int:
         """An unsigned byte."""

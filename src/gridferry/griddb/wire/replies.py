@@ -6,6 +6,7 @@ Source: protocol page, sections 1.3 and 2 to 4.
 from __future__ import annotations
 
 import ipaddress
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -80,6 +81,11 @@ class LoginReply:
 
 
 Address = tuple[str, int]
+
+_PROPERTY = struct.Struct("<Bi")  # which one, and its size
+_NUMBERS = struct.Struct("<iq")  # schema version, container id
+# Compared with as plain numbers: the properties of very many containers are read.
+_ID, _SCHEMA = int(Property.ID), int(Property.SCHEMA)
 
 
 @dataclass(frozen=True)
@@ -233,11 +239,12 @@ def _read_properties(source: Reader, known: SchemaMemory) -> ContainerProperties
         return None
     found: dict[str, object] = {}
     for _ in range(source.count(at_least=5)):
-        number = source.u8()
-        body = Reader(source.raw(source.i32()))
-        if number == Property.ID:
-            found.update(version=body.i32(), container_id=body.i64(), key=read_key(body))
-        elif number == Property.SCHEMA:
+        number, size = source.unpack(_PROPERTY)
+        body = Reader(source.raw(size))
+        if number == _ID:
+            version, container_id = body.unpack(_NUMBERS)
+            found.update(version=version, container_id=container_id, key=read_key(body))
+        elif number == _SCHEMA:
             schema, affinity = known.read_property(body)
             found.update(schema=schema, affinity=affinity)
         elif number == Property.ATTRIBUTE:

@@ -91,7 +91,7 @@ def fetch_key_spread(connection: Connection, plan: TablePlan) -> list[KeySpread]
         " (SELECT {} AS value, {} AS key, {} AS fits FROM {} WHERE {}) AS v GROUP BY 1"
     ).format(_split(plan), key, fits, relation_sql(plan.schema, plan.table), condition_sql(plan.where))
     with mapped(f"counting the rows of {plan.qualified}"):
-        return [KeySpread(*row) for row in connection.execute(statement)]
+        return [KeySpread(*row) for row in connection.execute(statement).fetchall()]
 
 
 def _split(plan: TablePlan) -> sql.Composable:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +12,7 @@ from gridferry.errors import LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.multi_requests import MultiQuery
 from gridferry.griddb.wire.octets import Reader, Writer
+from gridferry.griddb.wire.plain_queries import PlainQueries
 from gridferry.griddb.wire.row_replies import (
     Aggregate,
     QueryReply,
@@ -22,7 +22,6 @@ from gridferry.griddb.wire.row_replies import (
     write_multi_query,
 )
 from gridferry.griddb.wire.row_requests import QueryTql, Transaction
-from gridferry.griddb.wire.statement import Option
 
 LONGS = st.integers(-(1 << 63), (1 << 63) - 1)
 VALUES = st.one_of(
@@ -66,23 +65,29 @@ def test_an_answer_cut_short_is_refused(aggregates: list[Aggregate], missing: in
         read_multi_values(Reader(octets[: max(0, len(octets) - missing)]))
 
 
-def test_a_query_without_options_is_written_as_any_other() -> None:
-    """One query with an option and one without; behind the transaction's modes they differ in the option alone."""
-    plain = _written(Transaction(3, 9))
-    optioned = _written(Transaction(3, 9, options={Option.FOR_UPDATE: True}))
-    (size,) = struct.unpack_from("<i", optioned, 34)
-    assert struct.unpack_from("<i", plain, 34) == (0,)
-    assert size > 0
-    assert plain[:34] == optioned[:34]
-    assert plain[38:] == optioned[38 + size :]
+QUERIES = st.tuples(LONGS, st.integers(0, (1 << 31) - 1), st.sampled_from(["select count(*)", 'select max("größe")']))
 
 
-def _written(tx: Transaction) -> bytes:
+@given(st.lists(QUERIES, max_size=6), st.binary(min_size=16, max_size=16))
+def test_plain_queries_are_written_as_a_multi_query(queries: list[tuple[int, int, str]], client: bytes) -> None:
+    one_by_one = [QueryTql(number, Transaction(version, client=client), tql) for number, version, tql in queries]
+    assert _written(PlainQueries(queries, client)) == _written(MultiQuery(one_by_one, client))
+
+
+def _written(message: PlainQueries | MultiQuery) -> bytes:
     out = Writer()
-    MultiQuery([QueryTql(5, tx, "select größe")]).write(out)
-    return out.getvalue()[16 + 4 + 4 :]
+    message.write(out)
+    return out.getvalue()
 
 
-def test_a_number_that_does_not_fit_is_refused() -> None:
-    with pytest.raises(LocalProtocolError, match="does not fit"):
-        _written(Transaction(1 << 40))
+@pytest.mark.parametrize(
+    ("query", "why"),
+    [
+        ((1 << 63, 0, "select *"), "does not fit"),
+        ((0, 1 << 31, "select *"), "does not fit"),
+        ((0, 0, "\ud800"), "half"),
+    ],
+)
+def test_what_cannot_be_written_is_refused(query: tuple[int, int, str], why: str) -> None:
+    with pytest.raises(LocalProtocolError, match=why):
+        _written(PlainQueries([query], bytes(16)))
