@@ -145,31 +145,35 @@ def run_paged(
 
 
 def run_many(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[Answer]:
-    """The answers of many queries, in order; equal aggregations over containers of one shape are one scan."""
-    alike: dict[tuple[Shape, Aggregation], list[int]] = {}
+    """The answers of many queries, in order; aggregations with one WHERE over containers of one shape are one scan."""
+    alike: dict[tuple[Shape, str], list[int]] = {}
     for place, (container, query) in enumerate(queries):
         if isinstance(query, Aggregation):
-            alike.setdefault((shape_of(container.schema), query), []).append(place)
+            alike.setdefault((shape_of(container.schema), query.where), []).append(place)
     answers: list[Answer | None] = [None] * len(queries)
     with db.lock:
         db.settle()
-        for (_, aggregation), places in alike.items():
-            containers = [queries[place][0] for place in places]
-            for place, value in zip(places, _grouped(db, containers, aggregation), strict=True):
+        for places in alike.values():
+            for place, value in zip(places, _grouped(db, [queries[place] for place in places]), strict=True):
                 answers[place] = value
         return [run(db, *queries[place]) if answer is None else answer for place, answer in enumerate(answers)]
 
 
-def _grouped(db: Database, containers: Sequence[Container], query: Aggregation) -> list[Value]:
-    source = committed_in(containers)
+def _grouped(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[Value]:
+    """The answers of aggregations that have one WHERE clause, over containers of one shape."""
+    asked = [(container, query) for container, query in queries if isinstance(query, Aggregation)]
+    source = committed_in([container for container, _ in asked])
     db.rows.make(source.shape)
-    where = f"WHERE {query.where}" if query.where else ""
+    sqls = list(dict.fromkeys(query.sql for _, query in asked))
+    where = f"WHERE {asked[0][1].where}" if asked[0][1].where else ""
     found = db.duck.select(
-        f"SELECT {NUMBER}, {query.sql} FROM {source.sql} {where} GROUP BY {NUMBER}", tables=source.tables
+        f"SELECT {', '.join([NUMBER, *sqls])} FROM {source.sql} {where} GROUP BY {NUMBER}", tables=source.tables
     )
-    values = dict(zip(found.column(0).to_pylist(), found.column(1).to_pylist(), strict=True))
-    empty = 0 if query.sql.startswith("count(") else None
-    return [_value(query, values.get(c.number, empty)) for c in containers]
+    numbers = found.column(0).to_pylist()
+    values = {
+        sql: dict(zip(numbers, found.column(place).to_pylist(), strict=True)) for place, sql in enumerate(sqls, start=1)
+    }
+    return [_value(q, values[q.sql].get(c.number, 0 if q.sql.startswith("count(") else None)) for c, q in asked]
 
 
 def _source(db: Database, container: Container, transaction: Transaction | None) -> Source:

@@ -29,7 +29,7 @@ def committed(container: Container) -> Source:
 def committed_in(containers: Sequence[Container]) -> Source:
     """The rows of many containers of one shape."""
     shape = shape_of(containers[0].schema)
-    wanted = pa.table({NUMBER: pa.array([c.number for c in containers], pa.int64())})
+    wanted = pa.table({NUMBER: pa.array({c.number: None for c in containers}, pa.int64())})
     sql = f"(SELECT * FROM {shape.table} WHERE {NUMBER} IN (SELECT {NUMBER} FROM wanted_containers))"
     return Source(shape, sql, {"wanted_containers": wanted})
 

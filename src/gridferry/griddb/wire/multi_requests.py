@@ -13,6 +13,7 @@ from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.options import NO_OPTIONS, Options, read_options, write_options
+from gridferry.griddb.wire.plain_queries import read_plain_query
 from gridferry.griddb.wire.requests import request
 from gridferry.griddb.wire.row_requests import NO_CLIENT, QueryHead, QueryTql, Transaction, write_payload
 from gridferry.griddb.wire.schema_image import read_kind, read_schema, write_schema
@@ -259,14 +260,27 @@ class MultiQuery:
     def read(cls, source: Reader) -> Self:
         """Read a body. Raises: RemoteProtocolError for a query that is not TQL."""
         client, options = bytes(source.raw(16)), read_options(source)
-        queries = []
+        queries: list[QueryTql] = []
+        whole, blocks = QueryHead(), dict[int, Transaction]()
         for _ in range(source.count(at_least=60)):
-            statement, _, container_id = source.i32(), source.i64(), source.i64()
-            if statement != Statement.QUERY_TQL:
-                raise RemoteProtocolError(f"statement {statement} cannot be part of a multi-query")
-            tx, head = Transaction.read(source, client=client), QueryHead.read(source)
-            queries.append(QueryTql(container_id, tx, source.string(), head))
+            plain = read_plain_query(source)
+            if plain is None:
+                queries.append(_read_query(source, client))
+                continue
+            container_id, version, tql = plain
+            tx = blocks.get(version)
+            if tx is None:
+                tx = blocks[version] = Transaction(version, client=client)
+            queries.append(QueryTql(container_id, tx, tql, whole))
         return cls(queries, client, options)
+
+
+def _read_query(source: Reader, client: bytes) -> QueryTql:
+    statement, _, container_id = source.i32(), source.i64(), source.i64()
+    if statement != Statement.QUERY_TQL:
+        raise RemoteProtocolError(f"statement {statement} cannot be part of a multi-query")
+    tx, head = Transaction.read(source, client=client), QueryHead.read(source)
+    return QueryTql(container_id, tx, source.string(), head)
 
 
 @request

@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gridferry.errors import LocalProtocolError
-from gridferry.griddb.wire.octets import Writer, utf8
+from gridferry.griddb.wire.octets import Reader, Writer, utf8
 from gridferry.griddb.wire.statement import NO_LIMIT, SessionMode, Statement, TransactionMode
 
 # Source: protocol page, section 7.4: statement, its id, container, session, schema version, session mode, transaction
 # mode, no options; limit, rows a page, no partial execution, no states; the length of the text.
 _HEAD = struct.Struct("<iqqqiBBiqq?ii")
+_LENGTH_BYTES = 4
+# What stands in them around container, session and version.
+_BEGINS = (Statement.QUERY_TQL, 0)
+_ENDS = (SessionMode.AUTO, TransactionMode.AUTO, 0, NO_LIMIT, NO_LIMIT, False, 0)
 
 
 @dataclass(frozen=True)
@@ -44,5 +48,18 @@ class PlainQueries:
 
 
 def _head(container_id: int, version: int, length: int) -> bytes:
-    modes = (SessionMode.AUTO, TransactionMode.AUTO)
-    return _HEAD.pack(Statement.QUERY_TQL, 0, container_id, 0, version, *modes, 0, NO_LIMIT, NO_LIMIT, False, 0, length)
+    return _HEAD.pack(*_BEGINS, container_id, 0, version, *_ENDS, length)
+
+
+def read_plain_query(source: Reader) -> tuple[int, int, str] | None:
+    """The container id, schema version and TQL of the query of a multi-query that begins here, if it is a plain one.
+
+    None, and the reader does not move, for any other. Raises: RemoteProtocolError where the text is cut off.
+    """
+    if source.remaining < _HEAD.size:
+        return None
+    fields = _HEAD.unpack_from(source.peek())
+    if fields[:2] != _BEGINS or fields[3] != 0 or fields[5:12] != _ENDS:
+        return None
+    source.raw(_HEAD.size - _LENGTH_BYTES)
+    return fields[2], fields[4], source.string()

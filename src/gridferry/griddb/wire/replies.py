@@ -181,6 +181,8 @@ class ContainerProperties:
 
 def write_properties(out: Writer, answers: Sequence[ContainerProperties | None], asked: Sequence[Property]) -> None:
     """Write the properties of one or several containers, None for one that does not exist."""
+    # Schemas written before, by their object: those of many alike containers are one.
+    known: dict[tuple[int, str], bytes] = {}
     for position, answer in enumerate(answers):
         if position == 1:
             out.i32(len(answers) - 1)
@@ -190,10 +192,16 @@ def write_properties(out: Writer, answers: Sequence[ContainerProperties | None],
         out.i32(len(asked))
         for number in asked:
             out.u8(number)
-            body = Writer()
-            _write_property(body, number, answer)
-            out.i32(body.size)
-            out.raw(body.getvalue())
+            place = (id(answer.schema), answer.affinity)
+            image = known.get(place) if number is Property.SCHEMA else None
+            if image is None:
+                body = Writer()
+                _write_property(body, number, answer)
+                image = body.getvalue()
+            if number is Property.SCHEMA:
+                known[place] = image
+            out.i32(len(image))
+            out.raw(image)
 
 
 def _write_property(out: Writer, number: Property, answer: ContainerProperties) -> None:

@@ -24,8 +24,10 @@ from gridferry.griddb.wire.statement import NO_LIMIT, ResultKind
 _FLOAT = struct.Struct("<f")
 # An aggregation's answer in a multi-query: size, parts, kind, size of the part, number of values, type, value.
 _LONG_ANSWER = struct.Struct("<qiBiqBq")
-_LONG_SIZE = _LONG_ANSWER.size - 8
+_LONG_SIZE = _LONG_ANSWER.size - 8  # behind the size itself
+_LONG_PART = 17  # of number of values, type, value
 _AGGREGATION = int(ResultKind.AGGREGATION)
+_LONG_HEAD = [_LONG_SIZE, 1, _AGGREGATION, _LONG_PART, 1]
 _LONGS = frozenset({GridType.LONG, GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US})
 
 
@@ -282,10 +284,18 @@ def write_multi_query(out: Writer, replies: Sequence[QueryReply]) -> None:
     """Write the answers of a multi-query."""
     out.i32(len(replies))
     for reply in replies:
+        one = reply.aggregate
+        if one is not None and one.type in _LONGS and one.value is not None and _alone(reply):
+            out.raw(_LONG_ANSWER.pack(*_LONG_HEAD, one.type, int(one.value)))
+            continue
         body = Writer()
         reply.write(body)
         out.i64(body.size)
         write_payload(out, body.parts)
+
+
+def _alone(reply: QueryReply) -> bool:
+    return reply.rows is None and reply.analysis is None and reply.partial is None
 
 
 def read_multi_query(source: Reader) -> list[QueryReply]:
@@ -305,8 +315,8 @@ def read_multi_values(source: Reader) -> list[int | float | bool | None]:
     values: list[int | float | bool | None] = []
     for _ in range(count):
         if at <= end:
-            size, parts, kind, _part, found, number, value = _LONG_ANSWER.unpack_from(area, at)
-            if size == _LONG_SIZE and parts == 1 and kind == _AGGREGATION and found == 1 and number in _LONGS:
+            *head, number, value = _LONG_ANSWER.unpack_from(area, at)
+            if head == _LONG_HEAD and number in _LONGS:
                 values.append(value)
                 at += _LONG_ANSWER.size
                 continue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 
 import pytest
@@ -19,9 +20,11 @@ from gridferry.griddb.wire.row_replies import (
     RowsPart,
     read_multi_query,
     read_multi_values,
+    write_aggregate,
     write_multi_query,
 )
 from gridferry.griddb.wire.row_requests import QueryTql, Transaction
+from gridferry.griddb.wire.statement import ResultKind
 
 LONGS = st.integers(-(1 << 63), (1 << 63) - 1)
 VALUES = st.one_of(
@@ -39,9 +42,17 @@ def _answers(aggregates: Sequence[Aggregate]) -> bytes:
     return out.getvalue()
 
 
+def _answer(aggregate: Aggregate) -> bytes:
+    """One answer in the form that the protocol gives it: size, parts, kind, size of the part, the part."""
+    part = Writer()
+    write_aggregate(part, aggregate)
+    return struct.pack("<qiBi", 9 + part.size, 1, ResultKind.AGGREGATION, part.size) + part.getvalue()
+
+
 @given(st.lists(VALUES, max_size=12))
 def test_the_same_values_as_one_by_one(aggregates: list[Aggregate]) -> None:
     octets = _answers(aggregates)
+    assert octets == b"".join([struct.pack("<i", len(aggregates)), *(_answer(a) for a in aggregates)])
     one_by_one = [reply.aggregate for reply in read_multi_query(Reader(octets))]
     source = Reader(octets)
     assert read_multi_values(source) == [None if a is None else a.value for a in one_by_one]
@@ -71,7 +82,11 @@ QUERIES = st.tuples(LONGS, st.integers(0, (1 << 31) - 1), st.sampled_from(["sele
 @given(st.lists(QUERIES, max_size=6), st.binary(min_size=16, max_size=16))
 def test_plain_queries_are_written_as_a_multi_query(queries: list[tuple[int, int, str]], client: bytes) -> None:
     one_by_one = [QueryTql(number, Transaction(version, client=client), tql) for number, version, tql in queries]
-    assert _written(PlainQueries(queries, client)) == _written(MultiQuery(one_by_one, client))
+    octets = _written(PlainQueries(queries, client))
+    assert octets == _written(MultiQuery(one_by_one, client))
+    source = Reader(octets)
+    assert list(MultiQuery.read(source).queries) == one_by_one
+    source.end()
 
 
 def _written(message: PlainQueries | MultiQuery) -> bytes:
