@@ -14,6 +14,7 @@ from gridferry.engine.duplicates import REASON, duplicate_blocks
 from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_sides import SourceRows
 from gridferry.engine.verify_watch import SyncWatch
+from gridferry.engine.workers import Crew
 from gridferry.griddb import GridType
 from gridferry.model.verification import ContainerVerification, KeyBounds, Verdict
 from gridferry.plan.plan import OnDuplicate, TablePlan
@@ -84,8 +85,8 @@ class QuickLook:
     def _look(self, view: PostgresSnapshot) -> list[ContainerVerification]:
         name = self._plan.container_schema.columns[0].name
         asked = [f'select {function}("{name}")' for function in ("MIN", "MAX")] if self._bounded else []
-        containers = Numbered(self._state, self._plan, also=asked)
-        spread = {containers.code(s.value): s for s in view.fetch_key_spread(self._plan)}
+        containers, groups = self._asked(view, asked)
+        spread = {containers.code(s.value): s for s in groups}
         answers = containers.told if self._bounded else {}
         bounds = {code: (_whole(low), _whole(high)) for code, (low, high) in answers.items()}
         held = self._state.quarantine.counts(self._plan.qualified, without_reason=REASON)
@@ -105,6 +106,23 @@ class QuickLook:
             )
             for code in range(len(containers.names))
         ]
+
+    def _asked(self, view: PostgresSnapshot, also: list[str]) -> tuple[Numbered, list[KeySpread]]:
+        """What both sides hold, asked of both at the same time."""
+        numbered: list[Numbered] = []
+        groups: list[KeySpread] = []
+
+        def ask_source(plan: TablePlan, _: Callable[[], None]) -> None:
+            groups.extend(view.fetch_key_spread(plan))
+
+        Crew(1).run(
+            [self._plan],
+            work=ask_source,
+            open_worker=lambda: None,
+            close_worker=lambda _: None,
+            meanwhile=lambda: numbered.append(Numbered(self._state, self._plan, also=also)),
+        )
+        return numbered[0], groups
 
     def _container(
         self, containers: Numbered, code: int, *, rows: int, bounds: KeyBounds, explained: int
