@@ -37,7 +37,7 @@ def status(
     """Show how far each table is."""
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.status(chosen(table))
-        states = migration.container_states(chosen(table), match=match) if each else []
+        states = migration.container_states(chosen(table), match=match, known=found) if each else []
     output.document(lambda: {"tables": found, **({"containers": states} if each else {})})
     for number, one in enumerate(found):
         output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))

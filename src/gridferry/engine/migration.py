@@ -301,9 +301,14 @@ class Migration:
         """What the target's state says of the tables in the config, and what waits in the source to be synced."""
         return self._standings.tables(self._chosen(tables), ask_source=ask_source)
 
-    def container_states(self, tables: Sequence[str] = (), *, match: str = "") -> list[ContainerState]:
-        """How each container of loaded tables stands; `match` is a pattern for names or split values."""
-        return self._standings.container_states(self._chosen(tables), match=match)
+    def container_states(
+        self, tables: Sequence[str] = (), *, match: str = "", known: Sequence[TableStatus] = ()
+    ) -> list[ContainerState]:
+        """How each container of loaded tables stands.
+
+        Args: match: a pattern for names or split values; known: what `status` has just said, not to be asked again.
+        """
+        return self._standings.container_states(self._chosen(tables), match=match, known=known)
 
     def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
         """The containers of the tables, and the rows each holds now."""

@@ -35,8 +35,14 @@ class Standings:
             for o in chosen
         ]
 
-    def container_states(self, chosen: Sequence[TableOptions], *, match: str = "") -> list[ContainerState]:
-        """How each container of loaded tables stands; `match` is a pattern for names or split values."""
+    def container_states(
+        self, chosen: Sequence[TableOptions], *, match: str = "", known: Sequence[TableStatus] = ()
+    ) -> list[ContainerState]:
+        """How each container of loaded tables stands.
+
+        Args: match: a pattern for names or split values; known: what `tables` has just said, not to be asked again.
+        """
+        told = {status.table: status.sync for status in known}
         found: list[ContainerState] = []
         for options in chosen:
             run = self._state.runs.get(_qualified(options))
@@ -45,7 +51,7 @@ class Standings:
             waiting, column = None, run.plan.key[0]
             if options.sync is not None and run.state is RunState.LOADED:
                 each = self._follower(options)
-                column = each.status().column or column
+                column = (told.get(run.table) or each.status()).column or column
                 with suppress(SourceError):  # the status of the table says so
                     waiting = each.waiting()
             found += container_states(self._state, run.plan, column=column, waiting=waiting, match=match)
