@@ -65,8 +65,9 @@ def test_the_writer_writes_what_it_says_and_tells_places_behind_its_commits(ferr
     changed = f"SELECT count(*) FROM {ferry.table.name} WHERE temp <> 15 + {NUMBER} % 150 / 10.0"
     assert rows_in(ferry, changed) == [(12,)]
     synced = ferry.sync()
-    # The last four updates are of rows that the first transaction inserted.
-    assert (synced["read"], synced["rows"], synced["deleted"]) == (60, 53, 3)
+    assert (synced["read"], synced["deleted"]) == (60, 3)
+    # The last four updates are of rows that the first transaction inserted: one put each, if they come together.
+    assert 53 <= synced["rows"] <= 57
     ferry.require_parity()
 
 
