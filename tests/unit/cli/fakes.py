@@ -166,7 +166,7 @@ class FakeMigration:
     def containers(self, tables: Any = ()) -> list[ContainerStatus]:
         return self._answer("containers", tables, self.found)
 
-    def container_states(self, tables: Any = (), *, match: str = "") -> list[ContainerState]:
+    def container_states(self, tables: Any = (), *, match: str = "", known: Any = ()) -> list[ContainerState]:
         return self._answer("container_states", (tables, match), self.states)
 
     def quarantine(self, tables: Any = ()) -> list[QuarantinedRow]:
