@@ -18,9 +18,9 @@ class CountingStore:
     def __init__(self) -> None:
         self.queries: list[str] = []
 
-    def multi_query(self, queries: list[tuple[Any, str]]) -> list[Any]:
+    def multi_values(self, queries: list[tuple[Any, str]]) -> list[int]:
         self.queries += [tql for _, tql in queries]
-        return [SimpleNamespace(value=1) for _ in queries]
+        return [1] * len(queries)
 
 
 class CountingSource:
