@@ -33,6 +33,8 @@ _FIRST_STATEMENT_ID = 1 << 40
 class ContainerTransaction:
     """Use as a context: leaving it commits, leaving it by an exception aborts. Not for use by two threads at once.
 
+    The server aborts it after `connection.TRANSACTION_TIMEOUT_S`.
+
     Statement ids matter in a session: the server takes a write or commit whose id it has passed for done, answers with
     success and does nothing, and refuses a gap. A put of n rows uses up n ids (seen on 5.9.0; so count GridDB's own
     clients too).
