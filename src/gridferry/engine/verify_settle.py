@@ -11,20 +11,22 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gridferry.engine.retry import is_transient
 from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_pass import target_by_key
 from gridferry.engine.verify_sides import NumberedRows
 from gridferry.engine.verify_watch import SyncWatch
+from gridferry.errors import SourceError
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.postgres.key_rows import KeyLookup
-from gridferry.source.postgres.source import PostgresReader, PostgresSource
+from gridferry.source.postgres.source import PostgresReader, PostgresSnapshot, PostgresSource
 from gridferry.transform.compiled import compile_columns
 from gridferry.verify.block import Block
 from gridferry.verify.digest import row_words
@@ -120,15 +122,14 @@ class Settler:
             if quiet is None:
                 return False
             self._containers.reopen()
-            with view.open_reader() as reader:
-                for strikes, group in enumerate(waiting):
-                    for candidates in group.parts(KEYS_A_LOOK):
-                        self._look(reader, candidates, after, strikes=ROUNDS_TO_PROVE_EXTRA if quiet else strikes)
+            for strikes, group in enumerate(waiting):
+                for candidates in group.parts(KEYS_A_LOOK):
+                    self._look(view, candidates, after, strikes=ROUNDS_TO_PROVE_EXTRA if quiet else strikes)
         return True
 
-    def _wait(self, view: object, deadline: float) -> bool | None:
+    def _wait(self, view: PostgresSnapshot, deadline: float) -> bool | None:
         """Wait until the target has all of the snapshot. True: nobody writes to it; False: a sync goes on; None: no."""
-        mark = self._watch.mark(view)  # type: ignore[arg-type]
+        mark = self._watch.mark(view)
         while True:
             busy = self._watch.busy()
             if self._watch.passed(mark):
@@ -143,12 +144,12 @@ class Settler:
                 return None
             self._sleep(_POLL_S)
 
-    def _look(self, reader: PostgresReader, candidates: Findings, after: list[Waiting], *, strikes: int) -> None:
+    def _look(self, view: PostgresSnapshot, candidates: Findings, after: list[Waiting], *, strikes: int) -> None:
         """Compare the candidates' rows once more, and judge those that still differ."""
         length = self._plan.key_length
         codes = candidates.codes
         keys = _batch(candidates.keys(length), self._plan)
-        before = self._read(reader, keys, codes)
+        before = self._read(view, keys, codes)
         pages = list(target_by_key(self._containers, keys, codes))
         block = Block(before.rows, before.codes, key_length=length)
         found = [findings for rows, numbers in pages for findings in block.page(rows, numbers)]
@@ -158,9 +159,9 @@ class Settler:
             self._shared(before.rows.take(pa.array(at)), before.codes[at], pages, after)
         if not found:
             return
-        with self._source.open_snapshot() as later, later.open_reader() as fresh:
+        with self._source.open_snapshot() as later:
             for findings in found:
-                self._judge(fresh, findings, before, after, strikes=strikes)
+                self._judge(later, findings, before, after, strikes=strikes)
 
     def _shared(self, rows: pa.RecordBatch, codes: Codes, pages: list[NumberedRows], after: list[Waiting]) -> None:
         """Rows that share their key: where the target has one of them, all is well; else it is not told by one look."""
@@ -176,10 +177,10 @@ class Settler:
         after[0].add(findings_of(DifferenceKind.DIFFERENT, codes[doubtful], source=rows, target=rows))
 
     def _judge(
-        self, fresh: PostgresReader, findings: Findings, before: _Rows, after: list[Waiting], *, strikes: int
+        self, later: PostgresSnapshot, findings: Findings, before: _Rows, after: list[Waiting], *, strikes: int
     ) -> None:
         keys = findings.keys(self._plan.key_length)
-        now = self._read(fresh, _batch(keys, self._plan), findings.codes)
+        now = self._read(later, _batch(keys, self._plan), findings.codes)
         there = now.index.find(findings.codes, keys)
         extra = findings.kinds == _EXTRA
         unchanged = np.zeros(len(findings), bool)
@@ -200,10 +201,21 @@ class Settler:
         if proven.any():
             self._real(findings.take(proven))
 
-    def _read(self, reader: PostgresReader, keys: pa.RecordBatch, codes: Codes) -> _Rows:
+    def _read(self, view: PostgresSnapshot, keys: pa.RecordBatch, codes: Codes) -> _Rows:
+        try:
+            with view.open_reader() as reader:
+                return self._read_by(reader, keys, codes, self._lookup)
+        except SourceError as error:
+            if is_transient(error):
+                raise
+        # A key that only the target has need not be a value of the source's type. The failed session is given up.
+        with view.open_reader() as reader:
+            return self._read_by(reader, keys, codes, replace(self._lookup, by_text=True))
+
+    def _read_by(self, reader: PostgresReader, keys: pa.RecordBatch, codes: Codes, lookup: KeyLookup) -> _Rows:
         values = [self._containers.values[code] for code in codes.tolist()]
         parts: list[tuple[pa.RecordBatch, Codes, pa.Array | None]] = []
-        for batch, versions in reader.read_keys(self._plan, keys, values, lookup=self._lookup):
+        for batch, versions in reader.read_keys(self._plan, keys, values, lookup=lookup):
             converted = self._transform.transform(batch)
             by = None
             if self._plan.split_by is not None:

@@ -20,10 +20,14 @@ _CUT = frozenset({Kernel.TIME_MS_TRUNCATE})
 
 @dataclass(frozen=True)
 class KeyLookup:
-    """How rows are found by key: `indexed` names columns that lead an index; `versions` says that rows have one."""
+    """How rows are found by key: `indexed` names columns that lead an index; `versions` says that rows have one.
+
+    `by_text` compares as text whatever is no time: slower, and cannot fail for a key that is no value of the type.
+    """
 
     indexed: frozenset[str]
     versions: bool
+    by_text: bool = False
 
 
 def read_keys(
@@ -34,7 +38,8 @@ def read_keys(
     Args: keys: n keys as they are stored; values: (n,) split values as text, ignored where the table is not split.
     Yields: rows as `Reader.read_chunk` gives them, and their versions as text: a row version has another one than
         every other of the table. None where the relation has no such thing.
-    Raises: SourceUnreachable, SourceRefused, SourceError.
+    Raises: SourceUnreachable; SourceRefused, also for a key that is no value of the source's type, unless the lookup
+        is by text; SourceError.
     """
     selected = [sql.SQL("{} AS {}").format(v, sql.Identifier(n)) for n, v in reader.column_expressions(plan).items()]
     if lookup.versions:
@@ -86,6 +91,10 @@ def _conditions(
             names.append(sql.SQL("date_trunc('milliseconds', {})").format(name))
             if column.source in lookup.indexed:
                 wide.append(_span(name, column, array))
+        elif lookup.by_text and not pa.types.is_timestamp(array.type):
+            names.append(sql.SQL('({}::text COLLATE "C")').format(name))
+            arrays.append(sql.SQL("{}::text[]").format(sql.Literal(texts)))
+            continue
         else:
             names.append(name)
         arrays.append(sql.SQL("{}::text[]::{}[]").format(sql.Literal(texts), sql.SQL(column.pg_type)))

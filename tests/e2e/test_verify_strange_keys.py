@@ -1,0 +1,40 @@
+"""Rows of the target whose keys are no values of the source's type at all: found like any other, beside a sync too."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from tests.conftest import Database
+from tests.e2e.changes import without_slots
+from tests.e2e.ferry import Ferry
+
+from gridferry.model.verification import Verdict
+
+
+@pytest.mark.parametrize(
+    ("declared", "value", "strange"),
+    [("uuid", "'00000000-0000-0000-0000-00000000000' || i", "no uuid"), ("smallint", "i", 70_000)],
+)
+def test_a_key_that_is_no_value_of_the_source_is_an_extra_row_while_a_sync_goes_on(
+    ferry: Ferry, postgres: Database, declared: str, value: str, strange: Any
+) -> None:
+    postgres.run(f"CREATE TABLE keyed (id {declared} PRIMARY KEY, n int)")
+    postgres.run(f"INSERT INTO keyed SELECT ({value})::{declared}, i FROM generate_series(1, 5) AS i")
+    table = ferry.of({"table": "keyed", "sync": {"mode": "cdc"}})
+    with without_slots(postgres):
+        table.load()
+        (name,) = table.names()
+        with table.store() as store:
+            container = store.open_container(name)
+            assert container is not None
+            container.put(pa.record_batch([[strange], [0]], schema=container.schema.arrow_schema))
+        postgres.run("UPDATE keyed SET n = -n WHERE n = 3")  # something waits: candidates are looked at again
+        with table.migration() as migration:
+            report = migration.verify(sync=True, settle_s=60)
+            assert report.verdict is Verdict.DIFFERENT
+            (found,) = report.tables
+            assert (found.extra, found.missing, found.different, found.unsettled) == (1, 0, 0, 0)
+            assert migration.repairs.make().verdict is Verdict.EQUAL
+            assert migration.verify().verdict is Verdict.EQUAL
