@@ -18,7 +18,7 @@ from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
 
 from gridferry.demo.postgres import LocalPostgres
-from gridferry.engine.events import Event, Note
+from gridferry.engine.events import Checkpointed, Event, Note
 from gridferry.source.postgres.feed import ChangeFeed
 
 NAME = "plant"
@@ -140,9 +140,11 @@ def test_a_slot_whose_log_was_removed(ferry: Ferry, tmp_path: Path) -> None:
 def test_a_source_that_restarts_while_it_is_followed(ferry: Ferry, plant: LocalPostgres) -> None:
     followed = at(ferry, plant)
     followed.load()
-    stop, lost = threading.Event(), threading.Event()
+    stop, stored, lost = threading.Event(), threading.Event(), threading.Event()
 
     def hear(event: Event) -> None:
+        if isinstance(event, Checkpointed) and event.updates:
+            stored.set()
         if isinstance(event, Note) and "tried again" in event.message:
             lost.set()
 
@@ -160,9 +162,11 @@ def test_a_source_that_restarts_while_it_is_followed(ferry: Ferry, plant: LocalP
         for restart in range(2):
             with opened(plant) as database:
                 database.run(f"UPDATE reading SET n = -{restart} WHERE k = 1")
+            assert stored.wait(60), failures  # it reads the stream: a restart before that would not be seen
+            stored.clear()
             lost.clear()
             plant.restart()
-            assert lost.wait(60)
+            assert lost.wait(60), failures
         with opened(plant) as database:
             database.run("DELETE FROM reading WHERE k = 2")
     finally:
