@@ -16,7 +16,7 @@ from gridferry.engine.load import fingerprint
 from gridferry.engine.retry import is_transient
 from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import CheckpointError, ConfigError, GridDBError, SourceError
+from gridferry.errors import CheckpointError, GridDBError, SourceError
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
 from gridferry.source.postgres.source import PostgresSource
@@ -141,19 +141,7 @@ class Follower(ABC):
 
     def _loaded(self, table: str) -> Loaded:
         """What stands of the load. What to do with bad and colliding rows may have changed since; nothing else."""
-        run = self._state.runs.get(table)
-        if run is None or run.plan is None:
-            raise ConfigError(
-                f"{table} was not loaded into this target",
-                state="nothing was changed",
-                next_step="run `gridferry load` first: a sync goes on from its snapshot",
-            )
-        if run.state is not RunState.LOADED:
-            raise ConfigError(
-                f"the load of {table} is not finished ({len(run.finished):,} of {len(run.chunks):,} chunks are)",
-                state="nothing was changed",
-                next_step="run `gridferry load` until it is done, then `gridferry sync`",
-            )
+        run, plan = self._state.runs.require_loaded(table, state="nothing was changed", then="gridferry sync")
         allowed = {
             fingerprint(self._options.model_copy(update={"on_duplicate": duplicate, "on_bad_row": bad}))
             for duplicate in OnDuplicate
@@ -166,4 +154,4 @@ class Follower(ABC):
                 next_step="put them back as they were, or load anew with `gridferry load --replace`",
             )
         options = self._options
-        return Loaded(run, replace(run.plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row))
+        return Loaded(run, replace(plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row))

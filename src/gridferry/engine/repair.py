@@ -24,7 +24,6 @@ import pyarrow as pa
 
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import Lease
-from gridferry.checkpoint.runs import RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, RowsPut
 from gridferry.engine.keyed_rows import agree, as_seen, fetch_standing, has_columns
@@ -33,7 +32,7 @@ from gridferry.engine.repair_source import SourceLookup, SourceRows
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.retry import with_patience
 from gridferry.engine.row_writer import RowWriter
-from gridferry.errors import CheckpointError, ConfigError, FerryError
+from gridferry.errors import CheckpointError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RowChange, TableRepair
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.config import TableOptions
@@ -88,14 +87,8 @@ def repair_table(
         return TableRepair(table, refused=spool.refused)
     with Lease(state.documents, table, wait_s=settings.wait_s) as lease:
         _close(state, table)
-        run = state.runs.get(table)
-        if run is None or run.plan is None or run.state is not RunState.LOADED:
-            raise ConfigError(
-                f"{table} was not loaded into this target to its end",
-                state="nothing was changed",
-                next_step="run `gridferry load` first",
-            )
-        plan = replace(run.plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row)
+        run, plan = state.runs.require_loaded(table, state="nothing was changed", then="gridferry verify --repair")
+        plan = replace(plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row)
         # After the lease: what syncs have stored until now was committed before this snapshot.
         with source.open_snapshot() as view:
             repair = _Repair(state, lease, plan, SourceLookup(view, plan), tell)

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from gridferry.checkpoint.documents import utc_now
-from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import REASON
 from gridferry.engine.events import Listener, Note
@@ -23,7 +23,7 @@ from gridferry.engine.verify_pass import FullPass
 from gridferry.engine.verify_quick import QuickLook
 from gridferry.engine.verify_settle import Settled, Settler
 from gridferry.engine.verify_watch import SyncWatch
-from gridferry.errors import CheckpointError, ConfigError
+from gridferry.errors import CheckpointError
 from gridferry.model.table import Table
 from gridferry.model.verification import (
     ContainerVerification,
@@ -187,21 +187,10 @@ class TableVerifier:
 
     def _loaded(self, table: Table) -> tuple[LoadRun, TablePlan]:
         """The load that is verified, and its plan. Raises: ConfigError, CheckpointError if there is none to verify."""
-        run = self._state.runs.get(table.qualified)
-        if run is None or run.plan is None:
-            raise ConfigError(
-                f"{table.qualified} was not loaded into this target",
-                state="nothing was compared",
-                next_step="run `gridferry load` first",
-            )
-        if run.state is not RunState.LOADED:
-            raise ConfigError(
-                f"the load of {table.qualified} is not finished "
-                f"({len(run.finished):,} of {len(run.chunks):,} chunks are)",
-                state="nothing was compared",
-                next_step="run `gridferry load` until it is done, then `gridferry verify`",
-            )
-        plan = replace(run.plan, on_duplicate=self._options.on_duplicate, on_bad_row=self._options.on_bad_row)
+        run, plan = self._state.runs.require_loaded(
+            table.qualified, state="nothing was compared", then="gridferry verify"
+        )
+        plan = replace(plan, on_duplicate=self._options.on_duplicate, on_bad_row=self._options.on_bad_row)
         require_columns(plan, table)
         return run, plan
 
