@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry, Server, database_of, named_server
+from tests.e2e.killer import Killer, killer_in
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.embedded.server import Server as EmbeddedServer
@@ -76,3 +77,10 @@ def faulty(stand_in: EmbeddedServer) -> Iterator[EmbeddedServer]:
     faults = stand_in.faults
     faults.disk_full = faults.stall = False
     faults.close_after_bytes = faults.close_at_statement = faults.on_statement = faults.refuse_puts = None
+
+
+@pytest.fixture(scope="session")
+def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
+    """Runs jobs that are killed at a chosen step."""
+    with killer_in(tmp_path_factory.mktemp("jobs")) as killer:
+        yield killer

@@ -2,64 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
-from tests.e2e import dying_load
 from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, sync, without_slots
 from tests.e2e.ferry import Ferry
+from tests.e2e.killer import Killer
 
 from gridferry.checkpoint.documents import STATE_CONTAINER, STATE_SCHEMA
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
 from gridferry.errors import LeaseHeld
 
-_ROOT = Path(__file__).parents[2]
-_jobs = itertools.count(1)
 APPLIED = {**READING, "on_bad_row": "quarantine"}
 OPTIONS = {"rows_per_chunk": 10, "workers": 1}
-
-
-@dataclass(frozen=True)
-class Killer:
-    """Runs loads and syncs in processes of their own, and gives their exit status."""
-
-    process: subprocess.Popen[str]
-    folder: Path
-
-    def run(self, ferry: Ferry, verb: str, *, point: str, moment: str, call: int, **options: Any) -> int:
-        reads, errors, file = (self.folder / f"{what} {next(_jobs)}" for what in ("reads", "errors", "job"))
-        errors.touch()
-        job = {"config": ferry.text, "env": ferry.env, "options": options, "reads": str(reads), "errors": str(errors)}
-        file.write_text(json.dumps({**job, "verb": verb, "point": point, "moment": moment, "call": call}))
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(f"{file}\n")
-        self.process.stdin.flush()
-        status = os.waitstatus_to_exitcode(int(self.process.stdout.readline()))
-        assert status in (0, -signal.SIGKILL), errors.read_text()
-        return status
-
-
-@pytest.fixture(scope="module")
-def killer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Killer]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(_ROOT / "src"), str(_ROOT)])}
-    command = [sys.executable, dying_load.__file__]
-    with subprocess.Popen(
-        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield Killer(process, tmp_path_factory.mktemp("runs"))
 
 
 @pytest.fixture

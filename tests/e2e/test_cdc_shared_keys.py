@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from tests.conftest import Database
 from tests.e2e.changes import assert_level, source_rows, sync, without_slots
 from tests.e2e.ferry import QUARANTINE, Ferry
+from tests.e2e.killer import Killer
 
 from gridferry.errors import DuplicateKeys
 
@@ -215,3 +217,20 @@ def test_a_collection_with_a_key_that_no_constraint_proves_is_followed(ferry: Fe
             postgres.run(statement)
         sync(plain)
         assert_level(plain, postgres)
+
+
+@pytest.mark.parametrize(("point", "moment"), [("put", "after"), ("flush", "after"), ("position", "before")])
+def test_a_sync_killed_before_it_wrote_its_position_meets_its_own_rows_and_ends_level(
+    device: Ferry, postgres: Database, killer: Killer, point: str, moment: str
+) -> None:
+    postgres.run(f"INSERT INTO device VALUES ({at(500, 100)}, 'd0', 1000, 'old')")
+    device.load()
+    # Each change once more: what is stored then is what later changes of the same key left.
+    postgres.run("DELETE FROM device WHERE n = 1000")
+    postgres.run(f"INSERT INTO device VALUES ({at(500, 200)}, 'd0', 1001, 'new')")
+    postgres.run("UPDATE device SET n = n + 1 WHERE n = 1001; UPDATE device SET n = 1001 WHERE n = 1002")
+    postgres.run("UPDATE device SET device = 'moved' WHERE n = 20; UPDATE device SET device = 'd2' WHERE n = 20")
+    assert killer.run(device, "sync", point=point, moment=moment, call=1) == -signal.SIGKILL
+    postgres.run(f"UPDATE device SET ts = {at(500, 300)} WHERE n = 1001; DELETE FROM device WHERE n = 20")
+    sync(device)
+    assert_same(device, postgres)

@@ -14,7 +14,7 @@ from tests.conftest import Database
 from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, slot_of, sync, without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
-from tests.e2e.test_cdc_killed import Killer, killer  # noqa: F401
+from tests.e2e.killer import Killer
 from tests.e2e.test_lost_source import NAME, SMALL_LOG, at, opened
 
 from gridferry.checkpoint.positions import CdcRecord
@@ -313,7 +313,7 @@ STEPS: list[tuple[str, str, int]] = [
 def test_killed_anywhere_and_run_again_ends_the_same(
     loaded: Ferry,
     postgres: Database,
-    killer: Killer,  # noqa: F811
+    killer: Killer,
     point: str,
     moment: str,
     call: int,

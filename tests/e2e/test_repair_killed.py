@@ -8,12 +8,11 @@ import pytest
 from tests.conftest import Database
 from tests.e2e.changes import make_readings
 from tests.e2e.ferry import Ferry
+from tests.e2e.killer import Killer
 from tests.e2e.planted import container_of, images, repair, stored_batch, with_value
-from tests.e2e.test_cdc_killed import Killer, killer
 
 from gridferry.model.repair import RepairState
 
-__all__ = ["killer"]
 TABLE = "public.reading"
 PLAIN = {"table": "reading", "split_by": "device", "key": "k"}
 SMALL = {"table": TABLE, "rows_per_group": 4}
