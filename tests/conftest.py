@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+import hypothesis
 import psycopg
 import pytest
 
@@ -16,6 +17,12 @@ from gridferry.source.postgres.connection import PostgresAddress, connect, parse
 from gridferry.source.postgres.source import PostgresSource
 
 _numbers = itertools.count(1)
+
+# Machines are shared: how long an example or its making takes is nobody's mistake.
+hypothesis.settings.register_profile(
+    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("shared machine")
 
 # A suite that a script started in the background ignores Ctrl-C, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

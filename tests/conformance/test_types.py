@@ -159,7 +159,6 @@ def test_a_fine_timestamp_is_no_key_of_a_time_series(place: Place) -> None:
 
 @hypothesis.settings(
     max_examples=15,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )

@@ -37,7 +37,7 @@ def assert_each_once(database, plan, *, rows_per_chunk: int, page_ranges: bool |
     return chunks
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.integers(0, 3000),
     removed=st.integers(1, 7),

@@ -243,7 +243,7 @@ def test_a_missing_key_column_is_named(postgres, plan):
         duplicates(postgres, plan("t", "a", key=("nope",)))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(
     st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)),
     st.one_of(st.none(), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)),

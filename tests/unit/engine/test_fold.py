@@ -149,7 +149,7 @@ def histories(draw: st.DrawFn) -> tuple[dict[Key, Row], list[Any], dict[Key, Row
 
 
 @given(histories(), st.integers(0, 12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_a_fold_ends_where_the_history_ends(history: Any, cut: int) -> None:
     before, changes, after = history
     target = Target(before)
@@ -159,7 +159,7 @@ def test_a_fold_ends_where_the_history_ends(history: Any, cut: int) -> None:
 
 
 @given(histories())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_only_rows_that_stay_are_refused(history: Any) -> None:
     before, changes, after = history
     refused = Target(before).apply(batch_of(changes))

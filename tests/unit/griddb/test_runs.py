@@ -22,7 +22,6 @@ BLOBS = ContainerSchema(
 FIXED = ContainerSchema(ContainerKind.COLLECTION, (ColumnSpec("k", GridType.LONG, nullable=False),))
 FEW = hypothesis.settings(
     max_examples=30,
-    deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
 

@@ -74,7 +74,7 @@ def plain(findings: Findings, kinds: list[str]) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(sides(), st.integers(1, 5), st.booleans())
 def test_a_block_finds_what_a_row_by_row_comparison_finds(
     drawn: tuple[list[str], int, list[tuple[Any, ...]], list[tuple[Any, ...]]], page_rows: int, ordered: bool

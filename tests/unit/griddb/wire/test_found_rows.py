@@ -19,7 +19,6 @@ from gridferry.griddb.wire.row_replies import FoundRows, MultiGetReply, rows_of
 
 FEW = hypothesis.settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
 NAMES = ("c", "Sensor@7", "a" * 200)

@@ -31,9 +31,7 @@ from gridferry.griddb.wire.schema_image import (
 )
 from gridferry.griddb.wire.statement import Option, Property
 
-MESSAGES = settings(
-    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
+MESSAGES = settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 I32, I64 = (st.integers(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (32, 64))
 U8, FLAG = st.integers(0, 255), st.booleans()

@@ -119,7 +119,7 @@ def _to_the_end(messages, at):
     return messages[at + 1 : end + 1]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.data())
 def test_changed_bytes_give_changes_or_our_error(data):
     messages = list(CAPTURES[data.draw(st.sampled_from(sorted(CAPTURES)))])
@@ -134,7 +134,7 @@ def test_changed_bytes_give_changes_or_our_error(data):
         return
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=40), max_size=6))
 def test_noise_gives_our_error(noise):
     head = [m.begin(10), m.relation(T, TWO)]
@@ -178,7 +178,6 @@ def changes(draw):
     return messages, meant
 
 
-@settings(deadline=None)
 @given(changes())
 def test_any_changes_are_read_as_they_were_written(made):
     messages, meant = made
