@@ -1,0 +1,201 @@
+"""The path of somebody new: `make airflow`, log in, turn two DAGs on, see rows arrive. In a browser, at Airflow's pages.
+
+GRIDFERRY_SCREENSHOTS=folder keeps the pictures: docs/walkthrough.md shows them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from playwright.sync_api import expect
+from tests.airflow.browser import PATIENCE_S, SIZE, Pages, chromium
+
+ROOT = Path(__file__).parents[2]
+INITIAL, CONTINUOUS, PARITY = (
+    f"griddb_postgres_{name}" for name in ("migration_initial", "migration_continuous", "parity")
+)
+ROWS = 405_184
+
+
+@dataclass
+class Local:
+    """`make airflow` under way, and what it said."""
+
+    process: subprocess.Popen[str]
+    said: str
+
+    def told(self, pattern: str) -> str:
+        """What it said of a thing."""
+        found = re.search(pattern, self.said)
+        assert found is not None, self.said
+        return found.group(1)
+
+    @property
+    def url(self) -> str:
+        return self.told(r"Airflow is at (\S+)")
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Local]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gridferry.airflow.local", "--port", "8100"],
+        cwd=ROOT, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    try:
+        said = ""
+        while "Ctrl-C ends all of it" not in said:
+            line = process.stdout.readline()
+            assert line, f"it ended: {said}"
+            said += line
+        yield Local(process, said)
+    finally:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(60)
+        process.kill()
+        process.stdout.close()
+
+
+@pytest.fixture(scope="module")
+def shots(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    told = os.environ.get("GRIDFERRY_SCREENSHOTS")
+    folder = Path(told) if told else tmp_path_factory.mktemp("shots")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pages(local: Local, shots: Path) -> Iterator[Pages]:
+    """Airflow in a browser, logged in with what `make airflow` said."""
+    with chromium() as browser:
+        pages = Pages(browser.new_page(viewport=SIZE), local.url, shots)
+        pages.log_in(*local.told(r"login: (\S+ / \S+)").split(" / "))
+        yield pages
+
+
+def finished(pages: Pages, dag: str, *, runs: int = 1) -> dict[str, Any]:
+    """The newest of as many runs, once it has ended."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found: Any = pages.ask(f"/dags/{dag}/dagRuns?order_by=-run_after")["dag_runs"]
+        if len(found) == runs and found[0]["state"] in ("success", "failed"):
+            return dict(found[0])
+        assert time.monotonic() < deadline, f"waited in vain for {dag}: {found}"
+        pages.page.wait_for_timeout(500)
+
+
+def test_the_connection_form_and_its_test_button(pages: Pages) -> None:
+    pages.open("/connections")
+    pages.connection("griddb_default").get_by_role("button", name="Test Connection").click()
+    good = pages.page.get_by_text("Logged in to cluster myCluster, database public, as admin")
+    expect(good).to_be_visible()
+    pages.shoot("connection-tested")
+
+    pages.page.get_by_role("button", name="Add Connection").click()
+    form = pages.page.get_by_role("dialog")
+    form.locator("input[name=connection_id]").fill("griddb_wrong")
+    form.get_by_role("combobox").first.click()
+    pages.page.get_by_role("option", name="GridDB", exact=True).click()
+    where: Any = pages.ask("/connections/griddb_default")
+    for field, value in {
+        "host": where["host"],
+        "port": str(where["port"]),
+        "login": "admin",
+        "password": "WrongSecret",
+        "schema": "myCluster",
+    }.items():
+        form.locator(f"input[name={field}]").fill(value)
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    for label in ("Database", "Members", "Provider URL", "Multicast", "TLS", "CA file"):
+        expect(form.get_by_text(label, exact=True)).to_be_visible()
+    pages.shoot("connection-form")
+    form.get_by_role("button", name="Save").click()
+
+    wrong = pages.connection("griddb_wrong")
+    wrong.get_by_role("button", name="Test Connection").click()
+    bad = pages.page.get_by_text('refused the login of "admin"')
+    expect(bad).to_be_visible()
+    assert "WrongSecret" not in pages.page.content()
+    pages.shoot("connection-refused")
+    wrong.get_by_role("button", name="Delete Connection").click()
+    pages.page.get_by_role("button", name="Yes, Delete").click()
+    expect(wrong).to_have_count(0)
+
+
+@pytest.fixture(scope="module")
+def migrated(pages: Pages) -> Pages:
+    """Both DAGs turned on by their switches, and done."""
+    pages.open("/dags")
+    expect(pages.page.get_by_test_id("dag-card")).to_have_count(3)
+    pages.shoot("dags")
+    for dag in (CONTINUOUS, INITIAL):
+        pages.dag(dag).get_by_test_id("toggle-pause").click()
+    assert finished(pages, INITIAL)["state"] == "success"
+    assert finished(pages, CONTINUOUS)["state"] == "success"
+    return pages
+
+
+def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages, local: Local) -> None:
+    pages = migrated
+    pages.open("/dags")
+    for dag in (INITIAL, CONTINUOUS):
+        expect(pages.dag(dag).get_by_test_id("latest-run").get_by_role("link")).to_be_visible()
+    pages.shoot("dags-done")
+
+    # The grid of the first load, and what its last task says.
+    run = quote(str(finished(pages, INITIAL)["dag_run_id"]), safe="")
+    pages.open(f"/dags/{INITIAL}")
+    for task in ("prepare", "load", "finish"):
+        expect(pages.page.get_by_text(re.compile(rf"^{task}( \[ \])?$")).first).to_be_visible()
+    pages.shoot("grid")
+    pages.open(f"/dags/{INITIAL}/runs/{run}/tasks/finish")
+    expect(pages.page.get_by_text(f"{ROWS:,} rows stand in 3 containers")).to_be_visible()
+    pages.shoot("load-log")
+    pages.open("/assets")
+    for container in ("device1", "device2", "device3"):
+        expect(pages.page.get_by_role("link", name=f"myCluster/public/{container}")).to_be_visible()
+    pages.shoot("assets")
+
+    # New readings, as the article makes them, and the hourly DAG by its button.
+    with psycopg.connect(local.told(r"psql '([^']+)'"), autocommit=True) as connection:
+        connection.execute(
+            "INSERT INTO device SELECT now()::timestamp + i * interval '1 second', 'b8:27:eb:bf:9d:51',"
+            " 0.005, 51, false, 0.007, false, 0.02, 22.7 FROM generate_series(1, 60) AS i"
+        )
+    pages.open(f"/dags/{CONTINUOUS}")
+    pages.page.get_by_role("button", name="Trigger").click()
+    pages.page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
+    second = finished(pages, CONTINUOUS, runs=2)
+    assert second["state"] == "success"
+    pages.open(f"/dags/{CONTINUOUS}/runs/{quote(second['dag_run_id'], safe='')}/tasks/sync")
+    expect(pages.page.get_by_text(re.compile("60 rows"))).to_be_visible()
+    pages.shoot("sync-log")
+
+
+def test_ctrl_c_ends_all_of_it(local: Local, pages: Pages) -> None:
+    assert local.process.stdout is not None
+    folder = Path(local.told(r"host=([^&']+)").replace("%2F", "/"))
+    assert folder.exists()
+    local.process.send_signal(signal.SIGINT)
+    rest = local.process.stdout.read()
+    assert local.process.wait(60) == 0
+    assert "All of it is stopped and removed." in rest
+    assert not folder.exists()
+    with pytest.raises(ProcessLookupError):
+        os.killpg(local.process.pid, 0)
