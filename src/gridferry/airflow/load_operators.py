@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gridferry.airflow.base import TEMPLATED, FerryTask
 from gridferry.airflow.compat import AirflowFailException, Context
 from gridferry.airflow.progress import speed
+from gridferry.numbers import plural
 
 if TYPE_CHECKING:
     from gridferry.engine.events import TableLoad
@@ -158,7 +159,7 @@ class GridFerryLoadBucketOperator(FerryTask):
                     wait_s=self.wait_s,
                 )
                 place = f"{done.table}, bucket {done.bucket + 1} of {done.of}"
-                self.log.info("%s: %s, %s", place, done.outcome, speed(done.rows, done.octets, done.seconds))
+                self.log.info("%s: %s: %s", place, done.outcome, speed(done.rows, done.octets, done.seconds))
                 rows, octets, seconds = rows + done.rows, octets + done.octets, seconds + done.seconds
                 chunks, quarantined = chunks + done.chunks, quarantined + done.quarantined
         return {
@@ -208,12 +209,12 @@ def tell_load(task: FerryTask, context: Context, migration: Migration, table: st
     watermark = status.sync.as_of if status.sync is not None and status.sync.as_of else status.finished_at
     task.tell(context, migration, table, facts, watermark)
     task.log.info(
-        "%s: %s, %s; %s rows stand in %s containers",
+        "%s: %s: %s stand in %s; read by this task: %s",
         load.table,
         load.outcome,
+        plural(status.rows, "row"),
+        plural(status.containers, "container"),
         speed(load.rows, load.octets, load.seconds),
-        f"{status.rows:,}",
-        f"{status.containers:,}",
     )
     return {**facts, "rows": status.rows, "containers": status.containers, "notes": list(load.notes)}
 

@@ -60,11 +60,11 @@ class GridFerrySyncOperator(FerryTask):
         facts = sync_facts(done)
         self.tell(context, migration, table, facts, done.as_of)
         self.log.info(
-            "%s: %s, %s changes read, %s, %s deleted; level with %s",
+            "%s: %s: %s (%s read, %s deleted); level with %s",
             done.table,
             done.outcome,
-            f"{done.read:,}",
             speed(done.rows, done.octets, done.seconds),
+            f"{done.read:,}",
             f"{done.deleted:,}",
             done.as_of,
         )

@@ -6,6 +6,8 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from gridferry.numbers import duration, plural, rate, size
+
 if TYPE_CHECKING:
     from gridferry.engine.events import Event
 
@@ -49,6 +51,8 @@ class LoggedProgress:
 
 
 def speed(rows: int, octets: int, seconds: float) -> str:
-    """`1,200,000 rows, 64 MB in 4.1 s, 292,000 rows/s`."""
-    said = f"{rows:,} rows, {octets / 1e6:,.0f} MB in {seconds:.1f} s"
-    return f"{said}, {round(rows / seconds, -3):,.0f} rows/s" if rows and seconds > 0 else said
+    """`1,200,000 rows, 64 MB in 4.1 s, 292,000 rows/s`; `no rows in 0.1 s`."""
+    if not rows:
+        return f"no rows in {duration(seconds)}"
+    said = f"{plural(rows, 'row')}, {size(octets)} in {duration(seconds)}"
+    return f"{said}, {rate(rows / seconds)}" if seconds > 0 else said
