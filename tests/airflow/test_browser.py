@@ -173,7 +173,7 @@ def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages, local: Local) -
     pages.shoot("assets")
 
     # New readings, as the article makes them, and the hourly DAG by its button.
-    with psycopg.connect(local.told(r"psql '([^']+)'"), autocommit=True) as connection:
+    with psycopg.connect(local.told(r"psql '([^']+)'\n"), autocommit=True) as connection:
         connection.execute(
             "INSERT INTO device SELECT now()::timestamp + i * interval '1 second', 'b8:27:eb:bf:9d:51',"
             " 0.005, 51, false, 0.007, false, 0.02, 22.7 FROM generate_series(1, 60) AS i"

@@ -41,6 +41,7 @@ class Servers:
 
     postgres: LocalPostgres
     target: GridDBAddress
+    stand_in: bool = False
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -100,7 +101,7 @@ def _servers(folder: Path, made: ExitStack, *, share: float) -> Servers:
     griddb = LocalGridDB(folder)
     made.callback(griddb.stop)
     griddb.start()
-    return Servers(postgres, parse_address(griddb.target, password=griddb.password))
+    return Servers(postgres, parse_address(griddb.target, password=griddb.password), stand_in=True)
 
 
 def _airflow(folder: Path, made: ExitStack, servers: Servers, options: argparse.Namespace) -> LocalAirflow:
@@ -149,14 +150,25 @@ def connections(postgres: LocalPostgres, target: GridDBAddress) -> dict[str, dic
 
 
 def _introduce(airflow: LocalAirflow, servers: Servers) -> None:
+    """Where everything is, with commands that can be copied into another shell as they stand."""
+    psql = shutil.which("psql") or _from_here(servers.postgres.program("psql"))
+    gridferry = _from_here(Path(sys.executable).with_name("gridferry"))
+    # The stand-in's password is told aloud: its server is reached from this machine only, and not for long.
+    password = f"GRIDDB_PASSWORD={servers.target.password} " if servers.stand_in else ""
     _say(
         f"""
 Airflow is at {airflow.url}    login: {USER} / {PASSWORD}
   Turn on griddb_postgres_migration_initial and _continuous, and see rows arrive.
-  PostgreSQL: psql '{servers.postgres.dsn()}'
-  GridDB:     {servers.target}
+
+  {psql} '{servers.postgres.dsn()}'
+  {password}{gridferry} containers --target {servers.target}
+
 Ctrl-C ends all of it."""
     )
+
+
+def _from_here(program: Path) -> str:
+    return os.path.relpath(program) if program.is_relative_to(Path.cwd()) else str(program)
 
 
 def _say(line: str) -> None:

@@ -89,6 +89,10 @@ class LocalPostgres:
             raise SourceError("the local PostgreSQL is not running", next_step="call start() first")
         return self._process.pid
 
+    def program(self, name: str) -> Path:
+        """One of the programs that came with the server, as `psql`."""
+        return self._install / "bin" / name
+
     def dsn(self, database: str = "postgres", *, user: str = SUPERUSER) -> str:
         """The address over the Unix socket; holds no password, and needs none."""
         place = f"host={quote(str(self.folder), safe='')}&port={self.port}"
@@ -243,7 +247,7 @@ class LocalPostgres:
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
         return subprocess.run(  # noqa: S603 - a program of the wheel, no shell
-            [str(self._install / "bin" / program), *arguments],
+            [str(self.program(program)), *arguments],
             capture_output=True,
             check=False,
             env=_environment(),
@@ -261,7 +265,7 @@ class LocalPostgres:
         arguments = [part for name, value in lines.items() for part in ("-c", f"{name}={value}")]
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(  # noqa: S603 - a program of the wheel, no shell
-                [str(self._install / "bin" / "postgres"), "-D", str(self.data), *arguments],
+                [str(self.program("postgres")), "-D", str(self.data), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
