@@ -117,7 +117,7 @@ def rows_over_time(
         counted = source.fetch_counts(plan, bounded.column.source, buckets=buckets, values=[v for _, v in chosen])
     there = [(name, opened[name]) for name, _ in chosen if name in opened]
     by_name = dict(
-        zip([name for name, _ in there], _counts(store, [c for _, c in there], bounded, buckets), strict=True)
+        zip([name for name, _ in there], counts_over_time(store, [c for _, c in there], bounded, buckets), strict=True)
     )
     series = tuple(
         Series(name, value, None if counted is None else tuple(counted[0][i]), by_name.get(name))
@@ -160,10 +160,17 @@ def _all_of_target(
         note = f"GridDB was not asked for the rows of all {len(standing):,} containers over time: too many questions."
         return buckets, None, note
     wide = Buckets(buckets.start_s, buckets.width_s * step, -(-buckets.count // step))
-    return wide, tuple(sum(column) for column in zip(*_counts(store, standing, bounded, wide), strict=True)), ""
+    return (
+        wide,
+        tuple(sum(column) for column in zip(*counts_over_time(store, standing, bounded, wide), strict=True)),
+        "",
+    )
 
 
-def _counts(store: Store, containers: Sequence[Container], bounded: Bounded, buckets: Buckets) -> list[tuple[int, ...]]:
+def counts_over_time(
+    store: Store, containers: Sequence[Container], bounded: Bounded, buckets: Buckets
+) -> list[tuple[int, ...]]:
+    """Rows of each container in each bucket of the time in `bounded`: counted by the target, all asked in one go."""
     column = f'"{bounded.column.target.name}"'
     edges = [f"TIMESTAMP('{stamp(edge)}')" for edge in buckets.edges]
     tql = [f"select count(*) where {column} >= {low} and {column} < {high}" for low, high in pairwise(edges)]

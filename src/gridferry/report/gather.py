@@ -87,7 +87,7 @@ class _Table:
         except CheckpointError as error:
             headline = Headline(Tone.UNFINISHED, f"Nothing can be told: {error.message}.", error.next_step)
             return TableFacts(self._name, headline, LoadFacts("not readable"))
-        load = _load(status, run)
+        load = load_facts(status, run)
         verifications = self._verifications()
         headline = table_headline(load, verifications)
         if run is None or run.plan is None:
@@ -235,7 +235,8 @@ def _wrong(container: ContainerFacts) -> bool:
     return container.verdict in (Verdict.DIFFERENT.value, Verdict.UNSETTLED.value)
 
 
-def _load(status: TableStatus, run: LoadRun | None) -> LoadFacts:
+def load_facts(status: TableStatus, run: LoadRun | None) -> LoadFacts:
+    """What there is to tell of a table's load."""
     return LoadFacts(
         state="not begun" if status.state == "planned" else status.state,
         started_at=status.started_at,
