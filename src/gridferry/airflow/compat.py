@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from typing import Any
+
 from airflow.sdk import (
     DAG,
     Asset,
@@ -25,6 +28,8 @@ try:
 except ImportError:  # Airflow 3.1
     from airflow.plugins_manager import AirflowPlugin
 
+_CONNECTION_VARIABLE = "AIRFLOW_CONN_"
+
 __all__ = [
     "DAG",
     "AirflowException",
@@ -40,4 +45,71 @@ __all__ = [
     "Connection",
     "Context",
     "TriggerEvent",
+    "connection_ids",
+    "may_use_connection",
+    "stored_connection",
+    "user_of_page",
 ]
+
+
+# What follows is for Airflow's API server alone, and imports what only that has.
+
+
+def user_of_page() -> Any:
+    """What a route of a plugin depends on to have a user: logged in, and allowed to see plugins; else 401 or 403."""
+    from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
+    from airflow.api_fastapi.core_api.security import get_user, requires_access_view
+    from fastapi import Depends
+
+    allowed = requires_access_view(AccessView.PLUGINS)
+
+    def user(found: Any = Depends(get_user), _: None = Depends(allowed)) -> Any:  # noqa: B008
+        return found
+
+    return user
+
+
+def may_use_connection(conn_id: str, user: Any) -> bool:
+    """Whether a user may see what a connection leads to. One that belongs to a team is for those who may read it."""
+    from airflow.configuration import conf
+    from airflow.models.connection import Connection as StoredConnection
+
+    if not conf.getboolean("core", "multi_team", fallback=False):
+        return True
+    team = StoredConnection.get_team_name(conn_id)
+    if team is None:
+        return True
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
+
+    details = ConnectionDetails(conn_id=conn_id, team_name=team)
+    return bool(get_auth_manager().is_authorized_connection(method="GET", details=details, user=user))
+
+
+def stored_connection(conn_id: str) -> Any:
+    """A connection from any secrets backend, the environment or the database; None where none has it, or gives it."""
+    from airflow.exceptions import AirflowNotFoundException
+    from airflow.models.connection import Connection as StoredConnection
+
+    try:
+        return StoredConnection.get_connection_from_secrets(conn_id)
+    except (AirflowNotFoundException, PermissionError):
+        return None
+
+
+def connection_ids(conn_type: str) -> set[str]:
+    """The connections of a type that can be listed: those of the database and of the environment."""
+    from airflow.models.connection import Connection as StoredConnection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    with create_session(scoped=False) as session:
+        stored = session.scalars(select(StoredConnection.conn_id).where(StoredConnection.conn_type == conn_type))
+        found = {str(name) for name in stored}
+    for variable in os.environ:
+        if variable.startswith(_CONNECTION_VARIABLE):
+            name = variable[len(_CONNECTION_VARIABLE) :].lower()
+            connection = stored_connection(name)
+            if connection is not None and connection.conn_type == conn_type:
+                found.add(name)
+    return found

@@ -1,0 +1,73 @@
+"""The page's routes. Each depends on Airflow's own login; none of them has to remember to.
+
+They are plain functions, so FastAPI runs them in threads and Airflow's own pages go on meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+
+from gridferry.airflow.compat import may_use_connection, user_of_page
+from gridferry.airflow.page.choice import MOST_SIZE, SIZE, Choice, Only, Order
+from gridferry.airflow.page.desk import Desk
+from gridferry.airflow.page.lazy import PAGE
+from gridferry.airflow.page.targets import connections_for
+from gridferry.airflow.page.view import POLICY, render
+from gridferry.airflow.settings import GRIDDB_DEFAULT
+
+JSON = f"/api{PAGE}"
+_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+}
+_user = user_of_page()
+User = Annotated[Any, Depends(_user)]
+
+
+def make_app(desk: Desk | None = None) -> FastAPI:
+    """The app that the plugin mounts."""
+    # Without pages of its own: FastAPI would show its documentation to everybody.
+    app = FastAPI(title="gridferry", openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(_user)])
+    shown_by = desk or Desk()
+
+    @app.middleware("http")
+    async def with_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await answer(request)
+        response.headers.update(_HEADERS)
+        return response
+
+    @app.get(PAGE, response_class=HTMLResponse)
+    def parity(choice: Annotated[Choice, Depends(choice_of)], user: User) -> HTMLResponse:
+        # A problem is told by the page, whatever stands between it and the viewer: no proxy replaces a 200.
+        return HTMLResponse(render(shown_by.page(choice, connections_for(user)), choice))
+
+    @app.get(JSON)
+    def parity_facts(choice: Annotated[Choice, Depends(choice_of)], user: User) -> JSONResponse:
+        facts = shown_by.page(choice, connections_for(user))
+        status = facts.problem.status if facts.problem is not None else 200
+        return JSONResponse(jsonable_encoder(facts), status_code=status)
+
+    return app
+
+
+def choice_of(
+    user: User,
+    connection: Annotated[str, Query(max_length=250)] = GRIDDB_DEFAULT,
+    table: Annotated[str, Query(max_length=300)] = "",
+    q: Annotated[str, Query(max_length=300)] = "",
+    only: Only = Only.ALL,
+    sort: Order = Order.NEED,
+    page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
+    size: Annotated[int, Query(ge=1, le=MOST_SIZE)] = SIZE,
+) -> Choice:
+    """The choice that an address makes. Raises: HTTPException 403 for the connection of somebody else's team."""
+    if not may_use_connection(connection, user):
+        raise HTTPException(403, "Forbidden")
+    return Choice(connection, table, q, only, sort, page, size)

@@ -1,0 +1,125 @@
+"""From a choice to the facts of its page. Nothing that a target does or does not answer gets further than here."""
+
+from __future__ import annotations
+
+from gridferry.airflow.page.answers import Answers, StillAsking
+from gridferry.airflow.page.choice import Choice, Part, part_of
+from gridferry.airflow.page.facts import (
+    ContainerRow,
+    Counted,
+    PageFacts,
+    Problem,
+    Standing,
+    TargetFacts,
+)
+from gridferry.airflow.page.reading import count_containers, read_target
+from gridferry.airflow.page.targets import NoConnection, address_of
+from gridferry.checkpoint.documents import utc_now
+from gridferry.errors import CheckpointError, ConfigError, FerryError
+from gridferry.report.facts import Headline, Tone
+
+_NOT_FOUND, _UNPROCESSABLE, _UNAVAILABLE = 404, 422, 503
+_SLOW = Problem("GridDB has not answered yet; it is being waited for.", "Look again in a few seconds.", _UNAVAILABLE)
+_NOTHING = Headline(Tone.UNFINISHED, "Nothing was loaded into this database yet.", "turn the initial DAG on")
+
+
+class Desk:
+    """Answers choices. One for the whole process: its answers are shared by all who look."""
+
+    def __init__(self, targets: Answers[TargetFacts] | None = None, counts: Answers[Counted] | None = None) -> None:
+        self._targets = targets or Answers()
+        self._counts = counts or Answers()
+
+    def page(self, choice: Choice, connections: tuple[str, ...]) -> PageFacts:
+        """The facts of a page; where there are none, the problem. `connections` are offered to be chosen from."""
+        name = choice.connection
+        blank = PageFacts(utc_now(), name, tuple(sorted({*connections, name})))
+        try:
+            # The address too is looked up in there: a secrets backend may be as slow as a database.
+            target = self._targets.get(name, lambda: read_target(address_of(name)))
+        except StillAsking:
+            return _with_problem(blank, _SLOW)
+        except FerryError as error:
+            if isinstance(error, NoConnection):
+                blank = PageFacts(utc_now(), name, connections)
+            return _with_problem(blank, _problem(error))
+        return self._filled(blank, target, choice)
+
+    def close(self) -> None:
+        """Let what is under way end."""
+        self._targets.close()
+        self._counts.close()
+
+    def _filled(self, blank: PageFacts, target: TargetFacts, choice: Choice) -> PageFacts:
+        chosen = _chosen(target, choice.table)
+        part = part_of(chosen.containers if chosen is not None else (), choice)
+        counted = None if chosen is None or not part.rows else self._counted(choice.connection, chosen, part)
+        live = (counted.containers if counted is not None else None) or {}
+        return PageFacts(
+            made_at=blank.made_at,
+            connection=blank.connection,
+            connections=blank.connections,
+            target=target.target,
+            read_at=target.read_at,
+            headline=_headline(target),
+            tables=tuple(standing.facts for standing in target.tables),
+            table="" if chosen is None else chosen.facts.table,
+            found=part.found,
+            page=part.page,
+            pages=part.pages,
+            rows=tuple(ContainerRow(facts, live.get(facts.name)) for facts in part.rows),
+            counted=counted,
+        )
+
+    def _counted(self, connection: str, chosen: Standing, part: Part) -> Counted | None:
+        plan = chosen.plan
+        if plan is None:
+            return None
+        names = tuple(container.name for container in part.rows)
+        key = (connection, chosen.facts.table, names)
+        try:
+            return self._counts.get(key, lambda: count_containers(address_of(connection), plan, names))
+        except StillAsking:
+            return Counted("", problem=_SLOW.sentence)
+        except FerryError as error:
+            return Counted("", problem=error.message)
+
+
+def _chosen(target: TargetFacts, wanted: str) -> Standing | None:
+    """The table that is asked for; without a wish, or for one that is not there, the first that needs a look."""
+    by_name = {standing.facts.table: standing for standing in target.tables}
+    return by_name.get(wanted) or next(iter(target.tables), None)
+
+
+def _headline(target: TargetFacts) -> Headline:
+    """The worst of the tables', and how many are as they should be."""
+    if not target.tables:
+        return _NOTHING
+    worst = target.tables[0].facts
+    if len(target.tables) == 1:
+        return worst.headline
+    equal = sum(t.facts.headline.tone is Tone.EQUAL for t in target.tables)
+    sentence = worst.headline.sentence
+    if worst.headline.tone is not Tone.EQUAL:
+        sentence = f"{worst.table}: {sentence}"
+        return Headline(
+            worst.headline.tone,
+            f"{sentence} {equal} of {len(target.tables)} tables are proven equal.",
+            worst.headline.next_step,
+        )
+    oldest = min(t.facts.verified_at for t in target.tables)
+    when = f"{oldest[:19].replace('T', ' ')} UTC"
+    return Headline(Tone.EQUAL, f"All {equal} tables were equal when last verified, the oldest at {when}.")
+
+
+def _with_problem(blank: PageFacts, problem: Problem) -> PageFacts:
+    return PageFacts(blank.made_at, blank.connection, blank.connections, problem=problem)
+
+
+def _problem(error: FerryError) -> Problem:
+    status = _UNAVAILABLE
+    if isinstance(error, NoConnection):
+        status = _NOT_FOUND
+    elif isinstance(error, ConfigError | CheckpointError):
+        status = _UNPROCESSABLE
+    return Problem(error.message, error.next_step, status)

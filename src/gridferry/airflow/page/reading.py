@@ -1,0 +1,175 @@
+"""From a target to facts: what gridferry keeps there, and the containers that are shown, counted now.
+
+The source is never asked: its rows are those of the last verification or of the load, and the page says of when.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gridferry.airflow.page.choice import differs
+from gridferry.airflow.page.facts import (
+    ContainerFacts,
+    Counted,
+    LiveFacts,
+    RowsAt,
+    Standing,
+    TableFacts,
+    TargetFacts,
+)
+from gridferry.checkpoint.documents import utc_now
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import TableStatus, ignore
+from gridferry.engine.table_status import Standings
+from gridferry.errors import CheckpointError
+from gridferry.griddb import GridDBAddress, Timing, connect
+from gridferry.model.moment import age_s
+from gridferry.model.over_time import buckets_for
+from gridferry.model.verification import TableVerification
+from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
+from gridferry.plan.plan import TablePlan
+from gridferry.report import facts as reported
+from gridferry.report.counting import bounded_column, count_target, counts_over_time, span_of, stamp
+from gridferry.report.gather import Judged, load_facts
+from gridferry.report.verdicts import table_headline
+from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.source import PostgresSource
+
+# Somebody looks at a page.
+TIMING = Timing(connect_s=3.0, answer_s=4.0, heartbeat_s=2.0, failover_s=1.0)
+MOST_BUCKETS = 24
+_NOWHERE = "host=unknown"  # the follower of a table wants a source; it is not asked for what the target knows
+
+
+def read_target(address: GridDBAddress) -> TargetFacts:
+    """What the state in a target tells of every table that was loaded into it. Raises: GridDBError, CheckpointError."""
+    with connect(address, timing=TIMING) as store:
+        state = TargetState(store)
+        tables = [_standing(state, run) for run in state.runs.all()]
+    worst = list(reported.Tone)
+    tables.sort(key=lambda t: (-worst.index(t.facts.headline.tone), t.facts.table))
+    return TargetFacts(str(address), utc_now(), tuple(tables))
+
+
+def count_containers(address: GridDBAddress, plan: TablePlan, names: Sequence[str]) -> Counted:
+    """What some containers hold now, and over time. Raises: GridDBError."""
+    bounded = bounded_column(plan)
+    with connect(address, timing=TIMING) as store:
+        counted_at = utc_now()
+        opened, bounds = count_target(store, names, bounded)
+        newest = {} if bounded is None else {name: bounded.text(found.high) for name, found in bounds.items()}
+        column = "" if bounded is None else bounded.column.target.name
+        span = span_of(bounds.values())
+        if bounded is None or not bounded.time or span is None:
+            live = {name: LiveFacts(found.rows, newest.get(name, "")) for name, found in bounds.items()}
+            return Counted(counted_at, column, containers=live)
+        buckets = buckets_for(*span, most=MOST_BUCKETS)
+        series = dict(zip(opened, counts_over_time(store, list(opened.values()), bounded, buckets), strict=True))
+    return Counted(
+        counted_at,
+        column,
+        start=stamp(buckets.start_s),
+        end=stamp(buckets.end_s),
+        width_s=buckets.width_s,
+        containers={name: LiveFacts(found.rows, newest[name], series[name]) for name, found in bounds.items()},
+    )
+
+
+def _standing(state: TargetState, run: LoadRun) -> Standing:
+    try:
+        status = _status(state, run)
+        verifications = state.verifications.of(run.table)
+        containers = _containers(state, run.table, verifications)
+    except CheckpointError as error:
+        headline = reported.Headline(
+            reported.Tone.UNFINISHED, f"Nothing can be told: {error.message}.", error.next_step
+        )
+        return Standing(TableFacts(run.table, headline, reported.LoadFacts("not readable")))
+    return Standing(_table(status, run, verifications, containers), containers, run.plan)
+
+
+def _status(state: TargetState, run: LoadRun) -> TableStatus:
+    """As `gridferry status` has it; no config is at hand, so the mode is that of the runs that were."""
+    mode = state.cursors.mode_of(run.table) or (SyncMode.CDC.value if run.slot else "")
+    options = TableOptions(table=_quoted(run), sync=SyncOptions(mode=SyncMode(mode)) if mode else None)
+    source = PostgresSource(parse_address(_NOWHERE))
+    return Standings(source, state, ignore).tables([options], ask_source=False)[0]
+
+
+def _containers(
+    state: TargetState, table: str, verifications: Sequence[TableVerification]
+) -> tuple[ContainerFacts, ...]:
+    entries = state.catalog.entries(table)
+    tallies = state.tallies.all(table)
+    held = state.quarantine.counts(table)
+    judged = Judged(verifications, len(entries))
+    compared = {c.name: c for c in verifications[0].containers} if verifications else {}
+    found = []
+    for entry in entries:
+        name = entry.container
+        verdict = judged.judge(reported.ContainerFacts(name, entry.value, None, None))
+        numbers, tally = compared.get(name), tallies.get(name)
+        found.append(
+            ContainerFacts(
+                name=name,
+                value=entry.value,
+                verdict=verdict.verdict,
+                differences=verdict.differences,
+                note=verdict.note,
+                source_rows=None if numbers is None else numbers.source_rows,
+                verified_rows=None if numbers is None else numbers.target_rows,
+                written=tally.written if tally else 0,
+                deleted=tally.deleted if tally else 0,
+                last_written=tally.last_written if tally else "",
+                held=held[name],
+            )
+        )
+    return tuple(found)
+
+
+def _table(
+    status: TableStatus,
+    run: LoadRun,
+    verifications: Sequence[TableVerification],
+    containers: Sequence[ContainerFacts],
+) -> TableFacts:
+    load = load_facts(status, run)
+    last = verifications[0] if verifications else None
+    rows = _rows_over_time(run, verifications)
+    newest = rows[-1] if rows else None
+    return TableFacts(
+        table=run.table,
+        headline=table_headline(load, verifications),
+        load=load,
+        sync=status.sync,
+        lag_s=age_s(status.sync.as_of) if status.sync is not None and status.sync.as_of else None,
+        source_rows=None if newest is None else newest.source,
+        target_rows=None if newest is None else newest.target,
+        rows_at="" if newest is None else newest.at,
+        rows_by="verify" if last is not None else "load" if newest is not None else "",
+        verified_at="" if last is None else last.snapshot_at or last.started,
+        verified_depth="" if last is None else last.depth.value,
+        verdict="" if last is None else last.verdict.value,
+        held=status.quarantined,
+        containers=len(containers),
+        differing=sum(differs(c) for c in containers),
+        unverified=sum(not c.verdict for c in containers),
+        held_by=status.held_by,
+        rows=rows,
+        notes=status.notes + (status.sync.notes if status.sync is not None else ()),
+    )
+
+
+def _rows_over_time(run: LoadRun, verifications: Sequence[TableVerification]) -> tuple[RowsAt, ...]:
+    """The end of the load, and every verification that is remembered."""
+    loaded = [RowsAt(run.finished_at, None, run.rows)] if run.state is RunState.LOADED else []
+    seen = [RowsAt(v.snapshot_at or v.started, v.source_rows, v.target_rows) for v in reversed(verifications)]
+    return (*loaded, *seen)
+
+
+def _quoted(run: LoadRun) -> str:
+    schema, _, table = run.table.partition(".")
+    if run.plan is not None:
+        schema, table = run.plan.schema, run.plan.table
+    return ".".join('"' + name.replace('"', '""') + '"' for name in (schema, table))

@@ -1,0 +1,37 @@
+"use strict";
+// The page works without this: it refreshes what is shown, and saves a click on the buttons.
+const box = document.getElementById("refresh");
+const said = document.getElementById("refreshed");
+document.getElementById("refresh-label").hidden = false;
+document.addEventListener("change", (event) => {
+  if (event.target.matches("select")) event.target.form.submit();
+});
+const busy = () => {
+  const at = document.activeElement;
+  return document.hidden || !box.checked || (at !== null && at.matches("main input, main select, #connection"));
+};
+const refresh = async () => {
+  if (busy()) return;
+  try {
+    const answer = await fetch(location.href, { credentials: "same-origin" });
+    if (answer.status === 401 || answer.status === 403) {
+      box.checked = false;
+      said.textContent = "Log in to Airflow again to see more.";
+      return;
+    }
+    if (!answer.ok) throw new Error(answer.statusText);
+    const fresh = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("parity");
+    if (fresh === null || busy()) return;
+    const at = document.activeElement;
+    const place = at !== null && at.closest("#parity") ? at.getAttribute("href") : null;
+    document.getElementById("parity").replaceWith(fresh);
+    if (place !== null) {
+      const again = [...fresh.querySelectorAll("a")].find((link) => link.getAttribute("href") === place);
+      if (again) again.focus();
+    }
+    said.textContent = "";
+  } catch {
+    said.textContent = "Airflow did not answer; this is how it stood before.";
+  }
+};
+setInterval(refresh, 30000);

@@ -1,0 +1,119 @@
+"""From facts to HTML. Every value is escaped by the template; the policy lets the page's own style and script run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from functools import cache
+from importlib import resources
+
+import jinja2
+from markupsafe import Markup
+
+from gridferry import numbers
+from gridferry.airflow.page import sparks
+from gridferry.airflow.page.choice import Choice, Only, Order
+from gridferry.airflow.page.facts import ContainerRow, Counted, PageFacts
+from gridferry.airflow.page.lazy import PAGE
+from gridferry.model.moment import age_s
+
+_SIGNS = {
+    "equal": "✓ equal",
+    "different": "≠ different",
+    "unsettled": "… not settled",
+    "unverified": "○ not verified",
+    "unfinished": "○ not loaded",
+    "": "○ not verified",
+}
+_ONLY = {
+    Only.ALL: "all",
+    Only.DIFFERS: "that differ",
+    Only.UNVERIFIED: "never verified",
+    Only.HELD: "with rows put aside",
+}
+_ORDER = {
+    Order.NEED: "need a look first",
+    Order.NAME: "by name",
+    Order.LAST: "longest without sync first",
+    Order.HELD: "most put aside first",
+    Order.ROWS: "most rows first",
+}
+
+
+def render(facts: PageFacts, choice: Choice) -> str:
+    """The page."""
+    return _template().render(
+        facts=facts,
+        choice=choice,
+        only=[(wish.value, words) for wish, words in _ONLY.items()],
+        order=[(wish.value, words) for wish, words in _ORDER.items()],
+        api=f"api{PAGE}",
+        style=Markup(_text("parity.css")),  # noqa: S704 - a file of this package
+        script=Markup(_text("parity.js")),  # noqa: S704 - a file of this package
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FunctionLoader(_text),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(count=numbers.count, plural=numbers.plural, moment=_moment, ago=_ago, lag=_long)
+    environment.globals.update(
+        signs=_SIGNS, bars=_bars, lines=sparks.lines, lines_title=sparks.lines_title, since=_since
+    )
+    return environment.get_template("parity.html.j2")
+
+
+def _bars(row: ContainerRow, counted: Counted) -> Markup:
+    if row.live is None or not row.live.series:
+        return Markup("")
+    most = numbers.plural(max(row.live.series), "row")
+    words = (
+        f"Rows of {row.facts.name} from {_moment(counted.start)} to {_moment(counted.end)} UTC, at most {most} a bar"
+    )
+    return sparks.bars(row.live.series, words)
+
+
+def _since(row: ContainerRow) -> str:
+    """How the container's rows changed since its last verification: `+12`, `-1`, ""."""
+    if row.live is None or row.facts.verified_rows is None or row.live.rows == row.facts.verified_rows:
+        return ""
+    return f"{row.live.rows - row.facts.verified_rows:+,}"
+
+
+def _moment(stamp: str) -> str:
+    """`2026-01-31 12:00:05`."""
+    return stamp[:19].replace("T", " ")
+
+
+def _ago(stamp: str, now: str) -> str:
+    """`3 min 5 s ago`."""
+    seconds = age_s(stamp, now) if stamp else None
+    return "" if seconds is None else f"{_long(seconds)} ago"
+
+
+def _long(seconds: float) -> str:
+    """A duration; days, where it is more than two of them."""
+    if seconds >= 2 * 86_400:
+        return numbers.plural(round(seconds / 86_400), "day")
+    return numbers.duration(seconds)
+
+
+@cache
+def _text(name: str) -> str:
+    return (resources.files("gridferry.airflow.page") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(name: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(_text(name).encode()).digest()).decode()
+
+
+POLICY = (
+    f"default-src 'none'; style-src '{_hash('parity.css')}'; script-src '{_hash('parity.js')}'; connect-src 'self'; "
+    "img-src data:; form-action 'self'; base-uri 'none'; frame-ancestors 'self'"
+)
