@@ -45,7 +45,7 @@ class TableFacts:
     """One table. `source_rows` and `target_rows` were counted by the last verification, else `target_rows` by the load.
 
     `rows_at` says when that was, `rows_by` is verify or load. `lag_s` is the age of the state that the target shows,
-    None where no sync has run. `differing` and `unverified` count containers.
+    None where no sync has run. `differing`, `unverified` and `holding` (rows put aside) count containers.
     """
 
     table: str
@@ -64,6 +64,7 @@ class TableFacts:
     containers: int = 0
     differing: int = 0
     unverified: int = 0
+    holding: int = 0
     held_by: str = ""
     rows: tuple[RowsAt, ...] = ()
     notes: tuple[str, ...] = ()

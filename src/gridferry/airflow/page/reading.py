@@ -155,6 +155,7 @@ def _table(
         containers=len(containers),
         differing=sum(differs(c) for c in containers),
         unverified=sum(not c.verdict for c in containers),
+        holding=sum(c.held > 0 for c in containers),
         held_by=status.held_by,
         rows=rows,
         notes=status.notes + (status.sync.notes if status.sync is not None else ()),
