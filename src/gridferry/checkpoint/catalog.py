@@ -56,6 +56,15 @@ class Catalog:
             found += map(CatalogEntry, *(batch.column(name).to_pylist() for name in _FIELDS))
         return sorted(found, key=lambda e: (e.table, e.container))
 
+    def made_since(self, table: str, at: str) -> set[str]:
+        """The containers of one table that were listed after a time (ISO 8601, UTC, milliseconds)."""
+        container = self._opened or self._store.open_container(CATALOG_CONTAINER)
+        if container is None:
+            return set()
+        moment = f"TIMESTAMP({tql_text(at[:23] + 'Z')})"
+        tql = f"select * where source_table = {tql_text(table)} and created_at > {moment}"
+        return {name for batch in container.query(tql).batches() for name in batch.column("container").to_pylist()}
+
     def add(self, entries: Sequence[CatalogEntry]) -> None:
         """Write entries, and bring them to disk."""
         if not entries:

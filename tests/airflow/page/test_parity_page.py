@@ -207,6 +207,22 @@ def test_a_table_from_its_load_to_a_difference(viewer: Any, ferry: Ferry, postgr
         assert secret not in viewer.get(FACTS).text
 
 
+def test_only_containers_made_since_the_last_verification_count_as_not_verified(
+    viewer: Any, ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gridferry.checkpoint.verifications.MOST_CONTAINERS", 2)  # so it names no more
+    make_sensors(postgres, rows=100)
+    ferry = ferry.of({**TABLE, "sync": {"mode": "watermark"}})
+    ferry.load()
+    with ferry.migration() as migration:
+        migration.verify()
+        add_sensors(postgres, 100, 101, device="brand new")
+        migration.sync()
+    (table,) = facts_of(viewer)["tables"]
+    assert (table["containers"], table["unverified"]) == (6, 1)
+    assert [row["facts"]["value"] for row in facts_of(viewer, only="unverified")["rows"]] == ["brand new"]
+
+
 def test_a_container_that_was_dropped_is_told(viewer: Any, ferry: Ferry, postgres: Database) -> None:
     make_sensors(postgres, rows=10)
     ferry.of(TABLE).load()

@@ -11,7 +11,7 @@ from gridferry.report.facts import Headline, LoadFacts
 
 @dataclass(frozen=True)
 class RowsAt:
-    """The rows of a table at one time. At the end of a load only the target's are known: rows may have been put aside."""
+    """A table's rows at one time. At the end of a load only the target's are known: some may have been put aside."""
 
     at: str
     source: int | None

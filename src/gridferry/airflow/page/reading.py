@@ -38,7 +38,7 @@ from gridferry.source.postgres.source import PostgresSource
 
 # Somebody looks at a page.
 TIMING = Timing(connect_s=3.0, answer_s=4.0, heartbeat_s=2.0, failover_s=1.0)
-MOST_BUCKETS = 24
+MOST_BUCKETS = 12  # for each of the containers that are shown: as many questions
 _NOWHERE = "host=unknown"  # the follower of a table wants a source; it is not asked for what the target knows
 
 
@@ -103,12 +103,16 @@ def _containers(
     entries = state.catalog.entries(table)
     tallies = state.tallies.all(table)
     held = state.quarantine.counts(table)
-    judged = Judged(verifications, len(entries))
+    # What was made since the last verification, it cannot have judged.
+    late = len(entries) > verifications[0].containers_total if verifications else False
+    new = state.catalog.made_since(table, verifications[0].started) if late else set()
+    judged = Judged(verifications, len(entries) - len(new))
     compared = {c.name: c for c in verifications[0].containers} if verifications else {}
     found = []
     for entry in entries:
         name = entry.container
-        verdict = judged.judge(reported.ContainerFacts(name, entry.value, None, None))
+        blank = reported.ContainerFacts(name, entry.value, None, None)
+        verdict = blank if name in new and name not in compared else judged.judge(blank)
         numbers, tally = compared.get(name), tallies.get(name)
         found.append(
             ContainerFacts(

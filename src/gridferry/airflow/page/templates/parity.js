@@ -1,5 +1,5 @@
 "use strict";
-// The page works without this: it refreshes what is shown, and saves a click on the buttons.
+// The page works without this: it refreshes what is shown, saves a click on the buttons, and takes over Airflow's theme.
 const box = document.getElementById("refresh");
 const said = document.getElementById("refreshed");
 document.getElementById("refresh-label").hidden = false;
@@ -35,3 +35,12 @@ const refresh = async () => {
   }
 };
 setInterval(refresh, 30000);
+const dress = () => {
+  const shell = window.parent.document.documentElement;
+  const theme = ["dark", "light"].find((name) => shell.classList.contains(name));
+  document.documentElement.style.colorScheme = theme ?? "";
+};
+if (window.parent !== window) {
+  dress();
+  new MutationObserver(dress).observe(window.parent.document.documentElement, { attributeFilter: ["class"] });
+}
