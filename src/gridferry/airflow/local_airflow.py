@@ -1,4 +1,4 @@
-"""An Airflow of our own in a folder: its four processes, on 127.0.0.1 only, with SQLite and LocalExecutor."""
+"""An Airflow of our own in a folder: its processes, on 127.0.0.1 only; with SQLite and LocalExecutor unless told."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class LocalAirflow:
     """Airflow's processes. A context; they are all gone when it ends.
 
     Args: folder: for everything it writes; dags: its DAG files; connections: documents by id; parallelism: tasks at
-        the same time; port: of its pages, 0 takes a free one.
+        the same time; port: of its pages, 0 takes a free one; settings: variables that win over ours; processes:
+        Airflow's commands, by name.
     Raises on start: FerryError with the end of a log if it does not come up.
     """
 
@@ -54,12 +55,14 @@ class LocalAirflow:
         parallelism: int = 4,
         port: int = 0,
         settings: Mapping[str, str] | None = None,
+        processes: Mapping[str, tuple[str, ...]] = PROCESSES,
     ) -> None:
         self.folder = folder
         self.home = folder / "airflow"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._connections = connections
+        self._commands = processes
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("AIRFLOW")},
@@ -80,7 +83,7 @@ class LocalAirflow:
         (self.home / "passwords.json").write_text(json.dumps({USER: PASSWORD}))
         self._once("db", "migrate")
         self._import_connections()
-        for name, arguments in PROCESSES.items():
+        for name, arguments in self._commands.items():
             with (self.home / f"{name}.log").open("wb") as log:
                 self._processes[name] = subprocess.Popen(  # noqa: S603 - Airflow, no shell
                     [sys.executable, "-m", "airflow", *arguments],
