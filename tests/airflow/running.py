@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow.dag_processing.dagbag import DagBag
+try:
+    from airflow.dag_processing.dagbag import DagBag
+except ImportError:  # Airflow 3.1
+    from airflow.models.dagbag import DagBag
 from airflow.sdk import DAG
 from tests.airflow.conftest import HOME
 
@@ -27,7 +31,9 @@ def write_dags(text: str) -> Path:
 
 def bag_of(path: Path) -> DagBag:
     """What Airflow finds in one file."""
-    return DagBag(dag_folder=str(path), bundle_path=path.parent, bundle_name="dags-folder")
+    known = inspect.signature(DagBag).parameters
+    wanted = {"bundle_path": path.parent, "bundle_name": "dags-folder"}  # Airflow 3.1 has the first one only
+    return DagBag(dag_folder=str(path), **{name: value for name, value in wanted.items() if name in known})
 
 
 def gridferry_dags_of(tables: Sequence[Mapping[str, Any]], **options: Any) -> dict[str, DAG]:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowFailException
 from tests.airflow.conftest import HOME
 from tests.airflow.running import bag_of, write_dags
 
 from gridferry.airflow import GridFerryLagSensor, GridFerryLoadOperator, GridFerryPrepareLoadOperator, gridferry_dags
+from gridferry.airflow.compat import AirflowFailException
 from gridferry.airflow.settings import Settings
 from gridferry.errors import ConfigError
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from tests.airflow.conftest import HOME, connections
 from tests.airflow.running import bag_of, gridferry_dags_of, run, write_dags
 from tests.conftest import Database
@@ -15,6 +14,7 @@ from tests.e2e.ferry import Ferry
 from tests.e2e.sensors import TABLE, assert_arrived, make_sensors
 
 from gridferry.airflow import GridFerrySyncOperator
+from gridferry.airflow.compat import AirflowException, AirflowFailException
 from gridferry.airflow.failures import airflow_error, one_line
 from gridferry.errors import ConfigError, LeaseHeld, NodeUnreachable, PlanError
 

@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowFailException
 from tests.airflow.conftest import connections
 from tests.e2e.ferry import Ferry
 
 from gridferry.airflow import GridDBHook
+from gridferry.airflow.compat import AirflowFailException
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType
 
 SECRET = "wrong-Secret"
