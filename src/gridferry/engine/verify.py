@@ -147,6 +147,7 @@ class TableVerifier:
     def _settler(self, plan: TablePlan, table: Table, containers: Numbered, watch: SyncWatch, tally: Tally) -> Settler:
         return Settler(
             self._source,
+            self._state.store,
             plan,
             containers,
             lookup=KeyLookup(indexed=table.indexed, versions=all(r.heap for r in table.relations)),

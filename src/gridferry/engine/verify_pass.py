@@ -18,6 +18,7 @@ from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_parts import Cut, Part
 from gridferry.engine.verify_sides import NumberedRows, SourceRows, TargetRows, joined_rows
 from gridferry.engine.workers import Crew, default_workers
+from gridferry.griddb import Store
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
 from gridferry.model.verification import DifferenceKind
@@ -62,6 +63,7 @@ class FullPass:
         self.passed = Passed()
         self._plan = plan
         self._view = view
+        self._store = state.store
         self._containers = containers
         self._cut = cut
         self._found = found
@@ -149,7 +151,7 @@ class FullPass:
             rows, codes = joined_rows(winners, self._schema)
             for start in range(0, len(rows), KEYS_A_READ):
                 part = rows.slice(start, KEYS_A_READ), codes[start : start + KEYS_A_READ]
-                self._compare(part, target_by_key(self._containers, self._keys(part[0]), part[1]))
+                self._compare(part, target_by_key(self._store, self._containers, self._keys(part[0]), part[1]))
 
     def _keys(self, rows: pa.RecordBatch) -> pa.RecordBatch:
         length = self._plan.key_length
@@ -176,18 +178,23 @@ class FullPass:
 
 
 def target_by_key(
-    containers: Numbered, keys: pa.RecordBatch, codes: np.ndarray[tuple[int], np.dtype[np.int64]]
+    store: Store, containers: Numbered, keys: pa.RecordBatch, codes: np.ndarray[tuple[int], np.dtype[np.int64]]
 ) -> Iterable[NumberedRows]:
     """The target's rows of n keys, key i in container number `codes[i]`."""
     order = np.argsort(codes, kind="stable")
     bounds = np.flatnonzero(np.r_[True, np.diff(codes[order]) != 0, True]) if len(codes) else np.zeros(1, np.int64)
+    ordered = keys.take(pa.array(order))
+    asked, numbers = [], []
     for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        code = int(codes[order[start]])
-        container = containers.opened[code]
+        number = int(codes[order[start]])
+        container = containers.opened[number]
         if container is not None:
-            rows = container.get(keys.take(pa.array(order[start:end])))
-            if len(rows):
-                yield rows, np.full(len(rows), code, np.int64)
+            asked.append((container, ordered.slice(start, end - start)))
+            numbers.append(number)
+    if asked:
+        rows, owners = store.multi_get(asked, containers.schema)
+        if len(rows):
+            yield rows, np.array(numbers, np.int64)[owners]
 
 
 def _interleaved(

@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 
 from gridferry.engine.retry import is_transient
 from gridferry.engine.verify_containers import Numbered
+from gridferry.engine.verify_log import BroughtKeys
 from gridferry.engine.verify_pass import target_by_key
 from gridferry.engine.verify_sides import NumberedRows
 from gridferry.engine.verify_watch import SyncWatch
 from gridferry.errors import SourceError
+from gridferry.griddb import Store
 from gridferry.model.verification import DifferenceKind
+from gridferry.plan.config import SyncMode
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.postgres.key_rows import KeyLookup
 from gridferry.source.postgres.source import PostgresReader, PostgresSnapshot, PostgresSource
@@ -35,7 +38,6 @@ from gridferry.verify.key_index import KeyIndex
 from gridferry.verify.values import differing
 
 KEYS_A_LOOK = 5_000
-ROUNDS_TO_PROVE_EXTRA = 3
 _POLL_S = 0.2
 _EXTRA = KIND_NUMBERS[DifferenceKind.EXTRA]
 
@@ -64,12 +66,29 @@ class _Rows:
     index: KeyIndex
 
 
+@dataclass(frozen=True)
+class _Look:
+    """One look at some candidates.
+
+    `view`: the source before the target is read, which has all of it. `after`: what waits for the next look, and rows
+    that only the target has. `quiet`: nobody wrote to the target, and the sync's state was `standing`. `log`: the keys
+    that come at the source meanwhile, where that is known.
+    """
+
+    view: PostgresSnapshot
+    after: list[Waiting]
+    standing: object
+    quiet: bool
+    log: BroughtKeys | None
+
+
 class Settler:
     """Looks again at the candidates of one table. `real` takes those that are proven to differ."""
 
     def __init__(
         self,
         source: PostgresSource,
+        store: Store,
         plan: TablePlan,
         containers: Numbered,
         *,
@@ -83,6 +102,7 @@ class Settler:
     ) -> None:
         """Args: `sync` runs a bounded sync where nobody else works on the table; None: wait for others to do it."""
         self._source = source
+        self._store = store
         self._plan = plan
         self._containers = containers
         self._lookup = lookup
@@ -99,8 +119,8 @@ class Settler:
         done = Settled()
         deadline = self._clock() + self._settle_s
         with ExitStack() as stack:
-            # By how often each was absent at the source while the target had it.
-            waiting = [candidates, *(stack.enter_context(Waiting()) for _ in range(ROUNDS_TO_PROVE_EXTRA - 1))]
+            # The second: rows that only the target has, to be proven by the source's log.
+            waiting = [candidates, stack.enter_context(Waiting())]
             while any(len(group) for group in waiting):
                 after = [stack.enter_context(Waiting()) for _ in waiting]
                 if not self._round(waiting, after, deadline):
@@ -117,14 +137,21 @@ class Settler:
 
     def _round(self, waiting: list[Waiting], after: list[Waiting], deadline: float) -> bool:
         """One look at all of them; False if the target does not get as far as the snapshot in time."""
-        with self._source.open_snapshot() as view:
+        with ExitStack() as stack:
+            log = None
+            if len(waiting[1]):
+                # From before the snapshot, so that nothing lies between the two.
+                log = stack.enter_context(self._watch.brought(self._plan))
+            view = stack.enter_context(self._source.open_snapshot())
             quiet = self._wait(view, deadline)
             if quiet is None:
                 return False
+            standing = self._watch.standing() if quiet else None
             self._containers.reopen()
-            for strikes, group in enumerate(waiting):
+            look = _Look(view, after, standing=standing, quiet=quiet, log=log)
+            for group in waiting:
                 for candidates in group.parts(KEYS_A_LOOK):
-                    self._look(view, candidates, after, strikes=ROUNDS_TO_PROVE_EXTRA if quiet else strikes)
+                    self._look(look, candidates)
         return True
 
     def _wait(self, view: PostgresSnapshot, deadline: float) -> bool | None:
@@ -144,24 +171,24 @@ class Settler:
                 return None
             self._sleep(_POLL_S)
 
-    def _look(self, view: PostgresSnapshot, candidates: Findings, after: list[Waiting], *, strikes: int) -> None:
+    def _look(self, look: _Look, candidates: Findings) -> None:
         """Compare the candidates' rows once more, and judge those that still differ."""
         length = self._plan.key_length
         codes = candidates.codes
         keys = _batch(candidates.keys(length), self._plan)
-        before = self._read(view, keys, codes)
-        pages = list(target_by_key(self._containers, keys, codes))
+        before = self._read(look.view, keys, codes)
+        pages = list(target_by_key(self._store, self._containers, keys, codes))
         block = Block(before.rows, before.codes, key_length=length)
         found = [findings for rows, numbers in pages for findings in block.page(rows, numbers)]
         found += list(block.rest())
         if len(block.doubled):
             at = block.doubled
-            self._shared(before.rows.take(pa.array(at)), before.codes[at], pages, after)
+            self._shared(before.rows.take(pa.array(at)), before.codes[at], pages, look.after)
         if not found:
             return
         with self._source.open_snapshot() as later:
             for findings in found:
-                self._judge(later, findings, before, after, strikes=strikes)
+                self._judge(later, findings, before, look)
 
     def _shared(self, rows: pa.RecordBatch, codes: Codes, pages: list[NumberedRows], after: list[Waiting]) -> None:
         """Rows that share their key: where the target has one of them, all is well; else it is not told by one look."""
@@ -176,30 +203,37 @@ class Settler:
         rows = rows.take(pa.array(doubtful))
         after[0].add(findings_of(DifferenceKind.DIFFERENT, codes[doubtful], source=rows, target=rows))
 
-    def _judge(
-        self, later: PostgresSnapshot, findings: Findings, before: _Rows, after: list[Waiting], *, strikes: int
-    ) -> None:
+    def _judge(self, later: PostgresSnapshot, findings: Findings, before: _Rows, look: _Look) -> None:
         keys = findings.keys(self._plan.key_length)
         now = self._read(later, _batch(keys, self._plan), findings.codes)
         there = now.index.find(findings.codes, keys)
         extra = findings.kinds == _EXTRA
-        unchanged = np.zeros(len(findings), bool)
         both = np.flatnonzero(~extra & (there >= 0))
+        changed = np.ones(len(findings), bool)
         if len(both):
             was = before.index.find(findings.codes[both], [k.take(pa.array(both)) for k in keys])
-            unchanged[both] = _same_version(before, was, now, there[both])
-        unchanged[extra & (there < 0)] = strikes >= ROUNDS_TO_PROVE_EXTRA - 1
-        self._real_ones(findings, unchanged)
-        again = extra & (there < 0) & ~unchanged
-        if again.any():
-            after[strikes + 1].add(findings.take(again))
-        rest = ~unchanged & ~again
-        if rest.any():
-            after[0].add(findings.take(rest))
+            changed[both] = ~_same_version(before, was, now, there[both])
+        self._tell(findings, ~changed, self._real)
+        absent = extra & (there < 0)
+        self._tell(findings, changed & ~absent, look.after[0].add)
+        if absent.any():
+            self._judge_extra(findings.take(absent), look)
 
-    def _real_ones(self, findings: Findings, proven: NDArray[np.bool_]) -> None:
-        if proven.any():
-            self._real(findings.take(proven))
+    def _judge_extra(self, findings: Findings, look: _Look) -> None:
+        """Judge rows that only the target has, and the source had neither before nor after the target was read."""
+        alone = look.quiet and not self._watch.busy() and self._watch.standing() == look.standing
+        # Only mode cdc deletes: in any other, a row that the source does not have any more stays.
+        proven = np.full(len(findings), alone or self._watch.mode is not SyncMode.CDC)
+        if not proven.all() and look.log is not None:
+            # The source may have had it in between, and does not while the log does not tell of it.
+            values = [self._containers.values[code] for code in findings.codes.tolist()]
+            proven = ~look.log.among(findings.keys(self._plan.key_length), values)
+        self._tell(findings, proven, self._real)
+        self._tell(findings, ~proven, look.after[1].add)
+
+    def _tell(self, findings: Findings, which: NDArray[np.bool_], take: Callable[[Findings], None]) -> None:
+        if which.any():
+            take(findings.take(which))
 
     def _read(self, view: PostgresSnapshot, keys: pa.RecordBatch, codes: Codes) -> _Rows:
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,16 +12,20 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import ignore
 from gridferry.engine.sync import follower
+from gridferry.engine.verify_log import BroughtKeys
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import SourceError
 from gridferry.model.position import Lsn
 from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.plan import TablePlan
+from gridferry.source.postgres.log_window import open_log_window
 from gridferry.source.postgres.pending import fetch_pending
 from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
 
 _STAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 # A snapshot is a moment older than the clock that is read with it.
 _CLOCK_MARGIN = timedelta(seconds=1)
+_SLOT_PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,24 @@ class SyncWatch:
         except SourceError:
             return True  # a slot that is in use or lost: nothing is known, so nothing is proven
         return False
+
+    @contextmanager
+    def brought(self, plan: TablePlan) -> Iterator[BroughtKeys | None]:
+        """The keys that come at the source while the block runs; None if the log cannot be read."""
+        wanted = {*plan.key, plan.split_by}
+        columns = tuple(column for column in plan.source_columns if column.name in wanted)
+        with ExitStack() as stack:
+            try:
+                window = open_log_window(
+                    self._source.address,
+                    followed=self._run.slot,
+                    wanted={(plan.schema, plan.table): columns},
+                    patience_s=_SLOT_PATIENCE_S,
+                )
+                found = BroughtKeys(stack.enter_context(window), plan)
+            except SourceError:
+                found = None  # no slot is free, or a transaction has been open for long
+            yield found
 
     def _position(self) -> Lsn:
         record = self._state.positions.get(self._run.table)

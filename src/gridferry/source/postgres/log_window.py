@@ -1,0 +1,81 @@
+"""The changes of one table from a moment on, beside the sync that follows it: read from a slot that ends with its
+session.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+from psycopg import sql
+
+from gridferry.model.change import ChangeBatch
+from gridferry.source.postgres.change_decoder import ChangeDecoder, Wanted
+from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.slot_names import PREFIX, publication_names
+from gridferry.source.postgres.slots import send_heartbeat
+
+MESSAGES_A_READ = 20_000
+_MAKE = "SELECT pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput', true)"
+_READ = """
+SELECT data FROM pg_catalog.pg_logical_slot_get_binary_changes(
+    %(slot)s, %(until)s::pg_lsn, %(most)s, 'proto_version', '1', 'publication_names', %(names)s)
+"""
+
+
+class LogWindow:
+    """Changes that are committed from when this was made. `open_log_window` makes it."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[object, ...]], *, slot: str, names: str, wanted: Wanted):
+        self._connection = connection
+        self._slot = slot
+        self._names = names
+        self._decoder = ChangeDecoder(wanted)
+
+    def changes(self) -> Iterator[ChangeBatch]:
+        """Those up to now that were not handed out before; at least those of every commit that can be seen now.
+
+        Raises: SourceRefused, SourceUnreachable, StreamBroken.
+        """
+        asked = {
+            "slot": self._slot,
+            "until": str(send_heartbeat(self._connection)),
+            "most": MESSAGES_A_READ,
+            "names": self._names,
+        }
+        while True:
+            with mapped(f"reading the log through the slot {self._slot}"):
+                messages = self._connection.execute(_READ, asked, binary=True).fetchall()
+            for (message,) in messages:
+                self._decoder.receive(bytes(message))  # type: ignore[call-overload]
+                if self._decoder.ready:
+                    yield from self._drained()
+            yield from self._drained()
+            if len(messages) < MESSAGES_A_READ:
+                return
+
+    def _drained(self) -> Iterator[ChangeBatch]:
+        for group in self._decoder.drain():
+            yield from (part for part in group.parts if isinstance(part, ChangeBatch))
+
+
+@contextmanager
+def open_log_window(
+    address: PostgresAddress, *, followed: str, wanted: Wanted, patience_s: float
+) -> Iterator[LogWindow]:
+    """A window that begins before the block does, on the publications of the slot `followed`.
+
+    A slot begins when the transactions that are open now have ended; that is waited for `patience_s` at most.
+    Raises: SourceRefused where no slot can be had; SourceUnreachable.
+    """
+    slot = f"{PREFIX}look_{secrets.token_hex(8)}"
+    with closing(connect(address)) as connection:
+        with mapped("making a slot for the time of a look"):
+            wait = sql.Literal(max(1, round(patience_s * 1000)))
+            connection.execute(sql.SQL("SET statement_timeout = {}").format(wait))
+            connection.execute(_MAKE, (slot,))
+            connection.execute("RESET statement_timeout")
+        yield LogWindow(connection, slot=slot, names=",".join(publication_names(followed)), wanted=wanted)
