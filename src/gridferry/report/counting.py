@@ -13,9 +13,10 @@ from typing import Protocol
 
 from gridferry.griddb import Container, GridType, Store
 from gridferry.griddb.schema import ColumnSpec
-from gridferry.model.over_time import Buckets, GroupBounds, buckets_for
+from gridferry.model.over_time import MOST_BUCKETS, Buckets, GroupBounds, buckets_for
 from gridferry.plan.plan import ColumnPlan, TablePlan
 from gridferry.report.facts import RowsOverTime, Series
+from gridferry.report.time_axis import Axis, Counts, clipped
 
 MOST_QUERIES = 24_000  # to the target, for the rows of all containers over time
 FEWEST_BUCKETS = 6
@@ -109,9 +110,19 @@ def rows_over_time(
 ) -> RowsOverTime:
     """Both sides in buckets: the `chosen` containers (name and value) one by one, and all together.
 
-    Args: source: None where it is away; opened: all containers of the table; span: the seconds to show.
+    Args: source: None where it is away; opened: all containers of the table; span: the seconds in which all rows are.
     """
-    buckets = buckets_for(*span)
+    standing = list(opened.values())
+
+    def count(buckets: Buckets) -> Counts:
+        here = None if source is None else source.fetch_counts(plan, bounded.column.source, buckets=buckets, values=())
+        if len(standing) * buckets.count > MOST_QUERIES:
+            return (None if here is None else here[1]), None
+        there = [sum(column) for column in zip(*_counts(store, standing, bounded, buckets), strict=True)]
+        return (None if here is None else here[1]), there or [0] * buckets.count
+
+    axis = clipped(span, count) if source is not None or len(standing) * MOST_BUCKETS <= MOST_QUERIES else Axis(*span)
+    buckets = buckets_for(axis.low, axis.high)
     counted = None
     if source is not None:
         counted = source.fetch_counts(plan, bounded.column.source, buckets=buckets, values=[v for _, v in chosen])
@@ -123,7 +134,7 @@ def rows_over_time(
         Series(name, value, None if counted is None else tuple(counted[0][i]), by_name.get(name))
         for i, (name, value) in enumerate(chosen)
     )
-    wide, target, note = _all_of_target(store, list(opened.values()), bounded, buckets, series)
+    wide, target, note = _all_of_target(store, standing, bounded, buckets, series)
     total_source = None
     if counted is not None:
         sums = [sum(column) for column in zip(*counted[0], counted[1], strict=True)]
@@ -136,7 +147,7 @@ def rows_over_time(
         total=Series("", None, total_source, target),
         series=series,
         left_out=max(0, len(opened) - len(there)),
-        note=note,
+        note=" ".join(part for part in (axis.note, note) if part),
     )
 
 
