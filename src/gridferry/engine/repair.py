@@ -27,8 +27,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, RowsPut
 from gridferry.engine.keyed_rows import agree, as_seen, fetch_standing, has_columns
-from gridferry.engine.load_work import SnapshotView
-from gridferry.engine.repair_source import SourceLookup, SourceRows
+from gridferry.engine.repair_source import FetchesKeys, SourceLookup, SourceRows
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.retry import with_patience
 from gridferry.engine.row_writer import RowWriter
@@ -45,7 +44,7 @@ _KINDS = {DifferenceKind.MISSING: "put", DifferenceKind.DIFFERENT: "replaced", D
 class OpensSnapshots(Protocol):
     """A source that can hold a state of itself open."""
 
-    def open_snapshot(self) -> AbstractContextManager[SnapshotView]:
+    def open_snapshot(self) -> AbstractContextManager[FetchesKeys]:
         """One state of the source, held until the block ends."""
 
 
@@ -91,7 +90,8 @@ def repair_table(
         plan = replace(plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row)
         # After the lease: what syncs have stored until now was committed before this snapshot.
         with source.open_snapshot() as view:
-            repair = _Repair(state, lease, plan, SourceLookup(view, plan), tell)
+            (described,) = view.fetch_tables([options.table])
+            repair = _Repair(state, lease, plan, SourceLookup(view, plan, described), tell)
             return repair.run(spool, settings.rows_per_group, loaded=run.started_at)
 
 

@@ -150,7 +150,7 @@ class TableVerifier:
             self._state.store,
             plan,
             containers,
-            lookup=KeyLookup(indexed=table.indexed, versions=all(r.heap for r in table.relations)),
+            lookup=KeyLookup.of(table, plan),
             watch=watch,
             settle_s=self._patience(watch),
             sync=self._sync,

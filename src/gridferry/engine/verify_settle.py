@@ -11,25 +11,23 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gridferry.engine.retry import is_transient
 from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_log import BroughtKeys
 from gridferry.engine.verify_pass import target_by_key
 from gridferry.engine.verify_sides import NumberedRows
 from gridferry.engine.verify_watch import SyncWatch
-from gridferry.errors import SourceError
 from gridferry.griddb import Store
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.config import SyncMode
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.postgres.key_rows import KeyLookup
-from gridferry.source.postgres.source import PostgresReader, PostgresSnapshot, PostgresSource
+from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
 from gridferry.transform.compiled import compile_columns
 from gridferry.verify.block import Block
 from gridferry.verify.digest import row_words
@@ -236,20 +234,9 @@ class Settler:
             take(findings.take(which))
 
     def _read(self, view: PostgresSnapshot, keys: pa.RecordBatch, codes: Codes) -> _Rows:
-        try:
-            with view.open_reader() as reader:
-                return self._read_by(reader, keys, codes, self._lookup)
-        except SourceError as error:
-            if is_transient(error):
-                raise
-        # A key that only the target has need not be a value of the source's type. The failed session is given up.
-        with view.open_reader() as reader:
-            return self._read_by(reader, keys, codes, replace(self._lookup, by_text=True))
-
-    def _read_by(self, reader: PostgresReader, keys: pa.RecordBatch, codes: Codes, lookup: KeyLookup) -> _Rows:
         values = [self._containers.values[code] for code in codes.tolist()]
         parts: list[tuple[pa.RecordBatch, Codes, pa.Array | None]] = []
-        for batch, versions in reader.read_keys(self._plan, keys, values, lookup=lookup):
+        for batch, versions in view.fetch_keys(self._plan, keys, values, lookup=self._lookup).batches:
             converted = self._transform.transform(batch)
             by = None
             if self._plan.split_by is not None:

@@ -1,14 +1,19 @@
-"""The rows of certain row keys, with the version of each: what a verification looks at once more."""
+"""The rows of certain row keys, with the version of each: what a verification or a repair looks at once more."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from psycopg import sql
+from typing_extensions import Self
 
+from gridferry.errors import SourceError, Transient
+from gridferry.model.table import Table
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 from gridferry.source.postgres.names import condition_sql, relation_sql
 from gridferry.source.postgres.reader import Reader
@@ -22,44 +27,80 @@ _CUT = frozenset({Kernel.TIME_MS_TRUNCATE})
 class KeyLookup:
     """How rows are found by key: `indexed` names columns that lead an index; `versions` says that rows have one.
 
-    `by_text` compares as text whatever is no time: slower, and cannot fail for a key that is no value of the type.
+    `split_type` is the type of the split column, "" where there is none. `by_text` compares as text whatever is no
+    time: slower, and cannot fail for a key that is no value of the type.
     """
 
     indexed: frozenset[str]
     versions: bool
+    split_type: str = ""
     by_text: bool = False
 
+    @classmethod
+    def of(cls, table: Table, plan: TablePlan) -> Self:
+        """That of a table as it stands."""
+        column = None if plan.split_by is None else table.column(plan.split_by)
+        split_type = "" if column is None else column.type.formatted
+        return cls(table.indexed, versions=all(r.heap for r in table.relations), split_type=split_type)
 
-def read_keys(
-    reader: Reader, plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], *, lookup: KeyLookup
-) -> Iterator[tuple[pa.RecordBatch, pa.Array | None]]:
+
+class OpensReaders(Protocol):
+    """A held snapshot."""
+
+    def open_reader(self) -> AbstractContextManager[Reader]:
+        """A reader of it, with a session of its own."""
+
+
+@dataclass(frozen=True)
+class KeyRows:
+    """Batches of rows as `Reader.read_chunk` gives them, with their versions as text: a row version has another one
+    than every other of the table; None where the relation has no such thing. `lookup` is how they were found.
+    """
+
+    batches: tuple[tuple[pa.RecordBatch, pa.Array | None], ...]
+    lookup: KeyLookup
+
+
+def fetch_keys(
+    view: OpensReaders, plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], *, lookup: KeyLookup
+) -> KeyRows:
     """The source's rows that would go to the row keys `keys`, in the containers of the split values `values`.
 
+    What stands in the target need not be a value of the source's type at all (a text that is no uuid, a number too
+    large): then all are compared as text.
+
     Args: keys: n keys as they are stored; values: (n,) split values as text, ignored where the table is not split.
-    Yields: rows as `Reader.read_chunk` gives them, and their versions as text: a row version has another one than
-        every other of the table. None where the relation has no such thing.
-    Raises: SourceUnreachable; SourceRefused, also for a key that is no value of the source's type, unless the lookup
-        is by text; SourceError.
+    Raises: SourceUnreachable, SnapshotGone, SourceError.
     """
+    if not lookup.by_text:
+        try:
+            with view.open_reader() as reader:
+                return KeyRows(tuple(_read(reader, plan, keys, values, lookup)), lookup)
+        except SourceError as error:
+            if isinstance(error, Transient):
+                raise
+    lookup = replace(lookup, by_text=True)
+    # Another reader: the session of the failed statement is given up.
+    with view.open_reader() as reader:
+        return KeyRows(tuple(_read(reader, plan, keys, values, lookup)), lookup)
+
+
+def key_condition(plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], *, lookup: KeyLookup) -> str:
+    """The condition that the rows of `fetch_keys` meet. Others meet it too that the source calls equal to them."""
+    parts = [sql.SQL("({})").format(part) for part in _conditions(plan, keys, values, lookup)]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts)).as_string(None)
+
+
+def _read(
+    reader: Reader, plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], lookup: KeyLookup
+) -> Iterator[tuple[pa.RecordBatch, pa.Array | None]]:
     selected = [sql.SQL("{} AS {}").format(v, sql.Identifier(n)) for n, v in reader.column_expressions(plan).items()]
     if lookup.versions:
-        version = sql.SQL("(t.tableoid::text || ' ' || t.xmin::text || ' ' || t.ctid::text) AS {}")
+        version = sql.SQL("(tableoid::text || ' ' || xmin::text || ' ' || ctid::text) AS {}")
         selected.append(version.format(sql.Identifier(_VERSION)))
-    nulls = [value is None for value in values] if plan.split_by is not None else [False] * len(keys)
-    for without_value in (False, True):
-        rows = [row for row, null in enumerate(nulls) if null is without_value]
-        if not rows:
-            continue
-        part = keys.take(pa.array(rows))
-        splits = None if plan.split_by is None or without_value else [values[row] for row in rows]
-        conditions = list(_conditions(plan, part, splits, lookup=lookup))
-        if plan.split_by is not None and without_value:
-            conditions.append(sql.SQL("t.{} IS NULL").format(sql.Identifier(plan.split_by)))
-        statement = sql.SQL("SELECT {} FROM {} AS t WHERE {} AND {}").format(
-            _COMMA.join(selected),
-            relation_sql(plan.schema, plan.table),
-            condition_sql(plan.where),
-            _AND.join(conditions),
+    for condition in _conditions(plan, keys, values, lookup):
+        statement = sql.SQL("SELECT {} FROM {} WHERE {} AND {}").format(
+            _COMMA.join(selected), relation_sql(plan.schema, plan.table), condition_sql(plan.where), condition
         )
         for batch in reader.read_statement(statement, doing=f"reading rows of {plan.qualified} by key"):
             yield _cut(batch, versions=lookup.versions)
@@ -73,32 +114,46 @@ def _cut(batch: pa.RecordBatch, *, versions: bool) -> tuple[pa.RecordBatch, pa.A
 
 
 def _conditions(
+    plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], lookup: KeyLookup
+) -> Iterator[sql.Composable]:
+    """Conditions that together hold for all keys: one for those of a split value, one for those of none."""
+    nulls = [value is None for value in values] if plan.split_by is not None else [False] * len(keys)
+    for without_value in (False, True):
+        rows = [row for row, null in enumerate(nulls) if null is without_value]
+        if not rows:
+            continue
+        part = keys.take(pa.array(rows))
+        splits = None if plan.split_by is None or without_value else [values[row] for row in rows]
+        conditions = list(_same_keys(plan, part, splits, lookup=lookup))
+        if plan.split_by is not None and without_value:
+            conditions.append(sql.SQL("{} IS NULL").format(sql.Identifier(plan.split_by)))
+        yield _AND.join(conditions)
+
+
+def _same_keys(
     plan: TablePlan, keys: pa.RecordBatch, splits: Sequence[str | None] | None, *, lookup: KeyLookup
 ) -> Iterator[sql.Composable]:
     """That a row has one of the keys, in one comparison of all parts, so that PostgreSQL hashes or uses an index."""
     names: list[sql.Composable] = []
     arrays: list[sql.Composable] = []
+
+    def compare(column: sql.Composable, texts: Sequence[str | None], pg_type: str, *, by_text: bool) -> None:
+        form = sql.SQL('({}::text COLLATE "C")') if by_text else sql.SQL("{}")
+        names.append(form.format(column))
+        cast = sql.SQL("") if by_text else sql.SQL("::{}[]").format(sql.SQL(pg_type))
+        arrays.append(sql.SQL("{}::text[]{}").format(sql.Literal(list(texts)), cast))
+
     if splits is not None and plan.split_by is not None:
-        # By its text, as the containers are told.
-        names.append(sql.SQL('(t.{}::text COLLATE "C")').format(sql.Identifier(plan.split_by)))
-        arrays.append(sql.SQL("{}::text[]").format(sql.Literal(list(splits))))
-    wide: list[sql.Composable] = []
+        compare(sql.Identifier(plan.split_by), splits, lookup.split_type, by_text=lookup.by_text)
     for place, column in enumerate(plan.columns[: plan.key_length]):
-        name = sql.SQL("t.{}").format(sql.Identifier(column.source))
+        name: sql.Composable = sql.Identifier(column.source)
         array = keys.column(place)
-        texts = key_texts(column, array)
         if column.kernel in _CUT:
-            names.append(sql.SQL("date_trunc('milliseconds', {})").format(name))
             if column.source in lookup.indexed:
-                wide.append(_span(name, column, array))
-        elif lookup.by_text and not pa.types.is_timestamp(array.type):
-            names.append(sql.SQL('({}::text COLLATE "C")').format(name))
-            arrays.append(sql.SQL("{}::text[]").format(sql.Literal(texts)))
-            continue
-        else:
-            names.append(name)
-        arrays.append(sql.SQL("{}::text[]::{}[]").format(sql.Literal(texts), sql.SQL(column.pg_type)))
-    yield from wide
+                yield _span(name, column, array)
+            name = sql.SQL("date_trunc('milliseconds', {})").format(name)
+        by_text = lookup.by_text and not pa.types.is_timestamp(array.type)
+        compare(name, key_texts(column, array), column.pg_type, by_text=by_text)
     yield sql.SQL("({}) IN (SELECT * FROM ROWS FROM ({}) AS k)").format(
         _COMMA.join(names), _COMMA.join(sql.SQL("pg_catalog.unnest({})").format(array) for array in arrays)
     )

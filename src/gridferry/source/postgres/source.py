@@ -51,12 +51,6 @@ class PostgresReader(reader.Reader):
         """The rows that share a row key with a row of the window: see `duplicates.read_duplicates`."""
         return duplicates.read_duplicates(self, plan, near=sql.SQL(window.near), fresh=sql.SQL(window.condition))
 
-    def read_keys(
-        self, plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], *, lookup: key_rows.KeyLookup
-    ) -> Iterator[tuple[pa.RecordBatch, pa.Array | None]]:
-        """See `key_rows.read_keys`."""
-        return key_rows.read_keys(self, plan, keys, values, lookup=lookup)
-
 
 @dataclass(frozen=True)
 class PostgresSnapshot:
@@ -112,6 +106,12 @@ class PostgresSnapshot:
         return key_bounds.fetch_key_bounds(
             self.held.connection, plan, column=column, measure=measure, parts=parts, rows=rows
         )
+
+    def fetch_keys(
+        self, plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], *, lookup: key_rows.KeyLookup
+    ) -> key_rows.KeyRows:
+        """See `key_rows.fetch_keys`."""
+        return key_rows.fetch_keys(self, plan, keys, values, lookup=lookup)
 
     def fetch_key_spread(self, plan: TablePlan) -> list[key_bounds.KeySpread]:
         """See `key_bounds.fetch_key_spread`."""
