@@ -150,7 +150,9 @@ class QuarantineFacts:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """Everything about one table. `verifications` are those remembered, the last one first."""
+    """Everything about one table. `verifications` are those remembered, the last one first; `next_steps` say what to do
+    where something is wrong.
+    """
 
     table: str
     headline: Headline
@@ -164,6 +166,7 @@ class TableFacts:
     over_time: RowsOverTime | None = None
     quarantine: QuarantineFacts = QuarantineFacts()
     notes: tuple[str, ...] = ()
+    next_steps: tuple[str, ...] = ()
 
     @property
     def source_rows(self) -> int | None:

@@ -19,6 +19,7 @@ from gridferry.model.verification import TableVerification, Verdict
 from gridferry.plan.config import TableOptions
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
+from gridferry.report.advice import next_steps
 from gridferry.report.counting import Bounded, bounded_column, count_target, rows_over_time, span_of
 from gridferry.report.facts import (
     FACTS_VERSION,
@@ -112,6 +113,7 @@ class _Table:
             over_time=over_time,
             quarantine=_quarantine(held),
             notes=tuple(self._notes),
+            next_steps=next_steps(verifications[0] if verifications else None, status.sync, len(held)),
         )
 
     def _status(self) -> TableStatus:

@@ -1,0 +1,52 @@
+"""What to do about a table, where something is wrong: one sentence each, with the command."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gridferry import numbers
+from gridferry.engine.events import SyncStatus
+from gridferry.model.verification import TableVerification, Verdict
+
+_LOST = "lost"
+_LEAVING = "unreserved"  # PostgreSQL, pg_replication_slots: the log may be removed at the next checkpoint
+
+
+def next_steps(last: TableVerification | None, sync: SyncStatus | None, held: int) -> tuple[str, ...]:
+    """Args: last: the last verification; sync: how the table is followed; held: rows put aside."""
+    return (*_of_verification(last), *_of_sync(sync), *_of_quarantine(held))
+
+
+def _of_verification(last: TableVerification | None) -> Iterator[str]:
+    if last is None:
+        return
+    if last.verdict is Verdict.DIFFERENT:
+        rows = numbers.plural(last.differences, "row differs", more="rows differ")
+        yield f"{rows}: gridferry verify --repair writes just those, and can be undone"
+    if last.unsettled:
+        rows = numbers.plural(last.unsettled, "row")
+        yield f"{rows} not settled: gridferry verify again, when the sync has caught up"
+
+
+def _of_sync(sync: SyncStatus | None) -> Iterator[str]:
+    if sync is None:
+        return
+    if sync.wal_status == _LOST:
+        yield "the replication slot is lost: gridferry sync --new-slot, then gridferry verify --repair"
+    elif sync.wal_status == _LEAVING:
+        yield "PostgreSQL will soon remove log that is not read yet: sync now, or raise max_slot_wal_keep_size"
+    elif sync.state == "interrupted":
+        yield "the last sync was interrupted: gridferry sync goes on where it stopped"
+    elif sync.state == "not begun":
+        yield "nothing was synced yet: gridferry sync"
+    elif sync.state != "running" and (sync.lag_rows or 0) > 0:
+        yield f"{numbers.plural(sync.lag_rows or 0, 'row')} to read: gridferry sync"
+
+
+def _of_quarantine(held: int) -> Iterator[str]:
+    if held:
+        rows = numbers.plural(held, "row")
+        yield (
+            f"{rows} put aside: gridferry quarantine list says why; mend them at the source, "
+            "then gridferry quarantine replay"
+        )

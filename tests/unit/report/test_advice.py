@@ -1,0 +1,46 @@
+"""What the report advises where something is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from gridferry.engine.events import SyncStatus
+from gridferry.model.verification import Depth, TableVerification, Verdict
+from gridferry.report.advice import next_steps
+
+EQUAL = TableVerification("s.t", Depth.FULL, "2026-01-01T00:00:00Z", 1.0, "", "")
+IDLE = SyncStatus("cdc", "idle", wal_status="reserved")
+
+
+def test_where_all_is_well_there_is_nothing_to_do() -> None:
+    assert next_steps(None, None, 0) == ()
+    assert next_steps(EQUAL, IDLE, 0) == ()
+
+
+def test_differences_and_rows_put_aside() -> None:
+    last = replace(EQUAL, verdict=Verdict.DIFFERENT, missing=2, unsettled=3)
+    first, second, third = next_steps(last, IDLE, 4)
+    assert first.startswith("2 rows differ: gridferry verify --repair")
+    assert second.startswith("3 rows not settled")
+    assert third.startswith("4 rows put aside: gridferry quarantine list")
+
+
+@pytest.mark.parametrize(
+    ("sync", "says"),
+    [
+        (replace(IDLE, wal_status="lost"), "--new-slot"),
+        (replace(IDLE, wal_status="unreserved"), "max_slot_wal_keep_size"),
+        (replace(IDLE, state="interrupted"), "goes on where it stopped"),
+        (replace(IDLE, state="not begun"), "nothing was synced yet"),
+        (replace(IDLE, lag_rows=5), "5 rows to read: gridferry sync"),
+    ],
+)
+def test_a_sync_that_needs_somebody(sync: SyncStatus, says: str) -> None:
+    (step,) = next_steps(EQUAL, sync, 0)
+    assert says in step
+
+
+def test_a_sync_at_work_needs_nobody() -> None:
+    assert next_steps(None, replace(IDLE, state="running", lag_rows=5), 0) == ()
