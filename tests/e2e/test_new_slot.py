@@ -348,3 +348,26 @@ def test_killed_anywhere_and_run_again_ends_the_same(
 def command_drop(ferry: Ferry) -> None:
     with ferry.migration() as migration:
         migration.drop_slot()
+
+
+def test_an_undo_brings_back_what_the_repair_made_up_for(loaded: Ferry, postgres: Database) -> None:
+    sync(loaded)
+    gap(postgres)
+    lose(loaded, postgres)
+    sync(loaded, new_slot=True)
+    noted = record_of(loaded).gap
+    assert noted is not None
+    repair(loaded)
+    assert record_of(loaded).gap is None
+    with loaded.migration() as migration:
+        (done,) = migration.repairs.runs()
+        migration.repairs.undo(done.record.run)
+        (status,) = migration.status()
+    assert record_of(loaded).gap == noted
+    assert status.verified is not None
+    assert status.verified.verdict is Verdict.DIFFERENT
+    sync(loaded)
+    assert record_of(loaded).gap == noted
+    repair(loaded)
+    assert record_of(loaded).gap is None
+    assert_level(loaded, postgres)

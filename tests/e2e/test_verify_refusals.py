@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
+from tests.e2e.command import command
 from tests.e2e.ferry import STATE, Ferry
 from tests.e2e.sensors import CHUNK, TABLE, make_sensors
 
@@ -186,3 +187,26 @@ def test_it_reads_back_what_it_wrote(loaded: Ferry, postgres: Database) -> None:
     report = verified(loaded)
     with loaded.migration() as migration:
         assert migration._state.verifications.last("public.sensor") == report.tables[0]
+
+
+def test_a_verification_that_is_not_readable_is_told_by_the_status_and_forgotten_by_the_next(
+    loaded: Ferry, tmp_path: Path
+) -> None:
+    verified(loaded)
+    with loaded.store() as store:
+        state = store.open_container(STATE)
+        assert state is not None
+        rows = pa.concat_batches(list(state.scan().batches()))
+        mine = rows.filter(pa.compute.equal(rows.column("scope"), "verify:public.sensor"))
+        assert len(mine) == 1
+        broken = mine.set_column(2, "body", pa.array([b'{"version": 1}'], pa.binary()))
+        state.put(pa.RecordBatch.from_arrays(broken.columns, schema=state.schema.arrow_schema))
+    said = command(loaded, tmp_path, "status")
+    assert said.code == 0
+    assert "a verification of public.sensor is not readable" in said.text
+    assert "verify the table again" in said.text
+    assert "note" in said.text
+    verified(loaded)
+    said = command(loaded, tmp_path, "status")
+    assert "not readable" not in said.text
+    assert "verified full, equal" in said.text

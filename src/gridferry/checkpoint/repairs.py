@@ -21,7 +21,7 @@ class RepairStore:
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
-    def begin(self, table: str, *, by: str, loaded: str) -> RepairRecord:
+    def begin(self, table: str, *, by: str, loaded: str, noted: Document | None = None) -> RepairRecord:
         """Write that a repair begins, under a name that no other has. Only under the table's lease."""
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S")
         record = RepairRecord(
@@ -31,6 +31,7 @@ class RepairStore:
             by=by,
             started=utc_now(),
             loaded=loaded,
+            noted=noted,
         )
         return self.save(record)
 

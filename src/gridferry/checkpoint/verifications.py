@@ -33,16 +33,17 @@ class VerificationStore:
         self._documents = documents
 
     def add(self, found: TableVerification) -> None:
-        """Write a verification, and forget the oldest beyond the last ten of its table.
+        """Write a verification, and forget the oldest beyond the last ten of its table, and any that is not readable.
 
         Of very many containers those that differ are kept, and the first of the others.
         """
         scope = _scope(found.table)
-        known = sorted(self._documents.items(scope))
+        known = self._documents.items(scope)
         trimmed = replace(found, containers=found.containers[:MOST_CONTAINERS], summary=found.summary[:MOST_COUNTS])
         self._documents.put(scope, {found.started: {"version": VERIFICATION_VERSION, **asdict(trimmed)}})
-        old = [item for item in known if item != found.started][: -(KEPT - 1)]
-        self._documents.delete(scope, old)
+        old = [item for item in sorted(known) if item != found.started][: -(KEPT - 1)]
+        broken = [item for item, document in known.items() if not _is_readable(found.table, document)]
+        self._documents.delete(scope, sorted({*old, *broken} - {found.started}))
 
     def of(self, table: str) -> list[TableVerification]:
         """A table's verifications, the newest first. Raises: CheckpointError for one that is not readable."""
@@ -50,9 +51,19 @@ class VerificationStore:
         return [_verification(table, items[item]) for item in sorted(items, reverse=True)]
 
     def last(self, table: str) -> TableVerification | None:
-        """The newest one, or None."""
-        found = self.of(table)
-        return found[0] if found else None
+        """The newest one, or None. Raises: CheckpointError if it is not readable."""
+        items = self._documents.items(_scope(table))
+        return _verification(table, items[max(items)]) if items else None
+
+    def readable(self, table: str) -> list[TableVerification]:
+        """Those that can be read, the newest first."""
+        items = self._documents.items(_scope(table))
+        return [_verification(table, items[i]) for i in sorted(items, reverse=True) if _is_readable(table, items[i])]
+
+    def forget_since(self, table: str, moment: str) -> None:
+        """Delete those that began at that time (ISO 8601, UTC) or later: what they found stands no more."""
+        scope = _scope(table)
+        self._documents.delete(scope, [item for item in self._documents.items(scope) if item >= moment])
 
     def forget(self, table: str) -> None:
         """Delete all of a table's, when it is loaded anew."""
@@ -88,6 +99,14 @@ def _verification(table: str, document: Document) -> TableVerification:
         raise CheckpointError(
             f"a verification of {table} is not readable: {error}", next_step="verify the table again"
         ) from error
+
+
+def _is_readable(table: str, document: Document) -> bool:
+    try:
+        _verification(table, document)
+    except CheckpointError:
+        return False
+    return True
 
 
 def _container(values: dict[str, Any]) -> ContainerVerification:

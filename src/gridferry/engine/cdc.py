@@ -303,7 +303,7 @@ class CdcRun:
         if time.monotonic() - self._proven_at < EVERY_S or not has_notes(record):
             return record
         self._proven_at = time.monotonic()
-        return proven(record, self._state.verifications.of(record.table))
+        return proven(record, self._state.verifications.readable(record.table))
 
     def _again(self, error: FerryError) -> None:
         self._tell(Note(self._options.table, f"changes are stored again: {error}", "warning"))

@@ -68,7 +68,7 @@ class CdcSync(Follower):
         found = self._state.positions.get(run.table)
         if found is None:
             return CdcRecord(run.table, Lsn.parse(run.start))
-        return proven(found, self._state.verifications.of(run.table)) if has_notes(found) else found
+        return proven(found, self._state.verifications.readable(run.table)) if has_notes(found) else found
 
     def _standing(self, run: LoadRun) -> SyncStatus:
         if not run.slot:

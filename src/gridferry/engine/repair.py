@@ -31,6 +31,7 @@ from gridferry.engine.repair_source import FetchesKeys, SourceLookup, SourceRows
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.retry import with_patience
 from gridferry.engine.row_writer import RowWriter
+from gridferry.engine.unseen import notes_to_keep
 from gridferry.errors import CheckpointError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RowChange, TableRepair
 from gridferry.model.verification import DifferenceKind
@@ -135,7 +136,8 @@ class _Repair:
             skipped += decided.skipped[: SHOWN - len(skipped)]
             if decided.changes:
                 if record is None:
-                    record = self._state.repairs.begin(self._plan.qualified, by=who(), loaded=loaded)
+                    noted = notes_to_keep(self._state, self._plan.qualified)
+                    record = self._state.repairs.begin(self._plan.qualified, by=who(), loaded=loaded, noted=noted)
                     self._tell(Note(self._plan.qualified, f"repair {record.run} begins"))
                 record = self._told(decided.changes, record)
         if record is not None:

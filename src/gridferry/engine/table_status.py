@@ -14,7 +14,7 @@ from gridferry.engine.events import ContainerState, ContainerStatus, Listener, Q
 from gridferry.engine.follower import Follower
 from gridferry.engine.sync import follower
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import SourceError
+from gridferry.errors import CheckpointError, SourceError
 from gridferry.plan.config import TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
@@ -112,6 +112,11 @@ class Standings:
         state = run.state.value
         if run.state is RunState.LOADING and not held_by:
             state = "interrupted"
+        verified, notes = None, run.notes
+        try:
+            verified = self._state.verifications.last(table)
+        except CheckpointError as error:
+            notes = (*notes, f"{error.message}: {error.next_step}")
         return TableStatus(
             table=table,
             state=state,
@@ -124,8 +129,8 @@ class Standings:
             containers=len(self._state.catalog.entries(table)),
             held_by=held_by,
             snapshot_lsn=run.snapshot.lsn if run.snapshot is not None else "",
-            notes=run.notes,
-            verified=self._state.verifications.last(table),
+            notes=notes,
+            verified=verified,
         )
 
 

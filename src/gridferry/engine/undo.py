@@ -20,6 +20,7 @@ from gridferry.engine.events import Listener, Note, RowsPut
 from gridferry.engine.keyed_rows import as_seen, fetch_standing, has_columns
 from gridferry.engine.repair import SHOWN, key_texts, who
 from gridferry.engine.row_writer import RowWriter
+from gridferry.engine.unseen import note_again
 from gridferry.errors import ConfigError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RepairStatus, RowChange, TableUndo
 from gridferry.model.verification import DifferenceKind
@@ -92,6 +93,8 @@ class _Undo:
             self._require_same_columns(record, number, changes)
             back = self._back(changes)
             if back:
+                if not self._counts.restored - sum(map(len, back)):
+                    self._unprove(record)
                 self._writer.write(back)
                 self._tell(RowsPut(self._plan.qualified, sum(map(len, back)), sum(c.nbytes for c in back)))
         counts = self._counts
@@ -114,6 +117,12 @@ class _Undo:
             seconds=time.monotonic() - started,
             changed=tuple(self._changed),
         )
+
+    def _unprove(self, record: RepairRecord) -> None:
+        """Before the first row: forget what was found since the repair, and note again what the repair made up for."""
+        self._state.verifications.forget_since(record.table, record.started)
+        if record.noted:
+            note_again(self._state, record.table, record.noted)
 
     def _back(self, changes: Sequence[RowChange]) -> list[RowChange]:
         """The changes that lead back, of those rows that stand as the repair left them."""

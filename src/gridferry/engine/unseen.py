@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from gridferry.checkpoint.documents import Document
 from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.positions import CdcRecord, Gap
 from gridferry.checkpoint.state import TargetState
@@ -62,6 +63,31 @@ def clear_unseen(state: TargetState, found: TableVerification) -> None:
                 state.positions.save(proven(record, [found]))
     except LeaseHeld:
         return  # a run began just now: it looks at the verification when it begins
+
+
+def notes_to_keep(state: TargetState, table: str) -> Document | None:
+    """What a table's record notes of changes that were not seen, to be noted again if a repair is undone."""
+    record = _record(state, table)
+    if record is None or not (record.unseen or record.gap):
+        return None
+    gap = None if record.gap is None else record.gap.document()
+    return {"unseen": record.unseen, "unseen_horizon": record.unseen_horizon, "gap": gap}
+
+
+def note_again(state: TargetState, table: str, kept: Document) -> None:
+    """Note again what `notes_to_keep` told, where nothing newer is noted. Only under the table's lease."""
+    record = _record(state, table)
+    if record is None:
+        return
+    if kept["unseen"] and not record.unseen:
+        record = replace(record, unseen=kept["unseen"], unseen_horizon=kept["unseen_horizon"])
+    if kept["gap"] and record.gap is None:
+        record = replace(record, gap=Gap.of_document(kept["gap"]))
+    state.positions.save(record)
+
+
+def _record(state: TargetState, table: str) -> CdcRecord | None:
+    return state.positions.get(table) if state.positions.mode_of(table) == CdcRecord.mode else None
 
 
 def _answers_gap(found: TableVerification, gap: Gap) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import pyarrow as pa
 
@@ -73,7 +74,9 @@ class RepairRecord:
 
     `by` is user@host. `loaded` says when the load began whose containers it changed. `entries` are the journal's
     entries that were carried out; one more may stand there. `put` rows were missing, `replaced` differed, `deleted`
-    were too many. After an undo: `restored` rows stand again as before the repair, `kept` had been changed since.
+    were too many. `noted` is what the table's sync noted of changes that it had not seen, as `CdcRecord` has it: the
+    repair made up for them, and an undo takes that back. After an undo: `restored` rows stand again as before the
+    repair, `kept` had been changed since.
     """
 
     run: str
@@ -91,6 +94,7 @@ class RepairRecord:
     undone_by: str = ""
     restored: int = 0
     kept: int = 0
+    noted: dict[str, Any] | None = None
 
     @property
     def rows(self) -> int:
