@@ -17,9 +17,11 @@ MOST_CHANGES = 10_000
 # The first byte of a pgoutput message: Insert, Update, Delete, Truncate. Source: PostgreSQL, logicalproto.h.
 _CHANGES = [ord(letter) for letter in "IUDT"]
 
+# Only what is on disk is decoded. A statement of its own, before the other: within that it would be told afterwards.
+_UNFLUSHED = "SELECT pg_catalog.pg_current_wal_flush_lsn() < %(until)s::pg_lsn"
 # All messages of a transaction come together, so its last one tells where its commit lies.
 _PEEK = """
-SELECT pg_catalog.pg_current_wal_flush_lsn() < %(until)s::pg_lsn, coalesce(sum(messages), 0)::int8,
+SELECT coalesce(sum(messages), 0)::int8,
        coalesce(bool_or(changed AND behind > %(position)s::pg_lsn), false) FROM (
     SELECT count(*) AS messages, bool_or(pg_catalog.get_byte(data, 0) = ANY(%(changes)s::int4[])) AS changed,
            max(lsn) AS behind
@@ -46,6 +48,7 @@ def fetch_pending(address: PostgresAddress, slot: str, *, position: Lsn, until: 
         "changes": _CHANGES,
     }
     with connect(address) as connection, mapped(f"looking what waits in the slot {slot}"):
-        row = connection.execute(_PEEK, asked).fetchone()
-    unflushed, messages, pending = row or (True, 0, True)
-    return bool(unflushed or pending) or messages >= MOST_CHANGES
+        if (connection.execute(_UNFLUSHED, asked).fetchone() or (True,))[0]:
+            return True
+        messages, pending = connection.execute(_PEEK, asked).fetchone() or (0, True)
+    return bool(pending) or messages >= MOST_CHANGES
