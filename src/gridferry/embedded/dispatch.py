@@ -12,6 +12,7 @@ from gridferry.embedded.refusal import Code, Refusal
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.wire import multi_requests, requests, row_requests
 from gridferry.griddb.wire.frame import Frame, encode_reply
+from gridferry.griddb.wire.multi_requests import MultiQuery
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.replies import ErrorReply
 from gridferry.griddb.wire.requests import REQUESTS
@@ -56,6 +57,8 @@ HANDLERS: dict[Statement, Handler] = {
     Statement.CREATE_MULTIPLE_SESSIONS: many.create_sessions,
     Statement.CLOSE_MULTIPLE_SESSIONS: many.close_sessions,
 }
+# What is done together where it comes one after the other.
+TOGETHER = frozenset({Statement.DELETE_ROW, Statement.EXECUTE_MULTIPLE_QUERIES})
 # Importing the modules enters their requests into the table of them.
 _READERS = (requests, row_requests, multi_requests)
 
@@ -102,24 +105,32 @@ class Dispatcher:
         return encode_reply(frame.statement, frame.statement_id, out.parts, status=Status(refusal.status))
 
     def answers(self, peer: Peer, frames: Sequence[Frame]) -> list[list[Buffer] | None]:
-        """What `answer` says to each of these, which came one after the other; deletes are carried out together."""
-        if len(frames) > 1 and all(frame.statement == Statement.DELETE_ROW for frame in frames):
-            existed = self._delete_together(peer, frames)
-            if existed is not None:
-                return [
-                    encode_reply(frame.statement, frame.statement_id, [bytes([there])])
-                    for frame, there in zip(frames, existed, strict=True)
-                ]
-        return [self.answer(peer, frame) for frame in frames]
+        """What `answer` says to each of these, which came one after the other.
 
-    def _delete_together(self, peer: Peer, frames: Sequence[Frame]) -> list[bool] | None:
-        """Whether each delete found its row; None if nothing was done, and each has to be looked at by itself."""
+        Deletes are carried out together, and so are aggregations of many containers.
+        """
+        statements = {frame.statement for frame in frames}
+        bodies: list[list[Buffer]] | None = None
+        if len(frames) > 1 and len(statements) == 1 and statements <= TOGETHER:
+            bodies = self._together(peer, frames)
+        if bodies is None:
+            return [self.answer(peer, frame) for frame in frames]
+        return [
+            encode_reply(frame.statement, frame.statement_id, body) for frame, body in zip(frames, bodies, strict=True)
+        ]
+
+    def _together(self, peer: Peer, frames: Sequence[Frame]) -> list[list[Buffer]] | None:
+        """The answers' bodies; None if nothing was done, and each request has to be looked at by itself."""
         try:
             with self._db.lock:
                 self._db.expire_transactions()
-                return rows.delete_together([(self._call(peer, f), _delete_in(peer, f)) for f in frames])
+                if frames[0].statement == Statement.DELETE_ROW:
+                    existed = rows.delete_together([(self._call(peer, f), _delete_in(peer, f)) for f in frames])
+                    return [[bytes([there])] for there in existed]
+                outs = many.query_together([(self._call(peer, f), _queries_in(peer, f)) for f in frames])
+                return [out.parts for out in outs]
         except Exception as error:  # one by one, each is answered with its own error
-            _log.debug("deletes are carried out one by one: %s", error)
+            _log.debug("statements %d are carried out one by one: %s", frames[0].statement, error)
             return None
 
     def _call(self, peer: Peer, frame: Frame) -> Call:
@@ -148,6 +159,14 @@ def _known(number: int) -> Statement:
     if number not in Statement.__members__.values() or Statement(number) not in HANDLERS:
         raise Refusal(Code.TXN_STATEMENT_TYPE_UNSUPPORTED, f"statement {number} is not supported")
     return Statement(number)
+
+
+def _queries_in(peer: Peer, frame: Frame) -> MultiQuery:
+    _check_allowed(peer, Statement.EXECUTE_MULTIPLE_QUERIES, frame.partition)
+    source = Reader(frame.body)
+    request = MultiQuery.read(source)
+    source.end()
+    return request
 
 
 def _delete_in(peer: Peer, frame: Frame) -> DeleteRow:

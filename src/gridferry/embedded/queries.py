@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from gridferry.embedded.shape import NUMBER, ROW_ID, Shape, shape_of
 from gridferry.embedded.sources import Source, committed, committed_in
 from gridferry.embedded.tql_query import (
     Aggregation,
+    CompiledQuery,
     Explanation,
     ExtremeRows,
     Neighbour,
@@ -36,9 +37,11 @@ from gridferry.griddb.schema import ContainerSchema, GridType
 _KEPT_ROWS = 200_000
 
 
-@dataclass(frozen=True)
-class Value:
-    """An aggregation's answer; `value` None where there is none. Times are ticks of the type's precision."""
+class Value(NamedTuple):
+    """An aggregation's answer; `value` None where there is none. Times are ticks of the type's precision.
+
+    A tuple, since there may be tens of thousands in one answer.
+    """
 
     type: GridType
     value: int | float | None
@@ -85,7 +88,11 @@ class Pages:
 
 def plan(container: Container, text: str) -> Query:
     """The query that a TQL text means for a container. Raises: 150010 for another container's name; see `compiled`."""
-    found = compiled(text, container.schema)
+    return query_for(container, compiled(text, container.schema))
+
+
+def query_for(container: Container, found: CompiledQuery) -> Query:
+    """A compiled query, for one container of its schema. Raises: 150010 for another container's name."""
     if found.container is not None and found.container.lower() != container.name.lower():
         raise Refusal(
             Code.TQ_INVALID_COLLECTION_NAME,
@@ -145,21 +152,35 @@ def run_paged(
 
 
 def run_many(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[Answer]:
-    """The answers of many queries, in order; aggregations with one WHERE over containers of one shape are one scan."""
-    alike: dict[tuple[Shape, str], list[int]] = {}
+    """The answers of many queries, in order.
+
+    Aggregations with one WHERE over containers of one shape are one scan; so is one `SELECT *` of many containers.
+    """
+    # Containers of one schema share the object, and so do the queries that one text means for them: cheap to tell.
+    alike: dict[tuple[int, int], list[int]] = {}
     for place, (container, query) in enumerate(queries):
+        alike.setdefault((id(container.schema), id(query)), []).append(place)
+    scans: dict[tuple[Shape, str, str | None], list[int]] = {}
+    alone: list[int] = []
+    for places in alike.values():
+        container, query = queries[places[0]]
         if isinstance(query, Aggregation):
-            alike.setdefault((shape_of(container.schema), query.where), []).append(place)
-    answers: list[Answer | None] = [None] * len(queries)
+            scans.setdefault((shape_of(container.schema), query.where, None), []).extend(places)
+        elif isinstance(query, RowQuery) and query.limit is None and not query.offset and len(places) > 1:
+            scans.setdefault((shape_of(container.schema), query.where, query.order), []).extend(places)
+        else:
+            alone += places
+    answers: dict[int, Answer] = {}
     with db.lock:
         db.settle()
-        for places in alike.values():
-            for place, value in zip(places, _grouped(db, [queries[place] for place in places]), strict=True):
-                answers[place] = value
-        return [run(db, *queries[place]) if answer is None else answer for place, answer in enumerate(answers)]
+        for (_, _, order), places in scans.items():
+            scan = _grouped if order is None else _rows_by_container
+            answers.update(zip(places, scan(db, [queries[place] for place in places]), strict=True))
+        answers.update((place, run(db, *queries[place])) for place in alone)
+    return [answers[place] for place in range(len(queries))]
 
 
-def _grouped(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[Value]:
+def _grouped(db: Database, queries: Sequence[tuple[Container, Query]]) -> Sequence[Answer]:
     """The answers of aggregations that have one WHERE clause, over containers of one shape."""
     asked = [(container, query) for container, query in queries if isinstance(query, Aggregation)]
     source = committed_in([container for container, _ in asked])
@@ -174,6 +195,25 @@ def _grouped(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[V
         sql: dict(zip(numbers, found.column(place).to_pylist(), strict=True)) for place, sql in enumerate(sqls, start=1)
     }
     return [_value(q, values[q.sql].get(c.number, 0 if q.sql.startswith("count(") else None)) for c, q in asked]
+
+
+def _rows_by_container(db: Database, queries: Sequence[tuple[Container, Query]]) -> Sequence[Answer]:
+    """The rows that one query selects in each of many containers of one shape."""
+    source = committed_in([container for container, _ in queries])
+    db.rows.make(source.shape)
+    query = queries[0][1]
+    if not isinstance(query, RowQuery):
+        raise Refusal(Code.CM_INTERNAL_ERROR, "only rows are selected from many containers")
+    order = f"{NUMBER}, {query.order}" if query.order else NUMBER
+    table = db.duck.select(_row_sql(source, replace(query, order=order)), tables=source.tables).combine_chunks()
+    numbers = np.asarray(table.column(NUMBER).to_numpy())
+    edges = {
+        c.number: np.searchsorted(numbers, (c.number, c.number + 1)).tolist()
+        for c in {c.number: c for c, _ in queries}.values()
+    }
+    return [
+        rows_of(c.schema, table.slice(edges[c.number][0], edges[c.number][1] - edges[c.number][0])) for c, _ in queries
+    ]
 
 
 def _source(db: Database, container: Container, transaction: Transaction | None) -> Source:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from gridferry.embedded.answers.call import Node, Peer
 from gridferry.embedded.database import Database
-from gridferry.embedded.dispatch import Dispatcher
+from gridferry.embedded.dispatch import TOGETHER, Dispatcher
 from gridferry.embedded.faults import Faults
 from gridferry.errors import ConfigError, RemoteProtocolError
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role
@@ -204,23 +204,22 @@ class _Connection:
             self._runs.put(None)
 
     def _read_frames(self) -> None:
-        """Hand on what comes in runs: deletes that arrive together are one, every other request is a run of its own."""
+        """Hand on what comes in runs: requests that are done together are one, every other is a run of its own."""
         frames = FrameReader(Role.SERVER)
         while data := self._sock.recv(_RECEIVE_BYTES):
             frames.receive(data)
-            deletes: list[Frame] = []
+            run: list[Frame] = []
             while (frame := frames.next_frame()) is not None:
                 if frame.statement == Statement.CONNECT:
                     if not self._answer([frame]):
                         self.close()
                         return
-                elif frame.statement == Statement.DELETE_ROW:
-                    deletes.append(frame)
+                elif _joins(run, frame):
+                    run.append(frame)
                 else:
-                    self._hand_on(deletes)
-                    deletes = []
-                    self._hand_on([frame])
-            self._hand_on(deletes)
+                    self._hand_on(run)
+                    run = [frame]
+            self._hand_on(run)
 
     def _hand_on(self, run: list[Frame]) -> None:
         if run:
@@ -228,7 +227,9 @@ class _Connection:
 
     def _work(self) -> None:
         broken = False
-        while (run := self._runs.get()) is not None:
+        ahead: list[Frame] | None = []
+        while ahead is not None and (run := ahead or self._runs.get()) is not None:
+            run, ahead = self._with_waiting(run)
             # After a break the rest is only taken off the queue, so that the reader can end.
             if broken:
                 continue
@@ -242,6 +243,19 @@ class _Connection:
         self._dispatcher.leave(self._peer)
         self._sock.close()
         self._gone(self)
+
+    def _with_waiting(self, run: list[Frame]) -> tuple[list[Frame], list[Frame] | None]:
+        """A run with those behind it that are done together with it, and what was taken that is not: None the end."""
+        run = list(run)
+        while run[-1].statement in TOGETHER:
+            try:
+                following = self._runs.get_nowait()
+            except queue.Empty:
+                break
+            if following is None or not _joins(run, following[0]):
+                return run, following
+            run += following
+        return run, []
 
     def _answer_run(self, run: list[Frame]) -> bool:
         """As `_answer`; one by one where faults count statements."""
@@ -268,3 +282,8 @@ class _Connection:
         with self._sending:
             self._sock.sendall(data if allowed is None else data[:allowed])
         return allowed is None
+
+
+def _joins(run: Sequence[Frame], frame: Frame) -> bool:
+    """Whether a request is done together with those right before it."""
+    return not run or (frame.statement in TOGETHER and run[0].statement == frame.statement)

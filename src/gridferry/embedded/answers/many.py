@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
 
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.answers.containers import check_readable
@@ -10,11 +12,11 @@ from gridferry.embedded.answers.queries import answer_query, reply_of
 from gridferry.embedded.answers.rows import put_mode
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.images import image_of, joined, rows_from
-from gridferry.embedded.queries import plan, run, run_many
+from gridferry.embedded.queries import Value, query_for, run, run_many
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.results import Rows
 from gridferry.embedded.row_statements import PutMode, get_rows, put_many, put_rows
-from gridferry.embedded.tql_query import RowQuery
+from gridferry.embedded.tql_query import Aggregation, CompiledQuery, Query, RowQuery, compiled
 from gridferry.embedded.tql_values import key_bound
 from gridferry.errors import FerryError
 from gridferry.griddb.schema import ContainerSchema
@@ -29,7 +31,13 @@ from gridferry.griddb.wire.multi_requests import (
     PutEntry,
 )
 from gridferry.griddb.wire.octets import Writer
-from gridferry.griddb.wire.row_replies import FoundRows, MultiGetReply, QueryReply, write_multi_query
+from gridferry.griddb.wire.row_replies import (
+    FoundRows,
+    MultiGetReply,
+    QueryReply,
+    write_multi_query,
+    write_multi_values,
+)
 from gridferry.griddb.wire.row_requests import QueryTql
 from gridferry.griddb.wire.row_requests import Transaction as TransactionBlock
 from gridferry.griddb.wire.statement import NO_LIMIT, SessionMode, TransactionMode
@@ -129,16 +137,56 @@ def query(call: Call, request: MultiQuery, out: Writer) -> None:
     """Answers of several queries; the simple ones are run together."""
     replies: list[QueryReply | None] = [None] * len(request.queries)
     together = []
+    plans = _Plans()
     for place, one in enumerate(request.queries):
         container = call.container_at(one.container_id, one.tx.version)
         if _simple(one):
-            together.append((place, (container, plan(container, one.tql))))
+            together.append((place, (container, plans.of(container, one.tql))))
         else:
             replies[place] = answer_query(call, container, one.tx, head=one.head, query=None, text=one.tql)
     answers = run_many(call.db, [pair for _, pair in together])
     for (place, (container, _)), answer in zip(together, answers, strict=True):
         replies[place] = reply_of(container, answer)
     write_multi_query(out, [r for r in replies if r is not None])
+
+
+def query_together(asked: Sequence[tuple[Call, MultiQuery]]) -> list[Writer]:
+    """The answers to several requests for aggregations, which came one after the other: one look at the rows for all.
+
+    Raises: Refusal where a query of them has to be answered by itself, or with an error; then nothing was done.
+    """
+    plans = _Plans()
+    ready: list[tuple[Container, Query]] = []
+    for call, request in asked:
+        for one in request.queries:
+            container = call.container_at(one.container_id, one.tx.version)
+            planned = plans.of(container, one.tql)
+            if not _simple(one) or not isinstance(planned, Aggregation):
+                raise Refusal(Code.CM_NOT_SUPPORTED, "only aggregations outside of sessions are answered together")
+            ready.append((container, planned))
+    answers = iter([answer for answer in run_many(asked[0][0].db, ready) if isinstance(answer, Value)])
+    outs = []
+    for _, request in asked:
+        out = Writer()
+        write_multi_values(out, list(islice(answers, len(request.queries))))
+        outs.append(out)
+    return outs
+
+
+class _Plans:
+    """What texts mean for containers, kept as long as one request: hashing a schema for each of 10,000 is not cheap."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, int], tuple[ContainerSchema, CompiledQuery]] = {}
+
+    def of(self, container: Container, text: str) -> Query:
+        """The query. Raises: as `queries.plan`."""
+        schema = container.schema
+        known = self._known.get((text, id(schema)))
+        if known is None:
+            # With the schema, so that its id is not another's while this one lasts.
+            known = self._known[text, id(schema)] = (schema, compiled(text, schema))
+        return query_for(container, known[1])
 
 
 def _simple(one: QueryTql) -> bool:

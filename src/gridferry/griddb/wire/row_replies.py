@@ -294,6 +294,19 @@ def write_multi_query(out: Writer, replies: Sequence[QueryReply]) -> None:
         write_payload(out, body.parts)
 
 
+def write_multi_values(out: Writer, values: Sequence[tuple[GridType, int | float | None]]) -> None:
+    """Write the answers of a multi-query of aggregations: their types and values, None where there is none."""
+    out.i32(len(values))
+    for kind, value in values:
+        if kind in _LONGS and value is not None:
+            out.raw(_LONG_ANSWER.pack(*_LONG_HEAD, kind, int(value)))
+            continue
+        body = Writer()
+        QueryReply(aggregate=Aggregate(kind, value)).write(body)
+        out.i64(body.size)
+        write_payload(out, body.parts)
+
+
 def _alone(reply: QueryReply) -> bool:
     return reply.rows is None and reply.analysis is None and reply.partial is None
 
