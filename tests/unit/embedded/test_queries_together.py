@@ -128,6 +128,7 @@ def test_rows_of_many_containers_are_one_look_and_stand_in_their_own_order(
 ) -> None:
     keyed, series = [c for n, c in enumerate(fleet) if not n % 2], [c for n, c in enumerate(fleet) if n % 2]
     texts = ["select *", "select * order by v desc", "select * where v > 1"]
+    db.settle()
     for containers in (keyed, series):
         for text in texts:
             asked = [(c, text) for c in containers if c.partition == 1]
