@@ -14,6 +14,7 @@ from datetime import datetime, timedelta, timezone
 from psycopg import sql
 
 from gridferry.engine.verify_containers import Numbered
+from gridferry.engine.workers import default_workers
 from gridferry.griddb import ColumnSpec, GridType
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
@@ -77,7 +78,7 @@ def cut_table(view: PostgresSnapshot, plan: TablePlan, table: Table, containers:
     ranged = _range_column(plan, table)
     if ranged is not None:
         column, measure = ranged
-        parts = math.ceil(rows / most)
+        parts = _even(math.ceil(rows / most))
         bounds = view.fetch_key_bounds(plan, column=column.source, measure=measure, parts=parts, rows=rows)
         return Cut(
             parts=tuple(ranges(plan, column, measure, bounds)), column=column.source, measure=measure, bounds=bounds
@@ -92,6 +93,12 @@ def cut_table(view: PostgresSnapshot, plan: TablePlan, table: Table, containers:
         f"of about {max(1, 2 * octets >> 20):,} MB together"
     )
     return Cut(partitions=math.ceil(rows / most), warning=warning)
+
+
+def _even(parts: int) -> int:
+    """So many that no worker is left without one while the others read their last."""
+    workers = default_workers()
+    return math.ceil(parts / workers) * workers
 
 
 def ranges(plan: TablePlan, column: ColumnPlan, measure: Measure, bounds: Sequence[int]) -> Iterator[Part]:
