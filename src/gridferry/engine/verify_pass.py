@@ -105,10 +105,15 @@ class FullPass:
             self._crew(_interleaved(reads, targets), lambda read, worker: read(worker))
 
             def compare(number: int, worker: Callable[[], OpenReader]) -> None:
-                source = joined_rows(list(kept.rows(Side.SOURCE, number)), self._schema)
-                self._compare(source, kept.rows(Side.TARGET, number))
+                self._compare(self._joined(kept, number), kept.rows(Side.TARGET, number))
 
-            self._crew(range(kept.count), compare)
+            if kept.count == 1:
+                self._compare_side_by_side(self._joined(kept, 0), kept.rows(Side.TARGET, 0))
+            else:
+                self._crew(range(kept.count), compare)
+
+    def _joined(self, kept: Partitions, number: int) -> NumberedRows:
+        return joined_rows(list(kept.rows(Side.SOURCE, number)), self._schema)
 
     def _container_parts(self) -> list[Part]:
         """All containers, in as many parts as keep the workers busy."""
@@ -120,11 +125,25 @@ class FullPass:
         return [Part(whole, codes=tuple(codes[start::count])) for start in range(count)]
 
     def _compare(self, source: NumberedRows, pages: Iterable[NumberedRows]) -> None:
-        rows, codes = source
-        block = Block(rows, codes, key_length=self._plan.key_length)
+        block = Block(*source, key_length=self._plan.key_length)
         for page, numbers in pages:
             for findings in block.page(page, numbers):
                 self._tell(findings)
+        self._finish(block, *source)
+
+    def _compare_side_by_side(self, source: NumberedRows, pages: Iterable[NumberedRows]) -> None:
+        """As `_compare`, each page by the next worker that is free."""
+        block = Block(*source, key_length=self._plan.key_length)
+
+        def compare(page: NumberedRows, worker: Callable[[], OpenReader]) -> None:
+            for findings in block.page(*page):
+                self._tell(findings)
+
+        self._crew(pages, compare)
+        self._finish(block, *source)
+
+    def _finish(self, block: Block, rows: pa.RecordBatch, codes: np.ndarray[tuple[int], np.dtype[np.int64]]) -> None:
+        """What a block shows when it has seen all pages."""
         for findings in block.rest():
             self._tell(findings)
         with self._lock:

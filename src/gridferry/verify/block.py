@@ -6,6 +6,7 @@ is left at the end is missing.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -23,7 +24,7 @@ class Block:
     """Compares the target's rows with `source`, whose row i lies in container number `codes[i]`.
 
     `equal` counts equal rows by container number. Rows of shared keys (`doubled`) are left to the caller: they, and
-    the target's rows of their keys, are compared with nothing.
+    the target's rows of their keys, are compared with nothing. Pages may be compared by several threads.
     """
 
     def __init__(self, source: pa.RecordBatch, codes: NDArray[np.int64], *, key_length: int) -> None:
@@ -35,6 +36,7 @@ class Block:
         self._shared = np.zeros(len(codes), bool)
         self._shared[self._index.doubled] = True
         self.equal: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._lock = threading.Lock()
 
     @property
     def doubled(self) -> Positions:
@@ -83,11 +85,10 @@ class Block:
         return pc.take(self._source, pa.array(places), boundscheck=False)
 
     def _count(self, codes: NDArray[np.int64]) -> None:
-        counts = np.bincount(codes, minlength=len(self.equal)) if len(codes) else np.zeros(0, np.int64)
-        total = np.zeros(max(len(counts), len(self.equal)), np.int64)
-        total[: len(self.equal)] += self.equal
-        total[: len(counts)] += counts
-        self.equal = total
+        with self._lock:
+            counts = np.bincount(codes, minlength=len(self.equal))
+            counts[: len(self.equal)] += self.equal
+            self.equal = counts.astype(np.int64, copy=False)
 
 
 def _different_rows(left: Sequence[pa.Array], right: Sequence[pa.Array], count: int) -> NDArray[np.bool_] | None:

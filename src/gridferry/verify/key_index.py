@@ -26,7 +26,7 @@ class KeyIndex:
     """An index over n rows, told apart by `codes` (n,), the numbers of their containers, and their keys.
 
     `doubled` are the positions of all rows that share container and key with another one, rows of one key next to each
-    other; `find` finds one of each such group. Belongs to one thread.
+    other; `find` finds one of each such group, and may be called by several threads.
     """
 
     def __init__(self, codes: NDArray[np.int64], keys: Sequence[pa.Array]) -> None:

@@ -80,15 +80,16 @@ class Partitions:
                 self._write()
 
     def rows(self, side: Side, part: int) -> Iterator[tuple[pa.RecordBatch, NDArray[np.int64]]]:
-        """One side's rows of a part, once all were added."""
+        """One side's rows of a part, once all were added; they are let go as they are handed out."""
         writer = self._files.get((side, part))
         if writer is not None:
             writer.close()
             with pa.OSFile(str(self._path(side, part)), "rb") as source, pa.ipc.open_stream(source) as reader:
                 for batch in reader:
                     yield self._split(batch)
-        for batch in self._kept.get((side, part), []):
-            yield self._split(batch)
+        kept = self._kept.pop((side, part), [])
+        while kept:
+            yield self._split(kept.pop(0))
 
     def _split(self, batch: pa.RecordBatch) -> tuple[pa.RecordBatch, NDArray[np.int64]]:
         rows = pa.RecordBatch.from_arrays(batch.columns[:-1], schema=self._schema)

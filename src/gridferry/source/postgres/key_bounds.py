@@ -123,14 +123,16 @@ def fetch_range_counts(
     connection: Connection, plan: TablePlan, *, column: str, measure: Measure, bounds: Sequence[int]
 ) -> dict[tuple[str | None, int], int]:
     """Rows by split value and range: range i lies from bound i - 1 up to, not including, bound i."""
-    expression, _ = _measured(sql.Identifier(column), measure)
+    # In the column's own type, which an untyped literal takes on: to make numbers of times first takes three times as
+    # long. And so the parts are told apart here as they are when they are read.
+    edges = "{" + ",".join(f'"{bound_text(bound, measure)}"' for bound in bounds) + "}"
     statement = sql.SQL(
         'SELECT value COLLATE "C", place, count(*) FROM (SELECT {} AS value,'
-        " pg_catalog.width_bucket({}, {}::int8[]) AS place FROM {} WHERE {}) AS v GROUP BY 1, 2"
+        " pg_catalog.width_bucket({}, {}) AS place FROM {} WHERE {}) AS v GROUP BY 1, 2"
     ).format(
         _split(plan),
-        expression,
-        sql.Literal(list(bounds)),
+        sql.Identifier(column),
+        sql.Literal(edges),
         relation_sql(plan.schema, plan.table),
         condition_sql(plan.where),
     )
