@@ -144,8 +144,9 @@ def run_paged(
         if not isinstance(query, RowQuery) or transaction is not None:
             table = _rows(db, container, source, query, limit=limit)
             return Pages(container.schema, table.num_rows, table)
-        sql = _row_sql(source, _limited(query, limit))
-        total = int(db.duck.select(f"SELECT count(*) FROM ({sql})").column(0)[0].as_py())
+        limited = _limited(query, limit)
+        sql = _row_sql(source, limited)
+        total = int(db.duck.select(_count_sql(source, limited)).column(0)[0].as_py())
         if total <= _KEPT_ROWS:
             return Pages(container.schema, total, db.duck.select(sql))
         return Pages(container.schema, total, db.duck.stream(sql))
@@ -271,13 +272,25 @@ def natural_order(shape: Shape) -> str:
     return ROW_ID if shape.row_ids else "c0"
 
 
+def _count_sql(source: Source, query: RowQuery) -> str:
+    """How many rows a query selects: without sorting them."""
+    return f"SELECT count(*) FROM (SELECT 1 FROM {source.sql}{_where(query)}{_window(query)})"
+
+
+def _where(query: RowQuery) -> str:
+    return f" WHERE {query.where}" if query.where else ""
+
+
+def _window(query: RowQuery) -> str:
+    limit = f" LIMIT {query.limit}" if query.limit is not None else ""
+    return limit + (f" OFFSET {query.offset}" if query.offset else "")
+
+
 def _row_sql(source: Source, query: RowQuery) -> str:
     natural = natural_order(source.shape)
-    where = f" WHERE {query.where}" if query.where else ""
     order = f"{query.order}, {natural}" if query.order else natural
-    limit = f" LIMIT {query.limit}" if query.limit is not None else ""
-    offset = f" OFFSET {query.offset}" if query.offset else ""
-    return f"SELECT {', '.join(source.shape.names)} FROM {source.sql}{where} ORDER BY {order}{limit}{offset}"
+    names = ", ".join(source.shape.names)
+    return f"SELECT {names} FROM {source.sql}{_where(query)} ORDER BY {order}{_window(query)}"
 
 
 def _extreme_sql(source: Source, query: ExtremeRows, limit: int | None) -> str:

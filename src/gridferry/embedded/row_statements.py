@@ -15,7 +15,7 @@ from gridferry.embedded.database import Database
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.results import Rows, one_batch, rows_of
 from gridferry.embedded.rows import key_table
-from gridferry.embedded.shape import shape_of
+from gridferry.embedded.shape import Shape, shape_of
 from gridferry.embedded.sources import Source, committed
 from gridferry.embedded.transactions import Key, Transaction, stored_keys
 
@@ -188,6 +188,24 @@ def get_rows(
             found = _locate(db, container, keys, transaction=transaction)
             transaction.lock(found)
         return rows_of(container.schema, found.drop_columns(["position"]))
+
+
+def get_of_many(db: Database, asked: Sequence[tuple[Container, pa.RecordBatch]]) -> list[Rows]:
+    """As `get_rows` of each container, with one look for all that are stored alike."""
+    places: dict[Shape, list[int]] = {}
+    for place, (container, _) in enumerate(asked):
+        _need_key(container)
+        places.setdefault(shape_of(container.schema), []).append(place)
+    found: dict[int, Rows] = {}
+    with db.lock:
+        db.settle()
+        for shape, mine in places.items():
+            db.rows.make(shape)
+            table, edges = db.rows.locate_in([asked[place] for place in mine])
+            for number, place in enumerate(mine):
+                start, end = edges[number], edges[number + 1]
+                found[place] = rows_of(asked[place][0].schema, table.slice(start, end - start))
+    return [found[place] for place in range(len(asked))]
 
 
 def delete_rows(

@@ -135,6 +135,27 @@ class RowStore:
             tables={**source.tables, "wanted_keys": key_table(source.shape, keys)},
         )
 
+    def locate_in(self, wanted: Sequence[tuple[Container, pa.RecordBatch]]) -> tuple[pa.Table, list[int]]:
+        """The stored rows that containers of one shape have for their keys, container by container, in the keys' order.
+
+        Returns: those of `wanted[i]` from row `edges[i]` up to `edges[i + 1]` of the table.
+        """
+        shape = shape_of(wanted[0][0].schema)
+        counts = np.array([keys.num_rows for _, keys in wanted], np.int64)
+        table = pa.concat_tables([key_table(shape, keys).drop_columns([_POSITION]) for _, keys in wanted])
+        numbers = np.repeat(np.array([c.number for c, _ in wanted], np.int64), counts)
+        table = table.append_column(NUMBER, pa.array(numbers))
+        table = table.append_column(_POSITION, pa.array(np.arange(table.num_rows))).combine_chunks()
+        names = ", ".join(f"t.{n}" for n in shape.names)
+        match = " AND ".join(f"t.{n} = k.{n}" for n in (NUMBER, *shape.key_names))
+        found = self._duck.select(
+            f"SELECT k.{_POSITION}, {names} FROM {shape.table} t JOIN wanted_keys k ON {match} ORDER BY k.{_POSITION}",
+            tables={"wanted_keys": table},
+        ).combine_chunks()
+        ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        edges: list[int] = np.searchsorted(found.column(_POSITION).to_numpy(), ends).tolist()
+        return found.drop_columns([_POSITION]), edges
+
     def remove(self, container: Container, identities: pa.Array) -> None:
         """Delete rows by identity, inside the caller's transaction."""
         shape = shape_of(container.schema)

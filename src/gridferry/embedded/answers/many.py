@@ -6,16 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
+import pyarrow as pa
+
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.answers.containers import check_readable
 from gridferry.embedded.answers.queries import answer_query, reply_of
 from gridferry.embedded.answers.rows import put_mode
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.images import image_of, joined, rows_from
-from gridferry.embedded.queries import Value, query_for, run, run_many
+from gridferry.embedded.queries import Value, query_for, run_many
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.results import Rows
-from gridferry.embedded.row_statements import PutMode, get_rows, put_many, put_rows
+from gridferry.embedded.row_statements import PutMode, get_of_many, put_many, put_rows
 from gridferry.embedded.tql_query import Aggregation, CompiledQuery, Query, RowQuery, compiled
 from gridferry.embedded.tql_values import key_bound
 from gridferry.errors import FerryError
@@ -100,37 +102,47 @@ def _alike(sent: ContainerSchema, known: ContainerSchema) -> bool:
 def get(call: Call, request: MultiGet, out: Writer) -> None:
     """Rows of several containers, by range or by keys; a container that is not there has no entry."""
     schemas: list[ContainerSchema] = []
-    entries = []
+    wanted: list[tuple[Container, pa.RecordBatch | RowQuery]] = []
     for key, number in request.entries:
         container = call.find(key)
         if container is None:
             continue
         check_readable(container.schema, request.options)
-        rows = _matching(call, container, request.predicates[number])
+        wanted.append((container, _wanted(container, request.predicates[number])))
         if container.schema not in schemas:
             schemas.append(container.schema)
-        place = schemas.index(container.schema)
+    entries = []
+    for (container, _), rows in zip(wanted, _matching(call, wanted), strict=True):
         image = image_of(container.schema, rows)
+        place = schemas.index(container.schema)
         entries.append(FoundRows(call.key_of(container), place, rows.batch.num_rows, image))
     MultiGetReply(tuple(schemas), tuple(entries)).write(out)
 
 
-def _matching(call: Call, container: Container, predicate: KeyPredicate) -> Rows:
+def _wanted(container: Container, predicate: KeyPredicate) -> pa.RecordBatch | RowQuery:
+    """The keys that a predicate names in a container, or the query of its range. Raises: 60015 for other keys."""
     schema = container.schema
     if tuple(c.type for c in schema.key) != predicate.types:
         raise Refusal(Code.DS_DS_SCHEMA_INVALID, f"the keys sent are not of the type of {container.name}'s row key")
     if predicate.keys is not None:
-        keys = decode_key_set(schema, predicate.count, joined(predicate.keys))
-        return get_rows(call.db, container, keys)
+        return decode_key_set(schema, predicate.count, joined(predicate.keys))
     conditions = [
         key_bound(schema, decode_key_set(schema, 1, bound), sign)
         for sign, bound in ((">=", predicate.start), ("<=", predicate.end))
         if bound is not None
     ]
-    found = run(call.db, container, RowQuery(" AND ".join(conditions), "", None, 0))
-    if not isinstance(found, Rows):
-        raise Refusal(Code.CM_INTERNAL_ERROR, "a range of rows was answered with a value")
-    return found
+    return RowQuery(" AND ".join(conditions), "", None, 0)
+
+
+def _matching(call: Call, wanted: Sequence[tuple[Container, pa.RecordBatch | RowQuery]]) -> list[Rows]:
+    """The rows that each container has of what is wanted of it: one look for all keys, one for all ranges alike."""
+    keyed = [(c, keys) for c, keys in wanted if not isinstance(keys, RowQuery)]
+    alike: dict[RowQuery, RowQuery] = {}
+    ranged = [(c, alike.setdefault(query, query)) for c, query in wanted if isinstance(query, RowQuery)]
+    with call.db.lock:
+        by_key = iter(get_of_many(call.db, keyed))
+        by_range = iter([rows for rows in run_many(call.db, ranged) if isinstance(rows, Rows)])
+    return [next(by_range if isinstance(asked, RowQuery) else by_key) for _, asked in wanted]
 
 
 def query(call: Call, request: MultiQuery, out: Writer) -> None:
