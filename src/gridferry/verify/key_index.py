@@ -87,6 +87,8 @@ class KeyIndex:
         code = int(codes[0]) if len(codes) else _NOWHERE
         if code == _NOWHERE or bool((codes != code).any()):
             return None
+        if len(self.doubled) and not bool((words[1:] > words[:-1]).all()):
+            return None  # the same row is meant for each of those that share a key
         places, run = self._run(code)
         first = int(np.searchsorted(run, words[0]))
         last = first + len(words)

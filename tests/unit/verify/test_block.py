@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from gridferry.model.verification import DifferenceKind
 from gridferry.verify.block import Block
 from gridferry.verify.findings import KINDS, Findings, Waiting, findings_of
+from gridferry.verify.key_index import KeyIndex
 
 TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "ms": (pa.timestamp("ms", tz="UTC"), st.integers(0, 3) | st.sampled_from([0, 253402300799999])),
@@ -133,3 +134,11 @@ def test_findings_wait_in_files_when_they_are_many(monkeypatch: pytest.MonkeyPat
         (extra,) = [p for p in parts if (p.kinds == KINDS.index(DifferenceKind.EXTRA)).any()]
         (told,) = [r for r in extra.rows("t", [str(i) for i in range(500)], ["v"] * 500) if r.kind.value == "extra"]
         assert (told.container, told.source, told.target.to_pylist()) == ("1", None, [{"k": 7, "v": None}])
+
+
+def test_rows_that_share_a_key_are_found_at_one_place() -> None:
+    keys, codes = [pa.array([3, 3, 4, 4, 5])], np.zeros(5, np.int64)
+    places = KeyIndex(codes, keys).find(codes, keys)
+    assert places[0] == places[1]
+    assert places[2] == places[3]
+    assert len(set(places.tolist())) == 3
