@@ -37,7 +37,10 @@ def test_a_table_that_was_never_loaded(ferry: Ferry, postgres: Database, quick: 
     make_sensors(postgres, rows=10)
     with pytest.raises(ConfigError, match="was not loaded into this target") as caught:
         verified(ferry.of(TABLE), quick=quick)
-    assert (caught.value.exit_code, caught.value.next_step) == (2, "run `gridferry load` first, then `gridferry verify`")
+    assert (caught.value.exit_code, caught.value.next_step) == (
+        2,
+        "run `gridferry load` first, then `gridferry verify`",
+    )
 
 
 def test_a_load_that_is_not_finished(ferry: Ferry, postgres: Database) -> None:
