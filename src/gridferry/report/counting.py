@@ -118,7 +118,7 @@ def rows_over_time(
         here = None if source is None else source.fetch_counts(plan, bounded.column.source, buckets=buckets, values=())
         if len(standing) * buckets.count > MOST_QUERIES:
             return (None if here is None else here[1]), None
-        there = [sum(column) for column in zip(*_counts(store, standing, bounded, buckets), strict=True)]
+        there = [sum(column) for column in zip(*counts_over_time(store, standing, bounded, buckets), strict=True)]
         return (None if here is None else here[1]), there or [0] * buckets.count
 
     axis = clipped(span, count) if source is not None or len(standing) * MOST_BUCKETS <= MOST_QUERIES else Axis(*span)
