@@ -50,6 +50,8 @@ def main(arguments: list[str]) -> int:
     except NodeProblem as problem:
         print(f"griddb: {problem}", file=sys.stderr, flush=True)
         return 1
+    except KeyboardInterrupt:
+        return 130  # before there was a server
 
 
 def run() -> int:
@@ -66,7 +68,8 @@ def run() -> int:
             form_cluster(node)
             print(f"griddb: the cluster {CLUSTER} serves", flush=True)
         except NodeProblem:
-            stop(node)
+            if node.poll() is None:
+                stop(node)
             raise
         code = node.wait()
         raise NodeProblem(f"the server ended by itself with {code}; see the files in {HOME / 'log'}")
