@@ -103,6 +103,7 @@ def test_it_waits_for_what_it_needs() -> None:
         assert services[name]["depends_on"]["airflow-init"]["condition"] == "service_completed_successfully"
         assert services[name]["depends_on"]["airflow-db"]["condition"] == "service_healthy"
     assert services["airflow-worker"]["depends_on"]["griddb"]["condition"] == "service_healthy"
+    assert services["airflow-worker"]["depends_on"]["sample"]["condition"] == "service_completed_successfully"
     assert services["sample"]["depends_on"]["source"]["condition"] == "service_healthy"
 
 
