@@ -100,6 +100,20 @@ def finished(pages: Pages, dag: str, *, runs: int = 1) -> dict[str, Any]:
         pages.page.wait_for_timeout(500)
 
 
+def triggered(pages: Pages, dag: str) -> dict[str, Any]:
+    """A run made by the button on the DAG's page, once it has ended."""
+    before: Any = pages.ask(f"/dags/{dag}/dagRuns")["total_entries"]
+    pages.open(f"/dags/{dag}")
+    pages.page.get_by_role("button", name="Trigger").click()
+    pages.page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
+    return finished(pages, dag, runs=before + 1)
+
+
+def task_page(run: dict[str, Any], task: str) -> str:
+    """Where the log of a run's task is."""
+    return f"/dags/{run['dag_id']}/runs/{quote(run['dag_run_id'], safe='')}/tasks/{task}"
+
+
 def test_the_connection_form_and_its_test_button(pages: Pages) -> None:
     pages.open("/connections")
     pages.connection("griddb_default").get_by_role("button", name="Test Connection").click()
@@ -151,7 +165,7 @@ def migrated(pages: Pages) -> Pages:
     return pages
 
 
-def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages, local: Local) -> None:
+def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages) -> None:
     pages = migrated
     pages.open("/dags")
     for dag in (INITIAL, CONTINUOUS):
@@ -159,12 +173,11 @@ def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages, local: Local) -
     pages.shoot("dags-done")
 
     # The grid of the first load, and what its last task says.
-    run = quote(str(finished(pages, INITIAL)["dag_run_id"]), safe="")
     pages.open(f"/dags/{INITIAL}")
     for task in ("prepare", "load", "finish"):
         expect(pages.page.get_by_text(re.compile(rf"^{task}( \[ \])?$")).first).to_be_visible()
     pages.shoot("grid")
-    pages.open(f"/dags/{INITIAL}/runs/{run}/tasks/finish")
+    pages.open(task_page(finished(pages, INITIAL), "finish"))
     expect(pages.page.get_by_text(f"{ROWS:,} rows stand in 3 containers")).to_be_visible()
     pages.shoot("load-log")
     pages.open("/assets")
@@ -172,20 +185,38 @@ def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages, local: Local) -
         expect(pages.page.get_by_role("link", name=f"myCluster/public/{container}")).to_be_visible()
     pages.shoot("assets")
 
-    # New readings, as the article makes them, and the hourly DAG by its button.
+
+def test_new_readings_come_with_the_hourly_dag(migrated: Pages, local: Local) -> None:
+    pages = migrated
     with psycopg.connect(local.told(r"psql '([^']+)'\n"), autocommit=True) as connection:
         connection.execute(
             "INSERT INTO device SELECT now()::timestamp + i * interval '1 second', 'b8:27:eb:bf:9d:51',"
             " 0.005, 51, false, 0.007, false, 0.02, 22.7 FROM generate_series(1, 60) AS i"
         )
-    pages.open(f"/dags/{CONTINUOUS}")
-    pages.page.get_by_role("button", name="Trigger").click()
-    pages.page.get_by_role("dialog").get_by_role("button", name="Trigger").click()
-    second = finished(pages, CONTINUOUS, runs=2)
-    assert second["state"] == "success"
-    pages.open(f"/dags/{CONTINUOUS}/runs/{quote(second['dag_run_id'], safe='')}/tasks/sync")
+    run = triggered(pages, CONTINUOUS)
+    assert run["state"] == "success"
+    pages.open(task_page(run, "sync"))
     expect(pages.page.get_by_text(re.compile(r"device: synced: 60 rows, .* \(60 read, 0 deleted\)"))).to_be_visible()
     pages.shoot("sync-log")
+
+
+def test_the_proof_is_green_and_red_where_a_row_differs(migrated: Pages, local: Local) -> None:
+    pages = migrated
+    pages.open("/dags")
+    pages.dag(PARITY).get_by_test_id("toggle-pause").click()
+    run = finished(pages, PARITY)
+    assert run["state"] == "success"
+    pages.open(task_page(run, "verify"))
+    expect(pages.page.get_by_text(re.compile(r"device: equal; .* in 3 containers compared"))).to_be_visible()
+    pages.shoot("verify-log")
+
+    with psycopg.connect(local.told(r"psql '([^']+)'\n"), autocommit=True) as connection:
+        connection.execute("DELETE FROM device WHERE ctid = (SELECT min(ctid) FROM device)")
+    run = triggered(pages, PARITY)
+    assert run["state"] == "failed"
+    pages.open(task_page(run, "verify"))
+    expect(pages.page.get_by_text("1 row differs, in 1 container: device").first).to_be_visible()
+    pages.shoot("verify-failed")
 
 
 def test_ctrl_c_ends_all_of_it(local: Local, pages: Pages) -> None:

@@ -68,7 +68,7 @@ def test_a_difference_is_red_and_names_the_container(
     capsys.readouterr()
     states = run(dags["parity"])
     assert (states["wait_for_load"], states["verify"]) == (["success"], ["failed"])
-    assert "1 rows differ, in 1 containers: sensor_" in capsys.readouterr().out
+    assert "1 row differs, in 1 container: sensor_" in capsys.readouterr().out
 
 
 def test_differences_are_repaired_where_that_is_asked_for(ferry: Ferry, postgres: Database) -> None:

@@ -124,7 +124,7 @@ def test_a_migration_under_a_real_scheduler(running: Running, capsys: pytest.Cap
     assert broken["state"] == "failed"
     tasks = {task["task_id"]: task for task in running.tasks(parity, broken["dag_run_id"])}
     assert (tasks["verify"]["state"], tasks["verify"]["try_number"]) == ("failed", 1)
-    assert "1 rows differ, in 1 containers: device" in running.log(parity, broken["dag_run_id"], "verify")
+    assert "1 row differs, in 1 container: device" in running.log(parity, broken["dag_run_id"], "verify")
 
     # Every task of the first load again: nothing is done twice.
     running.ask(

@@ -11,6 +11,7 @@ from gridferry.airflow.compat import AirflowException, AirflowFailException, Con
 from gridferry.airflow.load_operators import as_bool
 from gridferry.airflow.progress import speed
 from gridferry.airflow.triggers import StateTrigger, wait_for
+from gridferry.numbers import duration, plural
 
 if TYPE_CHECKING:
     from gridferry.engine.events import TableSync
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from gridferry.model.verification import TableVerification, VerifyReport
 
 _SHOWN = 5
+_MEND = "`gridferry verify` lists them, with --repair it mends them; so does repair=True here"
 
 
 class GridFerrySyncOperator(FerryTask):
@@ -157,7 +159,7 @@ class GridFerryVerifyOperator(FerryTask):
         for facts, repair in zip(done, repaired.tables if repaired else (), strict=False):
             facts |= {"repaired": repair.rows, "repair": repair.run}
             if repair.run:
-                self.log.info("%s: %s rows repaired, in the run %s", repair.table, f"{repair.rows:,}", repair.run)
+                self.log.info("%s: %s repaired, in the run %s", repair.table, plural(repair.rows, "row"), repair.run)
         context["ti"].xcom_push(key="verification", value=done)
         exit_code = repaired.exit_code if repaired else report.exit_code
         if exit_code == 1:
@@ -186,13 +188,13 @@ class GridFerryVerifyOperator(FerryTask):
 
     def _tell(self, migration: Migration, table: TableVerification) -> None:
         self.log.info(
-            "%s: %s, %s rows in %s containers compared in %.1f s, %s differences",
+            "%s: %s; %s in %s compared in %s, %s",
             table.table,
             table.verdict.value,
-            f"{table.source_rows:,}",
-            f"{table.containers_total:,}",
-            table.seconds,
-            f"{table.differences:,}",
+            plural(table.source_rows, "row"),
+            plural(table.containers_total, "container"),
+            duration(table.seconds),
+            plural(table.differences, "difference"),
         )
         for note in table.notes:
             self.log.warning("%s: %s", table.table, note)
@@ -225,7 +227,8 @@ def _said(report: VerifyReport) -> str:
     shown = ", ".join(f"{c.name} ({c.note or f'{c.differences:,}'})" for c in wrong[:_SHOWN])
     more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
     where = f"; all of them are in {report.output}" if report.output else ""
-    return f"{report.differences:,} rows differ, in {len(wrong)} containers: {shown}{more}{where}"
+    differ = f"{plural(report.differences, 'row')} {'differs' if report.differences == 1 else 'differ'}"
+    return f"{differ}, in {plural(len(wrong), 'container')}: {shown}{more}{where}; {_MEND}"
 
 
 def sync_facts(done: TableSync) -> dict[str, Any]:
