@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FrameLocator, expect
 from tests.airflow.browser import PATIENCE_S, SIZE, Pages, chromium
 
 ROOT = Path(__file__).parents[2]
@@ -109,6 +109,12 @@ def triggered(pages: Pages, dag: str) -> dict[str, Any]:
     return finished(pages, dag, runs=before + 1)
 
 
+def parity_page(pages: Pages) -> FrameLocator:
+    """The plugin's page, by the menu. Its answers are kept for seconds: it is asked until they are the new ones."""
+    pages.page.get_by_role("link", name="Parity", exact=True).click()
+    return pages.page.frame_locator("iframe")
+
+
 def task_page(run: dict[str, Any], task: str) -> str:
     """Where the log of a run's task is."""
     return f"/dags/{run['dag_id']}/runs/{quote(run['dag_run_id'], safe='')}/tasks/{task}"
@@ -180,6 +186,8 @@ def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages) -> None:
     pages.open(task_page(finished(pages, INITIAL), "finish"))
     expect(pages.page.get_by_text(f"{ROWS:,} rows stand in 3 containers")).to_be_visible()
     pages.shoot("load-log")
+    events: Any = pages.ask("/assets/events")["asset_events"]
+    assert {event["name"] for event in events} >= {f"myCluster/public/device{n}" for n in (1, 2, 3)}
     pages.open("/assets")
     for container in ("device1", "device2", "device3"):
         expect(pages.page.get_by_role("link", name=f"myCluster/public/{container}")).to_be_visible()
@@ -209,6 +217,11 @@ def test_the_proof_is_green_and_red_where_a_row_differs(migrated: Pages, local: 
     pages.open(task_page(run, "verify"))
     expect(pages.page.get_by_text(re.compile(r"device: equal; .* in 3 containers compared"))).to_be_visible()
     pages.shoot("verify-log")
+    parity = parity_page(pages)
+    expect(parity.locator("#verdict")).to_contain_text("405,244 rows in 3 containers are equal")
+    expect(parity.locator(".container-row")).to_have_count(3)
+    expect(parity.locator(".container-row").filter(has_text="device1")).to_contain_text("187,511")
+    pages.shoot("parity")
 
     with psycopg.connect(local.told(r"psql '([^']+)'\n"), autocommit=True) as connection:
         connection.execute("DELETE FROM device WHERE ctid = (SELECT min(ctid) FROM device)")
@@ -220,6 +233,10 @@ def test_the_proof_is_green_and_red_where_a_row_differs(migrated: Pages, local: 
     said.click()  # folds the stack of calls
     pages.page.keyboard.press("w")  # wraps long lines
     pages.shoot("verify-failed")
+    parity = parity_page(pages)
+    expect(parity.locator("#verdict")).to_contain_text("1 row")
+    expect(parity.locator(".container-row").first).to_contain_text("different")
+    pages.shoot("parity-different")
 
 
 def test_ctrl_c_ends_all_of_it(local: Local, pages: Pages) -> None:
