@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help demo test check unit source conformance oracle e2e format lint type imports docs docs-check \
-	histories airflow airflow-test bench bench-official coverage clean
+	histories airflow airflow-test screenshots bench bench-official coverage clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -86,6 +86,10 @@ airflow: .venv-airflow  ## Apache Airflow with the three DAGs, on a sample, unti
 
 airflow-test: .venv-airflow $(REDIS)  ## tests of the Airflow provider, on a real Airflow
 	$(AIRFLOW_RUN) pytest tests/airflow
+
+screenshots: .venv-airflow  ## take the pictures of docs/walkthrough.md anew, with a browser
+	GRIDFERRY_SCREENSHOTS=docs/images/airflow $(AIRFLOW_RUN) pytest tests/airflow/test_browser.py
+	$(AIRFLOW_RUN) --with pillow python tools/smaller_pictures.py docs/images/airflow
 
 coverage: .venv  ## branch coverage of unit tests
 	$(RUN) --with coverage coverage run -m pytest -q tests/unit

@@ -176,7 +176,6 @@ def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages) -> None:
     pages.open("/dags")
     for dag in (INITIAL, CONTINUOUS):
         expect(pages.dag(dag).get_by_test_id("latest-run").get_by_role("link")).to_be_visible()
-    pages.shoot("dags-done")
 
     # The grid of the first load, and what its last task says.
     pages.open(f"/dags/{INITIAL}")
@@ -189,9 +188,10 @@ def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages) -> None:
     events: Any = pages.ask("/assets/events")["asset_events"]
     assert {event["name"] for event in events} >= {f"myCluster/public/device{n}" for n in (1, 2, 3)}
     pages.open("/assets")
+    pages.page.get_by_role("link", name="griddb_default/public.device").click()
     for container in ("device1", "device2", "device3"):
         expect(pages.page.get_by_role("link", name=f"myCluster/public/{container}")).to_be_visible()
-    pages.shoot("assets")
+    pages.shoot("asset")
 
 
 def test_new_readings_come_with_the_hourly_dag(migrated: Pages, local: Local) -> None:
