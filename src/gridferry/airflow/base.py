@@ -7,9 +7,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gridferry.airflow.compat import BaseHook, BaseOperator, Context
+from gridferry.airflow.compat import BaseOperator, Context
 from gridferry.airflow.failures import told_to_airflow
 from gridferry.airflow.links import AssetsLink
+from gridferry.airflow.named import named_connection
 from gridferry.airflow.settings import ConfigLike, Settings, found_beside, require_no_password
 
 if TYPE_CHECKING:
@@ -62,15 +63,16 @@ class FerryTask(BaseOperator):
 
     @contextmanager
     def migration(self) -> Iterator[Migration]:
-        """The migration, its errors told as Airflow's. Source and target are connected to when first needed."""
-        with told_to_airflow():
-            from gridferry.airflow.progress import LoggedProgress
-            from gridferry.engine.migration import Migration
+        """The migration. Source and target are connected to when first needed.
 
-            config = self.settings.resolve(BaseHook.get_connection)
-            listener = LoggedProgress(self.log)
-            with Migration(config, listener=listener) as migration:
-                yield migration
+        Raises: FerryError, which `tells_airflow` makes Airflow's where a method that Airflow calls ends.
+        """
+        from gridferry.airflow.progress import LoggedProgress
+        from gridferry.engine.migration import Migration
+
+        config = self.settings.resolve(named_connection)
+        with Migration(config, listener=LoggedProgress(self.log)) as migration:
+            yield migration
 
     def tell(self, context: Context, migration: Migration, table: str, facts: dict[str, Any], watermark: str) -> None:
         """Put what was done into the asset events of this task, and keep it for its lineage."""

@@ -19,9 +19,9 @@ from airflow.sdk import (
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 try:
-    from airflow.sdk.exceptions import AirflowException, AirflowFailException
+    from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 except ImportError:  # Airflow 3.1
-    from airflow.exceptions import AirflowException, AirflowFailException
+    from airflow.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
 
 try:
     from airflow.sdk.plugins_manager import AirflowPlugin
@@ -34,6 +34,7 @@ __all__ = [
     "DAG",
     "AirflowException",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowPlugin",
     "Asset",
     "AssetAlias",
@@ -46,10 +47,19 @@ __all__ = [
     "Context",
     "TriggerEvent",
     "connection_ids",
+    "has_secrets_backend",
     "may_use_connection",
     "stored_connection",
     "user_of_page",
 ]
+
+
+def has_secrets_backend() -> bool:
+    """Whether connections may come from elsewhere than Airflow's database and the environment."""
+    from airflow.configuration import conf
+
+    places = (("secrets", "backend"), ("workers", "secrets_backend"))
+    return any(conf.get(section, key, fallback="") for section, key in places)
 
 
 # What follows is for Airflow's API server alone, and imports what only that has.

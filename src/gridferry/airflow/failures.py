@@ -1,12 +1,41 @@
-"""Errors of gridferry as Airflow understands them: one clear line; tried again only where that can help."""
+"""Errors of gridferry as Airflow understands them: one clear line; tried again only where that can help.
+
+An error that is none of gridferry's is a mistake in the program: it keeps its traceback.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gridferry.airflow.compat import AirflowException, AirflowFailException
 from gridferry.errors import FerryError, PlanError, Transient
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def tells_airflow(step: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
+    """A method that Airflow calls, its errors told as by `told_to_airflow`.
+
+    Airflow logs an error with its traceback. This one begins here, so what stands above the line is Airflow's own, and
+    nobody reads through our layers to find it. What was behind the error is logged at level debug.
+    """
+
+    @functools.wraps(step)
+    def told(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return step(self, *args, **kwargs)
+        except FerryError as error:
+            self.log.debug("what was behind the error", exc_info=True)
+            line = airflow_error(error)
+        except AirflowException as error:
+            line = error
+        raise line.with_traceback(None) from None
+
+    return told
 
 
 @contextmanager
@@ -31,4 +60,12 @@ def one_line(error: FerryError) -> str:
     """What happened, what state was left, and the next step, in one line. None of it holds a secret."""
     problems = error.problems if isinstance(error, PlanError) else ()
     parts = [error.message, *problems, error.state, f"next: {error.next_step}" if error.next_step else ""]
-    return "; ".join(" ".join(part.split()) for part in parts if part)
+    return "; ".join(_joined(part) for part in parts if part)
+
+
+def _joined(text: str) -> str:
+    """The lines of a text as one: what a list of mistakes or libpq says in several stays apart."""
+    first, *rest = (line for line in (" ".join(line.split()) for line in text.splitlines()) if line)
+    return functools.reduce(
+        lambda said, line: f"{said} {line}" if said[-1] in ":,-" else f"{said}; {line}", rest, first
+    )

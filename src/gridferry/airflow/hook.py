@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gridferry.airflow.compat import BaseHook
 from gridferry.airflow.connections import griddb_address
 from gridferry.airflow.failures import one_line, told_to_airflow
+from gridferry.airflow.named import named_connection
 from gridferry.airflow.provider_info import CONNECTION_TYPE
 from gridferry.airflow.settings import GRIDDB_DEFAULT
 from gridferry.errors import FerryError
@@ -49,7 +50,7 @@ class GridDBHook(BaseHook):
     def address(self) -> GridDBAddress:
         """The cluster that the connection names."""
         with told_to_airflow():
-            return griddb_address(self.get_connection(self.griddb_conn_id))
+            return griddb_address(named_connection(self.griddb_conn_id))
 
     def get_conn(self) -> Store:
         """The database, connected to once; `close` ends the connection."""
@@ -110,7 +111,7 @@ class GridDBHook(BaseHook):
 
         limits = Timing(connect_s=_TEST_LIMIT_S, answer_s=_TEST_LIMIT_S, failover_s=_TEST_LIMIT_S)
         try:
-            address = griddb_address(self.get_connection(self.griddb_conn_id))
+            address = griddb_address(named_connection(self.griddb_conn_id))
             with connect(address, timing=limits) as store:
                 found = store.cluster.topology()
         except FerryError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.base import TEMPLATED, FerryTask
 from gridferry.airflow.compat import AirflowFailException, Context
+from gridferry.airflow.failures import tells_airflow
 from gridferry.airflow.progress import speed
 from gridferry.numbers import plural
 
@@ -43,6 +44,7 @@ class GridFerryLoadOperator(FerryTask):
         self.rows_per_chunk = rows_per_chunk
         self.wait_s = wait_s
 
+    @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Load the tables, one after the other."""
         done = []
@@ -87,6 +89,7 @@ class GridFerryPrepareLoadOperator(FerryTask):
         self.rows_per_chunk = rows_per_chunk
         self.wait_s = wait_s
 
+    @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Prepare the tables and say who reads what."""
         from gridferry.engine.shared_load import deal
@@ -143,6 +146,7 @@ class GridFerryLoadBucketOperator(FerryTask):
         self.rows_per_chunk = rows_per_chunk
         self.wait_s = wait_s
 
+    @tells_airflow
     def execute(self, context: Context) -> dict[str, Any]:
         """Read what is left of the bucket."""
         rows = chunks = octets = quarantined = 0
@@ -182,6 +186,7 @@ class GridFerryFinishLoadOperator(FerryTask):
         self.rows_per_chunk = rows_per_chunk
         self.wait_s = wait_s
 
+    @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """End the loads, one table after the other."""
         done = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.base import TEMPLATED, FerryTask
 from gridferry.airflow.compat import AirflowException, AirflowFailException, Context
+from gridferry.airflow.failures import tells_airflow
 from gridferry.airflow.load_operators import as_bool
 from gridferry.airflow.progress import speed
 from gridferry.airflow.triggers import StateTrigger, wait_for
@@ -50,6 +51,7 @@ class GridFerrySyncOperator(FerryTask):
             raise AirflowFailException("no table in the config is to be followed; add `sync: {mode: watermark}` to one")
         return followed
 
+    @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """One bounded run over each table."""
         with self.migration() as migration:
@@ -89,11 +91,13 @@ class GridFerryFollowOperator(GridFerrySyncOperator):
         self.for_s = for_s
         self.poll_s = poll_s
 
+    @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Sync, then wait for changes."""
         until = datetime.now(timezone.utc) + timedelta(seconds=self.for_s)
         return self._follow(context, until=until.isoformat(), before=[])
 
+    @tells_airflow
     def wake(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
         """Go on after the trigger fired: there is something to do, or the time is over."""
         if event.get("error"):
@@ -148,6 +152,7 @@ class GridFerryVerifyOperator(FerryTask):
         self.sync = sync
         self.differences_file = differences_file
 
+    @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Compare the tables, and mend them if asked."""
         with self.migration() as migration:

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from gridferry.airflow.base import TEMPLATED, FerryTask
-from gridferry.airflow.compat import AirflowFailException, BaseHook, BaseSensorOperator, Context
-from gridferry.airflow.failures import told_to_airflow
+from gridferry.airflow.compat import AirflowFailException, BaseSensorOperator, Context
+from gridferry.airflow.failures import tells_airflow
+from gridferry.airflow.named import named_connection
 from gridferry.airflow.triggers import Bounds, StateTrigger, is_ready, wait_for
 
 
@@ -25,6 +26,7 @@ class _FerrySensor(FerryTask, BaseSensorOperator):
         """How near is near enough."""
         return Bounds()
 
+    @tells_airflow
     def execute(self, context: Context) -> Any:
         """Wait until the tables are in the state."""
         if not self.deferrable:
@@ -36,14 +38,15 @@ class _FerrySensor(FerryTask, BaseSensorOperator):
         )
         return wait_for(self, trigger, method="execute_complete")
 
+    @tells_airflow
     def poke(self, context: Context) -> bool:
         """Look once."""
-        with told_to_airflow():
-            settings = self.settings
-            names = {name for name in (settings.source_connection, settings.target_connection) if name}
-            connections = {name: BaseHook.get_connection(name) for name in names}
-            return is_ready(settings, self.wanted, self.kind, self.bounds, connections)
+        settings = self.settings
+        names = {name for name in (settings.source_connection, settings.target_connection) if name}
+        connections = {name: named_connection(name) for name in names}
+        return is_ready(settings, self.wanted, self.kind, self.bounds, connections)
 
+    @tells_airflow
     def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Go on after the trigger fired."""
         if event.get("error"):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.compat import BaseTrigger, Connection, TriggerEvent
 from gridferry.airflow.failures import one_line
+from gridferry.airflow.named import named_connection_in_trigger
 from gridferry.airflow.settings import ConfigLike, Settings
 from gridferry.errors import FerryError, Transient
 
@@ -129,7 +130,7 @@ class StateTrigger(BaseTrigger):
         settings = Settings(self.config, self.postgres_conn_id, self.griddb_conn_id)
         names = {name for name in (settings.source_connection, settings.target_connection) if name}
         # Asked for here: Airflow's way to its connections must not be used from another thread.
-        connections = {name: await Connection.async_get(name) for name in names}
+        connections = {name: await named_connection_in_trigger(name) for name in names}
         bounds = Bounds(self.lag_s, self.lag_rows)
         return await asyncio.to_thread(is_ready, settings, self.tables, self.kind, bounds, connections)
 
