@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.ferry import Ferry
+from tests.e2e.ferry import OWN, Ferry
 from tests.e2e.sensors import CHUNK, TABLE, add_sensors, assert_arrived, make_sensors
 
 from gridferry.checkpoint.documents import DocumentStore
@@ -20,6 +21,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.engine.events import BucketLoad, PreparedLoad
 from gridferry.engine.migration import Migration
 from gridferry.errors import CheckpointError, ConfigError, LeaseHeld, TargetNotEmpty
+from gridferry.griddb import Container, Store
 
 NAME = "sensor"
 OF = 4
@@ -257,3 +259,33 @@ def test_rows_of_someone_else_are_not_touched(ferry: Ferry, postgres: Database) 
     postgres.run("INSERT INTO sensor SELECT ts, 'late', n, temp, note FROM sensor")
     with pytest.raises(TargetNotEmpty, match="sensor_late"):
         finish(ferry)
+
+
+def test_a_bucket_opens_the_containers_of_its_rows_alone(
+    ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices, buckets = 120, 6
+    postgres.run("CREATE TABLE sensor (ts timestamp NOT NULL, device text NOT NULL, n bigint)")
+    postgres.run(
+        "INSERT INTO sensor SELECT timestamp '2020-07-12' + i * interval '1 second', 'device ' || i / 50, i "
+        f"FROM generate_series(0, {devices} * 50 - 1) AS i"
+    )
+    postgres.run("ALTER TABLE sensor ADD PRIMARY KEY (device, ts)")
+    postgres.run("ANALYZE sensor")
+    ferry = ferry.of({"table": NAME, "split_by": "device", "key": "ts"})
+    with ferry.migration() as migration:
+        migration.prepare_load(NAME, rows_per_chunk=1000)
+    opened: list[str] = []
+    asked = Store.open_containers
+
+    def counted(self: Store, names: Sequence[str]) -> dict[str, Container | None]:
+        opened.extend(name for name in names if name not in OWN)
+        return asked(self, names)
+
+    monkeypatch.setattr(Store, "open_containers", counted)
+    for number in range(buckets):
+        assert bucket(ferry, number, of=buckets).outcome == "loaded"
+    # Every device is in one bucket, or in two where the chunks' border is among its rows.
+    assert devices * 0.9 <= len(opened) <= devices + 2 * buckets
+    assert finish(ferry) == "resumed"
+    assert ferry.equal()
