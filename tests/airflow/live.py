@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+import psutil
 from tests.airflow.conftest import connections
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
@@ -77,6 +79,13 @@ def wait(look: Callable[[], Any], what: str, *, pause_s: float = 0.3) -> Any:
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(pause_s)
     return found
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether it still runs; not one that has ended, and that nobody asked how."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 def connections_of(ferry: Ferry) -> dict[str, dict[str, Any]]:

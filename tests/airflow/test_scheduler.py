@@ -8,15 +8,17 @@ import signal
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
-from tests.airflow.live import Running, connections_of, wait
+from tests.airflow.live import Running, connections_of, is_alive, wait
 from tests.conftest import database_on
 from tests.e2e.ferry import Ferry, Server, database_of
 
+from gridferry.airflow import local_airflow
 from gridferry.airflow.local_airflow import LocalAirflow
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
@@ -60,6 +62,33 @@ def running(
         ferry = Ferry(database.dsn, griddb, name).of({**config["tables"][0]})
         airflow = stack.enter_context(LocalAirflow(folder, dags=dags, connections=connections_of(ferry)))
         yield Running(airflow, database, ferry, airflow.log_in())
+
+
+# A task that is deaf to the signal that asks it to end, with a process of its own in another session.
+ENDLESS = """# airflow dag
+import os, signal, subprocess, time
+from pathlib import Path
+from airflow.sdk import dag, task
+
+@dag(schedule=None)
+def endless():
+    @task
+    def wait_for_ever():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        child = subprocess.Popen(["sleep", "3600"], start_new_session=True)
+        Path(os.environ["AIRFLOW_HOME"], "pids").write_text(f"{os.getpid()} {child.pid} ")
+        time.sleep(3600)
+    wait_for_ever()
+
+endless()
+"""
+
+
+def is_of(process: psutil.Process, home: Path) -> bool:
+    """Whether this folder is its AIRFLOW_HOME. Tasks do not show theirs."""
+    with suppress(psutil.Error):
+        return process.environ().get("AIRFLOW_HOME") == str(home) and is_alive(process)
+    return False
 
 
 def bucket_holders(ferry: Ferry) -> list[int]:
@@ -155,11 +184,20 @@ def test_the_test_button(running: Running) -> None:
     assert "WrongSecret" not in bad["message"]
 
 
-def test_nothing_is_left_behind_and_no_secret_is_written(running: Running) -> None:
-    pids = running.airflow.pids
-    assert all(Path(f"/proc/{pid}").exists() for pid in pids.values())
+def test_nothing_is_left_behind_and_no_secret_is_written(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The folder of its DAGs is beside its own.
+    (running.airflow.folder / "dags" / "endless.py").write_text(ENDLESS)
+    pids = running.airflow.home / "pids"
+    wait(lambda: len(running.ask("GET", "/dags")["dags"]) == 4, "the DAG that does not end")
+    running.unpause("endless")
+    running.trigger("endless")
+    wait(lambda: pids.exists() and pids.read_text().endswith(" "), "its task")
+    began = [psutil.Process(pid) for pid in (*running.airflow.pids.values(), *map(int, pids.read_text().split()))]
+    assert [process for process in began if not is_alive(process)] == []
+    monkeypatch.setattr(local_airflow, "STOP_LIMIT_S", 5.0)
     running.airflow.stop()
-    assert not any(Path(f"/proc/{pid}").exists() for pid in pids.values())
+    assert [process for process in began if is_alive(process)] == []
+    assert [process for process in psutil.process_iter() if is_of(process, running.airflow.home)] == []
     logs = list((running.airflow.home / "logs").rglob("*.log")) + list(running.airflow.home.glob("*.log"))
     assert len(logs) > 10
     assert not [path for path in logs if b"PostgresSecret" in path.read_bytes()]

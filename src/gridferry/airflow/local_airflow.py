@@ -6,7 +6,6 @@ import base64
 import json
 import os
 import secrets
-import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from typing import Any
 
 from typing_extensions import Self
 
+from gridferry.airflow.offspring import Offspring
 from gridferry.errors import ConfigError, FerryError
 
 USER = "airflow"
@@ -99,6 +99,8 @@ class LocalAirflow:
     def stop(self) -> None:
         """Stop everything, in order; at once what takes too long. A second call does nothing."""
         processes, self._processes = self._processes, {}
+        offspring = Offspring(process.pid for process in processes.values())
+        offspring.look()
         for process in processes.values():
             if process.poll() is None:
                 process.terminate()
@@ -106,9 +108,8 @@ class LocalAirflow:
         for process in processes.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-            # Each has a session of its own: what is left in it are its workers and tasks.
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+        offspring.end()
+        for process in processes.values():
             process.wait()
 
     def __enter__(self) -> Self:
