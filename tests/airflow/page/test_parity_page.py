@@ -19,6 +19,7 @@ from tests.conftest import Database
 from tests.e2e.ferry import Ferry
 from tests.e2e.sensors import TABLE, add_sensors, make_sensors
 
+from gridferry.airflow.page import reading
 from gridferry.airflow.page.answers import Answers
 from gridferry.airflow.page.app import JSON, make_app
 from gridferry.airflow.page.desk import Desk
@@ -164,6 +165,14 @@ def test_a_table_from_its_load_to_a_difference(viewer: Any, ferry: Ferry, postgr
     assert (table["held"], table["containers"], table["unverified"], table["source_rows"]) == (2, 5, 5, None)
     assert sum(row["live"]["rows"] for row in loaded["rows"]) == table["target_rows"] == 998
     assert all(sum(row["live"]["series"]) == row["live"]["rows"] for row in loaded["rows"])
+
+    # Where rows alone take long, nobody waits for bars too.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "BARS_AFTER_S", -1.0)
+        slow = facts_of(viewer)
+        assert (slow["counted"]["slow"], sum(row["live"]["rows"] for row in slow["rows"])) == (True, 998)
+        assert [row["live"]["series"] for row in slow["rows"]] == [[]] * 5
+        assert "No bars: GridDB counts slowly now." in text_of(viewer.get(ADDRESS).text)
 
     add_sensors(postgres, 1000, 1100)
     with ferry.migration() as migration:

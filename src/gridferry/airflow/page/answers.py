@@ -12,8 +12,9 @@ from typing import Generic, TypeVar
 
 KEEP_S = 10.0
 WAIT_S = 5.0
-AT_ONCE = 4  # sessions at targets at the same time
-MOST_WAITING = 8  # threads of the API server, which has other work to do, that wait at the same time
+# For each of two kinds of answers: what the state tells, and what containers hold now.
+AT_ONCE = 2  # sessions at targets at the same time
+MOST_WAITING = 4  # threads of the API server, which has other work to do, that wait at the same time
 
 T = TypeVar("T")
 

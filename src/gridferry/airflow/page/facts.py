@@ -101,7 +101,8 @@ class LiveFacts:
 class Counted:
     """The containers that are shown, counted now, by name; those that are not there are missing.
 
-    Bucket i of each series begins at `start` plus i times `width_s` seconds; 0 where the key has no time.
+    Bucket i of each series begins at `start` plus i times `width_s` seconds; 0 where the key has no time. `slow`: there
+    are no series, as the rows alone took long.
     """
 
     counted_at: str
@@ -111,6 +112,7 @@ class Counted:
     width_s: int = 0
     containers: dict[str, LiveFacts] | None = None
     problem: str = ""
+    slow: bool = False
 
 
 @dataclass(frozen=True)

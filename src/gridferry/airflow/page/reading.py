@@ -5,6 +5,7 @@ The source is never asked: its rows are those of the last verification or of the
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from gridferry.airflow.page.choice import differs
@@ -39,6 +40,7 @@ from gridferry.source.postgres.source import PostgresSource
 # Somebody looks at a page.
 TIMING = Timing(connect_s=3.0, answer_s=4.0, heartbeat_s=2.0, failover_s=1.0)
 MOST_BUCKETS = 12  # for each of the containers that are shown: as many questions
+BARS_AFTER_S = 1.0  # where rows alone take longer than this, bars would keep the page waiting for all of it
 _NOWHERE = "host=unknown"  # the follower of a table wants a source; it is not asked for what the target knows
 
 
@@ -56,14 +58,15 @@ def count_containers(address: GridDBAddress, plan: TablePlan, names: Sequence[st
     """What some containers hold now, and over time. Raises: GridDBError."""
     bounded = bounded_column(plan)
     with connect(address, timing=TIMING) as store:
-        counted_at = utc_now()
+        counted_at, began = utc_now(), time.monotonic()
         opened, bounds = count_target(store, names, bounded)
         newest = {} if bounded is None else {name: bounded.text(found.high) for name, found in bounds.items()}
         column = "" if bounded is None else bounded.column.target.name
         span = span_of(bounds.values())
-        if bounded is None or not bounded.time or span is None:
+        slow = time.monotonic() - began > BARS_AFTER_S
+        if bounded is None or not bounded.time or span is None or slow:
             live = {name: LiveFacts(found.rows, newest.get(name, "")) for name, found in bounds.items()}
-            return Counted(counted_at, column, containers=live)
+            return Counted(counted_at, column, containers=live, slow=slow)
         buckets = buckets_for(*span, most=MOST_BUCKETS)
         series = dict(zip(opened, counts_over_time(store, list(opened.values()), bounded, buckets), strict=True))
     return Counted(
