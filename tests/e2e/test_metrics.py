@@ -61,14 +61,17 @@ def test_a_stream_is_seen_while_it_goes_on(followed: Ferry, postgres: Database, 
         before = time.time()
         postgres.run("INSERT INTO reading VALUES (100, 'new', 1, NULL); UPDATE reading SET n = 5 WHERE k < 2")
         postgres.run("DELETE FROM reading WHERE k = 4; UPDATE reading SET note = repeat('x', 40000) WHERE k = 3")
-        found = scrape_until(url, lambda seen: value(seen, "rows_read_total", **OF) == 5)
+        # The end of the log moves on by itself: how far it is away gets to nothing once a keepalive has come.
+        found = scrape_until(
+            url,
+            lambda seen: value(seen, "rows_read_total", **OF) == 5 and value(seen, "lag_bytes", table=OF["table"]) == 0,
+        )
         kinds = [value(found, "changes_total", table=OF["table"], kind=kind) for kind in ("insert", "update", "delete")]
         assert kinds == [1, 3, 1]
         assert value(found, "up", **OF) == value(found, "running", **OF) == 1
         assert value(found, "containers_created_total", **OF) == 1
         assert value(found, "last_success_timestamp_seconds", **OF) > before  # type: ignore[operator]
         assert 0 <= value(found, "lag_seconds", **OF) < 60  # type: ignore[operator]
-        assert value(found, "lag_bytes", table=OF["table"]) == 0
         assert (
             value(found, "put_duration_seconds_count", **OF) == value(found, "flush_duration_seconds_count", **OF) != 0
         )
