@@ -92,6 +92,10 @@ class CeleryAirflow(LocalAirflow):
         """Which worker a task's host is."""
         return {f"session-{self.pids[name]}": name for name in WORKERS}[host]
 
+    def worker_with(self, pid: int) -> str | None:
+        """Which worker a process belongs to; None if it has ended."""
+        return next((name for name in WORKERS if self.pids[name] == _session(pid)), None)
+
     def kill(self, worker: str) -> list[int]:
         """End a worker as a crash of its machine would: all processes of its session at once. Returns which."""
         session = self.pids[worker]
