@@ -29,6 +29,9 @@ SEEDS: dict[str, tuple[int, ...]] = {
     "trap 21: a table without an identity is published for all": (2,),
 }
 MOST = 40
+# Where a crash or an abort falls in a run differs from play to play, so a seed that noticed a bug gets several goes:
+# the rolled back transaction was noticed in four plays of six on an idle machine.
+GOES = 8
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def duel() -> Iterator[League]:
 
 @pytest.mark.parametrize("bug", BUGS)
 def test_a_planted_bug_is_noticed(duel: League, bug: str) -> None:
-    seeds = dict.fromkeys((*SEEDS.get(bug, ()), *range(MOST)))
+    seeds = (*SEEDS.get(bug, ()) * GOES, *range(MOST))
     for seed in seeds:
         game = Game(seed, mode=BUGS[bug].mode, bug=bug)
         noticed = duel.submit(game).result()
@@ -50,4 +53,4 @@ def test_a_planted_bug_is_noticed(duel: League, bug: str) -> None:
             outcome = duel.submit(sound).result()
             assert outcome.ok, sound.report(outcome)
             return
-    pytest.fail(f"{len(seeds)} histories did not notice it")
+    pytest.fail(f"{len(seeds)} histories that were played did not notice it")
