@@ -47,14 +47,16 @@ class LogWindow:
             "names": self._names,
         }
         while True:
-            with mapped(f"reading the log through the slot {self._slot}"):
-                messages = self._connection.execute(_READ, asked, binary=True).fetchall()
-            for (message,) in messages:
-                self._decoder.receive(bytes(message))  # type: ignore[call-overload]
-                if self._decoder.ready:
-                    yield from self._drained()
+            read = 0
+            # Row by row: one transaction may be larger than the memory, and comes in one answer.
+            with mapped(f"reading the log through the slot {self._slot}"), self._connection.cursor() as cursor:
+                for (message,) in cursor.stream(_READ, asked, binary=True):
+                    read += 1
+                    self._decoder.receive(bytes(message))  # type: ignore[call-overload]
+                    if self._decoder.ready:
+                        yield from self._drained()
             yield from self._drained()
-            if len(messages) < MESSAGES_A_READ:
+            if read < MESSAGES_A_READ:
                 return
 
     def _drained(self) -> Iterator[ChangeBatch]:
