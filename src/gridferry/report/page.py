@@ -6,17 +6,15 @@ with it can run, load or look like part of the page; and every value is escaped 
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Sequence
 from importlib import resources
 
-import jinja2
 from markupsafe import Markup
 
 from gridferry import numbers
 from gridferry.model.verification import DifferenceKind
 from gridferry.report.drawings import Drawing, lag_drawing, row_drawings, width_text
+from gridferry.report.escaped import escaping, source_hash
 from gridferry.report.facts import ContainerFacts, ReportFacts, TableFacts
 from gridferry.report.verdicts import moment
 
@@ -30,13 +28,7 @@ _TEMPLATES = "templates"
 
 def render_page(facts: ReportFacts) -> str:
     """The facts as an HTML page."""
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = escaping(_text)
     environment.filters.update(
         count=numbers.count,
         plural=numbers.plural,
@@ -89,13 +81,9 @@ def _plain_time(text: str) -> str:
 
 def _policy(style: str, script: str) -> str:
     return (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; img-src data:; "
+        f"default-src 'none'; style-src '{source_hash(style)}'; script-src '{source_hash(script)}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _without_empty_lines(text: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from functools import cache
 from importlib import resources
 
@@ -16,6 +14,7 @@ from gridferry.airflow.page.choice import Choice, Only, Order
 from gridferry.airflow.page.facts import ContainerRow, Counted, PageFacts
 from gridferry.airflow.page.lazy import PAGE
 from gridferry.model.moment import age_s
+from gridferry.report.escaped import escaping, source_hash
 
 _SIGNS = {
     "equal": "✓ equal",
@@ -55,13 +54,7 @@ def render(facts: PageFacts, choice: Choice) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_text),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = escaping(_text)
     environment.filters.update(count=numbers.count, plural=numbers.plural, moment=_moment, ago=_ago, lag=_long)
     environment.globals.update(
         signs=_SIGNS, bars=_bars, lines=sparks.lines, lines_title=sparks.lines_title, since=_since
@@ -110,7 +103,7 @@ def _text(name: str) -> str:
 
 
 def _hash(name: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(_text(name).encode()).digest()).decode()
+    return source_hash(_text(name))
 
 
 POLICY = (
