@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 
 import psycopg
 import pytest
@@ -21,6 +23,7 @@ from gridferry.source.postgres.publications import (
     fetch_publishing,
 )
 from gridferry.source.postgres.replication import ChangeStream
+from gridferry.source.postgres.replication_session import ReplicationSession
 from gridferry.source.postgres.slots import check_slot, create_slot, drop_slot, fetch_slot, send_heartbeat
 
 SLOT = "gridferry_p"
@@ -163,6 +166,22 @@ def test_a_server_that_is_not_set_up_for_it(version):
         assert isinstance(error, SourceRefused)
         assert "wal_level" in error.message
         assert "wal_level = logical" in error.next_step
+
+
+def test_a_session_waits_for_the_place_of_one_that_is_ending():
+    with LocalPostgres(settings={"max_wal_senders": "1"}) as server:
+        address = parse_address(server.dsn())
+        ended = threading.Event()
+        with closing(ReplicationSession(address)) as first:
+
+            def end_first() -> None:
+                ended.set()
+                first.close()
+
+            threading.Timer(1.0, end_first).start()
+            with closing(ReplicationSession(address)) as second:
+                assert ended.is_set()
+                assert second.identify()
 
 
 def test_no_free_slot_no_free_sender_and_lost_log():

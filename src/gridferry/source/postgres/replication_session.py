@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import select
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -50,6 +51,9 @@ _AT_LOGIN: tuple[tuple[str, type[SourceError], str], ...] = (
     ),
     (r"max_wal_senders", SourceUnreachable, "try again, or raise max_wal_senders and restart PostgreSQL"),
 )
+# A session that was closed, ours too, keeps its place at the server until its process there has seen it.
+_PLACE_LIMIT_S = 5.0
+_PLACE_PAUSE_S = 0.1
 
 
 class ReplicationSession:
@@ -58,14 +62,10 @@ class ReplicationSession:
     def __init__(self, address: PostgresAddress) -> None:
         """Log in, with the settings of `connection.SESSION`: they decide how values are written.
 
+        Where the server has no place left for one more (max_wal_senders), it waits a few seconds for one.
         Raises: SourceUnreachable; SourceRefused, also for a role without the right to replicate.
         """
-        try:
-            self._connection: psycopg.Connection[Any] = psycopg.connect(
-                address.conninfo, replication="database", autocommit=True
-            )
-        except psycopg.Error as error:
-            raise _login_failure(str(error), address) from None
+        self._connection = _log_in(address)
         self.pgconn = self._connection.pgconn
         try:
             self.run(SET_SESSION.as_string(None), doing=f"setting up a session on {address.display}")
@@ -162,6 +162,17 @@ def mapped_replication(doing: str) -> Iterator[None]:
             state="nothing after the last confirmed position was confirmed: those changes come again",
             next_step="run the same command again: it goes on where it stopped",
         ) from error
+
+
+def _log_in(address: PostgresAddress) -> psycopg.Connection[Any]:
+    deadline = time.monotonic() + _PLACE_LIMIT_S
+    while True:
+        try:
+            return psycopg.connect(address.conninfo, replication="database", autocommit=True)
+        except psycopg.Error as error:
+            if "max_wal_senders" not in str(error) or time.monotonic() > deadline:
+                raise _login_failure(str(error), address) from None
+        time.sleep(_PLACE_PAUSE_S)
 
 
 def _login_failure(text: str, address: PostgresAddress) -> SourceError:
