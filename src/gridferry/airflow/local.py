@@ -23,9 +23,10 @@ import psycopg
 from gridferry.airflow.failures import one_line
 from gridferry.airflow.local_airflow import PASSWORD, USER, LocalAirflow, free_port
 from gridferry.demo.footprint import Footprint
+from gridferry.demo.interrupts import held, undisturbed
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
-from gridferry.demo.stage import LocalGridDB, remove_folder, undisturbed
+from gridferry.demo.stage import LocalGridDB, remove_folder
 from gridferry.errors import FerryError
 from gridferry.griddb import GridDBAddress, connect, parse_address
 
@@ -56,9 +57,10 @@ def main(arguments: list[str] | None = None) -> int:
     with ExitStack() as made:
         made.callback(_say, "All of it is stopped and removed.")
         try:
-            folder = Path(tempfile.mkdtemp(prefix="gridferry-airflow-"))
-            folder.chmod(0o755)  # as root PostgreSQL runs as another user, who has to pass through
-            made.callback(remove_folder, folder)
+            with held():
+                folder = Path(tempfile.mkdtemp(prefix="gridferry-airflow-"))
+                folder.chmod(0o755)  # as root PostgreSQL runs as another user, who has to pass through
+                made.callback(remove_folder, folder)
             servers = _servers(folder, made, share=options.share)
             airflow = _airflow(folder, made, servers, options)
             _introduce(airflow, servers)

@@ -21,6 +21,7 @@ from typing import Any
 from typing_extensions import Self
 
 from gridferry.airflow.offspring import Offspring
+from gridferry.demo.interrupts import held
 from gridferry.errors import ConfigError, FerryError
 
 USER = "airflow"
@@ -84,7 +85,7 @@ class LocalAirflow:
         self._once("db", "migrate")
         self._import_connections()
         for name, arguments in self._commands.items():
-            with (self.home / f"{name}.log").open("wb") as log:
+            with (self.home / f"{name}.log").open("wb") as log, held():
                 self._processes[name] = subprocess.Popen(  # noqa: S603 - Airflow, no shell
                     [sys.executable, "-m", "airflow", *arguments],
                     stdin=subprocess.DEVNULL,

@@ -18,9 +18,10 @@ from gridferry.demo.changes import NEWCOMERS
 from gridferry.demo.ends import CONFIG_NAME, PASSWORD_VARIABLE, SOURCE_VARIABLE, Ends
 from gridferry.demo.following import CdcPart, WatermarkPart, follow_by_cdc, follow_by_watermark, load, verify
 from gridferry.demo.footprint import Footprint
+from gridferry.demo.interrupts import held, undisturbed
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
-from gridferry.demo.stage import LocalGridDB, make_folder, remove_folder, undisturbed
+from gridferry.demo.stage import LocalGridDB, make_folder, remove_folder
 from gridferry.engine.events import TableLoad
 from gridferry.engine.migration import Migration
 from gridferry.errors import ConfigError
@@ -92,8 +93,9 @@ def _play(options: DemoOptions, audience: Audience, made: ExitStack) -> DemoRepo
     """All steps in order; whatever is started goes onto `made`, which takes it away."""
     if options.target:
         _claim(options, made)
-    folder = make_folder()
-    made.callback(remove_folder, folder)
+    with held():
+        folder = make_folder()
+        made.callback(remove_folder, folder)
     postgres = _start_postgres(audience, folder, made)
     rows = _fill_postgres(options, audience, postgres, folder)
     griddb = _start_griddb(options, audience, folder, made)

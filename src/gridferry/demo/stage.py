@@ -5,36 +5,19 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from gridferry.demo.interrupts import held, undisturbed
 from gridferry.errors import GridDBError
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
 PASSWORD = "admin"  # noqa: S105 - GridDB's own default, on a server that lives for a minute on 127.0.0.1
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-
-@contextmanager
-def undisturbed() -> Iterator[None]:
-    """No second Ctrl-C or SIGTERM interrupts what runs inside. Only the main thread can hear them at all."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in _SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def make_folder() -> Path:
@@ -73,7 +56,7 @@ class LocalGridDB:
     def start(self) -> LocalGridDB:
         """Start it; it listens when this returns, and `target` is its address."""
         command = [sys.executable, "-m", "gridferry.cli.main", "serve", "--json", "--port", "0"]
-        with self.log_path.open("w") as log:
+        with self.log_path.open("w") as log, held():
             self._process = subprocess.Popen(  # noqa: S603 - ourselves, no shell
                 command,
                 stdin=subprocess.DEVNULL,
