@@ -21,9 +21,9 @@ from tests.e2e.sensors import TABLE, add_sensors, make_sensors
 
 from gridferry.airflow.page import reading
 from gridferry.airflow.page.answers import Answers
-from gridferry.airflow.page.app import JSON, make_app
+from gridferry.airflow.page.app import make_app
 from gridferry.airflow.page.desk import Desk
-from gridferry.airflow.page.lazy import PAGE, PREFIX
+from gridferry.airflow.page.routes import JSON, PAGE, PREFIX
 from gridferry.airflow.plugin import GridFerryPlugin
 from gridferry.checkpoint.catalog import CatalogEntry
 from gridferry.checkpoint.state import TargetState

@@ -15,12 +15,11 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from gridferry.airflow.compat import may_use_connection, user_of_page
 from gridferry.airflow.page.choice import MOST_SIZE, SIZE, Choice, Only, Order
 from gridferry.airflow.page.desk import Desk
-from gridferry.airflow.page.lazy import PAGE
+from gridferry.airflow.page.routes import JSON, PAGE
 from gridferry.airflow.page.targets import connections_for
 from gridferry.airflow.page.view import POLICY, render
 from gridferry.airflow.settings import GRIDDB_DEFAULT
 
-JSON = f"/api{PAGE}"
 _HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",

@@ -6,8 +6,7 @@ import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-PREFIX = "/gridferry"
-PAGE = "/parity"
+from gridferry.airflow.page.routes import PAGE, PREFIX
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
 

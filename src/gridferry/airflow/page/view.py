@@ -12,7 +12,7 @@ from gridferry import numbers
 from gridferry.airflow.page import sparks
 from gridferry.airflow.page.choice import Choice, Only, Order
 from gridferry.airflow.page.facts import ContainerRow, Counted, PageFacts
-from gridferry.airflow.page.lazy import PAGE
+from gridferry.airflow.page.routes import JSON
 from gridferry.model.moment import age_s
 from gridferry.report.escaped import escaping, source_hash
 
@@ -46,7 +46,7 @@ def render(facts: PageFacts, choice: Choice) -> str:
         choice=choice,
         only=[(wish.value, words) for wish, words in _ONLY.items()],
         order=[(wish.value, words) for wish, words in _ORDER.items()],
-        api=f"api{PAGE}",
+        api=JSON[1:],
         style=Markup(_text("parity.css")),  # noqa: S704 - a file of this package
         script=Markup(_text("parity.js")),  # noqa: S704 - a file of this package
     )
