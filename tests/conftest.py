@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -11,10 +13,15 @@ from typing import Any
 import hypothesis
 import psycopg
 import pytest
+from psycopg import sql
+from tests.postgres_binaries import NotHere, find_binaries
 
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.source.postgres.connection import PostgresAddress, connect, parse_address
 from gridferry.source.postgres.source import PostgresSource
+
+# Versions of PostgreSQL to run on, as 12,13,14,15,17: see `make postgres-test`.
+CHOSEN = [int(version) for version in os.environ.get("GRIDFERRY_TEST_POSTGRES", "").split(",") if version]
 
 _numbers = itertools.count(1)
 
@@ -42,6 +49,11 @@ class Database:
         return self.server.dsn(self.name)
 
     @property
+    def version(self) -> int:
+        """The server's, as 16."""
+        return self.server.version
+
+    @property
     def address(self) -> PostgresAddress:
         return parse_address(self.dsn)
 
@@ -55,6 +67,20 @@ class Database:
     def run(self, statement: str) -> list[Any]:
         cursor = self.connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
+
+    def needs(self, version: int, what: str) -> None:
+        """Skip the test on a server that is older."""
+        if self.version < version:
+            pytest.skip(f"PostgreSQL {self.version} has no {what}: {version} was the first")
+
+    def end_sessions(self, condition: str) -> None:
+        """End the sessions of pg_stat_activity that meet a condition, and wait until they are gone."""
+        deadline = time.monotonic() + 30
+        ended = self.run(f"SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity WHERE {condition}")
+        for pid, _ in ended:
+            while self.run(f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid}"):
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
 
     def server_connection(self, database: str) -> psycopg.Connection[Any]:
         """A writable session in another database of the same server."""
@@ -76,26 +102,50 @@ def database_on(server: LocalPostgres) -> Iterator[Database]:
         with psycopg.connect(dsn, autocommit=True) as connection:
             yield Database(server, name, connection)
     finally:
+        drop(server, name)
+
+
+def drop(server: LocalPostgres, name: str) -> None:
+    """Drop a database with the sessions in it, on any version."""
+    if server.version >= 13:
         server.drop_database(name)
+        return
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        deadline = time.monotonic() + 30
+        while connection.execute("SELECT count(*) FROM pg_stat_activity WHERE datname = %s", (name,)).fetchone() != (
+            0,
+        ):
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name)))
 
 
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[LocalPostgres]:
-    """PostgreSQL 18, for the whole session."""
-    with LocalPostgres(version=18) as server:
+def local_postgres(version: int) -> LocalPostgres:
+    """A server of a version; the test is skipped where its programs cannot be had."""
+    try:
+        return LocalPostgres(install=find_binaries(version))
+    except NotHere as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session", **({"params": CHOSEN, "ids": "pg{}".format} if CHOSEN else {}))
+def postgres_server(request: pytest.FixtureRequest) -> Iterator[LocalPostgres]:
+    """PostgreSQL 18, or each version that GRIDFERRY_TEST_POSTGRES names, for the whole session."""
+    with local_postgres(getattr(request, "param", 18)) as server:
         yield server
 
 
 @pytest.fixture(scope="session")
 def postgres_16_server() -> Iterator[LocalPostgres]:
     """PostgreSQL 16, for the whole session."""
-    with LocalPostgres(version=16) as server:
+    with local_postgres(16) as server:
         yield server
 
 
 @pytest.fixture
 def postgres(postgres_server: LocalPostgres) -> Iterator[Database]:
-    """A fresh database on PostgreSQL 18."""
+    """A fresh database on PostgreSQL 18, or on each version that was chosen."""
     yield from database_on(postgres_server)
 
 
@@ -105,8 +155,26 @@ def postgres_16(postgres_16_server: LocalPostgres) -> Iterator[Database]:
     yield from database_on(postgres_16_server)
 
 
-@pytest.fixture(params=[18, 16], ids=["pg18", "pg16"])
-def postgres_each(request: pytest.FixtureRequest) -> Iterator[Database]:
-    """A fresh database on each PostgreSQL version of the wheel."""
-    fixture = {18: "postgres_server", 16: "postgres_16_server"}[request.param]
-    yield from database_on(request.getfixturevalue(fixture))
+if CHOSEN:
+
+    @pytest.fixture
+    def postgres_each(postgres: Database) -> Database:
+        """A fresh database on each version that was chosen."""
+        return postgres
+
+else:
+
+    @pytest.fixture(params=[18, 16], ids="pg{}".format)
+    def postgres_each(request: pytest.FixtureRequest) -> Iterator[Database]:
+        """A fresh database on each PostgreSQL version of the wheel."""
+        fixture = {18: "postgres_server", 16: "postgres_16_server"}[request.param]
+        yield from database_on(request.getfixturevalue(fixture))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With versions chosen, only tests that run on them are of interest."""
+    if not CHOSEN:
+        return
+    on_them = [item for item in items if "postgres_server" in getattr(item, "fixturenames", ())]
+    config.hook.pytest_deselected(items=[item for item in items if item not in on_them])
+    items[:] = on_them

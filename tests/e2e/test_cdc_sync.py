@@ -168,7 +168,8 @@ def test_two_tables_have_a_stream_each(clean: Ferry, postgres: Database) -> None
 
 def test_a_large_streamed_transaction_with_rolled_back_parts(loaded: Ferry, postgres: Database) -> None:
     with postgres.connect() as session:
-        session.execute("SET logical_decoding_work_mem = '64kB'")
+        if postgres.version >= 13:
+            session.execute("SET logical_decoding_work_mem = '64kB'")
         session.execute(
             "DO $$ BEGIN FOR b IN 0..9 LOOP BEGIN"
             " INSERT INTO reading SELECT i, 'big' || i % 2, i, repeat('y', 20)"

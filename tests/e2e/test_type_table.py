@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import QUARANTINE, Ferry
-from tests.type_samples import REFUSED, SAMPLES, Edge, Sample
+from tests.type_samples import REFUSED, SAMPLES, Edge, Sample, known_to
 
 from gridferry.errors import PlanError
 from gridferry.griddb.schema import GridType
@@ -59,6 +59,7 @@ def table_of(postgres: Database, samples: Sequence[Sample], rows: list[dict[int,
 def test_every_edge_value_and_null_is_stored_as_the_type_table_says(
     ferry: Ferry, postgres: Database, samples: list[Sample], options: dict[str, Any]
 ) -> None:
+    samples = known_to(samples, postgres.version)
     depth = max(len(good(s)) for s in samples)
     rows = [{i: good(s)[n].literal for i, s in enumerate(samples) if n < len(good(s))} for n in range(depth)]
     wishes = table_of(postgres, samples, [*rows, {}])
@@ -77,6 +78,7 @@ def test_every_edge_value_and_null_is_stored_as_the_type_table_says(
 @pytest.mark.parametrize("sample", KEYS, ids=lambda s: s.name)
 def test_every_type_that_can_be_a_key_keeps_its_edge_values(ferry: Ferry, postgres: Database, sample: Sample) -> None:
     postgres.run(f"CREATE TABLE k (k {sample.sql} PRIMARY KEY, n integer)")
+    (sample,) = known_to([sample], postgres.version)
     for number, edge in enumerate(good(sample)):
         postgres.connection.execute(f"INSERT INTO k VALUES (%s::text::{sample.sql}, %s)", (edge.literal, number))
     ferry = ferry.of({"table": "k", "kind": "collection"})
@@ -87,9 +89,10 @@ def test_every_type_that_can_be_a_key_keeps_its_edge_values(ferry: Ferry, postgr
 
 
 def test_every_value_without_a_place_is_quarantined_by_column_and_reason(ferry: Ferry, postgres: Database) -> None:
-    rows = [{i: e.literal} for i, s in enumerate(PLAIN) for e in bad(s)]
-    expected = [(f"c{i}", e.stored.value) for i, s in enumerate(PLAIN) for e in bad(s) if isinstance(e.stored, Reason)]
-    wishes = table_of(postgres, PLAIN, rows)
+    plain = known_to(PLAIN, postgres.version)
+    rows = [{i: e.literal} for i, s in enumerate(plain) for e in bad(s)]
+    expected = [(f"c{i}", e.stored.value) for i, s in enumerate(plain) for e in bad(s) if isinstance(e.stored, Reason)]
+    wishes = table_of(postgres, plain, rows)
     (load,) = ferry.of({"table": "t", **wishes, "on_bad_row": "quarantine"}).load()
     held = ferry.rows(QUARANTINE)
     assert sorted((r["column_name"], r["reason"]) for r in held) == sorted(expected)
@@ -99,10 +102,11 @@ def test_every_value_without_a_place_is_quarantined_by_column_and_reason(ferry: 
 
 
 def test_without_quarantine_all_columns_with_such_values_are_named_at_once(ferry: Ferry, postgres: Database) -> None:
-    rows = [{i: e.literal} for i, s in enumerate(PLAIN) for e in bad(s)]
-    wishes = table_of(postgres, PLAIN, rows)
+    plain = known_to(PLAIN, postgres.version)
+    rows = [{i: e.literal} for i, s in enumerate(plain) for e in bad(s)]
+    wishes = table_of(postgres, plain, rows)
     known = {
-        f"c{i}" for i, s in enumerate(PLAIN)
+        f"c{i}" for i, s in enumerate(plain)
         if (bad(s) and not s.sql.startswith("numeric")) or s.sql == "numeric(18,0)"
     }  # fmt: skip
     with pytest.raises(PlanError) as caught:

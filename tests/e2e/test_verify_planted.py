@@ -14,7 +14,7 @@ from tests.e2e.ferry import Ferry
 from tests.e2e.planting import keys_of, open_all, other, stored, with_value
 from tests.e2e.sensors import TABLE, make_sensors
 from tests.e2e.test_type_table import CUT, PLAIN, good, table_of
-from tests.type_samples import Sample
+from tests.type_samples import Sample, known_to
 
 from gridferry.model.verification import DifferenceKind, DifferentRows, Verdict, VerifyReport
 
@@ -30,6 +30,7 @@ def verified(ferry: Ferry, **options: Any) -> VerifyReport:
 def test_one_other_value_in_every_column_and_row_of_the_type_table(
     ferry: Ferry, postgres: Database, samples: list[Sample], options: dict[str, Any]
 ) -> None:
+    samples = known_to(samples, postgres.version)
     depth = max(len(good(s)) for s in samples)
     rows = [{i: good(s)[n].literal for i, s in enumerate(samples) if n < len(good(s))} for n in range(depth)]
     wishes = table_of(postgres, samples, [*rows, {}])

@@ -68,7 +68,7 @@ def test_types_domains_typmods_and_nullability(postgres_each):
     postgres_each.run("""
         CREATE TABLE t (
             i2 smallint, i4 int NOT NULL, i8 bigint, f4 real, f8 float8, n numeric, n2 numeric(10, 2),
-            nneg numeric(5, -2), b boolean, tx text, vc varchar(30), ch char(5), bya bytea, d date, ts timestamp,
+            b boolean, tx text, vc varchar(30), ch char(5), bya bytea, d date, ts timestamp,
             ts3 timestamp(3), tz timestamptz, u uuid, j json, jb jsonb, en mood, dom price, dom2 sure_price,
             domen feeling, arr int[], domarr tags, comp pair, rng int4range,
             gen int GENERATED ALWAYS AS (i4 * 2) STORED, gone int)""")
@@ -77,14 +77,13 @@ def test_types_domains_typmods_and_nullability(postgres_each):
     names = {name: c.type.name for name, c in columns.items()}
     assert names == {
         "i2": "int2", "i4": "int4", "i8": "int8", "f4": "float4", "f8": "float8", "n": "numeric", "n2": "numeric",
-        "nneg": "numeric", "b": "bool", "tx": "text", "vc": "varchar", "ch": "bpchar", "bya": "bytea", "d": "date",
+        "b": "bool", "tx": "text", "vc": "varchar", "ch": "bpchar", "bya": "bytea", "d": "date",
         "ts": "timestamp", "ts3": "timestamp", "tz": "timestamptz", "u": "uuid", "j": "json", "jb": "jsonb",
         "en": "mood", "dom": "numeric", "dom2": "numeric", "domen": "mood", "arr": "_int4", "domarr": "_text",
         "comp": "pair", "rng": "int4range", "gen": "int4",
     }  # fmt: skip
-    n2, nneg, dom2 = columns["n2"].type, columns["nneg"].type, columns["dom2"].type
+    n2, dom2 = columns["n2"].type, columns["dom2"].type
     assert (n2.precision, n2.scale, n2.formatted) == (10, 2, "numeric(10,2)")
-    assert (nneg.precision, nneg.scale) == (5, -2)
     assert (dom2.precision, dom2.scale, dom2.domain, dom2.formatted) == (8, 3, "sure_price", "sure_price")
     assert (columns["vc"].type.length, columns["ch"].type.length, columns["tx"].type.length) == (30, 5, None)
     assert (columns["ts3"].type.precision, columns["ts"].type.precision) == (3, None)
@@ -97,6 +96,13 @@ def test_types_domains_typmods_and_nullability(postgres_each):
     assert {n for n, c in columns.items() if c.generated} == {"gen"}
 
 
+def test_a_scale_below_zero(postgres_each):
+    postgres_each.needs(15, "numeric with a scale below zero")
+    postgres_each.run("CREATE TABLE t (n numeric(5, -2))")
+    ((column,),) = (table.columns for table in postgres_each.source.fetch_tables(["t"]))
+    assert (column.type.name, column.type.precision, column.type.scale) == ("numeric", 5, -2)
+
+
 def test_a_type_that_shadows_a_built_in_name_does_not_pass_for_it(postgres):
     postgres.run("CREATE SCHEMA own; CREATE TYPE own.text AS ENUM ('x'); CREATE TABLE t (a own.text, b text)")
     a, b = postgres.source.fetch_tables(["t"])[0].columns
@@ -106,14 +112,22 @@ def test_a_type_that_shadows_a_built_in_name_does_not_pass_for_it(postgres):
 def test_only_indexes_that_prove_uniqueness_are_keys(postgres_each):
     postgres_each.run("""
         CREATE TABLE t (a int, b int NOT NULL, c int, d int, e text, f int, g int, PRIMARY KEY (b, a),
-                        UNIQUE (c) INCLUDE (d), UNIQUE (f) DEFERRABLE, UNIQUE NULLS NOT DISTINCT (g))""")
+                        UNIQUE (c) INCLUDE (d), UNIQUE (f) DEFERRABLE)""")
     postgres_each.run("CREATE UNIQUE INDEX partial ON t (d) WHERE d > 0; CREATE UNIQUE INDEX e ON t (lower(e))")
     postgres_each.run("CREATE INDEX plain ON t (e, d)")
     table = postgres_each.source.fetch_tables(["t"])[0]
     assert [(k.columns, k.primary, k.nulls_distinct) for k in table.keys] == [
-        (("b", "a"), True, True), (("c",), False, True), (("g",), False, False),
+        (("b", "a"), True, True), (("c",), False, True),
     ]  # fmt: skip
-    assert table.indexed == {"b", "c", "e", "f", "g"}
+    assert table.indexed == {"b", "c", "e", "f"}
+
+
+def test_a_key_under_which_nulls_are_equal(postgres_each):
+    postgres_each.needs(15, "UNIQUE NULLS NOT DISTINCT")
+    postgres_each.run("CREATE TABLE t (g int, UNIQUE NULLS NOT DISTINCT (g))")
+    (table,) = postgres_each.source.fetch_tables(["t"])
+    assert [(k.columns, k.primary, k.nulls_distinct) for k in table.keys] == [(("g",), False, False)]
+    assert table.indexed == {"g"}
 
 
 def test_sizes_and_estimates(postgres_each):

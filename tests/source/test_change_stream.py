@@ -120,7 +120,9 @@ def test_small_changes_gather_for_a_moment_but_not_up_to_an_end(postgres_each):
             while not postgres_each.run(sent):
                 pass
         rest = [group for group in stream.groups(until=place) if group.changes]
-        assert [(group.changes, group.transactions) for group in rest] == [(2, 2)]
+        # Before PostgreSQL 15 the heartbeats come as transactions too, empty ones.
+        transactions = 2 if postgres_each.version >= 15 else 4
+        assert [(group.changes, group.transactions) for group in rest] == [(2, transactions)]
 
 
 def test_the_snapshot_and_the_stream_meet_without_gap_or_overlap(postgres_each, plan):
@@ -209,10 +211,16 @@ def test_truncates_and_new_columns_come_in_their_place(postgres):
     assert story([parts[-1]]) == [("insert", (3, "x"), None)]
 
 
+def stream_early(postgres):
+    """Let the server send, or spill, transactions that are not large at all."""
+    if postgres.version >= 13:
+        postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET logical_decoding_work_mem = '64kB'")
+
+
 @pytest.mark.parametrize("streaming", [True, False])
 def test_large_transactions_come_in_bounded_groups_and_roll_backs_vanish(postgres, streaming):
     postgres.run("CREATE TABLE t (k int PRIMARY KEY, v text)")
-    postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET logical_decoding_work_mem = '64kB'")
+    stream_early(postgres)
     with following(postgres, t="k v") as follower:
         with postgres.connect() as other:
             other.autocommit = False
@@ -237,7 +245,7 @@ def test_large_transactions_come_in_bounded_groups_and_roll_backs_vanish(postgre
 
 def test_a_large_transaction_that_was_rolled_back_before_it_was_read_is_nothing(postgres_each):
     postgres_each.run("CREATE TABLE t (k int PRIMARY KEY, v text)")
-    postgres_each.run(f"ALTER DATABASE \"{postgres_each.name}\" SET logical_decoding_work_mem = '64kB'")
+    stream_early(postgres_each)
     with following(postgres_each, t="k v") as follower:
         with postgres_each.connect() as other:
             other.autocommit = False
@@ -249,6 +257,7 @@ def test_a_large_transaction_that_was_rolled_back_before_it_was_read_is_nothing(
 
 
 def test_partitions_come_under_their_tables_name(postgres_each):
+    postgres_each.needs(13, "publication of a partitioned table")
     postgres_each.run("CREATE TABLE p (k int PRIMARY KEY, v int) PARTITION BY RANGE (k)")
     postgres_each.run("CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (10)")
     with following(postgres_each, p="k v") as follower:
@@ -389,4 +398,4 @@ def test_a_server_that_falls_silent_is_unreachable(postgres, monkeypatch):
                     list(groups)
             finally:
                 os.kill(sender, signal.SIGCONT)
-        postgres.run(f"SELECT pg_terminate_backend(active_pid, 5000) {of_slot} AND active")
+        postgres.end_sessions(f"pid IN (SELECT active_pid {of_slot} AND active)")

@@ -62,6 +62,7 @@ def test_worked_over_tables_are_covered_once(
 
 
 def test_pages_make_chunks_of_about_the_size_asked_for(postgres_each, plan):
+    postgres_each.needs(14, "scan of a range of pages")
     postgres_each.run("CREATE TABLE t (id int); INSERT INTO t SELECT generate_series(1, 20000); ANALYZE t")
     chunks = assert_each_once(postgres_each, plan("t", "id"), rows_per_chunk=2000)
     assert {c.kind for c in chunks} == {ChunkKind.PAGES}
@@ -69,6 +70,7 @@ def test_pages_make_chunks_of_about_the_size_asked_for(postgres_each, plan):
 
 
 def test_page_ranges_read_only_their_pages(postgres):
+    postgres.needs(14, "scan of a range of pages")
     postgres.run("CREATE TABLE t (id int); INSERT INTO t SELECT generate_series(1, 20000)")
     plan_text = postgres.run("EXPLAIN SELECT id FROM ONLY t WHERE ctid >= '(5,0)'::tid AND ctid < '(9,0)'::tid")
     assert "Tid Range Scan" in plan_text[0][0]

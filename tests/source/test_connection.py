@@ -115,7 +115,7 @@ def test_address_parts_for_people(monkeypatch):
 def test_a_killed_server_is_unreachable(postgres_server, postgres):
     with postgres.source_session() as connection:
         pid = connection.info.backend_pid
-        postgres.run(f"SELECT pg_terminate_backend({pid}, 5000)")
+        postgres.end_sessions(f"pid = {pid}")
         from gridferry.source.postgres.catalog import fetch_tables
 
         with pytest.raises(SourceUnreachable, match="reading the catalog"):

@@ -63,6 +63,8 @@ IDENTITIES = {
 
 @pytest.mark.parametrize("statements", IDENTITIES)
 def test_a_table_is_published_as_far_as_its_identity_allows(postgres, statements):
+    if " PARTITION BY " in statements:
+        postgres.needs(13, "publication of a partitioned table")
     postgres.run(statements)
     (found,) = publish(postgres, "t")
     assert (found.published.value, found.identity) == IDENTITIES[statements]
@@ -97,7 +99,7 @@ def test_a_table_moves_when_its_identity_does(postgres):
 def test_generated_columns_that_changes_do_not_hold_are_told(postgres_each):
     postgres_each.run("CREATE TABLE t (a int PRIMARY KEY, s int GENERATED ALWAYS AS (a + 1) STORED)")
     (found,) = fetch_publishing(postgres_each.connection, [("public", "t")])
-    assert found.unpublished == (() if postgres_each.server.version == 18 else ("s",))
+    assert found.unpublished == (() if postgres_each.version >= 18 else ("s",))
 
 
 def test_what_cannot_be_published_is_told_all_at_once(postgres):
@@ -128,7 +130,7 @@ def test_a_slot_can_be_made_once(postgres, slot):
         facts = fetch_slot(postgres.connection, slot)
         assert facts.confirmed == made.start
         assert (facts.plugin, facts.database, facts.active) == ("pgoutput", postgres.name, False)
-        assert facts.wal_status == "reserved"
+        assert facts.wal_status == ("reserved" if postgres.version >= 13 else None)
         assert facts.lag_bytes >= 0
         assert facts.kept_bytes >= facts.lag_bytes
         assert not facts.lost

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.conftest import drop
 
 from gridferry.errors import SourceError, SourceRefused
 from gridferry.plan.plan import Kernel, ReadAs, TablePlan
@@ -162,7 +163,7 @@ def test_a_condition_cannot_write(postgres, plan):
 
 def test_bytes_that_are_no_text_are_an_error_not_garbage(postgres, plan):
     name = f"ascii {postgres.name}"
-    postgres.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'")
+    postgres.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'SQL_ASCII' LC_COLLATE 'C' LC_CTYPE 'C'")
     try:
         with postgres.server_connection(name) as connection:
             connection.execute(r"CREATE TABLE t (a text); INSERT INTO t VALUES ('ok'), (E'\xff')")
@@ -171,19 +172,19 @@ def test_bytes_that_are_no_text_are_an_error_not_garbage(postgres, plan):
             read(other, plan("t", "a"))
         assert "UTF-8" in caught.value.next_step
     finally:
-        postgres.server.drop_database(name)
+        drop(postgres.server, name)
 
 
 def test_text_of_another_server_encoding_comes_as_utf8(postgres, plan):
     name = f"latin {postgres.name}"
-    postgres.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'LATIN1' LOCALE 'C'")
+    postgres.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
     try:
         with postgres.server_connection(name) as connection:
             connection.execute("CREATE TABLE t (a text); INSERT INTO t VALUES ('äöü')")
         other = type(postgres)(postgres.server, name, postgres.connection)
         assert read(other, plan("t", "a"))["a"].to_pylist() == ["äöü"]
     finally:
-        postgres.server.drop_database(name)
+        drop(postgres.server, name)
 
 
 def test_count_rows_by_split_value(postgres, plan):

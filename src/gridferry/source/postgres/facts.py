@@ -90,8 +90,8 @@ def _rule(request: ColumnRequest, dialect: Dialect) -> FactRule:
 def _numeric(server_version: int) -> FactRule:
     infinity = "{c} IN ('Infinity', '-Infinity')" if server_version >= 140000 else "FALSE"
     finite = "NOT ({c} = 'NaN' OR " + infinity + ")"
-    # min_scale() leaves out trailing zeros; before PostgreSQL 13 they are counted.
-    scale = "min_scale" if server_version >= 130000 else "scale"
+    # Both leave out trailing zeros; min_scale() came with PostgreSQL 13.
+    scale = "min_scale({c})" if server_version >= 130000 else "length(rtrim(split_part({c}::text, '.', 2), '0'))"
     digits = "length(btrim(replace(abs({c})::text, '.', ''), '0'))"
     return FactRule(
         values=(
@@ -99,7 +99,7 @@ def _numeric(server_version: int) -> FactRule:
             "max({c}) FILTER (WHERE {finite})",
             "count(*) FILTER (WHERE {c} = 'NaN')",
             "count(*) FILTER (WHERE " + infinity + ")",
-            f"max({scale}({{c}})) FILTER (WHERE {{finite}})",
+            "max(" + scale + ") FILTER (WHERE {finite})",
             f"max({digits}) FILTER (WHERE {{finite}})",
         ),
         finite=finite,
@@ -164,8 +164,10 @@ def _day_bound(microseconds: int | float) -> sql.Composable:
 
 def _time_bound(microseconds: int | float) -> sql.Composable:
     days, rest = divmod(int(microseconds), US_A_DAY)
+    seconds, micros = divmod(rest, US_A_SECOND)
+    # Not as "n microseconds": before PostgreSQL 15 a field of an interval has 32 bits.
     return sql.SQL("(pg_catalog.timestamp '1970-01-01' + pg_catalog.interval {})").format(
-        sql.Literal(f"{days} days {rest} microseconds")
+        sql.Literal(f"{days} days +{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}.{micros:06}")
     )
 
 
