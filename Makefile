@@ -17,7 +17,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help demo test check unit source conformance oracle e2e format lint type imports docs docs-check \
-	histories airflow airflow-test screenshots bench bench-official coverage clean
+	postgres-test histories airflow airflow-test screenshots bench bench-official coverage clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -76,6 +76,12 @@ oracle: .venv  ## values judged by GridDB's own client, where its jars can be ha
 
 e2e: .venv  ## whole loads: traps, faults, kills, bad input
 	$(PYTEST) tests/e2e
+
+# PostgreSQL's programs come from Maven Central; without it these tests skip and say so.
+VERSIONS ?= 12,13,14,15,17
+postgres-test: .venv  ## tests of reading and following on other versions of PostgreSQL: make postgres-test VERSIONS=12
+	GRIDFERRY_TEST_POSTGRES=$(VERSIONS) $(PYTEST) tests/source tests/e2e/test_type_table.py tests/e2e/test_sync.py \
+		tests/e2e/test_cdc_sync.py tests/e2e/test_cdc_refusals.py tests/e2e/test_traps.py
 
 N ?= 1000
 histories: .venv  ## random histories with faults: make histories N=10000 (GRIDFERRY_TEST_GRIDDB plays them there)
