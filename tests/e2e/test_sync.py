@@ -146,6 +146,19 @@ def test_a_number_can_be_the_column_that_grows(ferry: Ferry, postgres: Database,
     assert ferry.equal()
 
 
+def test_numbers_that_are_read_as_text_are_read_in_their_own_order(ferry: Ferry, postgres: Database) -> None:
+    """A run that is stopped has stored all rows below where it stopped: by the number, 9 before 10."""
+    postgres.run("CREATE TABLE reading (id numeric(12,0) PRIMARY KEY, v float8)")
+    ferry = ferry.of({"table": "reading", "sync": {**SYNC, "lookback_values": 3}})
+    ferry.load()
+    sync(ferry)
+    postgres.run("INSERT INTO reading SELECT i, i FROM generate_series(1, 1000) AS i")
+    assert sync(ferry, rows_per_chunk=100, until=lambda: True).outcome == "stopped"
+    assert sorted(r["id"] for r in ferry.rows("reading")) == list(range(1, 101))
+    sync(ferry)
+    assert ferry.equal()
+
+
 def test_a_table_without_an_index_is_read_whole_and_finds_all(ferry: Ferry, postgres: Database) -> None:
     make_readings(postgres, indexed=False)
     ferry = ferry.of(TABLE)

@@ -90,7 +90,8 @@ def read_window(
 ) -> Iterator[tuple[pa.RecordBatch, str | None]]:
     """The window's rows; see `ReadsWindows.read_window`. Columns as `Reader.read_chunk` gives them."""
     selected = reader.column_expressions(plan)
-    column = sql.Identifier(window.column)
+    # With its table: ORDER BY takes a bare name for the output column, which may be the text, where 10 precedes 9.
+    column = sql.Identifier(plan.schema, plan.table, window.column)
     statement = sql.SQL("SELECT {}, {}::text AS {} FROM {} WHERE {} AND {} ORDER BY {} NULLS LAST").format(
         _COMMA.join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in selected.items()),
         column,
