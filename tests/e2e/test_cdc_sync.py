@@ -155,6 +155,22 @@ def test_other_changes_of_columns_stop_and_lose_nothing(
     assert "PostgreSQL keeps the rest" in stopped.value.state
 
 
+def test_changes_made_while_the_table_had_another_name_are_followed(ferry: Ferry, postgres: Database) -> None:
+    make_readings(postgres)
+    with without_slots(postgres):
+        ferry = ferry.of(READING)
+        ferry.load()
+        postgres.run(
+            "CREATE SCHEMA attic; ALTER TABLE reading SET SCHEMA attic; ALTER TABLE attic.reading RENAME TO old"
+        )
+        postgres.run("INSERT INTO attic.old VALUES (100, 'd0', 1); UPDATE attic.old SET n = -1 WHERE k = 3")
+        postgres.run("DELETE FROM attic.old WHERE k = 4")
+        postgres.run("ALTER TABLE attic.old RENAME TO reading; ALTER TABLE attic.reading SET SCHEMA public")
+        (done,) = sync(ferry)
+        assert done.read == 3
+        assert_level(ferry, postgres)
+
+
 def test_two_tables_have_a_stream_each(clean: Ferry, postgres: Database) -> None:
     make_readings(postgres)
     postgres.run("CREATE TABLE other (id int PRIMARY KEY, v float8); INSERT INTO other VALUES (1, 1.5)")

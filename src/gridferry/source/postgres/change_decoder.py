@@ -25,6 +25,7 @@ GROUP_BYTES = 4 << 20  # a group is handed over at the first commit after this m
 _PER_ROW = 64  # bytes that a message costs beside its own
 
 Wanted = Mapping[tuple[str, str], tuple[SourceColumn, ...]]
+OidNames = Mapping[int, tuple[str, str]]
 
 
 class ChangeDecoder:
@@ -33,11 +34,13 @@ class ChangeDecoder:
     `receive` each message in order; when `ready`, or when no further message is at hand, iterate `drain`.
     """
 
-    def __init__(self, wanted: Wanted, *, group_bytes: int = GROUP_BYTES) -> None:
+    def __init__(self, wanted: Wanted, *, names: OidNames | None = None, group_bytes: int = GROUP_BYTES) -> None:
         """Args: `wanted`: by (schema, table), the columns to hand on and how they are read, as
-        `TablePlan.source_columns`; other tables' changes are dropped.
+        `TablePlan.source_columns`; other tables' changes are dropped. `names`: what wanted tables are called now, by
+        oid: the log calls a table as it was called when it was changed.
         """
         self._wanted = wanted
+        self._names = names or {}
         self._base_types: dict[int, int] = {}  # of domains
         self._group_bytes = group_bytes
         self.ready = False
@@ -193,7 +196,8 @@ class ChangeDecoder:
             self._base_types[oid] = base
 
     def _reader(self, relation: ChangedRelation) -> RelationReader | None:
-        columns = self._wanted.get((relation.schema, relation.name))
+        name = (relation.schema, relation.name)
+        columns = self._wanted.get(self._names.get(relation.oid, name)) or self._wanted.get(name)
         if columns is None:
             return None
         read_as = {column.name: column.read_as for column in columns}

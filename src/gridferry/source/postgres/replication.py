@@ -19,6 +19,7 @@ from gridferry.model.change import ChangeGroup
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.change_decoder import GROUP_BYTES, ChangeDecoder, Wanted
 from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.pgoutput import EPOCH_US, broken
 from gridferry.source.postgres.replication_session import ReplicationSession, mapped_replication, result_failure
 from gridferry.source.postgres.slot_names import publication_names
@@ -68,7 +69,8 @@ class ChangeStream:
         with connect(address) as connection:
             check_slot(connection, slot, start=start)
             self._silence_s = _longest_silence_s(connection)
-        self._decoder = ChangeDecoder(wanted, group_bytes=options.group_bytes)
+            names = _oids(connection, wanted)
+        self._decoder = ChangeDecoder(wanted, names=names, group_bytes=options.group_bytes)
         self._gather_s = options.gather_s
         self._gathering_until = 0.0
         self._confirmed = self._handed = self._heard = start
@@ -332,6 +334,20 @@ def _longest_silence_s(connection: Any) -> float:
     row = connection.execute("SELECT setting::int8 FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'")
     timeout_ms = row.fetchone()[0]
     return min(_LONGEST_SILENCE_S, timeout_ms / 4000) if timeout_ms else _LONGEST_SILENCE_S
+
+
+def _oids(connection: Any, wanted: Wanted) -> dict[int, tuple[str, str]]:
+    """What the wanted tables that exist are called, by oid."""
+    schemas, tables = [schema for schema, _ in wanted], [table for _, table in wanted]
+    statement = (
+        "SELECT c.oid::int8, n.nspname::text, c.relname::text FROM pg_catalog.pg_class c"
+        " JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace"
+        " JOIN ROWS FROM (unnest(%s::text[]), unnest(%s::text[])) AS w(nspname, relname)"
+        " ON n.nspname = w.nspname AND c.relname = w.relname"
+    )
+    with mapped("looking for the tables"):
+        rows = connection.execute(statement, (schemas, tables)).fetchall()
+    return {oid: (schema, table) for oid, schema, table in rows}
 
 
 def _start_command(server_version: int, *, slot: str, start: Lsn, options: StreamOptions) -> str:
