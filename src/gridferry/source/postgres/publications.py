@@ -259,6 +259,10 @@ def _problem(members: Sequence[_Member], name: str, server_version: int) -> str:
         return f"changes of {name} cannot be followed: it is unlogged or temporary, or a part of it is"
     if any(m.relkind == "f" for m in members):
         return f"changes of {name} cannot be followed: a part of it is a foreign table"
+    children = [f"{m.schema}.{m.name}" for m in members[1:] if not m.is_partition]
+    if children:
+        # The log tells of them under their own names, and a child that is added later is in no publication.
+        return f"changes of {name} cannot be followed: {children[0]} inherits from it, and would not be seen"
     return ""
 
 
