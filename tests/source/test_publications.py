@@ -51,6 +51,9 @@ IDENTITIES = {
     ),
     "CREATE TABLE t (a int, b int); ALTER TABLE t REPLICA IDENTITY FULL": ("all", ("a", "b")),
     "CREATE TABLE t (a int PRIMARY KEY, b int); ALTER TABLE t REPLICA IDENTITY NOTHING": ("inserts", ()),
+    # The root's columns stand in another order than the partition's, so do those of the key.
+    "CREATE TABLE t (b int, a int, PRIMARY KEY (a, b)) PARTITION BY RANGE (a);"
+    " CREATE TABLE c (a int NOT NULL, b int NOT NULL); ALTER TABLE t ATTACH PARTITION c DEFAULT": ("all", ("b", "a")),
     f"CREATE TABLE t (a int PRIMARY KEY, b int) {PARTITIONED}": ("all", ("a",)),
     f"CREATE TABLE t (a int, b int) {PARTITIONED}; ALTER TABLE c REPLICA IDENTITY FULL": ("inserts", ()),
     f"CREATE TABLE t (a int PRIMARY KEY, b int) {PARTITIONED}; ALTER TABLE c REPLICA IDENTITY NOTHING": ("inserts", ()),
@@ -103,7 +106,12 @@ def test_what_cannot_be_published_is_told_all_at_once(postgres):
     postgres.run("CREATE TABLE p (a int PRIMARY KEY); CREATE TABLE c (PRIMARY KEY (a)) INHERITS (p)")
     with pytest.raises(SourceRefused) as caught:
         publish(postgres, "v", "t", "u", "missing", "p")
-    wanted = ("public.v cannot be followed: it is not a table", "public.u cannot", "no table public.missing", "public.c")
+    wanted = (
+        "public.v cannot be followed: it is not a table",
+        "public.u cannot",
+        "no table public.missing",
+        "public.c",
+    )
     for words in wanted:
         assert words in caught.value.message
     assert fetch_publications(postgres.connection, SLOT) == []

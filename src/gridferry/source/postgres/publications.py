@@ -291,7 +291,7 @@ def _shortfall(members: Sequence[_Member]) -> tuple[str, str]:
                 f"ALTER TABLE {root.quoted} ADD PRIMARY KEY (...);"
             )
         for leaf in members[1:]:
-            if not leaf.full and leaf.identity != root.identity:
+            if not leaf.full and set(leaf.identity or ()) != set(root.identity):
                 return f"the partition {leaf.schema}.{leaf.name} has another replica identity than its table", (
                     f"ALTER TABLE {leaf.quoted} REPLICA IDENTITY DEFAULT;"
                 )
