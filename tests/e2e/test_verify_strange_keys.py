@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -38,3 +39,27 @@ def test_a_key_that_is_no_value_of_the_source_is_an_extra_row_while_a_sync_goes_
             assert (found.extra, found.missing, found.different, found.unsettled) == (1, 0, 0, 0)
             assert migration.repairs.make().verdict is Verdict.EQUAL
             assert migration.verify().verdict is Verdict.EQUAL
+
+
+def test_a_key_that_the_source_s_encoding_cannot_write_is_an_extra_row_and_is_deleted(
+    ferry: Ferry, postgres: Database
+) -> None:
+    latin = f"latin {postgres.name}"
+    postgres.run(f"CREATE DATABASE \"{latin}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        with postgres.server_connection(latin) as connection:
+            connection.execute("CREATE TABLE keyed (id text PRIMARY KEY, n int)")
+            connection.execute("INSERT INTO keyed VALUES ('ä', 1), ('', 2)")
+        table = replace(ferry, dsn=postgres.server.dsn(latin)).of("keyed")
+        table.load()
+        with table.store() as store:
+            container = store.open_container("keyed")
+            assert container is not None
+            strange = pa.record_batch([["日€", "ä"], [0, 7]], schema=container.schema.arrow_schema)
+            container.put(strange)
+        with table.migration() as migration:
+            done = migration.repairs.make()
+        assert done.verdict is Verdict.EQUAL
+        assert sorted(r["id"] for r in table.rows("keyed")) == ["", "ä"]
+    finally:
+        postgres.server.drop_database(latin)

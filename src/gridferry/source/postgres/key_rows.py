@@ -138,10 +138,11 @@ def _same_keys(
     arrays: list[sql.Composable] = []
 
     def compare(column: sql.Composable, texts: Sequence[str | None], pg_type: str, *, by_text: bool) -> None:
-        form = sql.SQL('({}::text COLLATE "C")') if by_text else sql.SQL("{}")
-        names.append(form.format(column))
-        cast = sql.SQL("") if by_text else sql.SQL("::{}[]").format(sql.SQL(pg_type))
-        arrays.append(sql.SQL("{}::text[]{}").format(sql.Literal(list(texts)), cast))
+        if by_text:  # the bytes of the text: the source's encoding may have no letters for what stands in the target
+            column = sql.SQL("pg_catalog.convert_to({}::text, 'UTF8')").format(column)
+            texts, pg_type = [None if text is None else "\\x" + text.encode().hex() for text in texts], "bytea"
+        names.append(column)
+        arrays.append(sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(pg_type)))
 
     if splits is not None and plan.split_by is not None:
         compare(sql.Identifier(plan.split_by), splits, lookup.split_type, by_text=lookup.by_text)
