@@ -80,7 +80,7 @@ def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
         return SourceUnreachable(message, next_step="run the same command again: it goes on where it stopped")
     if sqlstate.startswith(_SNAPSHOT):
         return SnapshotGone(message, next_step="run the same command again: it takes a new snapshot")
-    if sqlstate == "22021" or "invalid byte sequence" in text:
+    if sqlstate == "22021" or "invalid byte sequence" in text or 'no equivalent in encoding "UTF8"' in text:
         step = "the column holds bytes that are no text in UTF-8: leave it out, or correct it in PostgreSQL"
         return SourceRefused(message, next_step=step)
     if sqlstate == "42501":

@@ -85,6 +85,17 @@ def test_plain_keeps_the_reason_and_drops_statement_and_secrets():
         assert "sh" not in plain(f"bad {secret} here").replace("bad", "")
 
 
+@pytest.mark.parametrize("sqlstate", ["22P05", "XX000"])
+def test_text_that_cannot_be_read_is_told_from_a_condition_that_cannot_be_sent(sqlstate):
+    """The stream of a chunk tells no SQLSTATE, only the text."""
+    text = 'ERROR:  character with byte sequence 0x81 in encoding "{}" has no equivalent in encoding "{}"'
+    read = failure(sqlstate, text.format("WIN1252", "UTF8"), doing="reading x.y")
+    assert isinstance(read, SourceRefused)
+    assert "the column holds bytes" in read.next_step
+    sent = failure(sqlstate, text.format("UTF8", "LATIN1"), doing="reading x.y")
+    assert "condition" in sent.next_step
+
+
 @pytest.mark.parametrize("version", [90624, 110022, 80002])
 def test_old_servers_are_refused(version):
     with pytest.raises(SourceRefused, match="PostgreSQL 12 and newer"):
