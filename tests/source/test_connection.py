@@ -134,3 +134,20 @@ def test_settings_hold_for_every_session(postgres, open_, kind):
         cursor.close()
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize("open_", [connect, connect_arrow], ids=["psycopg", "adbc"])
+def test_a_database_in_an_encoding_that_python_has_no_codec_for(postgres, open_):
+    name = f"taiwan {postgres.name}"
+    postgres.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'EUC_TW' LC_COLLATE 'C' LC_CTYPE 'C'")
+    try:
+        connection = open_(parse_address(postgres.server.dsn(name)))
+        try:
+            cursor = connection.cursor()
+            cursor.execute("SELECT '臺灣'")
+            assert cursor.fetchone()[0] == "臺灣"
+            cursor.close()
+        finally:
+            connection.close()
+    finally:
+        postgres.server.drop_database(name)

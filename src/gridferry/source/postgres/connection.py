@@ -108,7 +108,8 @@ def connect(address: PostgresAddress) -> psycopg.Connection[tuple[Any, ...]]:
     Raises: SourceUnreachable or SourceRefused; SourceRefused also for a server older than PostgreSQL 12.
     """
     try:
-        connection = psycopg.connect(address.conninfo, autocommit=True)
+        # From the start: psycopg has no codec for some encodings that a server may have (EUC_TW).
+        connection = psycopg.connect(address.conninfo, autocommit=True, client_encoding=SESSION["client_encoding"])
     except psycopg.Error as error:
         raise connect_failure(str(error), display=address.display, user=address.user) from None
     try:

@@ -14,7 +14,7 @@ from psycopg import pq
 
 from gridferry.errors import SlotInUse, SlotLost, SourceError, SourceRefused, SourceUnreachable
 from gridferry.model.position import LogOrigin, Lsn
-from gridferry.source.postgres.connection import SET_SESSION, PostgresAddress
+from gridferry.source.postgres.connection import SESSION, SET_SESSION, PostgresAddress
 from gridferry.source.postgres.failures import connect_failure, failure, plain
 
 Row = tuple[bytes | None, ...]
@@ -168,7 +168,8 @@ def _log_in(address: PostgresAddress) -> psycopg.Connection[Any]:
     deadline = time.monotonic() + _PLACE_LIMIT_S
     while True:
         try:
-            return psycopg.connect(address.conninfo, replication="database", autocommit=True)
+            encoding = SESSION["client_encoding"]
+            return psycopg.connect(address.conninfo, replication="database", autocommit=True, client_encoding=encoding)
         except psycopg.Error as error:
             if "max_wal_senders" not in str(error) or time.monotonic() > deadline:
                 raise _login_failure(str(error), address) from None
