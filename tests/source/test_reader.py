@@ -132,6 +132,13 @@ def test_conditions_stand_in_parentheses_of_their_own(postgres, plan, where):
         assert snapshot.count_rows(wanted) == {None: expected}
 
 
+def test_a_condition_may_call_a_partitioned_table_by_its_name(postgres, plan):
+    postgres.run("CREATE TABLE t (a int) PARTITION BY RANGE (a); CREATE TABLE t1 PARTITION OF t DEFAULT")
+    postgres.run("INSERT INTO t SELECT generate_series(1, 5)")
+    wanted = plan("t", "a", where="EXISTS (SELECT FROM t AS other WHERE other.a = t.a + 2)")
+    assert sorted(read(postgres, wanted)["a"].to_pylist()) == [1, 2, 3]
+
+
 @pytest.mark.parametrize(
     ("where", "kind"),
     [

@@ -155,10 +155,14 @@ def chunk_condition(chunk: Chunk) -> sql.Composable:
     return sql.SQL("TRUE")
 
 
-def relation_source(chunk: Chunk) -> sql.Composed:
-    """What stands after FROM: ONLY the relation, unless the ones below it come with it."""
-    return sql.SQL("{}{}").format(
-        sql.SQL("") if chunk.tree else sql.SQL("ONLY "), relation_sql(chunk.schema, chunk.relation)
+def relation_source(chunk: Chunk, table: str | None = None) -> sql.Composed:
+    """What stands after FROM: ONLY the relation, unless the ones below it come with it.
+
+    A partition or child goes by the name of `table`, which the plan's condition may use.
+    """
+    renamed = sql.SQL("") if table in (None, chunk.relation) else sql.SQL(" AS {}").format(sql.Identifier(table or ""))
+    return sql.SQL("{}{}{}").format(
+        sql.SQL("") if chunk.tree else sql.SQL("ONLY "), relation_sql(chunk.schema, chunk.relation), renamed
     )
 
 

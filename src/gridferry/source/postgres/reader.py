@@ -56,8 +56,9 @@ class Reader:
         Raises: SourceUnreachable when the session broke, SourceRefused, SourceError; the reader is then of no use.
         """
         columns = self._columns(plan)
+        source = relation_source(chunk, plan.table)
         statement = sql.SQL("SELECT {} FROM {} WHERE {} AND {}").format(
-            _select_list(columns), relation_source(chunk), chunk_condition(chunk), condition_sql(plan.where)
+            _select_list(columns), source, chunk_condition(chunk), condition_sql(plan.where)
         )
         yield from self._stream(statement, doing=f"reading chunk {chunk.number} of {plan.qualified}")
 

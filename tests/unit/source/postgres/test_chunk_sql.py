@@ -46,6 +46,8 @@ def test_recent_compares_ids_modulo_32_bits():
 def test_only_unless_the_tree_comes_along():
     assert relation_source(Chunk(0, ChunkKind.WHOLE, "s", "t")).as_string(None) == 'ONLY "s"."t"'
     assert relation_source(Chunk(0, ChunkKind.WHOLE, "s", "t", tree=True)).as_string(None) == '"s"."t"'
+    assert relation_source(Chunk(0, ChunkKind.WHOLE, "s", "t1"), "t").as_string(None) == 'ONLY "s"."t1" AS "t"'
+    assert relation_source(Chunk(0, ChunkKind.WHOLE, "s", "t"), "t").as_string(None) == 'ONLY "s"."t"'
 
 
 CATALOG = [("k", True, "r", "text"), ("ts", False, "r", "timestamp"), ("n", False, "r", "int4")]
