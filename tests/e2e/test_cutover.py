@@ -127,6 +127,22 @@ def test_a_source_that_is_still_written_is_not_ready(followed: Ferry, postgres: 
     assert not report.ready
 
 
+@pytest.mark.parametrize("mode", [None, {"mode": "watermark"}], ids=["not followed", "watermark"])
+def test_a_view_does_not_tell_whether_it_is_still(
+    ferry: Ferry, postgres: Database, mode: dict[str, str] | None
+) -> None:
+    make_readings(postgres)
+    postgres.run("CREATE VIEW shown AS SELECT * FROM reading")
+    ferry = ferry.of({"table": "shown", "key": "k", "sync": mode})
+    ferry.load()
+    report = cutover(ferry)
+    assert list(missing(report)) == ["quiet"]
+    assert "`gridferry verify`" in missing(report)["quiet"]
+    (detail,) = (check.detail for check in only(report).checks if check.name == "quiet")
+    assert "does not tell" in detail
+    assert "written while" not in detail
+
+
 def test_a_slot_that_is_gone_is_told_with_the_way_back(ferry: Ferry, postgres: Database) -> None:
     make_readings(postgres)
     ferry = ferry.of(READING)

@@ -33,6 +33,8 @@ from gridferry.source.postgres.source import PostgresSource
 _POLL_S = 0.5
 _AGAIN = "then run `gridferry cutover` again"
 _QUIET = f"stop what writes to the table (the application), {_AGAIN}"
+_UNTOLD = "a view or foreign table does not tell whether anything was written"
+_UNTOLD_STEP = "stop what writes to the tables behind it, then `gridferry verify`: equal is all that can be known of it"
 
 
 @dataclass(frozen=True)
@@ -234,7 +236,10 @@ class Cutover:
         detail = (
             f"{written:,} rows were written while this looked" if written else "nothing was written while this looked"
         )
-        table.check("quiet", not written, detail, _QUIET)
+        if after.told:
+            table.check("quiet", not written, detail, _QUIET)
+        else:
+            table.check("quiet", False, _UNTOLD, _UNTOLD_STEP)
         writers = [holder for holder in after.holders if holder.writes]
         detail = "; ".join(f"uncommitted changes of {holder}" for holder in writers) or "nobody has uncommitted changes"
         table.check("sessions", not writers, detail, f"let them commit or end, {_AGAIN}")

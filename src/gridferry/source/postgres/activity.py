@@ -23,8 +23,10 @@ WITH RECURSIVE tree AS (
 _WRITES = (
     _TREE
     + """
-SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::int8
-FROM pg_catalog.pg_stat_all_tables s JOIN tree t ON s.relid = t.oid
+SELECT coalesce(sum(s.n_tup_ins + s.n_tup_upd + s.n_tup_del), 0)::int8,
+       NOT coalesce(bool_or(c.relkind IN ('v', 'f')), false)
+FROM tree t JOIN pg_catalog.pg_class c ON c.oid = t.oid
+LEFT JOIN pg_catalog.pg_stat_all_tables s ON s.relid = t.oid
 """
 )
 # A prepared transaction has locks and no process. The modes are those that a statement takes which changes rows.
@@ -72,11 +74,12 @@ class Holder:
 class Activity:
     """One look at a table. `writes` counts rows that were ever written there, as PostgreSQL's statistics tell.
 
-    They lag behind by a second or so. `holders` are other sessions with a lock on it now, `sessions` the number of all
-    other sessions of the database.
+    They lag behind by a second or so, and tell nothing of views and foreign tables: `told` is False then. `holders` are
+    other sessions with a lock on it now, `sessions` the number of all other sessions of the database.
     """
 
     writes: int
+    told: bool
     holders: tuple[Holder, ...]
     sessions: int
 
@@ -85,7 +88,7 @@ def fetch_activity(address: PostgresAddress, schema: str, table: str) -> Activit
     """One look, in a session of its own. Raises: SourceUnreachable, SourceRefused."""
     asked = {"relation": relation_sql(schema, table).as_string(None), "own": OWN_NAME}
     with connect(address) as connection, mapped(f"looking who works on {schema}.{table}"):
-        ((writes,),) = connection.execute(_WRITES, asked).fetchall()
+        ((writes, told),) = connection.execute(_WRITES, asked).fetchall()
         holders = tuple(Holder(*row) for row in connection.execute(_HOLDERS, asked).fetchall())
         ((sessions,),) = connection.execute(_OTHERS, asked).fetchall()
-    return Activity(writes, holders, sessions)
+    return Activity(writes, told, holders, sessions)
