@@ -143,6 +143,9 @@ def _sync_findings(
     """What following this table later will and will not see."""
     if options.sync is None:
         return
+    if table.relkind == "p":
+        message = "rows that come or go with a whole partition (ATTACH, DETACH, DROP or TRUNCATE of one) are not seen"
+        yield Finding(Severity.RISK, table.qualified, message, "run `gridferry verify --repair` after each of these")
     if options.sync.mode is SyncMode.CDC:
         known = access or ChangeAccess()
         yield from cdc_findings(table, options, choice, columns=columns, key_length=key_length, access=known)
