@@ -155,6 +155,20 @@ def test_other_changes_of_columns_stop_and_lose_nothing(
     assert "PostgreSQL keeps the rest" in stopped.value.state
 
 
+def test_a_column_too_many_stops_before_anything_is_changed(clean: Ferry, postgres: Database) -> None:
+    columns = ", ".join(f"c{i} int" for i in range(1023))
+    postgres.run(f"CREATE TABLE wide (k int PRIMARY KEY, {columns})")
+    ferry = clean.of({"table": "wide", "sync": {"mode": "cdc"}})
+    ferry.load()
+    postgres.run("ALTER TABLE wide ADD COLUMN more int; INSERT INTO wide (k, c7, more) VALUES (1, 7, 8)")
+    with pytest.raises(DataError, match=r"public\.wide: the column more .* 1024 columns") as stopped:
+        sync(ferry)
+    assert "drop the column" in stopped.value.next_step
+    postgres.run("ALTER TABLE wide DROP COLUMN more")
+    sync(ferry)
+    assert [(r["k"], r["c7"]) for r in ferry.rows("wide")] == [(1, 7)]
+
+
 def test_changes_made_while_the_table_had_another_name_are_followed(ferry: Ferry, postgres: Database) -> None:
     make_readings(postgres)
     with without_slots(postgres):

@@ -10,6 +10,7 @@ from gridferry.engine.copy import ChunkCopier
 from gridferry.engine.load_work import SnapshotView, enter_containers
 from gridferry.engine.sync_target import OnceQuarantine
 from gridferry.errors import DataError
+from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.change import ChangedRelation
 from gridferry.model.table import Table
 from gridferry.plan.columns import added_column
@@ -70,6 +71,8 @@ def extended_plan(
         problem = column_name_problem(planned.target.name)
         if problem or planned.target.name.lower() in {c.target.name.lower() for c in columns}:
             raise _cannot(plan, name, problem or f'the containers have a column "{planned.target.name}" already')
+        if len(columns) >= MAX_COLUMNS:
+            raise _cannot(plan, name, f"GridDB takes {MAX_COLUMNS} columns")
         columns.append(planned)
     return replace(plan, columns=tuple(columns))
 
