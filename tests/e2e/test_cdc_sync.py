@@ -169,6 +169,14 @@ def test_a_column_too_many_stops_before_anything_is_changed(clean: Ferry, postgr
     assert [(r["k"], r["c7"]) for r in ferry.rows("wide")] == [(1, 7)]
 
 
+def test_a_default_that_cannot_be_stored_stops_the_sync_in_words_of_a_sync(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("ALTER TABLE reading ADD COLUMN old date DEFAULT '0001-01-01 BC'")
+    with pytest.raises(DataError, match="old lies before 1970") as stopped:
+        sync(loaded)
+    assert "PostgreSQL keeps the rest" in stopped.value.state
+    assert "sync again" in stopped.value.next_step
+
+
 def test_changes_made_while_the_table_had_another_name_are_followed(ferry: Ferry, postgres: Database) -> None:
     make_readings(postgres)
     with without_slots(postgres):

@@ -91,6 +91,7 @@ def add_columns(
 
     PostgreSQL gives a column with a default to rows that stand there already, and tells nobody of it. Rows are stored
     as `view` sees them; what the stream has of them from earlier comes after, and ends in the same state.
+    Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
     """
     entries = state.catalog.entries(plan.qualified)
     state.store.create_containers([e.container for e in entries], plan.container_schema, modify=True)
@@ -108,9 +109,14 @@ def add_columns(
         progress=lambda rows, octets: None,
         check=check,
     )
-    with view.open_reader() as reader:
-        for chunk in view.plan_chunks(table, rows_per_chunk=rows_per_chunk):
-            copier.copy(reader, chunk)
+    try:
+        with view.open_reader() as reader:
+            for chunk in view.plan_chunks(table, rows_per_chunk=rows_per_chunk):
+                copier.copy(reader, chunk)
+    except DataError as error:
+        error.state = _STATE
+        error.next_step = "change the row, or set `on_bad_row: quarantine`; then sync again"
+        raise
 
 
 def _same_type(column: ColumnPlan, now: str) -> bool:
