@@ -61,7 +61,7 @@ class Membership:
 
 @dataclass(frozen=True)
 class _Member:
-    """The table itself, or a partition or child of it, with the columns of its usable replica identity."""
+    """The table itself, or a partition or child below it, with the columns of its usable replica identity."""
 
     oid: int
     schema: str
@@ -129,16 +129,13 @@ def fetch_publishable(connection: Connection, *, schema: str, table: str) -> tup
         problem = _problem(members, f"{schema}.{table}", connection.info.server_version)
         if problem:
             return None, [Obstacle(problem, "leave it out of the config file, or use `sync: {mode: watermark}`")]
-        published = _published_by_name(members)
+        root = members[0]  # the partitions are published through it
         role = sql.Identifier(connection.execute("SELECT current_user::text").fetchall()[0][0]).as_string(None)
-        obstacles = [
-            Obstacle(
-                f"the role {role} does not own {member.schema}.{member.name}, and only its owner may publish it",
-                f"log in as its owner, or run ALTER TABLE {member.quoted} OWNER TO {role};",
-            )
-            for member in published
-            if not member.owned
-        ]
+        obstacles = []
+        if not root.owned:
+            message = f"the role {role} does not own {root.schema}.{root.name}, and only its owner may publish it"
+            advice = f"log in as its owner, or run ALTER TABLE {root.quoted} OWNER TO {role};"
+            obstacles.append(Obstacle(message, advice))
         return _publishing(connection, members), obstacles
 
 
@@ -223,11 +220,6 @@ def _members(connection: Connection, schema: str, table: str) -> list[_Member]:
     return [_Member(*row) for row in connection.execute(_MEMBERS, {"schema": schema, "table": table})]
 
 
-def _published_by_name(members: Sequence[_Member]) -> list[_Member]:
-    """Those that a publication lists: children of the table with it, partitions only through it."""
-    return [member for member in members if not member.is_partition or member is members[0]]
-
-
 def _all_members(connection: Connection, tables: Sequence[TableName]) -> list[list[_Member]]:
     groups = []
     problems = []
@@ -296,12 +288,11 @@ def _shortfall(members: Sequence[_Member]) -> tuple[str, str]:
                     f"ALTER TABLE {leaf.quoted} REPLICA IDENTITY DEFAULT;"
                 )
         return "", ""
-    for member in members:
-        if not member.full and member.identity is None:
-            return f"{member.schema}.{member.name} has no replica identity", (
-                f"ALTER TABLE {member.quoted} ADD PRIMARY KEY (...); or, at the price of more log,"
-                f" ALTER TABLE {member.quoted} REPLICA IDENTITY FULL;"
-            )
+    if not root.full and root.identity is None:
+        return f"{root.schema}.{root.name} has no replica identity", (
+            f"ALTER TABLE {root.quoted} ADD PRIMARY KEY (...); or, at the price of more log,"
+            f" ALTER TABLE {root.quoted} REPLICA IDENTITY FULL;"
+        )
     return "", ""
 
 
@@ -315,7 +306,7 @@ def _align(
 ) -> None:
     """Make one publication hold just these tables."""
     roots = [relation_sql(m[0].schema, m[0].name) for m in chosen]
-    members = frozenset((m.schema, m.name) for group in chosen for m in _published_by_name(group))
+    members = frozenset((group[0].schema, group[0].name) for group in chosen)
     publication = sql.Identifier(name)
     if existing is None:
         tables = sql.SQL(" FOR TABLE {}").format(sql.SQL(", ").join(roots)) if roots else sql.SQL("")
