@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import platform
 import signal
 import sys
@@ -26,7 +25,8 @@ from gridferry.cli import (
     verify_command,
 )
 from gridferry.cli.output import Output
-from gridferry.cli.reporting import Terminated, reported
+from gridferry.cli.reporting import PIPE_CLOSED_EXIT_CODE, Terminated, reported
+from gridferry.cli.streams import ResultLost, drop_what_follows, use_standard_streams
 
 EPILOG = (
     "Exit codes: 0 done, 1 differences found, 2 asked wrongly, 3 failed for good, 75 try later, 130 interrupted. "
@@ -89,10 +89,19 @@ app.command("version")(reported(version))
 def main() -> None:
     """Run the command line and exit with its code. SIGTERM ends a command as Ctrl-C does: in order."""
     signal.signal(signal.SIGTERM, _terminate)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character shows a ? instead of a defect
-    app()
+    use_standard_streams()
+    try:
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # what fails here would fail when Python ends, with a code and words of its own
+    except ResultLost as error:
+        drop_what_follows(sys.stdout)
+        sys.stderr.write(f"error: {error.message}\nNext: {error.next_step}\n")
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        drop_what_follows(sys.stdout)
+        sys.exit(PIPE_CLOSED_EXIT_CODE)
 
 
 def _terminate(number: int, frame: object) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -14,6 +13,7 @@ from rich.text import Text
 
 from gridferry.cli.failures import INTERRUPT_EXIT_CODE, show_defect, show_failure
 from gridferry.cli.output import Output
+from gridferry.cli.streams import ResultLost, drop_what_follows
 from gridferry.errors import FerryError
 
 PIPE_CLOSED_EXIT_CODE = 141  # what a shell shows for a program that SIGPIPE ended
@@ -62,14 +62,25 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 def _run(command: Callable[..., None], output: Output, options: dict[str, Any]) -> int:
     """Run a command; returns its exit code."""
     try:
+        return _told(command, output, options)
+    except ResultLost as error:
+        drop_what_follows(sys.stdout)
+        output.streaming = True  # stdout takes no document that tells of it either
+        return show_failure(output, error)
+
+
+def _told(command: Callable[..., None], output: Output, options: dict[str, Any]) -> int:
+    try:
         command(output, **options)
+    except ResultLost:
+        raise
     except FerryError as error:
         return show_failure(output, error)
     except typer.Exit as stop:
         return int(stop.exit_code)
     except BrokenPipeError:
         # Python would complain once more when it flushes stdout at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_what_follows(sys.stdout)
         return PIPE_CLOSED_EXIT_CODE
     except (KeyboardInterrupt, typer.Abort) as stop:
         output.err.print(Text(output.interrupted, style="yellow"))
