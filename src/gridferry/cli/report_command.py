@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable
 from enum import Enum
@@ -100,14 +101,22 @@ def writable(path: Path) -> Path:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write the file whole or not at all: a reader of an older report never meets half of a new one."""
-    beside = path.with_name(f".{path.name}.part")
+    """Write the file whole or not at all: a reader of an older report never meets half of a new one.
+
+    A pipe, a terminal or another device is written to: it must not be replaced. Where the name is a link, what it leads
+    to is.
+    """
+    real = Path(os.path.realpath(path))
+    special = real.exists() and not real.is_file()
+    beside = real if special else real.with_name(f".{real.name}.part")
     try:
         beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        if not special:
+            beside.replace(real)
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be written: {error.strerror}", next_step="name another file with --output"
         ) from error
     finally:
-        beside.unlink(missing_ok=True)
+        if not special:
+            beside.unlink(missing_ok=True)

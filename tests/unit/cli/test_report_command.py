@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import builtins
 import json
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +124,22 @@ def test_a_library_that_is_missing_is_named_with_its_extra(
     assert "pip install 'gridferry[report]'" in said
     assert asked == []
     assert run("report", "--format", "json").exit_code == 0
+
+
+def test_a_pipe_is_written_to_and_not_replaced(run: Run, asked: list[Any], here: Path) -> None:
+    """As `-o /dev/stdout` and `-o /dev/null` are: an administrator's report replaced the device by a file."""
+    os.mkfifo(here / "pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit((here / "pipe").read_text)
+        assert run("report", "-o", "pipe").exit_code == 0
+        assert "<html" in read.result(timeout=60)
+    assert (here / "pipe").is_fifo()
+    assert [path.name for path in here.iterdir()] == ["pipe"]
+
+
+def test_where_the_name_is_a_link_the_file_behind_it_is_replaced(run: Run, asked: list[Any], here: Path) -> None:
+    (here / "real.html").write_text("older")
+    (here / "link.html").symlink_to("real.html")
+    assert run("report", "-o", "link.html").exit_code == 0
+    assert (here / "link.html").is_symlink()
+    assert "<html" in (here / "real.html").read_text()
