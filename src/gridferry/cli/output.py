@@ -94,5 +94,8 @@ def scalar(value: Any) -> Any:
 
 def _console(stream: IO[str]) -> Console:
     terminal = stream.isatty()
-    width = None if terminal or os.environ.get("COLUMNS", "").isdigit() else PIPE_WIDTH
+    told = os.environ.get("COLUMNS", "")
+    width = None
+    if not told.isdigit() or int(told) == 0:  # 0 is no width, though Rich takes it for one
+        width = PIPE_WIDTH if not terminal else os.get_terminal_size(stream.fileno()).columns if told else None
     return Console(file=stream, width=width, highlight=False, soft_wrap=False)

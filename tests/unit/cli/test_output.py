@@ -45,3 +45,5 @@ def test_a_pipe_is_wide_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Output().out.width == PIPE_WIDTH
     monkeypatch.setenv("COLUMNS", "70")
     assert Output().out.width == 70
+    monkeypatch.setenv("COLUMNS", "0")  # as some terminals and job runners say that they do not know
+    assert Output().out.width == PIPE_WIDTH
