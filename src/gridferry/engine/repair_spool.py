@@ -9,20 +9,21 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from types import TracebackType
 from typing import IO
 
 import pyarrow as pa
 from typing_extensions import Self
 
-from gridferry.errors import CheckpointError
 from gridferry.model.repair import RowChange
 from gridferry.model.verification import DifferenceKind, DifferentRows
+from gridferry.verify.temporary import on_disk
 
 GROUP_BYTES = 4 << 20
 GROUP_ROWS = 5000
 GROUP_PARTS = 500
+_WHAT = "the differences"
 
 
 class Spool:
@@ -31,7 +32,8 @@ class Spool:
     def __init__(self) -> None:
         self.count = 0
         self.refused = 0
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on leaving the context
+        with on_disk(_WHAT):
+            self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed on leaving the context
 
     def __enter__(self) -> Self:
         return self
@@ -39,7 +41,8 @@ class Spool:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._file.close()
+        with suppress(OSError):  # a full disk, met once more with what was still to be written
+            self._file.close()
 
     def add(self, rows: DifferentRows) -> None:
         """Keep rows. DOUBLED ones are only counted, in `refused`. Raises: CheckpointError when the disk is full."""
@@ -48,7 +51,7 @@ class Spool:
             return
         self.count += len(rows)
         head = json.dumps([rows.container, rows.value, rows.kind.value], ensure_ascii=False).encode()
-        with _on_disk():
+        with on_disk(_WHAT):
             for octets in (head, _ipc(rows.target), _ipc(rows.source)):
                 self._file.write(len(octets).to_bytes(8, "little"))
                 self._file.write(octets)
@@ -71,7 +74,7 @@ class Spool:
             yield group
 
     def _read(self) -> Iterator[RowChange]:
-        with _on_disk():
+        with on_disk(_WHAT):
             self._file.seek(0)
         while head := self._next():
             container, value, kind = json.loads(head)
@@ -79,7 +82,7 @@ class Spool:
             yield RowChange(container, value, DifferenceKind(kind), before, after)
 
     def _next(self) -> bytes:
-        with _on_disk():
+        with on_disk(_WHAT):
             return self._file.read(int.from_bytes(self._file.read(8), "little"))
 
 
@@ -107,15 +110,3 @@ def _batch(octets: bytes) -> pa.RecordBatch | None:
         return None
     with pa.ipc.open_stream(octets) as reader:
         return reader.read_next_batch()
-
-
-@contextmanager
-def _on_disk() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise CheckpointError(
-            f"the differences could not be kept in {tempfile.gettempdir()}: {error.strerror}",
-            state="nothing was changed in the target",
-            next_step="make room there, or set TMPDIR to a larger disk, and run the same command again",
-        ) from error

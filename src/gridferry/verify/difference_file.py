@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,17 +42,21 @@ def open_difference_file(path: Path) -> Iterator[DifferenceFile]:
     try:
         file = _Parquet(path) if path.suffix == ".parquet" else _JsonLines(path)
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written: {error.strerror}") from error
+        raise _unwritten(path, error) from error
     try:
         yield file
-    finally:
-        file.close()
+    except BaseException:
+        with suppress(ConfigError):  # the first error matters more
+            file.close()
+        raise
+    file.close()
 
 
 class _Parquet:
     def __init__(self, path: Path) -> None:
         import pyarrow.parquet as pq
 
+        self._path = path
         self._writer = pq.ParquetWriter(str(path), DIFFERENCE_SCHEMA)
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
@@ -66,26 +70,47 @@ class _Parquet:
 
     def close(self) -> None:
         self._write()
-        self._writer.close()
+        with _written(self._path):
+            self._writer.close()
 
     def _write(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.Table.from_batches(self._waiting))
+            with _written(self._path):
+                self._writer.write_table(pa.Table.from_batches(self._waiting))
         self._waiting, self._rows = [], 0
 
 
 class _JsonLines:
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._file = path.open("w", encoding="utf-8")
 
     def add(self, rows: DifferentRows, *, key_length: int) -> None:
         for found, _ in _steps(rows, key_length=key_length):
-            self._file.writelines(
-                json.dumps(difference_document(difference), ensure_ascii=False) + "\n" for difference in found
-            )
+            with _written(self._path):
+                self._file.writelines(
+                    json.dumps(difference_document(difference), ensure_ascii=False) + "\n" for difference in found
+                )
 
     def close(self) -> None:
-        self._file.close()
+        with _written(self._path):
+            self._file.close()
+
+
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise _unwritten(path, error) from error
+
+
+def _unwritten(path: Path, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"{path} cannot be written: {error.strerror or error}",
+        state="the verification was not finished; what the file holds is not all",
+        next_step="make room, or name another file with --output",
+    )
 
 
 def difference_document(difference: Difference) -> dict[str, Any]:

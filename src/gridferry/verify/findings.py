@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from gridferry.model.verification import DifferenceKind, DifferentRows
+from gridferry.verify.temporary import on_disk
 
 KINDS = tuple(DifferenceKind)
 KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
@@ -137,7 +138,8 @@ class Waiting:
         self._kept.append(findings)
         self._kept_bytes += findings.nbytes
         if self._kept_bytes > _MEMORY_BYTES:
-            self._write()
+            with on_disk("rows to look at again"):
+                self._write()
 
     def parts(self, most_rows: int) -> Iterator[Findings]:
         """All of them, `most_rows` at most at a time."""

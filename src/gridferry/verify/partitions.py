@@ -8,6 +8,7 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 from typing_extensions import Self
 
 from gridferry.verify.digest import row_words
+from gridferry.verify.temporary import on_disk
 
 _MEMORY_BYTES = 96 << 20
 _CODE = "container number"
+_WHAT = "rows to compare"
 
 
 class Side(str, Enum):
@@ -52,7 +55,8 @@ class Partitions:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for writer in self._files.values():
-            writer.close()
+            with suppress(OSError):  # a full disk, met once more with what was still to be written
+                writer.close()
         if self._folder is not None:
             self._folder.cleanup()
 
@@ -77,13 +81,15 @@ class Partitions:
                 self._kept.setdefault((side, part), []).append(batch)
             self._bytes += whole.nbytes
             if self._bytes > self._memory_bytes:
-                self._write()
+                with on_disk(_WHAT):
+                    self._write()
 
     def rows(self, side: Side, part: int) -> Iterator[tuple[pa.RecordBatch, NDArray[np.int64]]]:
         """One side's rows of a part, once all were added; they are let go as they are handed out."""
         writer = self._files.get((side, part))
         if writer is not None:
-            writer.close()
+            with on_disk(_WHAT):
+                writer.close()
             with pa.OSFile(str(self._path(side, part)), "rb") as source, pa.ipc.open_stream(source) as reader:
                 for batch in reader:
                     yield self._split(batch)

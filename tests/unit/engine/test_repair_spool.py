@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from pathlib import Path
 from typing import IO
 
 import pyarrow as pa
@@ -12,6 +13,7 @@ from gridferry.engine.repair_spool import Spool
 from gridferry.errors import CheckpointError
 from gridferry.model.verification import DifferenceKind, DifferentRows
 
+FULL = Path("/dev/full")
 SCHEMA = pa.schema([pa.field("k", pa.int64(), nullable=False), pa.field("v", pa.binary())])
 
 
@@ -71,3 +73,18 @@ def test_a_full_disk_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with Spool() as spool, pytest.raises(CheckpointError, match="No space left") as error:
         spool.add(DifferentRows("t", "c", None, DifferenceKind.MISSING, source=rows(1)))
     assert "TMPDIR" in error.value.next_step
+
+
+def test_a_machine_without_a_temporary_folder_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/none/of/these"])
+    with pytest.raises(CheckpointError, match="No usable temporary directory") as error:
+        Spool()
+    assert "TMPDIR" in error.value.next_step
+
+
+@pytest.mark.skipif(not FULL.is_char_device(), reason="this system has no device that is always full")
+def test_a_full_disk_is_no_second_failure_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: FULL.open("wb"))
+    with Spool() as spool, pytest.raises(CheckpointError, match="No space left"):
+        spool.add(DifferentRows("t", "c", None, DifferenceKind.MISSING, source=rows(*range(1000), size=100)))

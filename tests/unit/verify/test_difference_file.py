@@ -99,3 +99,19 @@ def test_counts_are_by_container_and_day_and_coarser_where_there_are_too_many() 
 )
 def test_values_as_text(array: pa.Array, expected: list[str | None]) -> None:
     assert texts(array).to_pylist() == expected
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="this system has no device that is always full")
+@pytest.mark.parametrize("count", [1, 100_000])
+@pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+def test_a_full_disk_is_told(tmp_path: Path, ending: str, count: int) -> None:
+    """When the rows are written, or when the file is closed."""
+    path = tmp_path / f"found.{ending}"
+    path.symlink_to("/dev/full")
+    with (
+        pytest.raises(ConfigError, match=r"cannot be written: .*No space left") as error,
+        open_difference_file(path) as f,
+    ):
+        f.add(rows(DifferenceKind.DIFFERENT, count), key_length=1)
+    assert "--output" in error.value.next_step
+    assert error.value.state

@@ -94,8 +94,10 @@ def _on_disk() -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        # Not gettempdir(): it fails in turn where no folder can be written.
+        place = tempfile.tempdir or "a temporary file"
         raise SourceError(
-            f"a large open transaction could not be kept in {tempfile.gettempdir()}: {error.strerror}",
+            f"a large open transaction could not be kept in {place}: {error.strerror}",
             state="nothing of it was applied or confirmed",
             next_step="make room there, or set TMPDIR to a larger disk, and run the same command again",
         ) from error
