@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -143,6 +145,44 @@ def test_another_protocol_is_hung_up_on(run: Callable[..., Server], data: bytes)
     with Line(server) as line:
         line.sock.sendall(data)
         assert line.receive() is None
+    with store_of(server) as store:
+        assert store.container_names() == []
+
+
+def test_connections_beyond_the_open_files_wait(run: Callable[..., Server], monkeypatch: pytest.MonkeyPatch) -> None:
+    """One after which no connection was taken any more, though the others had ended."""
+    server = run()
+    accept = socket.socket.accept
+    refusals = iter([errno.EMFILE, errno.ECONNABORTED, errno.ENFILE])
+
+    def full(self: socket.socket) -> tuple[socket.socket, object]:
+        if number := next(refusals, 0):
+            raise OSError(number, os.strerror(number))
+        return accept(self)
+
+    monkeypatch.setattr(socket.socket, "accept", full)
+    for _ in range(3):
+        with Line(server) as line:
+            assert line.ask(Connect()).status == 0
+    assert next(refusals, None) is None
+
+
+@pytest.mark.parametrize("name", ["gridferry-work", "gridferry-read"])
+def test_a_connection_that_gets_no_thread_is_closed(
+    run: Callable[..., Server], monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    server = run()
+    start = threading.Thread.start
+
+    def none_left(self: threading.Thread) -> None:
+        if self.name == name:
+            raise RuntimeError("can't start new thread")
+        start(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none_left)
+        with Line(server) as line:
+            assert line.receive() is None
     with store_of(server) as store:
         assert store.container_names() == []
 

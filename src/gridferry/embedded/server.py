@@ -7,6 +7,7 @@ on; the other executes statements in the order they came.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import logging
 import queue
@@ -29,6 +30,9 @@ _log = logging.getLogger(__name__)
 _RECEIVE_BYTES = 1 << 20
 # Runs of requests of one connection that may wait for their turn; a peer that sends more is not read until one is done.
 _WAITING_RUNS = 64
+# What keeps a connection from being taken passes when another one ends; until then it waits in the system's queue.
+_PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
+_PAUSE_S = 0.2
 
 
 def password_digest(password: str) -> str:
@@ -79,6 +83,7 @@ class Server:
         self._connections: set[_Connection] = set()
         self._lock = threading.Lock()
         self._stopping = False
+        self._ended = threading.Event()
 
     @property
     def faults(self) -> Faults:
@@ -111,20 +116,33 @@ class Server:
         self._accepting.start()
 
     def _accept(self, listener: socket.socket) -> None:
+        waiting = False
         while True:
             try:
                 sock, _ = listener.accept()
             except OSError as error:
-                if not self._stopping:
+                if self._stopping:
+                    return
+                if error.errno not in _PASSING:
                     _log.warning("no more connections are taken: %s", error)
-                return
+                    return
+                if not waiting:
+                    _log.warning("new connections wait: %s", error)
+                waiting = True
+                self._ended.wait(_PAUSE_S)
+                continue
+            waiting = False
             connection = _Connection(sock, self._dispatcher, self.faults, self._gone)
             with self._lock:
                 if self._stopping:
                     connection.close()
                     return
                 self._connections.add(connection)
-            connection.start()
+            try:
+                connection.start()
+            except RuntimeError as error:
+                _log.warning("a connection is not taken: %s", error)
+                self._gone(connection)
 
     def _gone(self, connection: _Connection) -> None:
         with self._lock:
@@ -145,6 +163,7 @@ class Server:
             if self._stopping:
                 return False
             self._stopping = True
+            self._ended.set()
             connections = list(self._connections)
         if self._listener is not None:
             with contextlib.suppress(OSError):  # not connected: that is how a listener that waits is woken
@@ -179,9 +198,17 @@ class _Connection:
         self._worker = threading.Thread(target=self._work, name="gridferry-work", daemon=True)
 
     def start(self) -> None:
-        """Begin to read and work."""
-        self._worker.start()
-        self._reader.start()
+        """Begin to read and work. Raises: RuntimeError where the system has no thread left; then it is closed."""
+        try:
+            self._worker.start()
+        except RuntimeError:
+            self._sock.close()
+            raise
+        try:
+            self._reader.start()
+        except RuntimeError:
+            self._runs.put(None)  # for the worker, which closes the rest
+            raise
 
     def close(self) -> None:
         """Break the connection; the threads end by themselves."""
