@@ -34,7 +34,15 @@ from gridferry.griddb.wire.requests import (
     Request,
 )
 from gridferry.griddb.wire.row_replies import QueryReply, read_multi_query
-from gridferry.griddb.wire.row_requests import Commit, FetchRowSet, PutRows, QueryTql, Transaction
+from gridferry.griddb.wire.row_requests import (
+    AggregateSeries,
+    Commit,
+    FetchRowSet,
+    PutRows,
+    QueryRange,
+    QueryTql,
+    Transaction,
+)
 from gridferry.griddb.wire.schema_image import TimeSeriesProperties
 from gridferry.griddb.wire.statement import Option, Property, SessionMode, Statement, TransactionMode
 
@@ -268,6 +276,20 @@ def test_multi_query(client: Client, db: Database, container: Container) -> None
     assert everything.rows.count == 3
     assert counted.aggregate is not None
     assert counted.aggregate.value == 3
+
+
+def test_multi_query_of_ranges_of_times(client: Client, db: Database, container: Container) -> None:
+    """As GridDB's own client asks in `fetchAll`."""
+    put_rows(db, container, rows(1, 2, 3))
+    ranges = [QueryRange(0, Transaction(0), 2, 3, descending) for descending in (False, True)]
+    answer = client.send(MultiQuery([ranges[0], QueryTql(0, Transaction(0), "select count(*)"), ranges[1]]))
+    up, counted, down = read_multi_query(Reader(answer.body))
+    assert counted.aggregate is not None
+    assert counted.aggregate.value == 3
+    assert up.rows is not None
+    assert down.rows is not None
+    assert (up.rows.count, down.rows.count) == (2, 2)
+    assert up.rows.image != down.rows.image
 
 
 def block(session: int, session_mode: SessionMode, mode: TransactionMode, **options: Any) -> Transaction:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.answers.containers import check_readable
-from gridferry.embedded.answers.queries import answer_query, reply_of
+from gridferry.embedded.answers.queries import answer_query, answer_range, reply_of
 from gridferry.embedded.answers.rows import put_mode
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.images import image_of, joined, rows_from
@@ -40,7 +40,7 @@ from gridferry.griddb.wire.row_replies import (
     write_multi_query,
     write_multi_values,
 )
-from gridferry.griddb.wire.row_requests import QueryTql
+from gridferry.griddb.wire.row_requests import QueryRange, QueryTql
 from gridferry.griddb.wire.row_requests import Transaction as TransactionBlock
 from gridferry.griddb.wire.statement import NO_LIMIT, SessionMode, TransactionMode
 
@@ -151,6 +151,9 @@ def query(call: Call, request: MultiQuery, out: Writer) -> None:
     together = []
     plans = _Plans()
     for place, one in enumerate(request.queries):
+        if isinstance(one, QueryRange):
+            replies[place] = answer_range(call, one)
+            continue
         container = call.container_at(one.container_id, one.tx.version)
         if _simple(one):
             together.append((place, (container, plans.of(container, one.tql))))
@@ -172,8 +175,8 @@ def query_together(asked: Sequence[tuple[Call, MultiQuery]]) -> list[Writer]:
     for call, request in asked:
         for one in request.queries:
             container = call.container_at(one.container_id, one.tx.version)
-            planned = plans.of(container, one.tql)
-            if not _simple(one) or not isinstance(planned, Aggregation):
+            planned = plans.of(container, one.tql) if isinstance(one, QueryTql) and _simple(one) else None
+            if not isinstance(planned, Aggregation):
                 raise Refusal(Code.CM_NOT_SUPPORTED, "only aggregations outside of sessions are answered together")
             ready.append((container, planned))
     answers = iter([answer for answer in run_many(asked[0][0].db, ready) if isinstance(answer, Value)])

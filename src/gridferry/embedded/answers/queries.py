@@ -105,10 +105,15 @@ def close_result(call: Call, request: CloseRowSet, _: Writer) -> None:
 
 def time_range(call: Call, request: QueryRange, out: Writer) -> None:
     """Rows of a TIME_SERIES between two times."""
+    answer_range(call, request).write(out)
+
+
+def answer_range(call: Call, request: QueryRange) -> QueryReply:
+    """The answer to a query for a range of times, or its first page."""
     container = _series(call, request.container_id, request.tx)
     order = "c0 DESC" if request.descending else "c0 ASC"
     query = RowQuery(between(request.start, request.end), order, None, 0)
-    answer_query(call, container, request.tx, head=request.head, query=query).write(out)
+    return answer_query(call, container, request.tx, head=request.head, query=query)
 
 
 def between(start: int, end: int) -> str:

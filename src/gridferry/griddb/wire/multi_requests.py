@@ -15,7 +15,7 @@ from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.options import NO_OPTIONS, Options, read_options, write_options
 from gridferry.griddb.wire.plain_queries import read_plain_query
 from gridferry.griddb.wire.requests import request
-from gridferry.griddb.wire.row_requests import NO_CLIENT, QueryHead, QueryTql, Transaction, write_payload
+from gridferry.griddb.wire.row_requests import NO_CLIENT, QueryHead, QueryRange, QueryTql, Transaction, write_payload
 from gridferry.griddb.wire.schema_image import read_kind, read_schema, write_schema
 from gridferry.griddb.wire.statement import Statement
 
@@ -239,7 +239,7 @@ class MultiQuery:
     """Run queries on containers of one partition. The queries' `tx.client` is this message's `client`."""
 
     statement: ClassVar[Statement] = Statement.EXECUTE_MULTIPLE_QUERIES
-    queries: Sequence[QueryTql]
+    queries: Sequence[QueryTql | QueryRange]
     client: bytes = NO_CLIENT
     options: Options = field(default_factory=lambda: NO_OPTIONS)
 
@@ -249,18 +249,15 @@ class MultiQuery:
         write_options(out, self.options)
         out.i32(len(self.queries))
         for query in self.queries:
-            out.i32(Statement.QUERY_TQL)
+            out.i32(query.statement)
             out.i64(0)
-            out.i64(query.container_id)
-            query.tx.write(out, with_client=False)
-            query.head.write(out)
-            out.string(query.tql)
+            query.write(out, with_client=False)
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Read a body. Raises: RemoteProtocolError for a query that is not TQL."""
+        """Read a body. Raises: RemoteProtocolError for another sort of query."""
         client, options = bytes(source.raw(16)), read_options(source)
-        queries: list[QueryTql] = []
+        queries: list[QueryTql | QueryRange] = []
         whole, blocks = QueryHead(), dict[int, Transaction]()
         for _ in range(source.count(at_least=60)):
             plain = read_plain_query(source)
@@ -275,12 +272,13 @@ class MultiQuery:
         return cls(queries, client, options)
 
 
-def _read_query(source: Reader, client: bytes) -> QueryTql:
-    statement, _, container_id = source.i32(), source.i64(), source.i64()
-    if statement != Statement.QUERY_TQL:
-        raise RemoteProtocolError(f"statement {statement} cannot be part of a multi-query")
-    tx, head = Transaction.read(source, client=client), QueryHead.read(source)
-    return QueryTql(container_id, tx, source.string(), head)
+def _read_query(source: Reader, client: bytes) -> QueryTql | QueryRange:
+    statement, _ = source.i32(), source.i64()
+    if statement == Statement.QUERY_TQL:
+        return QueryTql.read(source, client=client)
+    if statement == Statement.QUERY_TIME_SERIES_RANGE:
+        return QueryRange.read(source, client=client)
+    raise RemoteProtocolError(f"statement {statement} cannot be part of a multi-query")
 
 
 @request

@@ -217,17 +217,18 @@ class QueryTql:
     tql: str
     head: QueryHead = field(default_factory=QueryHead)
 
-    def write(self, out: Writer) -> None:
-        """Write the body."""
+    def write(self, out: Writer, *, with_client: bool = True) -> None:
+        """Write the body; without the client where one of many queries is written, which share it."""
         out.i64(self.container_id)
-        self.tx.write(out)
+        self.tx.write(out, with_client=with_client)
         self.head.write(out)
         out.string(self.tql)
 
     @classmethod
-    def read(cls, source: Reader) -> Self:
-        """Read a body."""
-        container_id, tx, head = source.i64(), Transaction.read(source), QueryHead.read(source)
+    def read(cls, source: Reader, *, client: bytes | None = None) -> Self:
+        """Read a body, which holds no client where one is given."""
+        container_id, tx = source.i64(), Transaction.read(source, client=client)
+        head = QueryHead.read(source)
         return cls(container_id, tx, source.string(), head)
 
 
@@ -244,19 +245,20 @@ class QueryRange:
     descending: bool = False
     head: QueryHead = field(default_factory=QueryHead)
 
-    def write(self, out: Writer) -> None:
-        """Write the body."""
+    def write(self, out: Writer, *, with_client: bool = True) -> None:
+        """Write the body; without the client where one of many queries is written, which share it."""
         out.i64(self.container_id)
-        self.tx.write(out)
+        self.tx.write(out, with_client=with_client)
         self.head.write(out)
         out.i64(self.start)
         out.i64(self.end)
         out.boolean(self.descending)
 
     @classmethod
-    def read(cls, source: Reader) -> Self:
-        """Read a body."""
-        container_id, tx, head = source.i64(), Transaction.read(source), QueryHead.read(source)
+    def read(cls, source: Reader, *, client: bytes | None = None) -> Self:
+        """Read a body, which holds no client where one is given."""
+        container_id, tx = source.i64(), Transaction.read(source, client=client)
+        head = QueryHead.read(source)
         return cls(container_id, tx, source.i64(), source.i64(), source.boolean(), head)
 
 

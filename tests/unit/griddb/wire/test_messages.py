@@ -123,7 +123,10 @@ def multi_queries(draw: st.DrawFn) -> multi.MultiQuery:
     client = draw(UUID)
     tx = st.builds(rows.Transaction, version=I32, session_id=I64, client=st.just(client), options=OPTIONS)
     queries = st.builds(rows.QueryTql, container_id=I64, tx=tx, tql=TEXT, head=HEADS)
-    return multi.MultiQuery(draw(st.lists(queries, max_size=3)), client, draw(OPTIONS))
+    ranges = st.builds(
+        rows.QueryRange, container_id=I64, tx=tx, start=I64, end=I64, descending=st.booleans(), head=HEADS
+    )
+    return multi.MultiQuery(draw(st.lists(queries | ranges, max_size=3)), client, draw(OPTIONS))
 
 
 @st.composite
@@ -544,11 +547,11 @@ def test_indexes_that_are_not_there_are_named() -> None:
         multi.MultiGet.read(Reader(out.getvalue()))
 
 
-def test_a_multi_query_holds_tql_only() -> None:
+def test_a_multi_query_holds_tql_and_ranges_only() -> None:
     out = Writer()
     multi.MultiQuery([rows.QueryTql(1, rows.Transaction(1), "select *")]).write(out)
-    octets = out.getvalue().replace((121).to_bytes(4, "little"), (135).to_bytes(4, "little"))
-    with pytest.raises(RemoteProtocolError, match="statement 135"):
+    octets = out.getvalue().replace((121).to_bytes(4, "little"), (133).to_bytes(4, "little"))
+    with pytest.raises(RemoteProtocolError, match="statement 133"):
         multi.MultiQuery.read(Reader(octets))
 
 
