@@ -33,7 +33,7 @@ from gridferry.griddb.wire.requests import (
     PutDatabase,
     Request,
 )
-from gridferry.griddb.wire.row_replies import QueryReply, read_multi_query
+from gridferry.griddb.wire.row_replies import QueryReply, read_multi_query, read_value
 from gridferry.griddb.wire.row_requests import (
     AggregateSeries,
     Commit,
@@ -290,6 +290,24 @@ def test_multi_query_of_ranges_of_times(client: Client, db: Database, container:
     assert down.rows is not None
     assert (up.rows.count, down.rows.count) == (2, 2)
     assert up.rows.image != down.rows.image
+
+
+@pytest.mark.parametrize(("operation", "expected"), [(4, 2 / 3), (5, (2 / 3) ** 0.5), (3, 2.0)])
+def test_variance_over_a_range_is_of_the_population(
+    client: Client, db: Database, operation: int, expected: float
+) -> None:
+    """As 5.9.0 answers; in TQL it is of a sample."""
+    schema = ContainerSchema(
+        ContainerKind.TIME_SERIES,
+        (ColumnSpec("ts", GridType.TIMESTAMP_MS, nullable=False), ColumnSpec("v", GridType.DOUBLE)),
+    )
+    made = put_container(db, "v", schema, partition=0)
+    times = pa.array([1, 2, 3], pa.int64()).cast(pa.timestamp("ms", "UTC"))
+    put_rows(db, made, pa.RecordBatch.from_arrays([times, pa.array([1.0, 2.0, 3.0])], schema=schema.arrow_schema))
+    answer = client.send(AggregateSeries(made.id, Transaction(0), 0, 10, 1, operation))
+    source = Reader(answer.body)
+    assert source.boolean()
+    assert read_value(source).value == pytest.approx(expected)
 
 
 def block(session: int, session_mode: SessionMode, mode: TransactionMode, **options: Any) -> Transaction:

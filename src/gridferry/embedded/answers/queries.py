@@ -39,7 +39,8 @@ from gridferry.griddb.wire.row_requests import (
 )
 from gridferry.griddb.wire.statement import NO_LIMIT, Option
 
-_OPERATIONS = ("MIN", "MAX", "SUM", "AVG", "VARIANCE", "STDDEV", "COUNT", "TIME_AVG")
+# Over a range variance and deviation are those of the population, in TQL those of a sample: seen on 5.9.0.
+_OPERATIONS = ("MIN", "MAX", "SUM", "AVG", "VARIANCE_POP", "STDDEV_POP", "COUNT", "TIME_AVG")
 
 
 def tql(call: Call, request: QueryTql, out: Writer) -> None:
