@@ -10,7 +10,7 @@ import pytest
 from tests.conformance.conftest import Place
 from tests.conformance.tables import batch, collection, columns, keys, plain, rows_of, series
 
-from gridferry.errors import DataError, LocalProtocolError, SchemaChanged, SchemaConflict, StatementError
+from gridferry.errors import DataError, LocalProtocolError, LockConflict, SchemaChanged, SchemaConflict, StatementError
 from gridferry.griddb import Container, ContainerSchema
 
 SERIES = series("ts TIMESTAMP(3)!, v DOUBLE, s STRING")
@@ -231,6 +231,23 @@ def test_a_writer_after_an_error_is_unusable(place: Place) -> None:
             writer.drain()
         with pytest.raises(LocalProtocolError, match="new one"):
             writer.put(SERIES, rows, [made.handle], [0, 1])
+
+
+def test_what_is_called_before_each_message_can_keep_it_from_being_sent(place: Place) -> None:
+    made = place.make(SERIES)
+    rows = batch(SERIES, [(1, 0.5, "x")])
+    calls: list[int] = []
+
+    def no_more_than_two() -> None:
+        calls.append(len(calls))
+        if len(calls) > 2:
+            raise LockConflict("not mine any more")
+
+    with pytest.raises(LockConflict, match="not mine"), place.store.writer(before_send=no_more_than_two) as writer:  # noqa: PT012
+        writer.put(SERIES, rows, [made.handle], [0, 1])
+        writer.flush_log()
+        writer.delete(made.schema, rows.select(["ts"]), [made.handle], [0, 1])
+    assert made.count() == 1
 
 
 def test_the_bulk_writer_deletes_between_puts_in_order(place: Place) -> None:

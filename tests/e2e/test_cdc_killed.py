@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -14,8 +16,10 @@ from tests.e2e.ferry import Ferry
 from tests.e2e.killer import Killer
 
 from gridferry.checkpoint.documents import STATE_CONTAINER, STATE_SCHEMA
+from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
 from gridferry.errors import LeaseHeld
+from gridferry.griddb import BulkWriter, ContainerSchema
 
 APPLIED = {**READING, "on_bad_row": "quarantine"}
 OPTIONS = {"rows_per_chunk": 10, "workers": 1}
@@ -99,6 +103,16 @@ def test_a_killed_load_keeps_its_slot_and_the_stream_mends_what_changed(
     assert left_in_source(postgres) == (1, 2)
 
 
+def take_over(followed: Ferry) -> None:
+    """As another run does that takes the lease of one that is silent."""
+    with followed.store() as store:
+        state = store.open_container(STATE_CONTAINER)
+        assert state is not None
+        state.delete(
+            pa.record_batch([["lease:public.reading"], ["lease"]], schema=STATE_SCHEMA.key_schema.arrow_schema)
+        )
+
+
 def test_a_run_that_was_taken_over_while_it_stood_still_says_so_and_loses_nothing(
     followed: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,18 +123,40 @@ def test_a_run_that_was_taken_over_while_it_stood_still_says_so_and_loses_nothin
     def slowly(self: PositionStore, record: CdcRecord) -> CdcRecord:
         begun = begin(self, record)
         monkeypatch.setattr(PositionStore, "begin", begin)
-        with followed.store() as store:  # as the other one does when it takes the lease over
-            state = store.open_container(STATE_CONTAINER)
-            assert state is not None
-            state.delete(
-                pa.record_batch([["lease:public.reading"], ["lease"]], schema=STATE_SCHEMA.key_schema.arrow_schema)
-            )
+        take_over(followed)
         assert sync(followed)[0].outcome == "synced"
         return begun
 
     monkeypatch.setattr(PositionStore, "begin", slowly)
     with pytest.raises(LeaseHeld):
         sync(followed)
+    assert_level(followed, postgres)
+    assert sync(followed)[0].outcome == "nothing new"
+
+
+def test_a_load_that_was_taken_over_while_it_stood_still_puts_nothing_over_what_came_since(
+    followed: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was stopped (SIGSTOP), or whose machine was frozen: it wakes up just before a put."""
+    stood_still_s = [0.0]
+    assert Lease.__init__.__kwdefaults__ is not None
+    monkeypatch.setitem(Lease.__init__.__kwdefaults__, "clock", lambda: time.monotonic() + stood_still_s[0])
+    monkeypatch.setitem(Lease.__init__.__kwdefaults__, "beat_s", 1000.0)  # the thread that beats wakes up later
+    put = BulkWriter.put
+
+    def slowly(self: BulkWriter, schema: ContainerSchema, *batch: Any) -> None:
+        if schema != STATE_SCHEMA:
+            monkeypatch.setattr(BulkWriter, "put", put)
+            take_over(followed)
+            followed.load(**OPTIONS)
+            change(postgres)
+            assert sync(followed)[0].outcome == "synced"
+            stood_still_s[0] = 1000.0
+        put(self, schema, *batch)
+
+    monkeypatch.setattr(BulkWriter, "put", slowly)
+    with pytest.raises(LeaseHeld):
+        followed.load(**OPTIONS)
     assert_level(followed, postgres)
     assert sync(followed)[0].outcome == "nothing new"
 

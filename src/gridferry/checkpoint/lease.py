@@ -74,6 +74,8 @@ class Lease:
         self._stop = threading.Event()
         self._lost: FerryError | None = None
         self._beating: threading.Thread | None = None
+        self._renewing = threading.RLock()
+        self._renewed_at = clock()  # when the beat that others see was on its way at the latest
 
     def __enter__(self) -> Self:
         self._acquire()
@@ -100,7 +102,13 @@ class Lease:
                 raise
 
     def check(self) -> None:
-        """Raises: LeaseHeld if another run took the lease over, or it could not be renewed for too long."""
+        """Raises: LeaseHeld if another run took the lease over, or it could not be renewed for too long.
+
+        A process that stood still (stopped, swapped out, on a machine that was frozen) goes on where it was, maybe just
+        before a put. So where the last renewal is too long ago, the lease is renewed here and now.
+        """
+        if self._lost is None and self._is_late():
+            self._prove()
         if self._lost is not None:
             raise LeaseHeld(
                 f"the lease of {self._table} was lost: {self._lost}",
@@ -161,11 +169,12 @@ class Lease:
         )
 
     def _try_insert(self) -> bool:
+        began = self._clock()
         try:
             self._documents.container().put(self._row(self._me), mode=PutMode.INSERT)
         except RowExists:
             return False
-        self.token = self._me.token
+        self.token, self._renewed_at = self._me.token, began
         return True
 
     def _holder(self, item: str) -> Holder | None:
@@ -173,37 +182,50 @@ class Lease:
         return None if document is None else Holder(**document)
 
     def _take_over(self, stale: Holder) -> bool:
+        began = self._clock()
         with self._documents.container().transaction() as tx:
             if self._locked(tx, self._item) != stale:
                 return False
             self._me = Holder(self._me.host, self._me.pid, self._me.born, token=stale.token + 1)
             tx.put(self._row(self._me))
-        self.token = self._me.token
+        self.token, self._renewed_at = self._me.token, began
         return True
 
     def _beat(self) -> None:
-        last = self._clock()
         while not self._stop.wait(self._beat_s):
             try:
                 self._renew()
-                last = self._clock()
             except LeaseHeld as error:
                 self._lost = error
                 return
             except FerryError as error:
                 # The target may be away for a moment; but not for so long that others may think us dead.
-                if self._clock() - last >= self._dead_after_s / 2:
+                if self._is_late():
                     self._lost = error
                     return
 
+    def _is_late(self) -> bool:
+        return self._clock() - self._renewed_at >= self._dead_after_s / 2
+
+    def _prove(self) -> None:
+        with self._renewing:
+            if not self._is_late():  # the thread that beats was first
+                return
+            try:
+                self._renew()
+            except FerryError as error:
+                self._lost = error
+
     def _renew(self) -> None:
-        renewed = Holder(**{**asdict(self._me), "beat": self._me.beat + 1})
-        with self._documents.container().transaction() as tx:
-            now = self._locked(tx, self._item)
-            if now is None or now.token != self.token:
-                raise LeaseHeld(f"taken over by {now}" if now else "it is gone")
-            tx.put(self._row(renewed))
-        self._me = renewed
+        with self._renewing:
+            began = self._clock()
+            renewed = Holder(**{**asdict(self._me), "beat": self._me.beat + 1})
+            with self._documents.container().transaction() as tx:
+                now = self._locked(tx, self._item)
+                if now is None or now.token != self.token:
+                    raise LeaseHeld(f"taken over by {now}" if now else "it is gone")
+                tx.put(self._row(renewed))
+            self._me, self._renewed_at = renewed, began
 
     def _release(self) -> None:
         if not self.token or self._lost is not None:

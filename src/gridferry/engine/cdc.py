@@ -130,7 +130,9 @@ class CdcRun:
         """
         (table,) = self._source.fetch_tables([self._options.table])
         proven = proves_keys(table, self._options, plan.columns[: plan.key_length])
-        writer = ChangeWriter(self._state, plan, self._source, on_retry=self._again, proven=proven)
+        writer = ChangeWriter(
+            self._state, plan, self._source, on_retry=self._again, check=self._lease.check, proven=proven
+        )
         wanted = {(plan.schema, plan.table): plan.source_columns}
         self._seen_fresh = False
         try:

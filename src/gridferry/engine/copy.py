@@ -46,7 +46,10 @@ class CopyResult:
 
 
 class ChunkCopier:
-    """Copies chunks of one table. One a worker; `progress` hears (rows, bytes) as they are acknowledged."""
+    """Copies chunks of one table. One a worker; `progress` hears (rows, bytes) as they are acknowledged.
+
+    `check` is called before each message to the target; what it raises ends the copy.
+    """
 
     def __init__(
         self,
@@ -86,7 +89,7 @@ class ChunkCopier:
         told = (0, 0)
         self._placed = []
         put_s = 0.0
-        with self._store.writer() as writer:
+        with self.writer() as writer:
             for batch in read():
                 self._check()
                 began = time.monotonic()
@@ -99,6 +102,10 @@ class ChunkCopier:
             self._tell(writer, told)
             self._quarantine.hold(held)
             return CopyResult(writer.rows, writer.octets, len(held), put_s, flush_s, tuple(self._placed))
+
+    def writer(self) -> BulkWriter:
+        """A writer for `put`."""
+        return self._store.writer(before_send=self._check)
 
     def put(self, writer: BulkWriter, batch: pa.RecordBatch) -> None:
         """Put a batch of source rows, all of which must be good."""

@@ -51,9 +51,7 @@ class CountCheck:
         counts = self._count(source, none)
         resolved = none
         if self._plan.colliding or self._missing(counts):
-            resolved = resolve_duplicates(
-                reader, self._plan, store=self._store, copier=copier, quarantine=self._quarantine
-            )
+            resolved = resolve_duplicates(reader, self._plan, copier=copier, quarantine=self._quarantine)
             counts = self._count(source, resolved)
         missing = self._missing(counts)
         if missing:

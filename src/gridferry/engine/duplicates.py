@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.engine.copy import ChunkCopier, held_row, row_key
 from gridferry.errors import DuplicateKeys
-from gridferry.griddb import Store
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.transform.compiled import compile_columns
 
@@ -37,7 +36,7 @@ class Resolution:
 
 
 def resolve_duplicates(
-    reader: ReadsDuplicates, plan: TablePlan, *, store: Store, copier: ChunkCopier, quarantine: Quarantine
+    reader: ReadsDuplicates, plan: TablePlan, *, copier: ChunkCopier, quarantine: Quarantine
 ) -> Resolution:
     """Put the row that stays for every key that several rows share, and flush.
 
@@ -47,7 +46,7 @@ def resolve_duplicates(
     superseded: Counter[str | None] = Counter()
     held: list[HeldRow] = []
     seen: Counter[str] = Counter()
-    with store.writer() as writer:
+    with copier.writer() as writer:
         for block in duplicate_blocks(reader, plan):
             if plan.on_duplicate is OnDuplicate.ERROR:
                 if len(block.losers):

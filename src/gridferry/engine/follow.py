@@ -61,7 +61,7 @@ class ChangeWriter:
     """Applies changes of one table.
 
     `touched` are the split values that got changes, `created` the new containers, `gone` those that had been made
-    before and were missing; they were made anew.
+    before and were missing; they were made anew. `check` is called before each message to them.
     """
 
     def __init__(
@@ -71,12 +71,14 @@ class ChangeWriter:
         source: OpensSnapshots,
         *,
         on_retry: Callable[[FerryError], None],
+        check: Callable[[], None],
         proven: bool = True,
     ) -> None:
         self._state = state
         self._plan = plan
         self._source = source
         self._on_retry = on_retry
+        self._check = check
         self._folder = Folder(plan, proven=proven)
         self._quarantine = OnceQuarantine(state.store, plan.qualified)
         self.touched: set[str | None] = set()
@@ -128,7 +130,7 @@ class ChangeWriter:
         held = self._refused(parts)
         self._sent = ContainerCounts()
         began = time.monotonic()
-        with self._state.store.writer() as writer:
+        with self._state.store.writer(before_send=self._check) as writer:
             for part in parts:
                 self._delete(writer, part.deletes)
                 self._put(writer, part.puts, part.put_split)

@@ -207,7 +207,11 @@ class LoadWork:
         self._tell(Stored(table, result.put_s, result.flush_s))
         self._tell(ChunkDone(table, chunk.number, result.rows, result.quarantined))
 
-    def _copier(self, check: Callable[[], None]) -> ChunkCopier:
+    def _copier(self, check_crew: Callable[[], None]) -> ChunkCopier:
+        def check() -> None:
+            check_crew()
+            self._lease.check()
+
         return ChunkCopier(
             store=self._state.store,
             plan=self._plan,

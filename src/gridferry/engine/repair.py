@@ -119,7 +119,7 @@ class _Repair:
         self._schema = plan.container_schema
         self._source = source
         self._tell = tell
-        self._writer = RowWriter(state, plan, on_retry=self._again)
+        self._writer = RowWriter(state, plan, on_retry=self._again, check=lease.check)
         self._confirmed = 0
         self._deleted_from: set[str] = set()
 

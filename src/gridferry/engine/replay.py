@@ -45,7 +45,7 @@ def replay_table(
         containers = TableContainers(state.store, plan, register=lambda names: enter_containers(state, plan, names))
         containers.open_or_create([(e.container, e.value) for e in state.catalog.entries(plan.qualified)])
         transform = compile_columns(plan)
-        with state.store.writer() as writer:
+        with state.store.writer(before_send=lease.check) as writer:
             for row in held:
                 found = _read(reader, plan, row, transform)
                 if found.rows == 0:

@@ -20,13 +20,17 @@ class RowWriter:
     """Writes the `after` of changes: rows are put, and rows of changes without an `after` are deleted.
 
     Only by row key, so the same changes may be written again after an error. `created` are containers it had to make.
+    `check` is called before each message to the target.
     """
 
-    def __init__(self, state: TargetState, plan: TablePlan, *, on_retry: Callable[[FerryError], None]) -> None:
+    def __init__(
+        self, state: TargetState, plan: TablePlan, *, on_retry: Callable[[FerryError], None], check: Callable[[], None]
+    ) -> None:
         self.created: list[str] = []
         self._state = state
         self._plan = plan
         self._on_retry = on_retry
+        self._check = check
         self._names = {e.value: e.container for e in state.catalog.entries(plan.qualified)}
         self._containers = TableContainers(state.store, plan, register=self._enter)
         self._containers.know([(name, value) for value, name in self._names.items()])
@@ -49,7 +53,7 @@ class RowWriter:
         schema = self._plan.container_schema
         puts = [change for change in changes if change.after is not None]
         deletes = [change for change in changes if change.after is None]
-        with self._state.store.writer() as writer:
+        with self._state.store.writer(before_send=self._check) as writer:
             if deletes:
                 writer.delete(schema, keys_of(deletes, schema).keys, self._handles(deletes), _bounds(deletes))
             if puts:

@@ -79,7 +79,7 @@ class _Undo:
         self._plan = plan
         self._schema = plan.container_schema
         self._tell = tell
-        self._writer = RowWriter(state, plan, on_retry=self._again)
+        self._writer = RowWriter(state, plan, on_retry=self._again, check=lease.check)
         self._counts = _Counts()
         self._changed: list[str] = []
 

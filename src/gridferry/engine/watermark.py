@@ -231,7 +231,7 @@ class WatermarkRun:
         """
         quarantine = self._state.quarantine
         try:
-            settled = resolve_duplicates(shared, plan, store=self._state.store, copier=copier, quarantine=quarantine)
+            settled = resolve_duplicates(shared, plan, copier=copier, quarantine=quarantine)
         except DuplicateKeys as error:
             raise DuplicateKeys(
                 error.message,

@@ -243,9 +243,15 @@ class Store:
         values = self.multi_values([(container, "select count(*)") for container in containers])
         return [int(value or 0) for value in values]
 
-    def writer(self, *, window_bytes: int = WINDOW_BYTES, message_bytes: int = MESSAGE_BYTES) -> BulkWriter:
+    def writer(
+        self,
+        *,
+        window_bytes: int = WINDOW_BYTES,
+        message_bytes: int = MESSAGE_BYTES,
+        before_send: Callable[[], None] = lambda: None,
+    ) -> BulkWriter:
         """A bulk writer with connections of its own."""
-        return BulkWriter(self.cluster, window_bytes=window_bytes, message_bytes=message_bytes)
+        return BulkWriter(self.cluster, window_bytes=window_bytes, message_bytes=message_bytes, before_send=before_send)
 
     def flush(self, containers: Iterable[Container | Handle]) -> int:
         """Bring every partition of these containers to disk; returns how many there were."""

@@ -6,7 +6,7 @@ Only upserts by row key: after any error the whole of what was not yet drained c
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -57,11 +57,16 @@ class BulkWriter:
     """Puts rows into many containers. For one thread; `drain` or leaving the context waits for every answer.
 
     `rows` and `octets` count what was put and acknowledged, `deleted` the rows that deletes found. After an error it
-    is unusable: make a new one.
+    is unusable: make a new one. `before_send` is called right before each message, which an error of it leaves unsent.
     """
 
     def __init__(
-        self, cluster: Cluster, *, window_bytes: int = WINDOW_BYTES, message_bytes: int = MESSAGE_BYTES
+        self,
+        cluster: Cluster,
+        *,
+        window_bytes: int = WINDOW_BYTES,
+        message_bytes: int = MESSAGE_BYTES,
+        before_send: Callable[[], None] = lambda: None,
     ) -> None:
         self.rows = 0
         self.octets = 0
@@ -69,6 +74,7 @@ class BulkWriter:
         self._cluster = cluster
         self._window_bytes = window_bytes
         self._message_bytes = message_bytes
+        self._before_send = before_send
         self._held = ExitStack()
         self._connections: dict[Node, Connection] = {}
         self._sent: deque[_Sent] = deque()
@@ -207,6 +213,7 @@ class BulkWriter:
         with self._failing():
             node = node or self._cluster.owner(partition)
             connection = self._connection(node)
+            self._before_send()
             number = connection.send(message, partition=partition, asked=asked)
         self._sent.append(_Sent(connection, (number,), weight, count, octets))
         self._in_flight += weight
@@ -217,6 +224,7 @@ class BulkWriter:
         self._make_room(weight)
         with self._failing():
             connection = self._connection(node)
+            self._before_send()
             numbers = connection.send_bodies(DeleteRow.statement, bodies, asked="to delete rows by key")
         self._sent.append(_Sent(connection, numbers, weight, deletes=True))
         self._in_flight += weight

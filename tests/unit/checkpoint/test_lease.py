@@ -247,3 +247,36 @@ def test_a_part_that_was_removed_as_dead_does_not_go_on(documents: FakeDocuments
 def test_a_process_is_known_by_when_it_began() -> None:
     assert born(os.getpid()) == born(os.getpid())
     assert born(2**22 + 1) == ""
+
+
+def test_one_that_stood_still_renews_it_before_it_goes_on(documents: FakeDocuments) -> None:
+    clock = Clock()
+    with lease(documents, clock) as held:
+        held.check()
+        assert read(documents).beat == 0
+        clock.now += 1000
+        held.check()
+        assert read(documents).beat == 1
+        held.check()
+        assert read(documents).beat == 1  # that is enough for a while
+
+
+def test_one_that_stood_still_and_was_taken_over_is_told_before_any_beat(documents: FakeDocuments) -> None:
+    clock = Clock()
+    with lease(documents, clock) as held:
+        write(documents, replace(ELSEWHERE, token=2))
+        held.check()  # nobody may take over what was renewed a moment ago: it is not asked again
+        clock.now += 1000
+        with pytest.raises(LeaseHeld, match="taken over by process 1 on another machine"):
+            held.check()
+    assert read(documents).host == ELSEWHERE.host
+
+
+def test_one_that_cannot_renew_it_when_it_is_late_does_not_go_on(documents: FakeDocuments) -> None:
+    clock = Clock()
+    with lease(documents, clock) as held:
+        clock.now += 1000
+        documents.state.broken = ConnectionLost("gone")
+        with pytest.raises(LeaseHeld, match="was lost: gone"):
+            held.check()
+        documents.state.broken = None
