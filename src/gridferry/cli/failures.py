@@ -21,6 +21,8 @@ INTERRUPT_EXIT_CODE = 130
 
 def show_failure(output: Output, error: FerryError) -> int:
     """Tell the user of `error`; returns the exit code it asks for."""
+    if isinstance(error, Transient) and not error.next_step:
+        error.next_step = "run the same command again"
     if output.as_json and not output.streaming:
         output.document(lambda: failure_document(error))
     else:

@@ -10,7 +10,7 @@ from typer.testing import Result
 
 from gridferry import errors
 from gridferry.cli.reporting import Terminated
-from gridferry.errors import DataError, FerryError, PlanError, StatementError
+from gridferry.errors import ConnectionLost, DataError, FerryError, PlanError, StatementError
 
 Run = Callable[..., Result]
 
@@ -43,6 +43,12 @@ def test_every_error_ends_with_its_exit_code(run: Run, migration: FakeMigration,
     document = json.loads(run("load", "--json").stdout)["error"]
     assert (document["type"], document["exit_code"]) == (kind.__name__, code)
     assert document["try_again"] == (code == 75)
+
+
+def test_what_may_pass_always_has_a_next_step(run: Run, migration: FakeMigration) -> None:
+    migration.failure = ConnectionLost("the node closed the connection")
+    assert "Next: run the same command again" in run("load").stderr
+    assert json.loads(run("load", "--json").stdout)["error"]["next_step"] == "run the same command again"
 
 
 def test_all_problems_of_a_plan_are_listed(run: Run, migration: FakeMigration) -> None:
