@@ -282,6 +282,15 @@ def test_indexes(place: Place) -> None:
     made.drop_index(["w"])
 
 
+def test_an_index_that_is_dropped_by_its_name(place: Place) -> None:
+    """As GridDB's own client may ask, with no columns."""
+    made = place.make(collection("k STRING!, v DOUBLE, w LONG"))
+    made.create_index(["v"])
+    made.create_index(["w"], name="by_w")
+    made.drop_index([], name="by_w")
+    assert {i.columns for i in made.indexes()} - {(0,)} == {(1,)}
+
+
 def test_an_index_that_cannot_be(place: Place) -> None:
     made = place.make(collection("k STRING!, b BLOB, a LONG[]"))
     for column in ("b", "a"):

@@ -11,6 +11,8 @@ from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.shape import shape_of, sql_type
 from gridferry.griddb.schema import ColumnSpec, ContainerSchema, GridType
 
+_HASH = 1
+
 
 def put_container(
     db: Database,
@@ -140,7 +142,7 @@ def _forget(db: Database, container: Container) -> None:
 
 
 def create_index(db: Database, container: Container, index: Index) -> None:
-    """List an index; the same one again is fine. Raises: 60015 no such column, 1007 arrays and BLOB."""
+    """List an index; the same one again is fine. Raises: 60015 no such column, 1007 arrays, BLOB and HASH."""
     _check_index_columns(container, index)
     with db.lock:
         if not any((i.columns, i.type) == (index.columns, index.type) for i in container.indexes):
@@ -155,15 +157,17 @@ def _check_index_columns(container: Container, index: Index) -> None:
     for column in (columns[n] for n in index.columns):
         if column.array or column.type is GridType.BLOB:
             raise Refusal(Code.CM_NOT_SUPPORTED, f'no index on column "{column.name}" ({column.label})')
+    if index.type == _HASH:
+        raise Refusal(Code.CM_NOT_SUPPORTED, "Unsupported index type (HASH)")
 
 
 def drop_index(db: Database, container: Container, index: Index, *, any_name: bool, any_type: bool) -> None:
-    """Take every matching index off the list; none need match."""
+    """Take every matching index off the list; none need match. Without columns it is looked for by its name."""
     with db.lock:
         container.indexes = tuple(
             i
             for i in container.indexes
-            if i.columns != index.columns
+            if (index.columns and i.columns != index.columns)
             or not (any_name or i.name.lower() == index.name.lower())
             or not (any_type or i.type == index.type)
         )

@@ -131,6 +131,20 @@ def _table(container: Container) -> str:
     return shape_of(container.schema).table
 
 
+def test_an_index_of_type_hash_is_refused_as_by_griddb_5(db: Database, series: Container) -> None:
+    with pytest.raises(Refusal) as caught:
+        create_index(db, series, Index("hashed", (1,), 1))
+    assert caught.value.code == 1007
+    assert series.indexes == ()
+
+
+def test_an_index_is_dropped_by_its_name_alone(db: Database, series: Container) -> None:
+    for index in (Index("one", (1,), 0), Index("both", (1, 2), 0)):
+        create_index(db, series, index)
+    drop_index(db, series, Index("BOTH", (), 0), any_name=False, any_type=True)
+    assert series.indexes == (Index("one", (1,), 0),)
+
+
 def test_indexes_are_listed(db: Database, series: Container) -> None:
     for index in (Index("one", (1,), 0), Index("other", (1,), 0), Index("", (1, 2), 0)):
         create_index(db, series, index)
@@ -168,7 +182,7 @@ def test_everything_is_there_after_a_restart(tmp_path: Path) -> None:
     put_container(database, "gone", schema_of(K), partition=9)
     drop_container(database, "gone", partition=9)
     made = put_container(database, "Made@grp", schema_of(K, V), database_id=100, partition=9, affinity="aff")
-    create_index(database, made, Index("i", (1,), 1))
+    create_index(database, made, Index("i", (1,), 0))
     definition = made.definition
     database.close()
     database = Database(tmp_path, flush_interval_s=None)
