@@ -125,9 +125,14 @@ class Maker:
         return self.counter
 
     def fill(self, shape: Shape) -> None:
-        """The rows that the load finds."""
+        """The rows that the load finds.
+
+        A TIME_SERIES gets at least one: without any the load sees no digits below the millisecond, and later rows that
+        have them are refused.
+        """
         if shape.mode == "watermark":
-            for _ in range(self.random.randrange(0, 12)):
+            count = self.random.randrange(0, 12)
+            for _ in range(max(count, 1) if shape.key == "series" else count):
                 watermark_steps.insert(self, shape, self.writers[0])
             return
         for device in range(self.devices):

@@ -18,7 +18,7 @@ KEYS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "pair": (("k", "integer", "({} % 3)"), ("kk", "text", "('x' || {})")),
     "microseconds": (("k", "timestamp", f"({EPOCH} + ({{}} / 3) * interval '1 s' + ({{}} % 3) * interval '1 us')"),),
     "milliseconds": (("k", "timestamp(3)", f"({EPOCH} + {{}} * interval '1 ms')"),),
-    "series": (("k", "timestamp", f"({EPOCH} + {{}} * interval '1 s 13 us')"),),
+    "series": (("k", "timestamp", f"({EPOCH} + {{}} * interval '1 s 20 us' + interval '7 us')"),),
 }
 COLUMNS = tuple(KINDS)
 
