@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,42 @@ def test_the_first_load_fills_the_assets_that_the_others_wait_for() -> None:
     filled = {outlet.name for outlet in initial.get_task("finish").outlets}
     for dag in (continuous, parity):
         assert {inlet.name for inlet in dag.get_task("wait_for_load").inlets} <= filled
+
+
+def test_what_the_dag_file_asks_of_a_dag_wins() -> None:
+    asked: dict[str, Any] = {
+        "tags": ["mine"],
+        "start_date": datetime(2025, 1, 1, tzinfo=timezone.utc),
+        "description": "ours",
+        "doc_md": "more",
+        "max_active_runs": 2,
+        "catchup": True,
+        "dagrun_timeout": timedelta(hours=1),
+    }
+    for dag in gridferry_dags(TABLES, **asked).values():
+        assert {name: getattr(dag, name) for name in asked} == {**asked, "tags": {"mine"}}
+
+
+@pytest.mark.parametrize(("name", "instead"), [("schedule", "continuous"), ("dag_id", "prefix")])
+def test_what_three_dags_cannot_share(name: str, instead: str) -> None:
+    with pytest.raises(ConfigError, match=f"`{name}` cannot be one for all") as caught:
+        gridferry_dags(TABLES, **{name: "x"})
+    assert instead in str(caught.value)
+
+
+def test_a_config_may_be_a_path_of_pathlib() -> None:
+    path = EXAMPLES / "gridferry.yaml"
+    assert list(gridferry_dags(path)) == list(gridferry_dags(str(path)))
+    task = GridFerryLoadOperator(task_id="load", config=path)
+    assert (task.config, task.wanted) == (str(path), ["public.device"])
+
+
+@pytest.mark.parametrize("config", [None, [TABLES], 7])
+def test_a_config_that_is_none(config: Any) -> None:
+    with pytest.raises(ConfigError, match="neither a path nor a dict"):
+        gridferry_dags(config)
+    with pytest.raises(AirflowFailException, match="neither a path nor a dict"):
+        GridFerryLoadOperator(task_id="load", config=config).execute({})
 
 
 def test_many_tables_share_tasks() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -44,7 +45,7 @@ class FerryTask(BaseOperator):
         super().__init__(**kwargs)
         with told_to_airflow():
             require_no_password(config)
-        self.config = config
+        self.config = os.fspath(config) if isinstance(config, os.PathLike) else config
         self.tables = tables
         self.postgres_conn_id = postgres_conn_id
         self.griddb_conn_id = griddb_conn_id

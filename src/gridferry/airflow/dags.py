@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,6 @@ class _Made:
     wait_s: float
     dag_options: dict[str, Any]
     default_args: dict[str, Any]
-    tags: list[str] = field(default_factory=lambda: ["gridferry"])
 
     @property
     def common(self) -> dict[str, Any]:
@@ -63,18 +62,23 @@ class _Made:
         }
 
     def dag(self, name: str, *, schedule: str, about: str) -> DAG:
-        """An empty DAG. One run at a time; a missed hour is not made up for, as each run takes all there is."""
+        """An empty DAG. One run at a time; a missed hour is not made up for, as each run takes all there is.
+
+        What the DAG file asks for wins.
+        """
+        ours: dict[str, Any] = {
+            "description": about.partition("\n")[0],
+            "doc_md": about,
+            "start_date": _BEGINNING,
+            "catchup": False,
+            "max_active_runs": 1,
+            "tags": ["gridferry"],
+        }
         return DAG(
             dag_id=f"{self.prefix}_{name}",
             schedule=schedule,
-            description=about.partition("\n")[0],
-            doc_md=about,
-            start_date=_BEGINNING,
-            catchup=False,
-            max_active_runs=1,
             default_args={**_RETRIES, **self.default_args},
-            tags=self.tags,
-            **self.dag_options,
+            **{**ours, **self.dag_options},
         )
 
     def outlets(self, tables: Sequence[TableOptions]) -> list[Any]:
@@ -106,10 +110,12 @@ def gridferry_dags(
         for another run on its table; default_args, dag_options: for Airflow.
     Raises: ConfigError, one line for all mistakes of the config.
     """
-    beside = found_beside(config, sys._getframe(1).f_code.co_filename)
-    settings = Settings(beside, postgres_conn_id, griddb_conn_id)
+    dag_file = sys._getframe(1).f_code.co_filename
     try:
+        _require_three(dag_options)
+        beside = found_beside(config, dag_file)
         require_no_password(beside)
+        settings = Settings(beside, postgres_conn_id, griddb_conn_id)
         tables = settings.tables()
         conn_id = settings.target_connection or GRIDDB_DEFAULT
     except ConfigError as error:
@@ -196,6 +202,14 @@ def _sync(made: _Made, task_id: str, tables: Sequence[TableOptions]) -> GridFerr
         wait_s=made.wait_s,
         **made.common,
     )
+
+
+def _require_three(dag_options: Mapping[str, Any]) -> None:
+    """Return if nothing is asked for that three DAGs cannot share. Raises: ConfigError."""
+    instead = {"dag_id": "`prefix` begins their names", "schedule": "`continuous` and `parity` are their schedules"}
+    for name, advice in instead.items():
+        if name in dag_options:
+            raise ConfigError(f"`{name}` cannot be one for all of gridferry's DAGs", next_step=advice)
 
 
 def _groups(name: str, tables: Sequence[TableOptions]) -> list[tuple[str, list[TableOptions]]]:

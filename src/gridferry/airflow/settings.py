@@ -22,7 +22,7 @@ _KEY = "airflow_conn_id"
 _SOMEWHERE = {"source": "host=unknown", "target": "griddb://unknown/unknown"}
 
 # A path, or the same document as a dict.
-ConfigLike = str | Mapping[str, Any]
+ConfigLike = str | os.PathLike[str] | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ def read_document(config: ConfigLike) -> dict[str, Any]:
     """The document of a config. Raises: ConfigError if it cannot be read, or is no document."""
     from gridferry.plan.yaml_text import parse_yaml
 
+    config = plain_config(config)
     if not isinstance(config, str):
         return dict(config)
     try:
@@ -89,8 +90,21 @@ def read_document(config: ConfigLike) -> dict[str, Any]:
     return document
 
 
-def found_beside(config: ConfigLike, dag_file: str | None) -> ConfigLike:
-    """`config` with a relative path made one beside the DAG file, if it is there."""
+def plain_config(config: ConfigLike) -> str | Mapping[str, Any]:
+    """`config` as operators keep it: Airflow writes fields down, and knows no paths. Raises: ConfigError."""
+    if isinstance(config, os.PathLike):
+        return os.fspath(config)
+    if not isinstance(config, str | Mapping):
+        raise ConfigError(
+            f"the config is a {type(config).__name__}, neither a path nor a dict",
+            next_step="give the path of gridferry.yaml, absolute or beside the DAG file, or its content as a dict",
+        )
+    return config
+
+
+def found_beside(config: ConfigLike, dag_file: str | None) -> str | Mapping[str, Any]:
+    """`config` with a relative path made one beside the DAG file, if it is there. Raises: ConfigError."""
+    config = plain_config(config)
     if isinstance(config, str) and dag_file and not Path(config).is_absolute():
         beside = Path(dag_file).parent / config
         return str(beside) if beside.exists() or not Path(config).exists() else config
@@ -104,7 +118,7 @@ def require_no_password(config: ConfigLike) -> None:
     """
     from gridferry.plan.addresses import holds_password
 
-    if isinstance(config, str):
+    if not isinstance(config, Mapping):
         return
     for key in ("source", "target"):
         value = config.get(key)
