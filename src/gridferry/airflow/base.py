@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.compat import BaseOperator, Context
-from gridferry.airflow.failures import told_to_airflow
+from gridferry.airflow.failures import AskedToEnd, told_to_airflow
 from gridferry.airflow.links import AssetsLink
 from gridferry.airflow.named import named_connection
 from gridferry.airflow.settings import ConfigLike, Settings, found_beside, require_no_password
@@ -32,6 +32,7 @@ class FerryTask(BaseOperator):
     template_fields: Sequence[str] = TEMPLATED
     operator_extra_links = (AssetsLink(),)
     ui_color = "#e3f0fb"
+    _at_work = False
 
     def __init__(
         self,
@@ -73,7 +74,21 @@ class FerryTask(BaseOperator):
 
         config = self.settings.resolve(named_connection)
         with Migration(config, listener=LoggedProgress(self.log)) as migration:
-            yield migration
+            self._at_work = True
+            try:
+                yield migration
+            finally:
+                self._at_work = False
+
+    def on_kill(self) -> None:
+        """End: Airflow asks for it by a signal where the task was marked or cleared, or its worker is shut down.
+
+        Airflow by itself would let the task go on, and kill it seconds later with its leases held. This ends it as a
+        time limit does: what is stored stays, leases are given back. Does nothing where nothing is at work.
+        """
+        if self._at_work:
+            self._at_work = False  # asked again while it ends, it ends only once
+            raise AskedToEnd
 
     def tell(self, context: Context, migration: Migration, table: str, facts: dict[str, Any], watermark: str) -> None:
         """Put what was done into the asset events of this task, and keep it for its lineage."""

@@ -17,6 +17,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class AskedToEnd(BaseException):
+    """Raised in the midst of a task that is to end. Like Ctrl-C it is no error that some layer below may handle."""
+
+
 def tells_airflow(step: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
     """A method that Airflow calls, its errors told as by `told_to_airflow`.
 
@@ -33,6 +37,8 @@ def tells_airflow(step: Callable[Concatenate[Any, P], R]) -> Callable[Concatenat
             line = airflow_error(error)
         except AirflowException as error:
             line = error
+        except AskedToEnd:
+            line = AirflowException("Airflow asked the task to end; what is stored stays, another try goes on there")
         raise line.with_traceback(None) from None
 
     return told
