@@ -110,16 +110,22 @@ def stored_connection(conn_id: str) -> Any:
 def connection_ids(conn_type: str) -> set[str]:
     """The connections of a type that can be listed: those of the database and of the environment."""
     from airflow.models.connection import Connection as StoredConnection
+    from airflow.secrets.environment_variables import EnvironmentVariablesBackend
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
     with create_session(scoped=False) as session:
         stored = session.scalars(select(StoredConnection.conn_id).where(StoredConnection.conn_type == conn_type))
         found = {str(name) for name in stored}
+    # Asked alone: a backend that is slow or away would be waited for once for each of these variables.
+    environment = EnvironmentVariablesBackend()
     for variable in os.environ:
         if variable.startswith(_CONNECTION_VARIABLE):
             name = variable[len(_CONNECTION_VARIABLE) :].lower()
-            connection = stored_connection(name)
+            try:
+                connection = environment.get_connection(name)
+            except (AirflowException, AttributeError, TypeError, ValueError):
+                continue  # no connection is written there; whoever uses it is told
             if connection is not None and connection.conn_type == conn_type:
                 found.add(name)
     return found

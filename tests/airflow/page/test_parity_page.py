@@ -6,8 +6,10 @@ import html
 import json
 import re
 import socket
+import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
@@ -290,6 +292,28 @@ def test_a_connection_that_is_missing(viewer: Any, ferry: Ferry) -> None:
         answer = viewer.get(FACTS, params={"connection": name})
         assert answer.status_code == 404
         assert answer.json()["connections"] == ["griddb_default"]
+
+
+def test_a_secrets_backend_is_not_asked_for_the_list_of_connections(
+    viewer: Any, ferry: Ferry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from airflow.secrets import BaseSecretsBackend
+
+    asked: list[str] = []
+
+    class Backend(BaseSecretsBackend):
+        """One that may be slow; each of these variables would have to wait for it."""
+
+        def get_connection(self, conn_id: str, **_: Any) -> None:
+            asked.append(conn_id)
+
+    monkeypatch.setitem(sys.modules, "slow_secrets", types.SimpleNamespace(Backend=Backend))
+    monkeypatch.setenv("AIRFLOW__SECRETS__BACKEND", "slow_secrets.Backend")
+    for name, broken in {"A": "{", "B": '{"port": "x"}', "C": '{"nonsense": 1}', "D": "griddb://h:x", "E": ""}.items():
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", broken)
+    facts = viewer.get(FACTS).json()
+    assert (facts["problem"], facts["connections"]) == (None, ["griddb_default"])
+    assert asked == ["griddb_default"]  # the one that is shown
 
 
 def test_a_target_that_never_answers_is_not_waited_for(
