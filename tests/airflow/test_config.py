@@ -13,7 +13,13 @@ from airflow.sdk import Connection
 from tests.airflow.conftest import HOME
 from tests.airflow.running import bag_of, write_dags
 
-from gridferry.airflow import GridFerryLagSensor, GridFerryLoadOperator, GridFerryPrepareLoadOperator, gridferry_dags
+from gridferry.airflow import (
+    GridFerryLagSensor,
+    GridFerryLoadOperator,
+    GridFerryPrepareLoadOperator,
+    GridFerrySyncOperator,
+    gridferry_dags,
+)
 from gridferry.airflow.compat import AirflowFailException
 from gridferry.airflow.settings import Settings
 from gridferry.errors import ConfigError
@@ -160,6 +166,13 @@ def test_connections_and_addresses_of_the_file_meet_in_one_config(monkeypatch: p
     assert "😀" in config.source.dsn
     assert (config.target.user, config.target.password, config.target.database) == ("me", "pw", "d")
     assert [options.table for options in config.tables] == ["sensor"]
+
+
+@pytest.mark.parametrize("tables", ["", [""], [], None])
+def test_a_template_that_came_out_empty_names_no_table(tables: Any) -> None:
+    config = {"tables": [*TABLES["tables"], {"table": "still"}]}
+    assert GridFerryLoadOperator(task_id="load", config=config, tables=tables).wanted == ["sensor", "still"]
+    assert GridFerrySyncOperator(task_id="sync", config=config, tables=tables).wanted == ["sensor"]
 
 
 def test_what_operators_are_asked_wrongly() -> None:

@@ -58,10 +58,15 @@ class FerryTask(BaseOperator):
         return Settings(config, self.postgres_conn_id or None, self.griddb_conn_id or None)
 
     @property
+    def named(self) -> list[str]:
+        """The tables asked for; none without a wish, and where a template came out empty."""
+        names = [self.tables] if isinstance(self.tables, str) else self.tables or ()
+        return [str(name) for name in names if name]
+
+    @property
     def wanted(self) -> list[str]:
         """The tables asked for, as the config names them; all of them without a wish."""
-        names = [self.tables] if isinstance(self.tables, str) else list(self.tables or ())
-        return [str(name) for name in names] or [options.table for options in self.settings.tables()]
+        return self.named or [options.table for options in self.settings.tables()]
 
     @contextmanager
     def migration(self) -> Iterator[Migration]:

@@ -44,8 +44,8 @@ class GridFerrySyncOperator(FerryTask):
     @property
     def wanted(self) -> list[str]:
         """The tables asked for; without a wish those with a `sync` in the config."""
-        if self.tables:
-            return super().wanted
+        if self.named:
+            return self.named
         followed = [options.table for options in self.settings.tables() if options.sync is not None]
         if not followed:
             raise AirflowFailException("no table in the config is to be followed; add `sync: {mode: watermark}` to one")
