@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from tests.conftest import Database
 from tests.e2e.ferry import Ferry
 from tests.e2e.sensors import TABLE, add_sensors, assert_arrived, make_sensors
 
+from gridferry.airflow.settings import Settings
 from gridferry.airflow.triggers import Bounds, StateTrigger, judge
 from gridferry.engine.events import SyncStatus, TableStatus
 
@@ -80,6 +82,31 @@ def test_it_fires_once_the_table_is_loaded(ferry: Ferry, postgres: Database) -> 
         return (await asyncio.wait_for(task, 60)).payload
 
     assert asyncio.run(wait()) == {"ready": True, "carried": {}}
+
+
+def test_it_needs_no_file_where_it_runs(ferry: Ferry, postgres: Database, tmp_path: Path) -> None:
+    make_sensors(postgres, rows=100)
+    config = tmp_path / "gridferry.yaml"
+    config.write_text(json.dumps(CONFIG))
+    made = StateTrigger.of(Settings(str(config)), ["sensor"], kind="loaded", poll_s=0.1)
+    config.unlink()
+    ferry.of(SYNCED).load()
+    assert first_event(made) == {"ready": True, "carried": {}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**CONFIG, "source": "postgresql://u:TopSecret@h/d"},
+        {"tables": [{**SYNCED, "containers": {str(number): f"device{number}" for number in range(10_000)}}]},
+    ],
+    ids=["password", "large"],
+)
+def test_a_trigger_is_not_given_what_airflow_should_not_keep(tmp_path: Path, document: dict[str, Any]) -> None:
+    config = tmp_path / "gridferry.yaml"
+    config.write_text(json.dumps(document))
+    _, arguments = StateTrigger.of(Settings(str(config)), ["sensor"], kind="loaded", poll_s=0.1).serialize()
+    assert arguments["config"] == str(config)
 
 
 def test_it_waits_for_a_server_that_is_away_and_gives_up_at_its_time(

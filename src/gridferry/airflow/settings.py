@@ -21,6 +21,9 @@ GRIDDB_DEFAULT = "griddb_default"
 _KEY = "airflow_conn_id"
 _SOMEWHERE = {"source": "host=unknown", "target": "griddb://unknown/unknown"}
 
+# MySQL takes 64 kB, of text that Airflow makes a third longer by encrypting it.
+_MOST_KEPT = 32_000
+
 # A path, or the same document as a dict.
 ConfigLike = str | os.PathLike[str] | Mapping[str, Any]
 
@@ -46,6 +49,20 @@ class Settings:
     def document(self) -> dict[str, Any]:
         """The config as it is written. Raises: ConfigError."""
         return read_document(self.config)
+
+    def for_trigger(self) -> ConfigLike:
+        """The config as a trigger is given it: the document, as the file need not be where the triggerer runs.
+
+        A bundle of DAG files stands on the workers, under a path that changes with its version. Of a document that is
+        large or holds a password it is the path all the same: Airflow keeps what a trigger is given in its database.
+        Raises: ConfigError.
+        """
+        document = self.document()
+        try:
+            require_no_password(document)
+        except ConfigError:
+            return self.config
+        return document if len(json.dumps(document, default=str)) <= _MOST_KEPT else self.config
 
     def tables(self) -> tuple[TableOptions, ...]:
         """The tables and their options; looks at no address and no server. Raises: ConfigError for every mistake."""

@@ -80,7 +80,7 @@ class StateTrigger(BaseTrigger):
         """A trigger for a task's config and connections."""
         bounds = bounds or Bounds()
         return cls(
-            config=settings.config if isinstance(settings.config, str) else dict(settings.config),
+            config=settings.for_trigger(),
             tables=tables,
             kind=kind,
             poll_s=poll_s,
