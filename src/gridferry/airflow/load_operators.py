@@ -114,10 +114,23 @@ class GridFerryPrepareLoadOperator(FerryTask):
                 prepared.append(each)
         shares = deal(prepared, most=self.most_buckets, rows_per_bucket=self.rows_per_bucket)
         self.log.info("%s buckets", len(shares))
-        return [
+        buckets: list[dict[str, Any]] = [
             {"parts": [{"table": part.table, "bucket": part.bucket, "of": part.of} for part in share]}
-            for share in shares or [()]
+            for share in shares
         ]
+        idle = max(1, self._mapped_before(context)) - len(buckets)
+        return buckets + [{"parts": []} for _ in range(idle)]
+
+    def _mapped_before(self, context: Context) -> int:
+        """How many tasks read the buckets when this run, now cleared, went before.
+
+        It keeps their number: Airflow 3.2 removes those that are too many, waits for them all the same before `finish`,
+        and so fails the run.
+        """
+        run = context["ti"]
+        mapped = [task.task_id for task in self.downstream_list if task.is_mapped]
+        counts = [run.get_ti_count(dag_id=run.dag_id, task_ids=[name], run_ids=[run.run_id]) for name in mapped]
+        return max(counts, default=0)
 
 
 class GridFerryLoadBucketOperator(FerryTask):
