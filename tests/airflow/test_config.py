@@ -180,3 +180,5 @@ def test_what_operators_are_asked_wrongly() -> None:
         GridFerryLagSensor(task_id="lag", config=TABLES)
     with pytest.raises(AirflowFailException, match="between 1 and 64"):
         GridFerryPrepareLoadOperator(task_id="prepare", config=TABLES, most_buckets=65)
+    with pytest.raises(AirflowFailException, match="rows_per_bucket must be 1 or more"):
+        GridFerryPrepareLoadOperator(task_id="prepare", config=TABLES, rows_per_bucket=0)

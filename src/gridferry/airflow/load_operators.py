@@ -83,6 +83,8 @@ class GridFerryPrepareLoadOperator(FerryTask):
         super().__init__(**kwargs)
         if not 1 <= most_buckets <= MOST_BUCKETS:
             raise AirflowFailException(f"most_buckets must be between 1 and {MOST_BUCKETS}")
+        if rows_per_bucket < 1:
+            raise AirflowFailException("rows_per_bucket must be 1 or more")
         self.most_buckets = most_buckets
         self.rows_per_bucket = rows_per_bucket
         self.replace = replace
