@@ -27,9 +27,14 @@ class Standings:
         self._state = state
         self._tell = tell
 
-    def tables(self, chosen: Sequence[TableOptions], *, ask_source: bool = True) -> list[TableStatus]:
-        """What the target's state says of each table, and what waits in the source to be synced."""
-        runs = {run.table: run for run in self._state.runs.all()}
+    def tables(
+        self, chosen: Sequence[TableOptions], *, ask_source: bool = True, known: Sequence[LoadRun] | None = None
+    ) -> list[TableStatus]:
+        """What the target's state says of each table, and what waits in the source to be synced.
+
+        Args: known: the tables' loads, where they were read just now: not to be read again.
+        """
+        runs = {run.table: run for run in (self._state.runs.all() if known is None else known)}
         return [
             self._with_sync(self._loaded(_qualified(o), runs.get(_qualified(o))), o, ask_source=ask_source)
             for o in chosen

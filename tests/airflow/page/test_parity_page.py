@@ -218,6 +218,23 @@ def test_a_table_from_its_load_to_a_difference(viewer: Any, ferry: Ferry, postgr
         assert secret not in viewer.get(FACTS).text
 
 
+def test_the_loads_are_read_once_however_many_tables_there_are(
+    ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gridferry.checkpoint.runs import RunStore
+
+    tables = [f"t{number}" for number in range(3)]
+    for table in tables:
+        postgres.run(f"CREATE TABLE {table} (id int PRIMARY KEY)")
+        ferry.of({"table": table, "key": "id"}).load()
+    asked = []
+    read = RunStore.all
+    monkeypatch.setattr(RunStore, "all", lambda runs: asked.append(1) or read(runs))  # type: ignore[func-returns-value]
+    found = reading.read_target(ferry.of("t0").config.target)
+    assert [standing.facts.load.state for standing in found.tables] == ["loaded"] * 3
+    assert len(asked) == 1
+
+
 def test_only_containers_made_since_the_last_verification_count_as_not_verified(
     viewer: Any, ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,7 @@ def _status(state: TargetState, run: LoadRun) -> TableStatus:
     mode = state.cursors.mode_of(run.table) or (SyncMode.CDC.value if run.slot else "")
     options = TableOptions(table=_quoted(run), sync=SyncOptions(mode=SyncMode(mode)) if mode else None)
     source = PostgresSource(parse_address(_NOWHERE))
-    return Standings(source, state, ignore).tables([options], ask_source=False)[0]
+    return Standings(source, state, ignore).tables([options], ask_source=False, known=[run])[0]
 
 
 def _containers(
