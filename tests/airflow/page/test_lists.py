@@ -120,6 +120,23 @@ def test_a_slow_answer_is_not_waited_for_and_there_later() -> None:
     assert len(asked) == 1
 
 
+def test_an_answer_that_nobody_waited_for_is_there_at_the_next_refresh() -> None:
+    clock, asked = Clock(), []
+
+    def ask() -> str:
+        asked.append(1)
+        clock.now += 6.0
+        return f"answer {len(asked)}"
+
+    answers: Answers[str] = Answers(keep_s=10, keep_late_s=40, wait_s=5, clock=clock)
+    assert answers.get("a", ask) == "answer 1"
+    clock.now = 30.0  # the page refreshes every 30 s
+    assert answers.get("a", ask) == "answer 1"
+    clock.now = 46.0
+    assert answers.get("a", ask) == "answer 2"
+    answers.close()
+
+
 def test_only_some_threads_wait_at_the_same_time() -> None:
     begun, go = threading.Event(), threading.Event()
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 KEEP_S = 10.0
+# An answer that came too late for all who asked; the page asks again after 30 seconds, and finds it.
+KEEP_LATE_S = 40.0
 WAIT_S = 5.0
 # For each of two kinds of answers: what the state tells, and what containers hold now.
 AT_ONCE = 2  # sessions at targets at the same time
@@ -26,6 +28,7 @@ class StillAsking(Exception):
 @dataclass
 class _Entry(Generic[T]):
     future: Future[T]
+    asked: float
     until: float | None = None  # when an answer that is there gets too old
 
 
@@ -36,12 +39,13 @@ class Answers(Generic[T]):
         self,
         *,
         keep_s: float = KEEP_S,
+        keep_late_s: float = KEEP_LATE_S,
         wait_s: float = WAIT_S,
         at_once: int = AT_ONCE,
         most_waiting: int = MOST_WAITING,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._keep_s, self._wait_s, self._clock = keep_s, wait_s, clock
+        self._keep_s, self._keep_late_s, self._wait_s, self._clock = keep_s, keep_late_s, wait_s, clock
         self._lock = threading.Lock()
         self._waiting = threading.BoundedSemaphore(most_waiting)
         self._asking = ThreadPoolExecutor(at_once, thread_name_prefix="gridferry-parity")
@@ -74,7 +78,7 @@ class Answers(Generic[T]):
                 del self._entries[old]
             entry = self._entries.get(key)
             if entry is None:
-                entry = self._entries[key] = _Entry(self._asking.submit(ask))
+                entry = self._entries[key] = _Entry(self._asking.submit(ask), now)
                 added = entry
             else:
                 return entry
@@ -84,4 +88,7 @@ class Answers(Generic[T]):
 
     def _answered(self, entry: _Entry[T]) -> None:
         with self._lock:
-            entry.until = self._clock() + self._keep_s
+            now = self._clock()
+            # A failure is not kept for longer: what was away may be back.
+            late = now - entry.asked > self._wait_s and not entry.future.cancelled() and not entry.future.exception()
+            entry.until = now + (self._keep_late_s if late else self._keep_s)
