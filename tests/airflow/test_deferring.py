@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Connection
 from tests.airflow.running import bag_of, run, write_dags
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
 from tests.e2e.sensors import TABLE, add_sensors, assert_arrived, make_sensors
 
+from gridferry.airflow.named import named_connection
 from gridferry.airflow.settings import Settings
 from gridferry.airflow.triggers import Bounds, StateTrigger, judge
 from gridferry.engine.events import SyncStatus, TableStatus
@@ -107,6 +109,25 @@ def test_a_trigger_is_not_given_what_airflow_should_not_keep(tmp_path: Path, doc
     config.write_text(json.dumps(document))
     _, arguments = StateTrigger.of(Settings(str(config)), ["sensor"], kind="loaded", poll_s=0.1).serialize()
     assert arguments["config"] == str(config)
+
+
+def test_it_talks_to_airflow_from_its_own_thread_alone(
+    ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sensors(postgres, rows=10)
+    ferry.of(SYNCED).load()
+    threads = []
+    read = Connection.extra_dejson.fget
+
+    def watched(connection: Connection) -> Any:
+        threads.append(threading.current_thread())  # it tells Airflow's supervisor what to mask
+        return read(connection)
+
+    monkeypatch.setattr(Connection, "extra_dejson", property(watched))
+    assert first_event(trigger()) == {"ready": True, "carried": {}}
+    assert set(threads) <= {threading.main_thread()}
+    named_connection("griddb_default")
+    assert threads  # in a task it is masked
 
 
 def test_it_waits_for_a_server_that_is_away_and_gives_up_at_its_time(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from contextlib import suppress
+
 from gridferry.airflow.compat import AirflowNotFoundException, BaseHook, Connection, has_secrets_backend
 from gridferry.errors import ConfigError, FerryError, Transient
 
@@ -13,9 +16,15 @@ class ConnectionNotGiven(Transient, FerryError):
 def named_connection(conn_id: str) -> Connection:
     """The connection of this id, in a task. Raises: ConfigError for one that is missing; ConnectionNotGiven."""
     try:
-        return BaseHook.get_connection(conn_id)
+        found: Connection = BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise _missing(conn_id) from None
+    # Has what is secret in its extra masked in logs. It tells the supervisor, so a trigger's thread must not do it: the
+    # whole triggerer of Airflow 3.1 ends with "Response read out of order".
+    with suppress(ValueError):  # one that cannot be read is told where it is used
+        json.loads(found.extra or "{}")
+        _ = found.extra_dejson
+    return found
 
 
 async def named_connection_in_trigger(conn_id: str) -> Connection:
