@@ -92,10 +92,18 @@ def scalar(value: Any) -> Any:
     return value
 
 
+class _Console(Console):
+    """A console that lets a closed pipe be told from a result: rich's own ends with 1, which says "differences"."""
+
+    def on_broken_pipe(self) -> None:
+        """Called while the BrokenPipeError is handled: hand it on."""
+        raise
+
+
 def _console(stream: IO[str]) -> Console:
     terminal = stream.isatty()
     told = os.environ.get("COLUMNS", "")
     width = None
     if not told.isdigit() or int(told) == 0:  # 0 is no width, though Rich takes it for one
         width = PIPE_WIDTH if not terminal else os.get_terminal_size(stream.fileno()).columns if told else None
-    return Console(file=stream, width=width, highlight=False, soft_wrap=False)
+    return _Console(file=stream, width=width, highlight=False, soft_wrap=False)

@@ -79,8 +79,8 @@ def _told(command: Callable[..., None], output: Output, options: dict[str, Any])
     except typer.Exit as stop:
         return int(stop.exit_code)
     except BrokenPipeError:
-        # Python would complain once more when it flushes stdout at its end.
-        drop_what_follows(sys.stdout)
+        for stream in (sys.stdout, sys.stderr):  # Python would complain once more when it flushes them at its end
+            drop_what_follows(stream)
         return PIPE_CLOSED_EXIT_CODE
     except (KeyboardInterrupt, typer.Abort) as stop:
         output.err.print(Text(output.interrupted, style="yellow"))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -71,3 +72,15 @@ def test_no_command_shows_the_help(run: Run) -> None:
     result = run()
     assert result.exit_code == 2
     assert "Commands" in result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("arguments", [["version"], ["version", "--json"]], ids=" ".join)
+def test_a_reader_that_went_away_is_no_difference_found(arguments: list[str]) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        command = [sys.executable, "-m", "gridferry.cli.main", *arguments]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (141, b"")
