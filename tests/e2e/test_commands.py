@@ -221,6 +221,13 @@ class TestOneAfterTheOther:
         assert "public.meter" in result.stdout
         assert list(tmp_path.iterdir()) == []
 
+    def test_init_to_stdout_is_the_file_however_narrow_the_terminal(
+        self, run: Run, tables: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("COLUMNS", "30")
+        assert run("init", "--quiet").exit_code == 0
+        assert run("init", "-o", "-", "--quiet").stdout == (tmp_path / "gridferry.yaml").read_text()
+
     def test_init_of_a_table_that_is_not_there(self, run: Run, tables: Database) -> None:
         result = run("init", "--table", "metre")
         assert result.exit_code == 2

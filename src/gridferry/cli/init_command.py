@@ -24,7 +24,10 @@ _STDOUT = Path("-")
 def init(
     output: Output,
     dsn: Annotated[
-        str, typer.Argument(envvar=SOURCE_VARIABLE, show_envvar=True, help="postgresql://USER@HOST:5432/DATABASE")
+        str,
+        typer.Argument(
+            metavar="DSN", envvar=SOURCE_VARIABLE, show_envvar=True, help="postgresql://USER@HOST:5432/DATABASE"
+        ),
     ],
     table: Annotated[
         list[str] | None,
@@ -47,7 +50,7 @@ def init(
     source = "${" + SOURCE_VARIABLE + "}" if in_variable or _has_password(dsn) else dsn
     text = _render(tables, source=source, target=target)
     if file == _STDOUT:
-        output.show(Text(text, end=""))
+        output.show_text(text)
     else:
         _write(file, text, force=force)
         output.show(Text(f"wrote {file} with {numbers.plural(len(tables), 'table')}"))

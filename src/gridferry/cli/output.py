@@ -43,6 +43,12 @@ class Output:
             for renderable in renderables:
                 self.out.print(renderable)
 
+    def show_text(self, text: str) -> None:
+        """Print the text of a file as it stands, not wrapped; nothing in JSON mode."""
+        if not self.as_json:
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
     def note(self, text: str | Text, *, style: str = "dim") -> None:
         """Print a line about the work, not its result."""
         if not self.quiet:
