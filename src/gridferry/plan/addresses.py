@@ -30,6 +30,8 @@ _AIRFLOW_ONLY = (
 )
 _NAME = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+# $NAME alone, or a ${ that begins no ${NAME}. A $ elsewhere may be part of a name.
+_OTHER_FORM = re.compile(r"^\s*\$[A-Za-z_][A-Za-z0-9_]*\s*$|\$\{(?![A-Za-z_][A-Za-z0-9_]*\})")
 _DSN_PASSWORD = re.compile(r"(?:^|\s)password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://(?P<user>[^/@:]*):(?P<password>[^/]*)@", re.IGNORECASE)
 _VARIABLE_PASSWORD = re.compile(rf"(?P<user>griddb://[^/@:]*):(?P<password>{_NAME})(?P<rest>@.*)", re.DOTALL)
@@ -54,7 +56,12 @@ class AddressProblem(Exception):
 
 
 def expand_variables(text: str, env: Mapping[str, str]) -> str:
-    """`text` with each ${NAME} replaced by the environment's value. Raises: AddressProblem for unset names."""
+    """`text` with each ${NAME} replaced by the environment's value.
+
+    Raises: AddressProblem for unset names, and for variables in another form.
+    """
+    if _OTHER_FORM.search(text):
+        raise AddressProblem(("", "a variable is written ${NAME}, without a default or anything else in it"))
     missing = sorted({m for m in _VARIABLE.findall(text) if m not in env})
     if missing:
         raise AddressProblem(*(("", f"the environment variable {name} is not set") for name in missing))

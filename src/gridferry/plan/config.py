@@ -17,7 +17,7 @@ from gridferry.errors import ConfigError
 from gridferry.griddb.address import GridDBAddress
 from gridferry.griddb.schema import GridType
 from gridferry.plan.addresses import AddressProblem, SourceAddress, source_address, target_address
-from gridferry.plan.config_messages import location, validation_sentences
+from gridferry.plan.config_messages import location, not_known, validation_sentences
 from gridferry.plan.plan import OnBadRow, OnDuplicate
 from gridferry.plan.yaml_text import parse_yaml
 
@@ -255,7 +255,15 @@ class Config:
 
 
 class _Tables(_Options):
-    tables: tuple[TableOptions, ...] = Field(min_length=1)
+    tables: tuple[TableOptions, ...]
+
+    @field_validator("tables")
+    @classmethod
+    def _some(cls, value: tuple[TableOptions, ...]) -> tuple[TableOptions, ...]:
+        # Not Field(min_length=1): that counts the valid ones, and calls a list empty whose every table has a mistake.
+        if not value:
+            raise ValueError("must not be empty")
+        return value
 
 
 _ALLOWED = {
@@ -297,9 +305,7 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
     document = parse_yaml(text, name=name)
     if not isinstance(document, dict):
         raise _refusal(name, ["the file: expected source, target and tables"])
-    problems = [
-        f"{key}: is not known here; allowed: {', '.join(_ALLOWED[''])}" for key in document if key not in _ALLOWED[""]
-    ]
+    problems = [f"{key}: {not_known(key, _ALLOWED[''])}" for key in document if key not in _ALLOWED[""]]
     source = _address(document, "source", problems, read=lambda value: source_address(value, variables))
     target = _address(document, "target", problems, read=lambda value: target_address(value, variables))
     tables = _tables(document, problems)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,6 +18,8 @@ _EXPECTED = {
     "list_type": "expected a list",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
+    "int_type": "expected a whole number",
+    "int_from_float": "expected a whole number",
 }
 
 
@@ -25,6 +29,14 @@ def validation_sentences(error: ValidationError, *, allowed: dict[str, tuple[str
     `allowed` maps the path of each level, without numbers ("", "tables", "tables.sync"), to the names allowed there.
     """
     return [f"{location(e['loc'])}: {_sentence(dict(e), allowed)}" for e in error.errors(include_url=False)]
+
+
+def not_known(name: str, allowed: Sequence[str]) -> str:
+    """What to say of a name that stands where only `allowed` ones may: the one that was meant, else all of them."""
+    near = get_close_matches(name, allowed, n=1)
+    return (
+        f"is not known here; did you mean {near[0]}?" if near else f"is not known here; allowed: {', '.join(allowed)}"
+    )
 
 
 def location(parts: tuple[int | str, ...]) -> str:
@@ -43,9 +55,11 @@ def _sentence(error: dict[str, Any], allowed: dict[str, tuple[str, ...]]) -> str
         return "is missing"
     if kind == "extra_forbidden":
         level = ".".join(p for p in error["loc"][:-1] if isinstance(p, str))
-        return f"is not known here; allowed: {', '.join(allowed.get(level, ()))}"
+        return not_known(str(error["loc"][-1]), allowed.get(level, ()))
     if kind in ("enum", "literal_error"):
         return f"can be {error['ctx']['expected'].replace(chr(39), '')}"
     if kind == "value_error":
         return str(error["ctx"]["error"])
+    if kind == "greater_than_equal":
+        return f"must be at least {error['ctx']['ge']}"
     return _EXPECTED.get(kind, "has a form that is not possible here")

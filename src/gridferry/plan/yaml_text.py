@@ -9,6 +9,7 @@ import yaml
 
 from gridferry.errors import ConfigError
 
+_TAB = r"found character '\t' that cannot start any token"  # PyYAML's words
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 
 
@@ -61,7 +62,11 @@ def parse_yaml(text: str, *, name: str) -> Any:
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         # PyYAML quotes the text that it stumbled over, which may be a secret; a key of ours is none.
         words = str(error.problem) if isinstance(error, _BadKey) else _QUOTED.sub("...", str(error.problem))
+        if str(error.problem) == _TAB:
+            words = "a tab cannot indent in YAML, or begin a value; use blanks"
         problem = f"{name}{place}: {words}"
+    except RecursionError:
+        problem = f"{name}: it is nested too deeply to be a config"
     except yaml.YAMLError:
         problem = f"{name}: this is not YAML; it holds characters that cannot stand in it"
     raise ConfigError(problem, next_step="correct the file")

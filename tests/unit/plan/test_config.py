@@ -109,11 +109,11 @@ tables:
     )
     for expected in (
         "gridferry.yaml has ",
-        "sauce: is not known here; allowed: source, target, tables",
+        "sauce: is not known here; did you mean source?",
         "source: the environment variable NOWHERE is not set",
         "target: the target is not a GridDB address",
         "tables[0].table: is missing",
-        "tables[0].tabel: is not known here; allowed: table, split_by",
+        "tables[0].tabel: is not known here; did you mean table?",
         "tables[0].kind: can be auto, timeseries or collection",
         "tables[0].key: expected a column name, or a list",
         'tables[0].columns: the type wanted for column "x" is not known; allowed: string',
@@ -143,11 +143,18 @@ tables:
         ("sync: 7", "expected `name: value` pairs"),
         ("where: 7", "expected text; put it in quotes"),
         ("split_by: ''", "must not be empty"),
+        ("splitby: d", "is not known here; did you mean split_by?"),
+        ("sync: {mode: watermark, lokback: 5m}", "is not known here; did you mean lookback?"),
+        ("xyzzy: d", "is not known here; allowed: table, split_by"),
+        ("sync: {mode: watermark, lookback_values: 1.5}", "lookback_values: expected a whole number"),
+        ("sync: {mode: watermark, lookback_values: many}", "lookback_values: expected a whole number"),
+        ("sync: {mode: watermark, lookback_values: -1}", "lookback_values: must be at least 0"),
     ],
 )
 def test_a_mistake_in_a_table(entry: str, expected: str) -> None:
     message = _mistakes(_table(entry))
     assert "tables[0]" in message or "line 5" in message
+    assert "has one mistake" in message or "line 5" in message
     assert expected in message
 
 
@@ -181,6 +188,22 @@ def test_duplicate_keys_and_broken_yaml_name_the_line_and_no_text() -> None:
         assert "hunter2" not in message
     assert "source, target and tables" in _mistakes("- a\n")
     assert "this is not YAML" in _mistakes("a: \x00")
+    assert "line 2, column 1: a tab cannot indent" in _mistakes("tables:\n\t- table: t\n")
+    assert "nested too deeply" in _mistakes("a: " + "[" * 5000)
+
+
+def test_tables_that_are_none() -> None:
+    assert "tables: must not be empty" in _mistakes(f"source: x\n{TARGET}tables: []")
+    assert "tables: expected a list" in _mistakes(f"source: x\n{TARGET}tables: t")
+    assert "tabels: is not known here; did you mean tables?" in _mistakes(f"source: x\n{TARGET}tabels: []")
+
+
+@pytest.mark.parametrize("written", ["${SOURCE_DSN", "$SOURCE_DSN", "${SOURCE_DSN:-x}", "${}", "${1}"])
+@pytest.mark.parametrize("key", ["source", "target"])
+def test_a_variable_in_another_form(key: str, written: str) -> None:
+    other = TARGET if key == "source" else "source: x\n"
+    message = _mistakes(f"{key}: '{written}'\n{other}tables: [{{table: t}}]")
+    assert f"{key}: a variable is written ${{NAME}}" in message
 
 
 @pytest.mark.parametrize(
