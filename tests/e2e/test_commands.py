@@ -168,7 +168,7 @@ class TestOneAfterTheOther:
             (["status"], "public.meter: planned"),
             (["load", "--dry-run"], "public.meter: planned"),
             (["load"], "public.meter: loaded, 500 rows"),
-            (["load"], "public.meter: already loaded"),
+            (["load"], "public.meter: already loaded\n  was loaded at 20"),
             (["status"], "public.meter: loaded"),
             (["containers"], "500"),
             (["verify"], "All values are equal (500 rows"),

@@ -129,8 +129,8 @@ class TableLoader:
         return plan
 
     def _already_loaded(self, run: LoadRun) -> TableLoad:
-        message = f"was loaded at {run.finished_at}; nothing to do (load it anew with --replace)"
-        self._tell(Note(run.table, message))
+        when = run.finished_at[:19].replace("T", " ")
+        message = f"was loaded at {when} UTC; nothing to do (load it anew with --replace)"
         return TableLoad(run.table, "already loaded", chunks=len(run.chunks), notes=(message,))
 
     def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> None:

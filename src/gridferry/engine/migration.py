@@ -375,10 +375,8 @@ class Migration:
         return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target))
 
     def _chosen(self, tables: Sequence[str]) -> tuple[TableOptions, ...]:
-        if not tables:
-            return self._options
         config = Config(source=None, target=self.target, tables=self._options)  # type: ignore[arg-type]
-        return tuple(config.table(name) for name in tables)
+        return config.chosen(tables)
 
     def _qualified(self, tables: Sequence[str]) -> list[str]:
         return [f"{options.schema_name}.{options.table_name}" for options in self._chosen(tables)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -252,6 +252,11 @@ class Config:
                 return options
         known = ", ".join(t.table for t in self.tables)
         raise ConfigError(f"{self.path or 'the config'} has no table {name}; it has {known}")
+
+    def chosen(self, names: Sequence[str]) -> tuple[TableOptions, ...]:
+        """The tables that are named, each once; all where none is named. Raises: ConfigError."""
+        named = {(t.schema_name, t.table_name): t for t in (self.table(name) for name in names)}
+        return tuple(named.values()) if names else self.tables
 
 
 class _Tables(_Options):

@@ -334,6 +334,13 @@ def test_table_by_name() -> None:
         config.table("nothing")
 
 
+def test_tables_by_name_each_once() -> None:
+    config = parse_config(FULL, env=ENV)
+    assert config.chosen(["device", "public.device"]) == config.tables[:1]
+    assert config.chosen(["other", "device"]) == config.tables[::-1]
+    assert config.chosen([]) == config.tables
+
+
 def test_options_are_frozen_and_strict_from_python() -> None:
     assert table_options(table="t", key="ts") == TableOptions(table="t", key=("ts",))
     with pytest.raises(ConfigError, match=r"sync\.mode: is missing"):
