@@ -13,6 +13,7 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output, plain
+from gridferry.cli.tables import hanging
 from gridferry.cli.verify_command import warnings
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def _table(table: TableCutover) -> Iterator[RenderableType]:
     yield Text.assemble((table.table, "bold"), f", mode {table.mode}" if table.mode else ", not followed")
     for check in table.checks:
         mark = Text("  ok       ", style="green") if check.ok else Text("  missing  ", style="bold yellow")
-        yield mark.append(f"{_LABELS.get(check.name, check.name)}: {check.detail}", style="")
+        yield hanging(mark, f"{_LABELS.get(check.name, check.name)}: {check.detail}")
         if check.next_step:
-            yield Text(f"           next: {check.next_step}", style="bold")
+            yield hanging("           ", f"next: {check.next_step}", style="bold")
     for line in table.info:
-        yield Text(f"  note     {line}", style="dim")
+        yield hanging("  note     ", line, style="dim")

@@ -8,10 +8,10 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-from rich.padding import Padding
 from rich.text import Text
 
 from gridferry.cli.output import Output
+from gridferry.cli.tables import hanging
 from gridferry.errors import DataError, FerryError, PlanError, StatementError, Transient
 
 DEBUG_VARIABLE = "GRIDFERRY_DEBUG"
@@ -71,9 +71,13 @@ def show_defect(output: Output, error: Exception) -> int:
 
 def _print(output: Output, error: FerryError) -> None:
     """The message, its problems as a list, then state and next step, each on lines of their own."""
-    output.err.print(Text.assemble(("error: ", "bold red"), error.message))
+    first, *below = error.message.splitlines() or [""]
+    output.err.print(Text.assemble(("error: ", "bold red"), first))
+    for line in below:
+        text = line.lstrip()
+        output.err.print(hanging(line.removesuffix(text), text))
     for problem in error.problems if isinstance(error, PlanError) else ():
-        output.err.print(Padding(Text(f"- {problem}"), (0, 0, 0, 2)))
+        output.err.print(hanging("  - ", problem))
     if isinstance(error, Transient):
         output.err.print(Text("This may pass: trying again later can help."))
     for label, sentence in (("State", error.state), ("Next", error.next_step)):

@@ -9,7 +9,7 @@ from rich.console import RenderableType
 from rich.text import Text
 
 from gridferry import numbers
-from gridferry.cli.tables import listing
+from gridferry.cli.tables import hanging, listing
 
 if TYPE_CHECKING:
     from gridferry.engine.events import TableLoad
@@ -24,7 +24,7 @@ def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
             yield Text()
         yield headline(load)
         for note in load.notes:
-            yield Text(f"  {note}", style="dim")
+            yield hanging("  ", note, style="dim")
         if load.containers:
             yield from _counts(load)
 

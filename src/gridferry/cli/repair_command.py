@@ -16,7 +16,7 @@ from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.options import chosen
 from gridferry.cli.output import Output, plain
-from gridferry.cli.tables import listing
+from gridferry.cli.tables import hanging, listing
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -117,11 +117,11 @@ def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
     for one in report.tables:
         yield _repair_line(one)
         if one.created:
-            yield Text(f"  containers made: {', '.join(one.created)}")
+            yield hanging("  ", f"containers made: {', '.join(one.created)}")
         if one.emptied:
-            yield Text(f"  containers that are empty now, and stay: {', '.join(one.emptied)}")
+            yield hanging("  ", f"containers that are empty now, and stay: {', '.join(one.emptied)}")
         for key in one.skipped:
-            yield Text(f"  left alone: {key}", style="yellow")
+            yield hanging("  ", f"left alone: {key}", style="yellow")
     yield Text()
     words = {"equal": "Both sides are equal now", "unsettled": "Some rows changed meanwhile, and were left alone"}
     said = words.get(report.verdict.value, "Some differences are left")
@@ -152,7 +152,7 @@ def _show_undo(output: Output, undone: TableUndo) -> None:
         line.append(f", {numbers.plural(undone.already, 'row')} stood so already")
     if undone.kept:
         line.append(f", {numbers.plural(undone.kept, 'row')} kept: changed since the repair", style="yellow")
-    output.show(line, *(Text(f"  kept: {key}", style="yellow") for key in undone.changed))
+    output.show(line, *(hanging("  ", f"kept: {key}", style="yellow") for key in undone.changed))
     if undone.exit_code:
         raise typer.Exit(undone.exit_code)
 

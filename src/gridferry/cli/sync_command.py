@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.console import RenderableType
 from rich.text import Text
 
 from gridferry import numbers
@@ -18,6 +19,7 @@ from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measur
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output
 from gridferry.cli.reporting import Terminated
+from gridferry.cli.tables import hanging
 from gridferry.cli.verified import show_verified, verified_document
 from gridferry.errors import ConfigError
 
@@ -81,12 +83,12 @@ def sync(
         show_verified(output, report, again=repeated(config, table), fails=report.exit_code > 0)
 
 
-def sync_view(syncs: Sequence[TableSync]) -> Iterator[Text]:
+def sync_view(syncs: Sequence[TableSync]) -> Iterator[RenderableType]:
     """A line for each table, and its notes."""
     for sync in syncs:
         yield sync_line(sync)
         for note in sync.notes:
-            yield Text(f"  {note}", style="yellow")
+            yield hanging("  ", note, style="yellow")
 
 
 def sync_line(sync: TableSync) -> Text:

@@ -34,6 +34,15 @@ def facts(pairs: Iterable[tuple[RenderableType, RenderableType]], *, indent: int
     return Padding(grid, (0, 0, 0, indent), expand=False)
 
 
+def hanging(lead: str | Text, text: str | Text, *, style: str = "") -> RenderableType:
+    """`lead`, and `text` after it; where the text wraps, its lines begin where the first one does."""
+    grid = Table.grid()
+    grid.add_column(no_wrap=True)
+    grid.add_column(overflow="fold", style=style)
+    grid.add_row(_literal(lead), _literal(text))
+    return grid
+
+
 def _literal(cell: RenderableType) -> RenderableType:
     """Text as it is: a name with brackets in it is no markup."""
     return Text(cell) if isinstance(cell, str) else cell

@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from gridferry import numbers
-from gridferry.cli.tables import listing
+from gridferry.cli.tables import hanging, listing
 from gridferry.model.verification import (
     ContainerVerification,
     Depth,
@@ -43,7 +43,7 @@ def table_view(table: TableVerification) -> Iterator[RenderableType]:
     """One table: its line, the containers, and what differs."""
     yield _line(table)
     for note in table.notes:
-        yield Text(f"  {note}", style="yellow")
+        yield hanging("  ", note, style="yellow")
     yield _containers(table)
     hidden = table.containers_total - min(len(table.containers), MOST_CONTAINERS)
     if hidden:

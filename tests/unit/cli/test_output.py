@@ -5,8 +5,10 @@ from datetime import date
 from enum import Enum
 
 import pytest
+from rich.text import Text
 
 from gridferry.cli.output import PIPE_WIDTH, Output, plain
+from gridferry.cli.tables import hanging
 
 
 class Colour(Enum):
@@ -47,3 +49,15 @@ def test_a_pipe_is_wide_unless_told(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Output().out.width == 70
     monkeypatch.setenv("COLUMNS", "0")  # as some terminals and job runners say that they do not know
     assert Output().out.width == PIPE_WIDTH
+
+
+def test_a_line_that_hangs_keeps_its_indent_where_it_wraps(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    Output().show(hanging("  note  ", Text("one two three [four] five")))
+    assert [line.rstrip() for line in capsys.readouterr().out.splitlines()] == [
+        "  note  one two",
+        "        three [four]",
+        "        five",
+    ]
