@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gridferry.engine.events import ContainerState
 
 MOST_CONTAINERS = 20
-_LONGEST_NAME = 18
+_LEAST_NAME = 18  # so much of a name is shown before any column beside it
 _INDENT = 2
 Column = tuple[str, Callable[["ContainerState"], str], bool]
 _COLUMNS: tuple[Column, ...] = (
@@ -40,10 +40,13 @@ def containers_view(states: Sequence[ContainerState], *, limit: int, width: int)
     ordered = sorted(states, key=lambda c: (not _needs_a_look(c), c.name))
     shown = ordered[:limit]
     columns = [column for column in _COLUMNS if any(column[1](c) for c in shown)]
-    taken = _INDENT + max(len(_short(c.name)) for c in shown)
-    room = accumulate((_width(column, shown) for column in columns), initial=taken)
-    columns = [column for column, until in zip(columns, list(room)[1:], strict=True) if until <= width]
-    rows = [[Text(_short(c.name)), *(Text(text(c)) for _, text, _ in columns)] for c in shown]
+    longest = max(len(c.name) for c in shown)
+    taken = _INDENT + min(longest, _LEAST_NAME)
+    room = list(accumulate((_width(column, shown) for column in columns), initial=taken))[1:]
+    columns = [column for column, until in zip(columns, room, strict=True) if until <= width]
+    # What the columns leave is the names'.
+    most = min(longest, max(_LEAST_NAME, width - _INDENT - sum(_width(column, shown) for column in columns)))
+    rows = [[Text(_short(c.name, most)), *(Text(text(c)) for _, text, _ in columns)] for c in shown]
     right = [name for name, _, numeric in columns if numeric]
     yield Text()
     yield listing(["container", *(name for name, _, _ in columns)], rows, right=right, indent=_INDENT)
@@ -73,5 +76,5 @@ def _ago(stamp: str) -> str:
     return f"{numbers.duration(max(0.0, seconds))} ago"
 
 
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 1] + "…"
+def _short(name: str, most: int) -> str:
+    return name if len(name) <= most else name[: most - 1] + "…"

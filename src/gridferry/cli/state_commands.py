@@ -14,6 +14,7 @@ from gridferry.cli.containers_view import MOST_CONTAINERS, containers_view
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen
 from gridferry.cli.output import Output
 from gridferry.cli.tables import facts, listing
+from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.engine.events import SyncStatus, TableStatus
@@ -28,23 +29,35 @@ def status(
     table: Tables = None,
     each: Annotated[bool, typer.Option("--containers", help="Show how each container of the tables stands.")] = False,
     match: Annotated[
-        str, typer.Option("--match", metavar="PATTERN", help="With --containers: only such names or split values.")
-    ] = "",
+        str | None,
+        typer.Option("--match", metavar="PATTERN", help="With --containers: only such names or split values."),
+    ] = None,
     limit: Annotated[
-        int, typer.Option("--limit", metavar="N", min=1, help="With --containers: show at most so many a table.")
-    ] = MOST_CONTAINERS,
+        int | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            min=1,
+            help=f"With --containers: show at most so many a table.  [default: {MOST_CONTAINERS}]",
+        ),
+    ] = None,
 ) -> None:
     """Show how far each table is."""
+    for option, given in (("--match", match), ("--limit", limit)):
+        if given is not None and not each:
+            raise ConfigError(f"{option} says which containers to show", next_step="add --containers, or leave it out")
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.status(chosen(table))
-        states = migration.container_states(chosen(table), match=match, known=found) if each else []
+        states = migration.container_states(chosen(table), match=match or "", known=found) if each else []
     output.document(lambda: {"tables": found, **({"containers": states} if each else {})})
     for number, one in enumerate(found):
         output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
         output.show(facts(_details(one), indent=2))
         if each:
             output.show(
-                *containers_view([c for c in states if c.table == one.table], limit=limit, width=output.out.width)
+                *containers_view(
+                    [c for c in states if c.table == one.table], limit=limit or MOST_CONTAINERS, width=output.out.width
+                )
             )
     if any(one.state == "interrupted" for one in found):
         output.note("\nNext: gridferry load goes on where a load was interrupted", style="bold")
