@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -99,10 +100,12 @@ def _line(parameter: Any) -> str:
         if not getattr(parameter, "is_flag", False):
             names += f" {parameter.metavar}"
     text = " ".join((parameter.help or "").split())
-    if parameter.default not in (None, False, ()) and not callable(parameter.default):
-        text += f" Default: `{parameter.default}`."
+    if parameter.default not in (None, False, "", ()) and not callable(parameter.default):
+        default = parameter.default.value if isinstance(parameter.default, Enum) else parameter.default
+        text += f" Default: `{default}`."
     if parameter.envvar:
         text += f" Taken from `{parameter.envvar}` where it is not given."
+    names, text = (cell.replace("|", r"\|") for cell in (names, text))
     return f"| {names} | {text} |\n"
 
 

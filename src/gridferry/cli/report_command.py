@@ -37,7 +37,9 @@ def report(
     output: Output,
     config: ConfigFile = DEFAULT_CONFIG,
     table: Tables = None,
-    form: Annotated[Form, typer.Option("--format", help="A page for people, or its facts for programs.")] = Form.HTML,
+    form: Annotated[
+        Form, typer.Option("--format", metavar="html|json", help="A page for people, or its facts for programs.")
+    ] = Form.HTML,
     to: Annotated[
         str | None,
         typer.Option(
