@@ -43,6 +43,17 @@ def hanging(lead: str | Text, text: str | Text, *, style: str = "") -> Renderabl
     return grid
 
 
+def visible(text: str) -> str:
+    """`text`, a value or a name out of a database, with what would move the cursor or set colours spelled out."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def _literal(cell: RenderableType) -> RenderableType:
-    """Text as it is: a name with brackets in it is no markup."""
-    return Text(cell) if isinstance(cell, str) else cell
+    """Text as it is: a name with brackets in it is no markup, one with control characters commands no terminal."""
+    if isinstance(cell, Text):
+        return cell if cell.spans else Text(_lines(cell.plain), style=cell.style)
+    return Text(_lines(cell)) if isinstance(cell, str) else cell
+
+
+def _lines(text: str) -> str:
+    return "\n".join(visible(line) for line in text.split("\n"))

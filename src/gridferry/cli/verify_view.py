@@ -9,7 +9,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from gridferry import numbers
-from gridferry.cli.tables import hanging, listing
+from gridferry.cli.tables import hanging, listing, visible
 from gridferry.model.verification import (
     ContainerVerification,
     Depth,
@@ -118,7 +118,7 @@ def _kinds(count: DifferenceCount) -> tuple[int, int, int, int]:
 
 
 def _difference(difference: Difference) -> Text:
-    key = ", ".join(f"{name} {value}" for name, value in difference.key)
+    key = visible(", ".join(f"{name} {value}" for name, value in difference.key))
     line = Text.assemble((difference.kind.value, "red"), f" {difference.container} ", (key, "bold"))
     if difference.kind.value == "different":
         shown = [
@@ -131,7 +131,8 @@ def _difference(difference: Difference) -> Text:
 def _value(text: str | None) -> str:
     if text is None:
         return "NULL"
-    cut = text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 1] + "…"
+    shown = visible(text)
+    cut = shown if len(shown) <= _LONGEST_VALUE else shown[: _LONGEST_VALUE - 1] + "…"
     return repr(cut) if not cut.strip() or cut != cut.strip() else cut
 
 

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.fakes import DIFFERENT, EQUAL, UNSETTLED, FakeMigration, report_of
+from tests.unit.cli.fakes import DIFFERENCE, DIFFERENT, EQUAL, UNSETTLED, FakeMigration, report_of
 from typer.testing import Result
 
 from gridferry.engine.events import TableStatus
-from gridferry.model.verification import ContainerVerification, VerifyReport
+from gridferry.model.verification import ColumnDifference, ContainerVerification, VerifyReport
 
 Run = Callable[..., Result]
 
@@ -97,3 +98,15 @@ def test_status_tells_of_the_last_verification(run: Run, migration: FakeMigratio
     migration.statuses = [TableStatus("public.device", "loaded", verified=DIFFERENT.tables[0])]
     result = run("status")
     assert "full, different, 2026-03-01 10:00:00 UTC, 2 rows differ" in result.stdout
+
+
+def test_values_command_no_terminal(run: Run, migration: FakeMigration) -> None:
+    table = EQUAL.tables[0]
+    values = ColumnDifference("note", "a\nb\x1b[31m", "ä")
+    found = replace(DIFFERENCE, key=(("id", "1\x1b[2J"),), columns=(values,))
+    containers = (replace(table.containers[0], name="c\x1b[7m"),)
+    migration.report = replace(EQUAL, tables=(replace(table, first=(found,), containers=containers),))
+    out = run("verify").stdout
+    assert "\x1b" not in out
+    for part in (r"note: a\nb\x1b[31m in PostgreSQL, ä in GridDB", r"id 1\x1b[2J", r"c\x1b[7m"):
+        assert part in " ".join(out.split())
