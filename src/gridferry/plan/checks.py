@@ -14,6 +14,7 @@ from gridferry.plan.keys import KeyChoice, counted
 from gridferry.plan.mapping import MAX_TIME_US
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
 from gridferry.plan.watermark import VIEW_KINDS
+from gridferry.plan.yaml_text import flow_text
 
 _QUARANTINE = "set `on_bad_row: quarantine` to put such rows aside, or correct them in the source"
 
@@ -163,4 +164,4 @@ def _unfit_finding(planned: ColumnPlan, unfit: _Unfit, *, in_key: bool, options:
 
 def _advice(planned: ColumnPlan) -> str:
     other = "blob" if planned.kernel is Kernel.TEXT else "string"
-    return f"{_QUARANTINE}, or choose another type: `columns: {{{planned.source}: {other}}}`"
+    return f"{_QUARANTINE}, or choose another type: `columns: {{{flow_text(planned.source)}: {other}}}`"

@@ -14,6 +14,7 @@ from gridferry.plan.mapping import TypeRule, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, legal_column_name
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, ReadAs, Severity, Verdict
 from gridferry.plan.type_rules import TYPE_RULES
+from gridferry.plan.yaml_text import flow_text
 
 _FORM_TARGETS = {
     TimeKey.EXACT_MS: GridType.TIMESTAMP_MS,
@@ -151,14 +152,14 @@ def _refusal(column: Column, options: TableOptions, *, in_key: bool) -> Finding:
         role = " as a row key" if in_key else ""
         message = f"{column.type.formatted} cannot become {wish.label}{role}"
         return Finding(Severity.PROBLEM, column.name, message, f"possible in `columns`: {allowed}")
-    example = f"`columns: {{{column.name}: string}}`"
+    example = f"`columns: {{{flow_text(column.name)}: string}}`"
     if in_key:
         message = f"{column.type.formatted} cannot be a row key"
         return Finding(
             Severity.PROBLEM, column.name, message, f"store its text with {example}, or choose another `key`"
         )
     message = f"there is no rule for the type {column.type.formatted}"
-    advice = f"leave it out with `exclude: [{column.name}]`, or store its text with {example}"
+    advice = f"leave it out with `exclude: [{flow_text(column.name)}]`, or store its text with {example}"
     return Finding(Severity.PROBLEM, column.name, message, advice)
 
 
@@ -168,7 +169,7 @@ def _name_findings(columns: list[ColumnPlan]) -> Iterator[Finding]:
         name = planned.target.name
         problem = column_name_problem(name)
         if problem:
-            advice = f"give it another with `rename: {{{planned.source}: {legal_column_name(name)}}}`"
+            advice = f"give it another with `rename: {{{flow_text(planned.source)}: {legal_column_name(name)}}}`"
             yield Finding(Severity.PROBLEM, planned.source, f'no column can be called "{name}": {problem}', advice)
         other = first.setdefault(name.lower(), planned)
         if other is not planned:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -9,6 +10,7 @@ import yaml
 
 from gridferry.errors import ConfigError
 
+_FLOW_PLAIN = re.compile(r"[^\W\d][\w °./-]*[\w°]|[^\W\d]")
 _TAB = r"found character '\t' that cannot start any token"  # PyYAML's words
 _QUOTED = re.compile(r"""'[^']*'|"[^"]*\"""")
 
@@ -47,6 +49,12 @@ def _mapping(loader: _PlainLoader, node: yaml.MappingNode) -> dict[str, Any]:
 
 
 _PlainLoader.add_constructor("tag:yaml.org,2002:map", _mapping)
+
+
+def flow_text(name: str) -> str:
+    """`name` as it stands between braces or brackets in YAML: in quotes where it would be read as something else."""
+    plain = _FLOW_PLAIN.fullmatch(name) is not None and name.lower() not in ("true", "false", "null")
+    return name if plain else json.dumps(name, ensure_ascii=False)
 
 
 def parse_yaml(text: str, *, name: str) -> Any:

@@ -18,6 +18,7 @@ from gridferry.plan.config import (
     table_options,
 )
 from gridferry.plan.plan import OnBadRow, OnDuplicate
+from gridferry.plan.yaml_text import flow_text, parse_yaml
 
 ENV = {"SOURCE_DSN": "postgresql://u:hunter2@h/db", "GRIDDB_PASSWORD": "s3cret"}
 TARGET = "target: griddb://admin@127.0.0.1:10001/myCluster/public\n"
@@ -360,3 +361,15 @@ def test_another_wish_is_a_mistake(written: str) -> None:
     text = f"source: host=here\ntarget: griddb://me@here:1/c\ntables: [{{table: a}}]\nverify: {written}\n"
     with pytest.raises(ConfigError, match="verify: expected off, quick or full"):
         parse_config(text, env={})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["temp", "temp °C", "a", "[b]", "a: b", "a, b", "true", "7", "007", " x", "x ", 'q"', "'", "{", "#", "", "-"],
+)
+def test_a_name_that_is_proposed_reads_back(name: str) -> None:
+    assert parse_yaml(f"{{{flow_text(name)}: x, n: [{flow_text(name)}]}}", name="it") == {name: "x", "n": [name]}
+
+
+def test_a_name_that_needs_no_quotes_has_none() -> None:
+    assert [flow_text(name) for name in ("temp", "temp °C", "[b]")] == ["temp", "temp °C", '"[b]"']
