@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 
 import psycopg
 from psycopg import sql
@@ -80,4 +80,8 @@ def open_log_window(
             connection.execute(sql.SQL("SET statement_timeout = {}").format(wait))
             connection.execute(_MAKE, (slot,))
             connection.execute("RESET statement_timeout")
-        yield LogWindow(connection, slot=slot, names=",".join(publication_names(followed)), wanted=wanted)
+        try:
+            yield LogWindow(connection, slot=slot, names=",".join(publication_names(followed)), wanted=wanted)
+        finally:
+            with suppress(psycopg.Error):  # where the session is not free or gone, the server drops it a moment later
+                connection.execute("SELECT pg_catalog.pg_drop_replication_slot(%s)", (slot,))
