@@ -81,7 +81,8 @@ e2e: .venv  ## whole loads: traps, faults, kills, bad input
 VERSIONS ?= 12,13,14,15,17
 postgres-test: .venv  ## tests of reading and following on other versions of PostgreSQL: make postgres-test VERSIONS=12
 	GRIDFERRY_TEST_POSTGRES=$(VERSIONS) $(PYTEST) tests/source tests/e2e/test_type_table.py tests/e2e/test_sync.py \
-		tests/e2e/test_cdc_sync.py tests/e2e/test_cdc_refusals.py tests/e2e/test_traps.py
+		tests/e2e/test_cdc_sync.py tests/e2e/test_cdc_refusals.py tests/e2e/test_traps.py \
+		tests/e2e/test_verify_load.py tests/e2e/test_log_window.py tests/e2e/test_random_tables.py
 
 N ?= 1000
 histories: .venv  ## random histories with faults: make histories N=10000 (GRIDFERRY_TEST_GRIDDB plays them there)

@@ -76,7 +76,8 @@ def test_a_stream_is_seen_while_it_goes_on(followed: Ferry, postgres: Database, 
             value(found, "put_duration_seconds_count", **OF) == value(found, "flush_duration_seconds_count", **OF) != 0
         )
         (slot,) = {dict(labels)["slot"] for (name, labels) in found if name == "gridferry_slot_kept_bytes"}
-        assert value(found, "slot_wal_status", table=OF["table"], slot=slot, wal_status="reserved") == 1
+        if postgres.version >= 13:  # the first that tells it
+            assert value(found, "slot_wal_status", table=OF["table"], slot=slot, wal_status="reserved") == 1
         process.send_signal(signal.SIGTERM)
         out, _ = ended(process)
     assert_as_reported(found, TableSync(**json.loads(out)["tables"][0]))

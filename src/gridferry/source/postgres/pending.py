@@ -19,12 +19,13 @@ _CHANGES = [ord(letter) for letter in "IUDT"]
 
 # Only what is on disk is decoded. A statement of its own, before the other: within that it would be told afterwards.
 _UNFLUSHED = "SELECT pg_catalog.pg_current_wal_flush_lsn() < %(until)s::pg_lsn"
-# All messages of a transaction come together, so its last one tells where its commit lies.
+# All messages of a transaction come together, so its last one tells where its commit lies. Positions as numbers: max()
+# knows pg_lsn since PostgreSQL 13.
 _PEEK = """
 SELECT coalesce(sum(messages), 0)::int8,
-       coalesce(bool_or(changed AND behind > %(position)s::pg_lsn), false) FROM (
+       coalesce(bool_or(changed AND behind > %(position)s::pg_lsn - '0/0'::pg_lsn), false) FROM (
     SELECT count(*) AS messages, bool_or(pg_catalog.get_byte(data, 0) = ANY(%(changes)s::int4[])) AS changed,
-           max(lsn) AS behind
+           max(lsn - '0/0'::pg_lsn) AS behind
     FROM pg_catalog.pg_logical_slot_peek_binary_changes(
         %(slot)s, %(until)s::pg_lsn, %(most)s, 'proto_version', '1', 'publication_names', %(names)s)
     GROUP BY xid) AS t
