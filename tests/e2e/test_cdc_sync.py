@@ -177,6 +177,22 @@ def test_a_default_that_cannot_be_stored_stops_the_sync_in_words_of_a_sync(loade
     assert "sync again" in stopped.value.next_step
 
 
+def test_rows_whose_default_cannot_be_stored_are_put_aside_and_do_not_stay_as_they_were(
+    clean: Ferry, postgres: Database
+) -> None:
+    make_readings(postgres)
+    ferry = clean.of({**READING, "on_bad_row": "quarantine"})
+    ferry.load()
+    postgres.run("ALTER TABLE reading ADD COLUMN old date DEFAULT '0001-01-01 BC'")
+    postgres.run("UPDATE reading SET old = '2020-02-02' WHERE k < 3")
+    sync(ferry)
+    stored = {row["k"] for name in ferry.catalog("public.reading").values() for row in ferry.rows(name)}
+    assert stored == {0, 1, 2}
+    rows = postgres.run("SELECT count(*) FROM reading")[0][0]
+    assert len(ferry.rows(QUARANTINE)) == rows - 3
+    assert ferry.equal()
+
+
 def test_changes_made_while_the_table_had_another_name_are_followed(ferry: Ferry, postgres: Database) -> None:
     make_readings(postgres)
     with without_slots(postgres):

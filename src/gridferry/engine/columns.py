@@ -108,6 +108,7 @@ def add_columns(
         quarantine=OnceQuarantine(state.store, plan.qualified),
         progress=lambda rows, octets: None,
         check=check,
+        standing=True,
     )
     try:
         with view.open_reader() as reader:

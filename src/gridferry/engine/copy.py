@@ -21,7 +21,7 @@ from gridferry.plan.names import container_name
 from gridferry.plan.plan import OnBadRow, TablePlan
 from gridferry.source.contract import ReadsRows
 from gridferry.target.containers import TableContainers
-from gridferry.transform.compiled import BadRows, CompiledTransform, compile_columns
+from gridferry.transform.compiled import BadRows, CompiledTransform, Converted, compile_columns
 from gridferry.transform.split import split_batch
 
 _FOUR_DIGIT_YEAR = re.compile(r"\d{4}-")
@@ -48,7 +48,8 @@ class CopyResult:
 class ChunkCopier:
     """Copies chunks of one table. One a worker; `progress` hears (rows, bytes) as they are acknowledged.
 
-    `check` is called before each message to the target; what it raises ends the copy.
+    `check` is called before each message to the target; what it raises ends the copy. `standing`: rows may stand in the
+    target already, so those that are put aside are taken out of it.
     """
 
     def __init__(
@@ -60,11 +61,15 @@ class ChunkCopier:
         quarantine: Quarantine,
         progress: Callable[[int, int], None],
         check: Callable[[], None],
+        standing: bool = False,
     ) -> None:
         self._store = store
         self._plan = plan
         self._schema = plan.container_schema
         self._transform: CompiledTransform = compile_columns(plan)
+        key_steps = self._transform.steps[: plan.key_length]
+        self._keys = CompiledTransform(plan.qualified, self._schema.key_schema.arrow_schema, key_steps)
+        self._standing = standing
         self._containers = containers
         self._quarantine = quarantine
         self._progress = progress
@@ -121,17 +126,28 @@ class ChunkCopier:
         held: list[HeldRow] = []
         if converted.bad:
             held = self._refused(batch, converted.bad, name=name, seen=seen)
-        by = None
-        if self._plan.split_by is not None:
-            by = batch.column(batch.schema.get_field_index(self._plan.split_by))
-            if converted.rows is not None:
-                by = by.take(pa.array(converted.rows))
-        split = split_batch(converted.batch, by)
+            if self._standing:
+                self._take_out(writer, batch.take(pa.array(converted.bad_rows)))
+        split = split_batch(converted.batch, self._split_column(batch, converted))
         if len(split.batch):
             handles = self._containers.handles(split.values)
             writer.put(self._schema, split.batch, handles, split.boundaries)
             self._placed.append((handles, split.boundaries))
         return held
+
+    def _take_out(self, writer: BulkWriter, rows: pa.RecordBatch) -> None:
+        """Delete what stands there under the keys of `rows`: it is what they were before."""
+        keys = self._keys.transform(rows)  # a row whose key has no place does not stand there either
+        split = split_batch(keys.batch, self._split_column(rows, keys))
+        if len(split.batch):
+            writer.delete(self._schema, split.batch, self._containers.handles(split.values), split.boundaries)
+
+    def _split_column(self, batch: pa.RecordBatch, converted: Converted) -> pa.Array | None:
+        """The split value of each converted row."""
+        if self._plan.split_by is None:
+            return None
+        by = batch.column(batch.schema.get_field_index(self._plan.split_by))
+        return by if converted.rows is None else by.take(pa.array(converted.rows))
 
     def _refused(
         self, batch: pa.RecordBatch, bad: tuple[BadRows, ...], *, name: str, seen: Counter[str]
