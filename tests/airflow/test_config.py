@@ -105,7 +105,7 @@ def test_many_tables_share_tasks() -> None:
     ("text", "what"),
     [
         ("tables: [", "broken.yaml, line 1, column 10"),
-        ("tables:\n  - {table: sensor, kee: ts, on_duplicate: never}", "kee.*on_duplicate"),
+        ("tables:\n  - {table: sensor, kee: ts, on_duplicate: never}", "on_duplicate.*kee.*did you mean key"),
         ("source: postgresql://u:TopSecret@h/d\ntables:\n  - {table: sensor, kee: ts}", "kee"),
         ("[]", "expected source, target and tables"),
     ],
