@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.conftest import Database
+from tests.conftest import Database, drop
 from tests.e2e.changes import without_slots
 from tests.e2e.ferry import Ferry
 
@@ -62,4 +62,4 @@ def test_a_key_that_the_source_s_encoding_cannot_write_is_an_extra_row_and_is_de
         assert done.verdict is Verdict.EQUAL
         assert sorted(r["id"] for r in table.rows("keyed")) == ["", "ä"]
     finally:
-        postgres.server.drop_database(latin)
+        drop(postgres.server, latin)

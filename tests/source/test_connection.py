@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 
 import pytest
+from tests.conftest import drop
 
 from gridferry.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
 from gridferry.source.postgres.connection import PostgresAddress, connect, connect_arrow, parse_address
@@ -150,4 +151,4 @@ def test_a_database_in_an_encoding_that_python_has_no_codec_for(postgres, open_)
         finally:
             connection.close()
     finally:
-        postgres.server.drop_database(name)
+        drop(postgres.server, name)
