@@ -72,7 +72,8 @@ class Lease:
         self._clock, self._sleep = clock, sleep
         self._me = Holder(socket.gethostname(), os.getpid(), born(os.getpid()))
         self._stop = threading.Event()
-        self._lost: FerryError | None = None
+        self._lost: LeaseHeld | None = None
+        self._away = False  # the target did not take the last renewal
         self._beating: threading.Thread | None = None
         self._renewing = threading.RLock()
         self._renewed_at = clock()  # when the beat that others see was on its way at the latest
@@ -94,6 +95,8 @@ class Lease:
         self._stop.set()
         if self._beating is not None:
             self._beating.join()
+        if self._away and error is not None:
+            return  # who ends because the target is away need not search for it once more
         try:
             self._release()
         except FerryError:
@@ -102,10 +105,13 @@ class Lease:
                 raise
 
     def check(self) -> None:
-        """Raises: LeaseHeld if another run took the lease over, or it could not be renewed for too long.
+        """Return if others still respect the lease.
 
         A process that stood still (stopped, swapped out, on a machine that was frozen) goes on where it was, maybe just
         before a put. So where the last renewal is too long ago, the lease is renewed here and now.
+
+        Raises: LeaseHeld if another run took the lease over, now and ever after; a GridDBError if it is too old and the
+        target does not take the renewal: nobody may have taken it over, so a later check may succeed.
         """
         if self._lost is None and self._is_late():
             self._prove()
@@ -195,14 +201,10 @@ class Lease:
         while not self._stop.wait(self._beat_s):
             try:
                 self._renew()
-            except LeaseHeld as error:
-                self._lost = error
+            except LeaseHeld:
                 return
-            except FerryError as error:
-                # The target may be away for a moment; but not for so long that others may think us dead.
-                if self._is_late():
-                    self._lost = error
-                    return
+            except FerryError:
+                pass  # the target may be away for a moment; `check` minds when that is too long
 
     def _is_late(self) -> bool:
         return self._clock() - self._renewed_at >= self._dead_after_s / 2
@@ -213,19 +215,25 @@ class Lease:
                 return
             try:
                 self._renew()
+            except LeaseHeld:
+                pass  # it is noted
             except FerryError as error:
-                self._lost = error
+                error.add_note(f"while the lease of {self._table} was renewed")
+                raise
 
     def _renew(self) -> None:
         with self._renewing:
             began = self._clock()
             renewed = Holder(**{**asdict(self._me), "beat": self._me.beat + 1})
+            self._away = True
             with self._documents.container().transaction() as tx:
                 now = self._locked(tx, self._item)
                 if now is None or now.token != self.token:
-                    raise LeaseHeld(f"taken over by {now}" if now else "it is gone")
+                    self._away = False
+                    self._lost = LeaseHeld(f"taken over by {now}" if now else "it is gone")
+                    raise self._lost
                 tx.put(self._row(renewed))
-            self._me, self._renewed_at = renewed, began
+            self._me, self._renewed_at, self._away = renewed, began, False
 
     def _release(self) -> None:
         if not self.token or self._lost is not None:

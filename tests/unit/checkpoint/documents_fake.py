@@ -29,6 +29,7 @@ class FakeContainer:
     def __init__(self) -> None:
         self.rows: dict[Key, bytes] = {}
         self.broken: FerryError | None = None
+        self.tried = threading.Event()  # set by every call
         self._lock = threading.RLock()
 
     def put(self, batch: pa.RecordBatch, *, mode: PutMode = PutMode.UPSERT) -> None:
@@ -62,6 +63,7 @@ class FakeContainer:
         )
 
     def _check(self) -> None:
+        self.tried.set()
         if self.broken is not None:
             raise self.broken
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-import threading
+import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from typing import Any
@@ -174,15 +174,28 @@ def test_beats_grow_and_a_target_that_is_away_for_a_moment_does_no_harm(document
         held._renew()
         assert read(documents).beat == 2
         documents.state.broken = ConnectionLost("away")
-        held._beat_s = 0.0
-        thread = threading.Thread(target=held._beat)
-        thread.start()
+        for _ in range(3):
+            with pytest.raises(ConnectionLost):
+                held._renew()
+        clock.now = 9.0
         held.check()
         clock.now = 10.0
-        thread.join()
-        with pytest.raises(LeaseHeld, match="away"):
+        with pytest.raises(ConnectionLost, match="away"):
             held.check()
         documents.state.broken = None
+
+
+def test_the_thread_that_beats_goes_on_after_a_target_that_was_away(documents: FakeDocuments) -> None:
+    tried = documents.state.tried
+    with lease(documents, beat_s=0.001):
+        documents.state.broken = ConnectionLost("away")
+        tried.clear()
+        assert tried.wait(30)
+        beat = read(documents).beat
+        documents.state.broken = None
+        until = time.monotonic() + 30
+        while read(documents).beat == beat:
+            assert time.monotonic() < until, "no beat came any more"
 
 
 def test_parts_stand_side_by_side(documents: FakeDocuments) -> None:
@@ -272,11 +285,45 @@ def test_one_that_stood_still_and_was_taken_over_is_told_before_any_beat(documen
     assert read(documents).host == ELSEWHERE.host
 
 
-def test_one_that_cannot_renew_it_when_it_is_late_does_not_go_on(documents: FakeDocuments) -> None:
+def test_one_that_cannot_renew_it_when_it_is_late_goes_on_when_the_target_is_back(documents: FakeDocuments) -> None:
+    """What is wrong is the target, not the lease: the error says so, and trying again is of use."""
     clock = Clock()
     with lease(documents, clock) as held:
         clock.now += 1000
-        documents.state.broken = ConnectionLost("gone")
-        with pytest.raises(LeaseHeld, match="was lost: gone"):
+        documents.state.broken = ConnectionLost("no answer")
+        for _ in range(2):
+            with pytest.raises(ConnectionLost, match="no answer") as caught:
+                held.check()
+        assert caught.value.__notes__[-1] == f"while the lease of {TABLE} was renewed"
+        documents.state.broken = None
+        held.check()
+        assert read(documents).beat == 1
+    assert KEY not in documents.state.rows
+
+
+def test_one_whose_lease_was_taken_over_while_the_target_was_away_does_not_go_on(documents: FakeDocuments) -> None:
+    clock = Clock()
+    with lease(documents, clock) as held:
+        clock.now += 1000
+        documents.state.broken = ConnectionLost("no answer")
+        with pytest.raises(ConnectionLost):
             held.check()
         documents.state.broken = None
+        write(documents, replace(ELSEWHERE, token=2))
+        with pytest.raises(LeaseHeld, match="taken over by process 1 on another machine"):
+            held.check()
+    assert read(documents).host == ELSEWHERE.host
+
+
+def test_who_ends_because_the_target_is_away_does_not_search_for_it_to_give_back_the_lease(
+    documents: FakeDocuments,
+) -> None:
+    clock = Clock()
+    held = lease(documents, clock).__enter__()
+    clock.now += 1000
+    documents.state.broken = ConnectionLost("no answer")
+    with pytest.raises(ConnectionLost) as caught:
+        held.check()
+    documents.state.tried.clear()
+    held.__exit__(ConnectionLost, caught.value, None)
+    assert not documents.state.tried.is_set()
