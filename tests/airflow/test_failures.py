@@ -121,6 +121,19 @@ def test_differences_are_repaired_where_that_is_asked_for(ferry: Ferry, postgres
     assert_arrived(ferry, postgres)
 
 
+def test_a_repair_of_counts_alone_is_refused(ferry: Ferry, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_dags(
+        "# airflow dag\nimport json\nfrom airflow.sdk import DAG\n"
+        "from gridferry.airflow import GridFerryVerifyOperator\n"
+        f"config = json.loads({json.dumps({'tables': [TABLE]})!r})\n"
+        f"with DAG('hasty', schedule=None, default_args={RETRIED!r}):\n"
+        "    GridFerryVerifyOperator(task_id='verify', config=config, quick=True, repair=True)\n"
+    )
+    assert run(bag_of(path).dags["hasty"]) == {"verify": ["failed"]}
+    (line,) = assert_told(capsys.readouterr().out)
+    assert "AirflowFailException: quick and repair do not go together; next: leave one out" in line
+
+
 def test_a_plan_that_cannot_be_carried_out_is_told_whole(
     ferry: Ferry, postgres: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:

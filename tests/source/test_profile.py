@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.conftest import drop
@@ -152,6 +154,17 @@ def test_split_values_with_their_rows_as_text(postgres):
     assert split("d") == [("a", 1), ("b", 2), ("ü", 1), (None, 1)]
     assert split("b") == [("false", 1), ("true", 3), (None, 1)]
     assert split("n", "d = 'b'") == [("1.0", 1), ("2.0", 1)]
+
+
+@pytest.mark.parametrize("where", ["v > 3) OR (true", "v > 3; DROP TABLE t", "v > 3) ; DROP TABLE t; SELECT (1"])
+def test_a_condition_that_ends_its_own_parentheses_is_refused(postgres, where):
+    """Beside the range of a chunk it would read every row for every chunk."""
+    postgres.run("CREATE TABLE t (v int); INSERT INTO t SELECT generate_series(1, 5)")
+    request = ProfileRequest("public", "t", where=where)
+    with pytest.raises(SourceRefused, match=r"reading the condition of public\.t") as caught:
+        postgres.source.fetch_profile(request)
+    assert "condition in the config file" in caught.value.next_step
+    assert postgres.source.fetch_profile(replace(request, where="v = 1 /* ) */ OR v = 2 -- )")).rows == 2
 
 
 def test_too_many_split_values(postgres, monkeypatch):

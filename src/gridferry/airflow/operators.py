@@ -12,6 +12,7 @@ from gridferry.airflow.failures import tells_airflow
 from gridferry.airflow.load_operators import as_bool
 from gridferry.airflow.progress import speed
 from gridferry.airflow.triggers import StateTrigger, wait_for
+from gridferry.errors import ConfigError
 from gridferry.numbers import duration, plural
 
 if TYPE_CHECKING:
@@ -154,7 +155,11 @@ class GridFerryVerifyOperator(FerryTask):
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Compare the tables, and mend them if asked."""
+        """Compare the tables, and mend them if asked. Raises: AirflowFailException for `quick` with `repair`."""
+        if as_bool(self.quick) and as_bool(self.repair):
+            raise ConfigError(
+                "quick and repair do not go together", next_step="leave one out: a repair needs every value"
+            )
         with self.migration() as migration:
             repaired = self._repair(migration) if as_bool(self.repair) else None
             report = repaired.verification if repaired else self._verify(migration)

@@ -38,8 +38,14 @@ def sync(
         bool, typer.Option("--follow", help="Go on without end; Ctrl-C or SIGTERM ends it after a checkpoint.")
     ] = False,
     interval: Annotated[
-        str, typer.Option("--interval", metavar="TIME", help="With --follow: from one run to the next, such as 60s.")
-    ] = "60s",
+        str | None,
+        typer.Option(
+            "--interval",
+            metavar="TIME",
+            help="With --follow: from one run to the next.  [default: 60s]",
+            show_default=False,
+        ),
+    ] = None,
     sweep: Annotated[
         bool, typer.Option("--sweep", help="Look at whole tables, for rows that came later than the lookback.")
     ] = False,
@@ -54,7 +60,9 @@ def sync(
     metrics_host: MetricsHost = LOCAL,
 ) -> None:
     """Bring loaded tables level with everything committed before now. Tables need a `sync` in the config."""
-    interval_s = _seconds(interval)
+    if interval is not None and not follow:
+        raise ConfigError("--interval is of use with --follow only", next_step="give both, or neither")
+    interval_s = _seconds(interval or "60s")
     output.interrupted = _RESUME
     with (
         measured(output, _listener(output, follow=follow), host=metrics_host, port=metrics_port) as listener,

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from gridferry import numbers
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
@@ -209,7 +210,7 @@ class Cutover:
 
     def _look_at_state(self, table: _Table) -> None:
         held = sum(self._state.quarantine.counts(table.name).values())
-        detail = f"{held:,} rows are put aside" if held else "empty"
+        detail = f"{numbers.plural(held, 'row')} put aside" if held else "empty"
         step = "gridferry quarantine list, mend the rows at the source, gridferry quarantine replay"
         table.check("quarantine", not held, detail, step)
         open_ones = [
@@ -233,9 +234,7 @@ class Cutover:
                 late = self._work.sync(table.options, False)
         after = fetch_activity(self._address, table.options.schema_name, table.options.table_name)
         written = max(late, after.writes - table.before.writes)
-        detail = (
-            f"{written:,} rows were written while this looked" if written else "nothing was written while this looked"
-        )
+        detail = f"{numbers.plural(written, 'row') if written else 'nothing was'} written while this looked"
         if after.told:
             table.check("quiet", not written, detail, _QUIET)
         else:
@@ -256,13 +255,13 @@ class Cutover:
 
 
 def _verified(found: TableVerification) -> CutoverCheck:
-    rows = f"{max(found.source_rows, found.target_rows):,} rows"
+    rows = numbers.plural(max(found.source_rows, found.target_rows), "row")
     if found.verdict is Verdict.EQUAL:
         return CutoverCheck("verified", True, f"all values are equal ({rows})")
     if found.verdict is Verdict.UNSETTLED:
-        detail = f"{found.unsettled:,} of {rows} are not yet synced"
+        detail = f"{found.unsettled:,} of {rows} not yet synced"
         return CutoverCheck("verified", False, detail, _QUIET)
-    detail = f"{found.differences:,} of {rows} differ"
+    detail = f"{found.differences:,} of {rows} different"
     return CutoverCheck("verified", False, detail, f"gridferry verify --repair, {_AGAIN}")
 
 

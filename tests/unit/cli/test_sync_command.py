@@ -69,6 +69,14 @@ def test_as_json(run: Run, migration: FakeMigration) -> None:
     assert table["created"] == ["device4"]
 
 
+def test_an_interval_without_follow_is_refused_rather_than_ignored(run: Run, migration: FakeMigration) -> None:
+    result = run("sync", "--interval", "5m")
+    assert result.exit_code == 2
+    assert "--interval" in result.stderr
+    assert "--follow" in result.stderr
+    assert not migration.calls
+
+
 def test_an_interval_that_is_none(run: Run, migration: FakeMigration) -> None:
     result = run("sync", "--follow", "--interval", "soon")
     assert result.exit_code == 2

@@ -82,7 +82,7 @@ def _resolve(names: Sequence[str], entries: Sequence[_Entry]) -> list[_Entry]:
         raise SourceRefused(
             "; ".join(problems),
             state="nothing was read",
-            next_step="correct the names in the config file; `gridferry init` lists the tables",
+            next_step="correct the names; `gridferry init -o -` lists the tables",
         )
     return chosen
 

@@ -55,6 +55,7 @@ def fetch_profile(
     """
     name = f"{request.schema}.{request.table}"
     with in_snapshot(connection, snapshot), mapped(f"looking at the data of {name}"):
+        _check_condition(connection, request)
         scan = _scan(connection, request, sample_percent)
         rows, key_nulls, columns = _column_facts(connection, request, scan)
         split = _split_values(connection, request, scan) if request.split_by is not None else ()
@@ -62,6 +63,20 @@ def fetch_profile(
         if request.key is not None:
             key = _key_facts(connection, request, request.key, scan=scan, nulls=key_nulls, columns=columns)
     return TableProfile(rows=rows, columns=columns, key=key, split=split, exact=scan.factor == 1.0)
+
+
+def _check_condition(connection: Connection, request: ProfileRequest) -> None:
+    """Raises: SourceRefused for a `where` that is not one whole condition.
+
+    Without its parentheses one that closes them, `a) OR (true`, is the mistake that it is: within them it would let
+    every chunk read every row. It is prepared, since that takes one statement and no more, and reads nothing.
+    """
+    if request.where.strip():
+        bare = sql.SQL("SELECT FROM {} WHERE {}\nLIMIT 0").format(
+            relation_sql(request.schema, request.table), sql.SQL(request.where)
+        )
+        with mapped(f"reading the condition of {request.schema}.{request.table}"):
+            connection.execute(bare, prepare=True)
 
 
 def _scan(connection: Connection, request: ProfileRequest, sample_percent: float | None) -> _Scan:
