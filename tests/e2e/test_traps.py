@@ -155,6 +155,7 @@ def test_trap_12_names_are_quoted_and_times_do_not_depend_on_the_session(ferry: 
     postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET timezone = 'America/New_York'")
     postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET datestyle = 'SQL, DMY'")
     postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET intervalstyle = 'sql_standard'")
+    postgres.run(f'ALTER DATABASE "{postgres.name}" SET quote_all_identifiers = on')
     postgres.run(f'CREATE TABLE {quoted} (id int PRIMARY KEY, "x\'; --" date, z timestamptz, d timestamp, s text)')
     postgres.run(f"INSERT INTO {quoted} VALUES (1, '2020-03-02', '2020-07-12 00:00+00', '2020-07-12', '01/02/2020')")
     rename = {"rename": {"x'; --": "x"}}

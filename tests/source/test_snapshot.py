@@ -88,6 +88,7 @@ def test_time_limits_of_the_database_do_not_end_the_snapshot(postgres, plan):
         with snapshot.open_reader() as reader:
             statement = "SELECT current_setting('statement_timeout') AS s, pg_sleep(0.01)::text AS p"
             (batch,) = reader.read_statement(_sql(statement), doing="testing")
+    assert shown.pop("lock_timeout") == "1min"
     assert set(shown.values()) == {"0"}
     assert batch.column(0).to_pylist() == ["0"]
 

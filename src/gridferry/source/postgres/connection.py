@@ -20,6 +20,8 @@ CONNECT_TIMEOUT_S = 15
 
 # Every text that PostgreSQL sends has one form, whatever the server's, the database's or the role's defaults are.
 # row_security = off turns rows hidden by a policy into an error: otherwise they would be missing in silence.
+# quote_all_identifiers = off: format_type() would give names of types that nobody knows.
+# lock_timeout: whoever waits for an ALTER TABLE or VACUUM FULL of somebody else should be told so, rather than nothing.
 # A name that a version does not know is left out (see `SET_SESSION`).
 SESSION = {
     "application_name": "gridferry",
@@ -31,7 +33,8 @@ SESSION = {
     "idle_in_transaction_session_timeout": "0",
     "idle_session_timeout": "0",
     "intervalstyle": "iso_8601",
-    "lock_timeout": "0",
+    "lock_timeout": "60s",
+    "quote_all_identifiers": "off",
     "row_security": "off",
     "standard_conforming_strings": "on",
     "statement_timeout": "0",
@@ -127,21 +130,35 @@ def connect_arrow(address: PostgresAddress) -> AdbcConnection:
 
     Raises: SourceUnreachable or SourceRefused.
     """
+    connection, quoting = _open_arrow(address, address.conninfo)
+    if quoting:
+        # The driver asks for the names of all types when it connects, and knows none of them in quotes.
+        connection.close()
+        options = conninfo.conninfo_to_dict(address.conninfo).get("options", "")
+        plain = conninfo.make_conninfo(address.conninfo, options=f"{options} -c quote_all_identifiers=off")
+        connection, _ = _open_arrow(address, plain)
+    return connection
+
+
+def _open_arrow(address: PostgresAddress, dsn: str) -> tuple[AdbcConnection, bool]:
+    """A session, and whether the server began it with all names in quotes."""
     from adbc_driver_manager.dbapi import Error
     from adbc_driver_postgresql import dbapi
 
     try:
-        connection: AdbcConnection = dbapi.connect(address.conninfo, autocommit=True)
+        connection: AdbcConnection = dbapi.connect(dsn, autocommit=True)
     except Error as error:
         raise connect_failure(str(error), display=address.display, user=address.user) from None
     try:
         with mapped(f"setting up a session on {address.display}"), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_catalog.quote_ident('a') <> 'a'")
+            (row,) = cursor.fetchall()
             cursor.execute(SET_SESSION.as_string(None))
             cursor.fetchall()
     except BaseException:
         connection.close()
         raise
-    return connection
+    return connection, row[0] is not False  # nor is a value whose type the driver does not know
 
 
 def check_version(server_version: int) -> None:

@@ -28,6 +28,10 @@ _TRANSIENT = (
     "25P03",
     "25P04",
 )
+_LOCKED = (
+    "another session locks the table, for an ALTER TABLE or VACUUM FULL maybe: pg_locks tells which; run the same "
+    "command again when it has ended"
+)
 _SNAPSHOT = ("72000",)  # snapshot too old
 
 # What libpq's text of a failed connection says (it carries no SQLSTATE), whether that is a refusal, and what to do.
@@ -77,7 +81,8 @@ def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
     """The error for a statement that failed. Args: `doing` says what was tried, as `reading public.device`."""
     message = f"PostgreSQL failed while {doing}: {plain(text)}"
     if sqlstate is None or sqlstate.startswith(_TRANSIENT):
-        return SourceUnreachable(message, next_step="run the same command again: it goes on where it stopped")
+        step = _LOCKED if sqlstate == "55P03" else "run the same command again: it goes on where it stopped"
+        return SourceUnreachable(message, next_step=step)
     if sqlstate.startswith(_SNAPSHOT):
         return SnapshotGone(message, next_step="run the same command again: it takes a new snapshot")
     if sqlstate == "22021" or "invalid byte sequence" in text or 'no equivalent in encoding "UTF8"' in text:

@@ -13,7 +13,7 @@ from psycopg import sql
 
 from gridferry.model.change import ChangeBatch
 from gridferry.source.postgres.change_decoder import ChangeDecoder, Wanted
-from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.connection import SET_SESSION, PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.slot_names import PREFIX, publication_names
 from gridferry.source.postgres.slots import send_heartbeat
@@ -78,8 +78,9 @@ def open_log_window(
         with mapped("making a slot for the time of a look"):
             wait = sql.Literal(max(1, round(patience_s * 1000)))
             connection.execute(sql.SQL("SET statement_timeout = {}").format(wait))
+            connection.execute("SET lock_timeout = 0")  # the open transactions are waited for as locks are
             connection.execute(_MAKE, (slot,))
-            connection.execute("RESET statement_timeout")
+            connection.execute(SET_SESSION)
         try:
             yield LogWindow(connection, slot=slot, names=",".join(publication_names(followed)), wanted=wanted)
         finally:

@@ -68,7 +68,10 @@ class ReplicationSession:
         self._connection = _log_in(address)
         self.pgconn = self._connection.pgconn
         try:
-            self.run(SET_SESSION.as_string(None), doing=f"setting up a session on {address.display}")
+            doing = f"setting up a session on {address.display}"
+            self.run(SET_SESSION.as_string(None), doing=doing)
+            # A slot begins when the transactions that are open now have ended; the server waits for them as for locks.
+            self.run("SET lock_timeout = 0", doing=doing)
         except BaseException:
             self.close()
             raise

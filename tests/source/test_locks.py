@@ -1,0 +1,66 @@
+"""Who waits for a lock of somebody else is told so; what waits for open transactions waits as long as it takes."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+from psycopg import sql
+
+from gridferry.errors import SourceUnreachable
+from gridferry.source.postgres import connection, log_window, replication_session
+from gridferry.source.postgres.log_window import open_log_window
+from gridferry.source.postgres.publications import align_publications
+from gridferry.source.postgres.slots import create_slot, drop_slot
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """A tenth of a second instead of a minute."""
+    text = connection.SET_SESSION.as_string(None)
+    hasty = sql.SQL(text.replace("'60s'", "'100ms'"))
+    assert hasty.as_string(None) != text
+    for module in (connection, log_window, replication_session):
+        monkeypatch.setattr(module, "SET_SESSION", hasty)
+
+
+def test_a_table_that_is_locked_for_long_is_told_with_the_way_to_find_out_who(postgres, plan, impatient):
+    postgres.run("CREATE TABLE t (a int)")
+    with postgres.source.open_snapshot() as snapshot, snapshot.open_reader() as reader:
+        (chunk,) = snapshot.plan_chunks(snapshot.fetch_tables(["t"])[0], rows_per_chunk=10)
+        postgres.run("CREATE TABLE other (a int)")
+        with postgres.connect() as altering:
+            altering.autocommit = False
+            altering.execute("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
+            for read in (
+                lambda: snapshot.count_rows(plan("other", "a")),
+                lambda: list(reader.read_chunk(chunk, plan("other", "a"))),
+            ):
+                with pytest.raises(SourceUnreachable, match=r"public\.other: .*lock timeout") as caught:
+                    read()
+                assert caught.value.exit_code == 75
+                assert "pg_locks" in caught.value.next_step
+
+
+@pytest.mark.parametrize("kind", ["slot", "window"])
+def test_a_slot_waits_for_open_transactions_longer_than_for_a_lock(postgres, impatient, kind):
+    postgres.run("CREATE TABLE t (a int PRIMARY KEY)")
+    slot = "gridferry_patient"
+    align_publications(postgres.address, slot=slot, tables=[("public", "t")])
+    with postgres.connect() as busy:
+        busy.autocommit = False
+        busy.execute("INSERT INTO t VALUES (1)")
+        ending = threading.Timer(1.0, busy.rollback)
+        ending.start()
+        began = time.monotonic()
+        if kind == "slot":
+            with create_slot(postgres.address, slot) as made:
+                assert made.name == slot
+            drop_slot(postgres.address, slot)
+        else:
+            with open_log_window(postgres.address, followed=slot, wanted={}, patience_s=60) as window:
+                shown = window._connection.execute("SHOW lock_timeout").fetchone()
+            assert shown == ("100ms",)  # what it reads after that is as everywhere
+        assert time.monotonic() - began > 0.5
+        ending.join()
