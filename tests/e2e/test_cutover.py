@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Iterator
@@ -14,7 +15,8 @@ from tests.e2e.ferry import Ferry
 from tests.e2e.planted import container_of, stored_batch, with_value
 
 from gridferry.checkpoint.documents import DocumentStore
-from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.lease import Lease, holder_of
+from gridferry.engine import cutover as cutover_module
 from gridferry.errors import LeaseHeld
 from gridferry.model.cutover import CutoverReport, TableCutover
 
@@ -163,7 +165,10 @@ def test_a_slot_that_is_gone_is_told_with_the_way_back(ferry: Ferry, postgres: D
     assert "gridferry sync --new-slot" in missing(report)["slot"]
 
 
-def test_beside_a_running_follower_it_waits_for_the_stream(ferry: Ferry, postgres: Database) -> None:
+@pytest.mark.parametrize("began", ["before it", "while it looked"])
+def test_beside_a_running_follower_it_waits_for_the_stream(
+    ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch, began: str
+) -> None:
     make_readings(postgres)
     ferry = ferry.of(READING)
     ended, syncing = threading.Event(), threading.Event()
@@ -176,6 +181,12 @@ def test_beside_a_running_follower_it_waits_for_the_stream(ferry: Ferry, postgre
                 postgres.run("INSERT INTO reading VALUES (700, 'd0', 1, 'by the follower')")
                 wait_for_statistics(postgres)
                 assert syncing.wait(60)
+                with ferry.store() as store:
+                    until = time.monotonic() + 60
+                    while holder_of(DocumentStore(store), "public.reading") is None:
+                        assert time.monotonic() < until
+                looks = itertools.count(1 if began == "before it" else 0)
+                monkeypatch.setattr(cutover_module, "holder_of", lambda *of: holder_of(*of) if next(looks) else None)
                 report = cutover(ferry, wait_s=60.0)
             finally:
                 ended.set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from gridferry import numbers
@@ -138,10 +139,7 @@ class Cutover:
             table.drained_to = "" if record is None else record.cursor.clock
             table.check("drained", True, f"all rows of the source as of {table.drained_to} were looked at")
             return
-        if holder_of(self._state.documents, table.name) is not None:
-            self._await_follower(table)
-        else:
-            self._work.sync(table.options, False)
+        self._drain_stream(table)
         position = self._position(table)
         table.drained_to = str(position)
         reached = position >= table.end
@@ -149,12 +147,18 @@ class Cutover:
         table.check("drained", reached, detail, "gridferry sync")
         table.read = self._read(table)
 
-    def _await_follower(self, table: _Table) -> None:
-        """Wait until the sync that runs has passed where the log ended. Raises: LeaseHeld if it does not in time."""
+    def _drain_stream(self, table: _Table) -> None:
+        """Sync, or wait until the sync that runs has passed where the log ended.
+
+        Raises: LeaseHeld if it does not in time.
+        """
         deadline = self._clock() + self._work.wait_s
-        while self._position(table) < table.end:
+        while True:
             if holder_of(self._state.documents, table.name) is None:
-                self._work.sync(table.options, False)
+                with suppress(LeaseHeld):  # another sync was first
+                    self._work.sync(table.options, False)
+                    return
+            if self._position(table) >= table.end:
                 return
             if self._clock() >= deadline:
                 raise LeaseHeld(
@@ -227,11 +231,7 @@ class Cutover:
         """Whether anything was written since the drain: by the stream, or by PostgreSQL's count of writes."""
         late = 0
         if table.drained and table.mode is not None:
-            followed = holder_of(self._state.documents, table.name) is not None
-            if table.mode is SyncMode.CDC and followed:
-                late = self._read(table) - table.read
-            elif not followed:
-                late = self._work.sync(table.options, False)
+            late = self._late(table)
         after = fetch_activity(self._address, table.options.schema_name, table.options.table_name)
         written = max(late, after.writes - table.before.writes)
         detail = f"{numbers.plural(written, 'row') if written else 'nothing was'} written while this looked"
@@ -243,6 +243,17 @@ class Cutover:
         detail = "; ".join(f"uncommitted changes of {holder}" for holder in writers) or "nobody has uncommitted changes"
         table.check("sessions", not writers, detail, f"let them commit or end, {_AGAIN}")
         return after
+
+    def _late(self, table: _Table) -> int:
+        """Changes since the drain, as a sync reads them: this one, or the one that runs."""
+        cdc = table.mode is SyncMode.CDC
+        if holder_of(self._state.documents, table.name) is None:
+            try:
+                return self._work.sync(table.options, False)
+            except LeaseHeld:  # another sync was first
+                if not cdc:
+                    raise
+        return self._read(table) - table.read if cdc else 0
 
     def _position(self, table: _Table) -> Lsn:
         record = self._state.positions.get(table.name)
@@ -288,7 +299,9 @@ def cut_over(
     """See `Cutover.run`, with the syncs of these tables."""
 
     def sync(options: TableOptions, sweep: bool) -> int:
-        settings = SyncSettings(sweep=sweep, wait_s=wait_s)
+        cdc = options.sync is not None and options.sync.mode is SyncMode.CDC
+        # A stream that another sync begins to follow goes on without end: its progress is waited for, not its lease.
+        settings = SyncSettings(sweep=sweep, wait_s=0.0 if cdc else wait_s)
         return follower(source, state, options, settings=settings, listener=listener).run().read
 
     return Cutover(source, state, CutoverWork(sync, verify, wait_s)).run(chosen)

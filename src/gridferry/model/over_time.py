@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import chain, count
 
 MOST_BUCKETS = 64
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
@@ -33,15 +34,14 @@ class Buckets:
 
 
 def buckets_for(low_s: float, high_s: float, *, most: int = MOST_BUCKETS) -> Buckets:
-    """The finest buckets of a round width that hold both ends and are `most` at most (1 <= most)."""
-    for width in _WIDTHS_S:
+    """The finest buckets of a round width that hold both ends and are `most` at most (2 <= most)."""
+    longest = _WIDTHS_S[-1]
+    for width in chain(_WIDTHS_S, count(2 * longest, longest)):
         start = int(low_s // width) * width
-        count = int((high_s - start) // width) + 1
-        if count <= most:
-            return Buckets(start, width, count)
-    width = _WIDTHS_S[-1] * (int((high_s - low_s) // (_WIDTHS_S[-1] * most)) + 1)
-    start = int(low_s // width) * width
-    return Buckets(start, width, int((high_s - start) // width) + 1)
+        parts = int((high_s - start) // width) + 1
+        if parts <= most:
+            break
+    return Buckets(start, width, parts)
 
 
 @dataclass(frozen=True)

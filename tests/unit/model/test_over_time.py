@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from gridferry.model.over_time import MOST_BUCKETS, Buckets, buckets_for
 
 
+@example(12_614_400_001.0, 214_444_800_000.0)
 @given(st.floats(0, 253_402_300_799), st.floats(0, 253_402_300_799))
 def test_all_of_the_time_lies_in_few_equal_buckets(one: float, other: float) -> None:
     low, high = sorted((one, other))
