@@ -50,11 +50,22 @@ _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
     ("connection refused|no such file or directory", False, "check host and port, and that the server runs there"),
     ("timeout expired|timed out", False, "check host and port, and that no firewall is in between"),
     (
-        "starting up|shutting down|recovery mode|database system is not (yet )?accepting",
+        "starting up|shut(ting)? down|recovery mode|database system is not (yet )?accepting|terminating connection",
         False,
         "try again when the server is up",
     ),
-    ("too many clients|remaining connection slots|too many connections", False, "try again, or use fewer workers"),
+    (
+        # The last two are PgBouncer's.
+        "too many (clients|connections)|remaining connection slots|no more connections allowed|query_wait_timeout",
+        False,
+        "try again, or use fewer workers",
+    ),
+    (
+        # What a server without memory or time says; then PgBouncer, of the server behind it.
+        "canceling authentication|out of (shared )?memory|server login has been failing|client_login_timeout",
+        False,
+        "try again when the server has less to do",
+    ),
 )
 
 
