@@ -52,6 +52,8 @@ def update_nothing(maker: Maker, writer: Writer, shape: Shape) -> None:
     """An update that changes no value."""
     place = None if shape.inserts_only else place_of(maker, writer, shape)
     where = "false" if place is None else shape.where(*place)  # even of no row it needs a replica identity
+    if place is None and writer.open:
+        writer.locks.add((shape.name, "nothing"))  # no row, but the table: an ALTER TABLE would wait for it
     maker.say(writer, "no-op update", f"UPDATE {shape.name} SET n = n WHERE {where}")
 
 
