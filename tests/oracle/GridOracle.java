@@ -1,10 +1,8 @@
 import com.toshiba.mwcloud.gs.*;
 import java.io.*;
 import java.nio.charset.StandardCharsets;
-import java.sql.Blob;
 import java.sql.Timestamp;
 import java.util.*;
-import javax.sql.rowset.serial.SerialBlob;
 
 /**
  * GridDB's own Java client as a judge: writes what it is told, says exactly what it reads.
@@ -24,12 +22,11 @@ import javax.sql.rowset.serial.SerialBlob;
  *   read NAME                tql NAME QUERY   count NAME   schema NAME   drop NAME
  * </pre>
  *
- * Values: "-" is NULL; text, BLOB and WKT are hex with a leading "x"; whole numbers decimal; BOOL 0 or 1; FLOAT and
+ * Values: "-" is GridValues.NULL; text, BLOB and WKT are hex with a leading "x"; whole numbers decimal; BOOL 0 or 1; FLOAT and
  * DOUBLE the hex of their bits; timestamps seconds.nanoseconds since 1970; arrays "[a,b]". An aggregation gives one
  * timestamp, or a number twice: as LONG and as DOUBLE.
  */
 public class GridOracle {
-    private static final String NULL = "-";
     private static final String[] TIME_LABELS = {"TIMESTAMP(3)", "TIMESTAMP(6)", "TIMESTAMP(9)"};
     private static final TimeUnit[] TIME_UNITS = {TimeUnit.MILLISECOND, TimeUnit.MICROSECOND, TimeUnit.NANOSECOND};
 
@@ -71,9 +68,9 @@ public class GridOracle {
             obey(request, rows);
             out.print("done\n");
         } catch (GSException error) {
-            out.print("fail\t" + error.getErrorCode() + "\t" + hex(String.valueOf(error.getMessage())) + "\n");
+            out.print("fail\t" + error.getErrorCode() + "\t" + GridValues.hex(String.valueOf(error.getMessage())) + "\n");
         } catch (RuntimeException | java.sql.SQLException error) {
-            out.print("fail\t0\t" + hex(error.toString()) + "\n");
+            out.print("fail\t0\t" + GridValues.hex(error.toString()) + "\n");
         }
         out.flush();
     }
@@ -83,6 +80,9 @@ public class GridOracle {
             return Integer.parseInt(request[2]);
         }
         int sum = 0;
+        if (request[0].equals("edit")) {
+            return Integer.parseInt(request[4]);
+        }
         if (request[0].equals("multiput")) {
             for (int i = 3; i < request.length; i += 2) {
                 sum += Integer.parseInt(request[i]);
@@ -118,6 +118,21 @@ public class GridOracle {
                     print(row);
                 }
             }
+            case "append" -> {
+                Row row = filled(name, Collections.singletonList(rest(request))).get(0);
+                out.print("row\t" + (series(name).append(row) ? 1 : 0) + "\n");
+            }
+            case "interpolate" -> {
+                Row row = series(name).interpolate(bound(request[2]), request[3]);
+                if (row != null) {
+                    print(row);
+                }
+            }
+            case "sample" -> print(series(name).query(
+                    bound(request[2]), bound(request[3]), Set.of(Arrays.copyOfRange(request, 7, request.length)),
+                    InterpolationMode.valueOf(request[4]), Integer.parseInt(request[5]),
+                    TimeUnit.valueOf(request[6])).fetch());
+            case "edit" -> edit(request, rows);
             case "index" -> open(name).createIndex(request[2]);
             case "indexes" -> {
                 for (IndexInfo index : info(name).getIndexInfoList()) {
@@ -203,7 +218,7 @@ public class GridOracle {
     }
 
     private static Date bound(String text) {
-        return text.equals(NULL) ? null : time(text, TimeUnit.MILLISECOND);
+        return text.equals(GridValues.NULL) ? null : GridValues.time(text, TimeUnit.MILLISECOND);
     }
 
     // ------------------------------------------------------------------ rows
@@ -221,10 +236,10 @@ public class GridOracle {
 
     private static void fill(Row row, ContainerInfo info, String[] text) throws GSException, java.sql.SQLException {
         for (int i = 0; i < text.length; i++) {
-            if (text[i].equals(NULL)) {
+            if (text[i].equals(GridValues.NULL)) {
                 row.setNull(i);
             } else {
-                row.setValue(i, parse(info.getColumnInfo(i), text[i]));
+                row.setValue(i, GridValues.parse(info.getColumnInfo(i), text[i]));
             }
         }
     }
@@ -240,6 +255,28 @@ public class GridOracle {
         store.multiPut(all);
     }
 
+    private void edit(String[] request, List<String[]> edits) throws GSException, java.sql.SQLException {
+        ContainerInfo info = info(request[1]);
+        try (Container<Object, Row> container = open(request[1])) {
+            container.setAutoCommit(false);
+            RowSet<Row> found = container.query(request[3]).fetch(true);
+            for (String[] edit : edits) {
+                Row row = found.next();
+                if (edit[0].equals("remove")) {
+                    found.remove();
+                } else if (edit[0].equals("update")) {
+                    fill(row, info, Arrays.copyOfRange(edit, 1, edit.length));
+                    found.update(row);
+                }
+            }
+            if (request[2].equals("commit")) {
+                container.commit();
+            } else {
+                container.abort();
+            }
+        }
+    }
+
     private Row.Key compositeKey(String name, String[] text) throws GSException, java.sql.SQLException {
         ContainerInfo info = info(name);
         Row.Key key = store.createRowKey(info);
@@ -248,7 +285,7 @@ public class GridOracle {
     }
 
     private Object key(String name, String[] text) throws GSException, java.sql.SQLException {
-        return text.length > 1 ? compositeKey(name, text) : parse(info(name).getColumnInfo(0), text[0]);
+        return text.length > 1 ? compositeKey(name, text) : GridValues.parse(info(name).getColumnInfo(0), text[0]);
     }
 
     private void multiGet(String name, List<String[]> keys) throws GSException, java.sql.SQLException {
@@ -281,115 +318,15 @@ public class GridOracle {
 
     private void print(AggregationResult result) throws GSException, java.sql.SQLException {
         Timestamp time = result.getPreciseTimestamp();
-        out.print("row\t" + (time != null ? text(time) : text(result.getLong()) + "\t" + text(result.getDouble())) + "\n");
+        out.print("row\t" + (time != null ? GridValues.text(time) : GridValues.text(result.getLong()) + "\t" + GridValues.text(result.getDouble())) + "\n");
     }
 
     private void print(Row row) throws GSException, java.sql.SQLException {
         StringBuilder line = new StringBuilder("row");
         int columns = row.getSchema().getColumnCount();
         for (int i = 0; i < columns; i++) {
-            line.append('\t').append(row.isNull(i) ? NULL : text(row.getValue(i)));
+            line.append('\t').append(row.isNull(i) ? GridValues.NULL : GridValues.text(row.getValue(i)));
         }
         out.print(line.append('\n'));
-    }
-
-    // ------------------------------------------------------------------ values
-
-    private static Object parse(ColumnInfo column, String text) throws java.sql.SQLException {
-        String type = column.getType().name();
-        if (!type.endsWith("_ARRAY")) {
-            return scalar(type, text, column.getTimePrecision());
-        }
-        String element = type.substring(0, type.length() - "_ARRAY".length());
-        String inner = text.substring(1, text.length() - 1);
-        String[] parts = inner.isEmpty() ? new String[0] : inner.split(",");
-        Object array = java.lang.reflect.Array.newInstance(elementClass(element), parts.length);
-        for (int i = 0; i < parts.length; i++) {
-            java.lang.reflect.Array.set(array, i, scalar(element, parts[i], TimeUnit.MILLISECOND));
-        }
-        return array;
-    }
-
-    private static Class<?> elementClass(String type) {
-        return switch (type) {
-            case "BOOL" -> boolean.class;
-            case "BYTE" -> byte.class;
-            case "SHORT" -> short.class;
-            case "INTEGER" -> int.class;
-            case "LONG" -> long.class;
-            case "FLOAT" -> float.class;
-            case "DOUBLE" -> double.class;
-            case "TIMESTAMP" -> Date.class;
-            default -> String.class;
-        };
-    }
-
-    private static Object scalar(String type, String text, TimeUnit precision) throws java.sql.SQLException {
-        return switch (type) {
-            case "BOOL" -> text.equals("1");
-            case "BYTE" -> Byte.valueOf(text);
-            case "SHORT" -> Short.valueOf(text);
-            case "INTEGER" -> Integer.valueOf(text);
-            case "LONG" -> Long.valueOf(text);
-            case "FLOAT" -> Float.intBitsToFloat(Integer.parseUnsignedInt(text, 16));
-            case "DOUBLE" -> Double.longBitsToDouble(Long.parseUnsignedLong(text, 16));
-            case "TIMESTAMP" -> time(text, precision);
-            case "GEOMETRY" -> Geometry.valueOf(new String(unhex(text), StandardCharsets.UTF_8));
-            case "BLOB" -> new SerialBlob(unhex(text));
-            default -> new String(unhex(text), StandardCharsets.UTF_8);
-        };
-    }
-
-    private static Date time(String text, TimeUnit precision) {
-        int dot = text.indexOf('.');
-        long seconds = Long.parseLong(text.substring(0, dot));
-        int nanos = Integer.parseInt(text.substring(dot + 1));
-        if (precision == null || precision == TimeUnit.MILLISECOND) {
-            return new Date(seconds * 1000 + nanos / 1_000_000);
-        }
-        Timestamp stamp = new Timestamp(seconds * 1000);
-        stamp.setNanos(nanos);
-        return stamp;
-    }
-
-    private static String text(Object value) throws java.sql.SQLException {
-        if (value == null) {
-            return NULL;
-        }
-        if (value.getClass().isArray()) {
-            StringJoiner list = new StringJoiner(",", "[", "]");
-            for (int i = 0; i < java.lang.reflect.Array.getLength(value); i++) {
-                list.add(text(java.lang.reflect.Array.get(value, i)));
-            }
-            return list.toString();
-        }
-        if (value instanceof Date) {
-            Date date = (Date) value;
-            long nanos = date instanceof Timestamp
-                    ? ((Timestamp) date).getNanos() : Math.floorMod(date.getTime(), 1000L) * 1_000_000;
-            return String.format("%d.%09d", Math.floorDiv(date.getTime(), 1000L), nanos);
-        }
-        if (value instanceof Blob) {
-            Blob blob = (Blob) value;
-            return "x" + HexFormat.of().formatHex(blob.getBytes(1, (int) blob.length()));
-        }
-        if (value instanceof Boolean) {
-            return (Boolean) value ? "1" : "0";
-        }
-        if (value instanceof Float) {
-            return String.format("%08x", Float.floatToRawIntBits((Float) value));
-        }
-        if (value instanceof Double) {
-            return String.format("%016x", Double.doubleToRawLongBits((Double) value));
-        }
-        return value instanceof Number ? value.toString() : hex(value.toString());
-    }
-
-    private static String hex(String text) {
-        return "x" + HexFormat.of().formatHex(text.getBytes(StandardCharsets.UTF_8));
-    }
-
-    private static byte[] unhex(String text) {
-        return HexFormat.of().parseHex(text.substring(1));
     }
 }

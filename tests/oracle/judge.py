@@ -19,7 +19,8 @@ from tests.oracle.values import Row, Value, from_text, to_text
 
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 
-PROGRAM = Path(__file__).with_name("GridOracle.java")
+PROGRAM = "GridOracle"
+SOURCES = [str(Path(__file__).with_name(f"{name}.java")) for name in (PROGRAM, "GridValues")]
 ANSWER_LIMIT_S = 90
 _TYPES = {t.label: t for t in GridType}
 
@@ -94,6 +95,26 @@ class Judge:
         """The row of a TIME_SERIES before or after a time, or nothing."""
         return _rows(schema, self._ask(["related", name, to_text(schema.columns[0], at), operator]))
 
+    def append(self, name: str, schema: ContainerSchema, row: Row) -> bool:
+        """Put a row of a TIME_SERIES at the server's time, whatever its key says; whether it replaced one."""
+        return self._ask(["append", name, *_texts(schema.columns, row)]) == [["1"]]
+
+    def interpolate(self, name: str, schema: ContainerSchema, at: Value, column: str) -> list[Row]:
+        """The row of a TIME_SERIES at a time, its column on the line between the rows around it, or nothing."""
+        return _rows(schema, self._ask(["interpolate", name, to_text(schema.columns[0], at), column]))
+
+    def sample(self, name: str, schema: ContainerSchema, start: Value, end: Value, *how: str) -> list[Row]:
+        """Rows of a TIME_SERIES at times from `start` to `end`; `how` is mode, interval, unit, then columns."""
+        ends = [to_text(schema.columns[0], bound) for bound in (start, end)]
+        return _rows(schema, self._ask(["sample", name, *ends, *how]))
+
+    def edit(
+        self, name: str, schema: ContainerSchema, tql: str, edits: Sequence[Row | str], *, commit: bool = True
+    ) -> None:
+        """Fetch rows for update; then for each "keep", "remove", or the row it is updated to; then commit or abort."""
+        lines = [[edit] if isinstance(edit, str) else ["update", *_texts(schema.columns, edit)] for edit in edits]
+        self._ask(["edit", name, "commit" if commit else "abort", tql, str(len(lines))], lines)
+
     def create_index(self, name: str, column: str) -> None:
         """Make an index of the default type."""
         self._ask(["index", name, column])
@@ -144,8 +165,9 @@ class Judge:
 def judge_on(address: str, cluster: str, *, user: str, password: str) -> Iterator[Judge]:
     """A judge logged in to the server at `address` (host:port), ended with the block."""
     with tempfile.TemporaryDirectory() as folder:
-        log = Path(folder) / "judge.log"
-        command = ["java", "-cp", find_java().classpath, str(PROGRAM), address, cluster, user]
+        log, jars = Path(folder) / "judge.log", find_java().classpath
+        subprocess.run(["javac", "-nowarn", "-proc:none", "-d", folder, "-cp", jars, *SOURCES], check=True)
+        command = ["java", "-cp", os.pathsep.join((folder, jars)), PROGRAM, address, cluster, user]
         with (
             log.open("w") as errors,
             subprocess.Popen(

@@ -10,7 +10,7 @@ from gridferry.embedded.answers.call import Call, Handler, Node, Peer
 from gridferry.embedded.database import PARTITIONS, Database
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
-from gridferry.griddb.wire import multi_requests, requests, row_requests
+from gridferry.griddb.wire import client_requests, multi_requests, requests, row_requests
 from gridferry.griddb.wire.frame import Frame, encode_reply
 from gridferry.griddb.wire.multi_requests import MultiQuery
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
@@ -43,6 +43,7 @@ HANDLERS: dict[Statement, Handler] = {
     Statement.ABORT_TRANSACTION: rows.abort,
     Statement.PUT_ROW: rows.put_one,
     Statement.PUT_MULTIPLE_ROWS: rows.put,
+    Statement.APPEND_TIME_SERIES_ROW: rows.append,
     Statement.GET_ROW: rows.get,
     Statement.DELETE_ROW: rows.delete,
     Statement.QUERY_TQL: queries.tql,
@@ -60,7 +61,7 @@ HANDLERS: dict[Statement, Handler] = {
 # What is done together where it comes one after the other.
 TOGETHER = frozenset({Statement.DELETE_ROW, Statement.EXECUTE_MULTIPLE_QUERIES})
 # Importing the modules enters their requests into the table of them.
-_READERS = (requests, row_requests, multi_requests)
+_READERS = (requests, row_requests, multi_requests, client_requests)
 
 _WITHOUT_LOGIN = frozenset({Statement.CONNECT, Statement.LOGIN, Statement.GET_PARTITION_ADDRESS})
 # Their privileges and properties are not read.
@@ -74,6 +75,7 @@ _WRITES = frozenset(
         Statement.COMMIT_TRANSACTION,
         Statement.PUT_ROW,
         Statement.PUT_MULTIPLE_ROWS,
+        Statement.APPEND_TIME_SERIES_ROW,
         Statement.DELETE_ROW,
         Statement.PUT_MULTIPLE_CONTAINER_ROWS,
         Statement.PUT_DATABASE,

@@ -9,18 +9,17 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.unit.embedded.peer import Client, code
 
-from gridferry.embedded.answers.call import Node, Peer
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.containers import put_container
 from gridferry.embedded.database import Database
-from gridferry.embedded.dispatch import HANDLERS, Dispatcher
+from gridferry.embedded.dispatch import HANDLERS
 from gridferry.embedded.row_statements import put_rows
 from gridferry.embedded.server import password_digest
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire.container_requests import DropContainer, GetContainerProperties, PutContainer
 from gridferry.griddb.wire.encode import encode_rows
-from gridferry.griddb.wire.frame import Frame, FrameReader, Role
 from gridferry.griddb.wire.multi_requests import MultiPut, MultiQuery, PutEntry
 from gridferry.griddb.wire.names import ContainerKey, container_key
 from gridferry.griddb.wire.octets import Reader, Writer
@@ -29,9 +28,7 @@ from gridferry.griddb.wire.requests import (
     REQUESTS,
     Connect,
     GetPartitionAddress,
-    Login,
     PutDatabase,
-    Request,
 )
 from gridferry.griddb.wire.row_replies import QueryReply, read_multi_query, read_value
 from gridferry.griddb.wire.row_requests import (
@@ -56,41 +53,6 @@ SCHEMA = ContainerSchema(
     ),
 )
 UUID = bytes(range(16))
-
-
-class Client:
-    """A peer without a socket."""
-
-    def __init__(self, database: Database) -> None:
-        node = Node("cluster", {"admin": password_digest("admin")})
-        self.dispatcher = Dispatcher(database, node)
-        self.peer = Peer()
-
-    def login(self, **changes: Any) -> Frame:
-        request = {"user": "admin", "digest": password_digest("admin"), "cluster": "cluster", **changes}
-        return self.send(Login(**request))
-
-    def send(self, message: Request, *, partition: int = 0, number: int = 1) -> Frame:
-        out = Writer()
-        message.write(out)
-        return self.raw(message.statement, out.getvalue(), partition=partition, number=number)
-
-    def raw(self, statement: int, body: bytes, *, partition: int = 0, number: int = 1) -> Frame:
-        frame = Frame(statement, number, memoryview(body), partition=partition)
-        reply = self.dispatcher.answer(self.peer, frame)
-        assert reply is not None
-        reader = FrameReader(Role.CLIENT)
-        reader.receive(b"".join(reply))
-        answer = reader.next_frame()
-        assert answer is not None
-        assert reader.clean
-        assert (answer.statement, answer.statement_id) == (statement, number)
-        return answer
-
-
-def code(answer: Frame) -> int:
-    assert answer.status != 0
-    return ErrorReply.read(Reader(answer.body)).code
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from gridferry.embedded.queries import Pages
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.sessions import Session
 from gridferry.embedded.transactions import Transaction
+from gridferry.griddb.schema import ContainerKind
 from gridferry.griddb.wire.names import ContainerKey, container_key
 from gridferry.griddb.wire.octets import Writer
 from gridferry.griddb.wire.row_requests import Transaction as TransactionBlock
@@ -110,6 +111,13 @@ class Call:
                 f"(containerId={container_id}, expectedVer={version}, actualVer={found.version})",
             )
         return found
+
+    def series_at(self, container_id: int, version: int) -> Container:
+        """The container, if it is a TIME_SERIES of that schema version. Raises: 10017, 60026, 60157."""
+        container = self.container_at(container_id, version)
+        if container.schema.kind is not ContainerKind.TIME_SERIES:
+            raise Refusal(Code.DS_DS_CONTAINER_TYPE_INVALID, f"{container.name} is no TIME_SERIES")
+        return container
 
     @contextmanager
     def inside(self, container: Container, block: TransactionBlock, *, count: int = 1) -> Iterator[Scope]:

@@ -18,7 +18,7 @@ from gridferry.embedded.tql_query import (
     TimeAverage,
     aggregation_over,
 )
-from gridferry.griddb.schema import ContainerKind, GridType
+from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.octets import Writer
 from gridferry.griddb.wire.row_replies import (
     FetchReply,
@@ -111,7 +111,7 @@ def time_range(call: Call, request: QueryRange, out: Writer) -> None:
 
 def answer_range(call: Call, request: QueryRange) -> QueryReply:
     """The answer to a query for a range of times, or its first page."""
-    container = _series(call, request.container_id, request.tx)
+    container = call.series_at(request.container_id, request.tx.version)
     order = "c0 DESC" if request.descending else "c0 ASC"
     query = RowQuery(between(request.start, request.end), order, None, 0)
     return answer_query(call, container, request.tx, head=request.head, query=query)
@@ -123,16 +123,9 @@ def between(start: int, end: int) -> str:
     return " AND ".join([*parts, *([f"c0 <= {end}"] if end != NO_LIMIT else [])])
 
 
-def _series(call: Call, container_id: int, block: Transaction) -> Container:
-    container = call.container_at(container_id, block.version)
-    if container.schema.kind is not ContainerKind.TIME_SERIES:
-        raise Refusal(Code.DS_DS_CONTAINER_TYPE_INVALID, f"{container.name} is no TIME_SERIES")
-    return container
-
-
 def related(call: Call, request: GetRelated, out: Writer) -> None:
     """The row next to a time."""
-    container = _series(call, request.container_id, request.tx)
+    container = call.series_at(request.container_id, request.tx.version)
     found = None
     if 0 <= request.operation <= 3:
         later, inclusive = request.operation >= 2, request.operation % 2 == 0
@@ -146,7 +139,7 @@ def related(call: Call, request: GetRelated, out: Writer) -> None:
 
 def aggregate(call: Call, request: AggregateSeries, out: Writer) -> None:
     """An aggregation over a time range. Raises: 60100, 60102 for what cannot be aggregated."""
-    container = _series(call, request.container_id, request.tx)
+    container = call.series_at(request.container_id, request.tx.version)
     query = _aggregation(container, request)
     with call.inside(container, request.tx) as scope:
         found = run(call.db, container, query, transaction=scope.transaction)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+
+import pyarrow as pa
 
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.catalog import Container
@@ -10,6 +13,7 @@ from gridferry.embedded.deletes import delete_together as deletes_by_key
 from gridferry.embedded.images import found_image, joined, rows_from
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.row_statements import PutMode, delete_rows, get_rows, put_rows, rows_exist
+from gridferry.griddb.wire.client_requests import AppendRow
 from gridferry.griddb.wire.decode import decode_key
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.options import Options
@@ -35,9 +39,19 @@ def put_mode(options: Options) -> PutMode:
 
 def put_one(call: Call, request: PutRow, out: Writer) -> None:
     """Put a row; say whether it replaced one."""
-    container = call.container_at(request.container_id, request.tx.version)
+    _put_one(call, call.container_at(request.container_id, request.tx.version), request, out)
+
+
+def append(call: Call, request: AppendRow, out: Writer) -> None:
+    """Put a row at the time of now; say whether it replaced one. Raises: 60026 not a TIME_SERIES."""
+    _put_one(call, call.series_at(request.container_id, request.tx.version), request, out)
+
+
+def _put_one(call: Call, container: Container, request: PutRow | AppendRow, out: Writer) -> None:
     with call.inside(container, request.tx) as scope:
         batch = rows_from(container.schema, 1, request.payload)
+        if isinstance(request, AppendRow):
+            batch = _at_once(batch)
         existed = False
         if container.schema.key_length:
             keys = batch.select(list(range(container.schema.key_length)))
@@ -45,6 +59,12 @@ def put_one(call: Call, request: PutRow, out: Writer) -> None:
         if not scope.done:
             put_rows(call.db, container, batch, mode=put_mode(request.tx.options), transaction=scope.transaction)
     out.boolean(existed)
+
+
+def _at_once(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The row with the time of now as its key."""
+    now = pa.array([time.time_ns() // 10**6], pa.int64()).cast(batch.schema.field(0).type)
+    return batch.set_column(0, batch.schema.field(0), now)
 
 
 def put(call: Call, request: PutRows, out: Writer) -> None:

@@ -124,7 +124,9 @@ class Abort(_Session):
 
 
 @dataclass(frozen=True)
-class _KeyedRow:
+class KeyedRow:
+    """A statement about one row, which its payload names or is."""
+
     container_id: int
     tx: Transaction
     payload: Buffer | Sequence[Buffer]  # a row key, or a one-row image
@@ -149,7 +151,7 @@ def write_payload(out: Writer, payload: Buffer | Sequence[Buffer]) -> None:
 
 @request
 @dataclass(frozen=True)
-class GetRow(_KeyedRow):
+class GetRow(KeyedRow):
     """Ask for the row of a key."""
 
     statement: ClassVar[Statement] = Statement.GET_ROW
@@ -157,7 +159,7 @@ class GetRow(_KeyedRow):
 
 @request
 @dataclass(frozen=True)
-class PutRow(_KeyedRow):
+class PutRow(KeyedRow):
     """Put one row."""
 
     statement: ClassVar[Statement] = Statement.PUT_ROW
@@ -165,7 +167,7 @@ class PutRow(_KeyedRow):
 
 @request
 @dataclass(frozen=True)
-class DeleteRow(_KeyedRow):
+class DeleteRow(KeyedRow):
     """Delete the row of a key."""
 
     statement: ClassVar[Statement] = Statement.DELETE_ROW
@@ -177,7 +179,7 @@ def keyed_bodies(container_id: int, tx: Transaction, keys: Sequence[bytes]) -> l
     What they have in common is written once.
     """
     head = Writer()
-    _KeyedRow(container_id, tx, b"").write(head)
+    KeyedRow(container_id, tx, b"").write(head)
     common = head.getvalue()
     return [common + key for key in keys]
 

@@ -15,6 +15,7 @@ from tests.strategies import batches, names, samples, schemas
 
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+from gridferry.griddb.wire import client_requests as client
 from gridferry.griddb.wire import container_requests, replies, requests, row_replies
 from gridferry.griddb.wire import multi_requests as multi
 from gridferry.griddb.wire import row_requests as rows
@@ -218,6 +219,7 @@ REQUEST_STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     rows.AggregateSeries: st.builds(
         rows.AggregateSeries, container_id=I64, tx=TX, start=I64, end=I64, column=I32, operation=U8
     ),
+    client.AppendRow: keyed(client.AppendRow),
     rows.FetchRowSet: st.builds(rows.FetchRowSet, container_id=I64, tx=TX, result_id=I64, fetched=I64, fetch_size=I64),
     rows.CloseRowSet: st.builds(rows.CloseRowSet, container_id=I64, result_id=I64, options=OPTIONS),
     multi.MultiPut: multi_puts(),
