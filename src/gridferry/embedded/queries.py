@@ -110,8 +110,10 @@ def run(
     transaction: Transaction | None = None,
     for_update: bool = False,
 ) -> Answer:
-    """The query's answer. `for_update` locks the rows for the transaction."""
+    """The query's answer. `for_update` locks the rows for the transaction. Raises: 150017 for what cannot be locked."""
     with db.lock:
+        if for_update:
+            _check_lockable(query)
         if isinstance(query, Explanation):
             return _explain(db, container, query, transaction)
         source = _source(db, container, transaction)
@@ -122,10 +124,23 @@ def run(
             return _time_average(db, source, query)
         table = _rows(db, container, source, query, limit=limit)
         if for_update and transaction is not None:
-            db.wait_for(container, set(stored_keys(source.shape, table)), mine=transaction)
-            table = _rows(db, container, transaction.source, query, limit=limit)
-            transaction.lock(table)
+            table = _locked(db, container, table, query, limit=limit, transaction=transaction)
         return rows_of(container.schema, table)
+
+
+def _check_lockable(query: Query) -> None:
+    if not isinstance(query, RowQuery):
+        raise Refusal(Code.TQ_CANNOT_LOCK_ROW, "Cannot lock rows for update in aggregation/selection")
+
+
+def _locked(
+    db: Database, container: Container, table: pa.Table, query: Query, *, limit: int | None, transaction: Transaction
+) -> pa.Table:
+    """The query's rows once no other transaction holds any of those in `table`; they are the transaction's then."""
+    db.wait_for(container, set(stored_keys(shape_of(container.schema), table)), mine=transaction)
+    found = _rows(db, container, transaction.source, query, limit=limit)
+    transaction.lock(found)
+    return found
 
 
 def _explain(db: Database, container: Container, query: Explanation, transaction: Transaction | None) -> Analysis:
@@ -136,13 +151,23 @@ def _explain(db: Database, container: Container, query: Explanation, transaction
 
 
 def run_paged(
-    db: Database, container: Container, query: Query, *, limit: int | None, transaction: Transaction | None
+    db: Database,
+    container: Container,
+    query: Query,
+    *,
+    limit: int | None,
+    transaction: Transaction | None,
+    for_update: bool = False,
 ) -> Pages:
-    """The rows of a query, to be taken in pages; it sees no later change."""
+    """The rows of a query, to be taken in pages; it sees no later change. Locks and refuses as `run`."""
     with db.lock:
+        if for_update:
+            _check_lockable(query)
         source = _source(db, container, transaction)
         if not isinstance(query, RowQuery) or transaction is not None:
             table = _rows(db, container, source, query, limit=limit)
+            if for_update and transaction is not None:
+                table = _locked(db, container, table, query, limit=limit, transaction=transaction)
             return Pages(container.schema, table.num_rows, table)
         limited = _limited(query, limit)
         sql = _row_sql(source, limited)

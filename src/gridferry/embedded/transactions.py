@@ -54,6 +54,11 @@ class Transaction:
             self._hide(known.column(shape.identity).to_pylist())
         self._rows = pa.concat_tables([self._rows, table]).combine_chunks()
 
+    def replace(self, known: pa.Table, row: pa.Table) -> None:
+        """Lay a stored row over the one whose identity it has."""
+        self.remove(known)
+        self._rows = pa.concat_tables([self._rows, row]).combine_chunks()
+
     def remove(self, known: pa.Table) -> None:
         """Take stored rows away."""
         self.locked |= set(stored_keys(self._shape, known))

@@ -11,11 +11,13 @@ from tests.unit.embedded.peer import Client, code
 
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.database import Database
-from gridferry.griddb.wire.client_requests import AppendRow
+from gridferry.embedded.row_statements import put_rows
+from gridferry.griddb.wire.client_requests import AppendRow, DeleteRowById, UpdateRowById
 from gridferry.griddb.wire.encode import encode_rows
 from gridferry.griddb.wire.octets import Reader
-from gridferry.griddb.wire.row_requests import Transaction
-from gridferry.griddb.wire.statement import SessionMode, TransactionMode
+from gridferry.griddb.wire.requests import Request
+from gridferry.griddb.wire.row_requests import Abort, Commit, QueryHead, QueryTql, Transaction
+from gridferry.griddb.wire.statement import Option, SessionMode, TransactionMode
 
 Make = Callable[..., Any]
 PLAIN = Transaction(0)
@@ -59,3 +61,85 @@ def test_an_appended_row_stands_at_the_time_of_now(
 def test_only_a_series_has_a_time_to_append_at(client: Client, keyed: Container, image: Make) -> None:
     request = AppendRow(keyed.id, PLAIN, image(keyed, "a", 1, 1))
     assert code(client.send(request, partition=keyed.partition)) == 60026
+
+
+@pytest.fixture
+def send(client: Client) -> Make:
+    """Sends a statement about a container; gives the error's number, or 0."""
+
+    def ask(container: Container, message: Request, number: int = 1) -> int:
+        answer = client.send(message, partition=container.partition, number=number)
+        return code(answer) if answer.status else 0
+
+    return ask
+
+
+@pytest.mark.parametrize("tx", [PLAIN, BEGIN])
+@pytest.mark.parametrize("which", ["keyed", "keyless"])
+def test_a_row_is_updated_in_its_place_and_deleted_by_its_id(
+    request: pytest.FixtureRequest,
+    db: Database,
+    batch: Make,
+    image: Make,
+    ask: Make,
+    send: Make,
+    which: str,
+    tx: Transaction,
+) -> None:
+    container: Container = request.getfixturevalue(which)
+    key = (lambda k: (str(k), k)) if which == "keyed" else (lambda k: ())
+    put_rows(db, container, batch(container.schema, *((*key(k), k) for k in range(4))))
+    assert send(container, UpdateRowById(container.id, tx, 1, image(container, *key(1), 11)), 1) == 0
+    go_on = PLAIN if tx is PLAIN else GO_ON
+    assert send(container, DeleteRowById(container.id, go_on, 2), 2) == 0
+    assert send(container, DeleteRowById(container.id, go_on, 2), 3) == 0, "none there: nothing to do"
+    assert send(container, UpdateRowById(container.id, go_on, 77, image(container, *key(7), 7)), 4) == 0
+    if tx is BEGIN:
+        assert ask(container, "select *") == [(*key(k), k) for k in range(4)]
+        assert send(container, Commit(container.id, 7, bytes(16)), 5) == 0
+    assert ask(container, "select *") == [(*key(0), 0), (*key(1), 11), (*key(3), 3)]
+
+
+def test_an_aborted_update_leaves_the_row(
+    db: Database, keyless: Container, batch: Make, image: Make, ask: Make, send: Make
+) -> None:
+    put_rows(db, keyless, batch(keyless.schema, (1,), (2,)))
+    assert send(keyless, UpdateRowById(keyless.id, BEGIN, 0, image(keyless, 9)), 1) == 0
+    assert ask(keyless, "select *") == [(1,), (2,)]
+    assert send(keyless, Abort(keyless.id, 7, bytes(16)), 2) == 0
+    assert ask(keyless, "select *") == [(1,), (2,)]
+
+
+def test_updates_that_are_refused(
+    db: Database, keyed: Container, series: Container, batch: Make, image: Make, ask: Make, send: Make
+) -> None:
+    put_rows(db, keyed, batch(keyed.schema, ("a", 1, 1), ("b", 2, 2)))
+    put_rows(db, series, batch(series.schema, (1, 1.0, "")))
+    assert send(keyed, UpdateRowById(keyed.id, PLAIN, 0, image(keyed, "b", 1, 5))) == 60049
+    assert send(keyed, UpdateRowById(keyed.id, PLAIN, 0, image(keyed, "a\0", 1, 5))) == 60079
+    assert send(keyed, UpdateRowById(keyed.id, Transaction(3), 0, image(keyed, "a", 1, 5))) == 10017
+    assert send(series, UpdateRowById(series.id, PLAIN, 1, image(series, 1, 2.0, ""))) == 60026
+    assert send(series, DeleteRowById(series.id, PLAIN, 1)) == 60026
+    assert ask(keyed, "select *") == [("a", 1, 1), ("b", 2, 2)]
+    assert ask(series, "select *") == [(1, 1.0, "")]
+
+
+FOR_UPDATE = Transaction(0, 7, bytes(16), SessionMode.CREATE, TransactionMode.BEGIN, {Option.FOR_UPDATE: True})
+
+
+@pytest.mark.parametrize("head", [QueryHead(), QueryHead(fetch_size=1)], ids=["whole", "paged"])
+def test_rows_fetched_for_update_are_held(
+    db: Database, keyless: Container, batch: Make, image: Make, send: Make, head: QueryHead
+) -> None:
+    put_rows(db, keyless, batch(keyless.schema, (1,), (2,), (3,)))
+    assert send(keyless, QueryTql(keyless.id, FOR_UPDATE, "select * where v <= 2", head), 1) == 0
+    for row_id in (0, 1):
+        assert send(keyless, UpdateRowById(keyless.id, PLAIN, row_id, image(keyless, 9))) == 60064
+        assert send(keyless, DeleteRowById(keyless.id, PLAIN, row_id)) == 60064
+    assert send(keyless, DeleteRowById(keyless.id, PLAIN, 2)) == 0
+    assert send(keyless, DeleteRowById(keyless.id, GO_ON, 1), 2) == 0
+
+
+@pytest.mark.parametrize("tql", ["select count(*)", "select MAX_ROWS(v)", "explain select *"])
+def test_only_plain_rows_can_be_fetched_for_update(keyless: Container, send: Make, tql: str) -> None:
+    assert send(keyless, QueryTql(keyless.id, FOR_UPDATE, tql)) == 150017

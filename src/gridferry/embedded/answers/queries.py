@@ -56,23 +56,17 @@ def answer_query(
     limit = None if head.limit == NO_LIMIT else max(0, head.limit)
     with call.inside(container, block) as scope:
         query = plan(container, text) if query is None else query
+        lock = bool(block.options.get(Option.FOR_UPDATE, False))
         rows = not isinstance(query, (Aggregation, TimeAverage, Explanation))
         if rows and 0 < head.fetch_size < NO_LIMIT:
-            pages = run_paged(call.db, container, query, limit=limit, transaction=scope.transaction)
+            pages = run_paged(call.db, container, query, limit=limit, transaction=scope.transaction, for_update=lock)
             first = pages.take(head.fetch_size)
             if pages.done:
                 pages.close()
                 return reply_of(container, first)
             state = PartialFetch(pages.total, call.peer.keep(pages))
             return QueryReply(rows=rows_part(container.schema, first), partial=state)
-        found = run(
-            call.db,
-            container,
-            query,
-            limit=limit,
-            transaction=scope.transaction,
-            for_update=bool(block.options.get(Option.FOR_UPDATE, False)),
-        )
+        found = run(call.db, container, query, limit=limit, transaction=scope.transaction, for_update=lock)
     return reply_of(container, found)
 
 

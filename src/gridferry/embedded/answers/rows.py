@@ -13,7 +13,8 @@ from gridferry.embedded.deletes import delete_together as deletes_by_key
 from gridferry.embedded.images import found_image, joined, rows_from
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.row_statements import PutMode, delete_rows, get_rows, put_rows, rows_exist
-from gridferry.griddb.wire.client_requests import AppendRow
+from gridferry.embedded.rows_by_id import delete_row, update_row
+from gridferry.griddb.wire.client_requests import AppendRow, DeleteRowById, UpdateRowById
 from gridferry.griddb.wire.decode import decode_key
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.options import Options
@@ -99,6 +100,23 @@ def delete(call: Call, request: DeleteRow, out: Writer) -> None:
         if not scope.done:
             existed = delete_rows(call.db, container, keys, transaction=scope.transaction)[0]
     out.boolean(existed)
+
+
+def update_by_id(call: Call, request: UpdateRowById, _: Writer) -> None:
+    """Give a row that was fetched other values."""
+    container = call.container_at(request.container_id, request.tx.version)
+    with call.inside(container, request.tx) as scope:
+        batch = rows_from(container.schema, 1, request.image)
+        if not scope.done:
+            update_row(call.db, container, request.row_id, batch, transaction=scope.transaction)
+
+
+def delete_by_id(call: Call, request: DeleteRowById, _: Writer) -> None:
+    """Delete a row that was fetched."""
+    container = call.container_at(request.container_id, request.tx.version)
+    with call.inside(container, request.tx) as scope:
+        if not scope.done:
+            delete_row(call.db, container, request.row_id, transaction=scope.transaction)
 
 
 def delete_together(deletes: Sequence[tuple[Call, DeleteRow]]) -> list[bool]:

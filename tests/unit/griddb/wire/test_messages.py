@@ -220,6 +220,8 @@ REQUEST_STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
         rows.AggregateSeries, container_id=I64, tx=TX, start=I64, end=I64, column=I32, operation=U8
     ),
     client.AppendRow: keyed(client.AppendRow),
+    client.UpdateRowById: st.builds(client.UpdateRowById, container_id=I64, tx=TX, row_id=I64, image=BODY),
+    client.DeleteRowById: st.builds(client.DeleteRowById, container_id=I64, tx=TX, row_id=I64),
     rows.FetchRowSet: st.builds(rows.FetchRowSet, container_id=I64, tx=TX, result_id=I64, fetched=I64, fetch_size=I64),
     rows.CloseRowSet: st.builds(rows.CloseRowSet, container_id=I64, result_id=I64, options=OPTIONS),
     multi.MultiPut: multi_puts(),
