@@ -19,11 +19,11 @@ MAX_STRING_BYTES = 31_744
 MAX_ARRAY_ELEMENTS = 4000
 MAX_AFFINITY_BYTES = 8
 MAX_APPLICATION_NAME_BYTES = 64
-_LAST_MS = 253_402_300_799_999
+LAST_MS = 253_402_300_799_999
 # Each precision's last moment, 9999-12-31T23:59:59.999...; Arrow's nanoseconds end in 2262 by themselves.
 _LAST: dict[GridType, int] = {
-    GridType.TIMESTAMP_MS: _LAST_MS,
-    GridType.TIMESTAMP_US: _LAST_MS * 1000 + 999,
+    GridType.TIMESTAMP_MS: LAST_MS,
+    GridType.TIMESTAMP_US: LAST_MS * 1000 + 999,
     GridType.TIMESTAMP_NS: 2**63 - 1,
 }
 _NAME = re.compile(r"[A-Za-z0-9_.\-/=]+")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from gridferry.embedded.answers import connections, containers, many, queries, rows
+from gridferry.embedded.answers import connections, containers, many, queries, rows, series
 from gridferry.embedded.answers.call import Call, Handler, Node, Peer
 from gridferry.embedded.database import PARTITIONS, Database
 from gridferry.embedded.refusal import Code, Refusal
@@ -50,8 +50,10 @@ HANDLERS: dict[Statement, Handler] = {
     Statement.DELETE_ROW: rows.delete,
     Statement.QUERY_TQL: queries.tql,
     Statement.QUERY_TIME_SERIES_RANGE: queries.time_range,
-    Statement.GET_TIME_SERIES_ROW_RELATED: queries.related,
-    Statement.AGGREGATE_TIME_SERIES: queries.aggregate,
+    Statement.GET_TIME_SERIES_ROW_RELATED: series.related,
+    Statement.INTERPOLATE_TIME_SERIES_ROW: series.interpolate,
+    Statement.QUERY_TIME_SERIES_SAMPLING: series.sampling,
+    Statement.AGGREGATE_TIME_SERIES: series.aggregate,
     Statement.FETCH_ROW_SET: queries.fetch,
     Statement.CLOSE_ROW_SET: queries.close_result,
     Statement.PUT_MULTIPLE_CONTAINER_ROWS: many.put,

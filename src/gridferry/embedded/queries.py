@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -55,6 +55,7 @@ class Analysis:
 
 
 Answer = Rows | Value | Analysis
+Limited = TypeVar("Limited", RowQuery, Samples)
 
 
 class Pages:
@@ -274,8 +275,7 @@ def _time_average(db: Database, source: Source, query: TimeAverage) -> Value:
 
 def _rows(db: Database, container: Container, source: Source, query: Query, *, limit: int | None) -> pa.Table:
     if isinstance(query, Samples):
-        table = sampled(db.duck, source, container.schema, query)
-        return table if limit is None else table.slice(0, limit)
+        return sampled(db.duck, source, container.schema, _limited(query, limit))
     if isinstance(query, RowQuery):
         sql = _row_sql(source, _limited(query, limit))
     elif isinstance(query, ExtremeRows):
@@ -287,7 +287,7 @@ def _rows(db: Database, container: Container, source: Source, query: Query, *, l
     return db.duck.select(sql, tables=source.tables)
 
 
-def _limited(query: RowQuery, limit: int | None) -> RowQuery:
+def _limited(query: Limited, limit: int | None) -> Limited:
     limits = [n for n in (query.limit, limit) if n is not None]
     return replace(query, limit=min(limits)) if limits else query
 
@@ -330,4 +330,5 @@ def _neighbour_sql(source: Source, query: Neighbour) -> str:
     sign = (">" if query.later else "<") + ("=" if query.inclusive else "")
     condition = f"c0 {sign} {query.time}" + (f" AND {query.where}" if query.where else "")
     order = "c0 ASC" if query.later else "c0 DESC"
-    return _row_sql(source, RowQuery(condition, order, 1, 0))
+    one = 1 if query.limit is None else min(1, query.limit)
+    return _row_sql(source, RowQuery(condition, order, max(0, one - query.offset), 0))

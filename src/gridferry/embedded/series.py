@@ -12,9 +12,16 @@ from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.sources import Source
 from gridferry.embedded.tql_query import Samples
 from gridferry.embedded.tql_values import INTEGERS
-from gridferry.griddb.schema import ContainerSchema
+from gridferry.griddb.schema import ContainerSchema, GridType
 
 MAX_SAMPLES = 1_000_000
+# Of the types whose empty value is not 0; the geometry is POINT(EMPTY).
+_EMPTY: dict[GridType, object] = {
+    GridType.STRING: "",
+    GridType.BOOL: False,
+    GridType.BLOB: b"",
+    GridType.GEOMETRY: bytes.fromhex("0000ffffffff00"),
+}
 
 
 def time_average(times: NDArray[np.int64], values: NDArray[np.float64]) -> float | None:
@@ -30,53 +37,89 @@ def time_average(times: NDArray[np.int64], values: NDArray[np.float64]) -> float
 
 
 def sampled(duck: Duck, source: Source, schema: ContainerSchema, query: Samples) -> pa.Table:
-    """Stored rows at the query's times; a time without a row before it has none, nor, if columns are to lie on the
-    line between two rows, has one without a row after it. Raises: 152012 for too many times.
+    """Stored rows at the query's times, as `Samples` says. Raises: 152012 for too many times.
+
+    A time before all rows has none, unless they are empty; nor, if columns are to lie on the line between two rows, has
+    one after all rows.
     """
-    count = max(0, (query.end - query.start) // query.step + 1)
-    if count > MAX_SAMPLES:
-        raise Refusal(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_RANGE, f"{count} samples: at most {MAX_SAMPLES}")
+    rows = _around(duck, source, query)
+    known = np.asarray(rows.column("c0").to_numpy(), np.int64)
+    times = _times(query, known)
+    before = np.searchsorted(known, times, side="right") - 1
+    exact = known[before] == times if len(known) else np.zeros(len(times), bool)
+    if query.empty:
+        table = pa.concat_tables([rows, _empty_row(schema, rows.schema)]).take(
+            pa.array(np.where(exact, before, len(known)))
+        )
+    else:
+        table = rows.take(pa.array(before))
+    for number in query.columns:
+        place = table.schema.get_field_index(f"c{number}")
+        between = _on_the_line(query, rows.column(place), schema.columns[number].type, times=times, known=known)
+        table = table.set_column(place, f"c{number}", pc.if_else(pa.array(exact), table.column(place), between))
+    table = table.set_column(table.schema.get_field_index("c0"), "c0", pa.array(times))
+    if not query.order:
+        return table.slice(query.offset, query.limit)
+    ordered = f"SELECT * FROM samples ORDER BY {query.order}, c0"
+    return duck.select(ordered, tables={"samples": table}).slice(query.offset, query.limit)
+
+
+def _around(duck: Duck, source: Source, query: Samples) -> pa.Table:
+    """The rows from the last one at or before the start to the first one at or after the end."""
     condition = f" WHERE {query.where}" if query.where else ""
     near = f"(SELECT * FROM {source.sql}{condition})"
-    rows = duck.select(
+    return duck.select(
         f"SELECT {', '.join(source.shape.names)} FROM {near} WHERE"
         f" c0 >= coalesce((SELECT max(c0) FROM {near} WHERE c0 <= {query.start}), {query.start})"
         f" AND c0 <= coalesce((SELECT min(c0) FROM {near} WHERE c0 >= {query.end}), {query.end}) ORDER BY c0",
         tables=source.tables,
     )
-    times = query.start + np.arange(count, dtype=np.int64) * query.step
-    known = np.asarray(rows.column("c0").to_numpy(), np.int64)
-    before = np.searchsorted(known, times, side="right") - 1
-    exact = (before >= 0) & (known[before] == times) if len(known) else np.zeros(count, bool)
-    usable = before >= 0
-    if query.columns:
-        usable &= exact | (before + 1 < len(known))
-    times, before, exact = times[usable], before[usable], exact[usable]
-    table = rows.take(pa.array(before))
-    for number in query.columns:
-        column = _on_the_line(schema, rows.column(f"c{number}"), number, times=times, known=known, before=before)
-        place = table.schema.get_field_index(f"c{number}")
-        kept = pc.if_else(pa.array(exact), table.column(place), column)
-        table = table.set_column(place, f"c{number}", kept)
-    return table.set_column(table.schema.get_field_index("c0"), "c0", pa.array(times))
+
+
+def _times(query: Samples, known: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The times that have a sample, beside rows at the times `known` (n,). Raises: 152012."""
+    first, last = 0, (query.end - query.start) // query.step
+    if not query.empty and not len(known):
+        last = -1
+    elif not query.empty:
+        first = max(0, -((query.start - int(known[0])) // query.step))
+        late = max(0, (int(known[-1]) - query.start) // query.step + 1)
+        # As seen on 5.9.0: after the last row only without WHERE, and only if the first time there is not the end.
+        if query.columns or query.where or query.start + late * query.step >= query.end:
+            last = min(last, late - 1)
+    if query.limit is not None and not query.order:
+        last = min(last, first + query.offset + query.limit - 1)
+    if last - first >= MAX_SAMPLES:
+        raise Refusal(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_RANGE, f"{last - first + 1} samples: at most {MAX_SAMPLES}")
+    return query.start + np.arange(first, last + 1, dtype=np.int64) * query.step
+
+
+def _empty_row(schema: ContainerSchema, stored: pa.Schema) -> pa.Table:
+    """A row of each type's empty value; `stored` is its Arrow schema."""
+    values = [0, *([] if column.array else _EMPTY.get(column.type, 0) for column in schema.columns)]
+    return pa.table([pa.array([v], field.type) for v, field in zip(values, stored, strict=True)], schema=stored)
 
 
 def _on_the_line(
-    schema: ContainerSchema,
-    column: pa.ChunkedArray,
-    number: int,
-    *,
-    times: NDArray[np.int64],
-    known: NDArray[np.int64],
-    before: NDArray[np.int64],
+    query: Samples, column: pa.ChunkedArray, kind: GridType, *, times: NDArray[np.int64], known: NDArray[np.int64]
 ) -> pa.Array:
-    """Each time's value between its two rows, in the column's type; NULL beside a NULL."""
+    """Each time's value between its two rows, in the column's type; NULL beside a NULL.
+
+    Without WHERE the real server takes the difference in the column's type, where it may wrap, and rounds a DOUBLE to
+    a FLOAT (seen on 5.9.0); with WHERE it does neither.
+    """
+    before = np.searchsorted(known, times, side="right") - 1
     after = np.where(known[before] == times, before, np.minimum(before + 1, len(known) - 1))
-    values = np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
+    plain = np.asarray(pc.fill_null(column, 0).to_numpy())
+    values = plain.astype(np.float64)
     missing = np.asarray(column.is_null().to_numpy(), bool)
-    span = np.where(after == before, 1, known[after] - known[before])
-    found = values[before] + (values[after] - values[before]) * ((times - known[before]) / span)
+    rate = (times - known[before]) / np.where(after == before, 1, known[after] - known[before])
     mask = missing[before] | missing[after]
-    if schema.columns[number].type in INTEGERS:
-        return pa.array(np.where(mask, 0, np.trunc(found)).astype(np.int64), mask=mask).cast(column.type)
-    return pa.array(found, mask=mask).cast(column.type)
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = values[after] - values[before] if query.where else (plain[after] - plain[before]).astype(np.float64)
+        found = values[before] + apart * rate
+        if kind in INTEGERS:
+            return pa.array(np.trunc(found).astype(np.int64).astype(plain.dtype), mask=mask)
+        if not query.where:
+            found = found.astype(np.float32)
+        return pa.array(found.astype(plain.dtype), mask=mask)

@@ -65,13 +65,16 @@ class Neighbour:
     time: int
     later: bool
     inclusive: bool
+    limit: int | None = None
+    offset: int = 0
 
 
 @dataclass(frozen=True)
 class Samples:
     """TIME_SAMPLING and TIME_INTERPOLATED: rows at times from `start` to `end`, `step` ms apart.
 
-    Between two rows the earlier one is given, with the `columns` put on the line from one to the other.
+    Between two rows the earlier one is given, with the `columns` put on the line from one to the other; or, if
+    `empty`, a row of empty values, also before and after all rows.
     """
 
     where: str
@@ -79,6 +82,10 @@ class Samples:
     start: int
     end: int
     step: int
+    empty: bool = False
+    order: str = ""
+    limit: int | None = None
+    offset: int = 0
 
 
 @dataclass(frozen=True)
@@ -245,25 +252,31 @@ def _extreme(compiler: Compiler, statement: Statement, where: str, name: str, ar
     return ExtremeRows(where, number, name[:3].lower(), statement.limit, statement.offset)
 
 
-def _neighbour(compiler: Compiler, _: Statement, where: str, name: str, arguments: list[exp.Expression]) -> Query:
+def _neighbour(
+    compiler: Compiler, statement: Statement, where: str, name: str, arguments: list[exp.Expression]
+) -> Query:
     _need_series(compiler)
     _count_arguments(arguments, 2)
     if not isinstance(arguments[0], exp.Star):
         raise Refusal(Code.TQ_COLUMN_CANNOT_AGGREGATE, "Invalid column for aggregation, first arg must be *")
     moment = _moment(compiler, arguments[1])
-    return Neighbour(where, moment, later="NEXT" in name, inclusive=not name.endswith("_ONLY"))
+    later, inclusive = "NEXT" in name, not name.endswith("_ONLY")
+    return Neighbour(where, moment, later, inclusive, statement.limit, statement.offset)
 
 
-def _interpolated(compiler: Compiler, _: Statement, where: str, __: str, arguments: list[exp.Expression]) -> Query:
+def _interpolated(
+    compiler: Compiler, statement: Statement, where: str, _: str, arguments: list[exp.Expression]
+) -> Query:
     _need_series(compiler)
     _count_arguments(arguments, 2)
     if isinstance(arguments[0], exp.Star):
         raise Refusal(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_TYPE, "Cannot interpolate '*'")
     moment = _moment(compiler, arguments[1])
-    return Samples(where, (_numeric_column(compiler, arguments[0]),), moment, moment, 1)
+    columns = (_numeric_column(compiler, arguments[0]),)
+    return Samples(where, columns, moment, moment, 1, limit=statement.limit, offset=statement.offset)
 
 
-def _sampling(compiler: Compiler, _: Statement, where: str, __: str, arguments: list[exp.Expression]) -> Query:
+def _sampling(compiler: Compiler, statement: Statement, where: str, _: str, arguments: list[exp.Expression]) -> Query:
     _need_series(compiler)
     _count_arguments(arguments, 5)
     columns = () if isinstance(arguments[0], exp.Star) else (_numeric_column(compiler, arguments[0]),)
@@ -271,9 +284,20 @@ def _sampling(compiler: Compiler, _: Statement, where: str, __: str, arguments: 
     count = compiler.value(arguments[3])
     unit = unit_of(arguments[4])
     wrong = Refusal(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_RANGE, "Invalid duration for TIME_SAMPLING()")
-    if not isinstance(count.value, int) or count.value <= 0 or FIXED_UNITS.get(unit, 0) < FIXED_UNITS["MILLISECOND"]:
+    if isinstance(count.value, int) and count.value < 0:
+        raise Refusal(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_TYPE, "Invalid arguments for selection")
+    if not isinstance(count.value, int) or count.value == 0 or FIXED_UNITS.get(unit, 0) < FIXED_UNITS["MILLISECOND"]:
         raise wrong
-    return Samples(where, columns, start, end, count.value * FIXED_UNITS[unit] // 10**6)
+    return Samples(
+        where,
+        columns,
+        start,
+        end,
+        step=count.value * FIXED_UNITS[unit] // 10**6,
+        order=_order(compiler, statement),
+        limit=statement.limit,
+        offset=statement.offset,
+    )
 
 
 def _numeric_column(compiler: Compiler, node: exp.Expression) -> int:

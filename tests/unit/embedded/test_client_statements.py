@@ -12,10 +12,12 @@ from tests.unit.embedded.peer import Client, code
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.database import Database
 from gridferry.embedded.row_statements import put_rows
-from gridferry.griddb.wire.client_requests import AppendRow, DeleteRowById, UpdateRowById
+from gridferry.griddb.wire.client_requests import AppendRow, DeleteRowById, InterpolateRow, QuerySampling, UpdateRowById
 from gridferry.griddb.wire.encode import encode_rows
+from gridferry.griddb.wire.multi_requests import MultiQuery
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.requests import Request
+from gridferry.griddb.wire.row_replies import QueryReply, read_multi_query
 from gridferry.griddb.wire.row_requests import Abort, Commit, QueryHead, QueryTql, Transaction
 from gridferry.griddb.wire.statement import Option, SessionMode, TransactionMode
 
@@ -143,3 +145,85 @@ def test_rows_fetched_for_update_are_held(
 @pytest.mark.parametrize("tql", ["select count(*)", "select MAX_ROWS(v)", "explain select *"])
 def test_only_plain_rows_can_be_fetched_for_update(keyless: Container, send: Make, tql: str) -> None:
     assert send(keyless, QueryTql(keyless.id, FOR_UPDATE, tql)) == 150017
+
+
+def _sampling(container: Container, *columns: int, **changes: Any) -> QuerySampling:
+    asked = {"start": 0, "end": 1000, "interval": 1, "unit": 6, "mode": 0, **changes}
+    return QuerySampling(container.id, PLAIN, columns=columns, **asked)
+
+
+def _count(answer: QueryReply) -> int:
+    return 0 if answer.rows is None else answer.rows.count
+
+
+SAMPLINGS: list[tuple[dict[str, Any], int]] = [
+    ({}, 901),  # from the first row on
+    ({"unit": 5}, 0),
+    ({"end": 100}, 1),
+    ({"interval": 100}, 10),
+    ({"interval": 50, "mode": 1}, 21),
+    ({"head": QueryHead(limit=5)}, 5),
+    # What comes before the first row, or behind the limit, is not counted one by one.
+    ({"end": 253_402_300_799_999, "head": QueryHead(limit=3)}, 3),
+    ({"end": 253_402_300_799_999, "mode": 1, "head": QueryHead(limit=3)}, 3),
+    ({"end": 400, "mode": 9}, 301),
+]
+
+
+@pytest.mark.parametrize(("changes", "rows"), SAMPLINGS)
+def test_samples_are_counted(
+    client: Client, db: Database, series: Container, batch: Make, changes: dict[str, Any], rows: int
+) -> None:
+    put_rows(db, series, batch(series.schema, (100, 1.0, ""), (300, 3.0, "")))
+    asked = _sampling(series, **changes)
+    answer = client.send(asked, partition=series.partition)
+    assert _count(QueryReply.read(Reader(answer.body))) == rows
+    many = client.send(MultiQuery([asked, asked]), partition=series.partition)
+    assert [_count(reply) for reply in read_multi_query(Reader(many.body))] == [rows, rows]
+
+
+def test_samples_come_in_pages(client: Client, db: Database, series: Container, batch: Make) -> None:
+    put_rows(db, series, batch(series.schema, (100, 1.0, ""), (300, 3.0, "")))
+    asked = _sampling(series, end=200, head=QueryHead(fetch_size=7))
+    answer = QueryReply.read(Reader(client.send(asked, partition=series.partition).body))
+    assert _count(answer) == 7
+    assert answer.partial is not None
+    assert answer.partial.total == 101
+
+
+SAMPLINGS_REFUSED: list[tuple[tuple[int, ...], dict[str, Any], int]] = [
+    ((3,), {}, 60102),
+    ((-1,), {}, 60102),
+    ((0,), {}, 60075),
+    ((2,), {}, 60075),
+    ((1,), {"mode": 1}, 60076),
+    ((), {"unit": 1}, 60074),
+    ((), {"unit": 7}, 60074),
+    ((), {"interval": 0}, 70004),
+    ((), {"interval": -1}, 70004),
+    ((), {"start": -1}, 70007),
+    ((), {"end": 253_402_300_800_000}, 70007),
+    ((), {"end": 10_000_000}, 152012),  # more rows than this server makes up in one answer
+]
+
+
+@pytest.mark.parametrize(("columns", "changes", "expected"), SAMPLINGS_REFUSED)
+def test_samplings_that_are_refused(
+    db: Database,
+    series: Container,
+    batch: Make,
+    send: Make,
+    columns: tuple[int, ...],
+    changes: dict[str, Any],
+    expected: int,
+) -> None:
+    put_rows(db, series, batch(series.schema, (0, 1.0, "")))
+    assert send(series, _sampling(series, *columns, **changes)) == expected
+
+
+def test_only_a_series_has_rows_between_rows(keyed: Container, series: Container, send: Make) -> None:
+    assert send(keyed, _sampling(keyed)) == 60026
+    assert send(keyed, InterpolateRow(keyed.id, PLAIN, 5, 1)) == 60026
+    assert send(series, InterpolateRow(series.id, PLAIN, 5, 3)) == 70006
+    assert send(series, InterpolateRow(series.id, PLAIN, 5, 2)) == 60075
+    assert send(series, InterpolateRow(series.id, PLAIN, -5, 1)) == 70007

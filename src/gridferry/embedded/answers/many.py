@@ -12,6 +12,7 @@ from gridferry.embedded.answers.call import Call
 from gridferry.embedded.answers.containers import check_readable
 from gridferry.embedded.answers.queries import answer_query, answer_range, reply_of
 from gridferry.embedded.answers.rows import put_mode
+from gridferry.embedded.answers.series import answer_sampling
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.images import image_of, joined, rows_from
 from gridferry.embedded.queries import Value, query_for, run_many
@@ -22,6 +23,7 @@ from gridferry.embedded.tql_query import Aggregation, CompiledQuery, Query, RowQ
 from gridferry.embedded.tql_values import key_bound
 from gridferry.errors import FerryError
 from gridferry.griddb.schema import ContainerSchema
+from gridferry.griddb.wire.client_requests import QuerySampling
 from gridferry.griddb.wire.decode import decode_key_set
 from gridferry.griddb.wire.multi_requests import (
     CloseSessions,
@@ -153,6 +155,9 @@ def query(call: Call, request: MultiQuery, out: Writer) -> None:
     for place, one in enumerate(request.queries):
         if isinstance(one, QueryRange):
             replies[place] = answer_range(call, one)
+            continue
+        if isinstance(one, QuerySampling):
+            replies[place] = answer_sampling(call, one)
             continue
         container = call.container_at(one.container_id, one.tx.version)
         if _simple(one):

@@ -5,42 +5,32 @@ from __future__ import annotations
 from gridferry.embedded import explain
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.catalog import Container
-from gridferry.embedded.images import aggregate_of, found_image, image_of, rows_part
+from gridferry.embedded.images import aggregate_of, image_of, rows_part
 from gridferry.embedded.queries import Analysis, Answer, Value, plan, run, run_paged
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.results import Rows
 from gridferry.embedded.tql_query import (
     Aggregation,
     Explanation,
-    Neighbour,
     Query,
     RowQuery,
     TimeAverage,
-    aggregation_over,
 )
-from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.octets import Writer
 from gridferry.griddb.wire.row_replies import (
     FetchReply,
     PartialFetch,
     QueryReply,
-    write_found,
-    write_value,
 )
 from gridferry.griddb.wire.row_requests import (
-    AggregateSeries,
     CloseRowSet,
     FetchRowSet,
-    GetRelated,
     QueryHead,
     QueryRange,
     QueryTql,
     Transaction,
 )
 from gridferry.griddb.wire.statement import NO_LIMIT, Option
-
-# Over a range variance and deviation are those of the population, in TQL those of a sample: seen on 5.9.0.
-_OPERATIONS = ("MIN", "MAX", "SUM", "AVG", "VARIANCE_POP", "STDDEV_POP", "COUNT", "TIME_AVG")
 
 
 def tql(call: Call, request: QueryTql, out: Writer) -> None:
@@ -115,44 +105,3 @@ def between(start: int, end: int) -> str:
     """SQL for start <= key <= end; NO_LIMIT leaves a side open."""
     parts = [f"c0 >= {start}"] if start != NO_LIMIT else []
     return " AND ".join([*parts, *([f"c0 <= {end}"] if end != NO_LIMIT else [])])
-
-
-def related(call: Call, request: GetRelated, out: Writer) -> None:
-    """The row next to a time."""
-    container = call.series_at(request.container_id, request.tx.version)
-    found = None
-    if 0 <= request.operation <= 3:
-        later, inclusive = request.operation >= 2, request.operation % 2 == 0
-        with call.inside(container, request.tx) as scope:
-            query = Neighbour("", request.time_ms, later=later, inclusive=inclusive)
-            rows = run(call.db, container, query, transaction=scope.transaction)
-        if isinstance(rows, Rows):
-            found = found_image(container.schema, rows)
-    write_found(out, found)
-
-
-def aggregate(call: Call, request: AggregateSeries, out: Writer) -> None:
-    """An aggregation over a time range. Raises: 60100, 60102 for what cannot be aggregated."""
-    container = call.series_at(request.container_id, request.tx.version)
-    query = _aggregation(container, request)
-    with call.inside(container, request.tx) as scope:
-        found = run(call.db, container, query, transaction=scope.transaction)
-    value = found.value if isinstance(found, Value) else None
-    out.boolean(value is not None)
-    if isinstance(found, Value) and value is not None:
-        write_value(out, found.type, value)
-
-
-def _aggregation(container: Container, request: AggregateSeries) -> Query:
-    where = between(request.start, request.end)
-    if not 0 <= request.operation < len(_OPERATIONS):
-        raise Refusal(Code.DS_AGGREGATED_COLUMN_TYPE_INVALID, f"aggregation {request.operation} does not exist")
-    name = _OPERATIONS[request.operation]
-    if request.column == -1 and name == "COUNT":
-        return Aggregation(where, "count(*)", GridType.LONG)
-    if not 0 <= request.column < len(container.schema.columns):
-        raise Refusal(Code.DS_COLUMN_ID_INVALID, f"column {request.column} does not exist")
-    try:
-        return aggregation_over(container.schema, name, request.column, where=where, whole=True)
-    except Refusal as refusal:
-        raise Refusal(Code.DS_AGGREGATED_COLUMN_TYPE_INVALID, refusal.message) from refusal

@@ -10,6 +10,7 @@ from typing_extensions import Self
 
 from gridferry.errors import LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ContainerSchema
+from gridferry.griddb.wire.client_requests import QuerySampling
 from gridferry.griddb.wire.names import ContainerKey, read_key, write_key
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.options import NO_OPTIONS, Options, read_options, write_options
@@ -239,7 +240,7 @@ class MultiQuery:
     """Run queries on containers of one partition. The queries' `tx.client` is this message's `client`."""
 
     statement: ClassVar[Statement] = Statement.EXECUTE_MULTIPLE_QUERIES
-    queries: Sequence[QueryTql | QueryRange]
+    queries: Sequence[QueryTql | QueryRange | QuerySampling]
     client: bytes = NO_CLIENT
     options: Options = field(default_factory=lambda: NO_OPTIONS)
 
@@ -257,7 +258,7 @@ class MultiQuery:
     def read(cls, source: Reader) -> Self:
         """Read a body. Raises: RemoteProtocolError for another sort of query."""
         client, options = bytes(source.raw(16)), read_options(source)
-        queries: list[QueryTql | QueryRange] = []
+        queries: list[QueryTql | QueryRange | QuerySampling] = []
         whole, blocks = QueryHead(), dict[int, Transaction]()
         for _ in range(source.count(at_least=60)):
             plain = read_plain_query(source)
@@ -272,12 +273,14 @@ class MultiQuery:
         return cls(queries, client, options)
 
 
-def _read_query(source: Reader, client: bytes) -> QueryTql | QueryRange:
+def _read_query(source: Reader, client: bytes) -> QueryTql | QueryRange | QuerySampling:
     statement, _ = source.i32(), source.i64()
     if statement == Statement.QUERY_TQL:
         return QueryTql.read(source, client=client)
     if statement == Statement.QUERY_TIME_SERIES_RANGE:
         return QueryRange.read(source, client=client)
+    if statement == Statement.QUERY_TIME_SERIES_SAMPLING:
+        return QuerySampling.read(source, client=client)
     raise RemoteProtocolError(f"statement {statement} cannot be part of a multi-query")
 
 

@@ -127,7 +127,7 @@ def multi_queries(draw: st.DrawFn) -> multi.MultiQuery:
     ranges = st.builds(
         rows.QueryRange, container_id=I64, tx=tx, start=I64, end=I64, descending=st.booleans(), head=HEADS
     )
-    return multi.MultiQuery(draw(st.lists(queries | ranges, max_size=3)), client, draw(OPTIONS))
+    return multi.MultiQuery(draw(st.lists(queries | ranges | samplings(tx), max_size=3)), client, draw(OPTIONS))
 
 
 @st.composite
@@ -146,6 +146,21 @@ def only_options(kind: Any) -> st.SearchStrategy[Any]:
 
 def session(kind: Any) -> st.SearchStrategy[Any]:
     return st.builds(kind, container_id=I64, session_id=I64, client=UUID, options=OPTIONS)
+
+
+def samplings(tx: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.builds(
+        client.QuerySampling,
+        container_id=I64,
+        tx=tx,
+        start=I64,
+        end=I64,
+        columns=st.lists(I32, max_size=3).map(tuple),
+        interval=I32,
+        unit=U8,
+        mode=U8,
+        head=HEADS,
+    )
 
 
 def keyed(kind: Any) -> st.SearchStrategy[Any]:
@@ -222,6 +237,8 @@ REQUEST_STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
     client.AppendRow: keyed(client.AppendRow),
     client.UpdateRowById: st.builds(client.UpdateRowById, container_id=I64, tx=TX, row_id=I64, image=BODY),
     client.DeleteRowById: st.builds(client.DeleteRowById, container_id=I64, tx=TX, row_id=I64),
+    client.InterpolateRow: st.builds(client.InterpolateRow, container_id=I64, tx=TX, time_ms=I64, column=I32),
+    client.QuerySampling: samplings(TX),
     rows.FetchRowSet: st.builds(rows.FetchRowSet, container_id=I64, tx=TX, result_id=I64, fetched=I64, fetch_size=I64),
     rows.CloseRowSet: st.builds(rows.CloseRowSet, container_id=I64, result_id=I64, options=OPTIONS),
     multi.MultiPut: multi_puts(),
