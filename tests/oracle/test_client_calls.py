@@ -86,3 +86,22 @@ def test_only_plain_rows_are_fetched_for_update(judge: Judge, name: str, tql: st
     with pytest.raises(JudgeError) as refused:
         judge.edit(name, SERIES, tql, ["keep"])
     assert refused.value.code == 150017
+
+
+@pytest.mark.parametrize(
+    ("schema", "listed"),
+    [(PAIRS, {("TREE", "k")}), (TRIPLES, {("TREE", "k,m")}), (KEYLESS, set()), (SERIES, set())],
+    ids=["key", "composite key", "no key", "series"],
+)
+def test_which_indexes_a_new_container_lists(
+    judge: Judge, name: str, schema: ContainerSchema, listed: set[tuple[str, str]]
+) -> None:
+    judge.create(name, schema)
+    assert judge.indexes(name) == listed
+    if schema is SERIES:
+        with pytest.raises(JudgeError) as refused:
+            judge.create_index(name, "ts")
+        assert refused.value.code == 60081
+    else:
+        judge.create_index(name, "k")
+        assert judge.indexes(name) == listed | {("TREE", "k")}

@@ -15,6 +15,9 @@ from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, 
 
 PUBLIC = "public"
 SINGLE = 0x10
+# Types of indexes.
+TREE = 0
+SPATIAL = 2
 _FIRST_DATABASE_ID = 100
 _FORMAT = 1
 
@@ -129,6 +132,7 @@ class Catalog:
             schema=self._schemas.setdefault(schema, schema),
             affinity=affinity,
             attribute=attribute,
+            indexes=_key_index(schema),
         )
         self._next_ids[partition] = container_id + 1
         self._next_number += 1
@@ -247,3 +251,10 @@ class Catalog:
             affinity=known["affinity"],
             indexes=tuple(Index(name, tuple(columns), kind) for name, columns, kind in known["indexes"]),
         )
+
+
+def _key_index(schema: ContainerSchema) -> tuple[Index, ...]:
+    """What a new container lists: a COLLECTION has an index without a name on its row key, which can be dropped."""
+    if schema.kind is ContainerKind.TIME_SERIES or not schema.key_length:
+        return ()
+    return (Index(name="", columns=tuple(range(schema.key_length)), type=TREE),)

@@ -11,8 +11,6 @@ from gridferry.embedded.refusal import Code, Refusal
 from gridferry.embedded.shape import shape_of, sql_type
 from gridferry.griddb.schema import ColumnSpec, ContainerSchema, GridType
 
-_HASH = 1
-
 
 def put_container(
     db: Database,
@@ -139,39 +137,6 @@ def _forget(db: Database, container: Container) -> None:
     db.rows.forget(container)
     db.sessions.close_where(container=container)
     db.released()
-
-
-def create_index(db: Database, container: Container, index: Index) -> None:
-    """List an index; the same one again is fine. Raises: 60015 no such column, 1007 arrays, BLOB and HASH."""
-    _check_index_columns(container, index)
-    with db.lock:
-        if not any((i.columns, i.type) == (index.columns, index.type) for i in container.indexes):
-            container.indexes = (*container.indexes, index)
-            db.catalog.changed(container)
-
-
-def _check_index_columns(container: Container, index: Index) -> None:
-    columns = container.schema.columns
-    if not index.columns or not all(0 <= n < len(columns) for n in index.columns):
-        raise Refusal(Code.DS_DS_SCHEMA_INVALID, f"{container.name} has no columns {index.columns} to index")
-    for column in (columns[n] for n in index.columns):
-        if column.array or column.type is GridType.BLOB:
-            raise Refusal(Code.CM_NOT_SUPPORTED, f'no index on column "{column.name}" ({column.label})')
-    if index.type == _HASH:
-        raise Refusal(Code.CM_NOT_SUPPORTED, "Unsupported index type (HASH)")
-
-
-def drop_index(db: Database, container: Container, index: Index, *, any_name: bool, any_type: bool) -> None:
-    """Take every matching index off the list; none need match. Without columns it is looked for by its name."""
-    with db.lock:
-        container.indexes = tuple(
-            i
-            for i in container.indexes
-            if (index.columns and i.columns != index.columns)
-            or not (any_name or i.name.lower() == index.name.lower())
-            or not (any_type or i.type == index.type)
-        )
-        db.catalog.changed(container)
 
 
 def put_database(db: Database, name: str) -> int:

@@ -10,14 +10,13 @@ import pytest
 
 from gridferry.embedded.catalog import Container, Index
 from gridferry.embedded.containers import (
-    create_index,
     drop_container,
     drop_database,
-    drop_index,
     put_container,
     put_database,
 )
 from gridferry.embedded.database import Database
+from gridferry.embedded.indexes import create_index, drop_index
 from gridferry.embedded.refusal import Refusal
 from gridferry.embedded.row_statements import put_rows
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
@@ -102,7 +101,11 @@ def test_columns_are_added_and_removed(db: Database, batch: Make, ask: Make) -> 
         ColumnSpec("u", GridType.TIMESTAMP_US, nullable=False),
     )
     assert put_container(db, "A", new, partition=0, modifiable=True) is container
-    assert (container.version, container.schema, container.indexes) == (1, new, (Index("iw", (1,), 0),))
+    assert (container.version, container.schema, container.indexes) == (
+        1,
+        new,
+        (Index("", (0,), 0), Index("iw", (1,), 0)),
+    )
     assert ask(container, "select *") == [(2, 7, "", None, [], b"", False, 0), (1, 8, "", None, [], b"", False, 0)]
     put_rows(db, container, batch(new, (2, 9, "t", "x", [1], b"z", True, 5)))
     assert [row[:2] for row in ask(container, "select *")] == [(2, 9), (1, 8)]
@@ -131,6 +134,42 @@ def _table(container: Container) -> str:
     return shape_of(container.schema).table
 
 
+@pytest.mark.parametrize("index", [Index("other", (1,), 0), Index("one", (2,), 0), Index("", (1, 1), 0)])
+def test_an_index_that_contradicts_another_is_refused(db: Database, series: Container, index: Index) -> None:
+    create_index(db, series, Index("one", (1,), 0))
+    with pytest.raises(Refusal) as caught:
+        create_index(db, series, index)
+    assert caught.value.code == 1007
+    assert series.indexes == (Index("one", (1,), 0),)
+
+
+@pytest.mark.parametrize("columns", [(0,), (0, 1)])
+def test_the_key_of_a_series_has_no_index(db: Database, series: Container, columns: tuple[int, ...]) -> None:
+    with pytest.raises(Refusal) as caught:
+        create_index(db, series, Index("", columns, 0))
+    assert caught.value.code == 60081
+
+
+def test_a_collection_lists_an_index_on_its_row_key(db: Database, keyed: Container, keyless: Container) -> None:
+    assert keyed.indexes == (Index("", (0, 1), 0),)
+    assert keyless.indexes == ()
+    drop_index(db, keyed, Index("", (0, 1), 0), any_name=True, any_type=True)
+    assert keyed.indexes == ()
+
+
+def test_a_geometry_has_a_spatial_index_in_a_collection_only(db: Database) -> None:
+    g = ColumnSpec("g", GridType.GEOMETRY)
+    place = put_container(db, "places", ContainerSchema(ContainerKind.COLLECTION, (K, g)), partition=0)
+    time = ColumnSpec("ts", GridType.TIMESTAMP_MS, nullable=False)
+    track = put_container(db, "track", ContainerSchema(ContainerKind.TIME_SERIES, (time, g)), partition=0)
+    create_index(db, place, Index("", (1,), 0xFF))
+    assert place.indexes[-1] == Index("", (1,), 2)
+    for container, kind in ((place, 0), (track, 0xFF), (track, 2)):
+        with pytest.raises(Refusal) as caught:
+            create_index(db, container, Index("again", (1,), kind))
+        assert caught.value.code == 1007
+
+
 def test_an_index_of_type_hash_is_refused_as_by_griddb_5(db: Database, series: Container) -> None:
     with pytest.raises(Refusal) as caught:
         create_index(db, series, Index("hashed", (1,), 1))
@@ -146,7 +185,7 @@ def test_an_index_is_dropped_by_its_name_alone(db: Database, series: Container) 
 
 
 def test_indexes_are_listed(db: Database, series: Container) -> None:
-    for index in (Index("one", (1,), 0), Index("other", (1,), 0), Index("", (1, 2), 0)):
+    for index in (Index("one", (1,), 0), Index("ONE", (1,), 0), Index("", (1,), 0), Index("", (1, 2), 0)):
         create_index(db, series, index)
     assert series.indexes == (Index("one", (1,), 0), Index("", (1, 2), 0))
     drop_index(db, series, Index("no", (1,), 0), any_name=False, any_type=True)

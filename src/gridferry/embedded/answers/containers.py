@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.catalog import SINGLE, Container, Index
-from gridferry.embedded.containers import create_index, drop_container, drop_index, put_container
+from gridferry.embedded.containers import drop_container, put_container
+from gridferry.embedded.indexes import create_index, drop_index
 from gridferry.embedded.refusal import Code, Refusal
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import (
@@ -27,8 +28,6 @@ from gridferry.griddb.wire.replies import (
 )
 from gridferry.griddb.wire.schema_image import IndexSpec, TimeSeriesProperties, needed_feature
 from gridferry.griddb.wire.statement import ANY_KIND, Option, Property
-
-_TREE = 0
 
 
 def make(call: Call, request: PutContainer, out: Writer) -> None:
@@ -125,8 +124,7 @@ def remove_index(call: Call, request: DropIndex, _: Writer) -> None:
 
 
 def _index(spec: IndexSpec) -> Index:
-    kind = _TREE if spec.kind == ANY_KIND else spec.kind
-    return Index(name=spec.name, columns=spec.columns, type=kind)
+    return Index(name=spec.name, columns=spec.columns, type=spec.kind)
 
 
 def flush(call: Call, _: FlushLog, __: Writer) -> None:
