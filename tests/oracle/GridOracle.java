@@ -18,6 +18,7 @@ import java.util.*;
  *   multiget NAME N          then N lines of keys
  *   range NAME FROM TO ORDER                  rows of a TIME_SERIES; times as below or "-", ASCENDING or DESCENDING
  *   related NAME TIME OPERATOR                PREVIOUS, PREVIOUS_ONLY, NEXT, NEXT_ONLY
+ *   dropindex NAME COLUMN    dropseries NAME  (as a TIME_SERIES)
  *   index NAME COLUMN        indexes NAME     (a line each: type and columns)
  *   read NAME                tql NAME QUERY   count NAME   schema NAME   drop NAME
  * </pre>
@@ -134,6 +135,8 @@ public class GridOracle {
                     TimeUnit.valueOf(request[6])).fetch());
             case "edit" -> edit(request, rows);
             case "index" -> open(name).createIndex(request[2]);
+            case "dropindex" -> open(name).dropIndex(request[2]);
+            case "dropseries" -> store.dropTimeSeries(name);
             case "indexes" -> {
                 for (IndexInfo index : info(name).getIndexInfoList()) {
                     out.print("row\t" + index.getType() + "\t" + String.join(",", index.getColumnNameList()) + "\n");

@@ -119,6 +119,14 @@ class Judge:
         """Make an index of the default type."""
         self._ask(["index", name, column])
 
+    def drop_index(self, name: str, column: str) -> None:
+        """Drop the index of the default type."""
+        self._ask(["dropindex", name, column])
+
+    def drop_series(self, name: str) -> None:
+        """Drop the TIME_SERIES, if there is one."""
+        self._ask(["dropseries", name])
+
     def indexes(self, name: str) -> set[tuple[str, str]]:
         """Type and columns (joined by commas) of each index."""
         return {(kind, columns) for kind, columns in self._ask(["indexes", name])}

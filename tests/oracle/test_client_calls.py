@@ -105,3 +105,22 @@ def test_which_indexes_a_new_container_lists(
     else:
         judge.create_index(name, "k")
         assert judge.indexes(name) == listed | {("TREE", "k")}
+
+
+def test_indexes_of_the_default_type_come_and_go(judge: Judge, name: str) -> None:
+    place = ColumnSpec("g", GridType.GEOMETRY)
+    judge.create(name, _of(K, V, place, key=1))
+    judge.create_index(name, "g")
+    judge.create_index(name, "v")
+    assert judge.indexes(name) == {("TREE", "k"), ("TREE", "v"), ("SPATIAL", "g")}
+    for column in ("g", "v", "v", "k"):
+        judge.drop_index(name, column)
+    assert judge.indexes(name) == set()
+
+
+def test_a_container_is_not_dropped_as_another_kind(judge: Judge, name: str) -> None:
+    judge.create(name, PAIRS)
+    with pytest.raises(JudgeError) as refused:
+        judge.drop_series(name)
+    assert refused.value.code == 60026
+    assert judge.count(name) == 0

@@ -57,7 +57,11 @@ def _checked(container: Container, index: Index) -> Index:
 
 
 def drop_index(db: Database, container: Container, index: Index, *, any_name: bool, any_type: bool) -> None:
-    """Take every matching index off the list; none need match. Without columns it is looked for by its name."""
+    """Take every matching index off the list; none need match. Without columns it is looked for by its name.
+
+    The DEFAULT type matches any: columns have indexes of one type only.
+    """
+    any_type = any_type or index.type == DEFAULT
     with db.lock:
         container.indexes = tuple(
             i

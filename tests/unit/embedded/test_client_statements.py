@@ -148,8 +148,8 @@ def test_only_plain_rows_can_be_fetched_for_update(keyless: Container, send: Mak
 
 
 def _sampling(container: Container, *columns: int, **changes: Any) -> QuerySampling:
-    asked = {"start": 0, "end": 1000, "interval": 1, "unit": 6, "mode": 0, **changes}
-    return QuerySampling(container.id, PLAIN, columns=columns, **asked)
+    asked = {"tx": PLAIN, "start": 0, "end": 1000, "interval": 1, "unit": 6, "mode": 0, **changes}
+    return QuerySampling(container.id, columns=columns, **asked)
 
 
 def _count(answer: QueryReply) -> int:
@@ -201,6 +201,7 @@ SAMPLINGS_REFUSED: list[tuple[tuple[int, ...], dict[str, Any], int]] = [
     ((), {"unit": 7}, 60074),
     ((), {"interval": 0}, 70004),
     ((), {"interval": -1}, 70004),
+    ((), {"tx": Transaction(0, options={Option.FOR_UPDATE: True})}, 10012),
     ((), {"start": -1}, 70007),
     ((), {"end": 253_402_300_800_000}, 70007),
     ((), {"end": 10_000_000}, 152012),  # more rows than this server makes up in one answer

@@ -164,6 +164,8 @@ def test_a_geometry_has_a_spatial_index_in_a_collection_only(db: Database) -> No
     track = put_container(db, "track", ContainerSchema(ContainerKind.TIME_SERIES, (time, g)), partition=0)
     create_index(db, place, Index("", (1,), 0xFF))
     assert place.indexes[-1] == Index("", (1,), 2)
+    drop_index(db, place, Index("", (1,), 0xFF), any_name=False, any_type=False)
+    assert place.indexes == (Index("", (0,), 0),)
     for container, kind in ((place, 0), (track, 0xFF), (track, 2)):
         with pytest.raises(Refusal) as caught:
             create_index(db, container, Index("again", (1,), kind))

@@ -59,15 +59,23 @@ def _write(call: Call, container: Container, out: Writer) -> None:
 def find(call: Call, request: GetContainer, out: Writer) -> None:
     """Say whether a container is there, and what it is. Raises: 60026 for another kind."""
     container = call.find(request.key)
-    if container is not None and request.kind not in (ANY_KIND, container.schema.kind):
-        raise Refusal(Code.DS_DS_CONTAINER_TYPE_INVALID, f"{container.name} is a {container.schema.kind.name}")
+    if container is not None:
+        _check_kind(container, request.kind)
     out.boolean(container is not None)
     if container is not None:
         _write(call, container, out)
 
 
+def _check_kind(container: Container, kind: int) -> None:
+    if kind not in (ANY_KIND, container.schema.kind):
+        raise Refusal(Code.DS_DS_CONTAINER_TYPE_INVALID, f"{container.name} is a {container.schema.kind.name}")
+
+
 def drop(call: Call, request: DropContainer, _: Writer) -> None:
-    """Drop a container; one that is not there is dropped too."""
+    """Drop a container; one that is not there is dropped too. Raises: 60026 for another kind."""
+    container = call.find(request.key)
+    if container is not None:
+        _check_kind(container, request.kind)
     drop_container(call.db, call.name_of(request.key), database_id=call.peer.database_id, partition=call.partition)
 
 

@@ -17,6 +17,7 @@ from gridferry.griddb.wire.client_requests import InterpolateRow, QuerySampling
 from gridferry.griddb.wire.octets import Writer
 from gridferry.griddb.wire.row_replies import QueryReply, write_found, write_value
 from gridferry.griddb.wire.row_requests import AggregateSeries, GetRelated, Transaction
+from gridferry.griddb.wire.statement import Option
 
 # Over a range variance and deviation are those of the population, in TQL those of a sample: seen on 5.9.0.
 _OPERATIONS = ("MIN", "MAX", "SUM", "AVG", "VARIANCE_POP", "STDDEV_POP", "COUNT", "TIME_AVG")
@@ -66,10 +67,12 @@ def sampling(call: Call, request: QuerySampling, out: Writer) -> None:
 def answer_sampling(call: Call, request: QuerySampling) -> QueryReply:
     """The answer to a sampling, or its first page.
 
-    Raises: 60074 unit, 60075 and 60102 columns, 60076 columns to interpolate in a mode without, 70004 no interval,
-    70007 a time that no row can have.
+    Raises: 10012 rows to be locked, 60074 unit, 60075 and 60102 columns, 60076 columns to interpolate in a mode
+    without, 70004 no interval, 70007 a time that no row can have.
     """
     container = call.series_at(request.container_id, request.tx.version)
+    if request.tx.options.get(Option.FOR_UPDATE, False):
+        raise Refusal(Code.TXN_STATEMENT_TYPE_NOT_EXECUTABLE, "row lock (forUpdate) is not applicable")
     _check_time(request.start)
     _check_time(request.end)
     interval = request.interval & _UINT32_MAX
