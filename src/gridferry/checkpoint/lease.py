@@ -20,8 +20,8 @@ from types import TracebackType
 import pyarrow as pa
 from typing_extensions import Self
 
-from gridferry.checkpoint.documents import STATE_SCHEMA, DocumentStore, tql_text
-from gridferry.errors import FerryError, LeaseHeld, RowExists
+from gridferry.checkpoint.documents import STATE_CONTAINER, STATE_SCHEMA, Document, DocumentStore, tql_text
+from gridferry.errors import CheckpointError, FerryError, LeaseHeld, RowExists
 from gridferry.griddb import ContainerTransaction, PutMode
 
 BEAT_S = 3.0
@@ -185,7 +185,7 @@ class Lease:
 
     def _holder(self, item: str) -> Holder | None:
         document = self._documents.get(self._scope, item)
-        return None if document is None else Holder(**document)
+        return None if document is None else _holder_from(document, self._table)
 
     def _take_over(self, stale: Holder) -> bool:
         began = self._clock()
@@ -248,7 +248,7 @@ class Lease:
     def _locked(self, tx: ContainerTransaction, item: str) -> Holder | None:
         tql = f"select * where scope = {tql_text(self._scope)} and item = {tql_text(item)}"
         rows = tx.query(tql, for_update=True).read_all()
-        return Holder(**json.loads(rows.column("body")[0].as_py())) if len(rows) else None
+        return _holder_from(json.loads(rows.column("body")[0].as_py()), self._table) if len(rows) else None
 
     def _row(self, holder: Holder) -> pa.RecordBatch:
         body = json.dumps(asdict(holder)).encode()
@@ -261,8 +261,20 @@ class Lease:
 
 def holder_of(documents: DocumentStore, table: str) -> Holder | None:
     """Who holds a table's lease, or a part of it; None where nobody does, or only processes here that have ended."""
-    holders = (Holder(**document) for document in documents.items(f"lease:{table}").values())
+    holders = (_holder_from(document, table) for document in documents.items(f"lease:{table}").values())
     return next((holder for holder in holders if not _is_dead(holder)), None)
+
+
+def _holder_from(document: Document, table: str) -> Holder:
+    try:
+        return Holder(**document)
+    except TypeError as error:
+        raise CheckpointError(
+            f"the lease of {table} is not readable: {error}",
+            state="nothing was changed",
+            next_step=f"use the gridferry that wrote it; where no run works on {table}, delete its row from "
+            f"{STATE_CONTAINER}: scope 'lease:{table}'",
+        ) from error
 
 
 def born(pid: int) -> str:

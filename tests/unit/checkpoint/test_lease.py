@@ -14,7 +14,7 @@ import pytest
 from tests.unit.checkpoint.documents_fake import FakeDocuments
 
 from gridferry.checkpoint.lease import Holder, Lease, born, holder_of
-from gridferry.errors import ConnectionLost, LeaseHeld
+from gridferry.errors import CheckpointError, ConnectionLost, LeaseHeld
 
 TABLE = "public.t"
 KEY = (f"lease:{TABLE}", "lease")
@@ -141,6 +141,16 @@ def test_a_living_process_of_this_machine_is_told_as_the_holder(documents: FakeD
     assert holder_of(documents, TABLE) is None  # type: ignore[arg-type]
     with lease(documents):
         assert str(holder_of(documents, TABLE)) == f"process {os.getpid()} on {socket.gethostname()}"  # type: ignore[arg-type]
+
+
+def test_a_lease_that_another_version_wrote_is_told(documents: FakeDocuments) -> None:
+    documents.state.rows[KEY] = json.dumps({**asdict(ELSEWHERE), "shift": "night"}).encode()
+    with pytest.raises(CheckpointError, match=rf"the lease of {TABLE} is not readable: .*shift") as caught:
+        lease(documents).__enter__()
+    assert "gridferry_state" in caught.value.next_step
+    with pytest.raises(CheckpointError):
+        holder_of(documents, TABLE)  # type: ignore[arg-type]
+    assert json.loads(documents.state.rows[KEY])["shift"] == "night"
 
 
 def test_of_two_that_take_over_only_one_wins(documents: FakeDocuments) -> None:
