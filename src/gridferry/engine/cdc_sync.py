@@ -11,7 +11,8 @@ from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.cdc import MODE, CdcRun
 from gridferry.engine.events import SyncStatus, TableSync
-from gridferry.engine.follower import Follower, Loaded
+from gridferry.engine.follower import Follower
+from gridferry.engine.loaded import Loaded
 from gridferry.engine.new_slot import SlotRenewal
 from gridferry.engine.slots import guard
 from gridferry.engine.source_watch import HARMED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar
 
 from gridferry.checkpoint.lease import Lease
@@ -12,22 +12,13 @@ from gridferry.checkpoint.progress import Progress
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
-from gridferry.engine.load import fingerprint
+from gridferry.engine.loaded import Loaded, take_up
 from gridferry.engine.retry import is_transient
 from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import CheckpointError, GridDBError, SourceError
+from gridferry.errors import GridDBError, SourceError
 from gridferry.plan.config import TableOptions
-from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
 from gridferry.source.postgres.source import PostgresSource
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What a sync goes by: the finished load, and its plan with today's answer to bad and colliding rows."""
-
-    run: LoadRun
-    plan: TablePlan
 
 
 class Follower(ABC):
@@ -98,7 +89,7 @@ class Follower(ABC):
         (table,) = self._source.fetch_tables([self._options.table])
         try:
             with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-                done = self._run(lease, self._loaded(table.qualified), follow=follow)
+                done = self._run(lease, self._loaded(), follow=follow)
                 self._history.ended(done, last=self.endless or not follow or self._settings.stop())
                 return done
         except GridDBError as error:
@@ -139,19 +130,5 @@ class Follower(ABC):
             notes=self.notes,
         )
 
-    def _loaded(self, table: str) -> Loaded:
-        """What stands of the load. What to do with bad and colliding rows may have changed since; nothing else."""
-        run, plan = self._state.runs.require_loaded(table, state="nothing was changed", then="gridferry sync")
-        allowed = {
-            fingerprint(self._options.model_copy(update={"on_duplicate": duplicate, "on_bad_row": bad}))
-            for duplicate in OnDuplicate
-            for bad in OnBadRow
-        }
-        if run.options not in allowed:
-            raise CheckpointError(
-                f"{table} was loaded with another plan: its options in the config have changed",
-                state="nothing was changed",
-                next_step="put them back as they were, or load anew with `gridferry load --replace`",
-            )
-        options = self._options
-        return Loaded(run, replace(plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row))
+    def _loaded(self) -> Loaded:
+        return take_up(self._state, self._options, left="nothing was changed", then="gridferry sync")

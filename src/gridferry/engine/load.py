@@ -6,8 +6,6 @@ before its checkpoint is written; a table counts as loaded only after both sides
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -23,6 +21,7 @@ from gridferry.errors import CheckpointError
 from gridferry.griddb import Store
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
+from gridferry.plan.drift import changed_columns, fingerprint
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.source.postgres.slots import NewSlot
@@ -218,15 +217,3 @@ class TableLoader:
         return self._state.runs.resume(
             before, snapshot=view.snapshot, chunks=(*done, *resume.chunks), dropped=resume.dropped
         )
-
-
-def changed_columns(plan: TablePlan, table: Table) -> list[str]:
-    """The plan's source columns that the table no longer has, or has with another type; by name."""
-    now = {c.name: c.type.formatted for c in table.columns}
-    return sorted({c.source for c in plan.columns if now.get(c.source) != c.pg_type})
-
-
-def fingerprint(options: TableOptions) -> str:
-    """SHA-256 over a table's options as far as they decide what is loaded."""
-    document = options.model_dump(mode="json", exclude={"sync"})
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

@@ -27,6 +27,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, RowsPut
 from gridferry.engine.keyed_rows import agree, as_seen, fetch_standing, has_columns
+from gridferry.engine.loaded import take_up
 from gridferry.engine.repair_source import FetchesKeys, SourceLookup, SourceRows
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.retry import with_patience
@@ -87,13 +88,12 @@ def repair_table(
         return TableRepair(table, refused=spool.refused)
     with Lease(state.documents, table, wait_s=settings.wait_s) as lease:
         _close(state, table)
-        run, plan = state.runs.require_loaded(table, state="nothing was changed", then="gridferry verify --repair")
-        plan = replace(plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row)
+        loaded = take_up(state, options, left="nothing was changed", then="gridferry verify --repair")
         # After the lease: what syncs have stored until now was committed before this snapshot.
         with source.open_snapshot() as view:
             (described,) = view.fetch_tables([options.table])
-            repair = _Repair(state, lease, plan, SourceLookup(view, plan, described), tell)
-            return repair.run(spool, settings.rows_per_group, loaded=run.started_at)
+            repair = _Repair(state, lease, loaded.plan, SourceLookup(view, loaded.plan, described), tell)
+            return repair.run(spool, settings.rows_per_group, loaded=loaded.run.started_at)
 
 
 def _unfinished(state: TargetState, table: str) -> list[RepairRecord]:

@@ -15,6 +15,7 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import REASON
 from gridferry.engine.events import Listener, Note
+from gridferry.engine.loaded import take_up
 from gridferry.engine.unseen import clear_unseen
 from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_narrow import likely_first
@@ -188,12 +189,9 @@ class TableVerifier:
 
     def _loaded(self, table: Table) -> tuple[LoadRun, TablePlan]:
         """The load that is verified, and its plan. Raises: ConfigError, CheckpointError if there is none to verify."""
-        run, plan = self._state.runs.require_loaded(
-            table.qualified, state="nothing was compared", then="gridferry verify"
-        )
-        plan = replace(plan, on_duplicate=self._options.on_duplicate, on_bad_row=self._options.on_bad_row)
-        require_columns(plan, table)
-        return run, plan
+        loaded = take_up(self._state, self._options, left="nothing was compared", then="gridferry verify")
+        require_columns(loaded.plan, table)
+        return loaded.run, loaded.plan
 
     def _notes(self, plan: TablePlan, table: Table, containers: Numbered, watch: SyncWatch) -> list[str]:
         notes = []

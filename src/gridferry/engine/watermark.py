@@ -21,7 +21,6 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier, CopyResult
 from gridferry.engine.duplicates import duplicate_blocks, resolve_duplicates
 from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, RowsPut, Stored, TableSync
-from gridferry.engine.load import changed_columns
 from gridferry.engine.retry import with_patience
 from gridferry.engine.run_counts import ContainerCounts, Counts
 from gridferry.engine.sync_target import OnceQuarantine, SyncContainers
@@ -29,6 +28,7 @@ from gridferry.errors import CheckpointError, ConfigError, DataError, DuplicateK
 from gridferry.model.table import Table
 from gridferry.model.watermark import GrowingColumn, first_cursor, for_column
 from gridferry.plan.config import TableOptions
+from gridferry.plan.drift import changed_columns
 from gridferry.plan.keys import choose_key, proves_keys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.plan.watermark import growing_column

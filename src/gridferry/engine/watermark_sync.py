@@ -8,7 +8,8 @@ from typing import ClassVar
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import SyncStatus, TableSync
-from gridferry.engine.follower import Follower, Loaded
+from gridferry.engine.follower import Follower
+from gridferry.engine.loaded import Loaded
 from gridferry.engine.watermark import MODE, WatermarkRun, following
 from gridferry.errors import ConfigError
 from gridferry.model.moment import age_s
@@ -43,7 +44,7 @@ class WatermarkSync(Follower):
     def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
         """The rows that wait are counted in the source."""
         with self._source.open_snapshot() as view:
-            loaded = self._loaded(run.table)
+            loaded = self._loaded()
             by = following(self._state, view, self._options, loaded.run, loaded.plan)
             cursor = by.record.cursor
             lag = view.find_new(by.table, by.plan, column=by.column, cursor=cursor).rows
@@ -58,7 +59,7 @@ class WatermarkSync(Follower):
 
     def waiting(self) -> dict[str | None, int] | None:
         """See `Follower`: one scan of the window, grouped."""
-        loaded = self._loaded(f"{self._options.schema_name}.{self._options.table_name}")
+        loaded = self._loaded()
         with self._source.open_snapshot() as view:
             by = following(self._state, view, self._options, loaded.run, loaded.plan)
             new = view.find_new(by.table, by.plan, column=by.column, cursor=by.record.cursor).condition
