@@ -87,20 +87,21 @@ class Settings:
 
 def read_document(config: ConfigLike) -> dict[str, Any]:
     """The document of a config. Raises: ConfigError if it cannot be read, or is no document."""
-    from gridferry.plan.yaml_text import parse_yaml
+    from gridferry.plan.small_files import Unreadable, read_small, reason
+    from gridferry.plan.yaml_text import MOST_BYTES, parse_yaml
 
     config = plain_config(config)
     if not isinstance(config, str):
         return dict(config)
     try:
-        text = Path(config).read_text(encoding="utf-8")
+        text = read_small(config, most=MOST_BYTES).text
     except OSError as error:
         raise ConfigError(
-            f"{config} cannot be read: {error.strerror}",
+            f"{config} cannot be read: {reason(error)}",
             next_step="give its path, absolute or beside the DAG file; `gridferry init DSN` writes such a file",
         ) from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{config} is not UTF-8 text", next_step="save it as UTF-8") from None
+    except Unreadable as error:
+        raise ConfigError(f"{config} is not a config: {error}", next_step="give a file of UTF-8 text") from None
     document = parse_yaml(text, name=config)
     if not isinstance(document, dict):
         raise ConfigError(f"{config} is no config: expected source, target and tables")
@@ -160,4 +161,8 @@ def _parsed(document: Mapping[str, Any], config: ConfigLike) -> Config:
     from gridferry.plan.config import parse_config
 
     name = config if isinstance(config, str) else "the operator's config"
-    return parse_config(json.dumps(document, default=str, ensure_ascii=False), name=name, env=os.environ)
+    try:
+        text = json.dumps(document, default=str, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        raise ConfigError(f"{name} holds itself, or is nested too deeply", next_step="correct it") from None
+    return parse_config(text, name=name, env=os.environ)

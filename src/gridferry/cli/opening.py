@@ -6,12 +6,15 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import typer
+
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.engine.events import Listener
     from gridferry.engine.migration import Migration
     from gridferry.griddb import GridDBAddress, Store
+    from gridferry.plan.config import Config
 
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
@@ -26,6 +29,7 @@ def open_migration(config: Path, *, listener: Listener | None = None, with_targe
     from gridferry.plan.config import load_config
 
     loaded = load_config(config)
+    warn_of(loaded)
     if with_target:
         require_password(loaded.target)
     return Migration(loaded, listener=listener or ignore)
@@ -36,9 +40,20 @@ def open_store(target: str | None, config: Path) -> Store:
     from gridferry.griddb import connect
     from gridferry.plan.config import load_config
 
-    address = target_of_url(target) if target else load_config(config).target
+    if target:
+        address = target_of_url(target)
+    else:
+        loaded = load_config(config)
+        warn_of(loaded)
+        address = loaded.target
     require_password(address)
     return connect(address)
+
+
+def warn_of(config: Config) -> None:
+    """Tell what a config file makes worth a warning, on stderr."""
+    for warning in config.warnings:
+        typer.echo(f"warning: {warning}", err=True)
 
 
 def target_of_url(url: str) -> GridDBAddress:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from gridferry.errors import ConfigError
 from gridferry.griddb.address import GridDBAddress, parse_address, with_password
+from gridferry.plan.small_files import Unreadable, home_expanded, read_small, reason
 
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
+MOST_PASSWORD_BYTES = 4096
 TARGET_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=disable|prefer|require|verify]"
 _QUOTED = re.compile(r'"([^"]*)"')
 
@@ -123,12 +124,32 @@ def _password(password_file: Any, env: Mapping[str, str]) -> str | None:
         return env.get(PASSWORD_VARIABLE)
     if not isinstance(password_file, str) or not password_file:
         raise AddressProblem(("password_file", "expected the path of a file"))
-    path = Path(expand_variables(password_file, env)).expanduser()
+    written = expand_variables(password_file, env)
+    shown = "the file" if "\0" in written else written
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise AddressProblem(("password_file", f"{path} cannot be read: {reason}")) from None
+        found = read_small(home_expanded(written), most=MOST_PASSWORD_BYTES)
+    except (OSError, Unreadable) as error:
+        why = reason(error) if isinstance(error, OSError) else str(error)
+        raise AddressProblem(("password_file", f"{shown} cannot be read: {why}")) from None
+    password = found.text.rstrip("\r\n")
+    if "\0" in password:
+        raise AddressProblem(("password_file", f"{shown} holds a NUL character, which no password can hold"))
+    return password
+
+
+def exposed_password_file(value: Any, env: Mapping[str, str]) -> str:
+    """What to warn of where the target that `target_address` took names a file that others may read; else ""."""
+    written = value.get("password_file") if isinstance(value, dict) else None
+    if not isinstance(written, str):
+        return ""
+    path = home_expanded(expand_variables(written, env))
+    try:
+        open_to_others = read_small(path, most=MOST_PASSWORD_BYTES).open_to_others
+    except (OSError, Unreadable):
+        return ""  # it was read a moment ago
+    if not open_to_others:
+        return ""
+    return f"other accounts of this machine can read the password in {path}; close it with `chmod 600 {path}`"
 
 
 def holds_password(text: str) -> bool:

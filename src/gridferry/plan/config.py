@@ -8,7 +8,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -16,10 +15,17 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from gridferry.errors import ConfigError
 from gridferry.griddb.address import GridDBAddress
 from gridferry.griddb.schema import GridType
-from gridferry.plan.addresses import AddressProblem, SourceAddress, source_address, target_address
+from gridferry.plan.addresses import (
+    AddressProblem,
+    SourceAddress,
+    exposed_password_file,
+    source_address,
+    target_address,
+)
 from gridferry.plan.config_messages import location, not_known, validation_sentences
 from gridferry.plan.plan import OnBadRow, OnDuplicate
-from gridferry.plan.yaml_text import parse_yaml
+from gridferry.plan.small_files import Unreadable, read_small, reason
+from gridferry.plan.yaml_text import MOST_BYTES, parse_yaml
 
 TYPE_NAMES: dict[str, GridType] = {
     t.label.lower(): t
@@ -243,6 +249,7 @@ class Config:
     tables: tuple[TableOptions, ...]
     path: str = ""
     verify: VerifyWish = VerifyWish.OFF
+    warnings: tuple[str, ...] = ()  # what is worth telling once, though nothing is wrong with the file itself
 
     def table(self, name: str) -> TableOptions:
         """The options of the table written `schema.table` or `table`. Raises: ConfigError."""
@@ -294,13 +301,13 @@ def load_config(path: str | os.PathLike[str], *, env: Mapping[str, str] | None =
     """
     name = os.fspath(path)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_small(path, most=MOST_BYTES).text
     except OSError as error:
         raise ConfigError(
-            f"{name} cannot be read: {error.strerror}", next_step="`gridferry init DSN` writes such a file"
+            f"{name} cannot be read: {reason(error)}", next_step="`gridferry init DSN` writes such a file"
         ) from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{name} is not UTF-8 text", next_step="save it as UTF-8") from error
+    except Unreadable as error:
+        raise ConfigError(f"{name} is not a config: {error}", next_step="give a file of UTF-8 text with -c") from None
     return parse_config(text, name=name, env=env)
 
 
@@ -317,7 +324,9 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
     verify = _verify(document, problems)
     if problems or source is None or target is None:
         raise _refusal(name, problems)
-    return Config(source=source, target=target, tables=tables, path=name, verify=verify)
+    exposed = exposed_password_file(document["target"], variables)
+    warnings = (exposed,) if exposed else ()
+    return Config(source=source, target=target, tables=tables, path=name, verify=verify, warnings=warnings)
 
 
 def _address(document: dict[str, Any], key: str, problems: list[str], *, read: Any) -> Any:
