@@ -5,6 +5,7 @@
       PlanError                            the plan found problems; all of them, raised together
       SourceError
         SourceUnreachable                  (transient) no connection, or it broke
+          NoSessionFree                    (transient) the server, the role or the pooler has no place for a session
         SourceRefused                      login, privilege or a missing object
         SnapshotGone                       (transient) the exported snapshot no longer exists
         SlotInUse                          (transient) another process reads the replication slot
@@ -105,6 +106,10 @@ class SourceError(FerryError):
 
 class SourceUnreachable(Transient, SourceError):
     """No connection to PostgreSQL, or it broke."""
+
+
+class NoSessionFree(SourceUnreachable):
+    """The server, the database, the role or a pooler has no place for one more session."""
 
 
 class SourceRefused(Terminal, SourceError):

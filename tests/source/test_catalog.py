@@ -84,7 +84,7 @@ def test_types_domains_typmods_and_nullability(postgres_each):
     }  # fmt: skip
     n2, dom2 = columns["n2"].type, columns["dom2"].type
     assert (n2.precision, n2.scale, n2.formatted) == (10, 2, "numeric(10,2)")
-    assert (dom2.precision, dom2.scale, dom2.domain, dom2.formatted) == (8, 3, "sure_price", "sure_price")
+    assert (dom2.precision, dom2.scale, dom2.domain, dom2.formatted) == (8, 3, "sure_price", "public.sure_price")
     assert (columns["vc"].type.length, columns["ch"].type.length, columns["tx"].type.length) == (30, 5, None)
     assert (columns["ts3"].type.precision, columns["ts"].type.precision) == (3, None)
     kinds = {name: c.type.kind for name, c in columns.items()}

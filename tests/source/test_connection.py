@@ -9,7 +9,8 @@ import pytest
 from tests.conftest import drop
 
 from gridferry.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
-from gridferry.source.postgres.connection import PostgresAddress, connect, connect_arrow, parse_address
+from gridferry.source.postgres.arrow_session import connect_arrow, finish_arrow
+from gridferry.source.postgres.connection import PostgresAddress, connect, parse_address
 
 SECRET = "s3cret-w0rd"
 Opener = Callable[[PostgresAddress], object]
@@ -129,6 +130,8 @@ def test_settings_hold_for_every_session(postgres, open_, kind):
     postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET bytea_output = 'escape'")
     connection = open_(postgres.address)
     try:
+        if open_ is connect_arrow:
+            finish_arrow(connection)
         cursor = connection.cursor()
         cursor.execute("SELECT current_setting('client_encoding'), current_setting('bytea_output'), 'ü✓'")
         assert tuple(cursor.fetchone()) == ("UTF8", "hex", "ü✓"), kind

@@ -6,10 +6,9 @@ import threading
 import time
 
 import pytest
-from psycopg import sql
 
 from gridferry.errors import SourceUnreachable
-from gridferry.source.postgres import connection, log_window, replication_session
+from gridferry.source.postgres import transactions
 from gridferry.source.postgres.log_window import open_log_window
 from gridferry.source.postgres.publications import align_publications
 from gridferry.source.postgres.slots import create_slot, drop_slot
@@ -18,11 +17,8 @@ from gridferry.source.postgres.slots import create_slot, drop_slot
 @pytest.fixture
 def impatient(monkeypatch):
     """A tenth of a second instead of a minute."""
-    text = connection.SET_SESSION.as_string(None)
-    hasty = sql.SQL(text.replace("'60s'", "'100ms'"))
-    assert hasty.as_string(None) != text
-    for module in (connection, log_window, replication_session):
-        monkeypatch.setattr(module, "SET_SESSION", hasty)
+    assert "lock_timeout" in transactions.SETTINGS
+    monkeypatch.setitem(transactions.SETTINGS, "lock_timeout", "100ms")
 
 
 def test_a_table_that_is_locked_for_long_is_told_with_the_way_to_find_out_who(postgres, plan, impatient):
@@ -60,6 +56,7 @@ def test_a_slot_waits_for_open_transactions_longer_than_for_a_lock(postgres, imp
             drop_slot(postgres.address, slot)
         else:
             with open_log_window(postgres.address, followed=slot, wanted={}, patience_s=60) as window:
+                transactions.begin(window._connection)
                 shown = window._connection.execute("SHOW lock_timeout").fetchone()
             assert shown == ("100ms",)  # what it reads after that is as everywhere
         assert time.monotonic() - began > 0.5

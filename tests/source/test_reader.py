@@ -135,7 +135,7 @@ def test_conditions_stand_in_parentheses_of_their_own(postgres, plan, where):
 def test_a_condition_may_call_a_partitioned_table_by_its_name(postgres, plan):
     postgres.run("CREATE TABLE t (a int) PARTITION BY RANGE (a); CREATE TABLE t1 PARTITION OF t DEFAULT")
     postgres.run("INSERT INTO t SELECT generate_series(1, 5)")
-    wanted = plan("t", "a", where="EXISTS (SELECT FROM t AS other WHERE other.a = t.a + 2)")
+    wanted = plan("t", "a", where="EXISTS (SELECT FROM public.t AS other WHERE other.a = t.a + 2)")
     assert sorted(read(postgres, wanted)["a"].to_pylist()) == [1, 2, 3]
 
 
@@ -162,9 +162,9 @@ def test_a_bad_condition_is_refused_without_a_traceback(postgres, plan, where, k
 
 def test_a_condition_cannot_write(postgres, plan):
     postgres.run("CREATE TABLE t (a int); INSERT INTO t VALUES (1); CREATE FUNCTION f() RETURNS boolean AS "
-                 "'DELETE FROM t; SELECT true' LANGUAGE sql VOLATILE")  # fmt: skip
+                 "'DELETE FROM public.t; SELECT true' LANGUAGE sql VOLATILE")  # fmt: skip
     with postgres.source.open_snapshot() as snapshot, pytest.raises(Exception, match="read-only"):
-        snapshot.count_rows(plan("t", "a", where="f()"))
+        snapshot.count_rows(plan("t", "a", where="public.f()"))
     assert postgres.run("SELECT count(*) FROM t") == [(1,)]
 
 

@@ -10,6 +10,7 @@ import psycopg
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import relation_sql
+from gridferry.source.postgres.transactions import OWN_NAME
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -48,7 +49,6 @@ _OTHERS = """
 SELECT count(*) FROM pg_catalog.pg_stat_activity a
 WHERE a.datname = pg_catalog.current_database() AND a.backend_type = 'client backend' AND a.application_name <> %(own)s
 """
-OWN_NAME = "gridferry"  # as `connection.SESSION` names every session of ours
 
 
 @dataclass(frozen=True)

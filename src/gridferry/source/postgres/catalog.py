@@ -14,7 +14,7 @@ from gridferry.errors import SourceRefused
 from gridferry.model.table import Column, Relation, Table, UniqueKey
 from gridferry.source.postgres import catalog_sql
 from gridferry.source.postgres.failures import mapped
-from gridferry.source.postgres.names import name_readings, near_names, relation_sql
+from gridferry.source.postgres.names import listed_names, name_readings, near_names, relation_sql
 from gridferry.source.postgres.pg_types import RawType, pg_type
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -31,7 +31,6 @@ class _Entry:
     schema: str
     name: str
     relkind: str
-    in_path: bool
     is_partition: bool
     from_extension: bool
 
@@ -43,14 +42,17 @@ class _Entry:
 def fetch_tables(connection: Connection, names: Sequence[str] | None = None) -> list[Table]:
     """The tables called `names`, in that order; without names every table, partitioned table and foreign table.
 
-    A name is `table` or `schema.table`, quoted or not (see `names.name_readings`); without a schema the search path
-    decides. A list of all tables leaves out partitions (they belong to their table), system schemas and what
-    extensions made, and marks tables that this role cannot read in `Table.blocked`.
+    A name is `table` or `schema.table`, quoted or not (see `names.name_readings`); without a schema the role's own
+    search path decides. A list of all tables leaves out partitions (they belong to their table), system schemas and
+    what extensions made, and marks tables that this role cannot read in `Table.blocked`.
     Raises: SourceRefused, naming every table that is missing, or that this role cannot read in full.
     """
     with mapped("reading the catalog"):
         entries = [_Entry(*row) for row in connection.execute(catalog_sql.ENTRIES)]
-        chosen = [e for e in entries if _is_listed(e)] if names is None else _resolve(names, entries)
+        if names is None:
+            chosen = [e for e in entries if _is_listed(e)]
+        else:
+            chosen = _resolve(names, entries, path=_search_path(connection))
         tables = _describe(connection, chosen)
     if names is not None:
         _refuse_blocked(tables)
@@ -61,10 +63,18 @@ def _is_listed(entry: _Entry) -> bool:
     return entry.relkind in _LISTED_KINDS and not entry.is_partition and not entry.from_extension
 
 
-def _resolve(names: Sequence[str], entries: Sequence[_Entry]) -> list[_Entry]:
+def _search_path(connection: Connection) -> list[str]:
+    """The schemas in which the role's unqualified names are looked for, in order. Ours is another (`transactions`)."""
+    ((written, role),) = connection.execute(catalog_sql.PATH).fetchall()
+    path = [role if name == "$user" else name for name in listed_names(written)]
+    usable = {name for (name,) in connection.execute(catalog_sql.USABLE, {"schemas": path})}
+    return [name for name in dict.fromkeys(path) if name in usable]
+
+
+def _resolve(names: Sequence[str], entries: Sequence[_Entry], *, path: Sequence[str]) -> list[_Entry]:
     """The entry of each name. Raises: SourceRefused for all names that fit none, or several."""
     by_name: dict[tuple[str, str], _Entry] = {(e.schema, e.name): e for e in entries}
-    in_path = {e.name: e for e in reversed(entries) if e.in_path}
+    in_path = {e.name: e for schema in reversed(path) for e in entries if e.schema == schema}
     chosen: list[_Entry] = []
     problems: list[str] = []
     for name in names:

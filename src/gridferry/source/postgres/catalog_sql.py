@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
-# Every relation that a name may mean; the first of a name in search_path order wins.
+# The role's own search path, as it would be without ours, and the role itself.
+PATH = """
+SELECT s.reset_val, current_user::text FROM pg_catalog.pg_settings s WHERE s.name = 'search_path'
+"""
+
+# Those of some schemas that the role may use: PostgreSQL passes over the others in a path.
+USABLE = """
+SELECT n.nspname FROM pg_catalog.pg_namespace n
+WHERE n.nspname = ANY(%(schemas)s) AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
+"""
+
+# Every relation that a name may mean.
 ENTRIES = """
-SELECT c.oid, n.nspname, c.relname, c.relkind::text,
-       pg_catalog.pg_table_is_visible(c.oid), c.relispartition,
+SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relispartition,
        EXISTS (SELECT FROM pg_catalog.pg_depend d
                WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace

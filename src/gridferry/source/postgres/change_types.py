@@ -1,6 +1,7 @@
 """Values in PostgreSQL's text form, many at a time -> the Arrow arrays that the snapshot reader yields.
 
-The session that streams has the settings of `connection.SESSION`: ISO dates, UTC, hexadecimal bytea, shortest floats.
+The session that streams has the settings of `transactions.SETTINGS`: ISO dates, UTC, hexadecimal bytea,
+shortest floats.
 """
 
 from __future__ import annotations

@@ -1,54 +1,25 @@
-"""Addresses of PostgreSQL, and sessions on it: read-only, in UTC, in ISO forms, without time limits."""
+"""Addresses of PostgreSQL, and sessions on it, each inside a transaction of `transactions`."""
 
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import psycopg
-from psycopg import conninfo, sql
+from psycopg import conninfo
 
-from gridferry.errors import ConfigError, SourceRefused
+from gridferry.errors import ConfigError, NoSessionFree, SourceRefused
 from gridferry.source.postgres.failures import connect_failure, mapped
+from gridferry.source.postgres.transactions import OWN_NAME, SETTINGS, GuardedCursor, Session, Work, begin
 
-if TYPE_CHECKING:
-    from adbc_driver_manager.dbapi import Connection as AdbcConnection
-
+S = TypeVar("S")
 OLDEST_VERSION = 120000
 CONNECT_TIMEOUT_S = 15
-
-# Every text that PostgreSQL sends has one form, whatever the server's, the database's or the role's defaults are.
-# row_security = off turns rows hidden by a policy into an error: otherwise they would be missing in silence.
-# quote_all_identifiers = off: format_type() would give names of types that nobody knows.
-# lock_timeout: whoever waits for an ALTER TABLE or VACUUM FULL of somebody else should be told so, rather than nothing.
-# A name that a version does not know is left out (see `SET_SESSION`).
-SESSION = {
-    "application_name": "gridferry",
-    "bytea_output": "hex",
-    "client_encoding": "UTF8",
-    "datestyle": "ISO, YMD",
-    "default_transaction_read_only": "on",
-    "extra_float_digits": "3",
-    "idle_in_transaction_session_timeout": "0",
-    "idle_session_timeout": "0",
-    "intervalstyle": "iso_8601",
-    "lock_timeout": "60s",
-    "quote_all_identifiers": "off",
-    "row_security": "off",
-    "standard_conforming_strings": "on",
-    "statement_timeout": "0",
-    "timezone": "UTC",
-    "transaction_timeout": "0",
-    "xmloption": "content",
-}
-
-SET_SESSION = sql.SQL(
-    "SELECT pg_catalog.set_config(s.name, w.value, false)"
-    " FROM (VALUES {}) AS w(name, value) JOIN pg_catalog.pg_settings AS s ON pg_catalog.lower(s.name) = w.name"
-).format(
-    sql.SQL(", ").join(sql.SQL("({}, {})").format(sql.Literal(k), sql.Literal(v)) for k, v in SESSION.items())
-)  # fmt: skip
+_PLACE_LIMIT_S = 5.0
+_PLACE_PAUSE_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -95,6 +66,8 @@ def parse_address(dsn: str) -> PostgresAddress:
         "connect_timeout": os.environ.get("PGCONNECT_TIMEOUT", CONNECT_TIMEOUT_S),
         "keepalives_idle": 60,  # a session that holds a snapshot is silent for long; routers forget silent ones
         "keepalives_interval": 15,
+        "keepalives_count": 4,
+        "tcp_user_timeout": 120_000,  # milliseconds that what was sent may stay without an answer from the network
     }
     return PostgresAddress(
         conninfo=conninfo.make_conninfo(**{**defaults, **given}),
@@ -105,60 +78,51 @@ def parse_address(dsn: str) -> PostgresAddress:
     )
 
 
-def connect(address: PostgresAddress) -> psycopg.Connection[tuple[Any, ...]]:
-    """A session for catalog and control statements: autocommit, read-only, with the settings of `SESSION`.
+def connect(address: PostgresAddress, work: Work = Work.SHORT) -> psycopg.Connection[tuple[Any, ...]]:
+    """A session inside a transaction for `work`. The next one, after a commit, is begun by `transactions.begin`.
 
+    Nothing stays in the session when the transaction has ended: no setting, no prepared statement.
     Raises: SourceUnreachable or SourceRefused; SourceRefused also for a server older than PostgreSQL 12.
     """
-    try:
+    connection = admitted(
         # From the start: psycopg has no codec for some encodings that a server may have (EUC_TW).
-        connection = psycopg.connect(address.conninfo, autocommit=True, client_encoding=SESSION["client_encoding"])
-    except psycopg.Error as error:
-        raise connect_failure(str(error), display=address.display, user=address.user) from None
+        lambda: Session.connect(
+            address.conninfo,
+            autocommit=True,
+            prepare_threshold=None,
+            client_encoding=SETTINGS["client_encoding"],
+            application_name=OWN_NAME,
+            cursor_factory=GuardedCursor,
+        ),
+        address,
+    )
     try:
         check_version(connection.info.server_version)
         with mapped(f"setting up a session on {address.display}"):
-            connection.execute(SET_SESSION)
+            begin(connection, work)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def connect_arrow(address: PostgresAddress) -> AdbcConnection:
-    """A session that answers in Arrow: autocommit (transactions are begun by statement), with `SESSION`'s settings.
+def admitted(open_session: Callable[[], S], address: PostgresAddress) -> S:
+    """The session that `open_session` opens. Where the server or the role has no place left, it waits a few seconds:
+    a session that was closed, one of ours too, keeps its place until its process at the server has ended.
 
-    Raises: SourceUnreachable or SourceRefused.
+    Raises: NoSessionFree when the wait was in vain; SourceUnreachable, SourceRefused.
     """
-    connection, quoting = _open_arrow(address, address.conninfo)
-    if quoting:
-        # The driver asks for the names of all types when it connects, and knows none of them in quotes.
-        connection.close()
-        options = conninfo.conninfo_to_dict(address.conninfo).get("options", "")
-        plain = conninfo.make_conninfo(address.conninfo, options=f"{options} -c quote_all_identifiers=off")
-        connection, _ = _open_arrow(address, plain)
-    return connection
+    from adbc_driver_manager.dbapi import Error as AdbcError
 
-
-def _open_arrow(address: PostgresAddress, dsn: str) -> tuple[AdbcConnection, bool]:
-    """A session, and whether the server began it with all names in quotes."""
-    from adbc_driver_manager.dbapi import Error
-    from adbc_driver_postgresql import dbapi
-
-    try:
-        connection: AdbcConnection = dbapi.connect(dsn, autocommit=True)
-    except Error as error:
-        raise connect_failure(str(error), display=address.display, user=address.user) from None
-    try:
-        with mapped(f"setting up a session on {address.display}"), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_catalog.quote_ident('a') <> 'a'")
-            (row,) = cursor.fetchall()
-            cursor.execute(SET_SESSION.as_string(None))
-            cursor.fetchall()
-    except BaseException:
-        connection.close()
-        raise
-    return connection, row[0] is not False  # nor is a value whose type the driver does not know
+    deadline = time.monotonic() + _PLACE_LIMIT_S
+    while True:
+        try:
+            return open_session()
+        except (psycopg.Error, AdbcError) as error:
+            failed = connect_failure(str(error), display=address.display, user=address.user)
+        if not isinstance(failed, NoSessionFree) or time.monotonic() > deadline:
+            raise failed
+        time.sleep(_PLACE_PAUSE_S)
 
 
 def check_version(server_version: int) -> None:

@@ -32,6 +32,11 @@ _LOCKED = (
     "another session locks the table, for an ALTER TABLE or VACUUM FULL maybe: pg_locks tells which; run the same "
     "command again when it has ended"
 )
+_UNKNOWN = ("42P01", "42703", "3F000", "42704", "42883")  # a table, column, schema, type, function or operator
+_UNKNOWN_STEP = (
+    "correct the name in the config file; a condition finds PostgreSQL's own names by themselves, and all others with "
+    "their schema only, as public.f(x), x::public.citext or x OPERATOR(public.=) y"
+)
 _SNAPSHOT = ("72000",)  # snapshot too old
 
 # What libpq's text of a failed connection says (it carries no SQLSTATE), whether that is a refusal, and what to do.
@@ -101,8 +106,8 @@ def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
         return SourceRefused(message, next_step=step)
     if sqlstate == "42501":
         return SourceRefused(message, next_step=_privilege_step(text))
-    if sqlstate in ("42P01", "42703", "3F000", "42704", "42883"):
-        return SourceRefused(message, next_step="correct the name in the config file; `gridferry init` lists tables")
+    if sqlstate in _UNKNOWN:
+        return SourceRefused(message, next_step=_UNKNOWN_STEP)
     if sqlstate[:2] in ("42", "22"):
         return SourceRefused(message, next_step="correct the condition in the config file")
     return SourceError(message, next_step="see the PostgreSQL server's log, and check the condition in the config file")
@@ -125,7 +130,7 @@ def mapped(doing: str) -> Iterator[None]:
 
 def plain(text: str) -> str:
     """The telling part of a driver's message: one line, without the statement, and never with a password."""
-    telling = text.split("Query was:")[0].split("LINE 1:")[0]
+    telling = re.split(r"Query was:|LINE \d+:", text)[0]
     fatal = re.search(r"(?:FATAL|ERROR):\s*(.*)", telling, re.DOTALL)
     line = " ".join((fatal.group(1) if fatal else telling).split())
     line = re.sub(r"\.? SQLSTATE: \w{5}$", "", line)

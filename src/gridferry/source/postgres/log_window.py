@@ -13,10 +13,11 @@ from psycopg import sql
 
 from gridferry.model.change import ChangeBatch
 from gridferry.source.postgres.change_decoder import ChangeDecoder, Wanted
-from gridferry.source.postgres.connection import SET_SESSION, PostgresAddress, connect
+from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.slot_names import PREFIX, publication_names
 from gridferry.source.postgres.slots import send_heartbeat
+from gridferry.source.postgres.transactions import Work, begin
 
 MESSAGES_A_READ = 20_000
 _MAKE = "SELECT pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput', true)"
@@ -40,6 +41,7 @@ class LogWindow:
 
         Raises: SourceRefused, SourceUnreachable, StreamBroken.
         """
+        doing = f"reading the log through the slot {self._slot}"
         asked = {
             "slot": self._slot,
             "until": str(send_heartbeat(self._connection)),
@@ -49,7 +51,7 @@ class LogWindow:
         while True:
             read = 0
             # Row by row: one transaction may be larger than the memory, and comes in one answer.
-            with mapped(f"reading the log through the slot {self._slot}"), self._connection.cursor() as cursor:
+            with mapped(doing), _long(self._connection) as cursor:
                 for (message,) in cursor.stream(_READ, asked, binary=True):
                     read += 1
                     self._decoder.receive(bytes(message))  # type: ignore[call-overload]
@@ -65,6 +67,15 @@ class LogWindow:
 
 
 @contextmanager
+def _long(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[psycopg.Cursor[tuple[object, ...]]]:
+    """A cursor inside a transaction of its own."""
+    begin(connection, Work.LONG)
+    with connection.cursor() as cursor:
+        yield cursor
+    connection.commit()
+
+
+@contextmanager
 def open_log_window(
     address: PostgresAddress, *, followed: str, wanted: Wanted, patience_s: float
 ) -> Iterator[LogWindow]:
@@ -74,15 +85,18 @@ def open_log_window(
     Raises: SourceRefused where no slot can be had; SourceUnreachable.
     """
     slot = f"{PREFIX}look_{secrets.token_hex(8)}"
-    with closing(connect(address)) as connection:
+    with closing(connect(address, Work.LONG)) as connection:
         with mapped("making a slot for the time of a look"):
             wait = sql.Literal(max(1, round(patience_s * 1000)))
-            connection.execute(sql.SQL("SET statement_timeout = {}").format(wait))
-            connection.execute("SET lock_timeout = 0")  # the open transactions are waited for as locks are
+            connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(wait))
+            connection.execute("SET LOCAL lock_timeout = 0")  # the open transactions are waited for as locks are
             connection.execute(_MAKE, (slot,))
-            connection.execute(SET_SESSION)
+            connection.commit()
         try:
             yield LogWindow(connection, slot=slot, names=",".join(publication_names(followed)), wanted=wanted)
         finally:
             with suppress(psycopg.Error):  # where the session is not free or gone, the server drops it a moment later
+                connection.rollback()
+                begin(connection)
                 connection.execute("SELECT pg_catalog.pg_drop_replication_slot(%s)", (slot,))
+                connection.commit()

@@ -12,6 +12,8 @@ from gridferry.errors import ConfigError
 
 _QUOTED = re.compile(r'\s*(?:"((?:[^"]|"")+)"|([^."\s][^."]*?))\s*(\.|$)')
 
+_LISTED = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^",]+))\s*(?:,|$)')
+
 
 def name_readings(written: str) -> tuple[tuple[tuple[str | None, str], ...], ...]:
     """What `written` may mean: tiers of (schema or None, table), the likeliest tier first.
@@ -50,6 +52,16 @@ def _splits(text: str) -> tuple[tuple[str | None, str], ...]:
     dots = [i for i, letter in enumerate(text) if letter == "." and 0 < i < len(text) - 1]
     with_schema: list[tuple[str | None, str]] = [(text[:i], text[i + 1 :]) for i in dots]
     return (*with_schema, (None, text))
+
+
+def listed_names(written: str) -> list[str]:
+    """The names in a list such as `"$user", public`, as PostgreSQL reads its search_path."""
+    found = []
+    for quoted, bare in _LISTED.findall(written):
+        name = quoted.replace('""', '"') if quoted else bare.strip().lower()
+        if name:
+            found.append(name)
+    return found
 
 
 def near_names(written: str, known: Iterable[str]) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from gridferry.model.position import Lsn
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.slot_names import publication_names
+from gridferry.source.postgres.transactions import Work
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -48,7 +49,7 @@ def fetch_pending(address: PostgresAddress, slot: str, *, position: Lsn, until: 
         "names": names,
         "changes": _CHANGES,
     }
-    with connect(address) as connection, mapped(f"looking what waits in the slot {slot}"):
+    with connect(address, Work.LONG) as connection, mapped(f"looking what waits in the slot {slot}"):
         if (connection.execute(_UNFLUSHED, asked).fetchone() or (True,))[0]:
             return True
         messages, pending = connection.execute(_PEEK, asked).fetchone() or (0, True)

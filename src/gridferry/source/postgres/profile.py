@@ -11,13 +11,11 @@ import psycopg
 from psycopg import sql
 
 from gridferry.errors import ConfigError, SourceError
-from gridferry.model.chunk import Snapshot
 from gridferry.model.profile import ColumnProfile, KeyProfile, KeyRequest, ProfileRequest, SplitValue, TableProfile
 from gridferry.source.postgres.facts import Dialect, column_profile, facts_sql
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.keys import KeyParts, key_columns_sql, key_parts
 from gridferry.source.postgres.names import condition_sql, relation_sql
-from gridferry.source.postgres.snapshot import in_snapshot
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -43,18 +41,17 @@ def fetch_profile(
     connection: Connection,
     request: ProfileRequest,
     *,
-    snapshot: Snapshot | None = None,
     sample_percent: float | None = None,
 ) -> TableProfile:
-    """The facts that `request` asks for, over every row, all under one snapshot.
+    """The facts that `request` asks for, over every row, all under the snapshot of the connection's transaction.
 
-    That is `snapshot`, or the one of the connection's open transaction, or a new one. With `sample_percent` only that
+    With `sample_percent` only that
     share of the pages is read: the result has `exact` False, counts are scaled up, and keys that meet only outside
     the sample are not seen; views and foreign tables are always read whole.
     Raises: ConfigError if the split column has more than 1,000,000 values; SourceError.
     """
     name = f"{request.schema}.{request.table}"
-    with in_snapshot(connection, snapshot), mapped(f"looking at the data of {name}"):
+    with mapped(f"looking at the data of {name}"):
         _check_condition(connection, request)
         scan = _scan(connection, request, sample_percent)
         rows, key_nulls, columns = _column_facts(connection, request, scan)
@@ -69,14 +66,15 @@ def _check_condition(connection: Connection, request: ProfileRequest) -> None:
     """Raises: SourceRefused for a `where` that is not one whole condition.
 
     Without its parentheses one that closes them, `a) OR (true`, is the mistake that it is: within them it would let
-    every chunk read every row. It is prepared, since that takes one statement and no more, and reads nothing.
+    every chunk read every row. It is sent by the extended protocol (`binary`), which takes one statement and no more,
+    and reads nothing.
     """
     if request.where.strip():
         bare = sql.SQL("SELECT FROM {} WHERE {}\nLIMIT 0").format(
             relation_sql(request.schema, request.table), sql.SQL(request.where)
         )
         with mapped(f"reading the condition of {request.schema}.{request.table}"):
-            connection.execute(bare, prepare=True)
+            connection.execute(bare, binary=True)
 
 
 def _scan(connection: Connection, request: ProfileRequest, sample_percent: float | None) -> _Scan:

@@ -19,6 +19,7 @@ from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import relation_sql
 from gridferry.source.postgres.slot_names import publication_names
+from gridferry.source.postgres.transactions import Work
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 TableName = tuple[str, str]  # schema, table
@@ -151,15 +152,13 @@ def align_publications(address: PostgresAddress, *, slot: str, tables: Sequence[
     To be called before the slot is made, and again whenever tables were added or a replica identity was changed.
     Returns what is now published of each. Raises: SourceRefused if a table cannot be, or the role may not.
     """
-    with connect(address) as connection, mapped("making the publications"):
-        connection.execute("SET default_transaction_read_only = off")
-        with connection.transaction():
-            groups = _all_members(connection, tables)
-            found = [_publishing(connection, members) for members in groups]
-            existing = {p.name: p for p in fetch_publications(connection, slot)}
-            for name, kind in zip(publication_names(slot), Published, strict=True):
-                chosen = [m for m, p in zip(groups, found, strict=True) if p.published is kind]
-                _align(connection, name, chosen, kind=kind, existing=existing.get(name))
+    with connect(address, Work.WRITE) as connection, mapped("making the publications"):
+        groups = _all_members(connection, tables)
+        found = [_publishing(connection, members) for members in groups]
+        existing = {p.name: p for p in fetch_publications(connection, slot)}
+        for name, kind in zip(publication_names(slot), Published, strict=True):
+            chosen = [m for m, p in zip(groups, found, strict=True) if p.published is kind]
+            _align(connection, name, chosen, kind=kind, existing=existing.get(name))
     return found
 
 
@@ -207,8 +206,7 @@ def fetch_membership(connection: Connection, slot: str, *, schema: str, table: s
 
 def drop_publications(address: PostgresAddress, *, slot: str) -> list[str]:
     """Drop the slot's publications. Returns the names of those that existed."""
-    with connect(address) as connection, mapped("dropping the publications"):
-        connection.execute("SET default_transaction_read_only = off")
+    with connect(address, Work.WRITE) as connection, mapped("dropping the publications"):
         names = [p.name for p in fetch_publications(connection, slot)]
         for name in names:
             connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))

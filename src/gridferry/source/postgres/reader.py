@@ -12,11 +12,12 @@ from psycopg import sql
 from gridferry.errors import SourceError, SourceUnreachable
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.plan.plan import ReadAs, TablePlan
+from gridferry.source.postgres.arrow_session import connect_arrow, end_arrow, finish_arrow
 from gridferry.source.postgres.chunks import chunk_condition, relation_source
-from gridferry.source.postgres.connection import PostgresAddress, connect_arrow
+from gridferry.source.postgres.connection import PostgresAddress
 from gridferry.source.postgres.failures import failure, mapped, plain
 from gridferry.source.postgres.names import condition_sql, relation_sql
-from gridferry.source.postgres.snapshot import BEGIN, cannot_join, join_statement
+from gridferry.source.postgres.snapshot import cannot_join, join_statement
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
@@ -36,16 +37,19 @@ class Reader:
     def __init__(
         self, address: PostgresAddress, *, snapshot: Snapshot | None = None, batch_bytes: int = BATCH_BYTES
     ) -> None:
-        """Log in and join `snapshot`; without one, see a snapshot of its own from the first read on.
+        """Log in and join `snapshot`; without one, see a snapshot of its own.
 
         Raises: SnapshotGone if the snapshot was lost; SourceUnreachable, SourceRefused.
         """
         self._batch_bytes = batch_bytes
         self._as_text: dict[tuple[str, ...], frozenset[str]] = {}
         self._reads = 0  # the session has one stream at a time; a later read ends the one before
+        self._streaming = False  # whether an answer was begun and not read to its end
         self._connection = connect_arrow(address)
         try:
             self._join(snapshot)
+            with mapped("beginning to read"):
+                finish_arrow(self._connection)
         except BaseException:
             self.close()
             raise
@@ -74,7 +78,10 @@ class Reader:
         """End the session; safe to call twice."""
         from adbc_driver_manager.dbapi import Error
 
-        # A session that broke already cannot be ended in good order, and need not be.
+        # A session that broke already cannot be ended in good order, and need not be; nor one that still sends rows.
+        if not self._streaming:
+            with suppress(Error):
+                end_arrow(self._connection)
         with suppress(Error):
             self._connection.close()
 
@@ -85,8 +92,6 @@ class Reader:
         self.close()
 
     def _join(self, snapshot: Snapshot | None) -> None:
-        with mapped("beginning to read"):
-            self._run(BEGIN)
         if snapshot is None:
             return
         try:
@@ -133,6 +138,7 @@ class Reader:
             cursor.adbc_statement.set_options(**{_BATCH_HINT: str(self._batch_bytes)})
             with mapped(doing):
                 cursor.execute(text)
+                self._streaming = True
                 batches = cursor.fetch_record_batch()
             names = batches.schema.names
             while True:
@@ -140,6 +146,7 @@ class Reader:
                     raise SourceError(f"{doing} was given up for another read on the same session")
                 batch = self._next(cursor, batches, doing=doing)
                 if batch is None:
+                    self._streaming = False
                     return
                 if batch.num_rows:
                     yield pa.RecordBatch.from_arrays(batch.columns, names=names)
@@ -161,7 +168,8 @@ class Reader:
         try:
             self._run("SELECT 1")
         except Error as error:
-            alive = error.sqlstate == "25P02"  # in_failed_sql_transaction
+            # in_failed_sql_transaction, or what the driver itself says of such a session
+            alive = error.sqlstate == "25P02" or "in an error state" in str(error)
         else:
             alive = True
         cancelled = "conflict with recovery" in text or "canceling statement" in text

@@ -14,8 +14,9 @@ from psycopg import pq
 
 from gridferry.errors import SlotInUse, SlotLost, SourceError, SourceRefused, SourceUnreachable
 from gridferry.model.position import LogOrigin, Lsn
-from gridferry.source.postgres.connection import SESSION, SET_SESSION, PostgresAddress
+from gridferry.source.postgres.connection import PostgresAddress
 from gridferry.source.postgres.failures import connect_failure, failure, plain
+from gridferry.source.postgres.transactions import OWN_NAME, SEARCH_PATH, SETTINGS, Work, settings_select
 
 Row = tuple[bytes | None, ...]
 _OK = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COPY_BOTH)
@@ -60,7 +61,7 @@ class ReplicationSession:
     """One session in replication mode on a database. Belongs to one thread."""
 
     def __init__(self, address: PostgresAddress) -> None:
-        """Log in, with the settings of `connection.SESSION`: they decide how values are written.
+        """Log in, with the settings of `transactions.SETTINGS`: they decide how values are written.
 
         Where the server has no place left for one more (max_wal_senders), it waits a few seconds for one.
         Raises: SourceUnreachable; SourceRefused, also for a role without the right to replicate.
@@ -69,7 +70,10 @@ class ReplicationSession:
         self.pgconn = self._connection.pgconn
         try:
             doing = f"setting up a session on {address.display}"
-            self.run(SET_SESSION.as_string(None), doing=doing)
+            # For the session, not for a transaction, which no command of replication may run in: nobody else ever gets
+            # this session.
+            self.run(f"SET search_path = {SEARCH_PATH}", doing=doing)
+            self.run(settings_select(Work.LONG, self.server_version, local=False), doing=doing)
             # A slot begins when the transactions that are open now have ended; the server waits for them as for locks.
             self.run("SET lock_timeout = 0", doing=doing)
         except BaseException:
@@ -171,8 +175,13 @@ def _log_in(address: PostgresAddress) -> psycopg.Connection[Any]:
     deadline = time.monotonic() + _PLACE_LIMIT_S
     while True:
         try:
-            encoding = SESSION["client_encoding"]
-            return psycopg.connect(address.conninfo, replication="database", autocommit=True, client_encoding=encoding)
+            return psycopg.connect(
+                address.conninfo,
+                replication="database",
+                autocommit=True,
+                client_encoding=SETTINGS["client_encoding"],
+                application_name=OWN_NAME,
+            )
         except psycopg.Error as error:
             if "max_wal_senders" not in str(error) or time.monotonic() > deadline:
                 raise _login_failure(str(error), address) from None

@@ -9,6 +9,7 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
+from psycopg.pq import TransactionStatus
 
 from gridferry.errors import SlotLost, SourceRefused, SourceUnreachable
 from gridferry.model.chunk import Snapshot
@@ -20,6 +21,7 @@ from gridferry.source.postgres.replication_session import WAY_BACK, ReplicationS
 from gridferry.source.postgres.slot_names import publication_names
 from gridferry.source.postgres.snapshot import HeldSnapshot, hold_snapshot
 from gridferry.source.postgres.source import PostgresSnapshot
+from gridferry.source.postgres.transactions import begin
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -160,17 +162,25 @@ def check_slot(connection: Connection, name: str, *, start: Lsn) -> SlotFacts:
 def send_heartbeat(connection: Connection) -> Lsn:
     """Write an empty message into the log, which moves the slot of an idle database, and changes no table.
 
+    Works in transactions of its own: one that is open is ended before, and none is left open.
     Returns: a position with everything committed before the call in front of it, already on the server's disk; to be
     used as `until` of a bounded run. On a standby, which cannot write, the last position replayed.
     """
     with mapped("writing a heartbeat into the log"):
+        if connection.info.transaction_status is TransactionStatus.IDLE:
+            begin(connection)
         if _one(connection, "SELECT pg_catalog.pg_is_in_recovery()"):
-            return Lsn.parse(_one(connection, "SELECT pg_catalog.pg_last_wal_replay_lsn()::text"))
-        with connection.transaction():
-            # A transactional message makes the commit wait for the disk, and all earlier commits with it.
-            connection.execute("SET LOCAL synchronous_commit = local")
-            connection.execute("SELECT pg_catalog.pg_logical_emit_message(true, 'gridferry', '')")
-        return Lsn.parse(_one(connection, "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"))
+            replayed = Lsn.parse(_one(connection, "SELECT pg_catalog.pg_last_wal_replay_lsn()::text"))
+            connection.commit()
+            return replayed
+        # A transactional message makes the commit wait for the disk, and all earlier commits with it.
+        connection.execute("SET LOCAL synchronous_commit = local")
+        connection.execute("SELECT pg_catalog.pg_logical_emit_message(true, 'gridferry', '')")
+        connection.commit()
+        begin(connection)
+        flushed = Lsn.parse(_one(connection, "SELECT pg_catalog.pg_current_wal_flush_lsn()::text"))
+        connection.commit()
+        return flushed
 
 
 def drop_slot(address: PostgresAddress, name: str) -> list[str]:

@@ -6,7 +6,7 @@ Export works on a standby too (PostgreSQL 10 and newer), and there the position 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,12 @@ from gridferry.model.chunk import Snapshot
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.transactions import Work
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 _WAL_PAGE = 8192  # PostgreSQL, pg_config_manual.h: XLOG_BLCKSZ
 _LONGEST_PAGE_HEADER = 40  # PostgreSQL, xlog_internal.h: SizeOfXLogLongPHD
-BEGIN = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 # txid_current_snapshot() is pg_current_snapshot() under the name that PostgreSQL 12 knows as well.
 _TAKE = """
@@ -103,10 +103,9 @@ def hold_snapshot(address: PostgresAddress, *, join: Snapshot | None = None) -> 
 
     Raises: as `open_snapshot`; SnapshotGone if `join` does not exist any more.
     """
-    connection = connect(address)
+    connection = connect(address, Work.SNAPSHOT)
     try:
         with mapped(f"taking a snapshot of {address.display}"):
-            connection.execute(BEGIN)
             if join is not None:
                 try:
                     connection.execute(join_statement(join))
@@ -118,27 +117,10 @@ def hold_snapshot(address: PostgresAddress, *, join: Snapshot | None = None) -> 
         name, lsn, visible, taken_at, origin, standby = row
         yield HeldSnapshot(Snapshot(name, lsn, visible, taken_at, origin), connection, standby=standby)
     finally:
+        # Ended before it is closed: a pooler gives the session to the next client instead of throwing it away.
+        with suppress(psycopg.Error):
+            connection.rollback()
         connection.close()
-
-
-@contextmanager
-def in_snapshot(connection: Connection, snapshot: Snapshot | None = None) -> Iterator[None]:
-    """Run statements under one snapshot: `snapshot`, the one whose transaction is open already, or a new one."""
-    if connection.info.transaction_status is TransactionStatus.INTRANS:
-        yield
-        return
-    with mapped("beginning a read"):
-        connection.execute(BEGIN)
-    try:
-        if snapshot is not None:
-            try:
-                connection.execute(join_statement(snapshot))
-            except psycopg.Error as error:
-                raise cannot_join(snapshot) from error
-        yield
-    finally:
-        if not connection.closed:
-            connection.execute("ROLLBACK")
 
 
 def join_statement(snapshot: Snapshot) -> sql.Composed:

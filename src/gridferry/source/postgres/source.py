@@ -31,6 +31,7 @@ from gridferry.source.postgres import (
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import condition_sql, relation_sql
+from gridferry.source.postgres.transactions import Work
 from gridferry.source.selection import Resume, Window
 
 
@@ -172,7 +173,7 @@ class PostgresSource:
 
     def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
         """See `profile.fetch_profile`."""
-        with connect(self.address) as connection:
+        with connect(self.address, Work.SNAPSHOT) as connection:
             return profile.fetch_profile(connection, request, sample_percent=sample_percent)
 
     @contextmanager
