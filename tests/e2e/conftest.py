@@ -15,8 +15,7 @@ from tests.e2e.killer import Killer, killer_in
 from gridferry.checkpoint.lease import Lease
 from gridferry.embedded.server import Server as EmbeddedServer
 from gridferry.embedded.server import serve
-from gridferry.engine import migration as migration_module
-from gridferry.engine import retry
+from gridferry.engine import retry, target_session
 from gridferry.griddb import connect
 from gridferry.griddb.net.connection import Timing
 
@@ -65,7 +64,7 @@ def embedded_ferry(postgres: Database, stand_in: EmbeddedServer) -> Iterator[Fer
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds where minutes are usual; a lease that could not be given back is free after one."""
     timing = Timing(connect_s=1.0, answer_s=1.0, heartbeat_s=0.5, failover_s=1.0)
-    monkeypatch.setattr(migration_module, "connect", functools.partial(connect, timing=timing))
+    monkeypatch.setattr(target_session, "connect", functools.partial(connect, timing=timing))
     monkeypatch.setitem(Lease.__init__.__kwdefaults__, "dead_after_s", 1.0)
     monkeypatch.setitem(retry.with_patience.__kwdefaults__, "patience_s", 0.5)
 

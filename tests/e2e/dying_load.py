@@ -43,7 +43,7 @@ POINTS: dict[str, tuple[type, str]] = {
     "begin run": (RunStore, "begin"),
     "resume run": (RunStore, "resume"),
     "document": (DocumentStore, "put"),
-    "catalog add": (Catalog, "add"),
+    "catalog add": (Catalog, "claim"),
     "catalog remove": (Catalog, "remove"),
     "create containers": (Store, "create_containers"),
     "drop containers": (Store, "drop_containers"),

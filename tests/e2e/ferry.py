@@ -11,6 +11,9 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
+from gridferry.checkpoint.documents import DocumentStore
+from gridferry.checkpoint.registry import Registry
+from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, TableLoad, ignore
 from gridferry.engine.migration import Migration
 from gridferry.griddb import Container, Store, connect
@@ -64,6 +67,7 @@ class Ferry:
     server: Server
     database: str
     tables: tuple[dict[str, Any], ...] = ()
+    name: str = ""  # of the migration, where the config gives it one
 
     def of(self, *tables: dict[str, Any] | str) -> Ferry:
         """The same for these tables, written as in the config file."""
@@ -76,7 +80,9 @@ class Ferry:
     @property
     def text(self) -> str:
         """The config file."""
-        document = {"source": "${SOURCE_DSN}", "target": self.url, "tables": list(self.tables)}
+        document: dict[str, Any] = {"source": "${SOURCE_DSN}", "target": self.url, "tables": list(self.tables)}
+        if self.name:
+            document["name"] = self.name
         return yaml.safe_dump(document, allow_unicode=True)
 
     @property
@@ -131,6 +137,12 @@ class Ferry:
             if store.open_container(CATALOG) is None:
                 return {}
         return {r["value"]: r["container"] for r in self.rows(CATALOG) if r["source_table"] == table}
+
+
+def kept_in(store: Store) -> TargetState:
+    """What gridferry keeps in a target that holds one migration."""
+    registry = Registry(DocumentStore(store))
+    return TargetState(store, lambda: registry.all()[0])
 
 
 def plain_rows(container: Container) -> list[dict[str, Any]]:

@@ -8,14 +8,13 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import pyarrow as pa
 import pytest
 from tests.conftest import Database
 from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, sync, without_slots
-from tests.e2e.ferry import Ferry
+from tests.e2e.ferry import Ferry, kept_in
 from tests.e2e.killer import Killer
 
-from gridferry.checkpoint.documents import STATE_CONTAINER, STATE_SCHEMA
+from gridferry.checkpoint.documents import STATE_SCHEMA
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
 from gridferry.errors import LeaseHeld
@@ -106,11 +105,7 @@ def test_a_killed_load_keeps_its_slot_and_the_stream_mends_what_changed(
 def take_over(followed: Ferry) -> None:
     """As another run does that takes the lease of one that is silent."""
     with followed.store() as store:
-        state = store.open_container(STATE_CONTAINER)
-        assert state is not None
-        state.delete(
-            pa.record_batch([["lease:public.reading"], ["lease"]], schema=STATE_SCHEMA.key_schema.arrow_schema)
-        )
+        kept_in(store).documents.delete("lease:public.reading", ["lease"])
 
 
 def test_a_run_that_was_taken_over_while_it_stood_still_says_so_and_loses_nothing(

@@ -11,10 +11,9 @@ from typing import Any
 import pytest
 from tests.conftest import Database
 from tests.e2e.changes import READING, make_readings, without_slots
-from tests.e2e.ferry import Ferry
+from tests.e2e.ferry import Ferry, kept_in
 from tests.e2e.planted import container_of, stored_batch, with_value
 
-from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.engine import cutover as cutover_module
 from gridferry.errors import LeaseHeld
@@ -183,7 +182,7 @@ def test_beside_a_running_follower_it_waits_for_the_stream(
                 assert syncing.wait(60)
                 with ferry.store() as store:
                     until = time.monotonic() + 60
-                    while holder_of(DocumentStore(store), "public.reading") is None:
+                    while holder_of(kept_in(store).documents, "public.reading") is None:
                         assert time.monotonic() < until
                 looks = itertools.count(1 if began == "before it" else 0)
                 monkeypatch.setattr(cutover_module, "holder_of", lambda *of: holder_of(*of) if next(looks) else None)
@@ -197,7 +196,7 @@ def test_beside_a_running_follower_it_waits_for_the_stream(
 
 def test_beside_another_run_it_is_tried_later(followed: Ferry, postgres: Database) -> None:
     postgres.run("INSERT INTO reading VALUES (900, 'd0', 1, 'new')")
-    with followed.store() as store, Lease(DocumentStore(store), "public.reading"), pytest.raises(LeaseHeld) as held:
+    with followed.store() as store, Lease(kept_in(store).documents, "public.reading"), pytest.raises(LeaseHeld) as held:
         cutover(followed)
     assert "--wait" in held.value.next_step
     assert held.value.exit_code == 75

@@ -140,8 +140,8 @@ class TestWithATargetOfTheUsersOwn:
 
     def test_only_what_the_demo_made_is_taken_away(self, with_target: dict[str, str], store: Store) -> None:
         store.create_container("mine", OTHER)
-        catalog = Catalog(store)
-        catalog.add([CatalogEntry("public.other", "other", None)])
+        catalog = Catalog(store, lambda: "other")
+        catalog.claim([CatalogEntry("public.other", "other", None)])
         done = run_demo(with_target)
         assert done.returncode == 0, done.stderr
         assert "All values are equal" in done.stdout

@@ -13,10 +13,9 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.ferry import OWN, Ferry
+from tests.e2e.ferry import OWN, Ferry, kept_in
 from tests.e2e.sensors import CHUNK, TABLE, add_sensors, assert_arrived, make_sensors
 
-from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.lease import Lease
 from gridferry.engine.events import BucketLoad, PreparedLoad
 from gridferry.engine.migration import Migration
@@ -209,7 +208,7 @@ def test_a_bucket_keeps_out_whoever_needs_the_whole_table(ferry: Ferry, postgres
     prepare(ferry)
     with ExitStack() as stack:
         store = stack.enter_context(ferry.store())
-        stack.enter_context(Lease(DocumentStore(store), "public.sensor", part="0/4", beat_s=0.1))
+        stack.enter_context(Lease(kept_in(store).documents, "public.sensor", part="0/4", beat_s=0.1))
         assert state(ferry) == "loading"
         for refused in (lambda: ferry.load(replace=True), lambda: finish(ferry), lambda: bucket(ferry, 0)):
             with pytest.raises(LeaseHeld):

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from tests.conftest import Database
 from tests.e2e.command import command
-from tests.e2e.ferry import STATE, Ferry
+from tests.e2e.ferry import STATE, Ferry, kept_in
 from tests.e2e.sensors import CHUNK, TABLE, make_sensors
 
 from gridferry.engine.events import ChunkDone, Event
@@ -63,7 +63,7 @@ def test_a_state_that_is_not_readable(loaded: Ferry) -> None:
         state = store.open_container(STATE)
         assert state is not None
         rows = pa.concat_batches(list(state.scan().batches()))
-        mine = rows.filter(pa.compute.equal(rows.column("scope"), "load:public.sensor"))
+        mine = rows.filter(pa.compute.equal(rows.column("scope"), kept_in(store).documents.full("load:public.sensor")))
         broken = mine.set_column(2, "body", pa.array([b"{"] * len(mine), pa.binary()))
         state.put(pa.RecordBatch.from_arrays(broken.columns, schema=state.schema.arrow_schema))
     with pytest.raises(CheckpointError, match="is not readable") as caught:
@@ -200,7 +200,9 @@ def test_a_verification_that_is_not_readable_is_told_by_the_status_and_forgotten
         state = store.open_container(STATE)
         assert state is not None
         rows = pa.concat_batches(list(state.scan().batches()))
-        mine = rows.filter(pa.compute.equal(rows.column("scope"), "verify:public.sensor"))
+        mine = rows.filter(
+            pa.compute.equal(rows.column("scope"), kept_in(store).documents.full("verify:public.sensor"))
+        )
         assert len(mine) == 1
         broken = mine.set_column(2, "body", pa.array([b'{"version": 1}'], pa.binary()))
         state.put(pa.RecordBatch.from_arrays(broken.columns, schema=state.schema.arrow_schema))

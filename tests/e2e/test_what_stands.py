@@ -11,12 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from tests.conftest import Database, database_on
-from tests.e2e.ferry import STATE, Ferry
+from tests.e2e.ferry import STATE, Ferry, kept_in
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 
 from gridferry.checkpoint.documents import STATE_SCHEMA
 from gridferry.checkpoint.lease import Lease
-from gridferry.checkpoint.state import TargetState
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.events import ChunkDone, Event
 from gridferry.errors import CheckpointError, LeaseHeld, PlanError, TargetNotEmpty
@@ -38,7 +37,7 @@ def sensors(ferry: Ferry, postgres: Database) -> Ferry:
 
 
 def test_a_second_load_is_refused_while_the_first_one_works(sensors: Ferry) -> None:
-    with sensors.store() as store, Lease(TargetState(store).documents, "public.sensor", beat_s=0.1):
+    with sensors.migration() as migration, Lease(migration.state.documents, "public.sensor", beat_s=0.1):
         with pytest.raises(LeaseHeld, match=r"public\.sensor") as caught:
             sensors.load(**SMALL)
         assert caught.value.exit_code == 75
@@ -54,7 +53,7 @@ def test_with_wait_the_second_load_begins_when_the_first_one_ends(sensors: Ferry
         done.append(sensors.load(wait_s=60, **SMALL))
 
     thread = threading.Thread(target=load)
-    with sensors.store() as store, Lease(TargetState(store).documents, "public.sensor", beat_s=0.1):
+    with sensors.migration() as migration, Lease(migration.state.documents, "public.sensor", beat_s=0.1):
         thread.start()
         begun.wait()
         thread.join(2)
@@ -90,9 +89,7 @@ def test_a_lost_lease_stops_the_load_and_another_run_goes_on(sensors: Ferry, pos
         if isinstance(event, ChunkDone) and not taken.is_set():
             taken.set()
             with sensors.store() as store:
-                store.open_container(STATE).delete(  # type: ignore[union-attr]
-                    pa.record_batch([["lease:public.sensor"], ["lease"]], schema=STATE_SCHEMA.key_schema.arrow_schema)
-                )
+                kept_in(store).documents.delete("lease:public.sensor", ["lease"])
             Lease._renew(leases[0]) if leases else None
 
     leases: list[Lease] = []
@@ -195,7 +192,8 @@ def test_a_state_that_cannot_be_read_is_told_and_replace_gets_over_it(
     with sensors.store() as store:
         state = store.open_container(STATE)
         assert state is not None
-        state.put(pa.record_batch([["load:public.sensor"], ["run"], [body], [now]], schema=STATE_SCHEMA.arrow_schema))
+        scope = kept_in(store).documents.full("load:public.sensor")
+        state.put(pa.record_batch([[scope], ["run"], [body], [now]], schema=STATE_SCHEMA.arrow_schema))
     with pytest.raises(CheckpointError, match=r"public\.sensor") as caught:
         sensors.load(**SMALL)
     assert "--replace" in caught.value.next_step
@@ -210,8 +208,10 @@ def test_the_same_table_of_another_database_is_not_taken_for_the_one_that_was_lo
     before = sensors.everything()
     for other in database_on(postgres_server):
         make_sensors(other, rows=600)
-        with pytest.raises(CheckpointError, match="another database") as caught:
-            replace(sensors, dsn=other.dsn).load(**SMALL)
-        assert "--replace" in caught.value.next_step
+        for options in ({}, {"replace": True}):
+            with pytest.raises(PlanError, match="of another migration") as caught:
+                replace(sensors, dsn=other.dsn).load(**options, **SMALL)
+            assert "--replace" not in caught.value.next_step
+            assert other.name in caught.value.next_step
     assert sensors.everything() == before
     assert sensors.load(**SMALL)[0].outcome == "already loaded"

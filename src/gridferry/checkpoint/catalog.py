@@ -1,94 +1,157 @@
-"""`gridferry_catalog`: which container holds the rows of which table and split value."""
+"""`gridferry_catalog`: which container holds the rows of which table and split value, and of which migration.
+
+One row a container, by its name as GridDB compares names. So a container has one owner: whoever inserts the row first.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 
 import pyarrow as pa
 
-from gridferry.checkpoint.documents import make_to_last, put_to_disk, tql_text
-from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
+from gridferry.checkpoint.documents import make_to_last, open_own, rows_of, tql_text
+from gridferry.errors import CheckpointError, RowExists
+from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, PutMode, Store
 
 CATALOG_CONTAINER = "gridferry_catalog"
 CATALOG_SCHEMA = ContainerSchema(
     ContainerKind.COLLECTION,
     (
-        ColumnSpec("source_table", GridType.STRING, nullable=False),
+        ColumnSpec(
+            "name", GridType.STRING, nullable=False
+        ),  # in small letters: GridDB does not tell them from capitals
         ColumnSpec("container", GridType.STRING, nullable=False),
+        ColumnSpec("migration", GridType.STRING, nullable=False),
+        ColumnSpec("source_table", GridType.STRING, nullable=False),
         ColumnSpec("split_by", GridType.STRING),
         ColumnSpec("value", GridType.STRING),
         ColumnSpec("created_at", GridType.TIMESTAMP_US),
     ),
-    key_length=2,
+    key_length=1,
 )
-_FIELDS = ("source_table", "container", "value", "split_by")  # in the order of an entry's
+_FIELDS = ("source_table", "container", "value", "split_by", "migration")  # in the order of an entry's
+_TRIES = 10
 
 
 @dataclass(frozen=True)
 class CatalogEntry:
-    """A container of a table. `value` is the split value as text: None for NULL, or where there is no split."""
+    """A container of a table. `value` is the split value as text: None for NULL, or where there is no split.
+
+    `migration` is the key of its migration; "" stands for the one whose catalog it is given to.
+    """
 
     table: str
     container: str
     value: str | None
     split_by: str | None = None
+    migration: str = ""
 
 
 class Catalog:
-    """The entries. `add` is on disk when it returns, so that no rows ever stand in a container that is not listed."""
+    """The entries of one migration; `migration` gives its key.
 
-    def __init__(self, store: Store) -> None:
+    `claim` is on disk when it returns, so that no rows ever stand in a container that is not listed.
+    """
+
+    def __init__(self, store: Store, migration: Callable[[], str]) -> None:
         self._store = store
+        self._migration = migration
         self._opened: Container | None = None
 
     def entries(self, table: str | None = None) -> list[CatalogEntry]:
-        """The entries of one table, or of all; by table and container."""
-        container = self._opened or self._store.open_container(CATALOG_CONTAINER)
+        """The entries of one table of the migration, or of all its tables; by table and container."""
+        container = self._existing()
         if container is None:
             return []
-        self._opened = container
-        tql = "select *" if table is None else f"select * where source_table = {tql_text(table)}"
         # Column by column, and without the times: there may be very many.
         found: list[CatalogEntry] = []
-        for batch in container.query(tql).batches():
+        for batch in container.query(rows_of(self._migration(), table)).batches():
             found += map(CatalogEntry, *(batch.column(name).to_pylist() for name in _FIELDS))
         return sorted(found, key=lambda e: (e.table, e.container))
 
+    def owners(self, names: Sequence[str]) -> list[CatalogEntry]:
+        """Who has containers of these names, of whatever migration. Names that nobody has are left out."""
+        container = self._existing()
+        if container is None or not names:
+            return []
+        rows = container.get(_keys(names))
+        return list(map(CatalogEntry, *(rows.column(name).to_pylist() for name in _FIELDS)))
+
     def made_since(self, table: str, at: str) -> set[str]:
         """The containers of one table that were listed after a time (ISO 8601, UTC, milliseconds)."""
-        container = self._opened or self._store.open_container(CATALOG_CONTAINER)
+        container = self._existing()
         if container is None:
             return set()
         moment = f"TIMESTAMP({tql_text(at[:23] + 'Z')})"
-        tql = f"select * where source_table = {tql_text(table)} and created_at > {moment}"
+        tql = f"{rows_of(self._migration(), table)} and created_at > {moment}"
         return {name for batch in container.query(tql).batches() for name in batch.column("container").to_pylist()}
 
-    def add(self, entries: Sequence[CatalogEntry]) -> None:
-        """Write entries, and bring them to disk."""
+    def claim(self, entries: Sequence[CatalogEntry]) -> list[CatalogEntry]:
+        """List containers as the migration's, and bring that to disk.
+
+        Returns: the entries of those that another migration or table has; then none of `entries` was listed. Of two
+        that claim one name at the same moment, one gets it and the other finds it here.
+        Raises: CheckpointError if others come and go without end.
+        """
         if not entries:
-            return
+            return []
         container = self._container()
-        now = datetime.now(timezone.utc)
-        columns = [
-            [e.table for e in entries],
-            [e.container for e in entries],
-            [e.split_by for e in entries],
-            [e.value for e in entries],
-            [now] * len(entries),
-        ]
-        put_to_disk(self._store, container, pa.record_batch(columns, schema=CATALOG_SCHEMA.arrow_schema))
+        mine = [replace(entry, migration=self._migration()) for entry in entries]
+        tables = {entry.container.lower(): (entry.migration, entry.table) for entry in mine}
+        inserted: list[CatalogEntry] = []
+        for _ in range(_TRIES):
+            known = {entry.container.lower(): entry for entry in self.owners([e.container for e in mine])}
+            others = [e for name, e in known.items() if (e.migration, e.table) != tables[name]]
+            if others:
+                self.remove([e for e in inserted if known.get(e.container.lower()) == e])
+                return others
+            missing = [e for e in mine if e.container.lower() not in known]
+            if not missing:
+                return []
+            inserted += missing
+            try:
+                container.put(_rows(missing), mode=PutMode.INSERT)
+            except RowExists:
+                continue
+            container.flush()  # a node that crashed before it has lost them: they are looked for once more
+        raise CheckpointError(
+            f"the entries of {mine[0].container} in {CATALOG_CONTAINER} come and go",
+            state="nothing was written to the containers",
+            next_step="see which other runs work in this target, then run the same command again",
+        )
 
     def remove(self, entries: Sequence[CatalogEntry]) -> None:
-        """Delete entries, and bring that to disk."""
-        if entries:
-            keys = [[e.table for e in entries], [e.container for e in entries]]
-            container = self._container()
-            container.delete(pa.record_batch(keys, schema=CATALOG_SCHEMA.key_schema.arrow_schema))
+        """Delete entries of the migration, and bring that to disk."""
+        container = self._existing()
+        if entries and container is not None:
+            container.delete(_keys([e.container for e in entries]))
             container.flush()
 
-    def _container(self) -> Container:
+    def _existing(self) -> Container | None:
         if self._opened is None:
-            self._opened = make_to_last(self._store, CATALOG_CONTAINER, CATALOG_SCHEMA)
+            self._opened = open_own(self._store, CATALOG_CONTAINER, CATALOG_SCHEMA)
         return self._opened
+
+    def _container(self) -> Container:
+        container = self._existing() or make_to_last(self._store, CATALOG_CONTAINER, CATALOG_SCHEMA)
+        self._opened = container
+        return container
+
+
+def _keys(names: Sequence[str]) -> pa.RecordBatch:
+    return pa.record_batch([[name.lower() for name in names]], schema=CATALOG_SCHEMA.key_schema.arrow_schema)
+
+
+def _rows(entries: Sequence[CatalogEntry]) -> pa.RecordBatch:
+    columns = [
+        [e.container.lower() for e in entries],
+        [e.container for e in entries],
+        [e.migration for e in entries],
+        [e.table for e in entries],
+        [e.split_by for e in entries],
+        [e.value for e in entries],
+        [datetime.now(timezone.utc)] * len(entries),
+    ]
+    return pa.record_batch(columns, schema=CATALOG_SCHEMA.arrow_schema)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
 import pyarrow as pa
 
-from gridferry.errors import CheckpointError, ContainerMissing, SchemaChanged
-from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
+from gridferry.errors import CheckpointError, ContainerMissing, RowExists, SchemaChanged
+from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, PutMode, Store
 
 STATE_CONTAINER = "gridferry_state"
 STATE_SCHEMA = ContainerSchema(
@@ -26,22 +26,34 @@ STATE_SCHEMA = ContainerSchema(
 
 _BROKEN_STEP = "load the table again with --replace, or restore the container from a backup"
 
+_KEYED = "migration:"  # before the key in the scopes of one migration's documents
+
 Document = dict[str, Any]
 
 
 class DocumentStore:
     """The documents. Writing is put, then flush: what a call has written survives a crash of the server."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, migration: Callable[[], str] | None = None) -> None:
+        """Args: migration: gives the key of the migration whose documents these are; without it, those of all."""
         self._store = store
+        self._migration = migration
         self._opened: Container | None = None
+
+    def of(self, migration: Callable[[], str]) -> DocumentStore:
+        """The documents of one migration, by its key. It is asked for when it is needed."""
+        return DocumentStore(self._store, migration)
+
+    def full(self, scope: str) -> str:
+        """A scope as the container has it: led by the migration's key."""
+        return scope if self._migration is None else f"{_KEYED}{self._migration()}/{scope}"
 
     def get(self, scope: str, item: str) -> Document | None:
         """One document, or None."""
         container = self._existing()
         if container is None:
             return None
-        rows = container.get(_keys([(scope, item)]))
+        rows = container.get(_keys([(self.full(scope), item)]))
         return _read(rows.column("body")[0].as_py(), scope, item) if len(rows) else None
 
     def get_many(self, scope: str, items: Sequence[str]) -> dict[str, Document]:
@@ -49,7 +61,7 @@ class DocumentStore:
         container = self._existing()
         if container is None or not items:
             return {}
-        rows = container.get(_keys([(scope, item) for item in items]))
+        rows = container.get(_keys([(self.full(scope), item) for item in items]))
         pairs = zip(rows.column("item").to_pylist(), rows.column("body").to_pylist(), strict=True)
         return {item: _read(body, scope, item) for item, body in pairs}
 
@@ -59,7 +71,7 @@ class DocumentStore:
         if container is None:
             return {}
         found: dict[str, Document] = {}
-        for batch in container.query(f"select * where scope = {tql_text(scope)}").batches():
+        for batch in container.query(f"select * where scope = {tql_text(self.full(scope))}").batches():
             for item, body in zip(batch.column("item").to_pylist(), batch.column("body").to_pylist(), strict=True):
                 found[item] = _read(body, scope, item)
         return found
@@ -70,32 +82,46 @@ class DocumentStore:
         if container is None:
             return {}
         found: dict[str, dict[str, Document]] = {}
+        key, wanted = self.full(""), self.full(prefix)
         for batch in container.scan().batches():
             for row in batch.select(["scope", "item", "body"]).to_pylist():
-                if row["scope"].startswith(prefix):
-                    found.setdefault(row["scope"], {})[row["item"]] = _read(row["body"], row["scope"], row["item"])
+                if row["scope"].startswith(wanted):
+                    scope = row["scope"].removeprefix(key)
+                    found.setdefault(scope, {})[row["item"]] = _read(row["body"], scope, row["item"])
         return found
 
     def put(self, scope: str, items: Mapping[str, Document]) -> None:
         """Write documents of one scope and bring them to disk."""
+        put_to_disk(self._store, self.container(), self._rows(scope, items))
+
+    def insert(self, scope: str, item: str, document: Document) -> bool:
+        """Write a document where there is none, and bring it to disk. False: there is one, of whoever was first."""
         container = self.container()
+        try:
+            container.put(self._rows(scope, {item: document}), mode=PutMode.INSERT)
+        except RowExists:
+            return False
+        container.flush()
+        return True
+
+    def _rows(self, scope: str, items: Mapping[str, Document]) -> pa.RecordBatch:
         bodies = [json.dumps(document, ensure_ascii=False).encode() for document in items.values()]
         now = datetime.now(timezone.utc)
-        columns = [[scope] * len(items), list(items), bodies, [now] * len(items)]
-        put_to_disk(self._store, container, pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema))
+        columns = [[self.full(scope)] * len(items), list(items), bodies, [now] * len(items)]
+        return pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema)
 
     def delete(self, scope: str, items: Sequence[str]) -> None:
         """Delete documents of one scope and bring that to disk."""
         container = self._existing()
         if container is not None and items:
-            container.delete(_keys([(scope, item) for item in items]))
+            container.delete(_keys([(self.full(scope), item) for item in items]))
             container.flush()
 
     def delete_scope(self, scope: str) -> None:
         """Delete all documents of one scope, also those that are not readable, and bring that to disk."""
         container = self._existing()
         if container is not None:
-            batches = container.query(f"select * where scope = {tql_text(scope)}").batches()
+            batches = container.query(f"select * where scope = {tql_text(self.full(scope))}").batches()
             self.delete(scope, [item for batch in batches for item in batch.column("item").to_pylist()])
 
     def container(self) -> Container:
@@ -106,7 +132,7 @@ class DocumentStore:
 
     def _existing(self) -> Container | None:
         if self._opened is None:
-            self._opened = self._store.open_container(STATE_CONTAINER)
+            self._opened = open_own(self._store, STATE_CONTAINER, STATE_SCHEMA)
         return self._opened
 
 
@@ -127,6 +153,19 @@ def make_to_last(store: Store, name: str, schema: ContainerSchema) -> Container:
             return found
 
 
+def open_own(store: Store, name: str, schema: ContainerSchema) -> Container | None:
+    """One of gridferry's own containers if it is there. Raises: CheckpointError for another version's."""
+    found = store.open_container(name)
+    if found is not None and found.schema != schema:
+        raise CheckpointError(
+            f"the container {name} was made by another version of gridferry: it has the columns "
+            f"{', '.join(found.schema.names)}",
+            state="nothing was changed",
+            next_step="use the gridferry that made it, or load into another database of GridDB",
+        )
+    return found
+
+
 def put_to_disk(store: Store, container: Container, batch: pa.RecordBatch) -> None:
     """Put rows into one of gridferry's own containers; they are on the node's disk when this returns.
 
@@ -145,6 +184,12 @@ def put_to_disk(store: Store, container: Container, batch: pa.RecordBatch) -> No
 def tql_text(text: str) -> str:
     """A TQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def rows_of(migration: str, table: str | None = None) -> str:
+    """The TQL for one migration's rows in an own container, or for those of one table of it."""
+    mine = f"select * where migration = {tql_text(migration)}"
+    return mine if table is None else f"{mine} and source_table = {tql_text(table)}"
 
 
 def utc_now() -> str:

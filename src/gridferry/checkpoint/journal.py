@@ -7,12 +7,12 @@ IPC streams. An entry is on disk before the first of its rows is changed.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from gridferry.checkpoint.documents import make_to_last, put_to_disk
+from gridferry.checkpoint.documents import make_to_last, open_own, put_to_disk
 from gridferry.errors import CheckpointError
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
 from gridferry.model.repair import RowChange
@@ -22,13 +22,14 @@ JOURNAL_CONTAINER = "gridferry_journal"
 JOURNAL_SCHEMA = ContainerSchema(
     ContainerKind.COLLECTION,
     (
+        ColumnSpec("migration", GridType.STRING, nullable=False),
         ColumnSpec("run", GridType.STRING, nullable=False),
         ColumnSpec("entry", GridType.LONG, nullable=False),
         ColumnSpec("parts", GridType.BLOB),  # JSON: container, split value, kind and number of rows of each part
         ColumnSpec("row_before", GridType.BLOB),
         ColumnSpec("row_after", GridType.BLOB),
     ),
-    key_length=2,
+    key_length=3,
 )
 _ENTRIES_A_DELETE = 500
 _FEW_BYTES = 1 << 20
@@ -36,23 +37,31 @@ _MOST_AT_ONCE = 16
 
 
 class Journal:
-    """The entries of all repairs, by run and number from 0."""
+    """The entries of all repairs of one migration, by run and number from 0; `migration` gives its key."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, migration: Callable[[], str]) -> None:
         self._store = store
+        self._migration = migration
         self._opened: Container | None = None
 
     def add(self, run: str, entry: int, changes: Sequence[RowChange]) -> None:
         """Write an entry and bring it to disk. The same entry again is the same row."""
-        if self._opened is None:
-            self._opened = make_to_last(self._store, JOURNAL_CONTAINER, JOURNAL_SCHEMA)
+        container = self._existing() or make_to_last(self._store, JOURNAL_CONTAINER, JOURNAL_SCHEMA)
+        self._opened = container
         parts = [[c.container, c.value, c.kind.value, len(c)] for c in changes]
         before, after = (
             _ipc([side for side in sides if side is not None])
             for sides in ([c.before for c in changes], [c.after for c in changes])
         )
-        columns = [[run], [entry], [json.dumps(parts, ensure_ascii=False).encode()], [before], [after]]
-        put_to_disk(self._store, self._opened, pa.record_batch(columns, schema=JOURNAL_SCHEMA.arrow_schema))
+        columns = [
+            [self._migration()],
+            [run],
+            [entry],
+            [json.dumps(parts, ensure_ascii=False).encode()],
+            [before],
+            [after],
+        ]
+        put_to_disk(self._store, container, pa.record_batch(columns, schema=JOURNAL_SCHEMA.arrow_schema))
 
     def entries(self, run: str) -> Iterator[tuple[int, list[RowChange]]]:
         """A run's entries in their order, with their numbers; few at a time are held.
@@ -62,7 +71,7 @@ class Journal:
         container = self._existing()
         number, at_once = 0, 1
         while container is not None:
-            keys = [[run] * at_once, list(range(number, number + at_once))]
+            keys = [[self._migration()] * at_once, [run] * at_once, list(range(number, number + at_once))]
             rows = container.get(pa.record_batch(keys, schema=JOURNAL_SCHEMA.key_schema.arrow_schema))
             found = {row["entry"]: row for row in rows.to_pylist()}
             for each in range(number, number + at_once):
@@ -77,7 +86,11 @@ class Journal:
         container = self._existing()
         start = 0
         while container is not None:
-            keys = [[run] * _ENTRIES_A_DELETE, list(range(start, start + _ENTRIES_A_DELETE))]
+            keys = [
+                [self._migration()] * _ENTRIES_A_DELETE,
+                [run] * _ENTRIES_A_DELETE,
+                list(range(start, start + _ENTRIES_A_DELETE)),
+            ]
             gone = container.delete(pa.record_batch(keys, schema=JOURNAL_SCHEMA.key_schema.arrow_schema))
             start += _ENTRIES_A_DELETE
             if not gone and start > entries:
@@ -86,7 +99,7 @@ class Journal:
 
     def _existing(self) -> Container | None:
         if self._opened is None:
-            self._opened = self._store.open_container(JOURNAL_CONTAINER)
+            self._opened = open_own(self._store, JOURNAL_CONTAINER, JOURNAL_SCHEMA)
         return self._opened
 
 

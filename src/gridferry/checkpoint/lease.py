@@ -246,17 +246,19 @@ class Lease:
         self.token = 0
 
     def _locked(self, tx: ContainerTransaction, item: str) -> Holder | None:
-        tql = f"select * where scope = {tql_text(self._scope)} and item = {tql_text(item)}"
+        scope = self._documents.full(self._scope)
+        tql = f"select * where scope = {tql_text(scope)} and item = {tql_text(item)}"
         rows = tx.query(tql, for_update=True).read_all()
         return _holder_from(json.loads(rows.column("body")[0].as_py()), self._table) if len(rows) else None
 
     def _row(self, holder: Holder) -> pa.RecordBatch:
         body = json.dumps(asdict(holder)).encode()
-        columns = [[self._scope], [self._item], [body], [datetime.now(timezone.utc)]]
+        columns = [[self._documents.full(self._scope)], [self._item], [body], [datetime.now(timezone.utc)]]
         return pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema)
 
     def _key(self, item: str) -> pa.RecordBatch:
-        return pa.record_batch([[self._scope], [item]], schema=STATE_SCHEMA.key_schema.arrow_schema)
+        columns = [[self._documents.full(self._scope)], [item]]
+        return pa.record_batch(columns, schema=STATE_SCHEMA.key_schema.arrow_schema)
 
 
 def holder_of(documents: DocumentStore, table: str) -> Holder | None:
@@ -273,7 +275,7 @@ def _holder_from(document: Document, table: str) -> Holder:
             f"the lease of {table} is not readable: {error}",
             state="nothing was changed",
             next_step=f"use the gridferry that wrote it; where no run works on {table}, delete its row from "
-            f"{STATE_CONTAINER}: scope 'lease:{table}'",
+            f"{STATE_CONTAINER}: its scope ends with 'lease:{table}'",
         ) from error
 
 

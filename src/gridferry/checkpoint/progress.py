@@ -13,7 +13,7 @@ from typing_extensions import Self
 from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
 from gridferry.errors import CheckpointError, LeaseHeld
 
-RECORD_VERSION = 2
+RECORD_VERSION = 3
 _ITEM = "cursor"
 _COUNTS = ("generation", "runs", "read", "written", "deleted", "superseded")
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
 import pyarrow as pa
 
-from gridferry.checkpoint.documents import make_to_last, put_to_disk, tql_text
+from gridferry.checkpoint.documents import make_to_last, open_own, put_to_disk, rows_of
 from gridferry.errors import CheckpointError
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
 
@@ -18,6 +18,7 @@ QUARANTINE_CONTAINER = "gridferry_quarantine"
 QUARANTINE_SCHEMA = ContainerSchema(
     ContainerKind.COLLECTION,
     (
+        ColumnSpec("migration", GridType.STRING, nullable=False),
         ColumnSpec("source_table", GridType.STRING, nullable=False),
         ColumnSpec("id", GridType.STRING, nullable=False),
         ColumnSpec("container", GridType.STRING),
@@ -28,7 +29,7 @@ QUARANTINE_SCHEMA = ContainerSchema(
         ColumnSpec("source_row", GridType.BLOB),
         ColumnSpec("created_at", GridType.TIMESTAMP_US),
     ),
-    key_length=2,
+    key_length=3,
 )
 _MAX_KEY_CHARACTERS = 2000
 
@@ -49,20 +50,22 @@ class HeldRow:
 
 
 class Quarantine:
-    """The rows put aside."""
+    """The rows put aside of one migration; `migration` gives its key."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, migration: Callable[[], str]) -> None:
+        self.store = store
+        self.migration = migration
         self._opened: Container | None = None
 
     def hold(self, rows: Sequence[HeldRow]) -> None:
         """Put rows aside, and bring them to disk. The same id again is the same row."""
         if not rows:
             return
-        if self._opened is None:
-            self._opened = make_to_last(self._store, QUARANTINE_CONTAINER, QUARANTINE_SCHEMA)
+        container = self._existing() or make_to_last(self.store, QUARANTINE_CONTAINER, QUARANTINE_SCHEMA)
+        self._opened = container
         now = datetime.now(timezone.utc)
         columns = [
+            [self.migration()] * len(rows),
             [r.table for r in rows],
             [r.id for r in rows],
             [r.container for r in rows],
@@ -73,14 +76,14 @@ class Quarantine:
             [row_bytes(r.row) for r in rows],
             [now] * len(rows),
         ]
-        put_to_disk(self._store, self._opened, pa.record_batch(columns, schema=QUARANTINE_SCHEMA.arrow_schema))
+        put_to_disk(self.store, container, pa.record_batch(columns, schema=QUARANTINE_SCHEMA.arrow_schema))
 
     def rows(self, table: str | None = None) -> list[HeldRow]:
         """The rows of one table, or of all; by table and id."""
         container = self._existing()
         if container is None:
             return []
-        tql = "select *" if table is None else f"select * where source_table = {tql_text(table)}"
+        tql = rows_of(self.migration(), table)
         found = [_held(r) for batch in container.query(tql).batches() for r in batch.to_pylist()]
         return sorted(found, key=lambda r: (r.table, r.id))
 
@@ -89,7 +92,7 @@ class Quarantine:
         container = self._existing()
         found: Counter[str] = Counter()
         if container is not None:
-            for batch in container.query(f"select * where source_table = {tql_text(table)}").batches():
+            for batch in container.query(rows_of(self.migration(), table)).batches():
                 pairs = zip(batch.column("container").to_pylist(), batch.column("reason").to_pylist(), strict=True)
                 found.update(container for container, reason in pairs if reason != without_reason)
         return found
@@ -98,13 +101,13 @@ class Quarantine:
         """Forget rows, once they are stored or their table is loaded anew; and bring that to disk."""
         container = self._existing()
         if container is not None and ids:
-            keys = [[table] * len(ids), list(ids)]
+            keys = [[self.migration()] * len(ids), [table] * len(ids), list(ids)]
             container.delete(pa.record_batch(keys, schema=QUARANTINE_SCHEMA.key_schema.arrow_schema))
             container.flush()
 
     def _existing(self) -> Container | None:
         if self._opened is None:
-            self._opened = self._store.open_container(QUARANTINE_CONTAINER)
+            self._opened = open_own(self.store, QUARANTINE_CONTAINER, QUARANTINE_SCHEMA)
         return self._opened
 
 

@@ -8,12 +8,12 @@ from enum import Enum
 from typing import Any
 
 from gridferry.checkpoint.documents import DocumentStore, utc_now
-from gridferry.errors import CheckpointError, ConfigError
+from gridferry.errors import CheckpointError
 from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import TablePlan, table_from_json, table_to_json
 
-RUN_VERSION = 1
+RUN_VERSION = 2
 _RUN = "run"
 _CHUNK = "chunk:"
 
@@ -87,31 +87,14 @@ class RunStore:
         items = self._documents.items(_scope(table))
         return _from_items(table, items) if items else None
 
-    def require_loaded(self, table: str, *, state: str, then: str) -> tuple[LoadRun, TablePlan]:
-        """A table's finished load, and its plan.
-
-        Args: state: what the error says of what was left; then: the command that is to be run after the load.
-        Raises: ConfigError if the table was not loaded, or not to its end.
-        """
-        run = self.get(table)
-        if run is None or run.plan is None:
-            raise ConfigError(
-                f"{table} was not loaded into this target",
-                state=state,
-                next_step=f"run `gridferry load` first, then `{then}`",
-            )
-        if run.state is not RunState.LOADED:
-            raise ConfigError(
-                f"the load of {table} is not finished ({len(run.finished):,} of {len(run.chunks):,} chunks are)",
-                state=state,
-                next_step=f"run `gridferry load` until it is done, then `{then}`",
-            )
-        return run, run.plan
-
     def all(self) -> list[LoadRun]:
         """Every table's load, by table."""
         found = self._documents.scopes(_scope(""))
         return [_from_items(scope[len(_scope("")) :], items) for scope, items in sorted(found.items())]
+
+    def tables(self) -> list[str]:
+        """The tables that have a load, readable or not."""
+        return sorted(scope[len(_scope("")) :] for scope in self._documents.scopes(_scope("")))
 
     def forget(self, table: str) -> None:
         """Delete all that is written of a table's load, readable or not."""

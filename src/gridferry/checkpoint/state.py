@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gridferry.checkpoint.catalog import CATALOG_CONTAINER, Catalog
 from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
@@ -9,28 +11,48 @@ from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
+from gridferry.checkpoint.registry import Registry
 from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import RunStore
 from gridferry.checkpoint.tallies import TallyStore
 from gridferry.checkpoint.verifications import VerificationStore
 from gridferry.griddb import Store
+from gridferry.model.migration import MigrationEntry
 
 OWN_CONTAINERS = (CATALOG_CONTAINER, STATE_CONTAINER, QUARANTINE_CONTAINER, JOURNAL_CONTAINER)
 
 
 class TargetState:
-    """A target database with gridferry's own containers in it. They are made when first written to."""
+    """What gridferry keeps in a target database of one migration: all that is read and written here carries its key.
 
-    def __init__(self, store: Store) -> None:
+    `whose` finds the migration; it is asked when something is first read or written, and each time after that.
+    gridferry's own containers are made when they are first written to.
+    """
+
+    def __init__(self, store: Store, whose: Callable[[], MigrationEntry]) -> None:
         self.store = store
-        self.documents = DocumentStore(store)
+        self.whose = whose
+        shared = DocumentStore(store)
+        self.registry = Registry(shared)
+        self.documents = shared.of(self._key)
         self.runs = RunStore(self.documents)
         self.cursors = CursorStore(self.documents)
         self.positions = PositionStore(self.documents)
         self.tallies = TallyStore(self.documents)
         self.verifications = VerificationStore(self.documents)
         self.history = HistoryStore(self.documents)
-        self.catalog = Catalog(store)
-        self.quarantine = Quarantine(store)
+        self.catalog = Catalog(store, self._key)
+        self.quarantine = Quarantine(store, self._key)
         self.repairs = RepairStore(self.documents)
-        self.journal = Journal(store)
+        self.journal = Journal(store, self._key)
+
+    def begin(self) -> MigrationEntry:
+        """Enter the migration into the target's registry, before anything else of it is written there."""
+        return self.registry.begin(self.whose())
+
+    def of(self, entry: MigrationEntry) -> TargetState:
+        """What the same target keeps of another migration."""
+        return TargetState(self.store, lambda: entry)
+
+    def _key(self) -> str:
+        return self.whose().key

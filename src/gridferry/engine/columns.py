@@ -105,7 +105,7 @@ def add_columns(
         store=state.store,
         plan=reading,
         containers=containers,
-        quarantine=OnceQuarantine(state.store, plan.qualified),
+        quarantine=OnceQuarantine(state.quarantine, plan.qualified),
         progress=lambda rows, octets: None,
         check=check,
         standing=True,

@@ -16,6 +16,7 @@ from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener
+from gridferry.engine.loaded import changed_options
 from gridferry.engine.retry import is_transient
 from gridferry.engine.slots import guard
 from gridferry.engine.sync import follower
@@ -112,6 +113,12 @@ class Cutover:
         table = _Table(options, name, self._state.runs.get(name), before, end, [])
         loaded = table.run is not None and table.run.state is RunState.LOADED
         state = "not loaded" if table.run is None else f"the load is {table.run.state.value}, not finished"
+        changed = changed_options(table.run, options) if table.run is not None and loaded else ""
+        if changed:
+            step = "put them back as they were, or load anew with gridferry load --replace"
+            table.check("loaded", False, changed, step)
+            table.run = None  # nothing is drained by a plan that is not the config's
+            return table
         table.check("loaded", loaded, "loaded to its end" if loaded else state, "gridferry load")
         return table
 

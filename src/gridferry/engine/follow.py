@@ -80,7 +80,7 @@ class ChangeWriter:
         self._on_retry = on_retry
         self._check = check
         self._folder = Folder(plan, proven=proven)
-        self._quarantine = OnceQuarantine(state.store, plan.qualified)
+        self._quarantine = OnceQuarantine(state.quarantine, plan.qualified)
         self.touched: set[str | None] = set()
         self.created: list[str] = []
         self.gone: list[str] = []
@@ -110,7 +110,7 @@ class ChangeWriter:
         self._containers.open_or_create([(name, value) for value, name in self._names.items()])
         table = self._plan.qualified
         self._quarantine.release(table, [row.id for row in self._quarantine.rows(table)])
-        self._quarantine = OnceQuarantine(self._state.store, table)
+        self._quarantine = OnceQuarantine(self._state.quarantine, table)
 
     def _open(self) -> None:
         entries = self._state.catalog.entries(self._plan.qualified)

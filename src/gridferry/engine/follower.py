@@ -16,7 +16,7 @@ from gridferry.engine.loaded import Loaded, take_up
 from gridferry.engine.retry import is_transient
 from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import GridDBError, SourceError
+from gridferry.errors import CheckpointError, GridDBError, SourceError
 from gridferry.plan.config import TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
@@ -74,7 +74,7 @@ class Follower(ABC):
             return standing
         try:
             return self._asked(standing, run)
-        except SourceError as error:
+        except (SourceError, CheckpointError) as error:
             note = f"the source was not asked how it stands there: {error.message}"
             return replace(standing, notes=(*standing.notes, note))
 

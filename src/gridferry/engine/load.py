@@ -18,7 +18,6 @@ from gridferry.engine.events import Listener, Note, TableLoad
 from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView, require_own
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError
-from gridferry.griddb import Store
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import changed_columns, fingerprint
@@ -56,7 +55,7 @@ class TableLoader:
         self,
         *,
         source: OpensSnapshots,
-        store: Store,
+        state: TargetState,
         options: TableOptions,
         load: LoadOptions,
         listener: Listener,
@@ -68,7 +67,7 @@ class TableLoader:
         self._options = options
         self._load = load
         self._tell = listener
-        self._state = TargetState(store)
+        self._state = state
 
     def run(self, table_name: str) -> TableLoad:
         """Load the table called so in the config. Raises: any FerryError; state and next step stand in it."""
@@ -178,6 +177,7 @@ class TableLoader:
             message = f"the replication slot {before.slot} is still there: `gridferry drop-slot` drops it"
             self._tell(Note(plan.qualified, message, "warning"))
         require_own(self._state, plan, [c.name for c in plan.containers])
+        self._state.begin()
         if self._load.replace or before is not None:
             before = self._clear(plan, before)
         else:

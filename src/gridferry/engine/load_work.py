@@ -229,24 +229,38 @@ class LoadWork:
 
 
 def enter_containers(state: TargetState, plan: TablePlan, names: Sequence[tuple[str, str | None]]) -> None:
-    """Write (container, split value) pairs of a table into the catalog. Raises: PlanError as `require_own`."""
-    if names:
-        require_own(state, plan, [name for name, _ in names])
-        state.catalog.add([CatalogEntry(plan.qualified, name, value, plan.split_by) for name, value in names])
+    """Claim (container, split value) pairs for a table in the catalog. Raises: PlanError as `require_own`."""
+    taken = state.catalog.claim([CatalogEntry(plan.qualified, name, value, plan.split_by) for name, value in names])
+    if taken:
+        raise _claimed(state, plan, taken)
 
 
 def require_own(state: TargetState, plan: TablePlan, names: Sequence[str]) -> None:
-    """Return if no other table has containers of these names. Raises: PlanError."""
-    wanted = {name.lower() for name in names}
-    taken = [e for e in state.catalog.entries() if e.table != plan.qualified and e.container.lower() in wanted]
+    """Return if no other table or migration has containers of these names. Raises: PlanError."""
+    key = state.whose().key
+    taken = [e for e in state.catalog.owners(names) if (e.migration, e.table) != (key, plan.qualified)]
     if taken:
-        more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
-        raise PlanError(
-            f'{plan.qualified} would go into containers of another table: "{taken[0].container}" is of '
-            f"{taken[0].table}{more}",
-            state="nothing was dropped, and no row was put there",
-            next_step="choose other names under `containers:` or `container:`",
-        )
+        raise _claimed(state, plan, taken)
+
+
+def _claimed(state: TargetState, plan: TablePlan, taken: Sequence[CatalogEntry]) -> PlanError:
+    more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
+    foreign = taken[0].migration != state.whose().key
+    return PlanError(
+        f"{plan.qualified} would go into containers of another {'migration' if foreign else 'table'}: "
+        f'"{taken[0].container}" is of {owner_of(state, taken[0])}{more}',
+        state="nothing was dropped, and no row was put there",
+        next_step="choose other names under `containers:` or `container:`"
+        + (f"; or, if {state.whose().origin} is not the source that you mean, give its address" if foreign else ""),
+    )
+
+
+def owner_of(state: TargetState, entry: CatalogEntry) -> str:
+    """Whose a container is, for people: the table, and the migration where that is another one."""
+    if entry.migration == state.whose().key:
+        return entry.table
+    owner = state.registry.get(entry.migration)
+    return f"{entry.table} of {owner or f'the migration {entry.migration}, which is not known any more'}"
 
 
 class OpenReader:

@@ -1,16 +1,17 @@
 """The one gate to a loaded table: every command that goes by a finished load takes it up here.
 
 What must hold before a command reads or writes rows of a loaded table is asked in `take_up`, so that no command can
-forget it.
+forget it. A command that only looks asks `changed_options` and tells it as a note.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.errors import CheckpointError
+from gridferry.engine.holdings import elsewhere, told
+from gridferry.errors import CheckpointError, ConfigError
 from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import same_load
 from gridferry.plan.plan import TablePlan
@@ -31,11 +32,53 @@ def take_up(state: TargetState, options: TableOptions, *, left: str, then: str) 
     Raises: ConfigError if the table was not loaded to its end; CheckpointError if it was loaded with other options.
     """
     table = f"{options.schema_name}.{options.table_name}"
-    run, plan = state.runs.require_loaded(table, state=left, then=then)
-    if not same_load(options, run.options):
+    run = state.runs.get(table)
+    if run is None or run.plan is None:
+        raise not_loaded(state, table, left=left, then=then)
+    if run.state is not RunState.LOADED:
+        raise ConfigError(
+            f"the load of {table} is not finished ({len(run.finished):,} of {len(run.chunks):,} chunks are)",
+            state=left,
+            next_step=f"run `gridferry load` until it is done, then `{then}`",
+        )
+    changed = changed_options(run, options)
+    if changed:
         raise CheckpointError(
-            f"{table} was loaded with another plan: its options in the config have changed",
+            changed,
             state=left,
             next_step="put them back as they were, or load anew with `gridferry load --replace`",
         )
-    return Loaded(run, replace(plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row))
+    return Loaded(run, replace(run.plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row))
+
+
+def changed_options(run: LoadRun, options: TableOptions) -> str:
+    """A sentence where a load was begun with other options than the config has now; "" where with these."""
+    if same_load(options, run.options):
+        return ""
+    return f"{run.table} was loaded with another plan: its options in the config have changed"
+
+
+def not_loaded(state: TargetState, table: str, *, left: str, then: str) -> ConfigError:
+    """The error for a table that this migration has not loaded: it names what the target holds instead."""
+    mine, others = state.whose(), elsewhere(state)
+    if not others:
+        return ConfigError(
+            f"{table} was not loaded into this target",
+            state=left,
+            next_step=f"run `gridferry load` first, then `{then}`",
+        )
+    whose = f' as the migration "{mine.name}"' if mine.name else ""
+    advice = [
+        "if the source's address in the config is wrong, put it right",
+        f"if this is a second source, run `gridferry load` first, with container names of its own, then `{then}`",
+    ]
+    named = [other.entry.name for other in others if other.entry.name and other.entry.origin == mine.origin]
+    if named:
+        advice.insert(0, f"if it is the migration {named[0]}, write `name: {named[0]}` into the config")
+    elif any(other.entry.name for other in others) and not mine.name:
+        advice.insert(0, "if it is a migration with a name, write that as `name` into the config")
+    return ConfigError(
+        f"{table} was not loaded into this target from {mine.origin}{whose}; it holds {told(others)}",
+        state=left,
+        next_step="; ".join(advice),
+    )

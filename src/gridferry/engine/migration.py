@@ -27,16 +27,18 @@ from gridferry.engine.events import (
 )
 from gridferry.engine.load import TableLoader
 from gridferry.engine.load_work import LoadOptions
+from gridferry.engine.loaded import take_up
 from gridferry.engine.repairs import Repairs
 from gridferry.engine.replay import replay_table
 from gridferry.engine.shared_load import SharedLoad
 from gridferry.engine.slots import SlotOfLoad, drop_known
 from gridferry.engine.sync import follow_all, followed, follower, is_cdc, to_renew
 from gridferry.engine.table_status import Standings
+from gridferry.engine.target_session import TargetSession
 from gridferry.engine.verify import VerifySettings, verify_tables
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import ConfigError, GridDBError
-from gridferry.griddb import GridDBAddress, Store, connect
+from gridferry.errors import ConfigError
+from gridferry.griddb import GridDBAddress, Store
 from gridferry.model.cutover import CutoverReport
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
@@ -58,7 +60,9 @@ class Migration:
         self._verify = config.verify
         self._options = config.tables
         self._listener = listener
-        self._opened: TargetState | None = None
+        self._session = TargetSession(
+            config.target, name=config.name, tables=config.tables, origin=self.source.fetch_origin
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -70,14 +74,12 @@ class Migration:
 
     def close(self) -> None:
         """Close the connections to the target."""
-        if self._opened is not None:
-            self._opened.store.close()
-            self._opened = None
+        self._session.close()
 
     @property
     def state(self) -> TargetState:
-        """What gridferry keeps in the target, connected to when it is first asked for."""
-        return self._state
+        """What gridferry keeps in the target of this migration, to look at; connected to when it is first asked for."""
+        return self._session.to_look_at()
 
     def options(self, tables: Sequence[str] = ()) -> tuple[TableOptions, ...]:
         """The options of tables of the config, of all without names. Raises: ConfigError for one that is not in it."""
@@ -86,7 +88,7 @@ class Migration:
     @property
     def store(self) -> Store:
         """The target database, connected to when it is first asked for."""
-        return self._state.store
+        return self._session.store
 
     def plan(self, tables: Sequence[str] = ()) -> Plan:
         """What would be done, and everything found on the way. Reads the source only."""
@@ -124,7 +126,7 @@ class Migration:
         for options in chosen:
             loader = TableLoader(
                 source=self.source,
-                store=self.store,
+                state=self._state,
                 options=options,
                 load=load,
                 listener=self._listener,
@@ -299,7 +301,7 @@ class Migration:
 
     def status(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> list[TableStatus]:
         """What the target's state says of the tables in the config, and what waits in the source to be synced."""
-        return self._standings.tables(self._chosen(tables), ask_source=ask_source)
+        return self._standings(ask_source=ask_source).tables(self._chosen(tables), ask_source=ask_source)
 
     def container_states(
         self, tables: Sequence[str] = (), *, match: str = "", known: Sequence[TableStatus] = ()
@@ -308,23 +310,23 @@ class Migration:
 
         Args: match: a pattern for names or split values; known: what `status` has just said, not to be asked again.
         """
-        return self._standings.container_states(self._chosen(tables), match=match, known=known)
+        return self._standings().container_states(self._chosen(tables), match=match, known=known)
 
     def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
         """The containers of the tables, and the rows each holds now."""
-        return self._standings.containers(self._chosen(tables))
+        return self._standings().containers(self._chosen(tables))
 
     def quarantine(self, tables: Sequence[str] = ()) -> list[QuarantinedRow]:
         """The rows put aside."""
-        return list(self._standings.put_aside(self._chosen(tables)))
+        return list(self._standings().put_aside(self._chosen(tables)))
 
     def replay(self, tables: Sequence[str] = (), *, ids: Sequence[str] = ()) -> list[Replay]:
         """Store rows that were put aside as the source has them now; what still cannot be stored stays put aside."""
         done = []
-        for name in self._qualified(tables):
-            plan = self._loaded_plan(name)
+        for options in self._chosen(tables):
+            loaded = take_up(self._state, options, left="nothing was changed", then="gridferry quarantine replay")
             with self.source.open_snapshot() as view:
-                done.append(replay_table(self._state, plan, view, ids=frozenset(ids)))
+                done.append(replay_table(self._state, loaded.plan, view, ids=frozenset(ids)))
         return done
 
     @property
@@ -334,17 +336,11 @@ class Migration:
 
     @property
     def _state(self) -> TargetState:
-        if self._opened is None:
-            try:
-                self._opened = TargetState(connect(self.target))
-            except GridDBError as error:
-                error.state = error.state or "nothing was changed"
-                raise
-        return self._opened
+        return self._session.state
 
-    @property
-    def _standings(self) -> Standings:
-        return Standings(self.source, self._state, self._listener)
+    def _standings(self, *, ask_source: bool = True) -> Standings:
+        state = self._session.to_look_at(ask_source=ask_source)
+        return Standings(self.source, state, self._listener, notes=lambda: self._session.identity.notes)
 
     @property
     def _feed(self) -> ChangeFeed:
@@ -372,25 +368,16 @@ class Migration:
         return SlotOfLoad(self._feed, self._slot(options), self._listener) if is_cdc(options) else None
 
     def _slot(self, options: TableOptions) -> str:
-        return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target))
+        return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target), self._session.key())
 
     def _chosen(self, tables: Sequence[str]) -> tuple[TableOptions, ...]:
         config = Config(source=None, target=self.target, tables=self._options)  # type: ignore[arg-type]
         return config.chosen(tables)
 
-    def _qualified(self, tables: Sequence[str]) -> list[str]:
-        return [f"{options.schema_name}.{options.table_name}" for options in self._chosen(tables)]
-
     def loaded_plan(self, table: str) -> TablePlan:
         """The plan that a table was loaded with. Raises: ConfigError if it was not."""
-        (name,) = self._qualified([table])
-        return self._loaded_plan(name)
-
-    def _loaded_plan(self, table: str) -> TablePlan:
-        run = self._state.runs.get(table)
-        if run is None or run.plan is None:
-            raise ConfigError(f"{table} was not loaded into this target", next_step="run `gridferry load` first")
-        return run.plan
+        (options,) = self._chosen([table])
+        return take_up(self.state, options, left="", then="gridferry status").plan
 
     def _dry(self, options: TableOptions) -> TableLoad:
         plan = self.plan([options.table]).tables[0]

@@ -53,7 +53,9 @@ class SlotRenewal:
         if not why:
             self._tell(Note(run.table, f"the slot {run.slot} holds every change: no other was made"))
             return run
-        name = run.slot or self._feed.slot_for(run.table, str(self._state.store.cluster.address))
+        name = run.slot or self._feed.slot_for(
+            run.table, str(self._state.store.cluster.address), self._state.whose().key
+        )
         (table,) = self._source.fetch_tables([self._options.table])
         slot = SlotOfLoad(self._feed, name, self._tell)
         self._require_followable(table, plan, slot.access(table))

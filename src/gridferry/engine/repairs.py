@@ -106,7 +106,8 @@ class Repairs:
 
     def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
         """See `undo_repair`."""
-        return undo_repair(self._state, run, tables=self._names(tables), wait_s=wait_s, tell=self._tell)
+        known = {f"{o.schema_name}.{o.table_name}": o for o in self._chosen(())}
+        return undo_repair(self._state, run, known=known, tables=self._names(tables), wait_s=wait_s, tell=self._tell)
 
     def runs(self, tables: Sequence[str] = ()) -> list[RepairStatus]:
         """See `list_repairs`."""

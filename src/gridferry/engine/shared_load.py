@@ -129,7 +129,7 @@ class SharedLoad:
     def _loader(self, load: LoadOptions) -> TableLoader:
         return TableLoader(
             source=self._source,
-            store=self._state.store,
+            state=self._state,
             options=self._options,
             load=load,
             listener=self._tell,

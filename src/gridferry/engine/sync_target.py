@@ -10,7 +10,6 @@ from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.heights import Heights
 from gridferry.engine.load_work import enter_containers
-from gridferry.griddb import Store
 from gridferry.model.watermark import GrowingColumn
 from gridferry.plan.plan import TablePlan
 from gridferry.target.containers import TableContainers
@@ -97,8 +96,8 @@ class OnceQuarantine(Quarantine):
     A sync may read a row again. Rows that are equal in every column count once.
     """
 
-    def __init__(self, store: Store, table: str) -> None:
-        super().__init__(store)
+    def __init__(self, whole: Quarantine, table: str) -> None:
+        super().__init__(whole.store, whole.migration)
         self._table = table
         self._known: set[str] | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -12,6 +12,8 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.container_states import container_states
 from gridferry.engine.events import ContainerState, ContainerStatus, Listener, QuarantinedRow, TableStatus
 from gridferry.engine.follower import Follower
+from gridferry.engine.holdings import elsewhere, told
+from gridferry.engine.loaded import changed_options
 from gridferry.engine.sync import follower
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import CheckpointError, SourceError
@@ -22,10 +24,14 @@ from gridferry.source.postgres.source import PostgresSource
 class Standings:
     """How tables stand that are named by their options."""
 
-    def __init__(self, source: PostgresSource, state: TargetState, tell: Listener) -> None:
+    def __init__(
+        self, source: PostgresSource, state: TargetState, tell: Listener, *, notes: Callable[[], Sequence[str]] = tuple
+    ) -> None:
+        """Args: notes: what is to be told of every table, once the state was asked."""
         self._source = source
         self._state = state
         self._tell = tell
+        self._notes = notes
 
     def tables(
         self, chosen: Sequence[TableOptions], *, ask_source: bool = True, known: Sequence[LoadRun] | None = None
@@ -35,10 +41,25 @@ class Standings:
         Args: known: the tables' loads, where they were read just now: not to be read again.
         """
         runs = {run.table: run for run in (self._state.runs.all() if known is None else known)}
-        return [
-            self._with_sync(self._loaded(_qualified(o), runs.get(_qualified(o))), o, ask_source=ask_source)
-            for o in chosen
-        ]
+        found = []
+        for options in chosen:
+            run = runs.get(_qualified(options))
+            status = self._loaded(_qualified(options), run)
+            # The page of another program gives loads, and has no config to compare.
+            notes = (*self._notes(), *(self._about(run, options) if known is None else ()))
+            found.append(
+                self._with_sync(replace(status, notes=(*status.notes, *notes)), options, ask_source=ask_source)
+            )
+        return found
+
+    def _about(self, run: LoadRun | None, options: TableOptions) -> Iterator[str]:
+        """What a command that goes by the load would refuse."""
+        if run is None:
+            others = elsewhere(self._state)
+            if others:
+                yield f"this target holds {told(others)}"
+        elif run.plan is not None and (changed := changed_options(run, options)):
+            yield changed
 
     def container_states(
         self, chosen: Sequence[TableOptions], *, match: str = "", known: Sequence[TableStatus] = ()
@@ -57,7 +78,7 @@ class Standings:
             if options.sync is not None and run.state is RunState.LOADED:
                 each = self._follower(options)
                 column = (told.get(run.table) or each.status()).column or column
-                with suppress(SourceError):  # the status of the table says so
+                with suppress(SourceError, CheckpointError):  # the status of the table says so
                     waiting = each.waiting()
             found += container_states(self._state, run.plan, column=column, waiting=waiting, match=match)
         return found

@@ -7,7 +7,7 @@ killed anywhere, it is run again, and finds the rows that it brought back before
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -18,12 +18,14 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, RowsPut
 from gridferry.engine.keyed_rows import as_seen, fetch_standing, has_columns
+from gridferry.engine.loaded import changed_options
 from gridferry.engine.repair import SHOWN, key_texts, who
 from gridferry.engine.row_writer import RowWriter
 from gridferry.engine.unseen import note_again
-from gridferry.errors import ConfigError, FerryError
+from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RepairStatus, RowChange, TableUndo
 from gridferry.model.verification import DifferenceKind
+from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
 
 _BACK = {
@@ -41,13 +43,20 @@ class _Counts:
 
 
 def undo_repair(
-    state: TargetState, run: str, *, tables: frozenset[str] | None = None, wait_s: float = 0.0, tell: Listener
+    state: TargetState,
+    run: str,
+    *,
+    known: Mapping[str, TableOptions],
+    tables: frozenset[str] | None = None,
+    wait_s: float = 0.0,
+    tell: Listener,
 ) -> TableUndo:
     """Bring back what stood before a repair. Takes the table's lease; the source is not asked.
 
-    Args: tables: the repair must be of one of them, where they are given.
+    Args: known: the config's tables and their options; tables: the repair must be of one of them, where they are given.
     Raises: ConfigError for a run that is not known, of another table, or of a load that was replaced since;
-    CheckpointError for a journal that is not readable: what was brought back before it stays so; LeaseHeld.
+    CheckpointError for a table that was loaded with other options, or for a journal that is not readable: what was
+    brought back before it stays so; LeaseHeld.
     """
     record = state.repairs.get(run)
     if tables is not None and record.table not in tables:
@@ -55,6 +64,13 @@ def undo_repair(
             f"the repair {run} is of {record.table}, which was not asked for",
             state="nothing was changed",
             next_step=f"name that table, or none: gridferry verify --undo {run}",
+        )
+    options = known.get(record.table)
+    if options is None:
+        raise ConfigError(
+            f"the repair {run} is of {record.table}, which the config does not have",
+            state="nothing was changed",
+            next_step="give the config that the table was loaded with",
         )
     with Lease(state.documents, record.table, wait_s=wait_s) as lease:
         record = state.repairs.get(run)
@@ -66,6 +82,11 @@ def undo_repair(
                 state="nothing was changed",
                 next_step=f"`gridferry verify` says how both sides stand; forget it with "
                 f"`gridferry verify --forget {run}`",
+            )
+        changed = changed_options(load, options)
+        if changed:
+            raise CheckpointError(
+                changed, state="nothing was changed", next_step="put them back as they were, then undo again"
             )
         return _Undo(state, lease, load.plan, tell).run(record)
 

@@ -257,7 +257,7 @@ class WatermarkRun:
             store=self._state.store,
             plan=plan,
             containers=containers.handles,
-            quarantine=OnceQuarantine(self._state.store, plan.qualified),
+            quarantine=OnceQuarantine(self._state.quarantine, plan.qualified),
             progress=lambda rows, octets: self._tell(RowsPut(plan.qualified, rows, octets)),
             check=self._lease.check,
         )

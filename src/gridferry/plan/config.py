@@ -48,6 +48,7 @@ _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE = re.compile(r"([0-9]{1,6})(MB|GB|TB)")
 _UNIT_BITS = {"MB": 20, "GB": 30, "TB": 40}
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PART = r'(?:"((?:[^"]|"")+)"|([^".]+))'
 _QUALIFIED = re.compile(rf"(?:{_PART}\.)?{_PART}")
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
@@ -250,6 +251,7 @@ class Config:
     path: str = ""
     verify: VerifyWish = VerifyWish.OFF
     warnings: tuple[str, ...] = ()  # what is worth telling once, though nothing is wrong with the file itself
+    name: str = ""  # of the migration; without one it is told by the source's database
 
     def table(self, name: str) -> TableOptions:
         """The options of the table written `schema.table` or `table`. Raises: ConfigError."""
@@ -279,7 +281,7 @@ class _Tables(_Options):
 
 
 _ALLOWED = {
-    "": ("source", "target", "tables", "verify"),
+    "": ("source", "target", "tables", "verify", "name"),
     "tables": tuple(TableOptions.model_fields),
     "tables.sync": ("mode", "column", "lookback", "lookback_values", "on_truncate", "warn_lag", "stop_lag"),
 }
@@ -322,11 +324,12 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
     target = _address(document, "target", problems, read=lambda value: target_address(value, variables))
     tables = _tables(document, problems)
     verify = _verify(document, problems)
+    given = _migration_name(document, problems)
     if problems or source is None or target is None:
         raise _refusal(name, problems)
     exposed = exposed_password_file(document["target"], variables)
     warnings = (exposed,) if exposed else ()
-    return Config(source=source, target=target, tables=tables, path=name, verify=verify, warnings=warnings)
+    return Config(source=source, target=target, tables=tables, path=name, verify=verify, warnings=warnings, name=given)
 
 
 def _address(document: dict[str, Any], key: str, problems: list[str], *, read: Any) -> Any:
@@ -348,6 +351,16 @@ def _verify(document: dict[str, Any], problems: list[str]) -> VerifyWish:
         problems.append("verify: expected off, quick or full")
         return VerifyWish.OFF
     return VerifyWish(wish)
+
+
+def _migration_name(document: dict[str, Any], problems: list[str]) -> str:
+    wish = document.get("name")
+    if wish is None:
+        return ""
+    if not isinstance(wish, str) or _NAME.fullmatch(wish) is None:
+        problems.append("name: expected 1 to 64 letters, digits, _ and -, such as shop or site-a")
+        return ""
+    return wish
 
 
 def _tables(document: dict[str, Any], problems: list[str]) -> tuple[TableOptions, ...]:

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pytest
 from tests.airflow.conftest import connections
 from tests.conftest import Database
-from tests.e2e.ferry import Ferry
+from tests.e2e.ferry import Ferry, kept_in
 from tests.e2e.sensors import TABLE, add_sensors, make_sensors
 
 from gridferry.airflow.page import reading
@@ -28,7 +28,6 @@ from gridferry.airflow.page.desk import Desk
 from gridferry.airflow.page.routes import JSON, PAGE, PREFIX
 from gridferry.airflow.plugin import GridFerryPlugin
 from gridferry.checkpoint.catalog import CatalogEntry
-from gridferry.checkpoint.state import TargetState
 from gridferry.griddb import GridDBAddress, Store
 
 fastapi = pytest.importorskip("fastapi")
@@ -389,8 +388,8 @@ def test_a_connection_of_another_team_is_not_shown(viewer: Any, ferry: Ferry, mo
 
 def add_fleet(store: Store, ferry: Ferry, count: int) -> None:
     """`count` more containers in the table's catalog, of which the first 300 are there and hold a row."""
-    state = TargetState(store)
-    state.catalog.add([CatalogEntry("public.sensor", f"fleet_{i:05}", f"device {i}", "device") for i in range(count)])
+    state = kept_in(store)
+    state.catalog.claim([CatalogEntry("public.sensor", f"fleet_{i:05}", f"device {i}", "device") for i in range(count)])
     (known, *_) = [c for c in store.open_containers(ferry.names()).values() if c is not None]
     names = [f"fleet_{i:05}" for i in range(300)]
     made = store.open_or_create_containers(names, known.schema)

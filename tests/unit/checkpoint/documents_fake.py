@@ -75,6 +75,9 @@ class FakeDocuments:
         self.state = FakeContainer()
         self.on_write: Callable[[], None] = lambda: None
 
+    def full(self, scope: str) -> str:
+        return scope
+
     def container(self) -> FakeContainer:
         return self.state
 
@@ -91,6 +94,12 @@ class FakeDocuments:
     def put(self, scope: str, items: Mapping[str, dict[str, Any]]) -> None:
         self.on_write()
         self.state.rows.update({(scope, item): json.dumps(body).encode() for item, body in items.items()})
+
+    def insert(self, scope: str, item: str, document: dict[str, Any]) -> bool:
+        if (scope, item) in self.state.rows:
+            return False
+        self.put(scope, {item: document})
+        return True
 
     def delete(self, scope: str, items: Sequence[str]) -> None:
         for item in items:

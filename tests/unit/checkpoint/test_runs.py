@@ -113,7 +113,7 @@ def _broken(change: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"version": 2}, "version 2"),
+        ({"version": 1}, "version 1"),
         ({"version": None}, "version None"),
         ({"state": "elsewhere"}, "not readable"),
         ({"chunks": [{}]}, "not readable"),

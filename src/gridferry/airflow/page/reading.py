@@ -6,7 +6,10 @@ The source is never asked: its rows are those of the last verification or of the
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 from gridferry.airflow.page.choice import differs
 from gridferry.airflow.page.facts import (
@@ -18,13 +21,15 @@ from gridferry.airflow.page.facts import (
     TableFacts,
     TargetFacts,
 )
-from gridferry.checkpoint.documents import utc_now
+from gridferry.checkpoint.documents import DocumentStore, utc_now
+from gridferry.checkpoint.registry import Registry
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import TableStatus, ignore
 from gridferry.engine.table_status import Standings
 from gridferry.errors import CheckpointError
 from gridferry.griddb import GridDBAddress, Timing, connect
+from gridferry.model.migration import MigrationEntry
 from gridferry.model.moment import age_s
 from gridferry.model.over_time import buckets_for
 from gridferry.model.verification import TableVerification
@@ -47,8 +52,11 @@ _NOWHERE = "host=unknown"  # the follower of a table wants a source; it is not a
 def read_target(address: GridDBAddress) -> TargetFacts:
     """What the state in a target tells of every table that was loaded into it. Raises: GridDBError, CheckpointError."""
     with connect(address, timing=TIMING) as store:
-        state = TargetState(store)
-        tables = [_standing(state, run) for run in state.runs.all()]
+        found: list[tuple[MigrationEntry, Standing]] = []
+        for entry in Registry(DocumentStore(store)).all():
+            state = TargetState(store, partial(_itself, entry))
+            found += [(entry, _standing(state, run)) for run in state.runs.all()]
+    tables = _told_apart(found)
     worst = list(reported.Tone)
     tables.sort(key=lambda t: (-worst.index(t.facts.headline.tone), t.facts.table))
     return TargetFacts(str(address), utc_now(), tuple(tables))
@@ -77,6 +85,24 @@ def count_containers(address: GridDBAddress, plan: TablePlan, names: Sequence[st
         width_s=buckets.width_s,
         containers={name: LiveFacts(found.rows, newest[name], series[name]) for name, found in bounds.items()},
     )
+
+
+def _itself(entry: MigrationEntry) -> MigrationEntry:
+    return entry
+
+
+def _told_apart(tables: Sequence[tuple[MigrationEntry, Standing]]) -> list[Standing]:
+    """The tables; of those that several migrations have under one name, each with its migration's name behind it."""
+    found = []
+    names = Counter(standing.facts.table for _, standing in tables)
+    labels = Counter((standing.facts.table, entry.name or entry.origin.name) for entry, standing in tables)
+    for entry, standing in tables:
+        table, label = standing.facts.table, entry.name or entry.origin.name
+        if labels[table, label] > 1:
+            label = f"{label} {entry.key}"
+        told = table if names[table] == 1 else f"{table} ({label})"
+        found.append(replace(standing, facts=replace(standing.facts, table=told)))
+    return found
 
 
 def _standing(state: TargetState, run: LoadRun) -> Standing:

@@ -52,9 +52,12 @@ class ChangeFeed:
 
     address: PostgresAddress
 
-    def slot_for(self, table: str, target: str) -> str:
-        """The name of the slot that follows `table` (`schema.name`) into `target`: the same for the same three."""
-        whole = "\n".join((self.address.database, target, table))
+    def slot_for(self, table: str, target: str, migration: str) -> str:
+        """The name of the slot that follows `table` (`schema.name`) into `target` for the migration of that key.
+
+        The same for the same four: the database is the fourth, so two configs on one source do not meet.
+        """
+        whole = "\n".join((self.address.database, target, migration, table))
         letters = re.sub(r"[^a-z0-9]", "", table.partition(".")[2].lower())[:_READABLE]
         return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.migration import DatabaseOrigin
 from gridferry.model.over_time import Buckets, GroupBounds
 from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
@@ -19,6 +20,7 @@ from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres import (
     catalog,
     chunks,
+    database_origin,
     duplicates,
     key_bounds,
     key_rows,
@@ -170,6 +172,11 @@ class PostgresSource:
         """See `catalog.fetch_tables`."""
         with connect(self.address) as connection:
             return catalog.fetch_tables(connection, names)
+
+    def fetch_origin(self) -> DatabaseOrigin:
+        """See `database_origin.fetch_origin`."""
+        with connect(self.address) as connection:
+            return database_origin.fetch_origin(connection, self.address)
 
     def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
         """See `profile.fetch_profile`."""

@@ -1,0 +1,129 @@
+"""Which migration of a target a config means: by its `name`, or else by the database that its source is.
+
+It is found out when something is first asked of the target, not before: a run without end may begin while the source
+is away. docs/adr/0020 has the rules.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from gridferry.checkpoint.documents import DocumentStore
+from gridferry.checkpoint.registry import Registry, keys_of
+from gridferry.checkpoint.runs import RunStore
+from gridferry.errors import CheckpointError, ConfigError, SourceError
+from gridferry.griddb import Store
+from gridferry.model.migration import DatabaseOrigin, MigrationEntry
+from gridferry.plan.config import TableOptions
+from gridferry.plan.names import naming_template
+
+_NOBODY = "none"  # no key: hexadecimal digits only
+
+
+class Identity:
+    """The migration that a config means. Safe for use by several threads.
+
+    `name` is the config's, `tables` all its tables; `origin` asks the source.
+    """
+
+    def __init__(
+        self, store: Store, *, name: str, tables: Sequence[TableOptions], origin: Callable[[], DatabaseOrigin]
+    ) -> None:
+        self._documents = DocumentStore(store)
+        self._registry = Registry(self._documents)
+        self._name = name
+        self._tables = tables
+        self._origin = origin
+        self._lock = threading.Lock()
+        self._found: MigrationEntry | None = None
+        self._looked_up: MigrationEntry | None = None
+        self.notes: tuple[str, ...] = ()  # what is to be told where a command only looks
+
+    def entry(self) -> MigrationEntry:
+        """The migration, to read and write by; one that would be entered, where the target does not know it yet.
+
+        Raises: CheckpointError if it is of another database than the source is now; SourceError; GridDBError.
+        """
+        with self._lock:
+            if self._found is None:
+                origin = self._origin()
+                found = self._registry.find(self._name, origin)
+                if found is not None:
+                    require_origin(found, origin)
+                self._found = found or self._registry.proposed(self._name, origin)
+            return self._found
+
+    def looked_up(self, *, ask_source: bool = True) -> MigrationEntry:
+        """The migration, to look at. Where the source is away it is the one that has the config's tables.
+
+        `notes` then say so, and of another database behind the config's address too. Raises: ConfigError where several
+        have them; GridDBError.
+        """
+        with self._lock:
+            if self._found is not None:
+                return self._found
+            if self._looked_up is None:
+                self._looked_up = self._look_up(ask_source=ask_source)
+            return self._looked_up
+
+    def _look_up(self, *, ask_source: bool) -> MigrationEntry:
+        origin, why = None, "the source was not asked"
+        if ask_source:
+            try:
+                origin = self._origin()
+            except SourceError as error:
+                why = f"the source was not reached ({error.message})"
+        if origin is not None:
+            found = self._registry.find(self._name, origin)
+            if found is not None and found.origin != origin:
+                self.notes = (other_origin(found, origin),)
+            return found or self._registry.proposed(self._name, origin)
+        if self._name:
+            nowhere = DatabaseOrigin("", 0)
+            return self._registry.find(self._name, None) or MigrationEntry(
+                next(keys_of(self._name, nowhere)), self._name, nowhere
+            )
+        holding = [entry for entry in self._registry.all() if self._holds(entry)]
+        if len(holding) > 1:
+            raise ConfigError(
+                f"{why}, and {len(holding)} migrations of this target have these tables in containers of these names: "
+                + "; ".join(map(str, holding)),
+                state="nothing was changed",
+                next_step="run it again once the source answers",
+            )
+        if not holding:
+            return MigrationEntry(_NOBODY, "", DatabaseOrigin("", 0))
+        self.notes = (f"{why}: this is {holding[0]}, the only one here that has these tables",)
+        return holding[0]
+
+    def _holds(self, entry: MigrationEntry) -> bool:
+        """Whether a migration has all tables of the config, in the containers that the config names."""
+        runs = RunStore(self._documents.of(lambda: entry.key))
+        for options in self._tables:
+            run = runs.get(f"{options.schema_name}.{options.table_name}")
+            if run is None or run.plan is None:
+                return False
+            naming = naming_template(
+                options.container, schema=options.schema_name, table=options.table_name, split_by=options.split_by
+            )
+            if (run.plan.naming, run.plan.aliases) != (naming, options.containers):
+                return False
+        return True
+
+
+def require_origin(entry: MigrationEntry, origin: DatabaseOrigin) -> None:
+    """Return if a migration is of this database. Raises: CheckpointError."""
+    if entry.origin != origin:
+        raise CheckpointError(
+            other_origin(entry, origin),
+            state="nothing was read or changed",
+            next_step="give the address of the database that it was loaded from; for a second source, give the config "
+            "another `name` and other container names",
+        )
+
+
+def other_origin(entry: MigrationEntry, origin: DatabaseOrigin) -> str:
+    """What is to be said where the source is another database than a migration's."""
+    return f"{replace(entry, created_at='')} is in this target, but the config's source is {origin}"

@@ -1,0 +1,77 @@
+"""The target database of one config, connected to when it is first needed, and what it keeps of its migration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gridferry.checkpoint.registry import keys_of
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.identity import Identity
+from gridferry.errors import GridDBError
+from gridferry.griddb import GridDBAddress, Store, connect
+from gridferry.model.migration import DatabaseOrigin
+from gridferry.plan.config import TableOptions
+
+
+class TargetSession:
+    """A target and a config's migration in it. `close` ends its connections; a later call opens others.
+
+    Args: as for `Identity`.
+    """
+
+    def __init__(
+        self,
+        address: GridDBAddress,
+        *,
+        name: str,
+        tables: Sequence[TableOptions],
+        origin: Callable[[], DatabaseOrigin],
+    ) -> None:
+        self.address = address
+        self._name = name
+        self._tables = tables
+        self._origin = origin
+        self._store: Store | None = None
+        self._identity: Identity | None = None
+
+    @property
+    def store(self) -> Store:
+        """The database. Raises: GridDBError where it is away."""
+        if self._store is None:
+            try:
+                self._store = connect(self.address)
+            except GridDBError as error:
+                error.state = error.state or "nothing was changed"
+                raise
+        return self._store
+
+    @property
+    def identity(self) -> Identity:
+        """Which migration the config means. Raises: GridDBError where the target is away."""
+        store = self.store
+        if self._identity is None:
+            self._identity = Identity(store, name=self._name, tables=self._tables, origin=self._origin)
+        return self._identity
+
+    @property
+    def state(self) -> TargetState:
+        """What the target keeps of the migration, to read and write by: see `Identity.entry`."""
+        return TargetState(self.store, self.identity.entry)
+
+    def to_look_at(self, *, ask_source: bool = True) -> TargetState:
+        """The same where a command only looks: see `Identity.looked_up`."""
+        identity = self.identity
+        return TargetState(self.store, lambda: identity.looked_up(ask_source=ask_source))
+
+    def key(self) -> str:
+        """The migration's key; where the target is away, the one that it most likely has. Raises: SourceError."""
+        try:
+            return self.identity.looked_up().key
+        except GridDBError:
+            return next(keys_of(self._name, self._origin()))
+
+    def close(self) -> None:
+        """Close the connections to the target."""
+        if self._store is not None:
+            self._store.close()
+            self._store = self._identity = None
