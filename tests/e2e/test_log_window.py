@@ -9,7 +9,6 @@ from tests.conftest import Database
 from tests.e2e.changes import READING, left_in_source, make_readings, slot_of, without_slots
 from tests.e2e.ferry import Ferry
 
-from gridferry.errors import SourceError
 from gridferry.source.postgres import log_window
 from gridferry.source.postgres.log_window import LogWindow, open_log_window
 
@@ -53,14 +52,22 @@ def test_every_change_from_the_window_on_is_told_once(
     assert left_in_source(postgres) == before
 
 
-def test_a_transaction_that_stays_open_is_not_waited_for_without_end(followed: Ferry, postgres: Database) -> None:
+@pytest.mark.parametrize("where", ["in another table", "in the table", "in another database"])
+def test_it_begins_at_once_beside_an_open_transaction(followed: Ferry, postgres: Database, where: str) -> None:
     slot, columns = slot_of(followed), wanted(followed)
-    with postgres.connect() as busy:
+    before = left_in_source(postgres)
+    postgres.run("CREATE TABLE other (id int)")
+    with postgres.server_connection("postgres") if where == "in another database" else postgres.connect() as busy:
         busy.autocommit = False
-        busy.execute("INSERT INTO reading VALUES (99, 'd1', 0, '')")
-        with (
-            pytest.raises(SourceError, match="making a slot for the time of a look"),
-            open_log_window(postgres.address, followed=slot, wanted=columns, patience_s=0.2),
-        ):
-            raise AssertionError("the window is open")
-        busy.rollback()
+        if where == "in another database":
+            busy.execute("SELECT txid_current()")
+        else:
+            row = "other VALUES (99)" if where == "in another table" else "reading VALUES (99, 'd1', 0, '')"
+            busy.execute(f"INSERT INTO {row}")
+        postgres.run("INSERT INTO reading VALUES (98, 'd1', 0, 'before')")
+        with open_log_window(postgres.address, followed=slot, wanted=columns, patience_s=30) as window:
+            postgres.run("INSERT INTO reading VALUES (100, 'd1', 0, '')")
+            assert keys(window) == {100}
+            busy.commit()
+            assert keys(window) == ({99} if where == "in the table" else set())
+    assert left_in_source(postgres) == before

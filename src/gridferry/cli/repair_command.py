@@ -93,7 +93,9 @@ def show_repair(output: Output, report: RepairReport, *, config: Path, table: li
     output.show(*repair_lines(report))
     again = repeated(config, table)
     runs = [one.run for one in report.tables if one.run]
-    if report.verdict is not Verdict.EQUAL:
+    if report.unsettled:
+        output.note(f"\nNext: gridferry verify --repair --sync{again}, which syncs what is left first", style="bold")
+    elif report.verdict is not Verdict.EQUAL:
         output.note(f"\nNext: gridferry verify --repair{again} once more, for what is left", style="bold")
     elif runs:
         output.note(f"\nTo bring the old rows back: gridferry verify --undo {runs[0]}{again}", style="bold")
@@ -124,6 +126,9 @@ def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
             yield hanging("  ", f"left alone: {key}", style="yellow")
     yield Text()
     words = {"equal": "Both sides are equal now", "unsettled": "Some rows changed meanwhile, and were left alone"}
+    if report.unsettled:
+        waiting = f"{numbers.plural(report.unsettled, 'row')} left alone: changes of them are not synced yet"
+        words["unsettled"] = waiting
     said = words.get(report.verdict.value, "Some differences are left")
     yield Text(said, style="bold green" if report.verdict.value == "equal" else "bold yellow")
 

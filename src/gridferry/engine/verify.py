@@ -10,6 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
@@ -18,6 +21,7 @@ from gridferry.engine.events import Listener, Note
 from gridferry.engine.loaded import take_up
 from gridferry.engine.unseen import clear_unseen
 from gridferry.engine.verify_containers import Numbered
+from gridferry.engine.verify_log import LoggedKeys
 from gridferry.engine.verify_narrow import likely_first
 from gridferry.engine.verify_parts import cut_table
 from gridferry.engine.verify_pass import FullPass
@@ -106,7 +110,14 @@ class TableVerifier:
             tally = Tally(key_length=plan.key_length, most_first=self._settings.most_differences)
             settled = Settled()
             if len(candidates) and not (still and not watch.waits(mark)):
-                settled = self._settler(plan, table, containers, watch, tally).run(candidates)
+                with Waiting() as doubtful:
+                    keys = watch.waiting_keys(mark, plan) if still else None
+                    for findings in candidates.parts(ROWS_A_STEP):
+                        unsure = _unsure(findings, keys, plan, containers)
+                        if not unsure.all():
+                            self._real(plan, containers, tally, findings.take(~unsure))
+                        doubtful.add(findings.take(unsure))
+                    settled = self._settler(plan, table, containers, watch, tally).run(doubtful)
             else:
                 for findings in candidates.parts(ROWS_A_STEP):
                     self._real(plan, containers, tally, findings)
@@ -255,6 +266,13 @@ class TableVerifier:
             first=tally.first,
             notes=tuple(notes),
         )
+
+
+def _unsure(findings: Findings, keys: LoggedKeys | None, plan: TablePlan, containers: Numbered) -> NDArray[np.bool_]:
+    """(n,): which of these a change that is still to be stored may explain; all of them where `keys` is not known."""
+    if keys is None:
+        return np.ones(len(findings), bool)
+    return keys.among(findings.keys(plan.key_length), [containers.values[code] for code in findings.codes.tolist()])
 
 
 def _equal(code: int, full: FullPass, kinds: Counter[DifferenceKind], settled: Settled) -> int:

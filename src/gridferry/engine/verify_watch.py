@@ -12,20 +12,21 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import ignore
 from gridferry.engine.sync import follower
-from gridferry.engine.verify_log import BroughtKeys
+from gridferry.engine.verify_log import BroughtKeys, LoggedKeys, waiting_keys
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import SourceError
 from gridferry.model.position import Lsn
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import TablePlan
+from gridferry.source.postgres.change_decoder import Wanted
 from gridferry.source.postgres.log_window import open_log_window
-from gridferry.source.postgres.pending import fetch_pending
+from gridferry.source.postgres.pending import fetch_pending, read_pending
 from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
 
 _STAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 # A snapshot is a moment older than the clock that is read with it.
 _CLOCK_MARGIN = timedelta(seconds=1)
-_SLOT_PATIENCE_S = 10.0
+_SLOT_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -86,23 +87,41 @@ class SyncWatch:
             return True  # a slot that is in use or lost: nothing is known, so nothing is proven
         return False
 
+    def waiting_keys(self, mark: Mark, plan: TablePlan) -> LoggedKeys | None:
+        """Of which keys something of that state may still be to be stored; None where that is not known: of all.
+
+        Only to be asked after `waits`, while nobody works on the table.
+        """
+        if self.mode is not SyncMode.CDC:
+            return None
+        try:
+            parts = read_pending(
+                self._source.address, self._run.slot, until=mark.position, wanted=self._wanted(plan)
+            )
+            return waiting_keys(parts, plan, position=self._position())
+        except SourceError:
+            return None
+
     @contextmanager
     def brought(self, plan: TablePlan) -> Iterator[BroughtKeys | None]:
         """The keys that come at the source while the block runs; None if the log cannot be read."""
-        wanted = {*plan.key, plan.split_by}
-        columns = tuple(column for column in plan.source_columns if column.name in wanted)
         with ExitStack() as stack:
             try:
                 window = open_log_window(
                     self._source.address,
                     followed=self._run.slot,
-                    wanted={(plan.schema, plan.table): columns},
+                    wanted=self._wanted(plan),
                     patience_s=_SLOT_PATIENCE_S,
                 )
                 found = BroughtKeys(stack.enter_context(window), plan)
             except SourceError:
-                found = None  # no slot is free, or a transaction has been open for long
+                found = None  # no slot is free, or the log is too long to be read
             yield found
+
+    def _wanted(self, plan: TablePlan) -> Wanted:
+        """The columns that tell a row's key and container."""
+        wanted = {*plan.key, plan.split_by}
+        return {(plan.schema, plan.table): tuple(c for c in plan.source_columns if c.name in wanted)}
 
     def _position(self) -> Lsn:
         record = self._state.positions.get(self._run.table)

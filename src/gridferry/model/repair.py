@@ -162,8 +162,14 @@ class RepairReport:
         return max(verdicts, key=list(Verdict).index, default=Verdict.EQUAL)
 
     @property
+    def unsettled(self) -> int:
+        """Rows that a change which is not synced yet may explain, as they were last found."""
+        again = {} if self.after is None else {found.table: found for found in self.after.tables}
+        return sum(again.get(found.table, found).unsettled for found in self.verification.tables)
+
+    @property
     def exit_code(self) -> int:
-        """0 equal, 1 differences are left, 75 rows changed meanwhile: run it again."""
+        """0 equal, 1 differences are left, 75 rows changed meanwhile or are not synced: run it again."""
         return EXIT_CODES[self.verdict]
 
 

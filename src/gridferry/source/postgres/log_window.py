@@ -20,7 +20,10 @@ from gridferry.source.postgres.slots import send_heartbeat
 from gridferry.source.postgres.transactions import Work, begin
 
 MESSAGES_A_READ = 20_000
-_MAKE = "SELECT pg_catalog.pg_create_logical_replication_slot(%s, 'pgoutput', true)"
+_COPIES = 5
+# A copy, not a new one: that would begin when every transaction that is open now, in any database, has ended.
+_COPY = "SELECT pg_catalog.pg_copy_logical_replication_slot(%s, %s, true, 'pgoutput')"
+_BEGIN_AT = "SELECT pg_catalog.pg_replication_slot_advance(%s, %s::pg_lsn)"
 _READ = """
 SELECT data FROM pg_catalog.pg_logical_slot_get_binary_changes(
     %(slot)s, %(until)s::pg_lsn, %(most)s, 'proto_version', '1', 'publication_names', %(names)s)
@@ -79,18 +82,18 @@ def _long(connection: psycopg.Connection[tuple[object, ...]]) -> Iterator[psycop
 def open_log_window(
     address: PostgresAddress, *, followed: str, wanted: Wanted, patience_s: float
 ) -> Iterator[LogWindow]:
-    """A window that begins before the block does, on the publications of the slot `followed`.
+    """A window that begins before the block does, on the publications of the slot `followed`, which may be in use.
 
-    A slot begins when the transactions that are open now have ended; that is waited for `patience_s` at most.
+    Making it takes `patience_s` at most: the log is decoded from where the oldest open transaction began.
     Raises: SourceRefused where no slot can be had; SourceUnreachable.
     """
     slot = f"{PREFIX}look_{secrets.token_hex(8)}"
     with closing(connect(address, Work.LONG)) as connection:
         with mapped("making a slot for the time of a look"):
-            wait = sql.Literal(max(1, round(patience_s * 1000)))
-            connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(wait))
-            connection.execute("SET LOCAL lock_timeout = 0")  # the open transactions are waited for as locks are
-            connection.execute(_MAKE, (slot,))
+            _copy(connection, followed, slot, patience_s)
+            now = send_heartbeat(connection)
+            _begin_within(connection, patience_s)
+            connection.execute(_BEGIN_AT, (slot, str(now)))
             connection.commit()
         try:
             yield LogWindow(connection, slot=slot, names=",".join(publication_names(followed)), wanted=wanted)
@@ -100,3 +103,25 @@ def open_log_window(
                 begin(connection)
                 connection.execute("SELECT pg_catalog.pg_drop_replication_slot(%s)", (slot,))
                 connection.commit()
+
+
+def _copy(connection: psycopg.Connection[tuple[object, ...]], followed: str, slot: str, patience_s: float) -> None:
+    """Copy a slot; once more where its reader moved it meanwhile, which the server tells as 55000."""
+    for left in reversed(range(_COPIES)):
+        connection.rollback()
+        _begin_within(connection, patience_s)
+        try:
+            connection.execute(_COPY, (followed, slot))
+        except psycopg.errors.ObjectNotInPrerequisiteState:
+            if not left:
+                raise
+        else:
+            connection.commit()
+            return
+
+
+def _begin_within(connection: psycopg.Connection[tuple[object, ...]], patience_s: float) -> None:
+    """Begin a transaction whose statements take `patience_s` at most."""
+    begin(connection, Work.LONG)
+    wait = sql.Literal(max(1, round(patience_s * 1000)))
+    connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(wait))
