@@ -214,7 +214,7 @@ class SchemaChanged(Transient, StatementError):
 
 
 class SessionLost(Transient, StatementError):
-    """The server does not know the session or transaction (110003, 110016)."""
+    """The server does not know the session or transaction (110003, 110005, 110016)."""
 
 
 class ResultSetLost(Transient, StatementError):

@@ -46,7 +46,7 @@ def test_many_are_opened_where_they_stand_and_made_where_they_do_not(place: Plac
     standing = place.make(schema)
     standing.put(batch(schema, [("a", 1.0)]))
     fresh, again = place.names(2)
-    made = place.store.open_or_create_containers([fresh, standing.name.upper(), again, fresh], schema)
+    made = place.store.create_containers([fresh, standing.name.upper(), again, fresh], schema)
     assert [c.name for c in made] == [fresh, standing.name, again, fresh]
     assert made[1].handle == standing.handle
     assert made[0].handle == made[3].handle
@@ -57,7 +57,7 @@ def test_many_are_opened_where_they_stand_and_made_where_they_do_not(place: Plac
 def test_one_with_other_columns_is_not_opened_for_them(place: Place) -> None:
     standing = place.make(SCHEMAS["collection"])
     with pytest.raises(SchemaConflict, match=standing.name):
-        place.store.open_or_create_containers([place.name("new"), standing.name], collection("k STRING!, v FLOAT"))
+        place.store.create_containers([place.name("new"), standing.name], collection("k STRING!, v FLOAT"))
 
 
 @pytest.mark.parametrize(

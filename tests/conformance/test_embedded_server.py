@@ -38,7 +38,7 @@ from gridferry.griddb.wire.requests import (
     Request,
 )
 from gridferry.griddb.wire.row_replies import QueryReply
-from gridferry.griddb.wire.row_requests import PutRows, QueryTql, Transaction
+from gridferry.griddb.wire.row_requests import CloseSession, PutRows, QueryTql, Transaction
 from gridferry.griddb.wire.statement import SessionMode, Statement, TransactionMode
 
 SCHEMA = ContainerSchema(
@@ -208,7 +208,7 @@ def test_a_connection_is_answered_while_it_waits_for_a_lock(run: Callable[..., S
         heartbeat = waiting.receive()
         assert heartbeat is not None
         assert (heartbeat.statement, heartbeat.statement_id) == (Statement.CONNECT, 6)
-        holder.sock.close()
+        holder.ask(CloseSession(0, 1, bytes(16)))
         put = waiting.receive()
         assert put is not None
         assert (put.statement_id, put.status) == (5, 0)

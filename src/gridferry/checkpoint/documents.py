@@ -137,7 +137,7 @@ class DocumentStore:
 
 
 def make_to_last(store: Store, name: str, schema: ContainerSchema) -> Container:
-    """One of gridferry's own containers, made if it is not there; it outlives a crash of the node from now on.
+    """One of gridferry's own containers, opened or made; it outlives a crash of the node from now on.
 
     A crash between making and flush takes it away, and the flush may still be answered with success by the node that
     came back. So it is looked for once more after the flush.

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
+from functools import partial
+from operator import eq
 from pathlib import Path
 from types import TracebackType
 
@@ -148,9 +150,7 @@ class Lease:
     def _clear(self, item: str, start: float, wait_s: float) -> None:
         """Return once nobody holds `item`; a dead holder's is removed."""
         while (stale := self._outlive(item, start, wait_s)) is not None:
-            with self._documents.container().transaction() as tx:
-                if self._locked(tx, item) == stale:
-                    tx.delete(self._key(item))
+            self._remove(item, partial(eq, stale))
 
     def _outlive(self, item: str, start: float, wait_s: float) -> Holder | None:
         """Wait until nobody holds `item` (None) or its holder is dead (who it was). Raises: LeaseHeld."""
@@ -189,12 +189,17 @@ class Lease:
 
     def _take_over(self, stale: Holder) -> bool:
         began = self._clock()
-        with self._documents.container().transaction() as tx:
-            if self._locked(tx, self._item) != stale:
-                return False
-            self._me = Holder(self._me.host, self._me.pid, self._me.born, token=stale.token + 1)
-            tx.put(self._row(self._me))
-        self.token, self._renewed_at = self._me.token, began
+        mine = Holder(self._me.host, self._me.pid, self._me.born, token=stale.token + 1)
+
+        def take(tx: ContainerTransaction) -> bool:
+            taken = self._locked(tx, self._item) == stale
+            if taken:
+                tx.put(self._row(mine))
+            return taken
+
+        if not self._documents.container().in_transaction(take):
+            return False
+        self._me, self.token, self._renewed_at = mine, mine.token, began
         return True
 
     def _beat(self) -> None:
@@ -226,24 +231,33 @@ class Lease:
             began = self._clock()
             renewed = Holder(**{**asdict(self._me), "beat": self._me.beat + 1})
             self._away = True
-            with self._documents.container().transaction() as tx:
+
+            def renew(tx: ContainerTransaction) -> None:
                 now = self._locked(tx, self._item)
                 if now is None or now.token != self.token:
                     self._away = False
                     self._lost = LeaseHeld(f"taken over by {now}" if now else "it is gone")
                     raise self._lost
                 tx.put(self._row(renewed))
+
+            self._documents.container().in_transaction(renew)
             self._me, self._renewed_at, self._away = renewed, began, False
 
     def _release(self) -> None:
         if not self.token or self._lost is not None:
             return
-        container = self._documents.container()
-        with container.transaction() as tx:
-            now = self._locked(tx, self._item)
-            if now is not None and now.token == self.token:
-                tx.delete(self._key(self._item))
+        self._remove(self._item, lambda holder: holder.token == self.token)
         self.token = 0
+
+    def _remove(self, item: str, which: Callable[[Holder], bool]) -> None:
+        """Remove a holder, if it is that one."""
+
+        def remove(tx: ContainerTransaction) -> None:
+            holder = self._locked(tx, item)
+            if holder is not None and which(holder):
+                tx.delete(self._key(item))
+
+        self._documents.container().in_transaction(remove)
 
     def _locked(self, tx: ContainerTransaction, item: str) -> Holder | None:
         scope = self._documents.full(self._scope)

@@ -25,9 +25,10 @@ def put_container(
 ) -> Container:
     """The container of that name: made, found with the same schema, or altered if `modifiable`.
 
-    The same columns in another order change nothing.
+    The same columns in another order change nothing. Of one that is there it waits for every open transaction, also
+    where there is nothing to change.
     Raises: 1008 names and limits, 60015 schema, 60016 another schema and not modifiable, 60026 another kind, 60149
-    another type, NOT NULL or row key for a column that is there.
+    another type, NOT NULL or row key for a column that is there, 60166 an open transaction.
     """
     check_container_name(name)
     check_schema(schema, affinity)
@@ -44,10 +45,11 @@ def put_container(
                 attribute=attribute,
             )
         if known.schema is schema or _same(known.schema, schema):
+            db.wait_for(known, None)
             return known
         _check_change(known, schema, modifiable=modifiable)
+        db.wait_for(known, None)
         if set(map(_plain, known.schema.columns)) != set(map(_plain, schema.columns)):
-            db.wait_for(known, None)
             _alter(db, known, schema)
         return known
 
@@ -125,17 +127,21 @@ def _kept_indexes(indexes: tuple[Index, ...], *, old: ContainerSchema, new: Cont
 
 
 def drop_container(db: Database, name: str, *, database_id: int = 0, partition: int) -> None:
-    """Drop the container of that name, and its sessions; nothing happens when there is none."""
+    """Drop the container of that name, and its sessions; nothing happens when there is none.
+
+    Raises: 60166 where a transaction on it stays open.
+    """
     with db.lock:
         container = db.catalog.find(database_id, partition, name)
         if container is not None:
+            db.wait_for(container, None)
             db.catalog.remove(container)
             _forget(db, container)
 
 
 def _forget(db: Database, container: Container) -> None:
     db.rows.forget(container)
-    db.sessions.close_where(container=container)
+    db.sessions.close_all(container)
     db.released()
 
 

@@ -35,8 +35,8 @@ _FLUSHED_NAME = FILE_NAME + ".flushed"
 class Database:
     """An open store; `path` is a folder, None keeps it in memory. Thread-safe. Close or kill it in the end.
 
-    Args: `flush_interval_s` None switches the timer off. `lock_timeout_s` is how long a write waits for a row that
-    another transaction holds. `clock` gives seconds that never go back.
+    Args: `flush_interval_s` None switches the timer off. `lock_timeout_s` is how long a write waits at most for a row
+    that another transaction holds, however long its client would wait. `clock` gives seconds that never go back.
     Raises: ConfigError if the folder cannot be used.
     """
 
@@ -55,6 +55,7 @@ class Database:
         self.lock = threading.RLock()
         # Told whenever a transaction may have ended.
         self._released = threading.Condition(self.lock)
+        self._patience = threading.local()
         self._path = path
         if path is not None:
             _restore_flushed(path)
@@ -166,14 +167,28 @@ class Database:
         with self.lock:
             self._released.notify_all()
 
+    @contextmanager
+    def waiting(self, seconds: float) -> Iterator[None]:
+        """A statement of this thread, which waits so long for a lock."""
+        self._patience.seconds = seconds
+        try:
+            yield
+        finally:
+            del self._patience.seconds
+
     def wait_for(self, container: Container, keys: set[Key] | None, *, mine: Transaction | None = None) -> None:
-        """Wait until no other transaction holds one of the keys (None: any row). Raises: 60064, 60157."""
-        deadline = self.clock() + self.lock_timeout_s
+        """Wait until no other transaction holds one of the keys (None: any row). Raises: 60166, 60157."""
+        began = self.clock()
+        limit = min(self.lock_timeout_s, getattr(self._patience, "seconds", self.lock_timeout_s))
         while self.sessions.holder(container, keys, mine) is not None:
-            left = deadline - self.clock()
-            if left <= 0 or self._stopping.is_set():
-                raise Refusal(Code.DS_TIM_LOCK_CONFLICT, f"a row of {container.name} is locked by another transaction")
-            self._released.wait(min(left, 1.0))
+            elapsed = self.clock() - began
+            if elapsed >= limit or self._stopping.is_set():
+                raise Refusal(
+                    Code.DS_CON_LOCK_CONFLICT,
+                    f"(pId={container.partition}, containerId={container.id}) : Transaction timed out by lock conflict "
+                    f"(elapsedMillis={elapsed * 1000:.0f}, timeoutMillis={limit * 1000:.0f})",
+                )
+            self._released.wait(min(limit - elapsed, 1.0))
             self.expire_transactions()
         if self.catalog.find(container.database_id, container.partition, container.name) is not container:
             raise Refusal(Code.DS_CONTAINER_UNEXPECTEDLY_REMOVED, f"container {container.name} was removed")

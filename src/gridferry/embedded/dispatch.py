@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 from gridferry.embedded.answers import connections, containers, many, queries, rows, series
 from gridferry.embedded.answers.call import Call, Handler, Node, Peer
@@ -17,7 +18,7 @@ from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 from gridferry.griddb.wire.replies import ErrorReply
 from gridferry.griddb.wire.requests import REQUESTS
 from gridferry.griddb.wire.row_requests import DeleteRow
-from gridferry.griddb.wire.statement import Statement, Status
+from gridferry.griddb.wire.statement import Option, Statement, Status
 
 _log = logging.getLogger(__name__)
 
@@ -152,15 +153,26 @@ class Dispatcher:
         if statement not in _WITH_MORE:
             source.end()
         out = Writer()
-        HANDLERS[statement](self._call(peer, frame), request, out)
+        with self._db.waiting(_lock_wait(peer, request)):
+            HANDLERS[statement](self._call(peer, frame), request, out)
         return out.parts
 
     def leave(self, peer: Peer) -> None:
-        """The peer's connection has ended: its sessions, transactions and results with it."""
+        """The peer's connection has ended, and its results with it.
+
+        Its open transactions stay until their time is over, as those of a real server do, whose client may come back
+        over another connection. What they hold stays locked until then.
+        """
         peer.close()
         with self._db.lock:
-            self._db.sessions.close_where(owner=peer)
+            self._db.sessions.leave(peer)
             self._db.released()
+
+
+def _lock_wait(peer: Peer, request: Any) -> float:
+    """How long a request waits for a lock, in seconds: as it says, else as the login said."""
+    options = request.tx.options if hasattr(request, "tx") else getattr(request, "options", {})
+    return float(options.get(Option.TRANSACTION_TIMEOUT, peer.transaction_timeout_s))
 
 
 def _known(number: int) -> Statement:

@@ -39,7 +39,7 @@ def put_rows(
     """Put a batch with the container's Arrow schema; the last of equal keys wins.
 
     Without a transaction the rows before a bad one stay, as in the real server. Raises: 60079 bad value, 60154 put
-    mode, 60064 a row is locked, 1005 nothing can be written (then nothing is stored).
+    mode, 60166 a row is locked, 1005 nothing can be written (then nothing is stored).
     """
     with db.lock:
         db.faults.check_put()
@@ -179,7 +179,7 @@ def get_rows(
     transaction: Transaction | None = None,
     for_update: bool = False,
 ) -> Rows:
-    """The rows with the keys, in the order of the keys; keys without a row are left out. Raises: 150001, 60064."""
+    """The rows with the keys, in the order of the keys; keys without a row are left out. Raises: 150001, 60166."""
     with db.lock:
         _need_key(container)
         found = _locate(db, container, keys, transaction=transaction)
@@ -211,7 +211,7 @@ def get_of_many(db: Database, asked: Sequence[tuple[Container, pa.RecordBatch]])
 def delete_rows(
     db: Database, container: Container, keys: pa.RecordBatch, *, transaction: Transaction | None = None
 ) -> list[bool]:
-    """Delete the rows with the keys. Returns whether each was there. Raises: 150001, 60064."""
+    """Delete the rows with the keys. Returns whether each was there. Raises: 150001, 60166."""
     with db.lock:
         _need_key(container)
         if db.sessions.transactions(container):

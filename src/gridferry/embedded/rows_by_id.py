@@ -20,7 +20,7 @@ def update_row(
 ) -> None:
     """Give the row with an id the values of a batch of one row; without such a row nothing is done.
 
-    Raises: 60026 not a COLLECTION, 60049 the batch has another key, 60064 the row is locked, 60079 bad value.
+    Raises: 60026 not a COLLECTION, 60049 the batch has another key, 60166 the row is locked, 60079 bad value.
     """
     with db.lock:
         db.faults.check_put()
@@ -43,7 +43,7 @@ def update_row(
 
 
 def delete_row(db: Database, container: Container, row_id: int, *, transaction: Transaction | None = None) -> None:
-    """Delete the row with an id; without such a row nothing is done. Raises: 60026 not a COLLECTION, 60064."""
+    """Delete the row with an id; without such a row nothing is done. Raises: 60026 not a COLLECTION, 60166."""
     with db.lock:
         known = _free_row(db, container, row_id, transaction=transaction)
         if transaction is not None:

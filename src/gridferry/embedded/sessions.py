@@ -51,19 +51,27 @@ class Sessions:
         """Close a session; its open transaction is dropped. Closing what is not open is fine."""
         self._open.pop(key, None)
 
-    def close_where(self, *, owner: object = None, container: Container | None = None) -> None:
-        """Close every session of a connection, or with a container."""
+    def leave(self, owner: object) -> None:
+        """A connection has ended: its sessions with it, but for those with an open transaction, which outlive it."""
         for key, session in list(self._open.items()):
-            if (owner is not None and session.owner is owner) or (
-                container is not None and session.container is container
-            ):
+            if session.owner is owner:
+                session.owner = None
+                if session.transaction is None:
+                    del self._open[key]
+
+    def close_all(self, container: Container) -> None:
+        """Close every session with a container."""
+        for key, session in list(self._open.items()):
+            if session.container is container:
                 del self._open[key]
 
     def expire(self, now: float) -> None:
-        """Drop every transaction whose time is over."""
-        for session in self._open.values():
+        """Drop every transaction whose time is over, and the session too if its connection has ended."""
+        for key, session in list(self._open.items()):
             if session.transaction is not None and session.transaction.deadline <= now:
                 session.transaction = None
+                if session.owner is None:
+                    del self._open[key]
 
     def transactions(self, container: Container) -> list[Transaction]:
         """The transactions open on a container."""

@@ -36,6 +36,7 @@ from gridferry.engine.sync import follow_all, followed, follower, is_cdc, to_ren
 from gridferry.engine.table_status import Standings
 from gridferry.engine.target_session import TargetSession
 from gridferry.engine.verify import VerifySettings, verify_tables
+from gridferry.engine.waits import note_of_lock
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError
 from gridferry.griddb import GridDBAddress, Store
@@ -61,7 +62,11 @@ class Migration:
         self._options = config.tables
         self._listener = listener
         self._session = TargetSession(
-            config.target, name=config.name, tables=config.tables, origin=self.source.fetch_origin
+            config.target,
+            name=config.name,
+            tables=config.tables,
+            origin=self.source.fetch_origin,
+            on_lock=lambda text: listener(note_of_lock(text)),
         )
 
     def __enter__(self) -> Self:
@@ -291,7 +296,6 @@ class Migration:
 
         Args: wait_s: how long to wait for another run on a table, or for a running sync to reach the log's end.
         """
-
         return cut_over(
             self.source, self._state, self._chosen(tables), verify=self.verify, wait_s=wait_s, listener=self._listener
         )

@@ -16,7 +16,7 @@ from gridferry.plan.config import TableOptions
 class TargetSession:
     """A target and a config's migration in it. `close` ends its connections; a later call opens others.
 
-    Args: as for `Identity`.
+    Args: `on_lock` is told when a lock of another client is waited for; the others as for `Identity`.
     """
 
     def __init__(
@@ -26,11 +26,13 @@ class TargetSession:
         name: str,
         tables: Sequence[TableOptions],
         origin: Callable[[], DatabaseOrigin],
+        on_lock: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.address = address
         self._name = name
         self._tables = tables
         self._origin = origin
+        self._on_lock = on_lock
         self._store: Store | None = None
         self._identity: Identity | None = None
 
@@ -43,6 +45,7 @@ class TargetSession:
             except GridDBError as error:
                 error.state = error.state or "nothing was changed"
                 raise
+            self._store.cluster.on_lock = self._on_lock
         return self._store
 
     @property

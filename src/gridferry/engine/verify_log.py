@@ -89,7 +89,9 @@ def waiting_keys(parts: Iterable[ChangePart], plan: TablePlan, *, position: Lsn)
         inserts = bool((part.operations[later] == Operation.INSERT).all())
         if not inserts and not needed <= set(part.relation.key):
             return None
-        if not needed <= set(part.rows.schema.names) or any(part.unchanged[n].any() for n in needed & set(part.unchanged)):
+        if not needed <= set(part.rows.schema.names) or any(
+            part.unchanged[n].any() for n in needed & set(part.unchanged)
+        ):
             return None
         for rows, changes in ((part.rows, part.row_changes), (part.old, part.old_changes)):
             which = np.flatnonzero(later[changes])

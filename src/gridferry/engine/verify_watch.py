@@ -95,9 +95,7 @@ class SyncWatch:
         if self.mode is not SyncMode.CDC:
             return None
         try:
-            parts = read_pending(
-                self._source.address, self._run.slot, until=mark.position, wanted=self._wanted(plan)
-            )
+            parts = read_pending(self._source.address, self._run.slot, until=mark.position, wanted=self._wanted(plan))
             return waiting_keys(parts, plan, position=self._position())
         except SourceError:
             return None

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 
-from gridferry.errors import LocalProtocolError, SchemaChanged
+from gridferry.errors import LocalProtocolError, SchemaChanged, SessionLost
 from gridferry.griddb.handle import Handle, fetch_handle, made_handle, put_container, same_container
 from gridferry.griddb.keyed import get_by_key
 from gridferry.griddb.net.cluster import Cluster
+from gridferry.griddb.net.limits import LOCK_WAIT_S, TRANSACTION_TIMEOUT_S
 from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.query import DEFAULT_PAGE_ROWS, run_query
@@ -73,7 +75,11 @@ class Container:
         when a node is in trouble; inserts into a container without a row key are not.
         Raises: DataError, LocalProtocolError before anything is sent; RowExists, RowMissing by `mode`; StatementError.
         """
-        options = {} if mode is PutMode.UPSERT else {Option.PUT_MODE: int(mode)}
+        options: dict[Option, object] = {} if mode is PutMode.UPSERT else {Option.PUT_MODE: int(mode)}
+        # A put of several rows that is refused may have stored the first of them: a second insert would meet those.
+        waits = mode is not PutMode.INSERT or len(batch) == 1
+        if waits:
+            options[Option.TRANSACTION_TIMEOUT] = LOCK_WAIT_S
 
         def attempt(handle: Handle) -> None:
             tx = Transaction(handle.version, client=self._cluster.client, options=options)
@@ -82,7 +88,11 @@ class Container:
             rows, _ = cut_runs(encode_rows(handle.schema, batch), bounds, PUT_BYTES)
             for run, count in enumerate(np.diff(rows.runs).tolist()):
                 message = PutRows(handle.container_id, tx, count, rows.image(run))
-                self._ask(handle, message, f'to put {count} rows into "{handle.name}"', repeat=repeatable)
+                ask = partial(self._ask, handle, message, f'to put {count} rows into "{handle.name}"')
+                if waits and not repeatable:
+                    self._cluster.wait_for_locks(partial(ask, repeat=False))
+                else:
+                    ask(repeat=repeatable)
 
         with row_mode(mode):
             self._fresh(attempt)
@@ -107,7 +117,8 @@ class Container:
         images = encode_keys(self.schema, keys)
 
         def attempt(handle: Handle) -> int:
-            tx = Transaction(handle.version, client=self._cluster.client)
+            options = {Option.TRANSACTION_TIMEOUT: LOCK_WAIT_S}
+            tx = Transaction(handle.version, client=self._cluster.client, options=options)
             asked = f'to delete a row of "{handle.name}"'
             asks = [Ask(handle.partition, DeleteRow(handle.container_id, tx, image), asked) for image in images]
             return sum(body.boolean() for body in ask_all(self._cluster, asks))
@@ -204,9 +215,25 @@ class Container:
         (answer,) = read_properties(self._ask(self._handle, message, f'the indexes of "{self.name}"'))
         return answer.indexes or () if answer is not None else ()
 
-    def transaction(self) -> ContainerTransaction:
+    def transaction(self, *, timeout_s: int = TRANSACTION_TIMEOUT_S) -> ContainerTransaction:
         """A manual transaction on this container: `with container.transaction() as tx: ...`."""
-        return ContainerTransaction(self._cluster, self._handle)
+        return ContainerTransaction(self._cluster, self._handle, timeout_s=timeout_s)
+
+    def in_transaction(self, work: Callable[[ContainerTransaction], T]) -> T:
+        """What `work` does in a transaction of its own, which is committed; again where a lock is in the way.
+
+        And once more where the server ended the transaction, because it took too long: then nothing is stored of it.
+        Raises: LockConflict after waiting as `Cluster.wait_for_locks` does; what `work` and the commit raise.
+        """
+
+        def attempt() -> T:
+            with self.transaction() as tx:
+                return work(tx)
+
+        try:
+            return self._cluster.wait_for_locks(attempt)
+        except SessionLost:
+            return self._cluster.wait_for_locks(attempt)
 
     def _needs_key(self) -> None:
         if self.schema.key_length == 0:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from gridferry.errors import ContainerMissing, SchemaChanged, SchemaConflict, StatementError
 from gridferry.griddb.net.cluster import Cluster
+from gridferry.griddb.net.limits import LOCK_WAIT_S
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import GetContainerProperties, PutContainer
@@ -105,6 +106,8 @@ def _missing(name: str) -> ContainerMissing:
 def put_container(cluster: Cluster, name: str, schema: ContainerSchema, *, modify: bool) -> Ask:
     """The request that makes a container; its answer is for `made_handle`."""
     options: dict[Option, object] = {Option.CLIENT_ID: (cluster.new_session(), cluster.client)}
+    if not modify:  # an alteration takes as long as its rows are many
+        options[Option.TRANSACTION_TIMEOUT] = LOCK_WAIT_S
     feature = needed_feature(schema)
     if feature:
         options |= {Option.LEGACY_VERSION: 1, Option.FEATURE_VERSION: feature}

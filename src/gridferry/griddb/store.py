@@ -19,6 +19,7 @@ from gridferry.griddb.handle import Handle, fetch_handles, made_handle, put_cont
 from gridferry.griddb.keyed import get_of_many
 from gridferry.griddb.net.cluster import Cluster, Connector, connect_socket
 from gridferry.griddb.net.connection import Timing
+from gridferry.griddb.net.limits import LOCK_WAIT_S
 from gridferry.griddb.pipeline import Ask, ask_all
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
@@ -64,7 +65,7 @@ class Store:
         self.cluster.close()
 
     def create_container(self, name: str, schema: ContainerSchema, *, modify: bool = False) -> Container:
-        """Create a container, or open it if it exists with this schema; with `modify` alter it to this schema.
+        """Open a container that exists with this schema, or create it; with `modify` alter it to this schema.
 
         Raises: SchemaConflict if it exists with another schema; StatementError for an illegal name or schema.
         """
@@ -73,20 +74,11 @@ class Store:
     def create_containers(
         self, names: Sequence[str], schema: ContainerSchema, *, modify: bool = False
     ) -> list[Container]:
-        """Create many containers of one schema, all requests under way at once; in the order of `names`."""
-        asks = [put_container(self.cluster, name, schema, modify=modify) for name in names]
-        bodies = ask_all(self.cluster, asks)
-        known = SchemaMemory()
-        return [
-            Container(self.cluster, made_handle(self.cluster, name, schema, body, known=known))
-            for name, body in zip(names, bodies, strict=True)
-        ]
+        """The containers of these names, created where they are missing; in the order of `names`.
 
-    def open_or_create_containers(self, names: Sequence[str], schema: ContainerSchema) -> list[Container]:
-        """The containers of these names, made with this schema where they are missing; in the order of `names`.
-
-        As `create_containers`, but what is there is asked for with one request a partition.
-        Raises: as `create_containers`.
+        What is there is asked for first, with one request a partition. To create a container that exists already would
+        wait for every transaction that is open on it, also for one of a client that was killed.
+        Raises: as `create_container`.
         """
         found: dict[str, Container] = {}
         for name, container in self.open_containers(names).items():
@@ -96,8 +88,18 @@ class Store:
                 found[name] = Container(self.cluster, replace(container.handle, schema=schema))
         missing = [name for name in dict.fromkeys(names) if name not in found]
         if missing:
-            found.update(zip(missing, self.create_containers(missing, schema), strict=True))
+            found.update(zip(missing, self._put_containers(missing, schema, modify=modify), strict=True))
         return [found[name] for name in names]
+
+    def _put_containers(self, names: Sequence[str], schema: ContainerSchema, *, modify: bool) -> list[Container]:
+        """All requests under way at once."""
+        asks = [put_container(self.cluster, name, schema, modify=modify) for name in names]
+        bodies = ask_all(self.cluster, asks)
+        known = SchemaMemory()
+        return [
+            Container(self.cluster, made_handle(self.cluster, name, schema, body, known=known))
+            for name, body in zip(names, bodies, strict=True)
+        ]
 
     def open_container(self, name: str) -> Container | None:
         """A container that exists, or None."""
@@ -133,7 +135,11 @@ class Store:
     def drop_containers(self, names: Iterable[str]) -> None:
         """Drop many containers, all requests under way at once."""
         asks = [
-            Ask(self.cluster.partition(name), DropContainer(self.cluster.key(name)), f'to drop container "{name}"')
+            Ask(
+                self.cluster.partition(name),
+                DropContainer(self.cluster.key(name), options={Option.TRANSACTION_TIMEOUT: LOCK_WAIT_S}),
+                f'to drop container "{name}"',
+            )
             for name in names
         ]
         ask_all(self.cluster, asks)

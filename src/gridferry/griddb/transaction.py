@@ -16,6 +16,7 @@ from gridferry.errors import GridDBError, LocalProtocolError, StatementError
 from gridferry.griddb.handle import Handle
 from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster
 from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.net.limits import TRANSACTION_TIMEOUT_S
 from gridferry.griddb.net.refusals import row_mode
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
@@ -33,14 +34,15 @@ _FIRST_STATEMENT_ID = 1 << 40
 class ContainerTransaction:
     """Use as a context: leaving it commits, leaving it by an exception aborts. Not for use by two threads at once.
 
-    The server aborts it after `connection.TRANSACTION_TIMEOUT_S`.
+    The server aborts it after `timeout_s`; so long, too, a statement in it waits for a lock.
 
     Statement ids matter in a session: the server takes a write or commit whose id it has passed for done, answers with
     success and does nothing, and refuses a gap. A put of n rows uses up n ids (seen on 5.9.0; so count GridDB's own
     clients too).
     """
 
-    def __init__(self, cluster: Cluster, handle: Handle) -> None:
+    def __init__(self, cluster: Cluster, handle: Handle, *, timeout_s: int = TRANSACTION_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
         self._cluster = cluster
         self._handle = handle
         self._session = cluster.new_session()
@@ -102,7 +104,7 @@ class ContainerTransaction:
             self._cluster.client,
             SessionMode.CREATE if first else SessionMode.GET,
             TransactionMode.BEGIN if first else TransactionMode.CONTINUE,
-            options,
+            {Option.TRANSACTION_TIMEOUT: self._timeout_s, **options},
         )
 
     def _ask(self, message: Request, *, uses: int = 1) -> Reader:

@@ -20,6 +20,7 @@ from gridferry.errors import LocalProtocolError, SchemaChanged, StatementError
 from gridferry.griddb.handle import Handle
 from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster, Node
 from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.net.limits import LOCK_WAIT_S
 from gridferry.griddb.runs import cut_runs
 from gridferry.griddb.schema import ContainerSchema
 from gridferry.griddb.wire.container_requests import FlushLog
@@ -27,12 +28,13 @@ from gridferry.griddb.wire.encode import EncodedRows, encode_keys, encode_rows
 from gridferry.griddb.wire.multi_requests import MultiPut, PutEntry
 from gridferry.griddb.wire.requests import Request
 from gridferry.griddb.wire.row_requests import DeleteRow, PutRows, Transaction, keyed_bodies
+from gridferry.griddb.wire.statement import Option
 
 MESSAGE_BYTES = 4 << 20
 WINDOW_BYTES = 16 << 20
 ENTRIES_A_MESSAGE = 4096
 _SCHEMA_INVALID = 60015
-
+_WAITING = {Option.TRANSACTION_TIMEOUT: LOCK_WAIT_S}
 
 # A delete and its answer are small, but answers that nobody reads yet must fit between the two ends.
 _DELETE_WEIGHT = 8192
@@ -143,7 +145,7 @@ class BulkWriter:
             if first == last:
                 continue
             node = self._owner(handle.partition)
-            tx = Transaction(handle.version, client=self._cluster.client)
+            tx = Transaction(handle.version, client=self._cluster.client, options=_WAITING)
             bodies = keyed_bodies(handle.container_id, tx, images[first:last])
             by_node[node] += [(handle.partition, body) for body in bodies]
             self._touched[node, handle.partition] = handle
@@ -192,10 +194,10 @@ class BulkWriter:
     ) -> Request:
         if len(group) == 1:
             handle = handles[group[0]]
-            tx = Transaction(handle.version, client=self._cluster.client)
+            tx = Transaction(handle.version, client=self._cluster.client, options=_WAITING)
             return PutRows(handle.container_id, tx, _count(rows, group), rows.image(group[0]))
         entries = [PutEntry(handles[r].container_id, 0, _count(rows, [r]), rows.image(r)) for r in group]
-        return MultiPut((schema,), entries, self._cluster.client)
+        return MultiPut((schema,), entries, self._cluster.client, _WAITING)
 
     def _send(
         self,

@@ -142,7 +142,7 @@ class TableContainers:
         if not wanted:
             return
         self._require_apart(wanted)
-        made = self._store.open_or_create_containers([name for name, _ in wanted], self._schema)
+        made = self._store.create_containers([name for name, _ in wanted], self._schema)
         for (_, value), container in zip(wanted, made, strict=True):
             self._handles[value] = container.handle
 

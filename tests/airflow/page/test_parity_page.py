@@ -392,7 +392,7 @@ def add_fleet(store: Store, ferry: Ferry, count: int) -> None:
     state.catalog.claim([CatalogEntry("public.sensor", f"fleet_{i:05}", f"device {i}", "device") for i in range(count)])
     (known, *_) = [c for c in store.open_containers(ferry.names()).values() if c is not None]
     names = [f"fleet_{i:05}" for i in range(300)]
-    made = store.open_or_create_containers(names, known.schema)
+    made = store.create_containers(names, known.schema)
     now = datetime.now(timezone.utc)
     row = pa.record_batch(
         [[now if field.name == "ts" else None] for field in known.schema.arrow_schema],

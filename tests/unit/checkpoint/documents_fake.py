@@ -45,6 +45,10 @@ class FakeContainer:
         self._check()
         return sum(self.rows.pop((r["scope"], r["item"]), None) is not None for r in keys.to_pylist())
 
+    def in_transaction(self, work: Callable[[FakeContainer], Any]) -> Any:
+        with self.transaction() as tx:
+            return work(tx)
+
     def transaction(self) -> FakeContainer:
         self._check()
         return self

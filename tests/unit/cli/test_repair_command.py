@@ -46,7 +46,7 @@ def test_a_repair_tells_what_differed_what_it_did_and_how_to_go_back(run: Run, m
     ("found", "repair", "code", "said"),
     [
         (EQUAL, TableRepair("public.device"), 0, "nothing was repaired"),
-        (UNSETTLED, TableRepair("public.device"), 75, "Some rows changed meanwhile"),
+        (UNSETTLED, TableRepair("public.device"), 75, "left alone: changes of them are not synced yet"),
         (DIFFERENT, TableRepair("public.device", "r", put=1, confirmed=1, moved=1), 75, "1 row changed meanwhile"),
         (DIFFERENT, TableRepair("public.device", "r", put=1, confirmed=1, refused=1), 1, "several source rows share"),
         (DIFFERENT, TableRepair("public.device", "r", put=2, confirmed=1), 1, "Some differences are left"),

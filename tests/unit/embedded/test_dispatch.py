@@ -34,6 +34,7 @@ from gridferry.griddb.wire.row_replies import QueryReply, read_multi_query, read
 from gridferry.griddb.wire.row_requests import (
     AggregateSeries,
     Commit,
+    CreateSession,
     FetchRowSet,
     PutRows,
     QueryRange,
@@ -304,12 +305,18 @@ def test_an_error_rolls_everything_back(client: Client) -> None:
 
 
 @pytest.mark.usefixtures("container")
-def test_a_connection_takes_its_sessions_with_it(client: Client, db: Database) -> None:
+def test_an_open_transaction_outlives_its_connection_until_its_time_is_over(client: Client, db: Database) -> None:
+    now = [0.0]
+    db.clock = lambda: now[0]
     other = Client(db)
     other.login()
     assert other.send(PutRows(0, block(1, CREATE, BEGIN), 1, image(1)), number=1).status == 0
-    assert code(client.send(PutRows(0, Transaction(0), 1, image(1)))) == 60064
+    assert code(client.send(PutRows(0, Transaction(0), 1, image(1)))) == 60166
+    assert other.send(CreateSession(0, 2, UUID), number=1).status == 0
     other.dispatcher.leave(other.peer)
+    assert code(client.send(PutRows(0, Transaction(0), 1, image(1)))) == 60166
+    assert code(client.send(Commit(0, 2, UUID), number=2)) == 110003
+    now[0] = 301.0
     assert client.send(PutRows(0, Transaction(0), 1, image(1))).status == 0
     assert code(client.send(Commit(0, 1, UUID), number=2)) == 110003
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -81,7 +82,7 @@ def test_a_locked_row_refuses_and_other_rows_do_not(
     ):
         with pytest.raises(Refusal) as refused:
             write()
-        assert refused.value.code == 60064
+        assert refused.value.code == 60166
     put_rows(db, series, batch(series.schema, (5, 5.0, "")))
     end(db, series)
     assert ask(series, "select *") == [(1, 2.0, ""), (5, 5.0, "")]
@@ -150,10 +151,26 @@ def test_sessions_end_with_their_connection_or_container(db: Database, series: C
     assert refused.value.code == 110003
     drop_container(db, "series", partition=1)
     assert db.sessions.transactions(series) == []
-    db.sessions.close_where(owner=object())
+    db.sessions.leave(OWNER)
     assert len(db.sessions.transactions(keyed)) == 1
-    db.sessions.close_where(owner=OWNER)
+    db.sessions.expire(math.inf)
     assert db.sessions.transactions(keyed) == []
+    begin(db, keyed, 2)
+
+
+def test_a_container_that_exists_is_not_opened_by_making_it_while_a_transaction_has_changed_it(
+    db: Database, series: Container, batch: Make
+) -> None:
+    tx = begin(db, series)
+    assert put_container(db, "series", series.schema, partition=1) is series
+    put_rows(db, series, batch(series.schema, (1, 1.0, "")), transaction=tx)
+    for call in (
+        lambda: put_container(db, "series", series.schema, partition=1),
+        lambda: drop_container(db, "series", partition=1),
+    ):
+        with pytest.raises(Refusal) as refused:
+            call()
+        assert refused.value.code == 60166
 
 
 def test_a_container_in_use_is_not_altered(db: Database, series: Container, batch: Make) -> None:
@@ -162,4 +179,4 @@ def test_a_container_in_use_is_not_altered(db: Database, series: Container, batc
     wider = type(series.schema)(series.schema.kind, series.schema.columns[:2])
     with pytest.raises(Refusal) as refused:
         put_container(db, "series", wider, partition=1, modifiable=True)
-    assert refused.value.code == 60064
+    assert refused.value.code == 60166

@@ -55,9 +55,6 @@ class FakeStore:
                 self.add(name, schema)
         return [self.there[name.lower()] for name in names]
 
-    def open_or_create_containers(self, names: Sequence[str], schema: ContainerSchema) -> list[FakeContainer]:
-        return self.create_containers(names, schema)
-
     def open_containers(self, names: Sequence[str]) -> dict[str, FakeContainer | None]:
         return {name: self.there.get(name.lower()) for name in names}
 

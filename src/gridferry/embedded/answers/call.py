@@ -17,7 +17,7 @@ from gridferry.griddb.schema import ContainerKind
 from gridferry.griddb.wire.names import ContainerKey, container_key
 from gridferry.griddb.wire.octets import Writer
 from gridferry.griddb.wire.row_requests import Transaction as TransactionBlock
-from gridferry.griddb.wire.statement import SessionMode, TransactionMode
+from gridferry.griddb.wire.statement import Option, SessionMode, TransactionMode
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,8 @@ class Call:
                 raise Refusal(Code.TM_TRANSACTION_ALREADY_BEGIN, f"session {block.session_id} has an open transaction")
             return None
         if block.transaction_mode == TransactionMode.BEGIN and session.transaction is None:
-            deadline = self.db.clock() + self.peer.transaction_timeout_s
+            limit = block.options.get(Option.TRANSACTION_TIMEOUT, self.peer.transaction_timeout_s)
+            deadline = self.db.clock() + limit
             session.transaction = Transaction(session.container, deadline=deadline)
         if session.transaction is None:
             raise Refusal(Code.TM_TRANSACTION_NOT_FOUND, f"session {block.session_id} has no open transaction")

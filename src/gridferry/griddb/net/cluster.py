@@ -1,7 +1,7 @@
 """Which node to ask: master, partition owners, one pool of connections a node, and failover.
 
 Source of the retry rules: protocol page, section 6.1. What is done here repeats a call only while the *node* is the
-problem (`Transient` node errors); a refused statement goes to the caller.
+problem (`Transient` node errors), or a lock of another client is; any other refusal goes to the caller.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from gridferry.errors import (
     ConnectionLost,
     GridDBError,
     LocalProtocolError,
+    LockConflict,
     NodeUnreachable,
     RemoteProtocolError,
     WrongNode,
@@ -78,6 +79,9 @@ class Cluster:
         self._topology: Topology | None = None
         self._owners: dict[int, Node] = {}
         self._closed = False
+        self._waits_for_lock = False
+        # Told once whenever a run begins to wait for what another client has locked.
+        self.on_lock: Callable[[str], None] = lambda text: None
 
     def new_session(self) -> int:
         """A session id that this client never used before.
@@ -165,12 +169,15 @@ class Cluster:
         return self.retry(attempt)
 
     def retry(self, attempt: Callable[[], T]) -> T:
-        """`attempt` again while nodes are in trouble: at once the first time, then every second."""
+        """`attempt` again while nodes are in trouble: at once the first time, then every second.
+
+        And while another client's lock is in the way, as `wait_for_locks`.
+        """
         deadline = self._clock.now() + self.timing.failover_s
         tries = 0
         while True:
             try:
-                return attempt()
+                return self.wait_for_locks(attempt)
             except NODE_TROUBLE as error:
                 self.forget()
                 tries += 1
@@ -180,6 +187,34 @@ class Cluster:
                     raise
                 if pause:
                     self._clock.sleep(pause)
+
+    def wait_for_locks(self, attempt: Callable[[], T]) -> T:
+        """`attempt` again while a lock is in its way, until `timing.lock_s` have passed since the first time.
+
+        Whom it waits for is told to `on_lock`, once for all threads that wait. Raises: LockConflict in the end.
+        """
+        deadline: float | None = None
+        while True:
+            try:
+                found = attempt()
+            except LockConflict as error:
+                now = self._clock.now()
+                deadline = now + self.timing.lock_s if deadline is None else deadline
+                if now >= deadline or self._closed:
+                    self._waits_for_lock = False
+                    raise
+                self._tell_lock(error)
+                self._clock.sleep(_PAUSE_S)
+            else:
+                if deadline is not None:
+                    self._waits_for_lock = False
+                return found
+
+    def _tell_lock(self, error: LockConflict) -> None:
+        with self._lock:
+            told, self._waits_for_lock = self._waits_for_lock, True
+        if not told:
+            self.on_lock(f"{error.message}. {error.next_step}. It is waited for up to {self.timing.lock_s:g} s")
 
     def forget(self) -> None:
         """Drop what is cached: master, owners, idle connections."""

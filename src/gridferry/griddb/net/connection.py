@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from gridferry.errors import AnswerTimeout, ConfigError, ConnectionLost, FerryError, RemoteProtocolError, StatementError
 from gridferry.griddb.address import PUBLIC, GridDBAddress, SslMode
+from gridferry.griddb.net.limits import RESULT_TIMEOUT_S
 from gridferry.griddb.net.refusals import refusal
 from gridferry.griddb.net.transport import Transport
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_request
@@ -27,10 +28,6 @@ from gridferry.griddb.wire.requests import (
 )
 from gridferry.griddb.wire.statement import FEATURE_VERSION, PROTOCOL_VERSION, Option, Statement, Status
 
-# After so long a node aborts a transaction that was left open. It does not when the client's process is killed (seen on
-# 5.9.0), and until then the rows that it locked are locked: with GridDB's default of 300 s the next run waited as long.
-TRANSACTION_TIMEOUT_S = 20
-
 _READ_SIZE = 1 << 20
 _SECURITY_REFUSED = 130003
 _LARGEST_READ = 1 << 25  # a buffer of that size is made before it is filled
@@ -42,13 +39,15 @@ class Timing:
     """Limits in seconds.
 
     `answer_s` bounds the wait for one answer, `heartbeat_s` the silence before the node is asked whether it lives,
-    `failover_s` the search for a node that can do what is asked.
+    `failover_s` the search for a node that can do what is asked, `lock_s` the wait for what another client has locked:
+    longer than a transaction that a killed run left open.
     """
 
     connect_s: float = 10.0
     answer_s: float = 300.0
     heartbeat_s: float = 10.0
     failover_s: float = 120.0
+    lock_s: float = 30.0
 
 
 @dataclass(frozen=True)
@@ -115,7 +114,7 @@ class Connection:
     def login(self, address: GridDBAddress, client: bytes) -> int:
         """Log in and return the database's id. Raises: AuthenticationFailed."""
         options: dict[Option, object] = {
-            Option.TRANSACTION_TIMEOUT: TRANSACTION_TIMEOUT_S,
+            Option.TRANSACTION_TIMEOUT: RESULT_TIMEOUT_S,
             Option.CLIENT_ID: (0, client),
             Option.ACCEPTABLE_FEATURE_VERSION: FEATURE_VERSION,
             Option.APPLICATION_NAME: "gridferry",

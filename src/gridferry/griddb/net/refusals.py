@@ -19,6 +19,7 @@ from gridferry.errors import (
     StatementError,
     WrongNode,
 )
+from gridferry.griddb.net.limits import CHECKED_EVERY_S, TRANSACTION_TIMEOUT_S
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.replies import ErrorReply
 from gridferry.griddb.wire.statement import PutMode, Status
@@ -40,10 +41,17 @@ _BY_CODE: dict[int, type[StatementError]] = {
     60159: SchemaChanged,
     60166: LockConflict,
     110003: SessionLost,
+    110005: SessionLost,
     110016: SessionLost,
 }
+_LOCKED = (
+    "another client has a transaction open there: a gridferry run that ended without closing its own, which GridDB "
+    f"ends within {TRANSACTION_TIMEOUT_S + CHECKED_EVERY_S} s, or another program, whose own timeout counts (300 s "
+    "unless it chose another). When it has ended, the same command can be run again"
+)
 _LOGIN_CODES = {10005, 10053}
 _NEXT_STEPS: dict[int, str] = {
+    **dict.fromkeys((10051, 60054, 60064, 60166), _LOCKED),
     10005: "check user, password and database of the target",
     10053: "check the cluster name in the target address",
     10054: "use GridDB 4.0.1 or newer",

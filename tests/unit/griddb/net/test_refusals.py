@@ -27,6 +27,7 @@ ROWS = {
     60159: errors.SchemaChanged,
     60166: errors.LockConflict,
     110003: errors.SessionLost,
+    110005: errors.SessionLost,
     110016: errors.SessionLost,
 }
 # Raised where they are noticed, not out of an error number.
