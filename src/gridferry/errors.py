@@ -9,6 +9,7 @@
         SourceRefused                      login, privilege or a missing object
         SnapshotGone                       (transient) the exported snapshot no longer exists
         SlotInUse                          (transient) another process reads the replication slot
+        TransactionOpen                    (transient) a transaction of somebody else is waited for in vain
         SlotLost                           changes that were not read yet are gone: data is missing
         StreamBroken                       the change stream breaks its protocol
       GridDBError
@@ -124,6 +125,10 @@ class SnapshotGone(Transient, SourceError):
 
 class SlotInUse(Transient, SourceError):
     """Another process reads the replication slot."""
+
+
+class TransactionOpen(Transient, SourceError):
+    """A transaction of somebody else stays open at the source, and what was asked for waits for its end."""
 
 
 class SlotLost(Terminal, SourceError):

@@ -13,7 +13,7 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.load_view import load_view
 from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
-from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, WaitForTransactions, chosen, seconds
 from gridferry.cli.output import Output, plain
 from gridferry.cli.plan_view import plan_document, plan_view
 from gridferry.cli.progress import follow_load
@@ -61,17 +61,19 @@ def load(
     wait: Annotated[
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
     ] = 0.0,
+    wait_for_transactions: WaitForTransactions = "10m",
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = LOCAL,
 ) -> None:
     """Load the tables, or go on with a load that was interrupted. What is loaded already is left alone."""
     if replace and not dry_run and not yes:
         _confirm_replace(output, config, table)
+    transactions_s = seconds("--wait-for-transactions", wait_for_transactions)
     output.interrupted = _RESUME
     with (
         follow_load(output) as shown,
         measured(output, shown, host=metrics_host, port=metrics_port) as listener,
-        opening.open_migration(config, listener=listener) as migration,
+        opening.open_migration(config, listener=listener, transactions_s=transactions_s) as migration,
     ):
         loads = migration.load(
             chosen(table), replace=replace, dry_run=dry_run, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait

@@ -19,20 +19,25 @@ if TYPE_CHECKING:
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
 
-def open_migration(config: Path, *, listener: Listener | None = None, with_target: bool = True) -> Migration:
+def open_migration(
+    config: Path, *, listener: Listener | None = None, with_target: bool = True, transactions_s: float | None = None
+) -> Migration:
     """The migration that a config file describes; `with_target` False where it only looks at the source.
 
+    `transactions_s`: how long a new replication slot may wait for open transactions; None: ten minutes.
     Raises: ConfigError; also if the target needs a password that nothing gives.
     """
     from gridferry.engine.events import ignore
     from gridferry.engine.migration import Migration
     from gridferry.plan.config import load_config
+    from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S
 
     loaded = load_config(config)
     warn_of(loaded)
     if with_target:
         require_password(loaded.target)
-    return Migration(loaded, listener=listener or ignore)
+    limit = DEFAULT_LIMIT_S if transactions_s is None else transactions_s
+    return Migration(loaded, listener=listener or ignore, transactions_s=limit)
 
 
 def open_store(target: str | None, config: Path) -> Store:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gridferry.errors import ConfigError
+
 DEFAULT_CONFIG = Path("gridferry.yaml")
 
 ConfigFile = Annotated[Path, typer.Option("--config", "-c", metavar="FILE", help="The config file.")]
@@ -23,7 +25,26 @@ TargetUrl = Annotated[
     ),
 ]
 
+WaitForTransactions = Annotated[
+    str,
+    typer.Option(
+        "--wait-for-transactions",
+        metavar="TIME",
+        help="Mode cdc: how long a new replication slot may wait for transactions that are open at the source.",
+    ),
+]
+
 
 def chosen(tables: list[str] | None) -> tuple[str, ...]:
     """The tables that were named; none means all."""
     return tuple(tables or ())
+
+
+def seconds(option: str, text: str) -> float:
+    """The time that an option gives, such as 90s or 15m. Raises: ConfigError."""
+    from gridferry.plan.config import duration_ms
+
+    try:
+        return duration_ms(text) / 1000
+    except ValueError as error:
+        raise ConfigError(f"{option} {text}: {error}", next_step="write it as 30s, 5m or 1h") from None

@@ -16,7 +16,7 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
-from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, WaitForTransactions, chosen, seconds
 from gridferry.cli.output import Output
 from gridferry.cli.reporting import Terminated
 from gridferry.cli.tables import hanging
@@ -56,17 +56,19 @@ def sync(
     wait: Annotated[
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
     ] = 0.0,
+    wait_for_transactions: WaitForTransactions = "10m",
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = LOCAL,
 ) -> None:
     """Bring loaded tables level with everything committed before now. Tables need a `sync` in the config."""
     if interval is not None and not follow:
         raise ConfigError("--interval is of use with --follow only", next_step="give both, or neither")
-    interval_s = _seconds(interval or "60s")
+    interval_s = seconds("--interval", interval or "60s")
+    transactions_s = seconds("--wait-for-transactions", wait_for_transactions)
     output.interrupted = _RESUME
     with (
         measured(output, _listener(output, follow=follow), host=metrics_host, port=metrics_port) as listener,
-        opening.open_migration(config, listener=listener) as migration,
+        opening.open_migration(config, listener=listener, transactions_s=transactions_s) as migration,
     ):
         if follow:
             with asked_to_stop("" if output.quiet else _ENDING) as stop:
@@ -153,12 +155,3 @@ def _listener(output: Output, *, follow: bool) -> Listener:
             output.note(sync_line(event))
 
     return hear
-
-
-def _seconds(text: str) -> float:
-    from gridferry.plan.config import duration_ms
-
-    try:
-        return duration_ms(text) / 1000
-    except ValueError as error:
-        raise ConfigError(f"--interval {text}: {error}", next_step="write it as 30s, 5m or 1h") from None

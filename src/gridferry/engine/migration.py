@@ -47,6 +47,7 @@ from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
 from gridferry.plan.config import Config, TableOptions, VerifyWish
 from gridferry.plan.plan import Plan, TablePlan
 from gridferry.plan.planner import plan_tables, profile_request
+from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource
@@ -55,8 +56,8 @@ from gridferry.source.postgres.source import PostgresSource
 class Migration:
     """Tables of one PostgreSQL database on their way into one GridDB database. A context; connects when it must."""
 
-    def __init__(self, config: Config, *, listener: Listener = ignore) -> None:
-        self.source = PostgresSource(parse_address(config.source.dsn))
+    def __init__(self, config: Config, *, listener: Listener = ignore, transactions_s: float = DEFAULT_LIMIT_S) -> None:
+        self.source = PostgresSource(parse_address(config.source.dsn), transactions_s)
         self.target: GridDBAddress = config.target
         self._verify = config.verify
         self._options = config.tables
@@ -369,7 +370,7 @@ class Migration:
         )
 
     def _slot_of_load(self, options: TableOptions) -> SlotOfLoad | None:
-        return SlotOfLoad(self._feed, self._slot(options), self._listener) if is_cdc(options) else None
+        return SlotOfLoad(self.source, self._slot(options), self._listener) if is_cdc(options) else None
 
     def _slot(self, options: TableOptions) -> str:
         return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target), self._session.key())

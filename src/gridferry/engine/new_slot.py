@@ -57,7 +57,7 @@ class SlotRenewal:
             run.table, str(self._state.store.cluster.address), self._state.whose().key
         )
         (table,) = self._source.fetch_tables([self._options.table])
-        slot = SlotOfLoad(self._feed, name, self._tell)
+        slot = SlotOfLoad(self._source, name, self._tell)
         self._require_followable(table, plan, slot.access(table))
         self._lease.check()
         self._feed.drop(name)

@@ -15,16 +15,19 @@ from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
 from gridferry.plan.config import SyncOptions
 from gridferry.plan.planner import require_open
+from gridferry.source.postgres.blockers import Patience
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.slots import NewSlot, SlotFacts
+from gridferry.source.postgres.source import PostgresSource
 
 
 class SlotOfLoad:
     """The slot under which one table is loaded, so that the stream goes on where the load's snapshot ends."""
 
-    def __init__(self, feed: ChangeFeed, name: str, tell: Listener) -> None:
+    def __init__(self, source: PostgresSource, name: str, tell: Listener) -> None:
         self.name = name
-        self._feed = feed
+        self._source = source
+        self._feed = ChangeFeed(source.address)
         self._tell = tell
 
     def access(self, table: Table) -> ChangeAccess:
@@ -36,8 +39,9 @@ class SlotOfLoad:
     def open(self, table: Table) -> Iterator[NewSlot]:
         """Make publications and slot anew; their snapshot is held until the block ends.
 
-        Raises: PlanError for what the source does not allow, before anything is made; SourceRefused, SlotInUse; see
-        `ChangeFeed.new_slot`.
+        Waits for the transactions that are open at the source, and tells whose they are.
+        Raises: TransactionOpen where one stays open; PlanError for what the source does not allow, before anything is
+        made; SourceRefused, SlotInUse; see `ChangeFeed.new_slot`.
         """
         access = self.access(table)
         require_open(table, access)
@@ -51,7 +55,12 @@ class SlotOfLoad:
                     "warning",
                 )
             )
-        with self._feed.new_slot(self.name, schema=table.schema, table=table.name) as made:
+        patience = Patience(
+            self._source.address,
+            limit_s=self._source.transactions_s,
+            tell=lambda text: self._tell(Note(table.qualified, text, "warning")),
+        )
+        with self._feed.new_slot(self.name, schema=table.schema, table=table.name, patience=patience) as made:
             yield made
 
     def check(self, run: LoadRun) -> None:

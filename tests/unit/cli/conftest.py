@@ -20,9 +20,14 @@ def migration(monkeypatch: pytest.MonkeyPatch) -> FakeMigration:
     fake = FakeMigration()
 
     def open_migration(
-        config: object, *, listener: Callable[[Any], None] = ignore, with_target: bool = True
+        config: object,
+        *,
+        listener: Callable[[Any], None] = ignore,
+        with_target: bool = True,
+        transactions_s: float | None = None,
     ) -> FakeMigration:
         fake.listener = listener
+        fake.transactions_s = transactions_s
         return fake
 
     monkeypatch.setattr(opening, "open_migration", open_migration)

@@ -12,6 +12,7 @@ from gridferry.model.change import ChangedRelation
 from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Publishing
 from gridferry.source.postgres.access import fetch_access
+from gridferry.source.postgres.blockers import Patience
 from gridferry.source.postgres.change_decoder import Wanted
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
@@ -91,15 +92,16 @@ class ChangeFeed:
             return session.timeline_ends(timeline)
 
     @contextmanager
-    def new_slot(self, slot: str, *, schema: str, table: str) -> Iterator[NewSlot]:
+    def new_slot(self, slot: str, *, schema: str, table: str, patience: Patience | None = None) -> Iterator[NewSlot]:
         """Publications and slot of one table, made anew; what stood there under their names is dropped.
 
-        The snapshot is held until the block ends; the slot stays. Raises: as `create_slot`; SlotInUse.
+        The snapshot is held until the block ends; the slot stays. If it cannot be made, nothing of it is left.
+        Args: as for `create_slot`. Raises: as `create_slot`; SlotInUse.
         """
         drop_slot(self.address, slot)
         align_publications(self.address, slot=slot, tables=[(schema, table)])
         try:
-            with create_slot(self.address, slot) as made:
+            with create_slot(self.address, slot, patience=patience) as made:
                 yield made
         except BaseException:
             if self.facts(slot) is None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import select
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -53,6 +53,7 @@ _AT_LOGIN: tuple[tuple[str, type[SourceError], str], ...] = (
     (r"max_wal_senders", SourceUnreachable, "try again, or raise max_wal_senders and restart PostgreSQL"),
 )
 # A session that was closed, ours too, keeps its place at the server until its process there has seen it.
+_CANCEL_LIMIT_S = 10.0
 _PLACE_LIMIT_S = 5.0
 _PLACE_PAUSE_S = 0.1
 
@@ -85,18 +86,26 @@ class ReplicationSession:
         """As 160004."""
         return self.pgconn.server_version
 
-    def run(self, command: str, *, doing: str, in_use: str = "nothing was read") -> list[Row]:
+    def run(
+        self,
+        command: str,
+        *,
+        doing: str,
+        in_use: str = "nothing was read",
+        meanwhile: Callable[[int], None] = lambda pid: None,
+    ) -> list[Row]:
         """The rows that a command gives. Given up (KeyboardInterrupt), it is cancelled at the server too.
 
-        Args: in_use: the state to tell where another process reads the slot.
+        Args: in_use: the state to tell where another process reads the slot; meanwhile: called with the session's
+            process id about every second until there is an answer; what it raises gives the command up.
         Raises: SourceError and its kinds, as `replication_failure` says.
         """
         with mapped_replication(doing):
             self.pgconn.send_query(command.encode())
             try:
-                results = self._results()
+                results = self._results(meanwhile)
             except BaseException:
-                self.pgconn.get_cancel().cancel()
+                self._give_up()
                 raise
         for result in results:
             if result.status not in _OK:
@@ -119,12 +128,24 @@ class ReplicationSession:
         """End the session; safe to call twice."""
         self._connection.close()
 
-    def _results(self) -> list[pq.abc.PGresult]:
+    def _give_up(self) -> None:
+        """Cancel, and wait a little until the server has: what was half made is gone then."""
+        self.pgconn.get_cancel().cancel()
+        deadline = time.monotonic() + _CANCEL_LIMIT_S
+        with suppress(psycopg.Error, OSError):
+            while self.pgconn.is_busy() and time.monotonic() < deadline:
+                select.select([self.pgconn.socket], [], [], 0.2)
+                self.pgconn.consume_input()
+
+    def _results(self, meanwhile: Callable[[int], None]) -> list[pq.abc.PGresult]:
         results: list[pq.abc.PGresult] = []
         while True:
             while self.pgconn.is_busy():
-                select.select([self.pgconn.socket], [], [], 1.0)  # in turns: a signal is seen in between
+                # In turns: a signal is seen in between.
+                ready, _, _ = select.select([self.pgconn.socket], [], [], 1.0)
                 self.pgconn.consume_input()
+                if not ready:
+                    meanwhile(self.pgconn.backend_pid)
             result = self.pgconn.get_result()
             if result is None:
                 return results

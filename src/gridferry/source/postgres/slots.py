@@ -14,6 +14,7 @@ from psycopg.pq import TransactionStatus
 from gridferry.errors import SlotLost, SourceRefused, SourceUnreachable
 from gridferry.model.chunk import Snapshot
 from gridferry.model.position import Lsn
+from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S, Patience
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.publications import drop_publications, fetch_publications
@@ -80,17 +81,21 @@ WHERE s.slot_name = %(name)s
 
 
 @contextmanager
-def create_slot(address: PostgresAddress, name: str) -> Iterator[NewSlot]:
+def create_slot(address: PostgresAddress, name: str, *, patience: Patience | None = None) -> Iterator[NewSlot]:
     """Make a slot and hold the snapshot of its start until the block ends; the slot stays.
 
-    Waits until all transactions that are open now have ended. The publications have to exist already.
-    Raises: SourceRefused if it exists, if wal_level is not logical, if no slot is free, if the role may not replicate;
-    SourceUnreachable.
+    Waits until all transactions that are open now have ended, as long as `patience` allows. The publications have to
+    exist already.
+    Raises: TransactionOpen; SourceRefused if the slot exists, if wal_level is not logical, if no slot is free, if the
+    role may not replicate; SourceUnreachable.
     """
     with closing(ReplicationSession(address)) as session:
         export = "(SNAPSHOT 'export')" if session.server_version >= 150000 else "EXPORT_SNAPSHOT"
         command = f'CREATE_REPLICATION_SLOT "{name}" LOGICAL pgoutput {export}'
-        ((_, start_text, exported, _),) = session.run(command, doing=f"making the replication slot {name}")
+        waiting = patience or Patience(address, limit_s=DEFAULT_LIMIT_S, tell=lambda text: None)
+        ((_, start_text, exported, _),) = session.run(
+            command, doing=f"making the replication slot {name}", meanwhile=waiting.check
+        )
         if start_text is None or exported is None:
             raise SourceUnreachable(f"PostgreSQL made the replication slot {name} without a snapshot")
         start = start_text.decode()

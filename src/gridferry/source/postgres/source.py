@@ -30,6 +30,7 @@ from gridferry.source.postgres import (
     snapshot,
     watermark,
 )
+from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import condition_sql, relation_sql
@@ -159,9 +160,13 @@ class PostgresSnapshot:
 
 @dataclass(frozen=True)
 class PostgresSource:
-    """A database to read from. `ReadsCatalog` with a session for each call."""
+    """A database to read from. `ReadsCatalog` with a session for each call.
+
+    `transactions_s`: how long a new replication slot may wait for transactions that are open at the server.
+    """
 
     address: PostgresAddress
+    transactions_s: float = DEFAULT_LIMIT_S
 
     @property
     def display(self) -> str:
