@@ -104,7 +104,7 @@ def test_rows_put_aside_are_missing(ferry: Ferry, postgres: Database) -> None:
     ferry.load()
     report = cutover(ferry)
     assert list(missing(report)) == ["quarantine"]
-    assert "1 row put aside" in next(c.detail for c in only(report).checks if c.name == "quarantine")
+    assert "1 row in quarantine" in next(c.detail for c in only(report).checks if c.name == "quarantine")
 
 
 def test_writes_that_go_on_and_open_transactions_are_told(followed: Ferry, postgres: Database) -> None:

@@ -16,6 +16,7 @@ from tests.e2e.sensors import CHUNK, TABLE, make_sensors
 from gridferry.engine.events import ChunkDone, Event
 from gridferry.errors import CheckpointError, ConfigError
 from gridferry.griddb import ColumnSpec, ContainerSchema, GridType
+from gridferry.model.coverage import Why
 from gridferry.model.verification import Verdict, VerifyReport
 
 
@@ -91,7 +92,8 @@ def test_a_column_that_was_added_to_the_source_is_told(loaded: Ferry, postgres: 
     postgres.run("ALTER TABLE sensor ADD COLUMN more integer DEFAULT 7")
     report = verified(loaded)
     assert report.verdict is Verdict.EQUAL
-    assert "columns of the source that the containers do not have are not compared: more" in report.tables[0].notes
+    (column,) = report.tables[0].coverage.left_out
+    assert (column.name, column.why) == ("more", Why.ADDED)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +154,10 @@ def test_rows_put_aside_and_rows_that_gave_way_are_explained(ferry: Ferry, postg
     ferry.load()
     for quick in (False, True):
         report = verified(ferry, quick=quick)
-        assert report.verdict is Verdict.EQUAL, report.tables[0].first
-        assert (report.tables[0].explained, report.tables[0].source_rows) == (11, 101)
+        assert report.verdict is Verdict.INCOMPLETE, report.tables[0].first
+        (table,) = report.tables
+        assert (table.quarantined, table.superseded, table.source_rows) == (1, 10, 101)
+        assert (table.coverage.stored, report.exit_code) == (90, 1)
     with ferry.store() as store:
         opened = store.open_container("m")
         assert opened is not None
@@ -204,7 +208,7 @@ def test_a_verification_that_is_not_readable_is_told_by_the_status_and_forgotten
             pa.compute.equal(rows.column("scope"), kept_in(store).documents.full("verify:public.sensor"))
         )
         assert len(mine) == 1
-        broken = mine.set_column(2, "body", pa.array([b'{"version": 1}'], pa.binary()))
+        broken = mine.set_column(2, "body", pa.array([b'{"version": 2}'], pa.binary()))
         state.put(pa.RecordBatch.from_arrays(broken.columns, schema=state.schema.arrow_schema))
     said = command(loaded, tmp_path, "status")
     assert said.code == 0

@@ -10,11 +10,14 @@ from gridferry.airflow.base import TEMPLATED, FerryTask
 from gridferry.airflow.compat import AirflowFailException, Context
 from gridferry.airflow.failures import tells_airflow
 from gridferry.airflow.progress import speed
+from gridferry.model import coverage_words
+from gridferry.model.coverage_words import QUARANTINE_STEP
 from gridferry.numbers import plural
 
 if TYPE_CHECKING:
     from gridferry.engine.events import TableLoad
     from gridferry.engine.migration import Migration
+    from gridferry.model.coverage import Coverage
 
 MOST_BUCKETS = 64
 
@@ -23,11 +26,12 @@ class GridFerryLoadOperator(FerryTask):
     """Loads tables in this one task. Run again after any failure, it goes on; loaded tables are left as they are.
 
     Args: replace: drop what stands in the way first; workers: threads, as many as processors without; rows_per_chunk:
-        about what is read again at most after a failure; wait_s: how long to wait for another run on a table.
-    Returns: a document for each table, with rows and rows_per_second.
+        about what is read again at most after a failure; wait_s: how long to wait for another run on a table;
+        accept_quarantined: rows in the quarantine are told, False: they fail the task.
+    Returns: a document for each table, with rows, rows_per_second and coverage.
     """
 
-    template_fields: Sequence[str] = (*TEMPLATED, "replace")
+    template_fields: Sequence[str] = (*TEMPLATED, "replace", "accept_quarantined")
 
     def __init__(
         self,
@@ -36,6 +40,7 @@ class GridFerryLoadOperator(FerryTask):
         workers: int | None = None,
         rows_per_chunk: int = 100_000,
         wait_s: float = 0.0,
+        accept_quarantined: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -43,6 +48,7 @@ class GridFerryLoadOperator(FerryTask):
         self.workers = workers
         self.rows_per_chunk = rows_per_chunk
         self.wait_s = wait_s
+        self.accept_quarantined = accept_quarantined
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -58,7 +64,7 @@ class GridFerryLoadOperator(FerryTask):
                     wait_s=self.wait_s,
                 )
                 done.append(tell_load(self, context, migration, table, load))
-        return done
+        return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
 
 
 class GridFerryPrepareLoadOperator(FerryTask):
@@ -193,13 +199,24 @@ class GridFerryLoadBucketOperator(FerryTask):
 class GridFerryFinishLoadOperator(FerryTask):
     """Ends shared loads: reads what moved meanwhile, counts both sides, and marks each table as loaded.
 
+    Args: accept_quarantined: rows in the quarantine are told, False: they fail the task.
     Returns: a document for each table, as `GridFerryLoadOperator`.
     """
 
-    def __init__(self, *, rows_per_chunk: int = 100_000, wait_s: float = 0.0, **kwargs: Any) -> None:
+    template_fields: Sequence[str] = (*TEMPLATED, "accept_quarantined")
+
+    def __init__(
+        self,
+        *,
+        rows_per_chunk: int = 100_000,
+        wait_s: float = 0.0,
+        accept_quarantined: bool = True,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.rows_per_chunk = rows_per_chunk
         self.wait_s = wait_s
+        self.accept_quarantined = accept_quarantined
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -211,7 +228,7 @@ class GridFerryFinishLoadOperator(FerryTask):
                 if load.outcome == "resumed":
                     load = replace(load, outcome="loaded")  # to whoever looks at the task, all of it was one load
                 done.append(tell_load(self, context, migration, table, load))
-        return done
+        return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
 
 
 def tell_load(task: FerryTask, context: Context, migration: Migration, table: str, load: TableLoad) -> dict[str, Any]:
@@ -236,7 +253,49 @@ def tell_load(task: FerryTask, context: Context, migration: Migration, table: st
         plural(status.containers, "container"),
         speed(load.rows, load.octets, load.seconds),
     )
-    return {**facts, "rows": status.rows, "containers": status.containers, "notes": list(load.notes)}
+    covered = status.coverage
+    for remark in coverage_words.remarks(covered):
+        task.log.warning("%s: %s", load.table, remark)
+    if covered.quarantined:
+        task.log.warning("%s: %s in quarantine, not stored", load.table, plural(covered.quarantined, "row"))
+    return {
+        **facts,
+        "quarantined": covered.quarantined,
+        "rows": status.rows,
+        "containers": status.containers,
+        "coverage": coverage_facts(covered),
+        "notes": list(load.notes),
+    }
+
+
+def coverage_facts(covered: Coverage) -> dict[str, Any]:
+    """How much of a table is in GridDB, for XCom: numbers, the condition, and the columns that are left out."""
+    return {
+        "columns": covered.columns,
+        "columns_compared": covered.compared,
+        "columns_lossy": list(covered.lossy),
+        "columns_left_out": [column.name for column in covered.left_out],
+        "where": covered.where,
+        "quarantined": covered.quarantined,
+        "superseded": covered.superseded,
+    }
+
+
+def require_stored(context: Context, done: list[dict[str, Any]], *, accepted: bool) -> list[dict[str, Any]]:
+    """The documents, where all rows of their tables are stored, or it is `accepted` that some are not.
+
+    It is by default: the config asked for the quarantine, what was stored has its asset events, and the verification
+    tells. Raises: AirflowFailException: trying again would not store them. What was done stays, and is in the XCom
+    `coverage` then.
+    """
+    held = {} if accepted else {document["table"]: document["coverage"]["quarantined"] for document in done}
+    if not sum(held.values()):
+        return done
+    said = ", ".join(f"{plural(rows, 'row')} of {table}" for table, rows in held.items() if rows)
+    context["ti"].xcom_push(key="coverage", value=done)
+    raise AirflowFailException(
+        f"{said} in quarantine, not stored; {QUARANTINE_STEP}; or leave accept_quarantined=False out"
+    )
 
 
 def as_bool(value: Any) -> bool:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.base import TEMPLATED, FerryTask
 from gridferry.airflow.compat import AirflowException, AirflowFailException, Context
 from gridferry.airflow.failures import tells_airflow
-from gridferry.airflow.load_operators import as_bool
+from gridferry.airflow.load_operators import as_bool, coverage_facts, require_stored
 from gridferry.airflow.progress import speed
 from gridferry.airflow.triggers import StateTrigger, wait_for
 from gridferry.errors import ConfigError
+from gridferry.model import coverage_words
+from gridferry.model.coverage_words import QUARANTINE_STEP
 from gridferry.numbers import duration, plural
 
 if TYPE_CHECKING:
@@ -28,16 +31,24 @@ _MEND = "`gridferry verify` lists them, with --repair it mends them; so does rep
 class GridFerrySyncOperator(FerryTask):
     """Brings loaded tables level with everything committed before the task began. Nothing new is a success.
 
-    Args: sweep: look at whole tables, for rows later than the lookback; wait_s: how long to wait for another run.
-    Returns: a document for each table: rows, deleted, rows_per_second, as_of, lag_seconds.
+    Args: sweep: look at whole tables, for rows later than the lookback; wait_s: how long to wait for another run;
+        accept_quarantined: rows in the quarantine are told, False: they fail the task, once all is synced.
+    Returns: a document for each table: rows, deleted, rows_per_second, as_of, lag_seconds, coverage.
     """
 
-    template_fields: Sequence[str] = (*TEMPLATED, "sweep")
+    template_fields: Sequence[str] = (*TEMPLATED, "sweep", "accept_quarantined")
 
     def __init__(
-        self, *, sweep: bool = False, rows_per_chunk: int = 100_000, wait_s: float = 0.0, **kwargs: Any
+        self,
+        *,
+        sweep: bool = False,
+        rows_per_chunk: int = 100_000,
+        wait_s: float = 0.0,
+        accept_quarantined: bool = True,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.accept_quarantined = accept_quarantined
         self.sweep = sweep
         self.rows_per_chunk = rows_per_chunk
         self.wait_s = wait_s
@@ -55,8 +66,14 @@ class GridFerrySyncOperator(FerryTask):
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """One bounded run over each table."""
+        return self._stored(context, self._run(context))
+
+    def _run(self, context: Context) -> list[dict[str, Any]]:
         with self.migration() as migration:
             return [self._sync(context, migration, table) for table in self.wanted]
+
+    def _stored(self, context: Context, done: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
 
     def _sync(self, context: Context, migration: Migration, table: str) -> dict[str, Any]:
         (done,) = migration.sync(
@@ -73,7 +90,10 @@ class GridFerrySyncOperator(FerryTask):
             f"{done.deleted:,}",
             done.as_of,
         )
-        for note in done.notes:
+        if done.coverage.quarantined:
+            rows = plural(done.coverage.quarantined, "row")
+            self.log.warning("%s: %s in quarantine, not stored", done.table, rows)
+        for note in (*coverage_words.remarks(done.coverage), *done.notes):
             self.log.warning("%s: %s", done.table, note)
         return facts
 
@@ -106,9 +126,10 @@ class GridFerryFollowOperator(GridFerrySyncOperator):
         return self._follow(context, until=event["carried"]["until"], before=event["carried"]["before"])
 
     def _follow(self, context: Context, *, until: str, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        done = _summed(before, super().execute(context))
+        done = _summed(before, self._run(context))
         if datetime.now(timezone.utc) >= datetime.fromisoformat(until):
-            return done
+            # Not before: a row that cannot be stored must not end the following of all others.
+            return self._stored(context, done)
         trigger = StateTrigger.of(
             self.settings,
             self.wanted,
@@ -128,11 +149,12 @@ class GridFerryVerifyOperator(FerryTask):
     differ are written and deleted, journaled, and read again; the task fails only for what is left.
     Args: quick: rows and key bounds only, not with repair; wait_s: how long a repair waits for another run; settle_s:
         how long to look again at rows that change meanwhile; sync: run bounded syncs meanwhile, where nobody else
-        does; differences_file: a .parquet or .jsonl file for every difference, as a path on the workers.
-    Returns: a document for each table: verdict, rows, differences, rows_per_second.
+        does; differences_file: a .parquet or .jsonl file for every difference, as a path on the workers;
+        accept_quarantined: rows in the quarantine, which are not stored, do not fail the task by themselves.
+    Returns: a document for each table: verdict, rows, differences, rows_per_second, coverage.
     """
 
-    template_fields: Sequence[str] = (*TEMPLATED, "quick", "repair", "differences_file")
+    template_fields: Sequence[str] = (*TEMPLATED, "quick", "repair", "differences_file", "accept_quarantined")
 
     def __init__(
         self,
@@ -143,9 +165,11 @@ class GridFerryVerifyOperator(FerryTask):
         settle_s: float | None = None,
         sync: bool = False,
         differences_file: str = "",
+        accept_quarantined: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.accept_quarantined = accept_quarantined
         self.quick = quick
         self.repair = repair
         self.wait_s = wait_s
@@ -156,6 +180,9 @@ class GridFerryVerifyOperator(FerryTask):
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Compare the tables, and mend them if asked. Raises: AirflowFailException for `quick` with `repair`."""
+        from gridferry.model.verdict_words import sentence
+        from gridferry.model.verification import EXIT_CODES, Verdict
+
         if as_bool(self.quick) and as_bool(self.repair):
             raise ConfigError(
                 "quick and repair do not go together", next_step="leave one out: a repair needs every value"
@@ -171,7 +198,14 @@ class GridFerryVerifyOperator(FerryTask):
             if repair.run:
                 self.log.info("%s: %s repaired, in the run %s", repair.table, plural(repair.rows, "row"), repair.run)
         context["ti"].xcom_push(key="verification", value=done)
-        exit_code = repaired.exit_code if repaired else report.exit_code
+        self.log.info("%s", sentence(report))
+        verdict = repaired.verdict if repaired else report.verdict
+        exit_code = EXIT_CODES[verdict]
+        if verdict is Verdict.INCOMPLETE:
+            if as_bool(self.accept_quarantined):
+                return done
+            stands = replace(report, tables=repaired.standing) if repaired else report
+            raise AirflowFailException(f"{sentence(stands)}; {QUARANTINE_STEP}; or set accept_quarantined=True")
         if exit_code == 1:
             raise AirflowFailException(_said(report))
         if exit_code:
@@ -206,7 +240,7 @@ class GridFerryVerifyOperator(FerryTask):
             duration(table.seconds),
             plural(table.differences, "difference"),
         )
-        for note in table.notes:
+        for note in (*coverage_words.remarks(table.coverage), *table.notes):
             self.log.warning("%s: %s", table.table, note)
         self.remember_lineage(migration, table.table, [container.name for container in table.containers])
 
@@ -225,6 +259,9 @@ def verify_facts(table: TableVerification) -> dict[str, Any]:
         "different": table.different,
         "doubled": table.doubled,
         "unsettled": table.unsettled,
+        "quarantined": table.quarantined,
+        "superseded": table.superseded,
+        "coverage": coverage_facts(table.coverage),
         "seconds": round(table.seconds, 3),
         "rows_per_second": round(table.rows_per_second),
         "as_of": table.snapshot_at,
@@ -249,6 +286,7 @@ def sync_facts(done: TableSync) -> dict[str, Any]:
         "rows_synced": done.rows,
         "deleted": done.deleted,
         "quarantined": done.quarantined,
+        "coverage": coverage_facts(done.coverage),
         "seconds": round(done.seconds, 3),
         "rows_per_second": round(done.rows / done.seconds) if done.seconds else 0,
         "as_of": done.as_of,

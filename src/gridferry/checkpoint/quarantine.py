@@ -97,6 +97,14 @@ class Quarantine:
                 found.update(container for container, reason in pairs if reason != without_reason)
         return found
 
+    def total(self, table: str) -> int:
+        """How many rows of a table are held; counted by the server."""
+        container = self._existing()
+        if container is None:
+            return 0
+        mine = rows_of(self.migration(), table).removeprefix("select *")
+        return int(container.query(f"select count(*){mine}").value or 0)
+
     def release(self, table: str, ids: Sequence[str]) -> None:
         """Forget rows, once they are stored or their table is loaded anew; and bring that to disk."""
         container = self._existing()

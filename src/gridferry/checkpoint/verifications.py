@@ -7,6 +7,7 @@ from typing import Any
 
 from gridferry.checkpoint.documents import Document, DocumentStore
 from gridferry.errors import CheckpointError
+from gridferry.model.coverage import Coverage
 from gridferry.model.verification import (
     ColumnDifference,
     ColumnRule,
@@ -20,7 +21,7 @@ from gridferry.model.verification import (
     Verdict,
 )
 
-VERIFICATION_VERSION = 1
+VERIFICATION_VERSION = 2
 KEPT = 10
 MOST_CONTAINERS = 1_000
 MOST_COUNTS = 2_000
@@ -93,6 +94,7 @@ def _verification(table: str, document: Document) -> TableVerification:
                 "summary": tuple(DifferenceCount(**count) for count in values["summary"]),
                 "first": tuple(_difference(d) for d in values["first"]),
                 "notes": tuple(values["notes"]),
+                "covered": Coverage.from_json(values["covered"]),
             }
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -30,17 +30,27 @@ def cutover(
         float,
         typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run, or a running sync."),
     ] = 0.0,
+    accept_excluded: Annotated[
+        bool,
+        typer.Option("--accept-excluded", help="Columns that are not in GridDB are not needed: do not ask why."),
+    ] = False,
+    accept_quarantined: Annotated[
+        bool, typer.Option("--accept-quarantined", help="Rows in the quarantine are not needed in the containers.")
+    ] = False,
 ) -> None:
     """Store what is left, verify, and say READY or what is missing. Exit code 0 ready, 1 not.
 
     It changes nothing at the source, and nothing in the application.
     """
+    from gridferry.model.cutover import Accepted
+
     output.interrupted = "Interrupted. Nothing was changed but what a sync stores."
     with (
         opening.open_migration(config, listener=warnings(output)) as migration,
         output.waiting("storing what is left, and comparing both sides"),
     ):
-        report = migration.cutover(chosen(table), wait_s=wait)
+        accepted = Accepted(columns=accept_excluded, quarantined=accept_quarantined)
+        report = migration.cutover(chosen(table), wait_s=wait, accepted=accepted)
     output.document(lambda: _document(report))
     output.show(*_view(report))
     if report.exit_code:
@@ -48,17 +58,31 @@ def cutover(
 
 
 def _document(report: CutoverReport) -> dict[str, object]:
-    tables = [plain(table) | {"ready": table.ready} for table in report.tables]
-    return {"ready": report.ready, "started": report.started, "seconds": report.seconds, "tables": tables}
+    from gridferry.cli.verified import coverage_document
+
+    tables = [
+        plain(table) | {"ready": table.ready, "coverage": coverage_document(table.coverage)} for table in report.tables
+    ]
+    found = {"ready": report.ready, "started": report.started, "seconds": report.seconds, "tables": tables}
+    return found | {"coverage": coverage_document(report.coverage), "others": list(report.others)}
 
 
 def _view(report: CutoverReport) -> Iterator[RenderableType]:
     for table in report.tables:
         yield from _table(table)
         yield Text()
+    from gridferry.model import coverage_words
+
+    if report.others:
+        yield Text(f"{coverage_words.other_tables(report.others)}.", style="yellow")
     if report.ready:
-        rows = numbers.plural(sum(table.rows for table in report.tables), "row")
-        yield Text.assemble(("READY", "bold green"), f": {rows} are equal, and nothing was written meanwhile.")
+        covered = report.coverage
+        rows = coverage_words.rows(covered, otherwise=sum(table.rows for table in report.tables))
+        what = f"{rows}, {coverage_words.columns(covered)}: equal" if covered.left_out else f"{rows} are equal"
+        yield Text.assemble(("READY", "bold green"), f": {what}, and nothing was written meanwhile.")
+        for table in report.tables:
+            for accepted in table.accepted:
+                yield hanging("accepted: ", f"{table.table}: {accepted}", style="yellow")
         yield Text("Point the application at GridDB now. When it runs, `gridferry drop-slot` leaves PostgreSQL clean.")
     else:
         missing = sum(not check.ok for table in report.tables for check in table.checks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.text import Text
@@ -13,12 +13,23 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.load_view import load_view
 from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
-from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, WaitForTransactions, chosen, seconds
+from gridferry.cli.options import (
+    DEFAULT_CONFIG,
+    AcceptQuarantined,
+    ConfigFile,
+    Tables,
+    WaitForTransactions,
+    chosen,
+    seconds,
+)
 from gridferry.cli.output import Output, plain
 from gridferry.cli.plan_view import plan_document, plan_view
 from gridferry.cli.progress import follow_load
-from gridferry.cli.verified import show_verified, verified_document
+from gridferry.cli.verified import coverage_document, quarantine_code, show_verified, verified_document
 from gridferry.errors import ConfigError
+
+if TYPE_CHECKING:
+    from gridferry.engine.events import TableLoad
 
 PROBLEMS_EXIT_CODE = 2
 _RESUME = "Interrupted. What was stored stays: run the same command again and the load goes on from there."
@@ -62,10 +73,14 @@ def load(
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
     ] = 0.0,
     wait_for_transactions: WaitForTransactions = "10m",
+    accept_quarantined: AcceptQuarantined = False,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = LOCAL,
 ) -> None:
-    """Load the tables, or go on with a load that was interrupted. What is loaded already is left alone."""
+    """Load the tables, or go on with a load that was interrupted. What is loaded already is left alone.
+
+    Exit code 0 all rows are stored, 1 some are in the quarantine (or differ, where the config asks for a verification).
+    """
     if replace and not dry_run and not yes:
         _confirm_replace(output, config, table)
     transactions_s = seconds("--wait-for-transactions", wait_for_transactions)
@@ -79,15 +94,24 @@ def load(
             chosen(table), replace=replace, dry_run=dry_run, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait
         )
         report = None if dry_run else migration.verify_as_wished(chosen(table))
-    tables = [plain(t) | {"rows_per_second": round(t.rows_per_second)} for t in loads]
+    tables = [load_document(t) for t in loads]
     output.document(lambda: {"tables": tables, **verified_document(report)})
     output.show(*load_view(loads))
     again = repeated(config, table)
+    code = quarantine_code(output, [t.coverage for t in loads], accepted=accept_quarantined)
     if report is None:
         output.note(f"\nNext: gridferry {'load' if dry_run else 'verify'}{again}", style="bold")
     else:
         # What was written since the load's snapshot is for the first sync to bring: no reason to load again.
         show_verified(output, report, again=again, fails=report.differences > 0)
+    if code:
+        raise typer.Exit(code)
+
+
+def load_document(load: TableLoad) -> dict[str, Any]:
+    """What a load did to one table, as JSON."""
+    speed = {"rows_per_second": round(load.rows_per_second)}
+    return {**plain(load), **speed, "coverage": coverage_document(load.coverage)}
 
 
 def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> None:

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli.tables import hanging, listing
+from gridferry.model import coverage_words
 
 if TYPE_CHECKING:
     from gridferry.engine.events import TableLoad
@@ -23,6 +24,8 @@ def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
         if number:
             yield Text()
         yield headline(load)
+        for remark in coverage_words.remarks(load.coverage):
+            yield hanging("  ", remark, style="yellow")
         for note in load.notes:
             yield hanging("  ", note, style="dim")
         if load.containers:
@@ -31,8 +34,10 @@ def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
 
 def headline(load: TableLoad) -> Text:
     """What happened to one table: outcome, rows, time, speed."""
-    line = Text.assemble((load.table, "bold"), ": ", (load.outcome, "green"))
+    line = Text.assemble((load.table, "bold"), ": ", (load.outcome, "yellow" if load.quarantined else "green"))
     if not load.rows and load.outcome not in ("loaded", "resumed"):
+        if load.quarantined:
+            line.append(f", {coverage_words.rows(load.coverage, otherwise=load.coverage.stored or 0)}", style="yellow")
         return line
     parts = [f"{numbers.plural(load.rows, 'row')} in {numbers.plural(load.chunks, 'chunk')}"]
     if load.seconds:
@@ -40,12 +45,8 @@ def headline(load: TableLoad) -> Text:
     if load.octets:
         parts.append(numbers.size(load.octets))
     line.append(", " + ", ".join(parts))
-    if load.superseded:
-        line.append(f", {numbers.plural(load.superseded, 'row')} gave way to another of its key", style="yellow")
-    if load.quarantined:
-        line.append(
-            f", {numbers.plural(load.quarantined, 'row')} put aside (gridferry quarantine list)", style="yellow"
-        )
+    if coverage_words.has_gaps(load.coverage):
+        line.append(f"; {coverage_words.rows(load.coverage)}", style="yellow")
     return line
 
 

@@ -16,6 +16,12 @@ Tables = Annotated[
     list[str] | None,
     typer.Option("--table", "-t", metavar="TABLE", help="Only this table of the config. Can be given several times."),
 ]
+AcceptQuarantined = Annotated[
+    bool,
+    typer.Option(
+        "--accept-quarantined", help="Rows in the quarantine are told, and do not make the exit code 1 by themselves."
+    ),
+]
 TargetUrl = Annotated[
     str | None,
     typer.Option(

@@ -11,6 +11,8 @@ from rich.text import Text
 from gridferry import numbers
 from gridferry.cli.output import plain
 from gridferry.cli.tables import facts, listing
+from gridferry.cli.verified import coverage_document
+from gridferry.model import coverage_words
 
 if TYPE_CHECKING:
     from gridferry.plan.plan import ColumnPlan, Finding, Plan, TablePlan
@@ -32,6 +34,9 @@ def plan_view(plan: Plan, *, width: int) -> Iterator[RenderableType]:
     for table in plan.tables:
         yield Text()
         yield from _table_view(table, wide=width >= WIDE)
+    if plan.others:
+        yield Text()
+        yield Text(f"{coverage_words.other_tables(plan.others)}.", style="dim")
 
 
 def _table_view(table: TablePlan, *, wide: bool) -> Iterator[RenderableType]:
@@ -59,6 +64,10 @@ def _table_facts(table: TablePlan) -> Iterator[tuple[str, RenderableType]]:
     yield "containers", Text(names + (f" and {more:,} more" if more > 0 else ""))
     if table.where:
         yield "only rows", Text(table.where)
+    if table.left_out:
+        from gridferry.plan.coverage import coverage_of
+
+        yield "columns", Text(coverage_words.columns(coverage_of(table)), style="yellow")
 
 
 def _columns(table: TablePlan, *, wide: bool) -> RenderableType:
@@ -70,6 +79,11 @@ def _columns(table: TablePlan, *, wide: bool) -> RenderableType:
             Text(column.source), Text(_short_type(column.pg_type)), Text(column.target.name), Text(column.target.label)
         ]  # fmt: skip
         rows.append([*cells, verdict, *([Text(column.rule, style="dim")] if wide else [])])
+    for left_out in table.left_out:
+        rule = [Text(coverage_words.why(left_out), style="dim")] if wide else []
+        type_ = _short_type(left_out.type)
+        cells = [Text(left_out.name), Text(type_), Text("-"), Text("-")]
+        rows.append([*cells, Text("left out", style="yellow"), *rule])
     return listing(headers, rows, indent=2)
 
 
@@ -113,10 +127,13 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "target": plan.target,
         "sound": not plan.problems,
         "tables": [_table_document(t) for t in plan.tables],
+        "others": list(plan.others),
     }
 
 
 def _table_document(table: TablePlan) -> dict[str, Any]:
+    from gridferry.plan.coverage import coverage_of
+
     return {
         "table": table.qualified,
         "kind": table.kind.name,
@@ -142,4 +159,5 @@ def _table_document(table: TablePlan) -> dict[str, Any]:
             for c in table.columns
         ],
         "findings": plain(table.findings),
+        "coverage": coverage_document(coverage_of(table)),
     }

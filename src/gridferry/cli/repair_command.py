@@ -85,15 +85,18 @@ class RepairOptions:
 def show_repair(output: Output, report: RepairReport, *, config: Path, table: list[str] | None) -> None:
     """Print what a verification found and a repair did, and the next step."""
     from gridferry.cli.verify_view import report_view
-    from gridferry.model.verification import Verdict
+    from gridferry.model.coverage_words import QUARANTINE_STEP
+    from gridferry.model.verification import STORED_ARE_EQUAL, Verdict
 
     output.document(lambda: repair_document(report))
-    if any(t.verdict is not Verdict.EQUAL for t in report.verification.tables):
+    if any(t.verdict not in STORED_ARE_EQUAL for t in report.verification.tables):
         output.show(*report_view(report.verification), Text())
     output.show(*repair_lines(report))
     again = repeated(config, table)
     runs = [one.run for one in report.tables if one.run]
-    if report.unsettled:
+    if report.verdict is Verdict.INCOMPLETE:
+        output.note(f"\nNext: {QUARANTINE_STEP}", style="bold")
+    elif report.unsettled:
         output.note(f"\nNext: gridferry verify --repair --sync{again}, which syncs what is left first", style="bold")
     elif report.verdict is not Verdict.EQUAL:
         output.note(f"\nNext: gridferry verify --repair{again} once more, for what is left", style="bold")
@@ -116,8 +119,15 @@ def repair_document(report: RepairReport) -> dict[str, Any]:
 
 def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
     """What a repair did, and how both sides stand now."""
+    from gridferry.model import coverage_words
+    from gridferry.model.coverage import total as total_coverage
+
+    remarks = {table.table: tuple(coverage_words.remarks(table.coverage)) for table in report.standing}
+    covered = total_coverage(table.coverage for table in report.standing)
     for one in report.tables:
         yield _repair_line(one)
+        for remark in remarks[one.table]:
+            yield hanging("  ", remark, style="yellow")
         if one.created:
             yield hanging("  ", f"containers made: {', '.join(one.created)}")
         if one.emptied:
@@ -125,7 +135,12 @@ def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
         for key in one.skipped:
             yield hanging("  ", f"left alone: {key}", style="yellow")
     yield Text()
-    words = {"equal": "Both sides are equal now", "unsettled": "Some rows changed meanwhile, and were left alone"}
+    in_columns = f" in {coverage_words.columns(covered)}" if covered.left_out else ""
+    words = {
+        "equal": f"Both sides are equal now{in_columns}",
+        "incomplete": f"What is stored is equal now{in_columns}, but not all is: {coverage_words.rows(covered)}",
+        "unsettled": "Some rows changed meanwhile, and were left alone",
+    }
     if report.unsettled:
         waiting = f"{numbers.plural(report.unsettled, 'row')} left alone: changes of them are not synced yet"
         words["unsettled"] = waiting

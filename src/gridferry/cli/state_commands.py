@@ -12,9 +12,11 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.containers_view import MOST_CONTAINERS, containers_view
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen
-from gridferry.cli.output import Output
+from gridferry.cli.output import Output, plain
 from gridferry.cli.tables import facts, listing
+from gridferry.cli.verified import coverage_document
 from gridferry.errors import ConfigError
+from gridferry.model import coverage_words
 
 if TYPE_CHECKING:
     from gridferry.engine.events import SyncStatus, TableStatus
@@ -49,7 +51,8 @@ def status(
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.status(chosen(table))
         states = migration.container_states(chosen(table), match=match or "", known=found) if each else []
-    output.document(lambda: {"tables": found, **({"containers": states} if each else {})})
+    tables = [plain(one) | {"coverage": coverage_document(one.coverage)} for one in found]
+    output.document(lambda: {"tables": tables, **({"containers": states} if each else {})})
     for number, one in enumerate(found):
         output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
         output.show(facts(_details(one), indent=2))
@@ -75,7 +78,9 @@ def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:
             f"{numbers.count(one.rows)} in {numbers.plural(one.containers, 'container')}" if one.containers else "",
         ),
         ("chunks", f"{numbers.count(one.chunks_done)} of {numbers.count(one.chunks)}" if one.chunks else ""),
-        ("put aside", numbers.plural(one.quarantined, "row") if one.quarantined else ""),
+        ("quarantine", f"{numbers.plural(one.quarantined, 'row')}, not stored" if one.quarantined else ""),
+        ("columns", coverage_words.columns(one.coverage) if one.coverage.columns else ""),
+        *(("note", remark) for remark in coverage_words.remarks(one.coverage)),
         ("when", f"{times} UTC" if times else ""),
         ("held by", one.held_by),
         ("snapshot", one.snapshot_lsn),
@@ -92,6 +97,10 @@ def _verified(one: TableStatus) -> str:
     if last is None:
         return ""
     parts = [f"{last.depth.value}, {last.verdict.value}", f"{_moment(last.snapshot_at)} UTC"]
+    if last.covered.left_out:
+        parts.append(coverage_words.columns(last.covered))
+    if coverage_words.has_gaps(last.coverage):
+        parts.append(coverage_words.rows(last.coverage))
     if last.differences:
         parts.append(numbers.plural(last.differences, "row differs", more="rows differ"))
     if last.unsettled:

@@ -16,12 +16,21 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
-from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, WaitForTransactions, chosen, seconds
-from gridferry.cli.output import Output
+from gridferry.cli.options import (
+    DEFAULT_CONFIG,
+    AcceptQuarantined,
+    ConfigFile,
+    Tables,
+    WaitForTransactions,
+    chosen,
+    seconds,
+)
+from gridferry.cli.output import Output, plain
 from gridferry.cli.reporting import Terminated
 from gridferry.cli.tables import hanging
-from gridferry.cli.verified import show_verified, verified_document
+from gridferry.cli.verified import coverage_document, quarantine_code, show_verified, verified_document
 from gridferry.errors import ConfigError
+from gridferry.model import coverage_words
 
 if TYPE_CHECKING:
     from gridferry.engine.events import Event, Listener, TableSync
@@ -57,10 +66,14 @@ def sync(
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
     ] = 0.0,
     wait_for_transactions: WaitForTransactions = "10m",
+    accept_quarantined: AcceptQuarantined = False,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = LOCAL,
 ) -> None:
-    """Bring loaded tables level with everything committed before now. Tables need a `sync` in the config."""
+    """Bring loaded tables level with everything committed before now. Tables need a `sync` in the config.
+
+    Exit code 0 all of it is stored, 1 rows of the tables are in the quarantine (or differ, see `verify:`).
+    """
     if interval is not None and not follow:
         raise ConfigError("--interval is of use with --follow only", next_step="give both, or neither")
     interval_s = seconds("--interval", interval or "60s")
@@ -85,18 +98,26 @@ def sync(
             with output.waiting("looking for new rows"):
                 done = migration.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
         report = None if follow else migration.verify_as_wished(chosen(table), synced=True)
-    output.document(lambda: {"tables": done, **verified_document(report)})
+    tables = [plain(one) | {"coverage": coverage_document(one.coverage)} for one in done]
+    output.document(lambda: {"tables": tables, **verified_document(report)})
     output.show(*sync_view(done))
+    code = quarantine_code(output, [one.coverage for one in done], accepted=accept_quarantined)
     if report is None:
         output.note(f"\nNext: gridferry status{repeated(config, table)}", style="bold")
     else:
-        show_verified(output, report, again=repeated(config, table), fails=report.exit_code > 0)
+        again = repeated(config, table)
+        fails = report.exit_code > 0
+        show_verified(output, report, again=again, fails=fails, accept_quarantined=accept_quarantined)
+    if code:
+        raise typer.Exit(code)
 
 
 def sync_view(syncs: Sequence[TableSync]) -> Iterator[RenderableType]:
     """A line for each table, and its notes."""
     for sync in syncs:
         yield sync_line(sync)
+        for remark in coverage_words.remarks(sync.coverage):
+            yield hanging("  ", remark, style="yellow")
         for note in sync.notes:
             yield hanging("  ", note, style="yellow")
 
@@ -116,9 +137,11 @@ def sync_line(sync: TableSync) -> Text:
         parts.append(f"as of {sync.as_of[:19].replace('T', ' ')} UTC")
     line.append(", " + ", ".join(parts))
     if sync.superseded:
-        line.append(f", {numbers.plural(sync.superseded, 'row')} gave way to another of its key", style="yellow")
-    if sync.quarantined:
-        line.append(f", {numbers.plural(sync.quarantined, 'row')} put aside", style="yellow")
+        line.append(f", {numbers.count(sync.superseded)} {coverage_words.GAVE_WAY}", style="yellow")
+    held = max(sync.coverage.quarantined, sync.quarantined)
+    if held:
+        new = f" ({numbers.count(sync.quarantined)} by this run)" if sync.quarantined else ""
+        line.append(f", {numbers.plural(held, 'row')} in quarantine{new}", style="yellow")
     return line
 
 

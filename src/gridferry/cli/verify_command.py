@@ -9,7 +9,7 @@ import typer
 
 from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
-from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
+from gridferry.cli.options import DEFAULT_CONFIG, AcceptQuarantined, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output
 from gridferry.cli.repair_command import INTERRUPTED, RepairOptions, show_repair
 from gridferry.cli.verified import report_document, show_verified
@@ -61,13 +61,16 @@ def verify(
         str | None,
         typer.Option("--forget", metavar="RUN|AGE", help="Delete a repair's journal, or those older than 30d."),
     ] = None,
+    accept_quarantined: AcceptQuarantined = False,
 ) -> None:
-    """Compare every value of both sides. Exit code 0 equal, 1 different, 75 not yet synced."""
+    """Compare every value of both sides. Exit code 0 equal, 1 different or rows in quarantine, 75 not yet synced."""
     asked = RepairOptions(repair, undo, runs, forget, wait)
     asked.check(quick=quick, output=file)
     if asked.verifies_nothing:
         asked.answer(output, config, table, listener=warnings(output))
         return
+    from gridferry.model.verification import Verdict
+
     if repair:
         output.interrupted = INTERRUPTED
         with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("repairing"):
@@ -80,7 +83,7 @@ def verify(
                 most_differences=most_differences,
             )
         show_repair(output, done, config=config, table=table)
-        if done.exit_code:
+        if done.exit_code and not (accept_quarantined and done.verdict is Verdict.INCOMPLETE):
             raise typer.Exit(done.exit_code)
         return
     with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("comparing both sides"):
@@ -88,7 +91,8 @@ def verify(
             chosen(table), quick=quick, output=file, settle_s=settle, sync=sync, most_differences=most_differences
         )
     output.document(lambda: report_document(report))
-    show_verified(output, report, again=repeated(config, table), fails=report.exit_code > 0)
+    again, fails = repeated(config, table), report.exit_code > 0
+    show_verified(output, report, again=again, fails=fails, accept_quarantined=accept_quarantined)
 
 
 def warnings(output: Output) -> Listener:

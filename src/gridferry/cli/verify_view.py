@@ -10,6 +10,8 @@ from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli.tables import hanging, listing, visible
+from gridferry.model import coverage_words
+from gridferry.model.verdict_words import headline, rows_in_containers
 from gridferry.model.verification import (
     ContainerVerification,
     Depth,
@@ -23,8 +25,18 @@ from gridferry.model.verification import (
 MOST_CONTAINERS = 20
 MOST_COUNTS = 12
 _LONGEST_VALUE = 24
-_STYLES = {Verdict.EQUAL: "green", Verdict.UNSETTLED: "yellow", Verdict.DIFFERENT: "bold red"}
-_WORDS = {Verdict.EQUAL: "equal", Verdict.UNSETTLED: "unsettled: not yet synced", Verdict.DIFFERENT: "different"}
+_STYLES = {
+    Verdict.EQUAL: "green",
+    Verdict.INCOMPLETE: "yellow",
+    Verdict.UNSETTLED: "yellow",
+    Verdict.DIFFERENT: "bold red",
+}
+_WORDS = {
+    Verdict.EQUAL: "equal",
+    Verdict.INCOMPLETE: "incomplete: rows are in quarantine",
+    Verdict.UNSETTLED: "unsettled: not yet synced",
+    Verdict.DIFFERENT: "different",
+}
 
 
 def report_view(report: VerifyReport) -> Iterator[RenderableType]:
@@ -42,7 +54,7 @@ def report_view(report: VerifyReport) -> Iterator[RenderableType]:
 def table_view(table: TableVerification) -> Iterator[RenderableType]:
     """One table: its line, the containers, and what differs."""
     yield _line(table)
-    for note in table.notes:
+    for note in (*coverage_words.remarks(table.coverage), *table.notes):
         yield hanging("  ", note, style="yellow")
     yield _containers(table)
     hidden = table.containers_total - min(len(table.containers), MOST_CONTAINERS)
@@ -65,8 +77,7 @@ def _line(table: TableVerification) -> Text:
     found = [f"{numbers.count(getattr(table, kind))} {kind}" for kind in kinds if getattr(table, kind)]
     if found:
         line.append(f" ({', '.join(found)})", style=_STYLES[table.verdict])
-    rows = max(table.source_rows, table.target_rows)
-    parts = [f"{numbers.plural(rows, 'row')} in {numbers.plural(table.containers_total, 'container')}"]
+    parts = [rows_in_containers([table])]
     parts.append(numbers.duration(table.seconds))
     if table.depth is Depth.FULL:
         parts.append(numbers.rate(table.rows_per_second))
@@ -92,10 +103,8 @@ def _container(container: ContainerVerification, *, quick: bool) -> list[Rendera
         third = Text("same" if same else "different", style="" if same else "bold red")
     else:
         third = Text(numbers.count(container.equal_rows))
-    words = {Verdict.EQUAL: "equal", Verdict.UNSETTLED: "unsettled", Verdict.DIFFERENT: "different"}
-    said = words[container.verdict] + (
-        f", {numbers.count(container.explained)} explained" if container.explained else ""
-    )
+    aside = ((container.quarantined, "in quarantine"), (container.superseded, "superseded"))
+    said = ", ".join([container.verdict.value, *(f"{numbers.count(n)} {what}" for n, what in aside if n)])
     said += f"; {container.note}" if container.note else ""
     return [Text(container.name), *counts, third, Text(said, style=_STYLES[container.verdict])]
 
@@ -137,17 +146,6 @@ def _value(text: str | None) -> str:
 
 
 def _verdict(report: VerifyReport) -> Text:
-    quick = any(table.depth is Depth.QUICK for table in report.tables)
-    rows = sum(max(t.source_rows, t.target_rows) for t in report.tables)
-    containers = sum(t.containers_total for t in report.tables)
-    total = f"{numbers.plural(rows, 'row')} in {numbers.plural(containers, 'container')}"
-    if report.verdict is Verdict.EQUAL:
-        said = "Row numbers and key bounds are equal" if quick else "All values are equal"
-        return Text.assemble((said, "bold green"), f" ({total}, compared in {numbers.duration(report.seconds)})")
-    if report.verdict is Verdict.UNSETTLED:
-        count = numbers.plural(sum(t.unsettled for t in report.tables), "row")
-        return Text.assemble((f"{count} not yet synced", "bold yellow"), f", all others are equal ({total})")
-    if quick and not report.differences:
-        return Text.assemble(("Both sides differ in their key bounds", "bold red"), f" ({total})")
-    count = numbers.plural(report.differences, "row")
-    return Text.assemble((f"{count} {'differs' if report.differences == 1 else 'differ'}", "bold red"), f" ({total})")
+    said, rest = headline(report)
+    style = _STYLES[report.verdict]
+    return Text.assemble((said, style if style.startswith("bold") else f"bold {style}"), rest)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gridferry.checkpoint.quarantine import Quarantine
 from gridferry.engine.copy import ChunkCopier
@@ -15,8 +15,10 @@ from gridferry.engine.duplicates import REASON, Resolution, resolve_duplicates
 from gridferry.engine.events import ContainerCount
 from gridferry.errors import DataError
 from gridferry.griddb import Store
+from gridferry.model.coverage import Coverage
+from gridferry.plan.coverage import coverage_of
 from gridferry.plan.names import container_name
-from gridferry.plan.plan import TablePlan
+from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.contract import ReadsRows
 from gridferry.target.containers import TableContainers
 
@@ -31,6 +33,18 @@ class Counted:
     quarantined: int
     superseded: int
     notes: tuple[str, ...] = ()
+
+    def coverage(self, plan: TablePlan) -> Coverage:
+        """What of the table is in the target now."""
+        superseded = 0 if plan.on_duplicate is OnDuplicate.QUARANTINE else self.superseded
+        rows = sum(count.source_rows for count in self.containers)
+        return replace(
+            coverage_of(plan),
+            source_rows=rows,
+            stored=max(0, rows - self.quarantined - superseded),
+            quarantined=self.quarantined,
+            superseded=superseded,
+        )
 
 
 class CountCheck:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from gridferry import numbers
 from gridferry.checkpoint.documents import utc_now
@@ -18,16 +18,21 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener
 from gridferry.engine.loaded import changed_options
 from gridferry.engine.retry import is_transient
+from gridferry.engine.scope import other_tables
 from gridferry.engine.slots import guard
 from gridferry.engine.sync import follower
 from gridferry.engine.undo import list_repairs
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import FerryError, LeaseHeld
-from gridferry.model.cutover import CutoverCheck, CutoverReport, TableCutover
+from gridferry.model import coverage_words
+from gridferry.model.coverage import Coverage
+from gridferry.model.coverage_words import COLUMNS_STEP, QUARANTINE_STEP, named
+from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverCheck, CutoverReport, TableCutover
 from gridferry.model.position import Lsn
 from gridferry.model.repair import RepairState
-from gridferry.model.verification import TableVerification, Verdict, VerifyReport
+from gridferry.model.verification import STORED_ARE_EQUAL, TableVerification, Verdict, VerifyReport
 from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
+from gridferry.plan.coverage import coverage_of
 from gridferry.source.postgres.activity import Activity, fetch_activity
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.replication_session import WAY_BACK
@@ -41,12 +46,21 @@ _UNTOLD_STEP = "stop what writes to the tables behind it, then `gridferry verify
 
 
 @dataclass(frozen=True)
+class CutoverSettings:
+    """How to cut over. `wait_s` is as long as another run is waited for; `configured` are all tables of the config."""
+
+    wait_s: float = 0.0
+    accepted: Accepted = NOTHING_ACCEPTED
+    configured: tuple[TableOptions, ...] = ()
+
+
+@dataclass(frozen=True)
 class CutoverWork:
     """What a cut-over is made of: `sync` runs one bounded sync (with True a sweep) and returns how much it read."""
 
     sync: Callable[[TableOptions, bool], int]
     verify: Callable[[Sequence[str]], VerifyReport]
-    wait_s: float = 0.0
+    settings: CutoverSettings
 
 
 @dataclass
@@ -63,6 +77,15 @@ class _Table:
     drained: bool = False
     drained_to: str = ""
     verified: TableVerification | None = None
+    accepted: list[str] = field(default_factory=list)
+
+    @property
+    def coverage(self) -> Coverage:
+        """What of it is in the target, as verified; else as planned."""
+        if self.verified is not None:
+            return self.verified.coverage
+        plan = None if self.run is None else self.run.plan
+        return Coverage() if plan is None else coverage_of(plan, options=self.options)
 
     @property
     def mode(self) -> SyncMode | None:
@@ -102,7 +125,9 @@ class Cutover:
             self._drain(table)
         self._verify([table for table in tables if table.drained])
         found = tuple(self._end(table) for table in tables)
-        return CutoverReport(found, started, self._clock() - began)
+        with self._source.open_snapshot() as view:
+            others = other_tables(view, self._work.settings.configured)
+        return CutoverReport(found, started, self._clock() - began, others)
 
     def _begin(self, options: TableOptions) -> _Table:
         name = f"{options.schema_name}.{options.table_name}"
@@ -159,7 +184,7 @@ class Cutover:
 
         Raises: LeaseHeld if it does not in time.
         """
-        deadline = self._clock() + self._work.wait_s
+        deadline = self._clock() + self._work.settings.wait_s
         while True:
             if holder_of(self._state.documents, table.name) is None:
                 with suppress(LeaseHeld):  # another sync was first
@@ -191,6 +216,7 @@ class Cutover:
         elif not any(check.name == "verified" for check in table.checks):
             table.check("verified", False, "not verified, because the above is missing", "gridferry cutover")
         self._slot(table)
+        self._columns(table)
         self._look_at_state(table)
         after = self._quiet(table)
         return TableCutover(
@@ -201,7 +227,23 @@ class Cutover:
             drained_to=table.drained_to,
             verdict=None if table.verified is None else table.verified.verdict,
             rows=0 if table.verified is None else table.verified.target_rows,
+            coverage=table.coverage,
+            accepted=tuple(table.accepted),
         )
+
+    def _columns(self, table: _Table) -> None:
+        """Whether all columns of the source are in the target, or somebody said why not."""
+        if table.run is None or table.run.plan is None:
+            return
+        covered = table.coverage
+        unconfirmed = covered.unconfirmed
+        if unconfirmed and self._work.settings.accepted.columns:
+            table.accepted.append(f"columns that are not in GridDB: {named(unconfirmed)}")
+            unconfirmed = ()
+        detail = f"{coverage_words.columns(covered)} in GridDB"
+        if covered.left_out:
+            detail += f"; not there: {named(covered.left_out)}"
+        table.check("columns", not unconfirmed, detail, f"{COLUMNS_STEP}; or give --accept-excluded")
 
     def _slot(self, table: _Table) -> None:
         if table.mode is not SyncMode.CDC or table.run is None or not table.run.slot:
@@ -221,9 +263,11 @@ class Cutover:
 
     def _look_at_state(self, table: _Table) -> None:
         held = sum(self._state.quarantine.counts(table.name).values())
-        detail = f"{numbers.plural(held, 'row')} put aside" if held else "empty"
-        step = "gridferry quarantine list, mend the rows at the source, gridferry quarantine replay"
-        table.check("quarantine", not held, detail, step)
+        detail = f"{numbers.plural(held, 'row')} in quarantine, not in the containers" if held else "empty"
+        if held and self._work.settings.accepted.quarantined:
+            table.accepted.append(detail)
+            held = 0
+        table.check("quarantine", not held, detail, f"{QUARANTINE_STEP}; or give --accept-quarantined")
         open_ones = [
             status
             for status in list_repairs(self._state, frozenset({table.name}))
@@ -274,8 +318,11 @@ class Cutover:
 
 def _verified(found: TableVerification) -> CutoverCheck:
     rows = numbers.plural(max(found.source_rows, found.target_rows), "row")
-    if found.verdict is Verdict.EQUAL:
-        return CutoverCheck("verified", True, f"all values are equal ({rows})")
+    if found.verdict in STORED_ARE_EQUAL:
+        # Whether rows may stay in the quarantine is a check of its own.
+        covered = found.coverage
+        values, rows = coverage_words.all_values(covered), coverage_words.rows(covered, otherwise=found.target_rows)
+        return CutoverCheck("verified", True, f"{values[0].lower()}{values[1:]} are equal ({rows})")
     if found.verdict is Verdict.UNSETTLED:
         detail = f"{found.unsettled:,} of {rows} not yet synced"
         return CutoverCheck("verified", False, detail, _QUIET)
@@ -284,6 +331,7 @@ def _verified(found: TableVerification) -> CutoverCheck:
 
 
 def _info(table: _Table, after: Activity) -> Iterator[str]:
+    yield from coverage_words.remarks(replace(table.coverage, left_out=()))  # those have a check of their own
     yield f"{after.sessions:,} other sessions are connected to the source database"
     for holder in after.holders:
         if not holder.writes:
@@ -298,9 +346,9 @@ def cut_over(
     source: PostgresSource,
     state: TargetState,
     chosen: Sequence[TableOptions],
+    settings: CutoverSettings,
     *,
     verify: Callable[[Sequence[str]], VerifyReport],
-    wait_s: float,
     listener: Listener,
 ) -> CutoverReport:
     """See `Cutover.run`, with the syncs of these tables."""
@@ -308,7 +356,7 @@ def cut_over(
     def sync(options: TableOptions, sweep: bool) -> int:
         cdc = options.sync is not None and options.sync.mode is SyncMode.CDC
         # A stream that another sync begins to follow goes on without end: its progress is waited for, not its lease.
-        settings = SyncSettings(sweep=sweep, wait_s=0.0 if cdc else wait_s)
-        return follower(source, state, options, settings=settings, listener=listener).run().read
+        how = SyncSettings(sweep=sweep, wait_s=0.0 if cdc else settings.wait_s)
+        return follower(source, state, options, settings=how, listener=listener).run().read
 
-    return Cutover(source, state, CutoverWork(sync, verify, wait_s)).run(chosen)
+    return Cutover(source, state, CutoverWork(sync, verify, settings)).run(chosen)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gridferry.model.coverage import NO_COVERAGE, Coverage
 from gridferry.model.verification import TableVerification
 from gridferry.plan.plan import TablePlan
 
@@ -63,7 +64,10 @@ class ContainerCount:
 
 @dataclass(frozen=True)
 class TableLoad:
-    """What a load did to one table. `outcome` is loaded, resumed, already loaded or planned (a dry run)."""
+    """What a load did to one table. `outcome` is loaded, resumed, already loaded or planned (a dry run).
+
+    `coverage` says what of the table is in the target then: columns, and rows in the quarantine instead.
+    """
 
     table: str
     outcome: str
@@ -75,6 +79,7 @@ class TableLoad:
     superseded: int = 0  # rows that lost to another row of their key, by on_duplicate
     containers: tuple[ContainerCount, ...] = ()
     notes: tuple[str, ...] = ()
+    coverage: Coverage = NO_COVERAGE
 
     @property
     def rows_per_second(self) -> float:
@@ -135,6 +140,8 @@ class TableSync:
     source's time of the snapshot: everything committed before it is stored. `swept` says that the whole table was
     looked at. `touched` are the containers that got rows, `created` those of them that are new. In mode cdc `read`
     counts changes, `rows` are the puts and `deleted` the deletes that were left of them, `position` is in the log.
+    `coverage` says what of the table is in the target after the run: columns, and all rows in the quarantine now, of
+    which `quarantined` came by this run.
     """
 
     table: str
@@ -153,6 +160,7 @@ class TableSync:
     created: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     deleted: int = 0
+    coverage: Coverage = NO_COVERAGE
 
 
 @dataclass(frozen=True)
@@ -281,7 +289,7 @@ class TableStatus:
     """What the state in the target says of one table.
 
     `state` is planned, loading, interrupted, loaded or replacing; times are ISO 8601, UTC.
-    `verified` is the last verification.
+    `verified` is the last verification; `coverage` has the columns that the target has, and the rows in the quarantine.
     """
 
     table: str
@@ -298,6 +306,7 @@ class TableStatus:
     sync: SyncStatus | None = None
     verified: TableVerification | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
+    coverage: Coverage = NO_COVERAGE
 
 
 @dataclass(frozen=True)

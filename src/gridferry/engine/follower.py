@@ -17,7 +17,9 @@ from gridferry.engine.retry import is_transient
 from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import CheckpointError, GridDBError, SourceError
+from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
+from gridferry.plan.coverage import coverage_of
 from gridferry.source.postgres.source import PostgresSource
 
 
@@ -63,6 +65,14 @@ class Follower(ABC):
         self._tell(SyncEnded(table, self.mode, done.outcome, time.monotonic() - started))
         return done
 
+    def _covered(self, done: TableSync, table: Table) -> TableSync:
+        """What of the table is in the target after a run; columns that the run took over are in its plan then."""
+        run = self._state.runs.get(done.table)
+        if run is None or run.plan is None:
+            return done
+        covered = coverage_of(run.plan, table=table, options=self._options)
+        return replace(done, coverage=replace(covered, quarantined=self._state.quarantine.total(done.table)))
+
     def status(self, *, ask_source: bool = True) -> SyncStatus:
         """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""
         table = f"{self._options.schema_name}.{self._options.table_name}"
@@ -89,7 +99,7 @@ class Follower(ABC):
         (table,) = self._source.fetch_tables([self._options.table])
         try:
             with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-                done = self._run(lease, self._loaded(), follow=follow)
+                done = self._covered(self._run(lease, self._loaded(), follow=follow), table)
                 self._history.ended(done, last=self.endless or not follow or self._settings.stop())
                 return done
         except GridDBError as error:

@@ -18,8 +18,10 @@ from gridferry.engine.events import Listener, Note, TableLoad
 from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView, require_own
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError
+from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
+from gridferry.plan.coverage import coverage_of
 from gridferry.plan.drift import changed_columns, fingerprint
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
@@ -129,7 +131,12 @@ class TableLoader:
     def _already_loaded(self, run: LoadRun) -> TableLoad:
         when = run.finished_at[:19].replace("T", " ")
         message = f"was loaded at {when} UTC; nothing to do (load it anew with --replace)"
-        return TableLoad(run.table, "already loaded", chunks=len(run.chunks), notes=(message,))
+        held = self._state.quarantine.total(run.table)
+        columns = NO_COVERAGE if run.plan is None else coverage_of(run.plan, options=self._options)
+        covered = replace(columns, stored=run.rows, quarantined=held)
+        return TableLoad(
+            run.table, "already loaded", chunks=len(run.chunks), quarantined=held, notes=(message,), coverage=covered
+        )
 
     def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> None:
         """Raises: CheckpointError if database, options or columns are not those of the earlier load."""

@@ -117,6 +117,7 @@ class LoadWork:
             superseded=counted.superseded,
             containers=counted.containers,
             notes=counted.notes,
+            coverage=counted.coverage(self._plan),
         )
 
     def _announce(self, waiting: int) -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.cutover import cut_over
+from gridferry.engine.cutover import CutoverSettings, cut_over
 from gridferry.engine.events import (
     BucketLoad,
     ContainerState,
@@ -30,6 +30,7 @@ from gridferry.engine.load_work import LoadOptions
 from gridferry.engine.loaded import take_up
 from gridferry.engine.repairs import Repairs
 from gridferry.engine.replay import replay_table
+from gridferry.engine.scope import other_tables
 from gridferry.engine.shared_load import SharedLoad
 from gridferry.engine.slots import SlotOfLoad, drop_known
 from gridferry.engine.sync import follow_all, followed, follower, is_cdc, to_renew
@@ -40,7 +41,7 @@ from gridferry.engine.waits import note_of_lock
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError
 from gridferry.griddb import GridDBAddress, Store
-from gridferry.model.cutover import CutoverReport
+from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverReport
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
@@ -106,7 +107,8 @@ class Migration:
                 (table, view.fetch_profile(profile_request(table, options)), options, access.get(table.qualified))
                 for table, options in zip(found, chosen, strict=True)
             ]
-        return plan_tables(facts, source=self.source.display, target=str(self.target))
+            others = other_tables(view, self._options)
+        return plan_tables(facts, source=self.source.display, target=str(self.target), others=others)
 
     def load(
         self,
@@ -292,13 +294,13 @@ class Migration:
             listener=self._listener,
         )
 
-    def cutover(self, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> CutoverReport:
-        """Drain, verify, and say whether the application can be pointed at the target. See `engine.cutover`.
-
-        Args: wait_s: how long to wait for another run on a table, or for a running sync to reach the log's end.
-        """
+    def cutover(
+        self, tables: Sequence[str] = (), *, wait_s: float = 0.0, accepted: Accepted = NOTHING_ACCEPTED
+    ) -> CutoverReport:
+        """Drain, verify, and say whether the application can be pointed at the target; see `CutoverSettings`."""
+        settings = CutoverSettings(wait_s, accepted, self._options)
         return cut_over(
-            self.source, self._state, self._chosen(tables), verify=self.verify, wait_s=wait_s, listener=self._listener
+            self.source, self._state, self._chosen(tables), settings, verify=self.verify, listener=self._listener
         )
 
     def _sync_one(self, options: TableOptions) -> None:

@@ -18,7 +18,7 @@ from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.undo import forget_repair, list_repairs, undo_repair
 from gridferry.errors import CheckpointError, ConfigError, LeaseHeld
 from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
-from gridferry.model.verification import DifferenceSink, Verdict, VerifyReport
+from gridferry.model.verification import STORED_ARE_EQUAL, DifferenceSink, VerifyReport
 from gridferry.plan.config import TableOptions, duration_ms
 
 _AGE = re.compile(r"\d+\s*[a-z]+")
@@ -74,7 +74,7 @@ class Repairs:
     def _verified_after(self, done: RepairReport, *, settle_s: float | None, sync: bool) -> VerifyReport | None:
         """Verify what is other than it was found: the last stored verification is to tell how the tables stand."""
         pairs = zip(done.verification.tables, done.tables, strict=True)
-        changed = [r.table for v, r in pairs if v.verdict is not Verdict.EQUAL and (r.run or r.settled)]
+        changed = [r.table for v, r in pairs if v.verdict not in STORED_ARE_EQUAL and (r.run or r.settled)]
         return self._verify(changed, settle_s=settle_s, sync=sync) if changed else None
 
     def repair(

@@ -17,7 +17,10 @@ from gridferry.engine.loaded import changed_options
 from gridferry.engine.sync import follower
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import CheckpointError, SourceError
+from gridferry.model.coverage import NO_COVERAGE
+from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
+from gridferry.plan.coverage import coverage_of
 from gridferry.source.postgres.source import PostgresSource
 
 
@@ -41,10 +44,11 @@ class Standings:
         Args: known: the tables' loads, where they were read just now: not to be read again.
         """
         runs = {run.table: run for run in (self._state.runs.all() if known is None else known)}
+        now = self._described(chosen) if ask_source else {}
         found = []
         for options in chosen:
             run = runs.get(_qualified(options))
-            status = self._loaded(_qualified(options), run)
+            status = self._loaded(options, run, now.get(_qualified(options)))
             # The page of another program gives loads, and has no config to compare.
             notes = (*self._notes(), *(self._about(run, options) if known is None else ()))
             found.append(
@@ -60,6 +64,12 @@ class Standings:
                 yield f"this target holds {told(others)}"
         elif run.plan is not None and (changed := changed_options(run, options)):
             yield changed
+
+    def _described(self, chosen: Sequence[TableOptions]) -> dict[str, Table]:
+        """The tables as the source has them now; none of them where it cannot tell: the status of a sync says why."""
+        with suppress(SourceError):
+            return {table.qualified: table for table in self._source.fetch_tables([o.table for o in chosen])}
+        return {}
 
     def container_states(
         self, chosen: Sequence[TableOptions], *, match: str = "", known: Sequence[TableStatus] = ()
@@ -130,7 +140,8 @@ class Standings:
             sync = replace(sync, state="running")
         return replace(status, sync=sync)
 
-    def _loaded(self, table: str, run: LoadRun | None) -> TableStatus:
+    def _loaded(self, options: TableOptions, run: LoadRun | None, now: Table | None) -> TableStatus:
+        table = _qualified(options)
         if run is None:
             return TableStatus(table, "planned")
         holder = holder_of(self._state.documents, table)
@@ -138,6 +149,8 @@ class Standings:
         state = run.state.value
         if run.state is RunState.LOADING and not held_by:
             state = "interrupted"
+        held = self._state.quarantine.total(table)
+        columns = NO_COVERAGE if run.plan is None else coverage_of(run.plan, table=now, options=options)
         verified, notes = None, run.notes
         try:
             verified = self._state.verifications.last(table)
@@ -151,12 +164,13 @@ class Standings:
             chunks=len(run.chunks),
             chunks_done=len(run.finished),
             rows=run.rows or sum(r.rows for r in run.finished.values()),
-            quarantined=sum(self._state.quarantine.counts(table).values()),
+            quarantined=held,
             containers=len(self._state.catalog.entries(table)),
             held_by=held_by,
             snapshot_lsn=run.snapshot.lsn if run.snapshot is not None else "",
             notes=notes,
             verified=verified,
+            coverage=replace(columns, quarantined=held),
         )
 
 

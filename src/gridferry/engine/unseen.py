@@ -14,7 +14,7 @@ from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.positions import CdcRecord, Gap
 from gridferry.checkpoint.state import TargetState
 from gridferry.errors import LeaseHeld
-from gridferry.model.verification import Depth, TableVerification, Verdict
+from gridferry.model.verification import STORED_ARE_EQUAL, Depth, TableVerification
 
 UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry verify --repair` once"
 GAP = "changes committed between {} and {} were not followed: run `gridferry verify --repair` once"
@@ -50,7 +50,7 @@ def clear_unseen(state: TargetState, found: TableVerification) -> None:
 
     While another run works on the table, nothing is written: a sync does it itself, see `proven`.
     """
-    if found.verdict is not Verdict.EQUAL or state.positions.mode_of(found.table) != CdcRecord.mode:
+    if found.verdict not in STORED_ARE_EQUAL or state.positions.mode_of(found.table) != CdcRecord.mode:
         return
     record = state.positions.get(found.table)
     if record is None or proven(record, [found]) == record or holder_of(state.documents, found.table) is not None:
@@ -99,6 +99,6 @@ def _answers_gap(found: TableVerification, gap: Gap) -> bool:
 
 def _later(found: TableVerification, *, at: str, horizon: int) -> bool:
     """Whether both sides were equal in a snapshot after that time, with all transactions below `horizon` ended."""
-    if found.depth is not Depth.FULL or found.verdict is not Verdict.EQUAL or found.snapshot_at[:23] <= at[:23]:
+    if found.depth is not Depth.FULL or found.verdict not in STORED_ARE_EQUAL or found.snapshot_at[:23] <= at[:23]:
         return False
     return bool(found.snapshot_visible) and int(found.snapshot_visible.partition(":")[0]) >= horizon

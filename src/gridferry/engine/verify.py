@@ -41,7 +41,8 @@ from gridferry.model.verification import (
     VerifyReport,
 )
 from gridferry.plan.config import SyncMode, TableOptions
-from gridferry.plan.plan import Kernel, TablePlan
+from gridferry.plan.coverage import coverage_of
+from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
 from gridferry.source.postgres.key_rows import KeyLookup
 from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
 from gridferry.verify.difference_file import open_difference_file
@@ -95,7 +96,7 @@ class TableVerifier:
         run, plan = self._loaded(table)
         watch = SyncWatch(self._source, self._state, self._options, run)
         if self._settings.depth is Depth.QUICK:
-            return self._quick(plan, watch, started, began)
+            return self._quick(plan, table, watch, started, began)
         containers = Numbered(self._state, plan)
         with Waiting() as candidates:
             alone = not watch.busy()
@@ -133,7 +134,8 @@ class TableVerifier:
                 snapshot_origin=snapshot.origin,
                 rules=column_rules(plan),
                 rounds=settled.rounds,
-                notes=(*notes, *self._notes(plan, table, containers, watch)),
+                notes=(*notes, *self._notes(containers, watch)),
+                covered=coverage_of(plan, table=table, options=self._options),
             ),
             plan,
             containers,
@@ -174,7 +176,7 @@ class TableVerifier:
             return self._settings.settle_s
         return DEFAULT_SETTLE_S if self._sync is not None or watch.busy() else 0.0
 
-    def _quick(self, plan: TablePlan, watch: SyncWatch, started: str, began: float) -> TableVerification:
+    def _quick(self, plan: TablePlan, table: Table, watch: SyncWatch, started: str, began: float) -> TableVerification:
         look = QuickLook(
             self._source, self._state, plan, watch=watch, settle_s=self._patience(watch), sync=self._sync
         ).run()
@@ -189,6 +191,7 @@ class TableVerifier:
             target_rows=sum(c.target_rows for c in look.containers),
             rounds=look.rounds,
             notes=look.notes,
+            covered=coverage_of(plan, table=table, options=self._options),
         )
         return summed(found, sorted(look.containers, key=lambda c: (c.verdict is Verdict.EQUAL, c.name)))
 
@@ -204,16 +207,12 @@ class TableVerifier:
         require_columns(loaded.plan, table)
         return loaded.run, loaded.plan
 
-    def _notes(self, plan: TablePlan, table: Table, containers: Numbered, watch: SyncWatch) -> list[str]:
+    def _notes(self, containers: Numbered, watch: SyncWatch) -> list[str]:
         notes = []
         missing = containers.missing
         if missing:
             shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             notes.append(f"containers are not there: {shown}")
-        known = {c.source for c in plan.columns} | {plan.split_by} | set(self._options.exclude) | set(plan.order_by)
-        added = [c.name for c in table.columns if c.name not in known]
-        if added:
-            notes.append(f"columns of the source that the containers do not have are not compared: {', '.join(added)}")
         if watch.mode is SyncMode.WATERMARK:
             notes.append(
                 "mode watermark does not follow updates and deletes: rows that they changed count as differences"
@@ -233,9 +232,10 @@ class TableVerifier:
         held = self._state.quarantine.counts(plan.qualified, without_reason=REASON)
         each: list[ContainerVerification] = []
         notes = list(found.notes)
+        to_quarantine = plan.on_duplicate is OnDuplicate.QUARANTINE
         for code, (name, value) in enumerate(zip(containers.names, containers.values, strict=True)):
             kinds = tally.by_container.get(name, Counter())
-            unfit = full.source.unfit[code]
+            unfit, gave_way = full.source.unfit[code], full.passed.superseded[code]
             lost = max(0, unfit - held[name])
             if lost:
                 notes.append(f"{name}: {lost:,} rows of the source cannot be stored and are not in the quarantine")
@@ -250,7 +250,8 @@ class TableVerifier:
                     extra=kinds[DifferenceKind.EXTRA],
                     different=kinds[DifferenceKind.DIFFERENT],
                     doubled=kinds[DifferenceKind.DOUBLED],
-                    explained=unfit - lost + full.passed.superseded[code],
+                    quarantined=unfit - lost + (gave_way if to_quarantine else 0),
+                    superseded=0 if to_quarantine else gave_way,
                     unsettled=settled.unsettled[code],
                     note="the container is not there" if containers.opened[code] is None else "",
                 )
@@ -292,7 +293,8 @@ def summed(found: TableVerification, containers: list[ContainerVerification]) ->
         extra=sum(c.extra for c in containers),
         different=sum(c.different for c in containers),
         doubled=sum(c.doubled for c in containers),
-        explained=sum(c.explained for c in containers),
+        quarantined=sum(c.quarantined for c in containers),
+        superseded=sum(c.superseded for c in containers),
         unsettled=sum(c.unsettled for c in containers),
         verdict=max((c.verdict for c in containers), key=order.index, default=Verdict.EQUAL),
     )

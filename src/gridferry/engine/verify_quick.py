@@ -16,7 +16,7 @@ from gridferry.engine.verify_sides import SourceRows
 from gridferry.engine.verify_watch import SyncWatch
 from gridferry.engine.workers import Crew
 from gridferry.griddb import GridType
-from gridferry.model.verification import ContainerVerification, KeyBounds, Verdict
+from gridferry.model.verification import STORED_ARE_EQUAL, ContainerVerification, KeyBounds
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.postgres.key_bounds import KeySpread
 from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
@@ -73,7 +73,7 @@ class QuickLook:
                 found = self._look(view)
                 lsn, at = view.snapshot.lsn, view.snapshot.taken_at
             notes = () if self._bounded else (TEXT_NOTE,)
-            equal = all(c.verdict is Verdict.EQUAL for c in found)
+            equal = all(c.verdict in STORED_ARE_EQUAL for c in found)
             still = alone and not self._watch.busy() and self._watch.standing() == standing
             if equal or (still and not self._watch.waits(mark)):
                 return Quick(found, lsn, at, rounds, notes)
@@ -90,11 +90,14 @@ class QuickLook:
         answers = containers.told if self._bounded else {}
         bounds = {code: (_whole(low), _whole(high)) for code, (low, high) in answers.items()}
         held = self._state.quarantine.counts(self._plan.qualified, without_reason=REASON)
-        explained = Counter({code: held[name] for code, name in enumerate(containers.names)})
+        quarantined = Counter({code: held[name] for code, name in enumerate(containers.names)})
+        superseded: Counter[int] = Counter()
         if self._plan.on_duplicate is not OnDuplicate.ERROR and any(
-            containers.counts[code] < s.rows - explained[code] for code, s in spread.items()
+            containers.counts[code] < s.rows - quarantined[code] for code, s in spread.items()
         ):
-            explained += self._superseded(view, containers)
+            superseded = self._superseded(view, containers)
+        if self._plan.on_duplicate is OnDuplicate.QUARANTINE:
+            quarantined, superseded = quarantined + superseded, Counter()
         none = KeySpread(None, 0, None, None)
         told = [spread.get(code, none) for code in range(len(containers.names))]
         there = [bounds.get(code, (None, None)) for code in range(len(containers.names))]
@@ -102,7 +105,12 @@ class QuickLook:
         both = list(zip(*(self._texts(side) for side in sides), strict=True))
         return [
             self._container(
-                containers, code, rows=told[code].rows, bounds=KeyBounds(*both[code]), explained=explained[code]
+                containers,
+                code,
+                rows=told[code].rows,
+                bounds=KeyBounds(*both[code]),
+                quarantined=quarantined[code],
+                superseded=superseded[code],
             )
             for code in range(len(containers.names))
         ]
@@ -125,9 +133,9 @@ class QuickLook:
         return numbered[0], groups
 
     def _container(
-        self, containers: Numbered, code: int, *, rows: int, bounds: KeyBounds, explained: int
+        self, containers: Numbered, code: int, *, rows: int, bounds: KeyBounds, quarantined: int, superseded: int
     ) -> ContainerVerification:
-        expected, there = rows - explained, containers.counts[code]
+        expected, there = rows - quarantined - superseded, containers.counts[code]
         return ContainerVerification(
             name=containers.names[code],
             value=containers.values[code],
@@ -135,9 +143,10 @@ class QuickLook:
             target_rows=there,
             missing=max(0, expected - there),
             extra=max(0, there - expected),
-            explained=explained,
-            # A row put aside may be the first or the last.
-            bounds=bounds if self._bounded and not explained else None,
+            quarantined=quarantined,
+            superseded=superseded,
+            # A row that is not stored may be the first or the last.
+            bounds=bounds if self._bounded and not quarantined and not superseded else None,
             note="the container is not there" if containers.opened[code] is None else "",
         )
 
@@ -165,7 +174,7 @@ def _whole(value: int | float | bool | None) -> int | None:
 
 def _unsettled(container: ContainerVerification) -> ContainerVerification:
     """One that differs, while it is not known whether that stays so."""
-    if container.verdict is Verdict.EQUAL:
+    if container.verdict in STORED_ARE_EQUAL:
         return container
     values = {**container.__dict__, "missing": 0, "extra": 0, "bounds": None}
     return ContainerVerification(**{**values, "unsettled": max(1, container.missing + container.extra)})

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gridferry.model.coverage import NO_COVERAGE, Coverage, total
 from gridferry.model.verification import Verdict
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What is not in the target and is not asked about any more: columns that are left out, rows in the quarantine."""
+
+    columns: bool = False
+    quarantined: bool = False
+
+
+NOTHING_ACCEPTED = Accepted()
 
 
 @dataclass(frozen=True)
 class CutoverCheck:
     """One thing that has to be so. `next_step` is the command or deed that makes it so, "" where it is."""
 
-    name: str  # loaded, drained, quarantine, slot, repairs, quiet, sessions or verified
+    name: str  # loaded, drained, columns, quarantine, slot, repairs, quiet, sessions or verified
     ok: bool
     detail: str
     next_step: str = ""
@@ -22,7 +34,8 @@ class TableCutover:
     """One table. `mode` is that of its sync, "" where it is not followed; `info` is worth knowing and stops nothing.
 
     `drained_to` is the position of the source that the target has reached, as the mode counts; `verdict` is None where
-    the table was not verified.
+    the table was not verified. `coverage` has its columns, and its rows where they were verified. `accepted` is what is
+    not in the target because the user said so for this cut-over.
     """
 
     table: str
@@ -32,6 +45,8 @@ class TableCutover:
     drained_to: str = ""
     verdict: Verdict | None = None
     rows: int = 0
+    coverage: Coverage = NO_COVERAGE
+    accepted: tuple[str, ...] = ()
 
     @property
     def ready(self) -> bool:
@@ -41,11 +56,17 @@ class TableCutover:
 
 @dataclass(frozen=True)
 class CutoverReport:
-    """All tables. `started` is ISO 8601, UTC."""
+    """All tables. `started` is ISO 8601, UTC; `others` are tables of the database that the config does not name."""
 
     tables: tuple[TableCutover, ...]
     started: str
     seconds: float
+    others: tuple[str, ...] = ()
+
+    @property
+    def coverage(self) -> Coverage:
+        """What the target has of all tables together."""
+        return total(table.coverage for table in self.tables)
 
     @property
     def ready(self) -> bool:

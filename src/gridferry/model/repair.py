@@ -162,14 +162,20 @@ class RepairReport:
         return max(verdicts, key=list(Verdict).index, default=Verdict.EQUAL)
 
     @property
+    def standing(self) -> tuple[TableVerification, ...]:
+        """The last verification of each table: the one after its repair, where there was one."""
+        again = {} if self.after is None else {found.table: found for found in self.after.tables}
+        return tuple(again.get(found.table, found) for found in self.verification.tables)
+
+    @property
     def unsettled(self) -> int:
         """Rows that a change which is not synced yet may explain, as they were last found."""
-        again = {} if self.after is None else {found.table: found for found in self.after.tables}
-        return sum(again.get(found.table, found).unsettled for found in self.verification.tables)
+        return sum(found.unsettled for found in self.standing)
 
     @property
     def exit_code(self) -> int:
-        """0 equal, 1 differences are left, 75 rows changed meanwhile or are not synced: run it again."""
+        """0 equal, 1 differences are left or rows are in the quarantine, 75 rows changed meanwhile or are
+        not synced: run it again."""
         return EXIT_CODES[self.verdict]
 
 
@@ -177,7 +183,9 @@ def _verdict_after(found: TableVerification, repair: TableRepair) -> Verdict:
     left = found.differences - repair.confirmed - repair.settled - repair.moved
     if left > 0 or repair.refused:
         return Verdict.DIFFERENT
-    return Verdict.UNSETTLED if repair.moved or found.unsettled else Verdict.EQUAL
+    if repair.moved or found.unsettled:
+        return Verdict.UNSETTLED
+    return Verdict.INCOMPLETE if found.quarantined else Verdict.EQUAL
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,12 @@ the container's types, for whoever repairs them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import pyarrow as pa
+
+from gridferry.model.coverage import NO_COVERAGE, Coverage, total
 
 
 class Depth(str, Enum):
@@ -24,11 +26,13 @@ class Verdict(str, Enum):
     """How a verification ended; of several the last one here that occurs."""
 
     EQUAL = "equal"
+    INCOMPLETE = "incomplete"  # all that is stored is equal, but rows of the source are in the quarantine instead
     UNSETTLED = "unsettled"  # no difference is proven, but some rows changed faster than they were synced
     DIFFERENT = "different"
 
 
-EXIT_CODES = {Verdict.EQUAL: 0, Verdict.UNSETTLED: 75, Verdict.DIFFERENT: 1}
+EXIT_CODES = {Verdict.EQUAL: 0, Verdict.INCOMPLETE: 1, Verdict.UNSETTLED: 75, Verdict.DIFFERENT: 1}
+STORED_ARE_EQUAL = frozenset({Verdict.EQUAL, Verdict.INCOMPLETE})  # nothing that is stored is wrong, or in doubt
 
 
 class DifferenceKind(str, Enum):
@@ -145,7 +149,8 @@ class KeyBounds:
 
 @dataclass(frozen=True)
 class ContainerVerification:
-    """One container. `explained` are source rows that are not to be stored: put aside, or gave way by `on_duplicate`.
+    """One container. `quarantined` source rows are in the quarantine, `superseded` gave way by `on_duplicate`: neither
+    is to be stored.
 
     Of a quick verification `equal_rows` is 0 and `bounds` is set; `missing` and `extra` then say by how many the row
     numbers differ. `note` says more, such as that the container is not there.
@@ -160,10 +165,16 @@ class ContainerVerification:
     extra: int = 0
     different: int = 0
     doubled: int = 0
-    explained: int = 0
+    quarantined: int = 0
+    superseded: int = 0
     unsettled: int = 0
     bounds: KeyBounds | None = None
     note: str = ""
+
+    @property
+    def explained(self) -> int:
+        """Source rows that are not to be stored."""
+        return self.quarantined + self.superseded
 
     @property
     def differences(self) -> int:
@@ -175,7 +186,9 @@ class ContainerVerification:
         """What all that comes to."""
         if self.differences or (self.bounds is not None and not self.bounds.equal):
             return Verdict.DIFFERENT
-        return Verdict.UNSETTLED if self.unsettled else Verdict.EQUAL
+        if self.unsettled:
+            return Verdict.UNSETTLED
+        return Verdict.INCOMPLETE if self.quarantined else Verdict.EQUAL
 
 
 @dataclass(frozen=True)
@@ -186,7 +199,8 @@ class TableVerification:
     `Snapshot`, or "" where only rows were counted. `source_rows` and `source_bytes` are what was read there,
     in Arrow's bytes; so at the target. Of `containers` there may be fewer than `containers_total` once the
     verification was stored; those that differ come first. `first` are the first few differences, `summary` counts all
-    of them. `rounds` tells how often candidates were looked at again until they were settled.
+    of them. `rounds` tells how often candidates were looked at again until they were settled. `covered` says which of
+    the source's columns were compared at all.
     """
 
     table: str
@@ -206,7 +220,8 @@ class TableVerification:
     extra: int = 0
     different: int = 0
     doubled: int = 0
-    explained: int = 0
+    quarantined: int = 0
+    superseded: int = 0
     unsettled: int = 0
     rounds: int = 0
     summary: tuple[DifferenceCount, ...] = ()
@@ -215,11 +230,24 @@ class TableVerification:
     verdict: Verdict = Verdict.EQUAL
     snapshot_visible: str = ""
     snapshot_origin: str = ""
+    covered: Coverage = NO_COVERAGE
 
     @property
     def differences(self) -> int:
         """Row keys at which both sides differ."""
         return self.missing + self.extra + self.different + self.doubled
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was compared, with the rows as they were found."""
+        gone = self.quarantined + self.superseded
+        return replace(
+            self.covered,
+            source_rows=self.source_rows,
+            stored=max(0, self.source_rows - gone - self.missing - self.unsettled),
+            quarantined=self.quarantined,
+            superseded=self.superseded,
+        )
 
     @property
     def rows_per_second(self) -> float:
@@ -244,8 +272,13 @@ class VerifyReport:
 
     @property
     def exit_code(self) -> int:
-        """0 equal, 1 differences, 75 unsettled."""
+        """0 equal, 1 differences or rows in the quarantine, 75 unsettled."""
         return EXIT_CODES[self.verdict]
+
+    @property
+    def coverage(self) -> Coverage:
+        """What was compared of all tables together."""
+        return total(table.coverage for table in self.tables)
 
     @property
     def differences(self) -> int:

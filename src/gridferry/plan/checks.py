@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from gridferry import numbers
 from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.statement import MAX_STRING_BYTES
+from gridferry.model.coverage_words import named
 from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
+from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, counted
 from gridferry.plan.mapping import MAX_TIME_US
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
 from gridferry.plan.watermark import VIEW_KINDS
 from gridferry.plan.yaml_text import flow_text
 
+_SHOWN = 3
 _QUARANTINE = "set `on_bad_row: quarantine` to put such rows aside, or correct them in the source"
 
 
@@ -68,12 +72,32 @@ def table_findings(table: Table, profile: TableProfile, options: TableOptions) -
         yield Finding(Severity.INFO, table.qualified, message)
 
 
+def coverage_findings(table: Table, options: TableOptions) -> Iterator[Finding]:
+    """What of the table will not be in the target, because the config says so."""
+    gone = left_out(table, options)
+    if gone:
+        are = "is" if len(gone) == 1 else "are"
+        message = (
+            f"{len(gone)} of {numbers.plural(len(table.columns), 'column')} {are} left out, and lost with the source: "
+        )
+        unconfirmed = [column for column in gone if not column.confirmed]
+        advice = ""
+        if unconfirmed:
+            reasons = ", ".join(f"{flow_text(c.name)}: REASON" for c in unconfirmed[:_SHOWN])
+            more = ", ..." if len(unconfirmed) > _SHOWN else ""
+            advice = f"cutover asks for the reason: `exclude: {{{reasons}{more}}}`, or --accept-excluded"
+        yield Finding(Severity.RISK, table.qualified, message + named(gone), advice)
+    if options.where:
+        message = f"only rows that meet `where` are loaded and compared: {' '.join(options.where.split())}"
+        yield Finding(Severity.INFO, table.qualified, message)
+
+
 def unknown_names(table: Table, options: TableOptions) -> Iterator[Finding]:
     """Columns that the config names and the table does not have."""
     wanted: dict[str, tuple[str, ...]] = {
         "split_by": (options.split_by,) if options.split_by else (),
         "rename": tuple(options.rename),
-        "exclude": options.exclude,
+        "exclude": tuple(options.exclude),
         "columns": tuple(options.columns),
         "order_by": options.order_by,
         "sync.column": (options.sync.column,) if options.sync and options.sync.column else (),

@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from gridferry.errors import ConfigError
 from gridferry.griddb.address import GridDBAddress
@@ -147,7 +155,10 @@ class SyncOptions(_Options):
 
 
 class TableOptions(_Options):
-    """The user's wishes for one table. Names are as PostgreSQL has them; case counts."""
+    """The user's wishes for one table. Names are as PostgreSQL has them; case counts.
+
+    `exclude` has the reason of each column that is left out, None where the file lists its name only.
+    """
 
     table: str = Field(min_length=1)
     split_by: str | None = Field(default=None, min_length=1)
@@ -157,7 +168,7 @@ class TableOptions(_Options):
     kind: KindWish = KindWish.AUTO
     precision: Precision = Precision.AUTO
     rename: dict[str, str] = Field(default_factory=dict)
-    exclude: tuple[str, ...] = ()
+    exclude: dict[str, str | None] = Field(default_factory=dict)
     columns: dict[str, GridType] = Field(default_factory=dict)
     keep_split_column: bool = False
     on_duplicate: OnDuplicate = OnDuplicate.ERROR
@@ -166,7 +177,26 @@ class TableOptions(_Options):
     where: str = ""
     sync: SyncOptions | None = None
 
-    @field_validator("key", "exclude", "order_by", mode="before")
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _reasons(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return dict.fromkeys(cls._name_or_list(value))
+        if not value or not all(isinstance(name, str) and name for name in value):
+            raise ValueError("expected column names, or `column: reason` pairs such as {notes: not needed}")
+        for name, why in value.items():
+            if not isinstance(why, str) or not why.strip():
+                raise ValueError(
+                    f'the column "{name}" needs a reason why it is not needed, as text; or give a list of names only'
+                )
+        return {name: " ".join(why.split()) for name, why in value.items()}
+
+    @field_serializer("exclude")
+    def _names(self, value: dict[str, str | None]) -> list[str]:
+        # A reason decides nothing about what is loaded: with another one it is the same load.
+        return sorted(value)
+
+    @field_validator("key", "order_by", mode="before")
     @classmethod
     def _name_or_list(cls, value: Any) -> Any:
         names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()

@@ -66,7 +66,12 @@ def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:
     if refused:
         names = _flow(tuple(c.name for c in refused))
         types = ", ".join(dict.fromkeys(c.type.formatted for c in refused))
-        lines.append(f"    exclude: {names}    # no rule for {types}; or store the text: columns: {{NAME: string}}")
+        reason = _flow((refused[0].name,))[1:-1]
+        lines += [
+            f"    # These columns would be lost: cutover asks why. Give each a reason, exclude: {{{reason}: REASON}},",
+            "    # or store their text, columns: {NAME: string}.",
+            f"    exclude: {names}    # no rule for {types}",
+        ]
     return lines
 
 

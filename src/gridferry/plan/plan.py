@@ -10,8 +10,9 @@ from typing import Any
 
 from gridferry.errors import CheckpointError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
+from gridferry.model.coverage import LeftOut, Why
 
-PLAN_VERSION = 1
+PLAN_VERSION = 2
 
 
 class Verdict(str, Enum):
@@ -141,6 +142,7 @@ class TablePlan:
     size_bytes: int = 0
     colliding: int = 0  # rows beyond the first of their row key, as the data stood when the plan was made
     findings: tuple[Finding, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()  # columns of the source that the config leaves out
 
     @property
     def qualified(self) -> str:
@@ -174,18 +176,19 @@ class TablePlan:
     def digest(self) -> str:
         """SHA-256 over all that decides where a value goes and in which form; not over counts or findings."""
         document = table_to_json(self)
-        for fact in ("containers", "rows", "size_bytes", "colliding", "findings"):
+        for fact in ("containers", "rows", "size_bytes", "colliding", "findings", "left_out"):
             document.pop(fact)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The plan of a whole config file."""
+    """The plan of a whole config file. `others` are tables of the database that the file does not name."""
 
     tables: tuple[TablePlan, ...]
     source: str = ""  # host:port/database, for people
     target: str = ""  # member, cluster and database, for people
+    others: tuple[str, ...] = ()
 
     @property
     def problems(self) -> tuple[Finding, ...]:
@@ -199,6 +202,7 @@ class Plan:
             "source": self.source,
             "target": self.target,
             "tables": [table_to_json(t) for t in self.tables],
+            "others": list(self.others),
         }
 
     @classmethod
@@ -212,7 +216,8 @@ class Plan:
             )
         try:
             tables = tuple(table_from_json(t) for t in document["tables"])
-            return cls(tables=tables, source=document["source"], target=document["target"])
+            others = tuple(document["others"])
+            return cls(tables=tables, source=document["source"], target=document["target"], others=others)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"the plan is not readable: {error}", next_step="make it again with `gridferry plan`"
@@ -231,6 +236,7 @@ def table_from_json(document: dict[str, Any]) -> TablePlan:
     values["columns"] = tuple(_column_from_json(c) for c in values["columns"])
     values["containers"] = tuple(ContainerPlan(**c) for c in values["containers"])
     values["findings"] = tuple(Finding(**{**f, "severity": Severity(f["severity"])}) for f in values["findings"])
+    values["left_out"] = tuple(LeftOut(**{**c, "why": Why(c["why"])}) for c in values["left_out"])
     values["kind"] = ContainerKind(values["kind"])
     values["on_duplicate"] = OnDuplicate(values["on_duplicate"])
     values["on_bad_row"] = OnBadRow(values["on_bad_row"])

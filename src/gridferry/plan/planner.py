@@ -10,10 +10,11 @@ from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
 from gridferry.plan.cdc import cdc_findings
-from gridferry.plan.checks import null_key_findings, table_findings, unknown_names, value_findings
+from gridferry.plan.checks import coverage_findings, null_key_findings, table_findings, unknown_names, value_findings
 from gridferry.plan.columns import column_rule, plan_columns, stored_columns
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.containers import container_findings, plan_containers, with_clashes
+from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, KeyForm, choose_form, choose_key, duplicate_finding, key_request
 from gridferry.plan.names import naming_template
 from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan
@@ -63,6 +64,7 @@ def plan_table(
         *value_findings(planned.columns, profile, key_length=planned.key_length, options=options),
         *container_findings(containers, profile, options),
         *table_findings(table, profile, options),
+        *coverage_findings(table, options),
         *_sync_findings(table, options, choice, columns=planned.columns, key_length=planned.key_length, access=access),
     ]
     return TablePlan(
@@ -84,6 +86,7 @@ def plan_table(
         size_bytes=table.size_bytes,
         colliding=form.colliding,
         findings=tuple(sorted(findings, key=lambda f: _ORDER[f.severity])),
+        left_out=left_out(table, options),
     )
 
 
@@ -92,10 +95,11 @@ def plan_tables(
     *,
     source: str = "",
     target: str = "",
+    others: Iterable[str] = (),
 ) -> Plan:
-    """The plan of all tables, container names compared across them."""
+    """The plan of all tables, container names compared across them. `others`: see `Plan`."""
     plans = [plan_table(table, profile, options, access) for table, profile, options, access in tables]
-    return Plan(with_clashes(plans), source=source, target=target)
+    return Plan(with_clashes(plans), source=source, target=target, others=tuple(others))
 
 
 def require_sound(plan: Plan | TablePlan) -> None:

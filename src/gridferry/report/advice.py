@@ -6,15 +6,21 @@ from collections.abc import Iterator
 
 from gridferry import numbers
 from gridferry.engine.events import SyncStatus
+from gridferry.model.coverage import Coverage
+from gridferry.model.coverage_words import COLUMNS_STEP
 from gridferry.model.verification import TableVerification, Verdict
 
 _LOST = "lost"
 _LEAVING = "unreserved"  # PostgreSQL, pg_replication_slots: the log may be removed at the next checkpoint
 
 
-def next_steps(last: TableVerification | None, sync: SyncStatus | None, held: int) -> tuple[str, ...]:
-    """Args: last: the last verification; sync: how the table is followed; held: rows put aside."""
-    return (*_of_verification(last), *_of_sync(sync), *_of_quarantine(held))
+def next_steps(
+    last: TableVerification | None, sync: SyncStatus | None, held: int, covered: Coverage | None = None
+) -> tuple[str, ...]:
+    """Args: last: the last verification; sync: how the table is followed; held: rows in the quarantine; covered: the
+    columns that the target has.
+    """
+    return (*_of_verification(last), *_of_sync(sync), *_of_quarantine(held), *_of_columns(covered))
 
 
 def _of_verification(last: TableVerification | None) -> Iterator[str]:
@@ -47,6 +53,12 @@ def _of_quarantine(held: int) -> Iterator[str]:
     if held:
         rows = numbers.plural(held, "row")
         yield (
-            f"{rows} put aside: gridferry quarantine list says why; mend them at the source, "
+            f"{rows} in quarantine, not stored: gridferry quarantine list says why; correct them in the source, "
             "then gridferry quarantine replay"
         )
+
+
+def _of_columns(covered: Coverage | None) -> Iterator[str]:
+    if covered is not None and covered.unconfirmed:
+        columns = numbers.plural(len(covered.unconfirmed), "column")
+        yield f"{columns} not in GridDB without a reason: {COLUMNS_STEP}"

@@ -11,9 +11,10 @@ from enum import Enum
 from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import CopyFigures
 from gridferry.engine.events import QuarantinedRow, SyncStatus
+from gridferry.model.coverage import Coverage
 from gridferry.model.verification import TableVerification
 
-FACTS_VERSION = 1
+FACTS_VERSION = 2
 
 
 class Tone(str, Enum):
@@ -22,6 +23,7 @@ class Tone(str, Enum):
     EQUAL = "equal"
     UNVERIFIED = "unverified"  # nothing is wrong, and nothing is proven
     UNFINISHED = "unfinished"  # a load is not done, or was not begun
+    INCOMPLETE = "incomplete"  # what is stored is equal, but rows of the source are in the quarantine
     UNSETTLED = "unsettled"
     DIFFERENT = "different"
 
@@ -151,7 +153,8 @@ class QuarantineFacts:
 @dataclass(frozen=True)
 class TableFacts:
     """Everything about one table. `verifications` are those remembered, the last one first; `next_steps` say what to do
-    where something is wrong.
+    where something is wrong. `coverage` says which columns of the source the target has, and how many of its rows when
+    that was last compared; None where there is no plan.
     """
 
     table: str
@@ -167,6 +170,7 @@ class TableFacts:
     quarantine: QuarantineFacts = QuarantineFacts()
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
+    coverage: Coverage | None = None
 
     @property
     def source_rows(self) -> int | None:
@@ -183,7 +187,8 @@ class TableFacts:
 class ReportFacts:
     """A whole report. `source` and `target` are for people, without secrets; `source_note` says why it was not asked.
 
-    `counted_at` is the source's clock when its rows were counted.
+    `counted_at` is the source's clock when its rows were counted; `others` are tables of its database that the config
+    does not name.
     """
 
     version: int
@@ -195,6 +200,7 @@ class ReportFacts:
     tables: tuple[TableFacts, ...]
     source_note: str = ""
     counted_at: str = ""
+    others: tuple[str, ...] = ()
 
 
 def _sum(numbers: list[int | None]) -> int | None:

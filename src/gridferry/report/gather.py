@@ -13,10 +13,13 @@ from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import QuarantinedRow, TableStatus
 from gridferry.engine.migration import Migration
+from gridferry.engine.scope import other_tables
 from gridferry.errors import CheckpointError, FerryError, SourceError, StatementError
+from gridferry.model.coverage import Coverage
 from gridferry.model.over_time import GroupBounds
 from gridferry.model.verification import TableVerification, Verdict
 from gridferry.plan.config import TableOptions
+from gridferry.plan.coverage import coverage_of
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
 from gridferry.report.advice import next_steps
@@ -35,7 +38,7 @@ from gridferry.report.facts import (
     TableFacts,
     Tone,
 )
-from gridferry.report.verdicts import report_headline, table_headline
+from gridferry.report.verdicts import report_headline, table_headline, with_rows
 from gridferry.source.postgres.source import PostgresSnapshot
 
 MOST_SERIES = 24  # containers with a chart of their own; those that differ come first
@@ -67,6 +70,7 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
             tables=found,
             source_note=note,
             counted_at=view.snapshot.taken_at if view is not None else "",
+            others=other_tables(view, migration.options()) if view is not None else (),
         )
 
 
@@ -90,10 +94,11 @@ class _Table:
             return TableFacts(self._name, headline, LoadFacts("not readable"))
         load = load_facts(status, run)
         verifications = self._verifications()
-        headline = table_headline(load, verifications)
         if run is None or run.plan is None:
-            return TableFacts(self._name, headline, load, notes=tuple(self._notes))
+            return TableFacts(self._name, table_headline(load, verifications), load, notes=tuple(self._notes))
         held = self._migration.quarantine([self._options.table])
+        covered = self._coverage(run.plan)
+        headline = table_headline(load, verifications, covered, held=len(held))
         bounded = bounded_column(run.plan)
         try:
             containers, over_time = self._containers(run.plan, bounded, verifications, held)
@@ -113,8 +118,19 @@ class _Table:
             over_time=over_time,
             quarantine=_quarantine(held),
             notes=tuple(self._notes),
-            next_steps=next_steps(verifications[0] if verifications else None, status.sync, len(held)),
+            next_steps=next_steps(verifications[0] if verifications else None, status.sync, len(held), covered),
+            coverage=with_rows(covered, verifications[0] if verifications else None),
         )
+
+    def _coverage(self, plan: TablePlan) -> Coverage:
+        """The columns that the target has: of those of now, where the source tells them."""
+        table = None
+        if self._view is not None:
+            try:
+                (table,) = self._view.fetch_tables([self._options.table])
+            except SourceError as error:
+                self._notes.append(f"The columns that PostgreSQL has now are not known: {error.message}.")
+        return coverage_of(plan, table=table, options=self._options)
 
     def _status(self) -> TableStatus:
         """As `gridferry status` has it; without the source's word where it cannot be had."""
@@ -234,7 +250,7 @@ def _container(
 
 
 def _wrong(container: ContainerFacts) -> bool:
-    return container.verdict in (Verdict.DIFFERENT.value, Verdict.UNSETTLED.value)
+    return container.verdict in (Verdict.DIFFERENT.value, Verdict.UNSETTLED.value, Verdict.INCOMPLETE.value)
 
 
 def load_facts(status: TableStatus, run: LoadRun | None) -> LoadFacts:

@@ -12,6 +12,7 @@ from importlib import resources
 from markupsafe import Markup
 
 from gridferry import numbers
+from gridferry.model import coverage_words
 from gridferry.model.verification import DifferenceKind
 from gridferry.report.drawings import Drawing, lag_drawing, row_drawings, width_text
 from gridferry.report.escaped import escaping, source_hash
@@ -35,6 +36,9 @@ def render_page(facts: ReportFacts) -> str:
         size=numbers.size,
         duration=numbers.duration,
         rate=numbers.rate,
+        columns=coverage_words.columns,
+        other_tables=coverage_words.other_tables,
+        why=coverage_words.why,
         moment=lambda stamp: moment(stamp).removesuffix(" UTC"),
         width=width_text,
         plain_time=_plain_time,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gridferry import numbers
+from gridferry.model import coverage_words
+from gridferry.model.coverage import Coverage, total
+from gridferry.model.coverage_words import QUARANTINE_STEP
 from gridferry.model.verification import Depth, TableVerification, Verdict
 from gridferry.report.facts import Headline, LoadFacts, TableFacts, Tone
 
@@ -12,28 +16,33 @@ _VERIFY = "gridferry verify"
 _TO_MEND = f"{_VERIFY} --output differences.jsonl lists every row; {_VERIFY} --repair mends them"
 
 
-def table_headline(load: LoadFacts, verifications: Sequence[TableVerification]) -> Headline:
-    """The verdict on one table: of its last verification; without one, how far it is."""
+def table_headline(
+    load: LoadFacts, verifications: Sequence[TableVerification], covered: Coverage | None = None, *, held: int = 0
+) -> Headline:
+    """The verdict on one table: of its last verification; without one, how far it is.
+
+    Args: covered: the columns as they are now, where that is known; held: rows that are in the quarantine now.
+    """
     if load.state != "loaded":
         return _unfinished(load)
     if not verifications:
-        rows = numbers.plural(load.rows, "row")
-        return Headline(
-            Tone.UNVERIFIED,
-            f"Not verified yet: {rows} were loaded, and counted on both sides, but not compared by value.",
-            f"{_VERIFY} compares every value",
-        )
+        return _unverified(load, covered or Coverage(), held)
     last = verifications[0]
+    covered = with_rows(covered or last.covered, last)
     if last.verdict is Verdict.DIFFERENT:
-        return Headline(Tone.DIFFERENT, _different(last), _TO_MEND)
+        return Headline(Tone.DIFFERENT, _different(last) + _remarks(covered), _TO_MEND)
     if last.verdict is Verdict.UNSETTLED:
         rows = numbers.plural(last.unsettled, "row")
         return Headline(
             Tone.UNSETTLED,
-            f"Not settled: {rows} changed faster than they were synced; all others are equal ({_as_of(last)}).",
+            f"Not settled: {rows} changed faster than they were synced; all others are equal ({_as_of(last)})."
+            + _remarks(covered),
             "gridferry sync, then gridferry verify",
         )
-    return Headline(Tone.EQUAL, _equal(last))
+    if last.verdict is Verdict.INCOMPLETE or held:
+        late = max(0, held - last.quarantined)
+        return Headline(Tone.INCOMPLETE, _incomplete(last, covered, late), QUARANTINE_STEP)
+    return Headline(Tone.EQUAL, _equal(last, covered))
 
 
 def report_headline(tables: Sequence[TableFacts]) -> Headline:
@@ -49,21 +58,43 @@ def report_headline(tables: Sequence[TableFacts]) -> Headline:
         rows = sum(_rows(t.verifications[0]) for t in tables)
         containers = sum(t.verifications[0].containers_total for t in tables)
         how = "by value" if all(t.verifications[0].depth is Depth.FULL for t in tables) else "partly by counts only"
+        covered = total(_covered(t) for t in tables)
+        conditions = sum(bool(_covered(t).where) for t in tables)
+        values = "All" if not covered.left_out else f"{coverage_words.all_values(covered)} of all"
+        remarks = [coverage_words.rows(covered)] if coverage_words.has_gaps(covered) else []
+        remarks += coverage_words.headline_remarks(covered, conditions)
         return Headline(
             Tone.EQUAL,
-            f"All {numbers.count(rows)} rows of {len(tables)} tables in {numbers.plural(containers, 'container')} are "
-            f"equal, checked {how}.",
+            f"{values} {numbers.count(rows)} rows of {len(tables)} tables in "
+            f"{numbers.plural(containers, 'container')} are equal, checked {how}"
+            + (f" ({'; '.join(remarks)})" if remarks else "")
+            + ".",
         )
     whose = those[0].table if len(those) == 1 else f"{len(those)} of {len(tables)} tables"
     said = {
         Tone.DIFFERENT: f"Both sides differ in {whose}",
         Tone.UNSETTLED: f"Not settled: {whose}",
+        Tone.INCOMPLETE: f"Not all rows are stored, some are in quarantine: {whose}",
         Tone.UNFINISHED: f"Not loaded yet: {whose}",
         Tone.UNVERIFIED: f"Not verified yet: {whose}",
     }
     equal = sum(t.headline.tone is Tone.EQUAL for t in tables)
     rest = f"; {numbers.plural(equal, 'table')} {'is' if equal == 1 else 'are'} proven equal." if equal else "."
     return Headline(worst, said[worst] + rest, those[0].headline.next_step)
+
+
+def with_rows(covered: Coverage, last: TableVerification | None) -> Coverage:
+    """The coverage with the rows as a verification counted them; without one, as it is."""
+    if last is None:
+        return covered
+    found = last.coverage
+    return replace(
+        covered,
+        source_rows=found.source_rows,
+        stored=found.stored,
+        quarantined=found.quarantined,
+        superseded=found.superseded,
+    )
 
 
 def moment(stamp: str) -> str:
@@ -84,18 +115,50 @@ def _unfinished(load: LoadFacts) -> Headline:
     return Headline(Tone.UNFINISHED, f"The table cannot be told about: its load is {load.state}.", "gridferry status")
 
 
-def _equal(last: TableVerification) -> str:
+def _unverified(load: LoadFacts, covered: Coverage, held: int) -> Headline:
+    rows = numbers.plural(load.rows, "row")
+    aside = f", {numbers.plural(held, 'row')} went into the quarantine" if held else ""
+    sentence = f"Not verified yet: {rows} were loaded, and counted on both sides{aside}, but not compared by value."
+    return Headline(Tone.UNVERIFIED, sentence + _remarks(covered), f"{_VERIFY} compares every value")
+
+
+def _equal(last: TableVerification, covered: Coverage) -> str:
     rows = numbers.plural(_rows(last), "row")
     containers = numbers.plural(last.containers_total, "container")
+    gaps = f" {_capital(coverage_words.rows(covered))}." if coverage_words.has_gaps(covered) else ""
     if last.depth is Depth.QUICK:
         return (
             f"The counts are equal: {rows} in {containers}, by number, least and greatest key only, not by value "
-            f"({_as_of(last)})."
+            f"({_as_of(last)}).{gaps}{_remarks(covered)}"
         )
-    aside = f" {numbers.plural(last.explained, 'row')} put aside or superseded are left out." if last.explained else ""
     all_ = "The one row" if _rows(last) == 1 else f"All {rows}"
     are = "is" if _rows(last) == 1 else "are"
-    return f"{all_} in {containers} {are} equal, checked by value ({_as_of(last)}).{aside}"
+    if covered.left_out or coverage_words.has_gaps(covered):
+        all_, are = f"{coverage_words.all_values(covered)} of {numbers.plural(last.target_rows, 'stored row')}", "are"
+    return f"{all_} in {containers} {are} equal, checked by value ({_as_of(last)}).{gaps}{_remarks(covered)}"
+
+
+def _incomplete(last: TableVerification, covered: Coverage, late: int) -> str:
+    """`late`: rows that are in the quarantine now, and were not counted by the verification."""
+    more = f"{numbers.plural(late, 'row')} in quarantine that the last verification did not count" if late else ""
+    gaps = f"Not all rows are stored: {coverage_words.rows(covered)}" if coverage_words.has_gaps(covered) else ""
+    values = "The counts" if last.depth is Depth.QUICK else coverage_words.all_values(covered)
+    return (
+        f"{'; '.join(part for part in (gaps, more) if part)}. {values} of the stored rows were equal ({_as_of(last)})."
+        + _remarks(covered)
+    )
+
+
+def _remarks(covered: Coverage) -> str:
+    return "".join(f" {_capital(remark)}." for remark in coverage_words.remarks(covered))
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _covered(table: TableFacts) -> Coverage:
+    return table.coverage or Coverage()
 
 
 def _different(last: TableVerification) -> str:

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.cli.fakes import LOADED, PROBLEM, RISK, FakeMigration, table_plan
 from typer.testing import Result
 
+from gridferry.model.coverage import Coverage, LeftOut
 from gridferry.plan.plan import Plan
 
 Run = Callable[..., Result]
@@ -88,11 +89,25 @@ class TestLoad:
         assert result.stdout.index("device2") < result.stdout.index("device1")
         assert "gridferry verify" in result.stderr
 
-    def test_tells_of_rows_that_were_put_aside_or_gave_way(self, run: Run, migration: FakeMigration) -> None:
-        migration.loads = [replace(LOADED, quarantined=2, superseded=1)]
-        out = " ".join(run("load").stdout.split())
-        assert "2 rows put aside (gridferry quarantine list)" in out
-        assert "1 row gave way" in out
+    def test_tells_of_rows_that_are_not_stored_and_ends_with_1(self, run: Run, migration: FakeMigration) -> None:
+        covered = Coverage(3, 2, left_out=(LeftOut("note", "text"),), source_rows=602, stored=599, quarantined=2)
+        migration.loads = [replace(LOADED, quarantined=2, superseded=1, coverage=replace(covered, superseded=1))]
+        result = run("load")
+        out = " ".join(result.stdout.split())
+        assert "; 599 of 602 rows stored, 2 in quarantine, 1 gave way to another of their key" in out
+        assert "1 of 3 columns is not in GridDB: note text (excluded, no reason given)" in out
+        assert result.exit_code == 1
+        assert "2 rows in quarantine" in result.stderr
+        assert run("load", "--accept-quarantined").exit_code == 0
+        (table,) = json.loads(run("load", "--json").stdout)["tables"]
+        assert (table["coverage"]["stored"], table["coverage"]["compared"]) == (599, 2)
+
+    def test_rows_that_gave_way_as_wished_are_told_and_fail_nothing(self, run: Run, migration: FakeMigration) -> None:
+        covered = Coverage(3, 3, source_rows=601, stored=600, superseded=1)
+        migration.loads = [replace(LOADED, superseded=1, coverage=covered)]
+        result = run("load")
+        assert result.exit_code == 0
+        assert "600 of 601 rows stored, 1 gave way" in " ".join(result.stdout.split())
 
     def test_progress_goes_to_stderr_as_lines(self, run: Run, migration: FakeMigration) -> None:
         result = run("load")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,8 @@ from tests.unit.cli.fakes import DIFFERENT, EQUAL, UNSETTLED, FakeMigration
 from typer.testing import Result
 
 from gridferry.errors import LeaseHeld
-from gridferry.model.cutover import CutoverCheck, CutoverReport, TableCutover
+from gridferry.model.coverage import Coverage, LeftOut
+from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverCheck, CutoverReport, TableCutover
 from gridferry.model.repair import RepairRecord, RepairReport, RepairState, RepairStatus, TableRepair, TableUndo
 from gridferry.model.verification import Verdict, VerifyReport
 
@@ -140,8 +142,24 @@ def test_a_cut_over_says_ready(run: Run, migration: FakeMigration) -> None:
     result = run("cutover", "--wait", "5", "-t", "device")
     assert result.exit_code == 0
     assert "READY: 600 rows are equal" in words(result.stdout)
-    assert migration.calls == [("cutover", (("device",), {"wait_s": 5.0}))]
+    assert migration.calls == [("cutover", (("device",), {"wait_s": 5.0, "accepted": NOTHING_ACCEPTED}))]
     assert json.loads(run("cutover", "--json").stdout)["tables"][0]["ready"] is True
+
+
+def test_a_cut_over_says_what_was_accepted(run: Run, migration: FakeMigration) -> None:
+    covered = Coverage(5, 4, left_out=(LeftOut("shape", "point"),), source_rows=600, stored=600)
+    migration.ready = CutoverReport(
+        (replace(READY, coverage=covered, accepted=("columns that are not in GridDB: shape point",)),),
+        "",
+        1.0,
+        others=("public.forgotten",),
+    )
+    result = run("cutover", "--accept-excluded", "--accept-quarantined")
+    assert "READY: 600 rows, 4 of 5 columns: equal" in words(result.stdout)
+    assert "accepted: public.device: columns that are not in GridDB: shape point" in words(result.stdout)
+    assert "1 table of the database is not in this config: public.forgotten" in words(result.stdout)
+    assert migration.calls == [("cutover", ((), {"wait_s": 0.0, "accepted": Accepted(True, True)}))]
+    assert json.loads(run("cutover", "--json").stdout)["others"] == ["public.forgotten"]
 
 
 def test_a_cut_over_lists_what_is_missing_and_the_next_step(run: Run, migration: FakeMigration) -> None:

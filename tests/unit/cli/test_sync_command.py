@@ -12,6 +12,7 @@ from typer.testing import Result
 from gridferry.cli.sync_command import asked_to_stop
 from gridferry.engine.events import SyncStatus, TableStatus, TableSync
 from gridferry.errors import ConfigError
+from gridferry.model.coverage import Coverage
 
 Run = Callable[..., Result]
 
@@ -29,26 +30,29 @@ SYNCED = TableSync(
     touched=3,
     created=("device4",),
     notes=("something to know",),
+    coverage=Coverage(3, 3, quarantined=5),
 )
 
 
 def test_a_bounded_sync_tells_what_it_did(run: Run, migration: FakeMigration) -> None:
     migration.syncs = [SYNCED, TableSync("public.other", "watermark", "nothing new", as_of="2024-05-01T00:00:10.1Z")]
     result = run("sync", "-t", "device", "--wait", "3", "--sweep")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     for part in (
         "public.device: synced, 1,198 rows in 3 containers (1 of them new), 0.4 s, as of 2024-05-01 00:00:10 UTC",
-        "1 row gave way", "2 rows put aside", "something to know", "public.other: nothing new",
+        "1 gave way to another of their key", "5 rows in quarantine (2 by this run)",
+        "something to know", "public.other: nothing new",
     ):  # fmt: skip
         assert part in " ".join(result.stdout.split())
     assert "a hazard" in result.stderr
     assert migration.calls == [("sync", (("device",), {"wait_s": 3.0, "sweep": True, "new_slot": False}))]
+    assert run("sync", "--accept-quarantined").exit_code == 0
 
 
 def test_follow_hands_over_the_interval_and_a_way_to_stop(run: Run, migration: FakeMigration) -> None:
     migration.syncs = [SYNCED]
     result = run("sync", "--follow", "--interval", "5m")
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     ((_, (tables, options)),) = migration.calls
     assert tables == ()
     assert options == {

@@ -24,7 +24,7 @@ def test_differences_and_rows_put_aside() -> None:
     first, second, third = next_steps(last, IDLE, 4)
     assert first.startswith("2 rows differ: gridferry verify --repair")
     assert second.startswith("3 rows not settled")
-    assert third.startswith("4 rows put aside: gridferry quarantine list")
+    assert third.startswith("4 rows in quarantine, not stored: gridferry quarantine list")
 
 
 @pytest.mark.parametrize(

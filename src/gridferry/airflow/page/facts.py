@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gridferry.engine.events import SyncStatus
+from gridferry.model.coverage import Coverage
 from gridferry.plan.plan import TablePlan
 from gridferry.report.facts import Headline, LoadFacts
 
@@ -45,7 +46,8 @@ class TableFacts:
     """One table. `source_rows` and `target_rows` were counted by the last verification, else `target_rows` by the load.
 
     `rows_at` says when that was, `rows_by` is verify or load. `lag_s` is the age of the state that the target shows,
-    None where no sync has run. `differing`, `unverified` and `holding` (rows put aside) count containers.
+    None where no sync has run. `coverage` has the columns and rows of the last verification, without one the columns of
+    the plan. `differing`, `unverified` and `holding` (rows put aside) count containers.
     """
 
     table: str
@@ -68,6 +70,7 @@ class TableFacts:
     held_by: str = ""
     rows: tuple[RowsAt, ...] = ()
     notes: tuple[str, ...] = ()
+    coverage: Coverage | None = None
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,12 @@ from gridferry.model.moment import age_s
 from gridferry.model.over_time import buckets_for
 from gridferry.model.verification import TableVerification
 from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
+from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import TablePlan
 from gridferry.report import facts as reported
 from gridferry.report.counting import bounded_column, count_target, counts_over_time, span_of, stamp
 from gridferry.report.gather import Judged, load_facts
-from gridferry.report.verdicts import table_headline
+from gridferry.report.verdicts import table_headline, with_rows
 from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.source import PostgresSource
 
@@ -171,9 +172,10 @@ def _table(
     last = verifications[0] if verifications else None
     rows = _rows_over_time(run, verifications)
     newest = rows[-1] if rows else None
+    covered = last.covered if last is not None else None if run.plan is None else coverage_of(run.plan)
     return TableFacts(
         table=run.table,
-        headline=table_headline(load, verifications),
+        headline=table_headline(load, verifications, covered, held=status.quarantined),
         load=load,
         sync=status.sync,
         lag_s=age_s(status.sync.as_of) if status.sync is not None and status.sync.as_of else None,
@@ -192,6 +194,7 @@ def _table(
         held_by=status.held_by,
         rows=rows,
         notes=status.notes + (status.sync.notes if status.sync is not None else ()),
+        coverage=None if covered is None else with_rows(covered, last),
     )
 
 

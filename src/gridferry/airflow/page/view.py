@@ -13,6 +13,7 @@ from gridferry.airflow.page import sparks
 from gridferry.airflow.page.choice import Choice, Only, Order
 from gridferry.airflow.page.facts import ContainerRow, Counted, PageFacts
 from gridferry.airflow.page.routes import JSON
+from gridferry.model import coverage_words
 from gridferry.model.moment import age_s
 from gridferry.report.escaped import escaping, source_hash
 
@@ -20,6 +21,7 @@ _SIGNS = {
     "equal": "✓ equal",
     "different": "≠ different",
     "unsettled": "… not settled",
+    "incomplete": "… incomplete",
     "unverified": "○ not verified",
     "unfinished": "○ not loaded",
     "": "○ not verified",
@@ -56,6 +58,7 @@ def render(facts: PageFacts, choice: Choice) -> str:
 def _template() -> jinja2.Template:
     environment = escaping(_text)
     environment.filters.update(count=numbers.count, plural=numbers.plural, moment=_moment, ago=_ago, lag=_long)
+    environment.filters.update(columns=coverage_words.columns, remarks=coverage_words.remarks)
     environment.globals.update(
         signs=_SIGNS, bars=_bars, lines=sparks.lines, lines_title=sparks.lines_title, since=_since
     )

@@ -59,6 +59,13 @@ def fetch_tables(connection: Connection, names: Sequence[str] | None = None) -> 
     return tables
 
 
+def fetch_table_names(connection: Connection) -> list[str]:
+    """The names, `schema.table`, of what a list of all tables has (see `fetch_tables`), without a look at any of it."""
+    with mapped("reading the catalog"):
+        entries = [_Entry(*row) for row in connection.execute(catalog_sql.ENTRIES)]
+    return [entry.qualified for entry in entries if _is_listed(entry)]
+
+
 def _is_listed(entry: _Entry) -> bool:
     return entry.relkind in _LISTED_KINDS and not entry.is_partition and not entry.from_extension
 

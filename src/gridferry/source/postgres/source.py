@@ -75,6 +75,10 @@ class PostgresSnapshot:
         """See `catalog.fetch_tables`."""
         return catalog.fetch_tables(self.held.connection, names)
 
+    def fetch_table_names(self) -> list[str]:
+        """See `catalog.fetch_table_names`."""
+        return catalog.fetch_table_names(self.held.connection)
+
     def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
         """See `profile.fetch_profile`."""
         return profile.fetch_profile(self.held.connection, request, sample_percent=sample_percent)
