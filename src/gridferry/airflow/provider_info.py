@@ -30,17 +30,28 @@ _FIELDS: dict[str, dict[str, Any]] = {
     },
     "sslmode": {
         "label": "TLS",
-        "description": "prefer takes TLS where the node offers it; verify also checks its certificate.",
+        "description": "auto takes TLS where the node offers it and sends no login in clear to another machine; "
+        "verify also checks the node's certificate; disable says that the network can be trusted.",
         "schema": {
             "type": ["string", "null"],
-            "default": "prefer",
-            "enum": ["disable", "prefer", "require", "verify"],
+            "default": "auto",
+            "enum": ["auto", "disable", "prefer", "require", "verify"],
         },
     },
     "ca_file": {
         "label": "CA file",
         "description": "Certificates that TLS mode verify trusts, as a path on the workers.",
         "schema": {"type": ["string", "null"]},
+    },
+    "authentication": {
+        "label": "Authentication",
+        "description": "Who checks the password; auto asks the server. ldap sends the password itself: use TLS.",
+        "schema": {"type": ["string", "null"], "default": "auto", "enum": ["auto", "internal", "ldap"]},
+    },
+    "route": {
+        "label": "Route",
+        "description": "public for a cluster that is reached from outside, as GridDB Cloud.",
+        "schema": {"type": ["string", "null"], "default": "default", "enum": ["default", "public"]},
     },
 }
 

@@ -13,11 +13,17 @@ from datetime import date, datetime
 from enum import Enum
 from typing import IO, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.text import Text
+
+from gridferry.cli.tables import visible
 
 # A pipe has no width: enough for every table of ours, so that nothing is cut off on its way into another program.
 PIPE_WIDTH = 160
+
+# Control characters that JSON lets stand as they are, and some terminals obey.
+_C1 = {code: f"\\u{code:04x}" for code in range(0x7F, 0xA0)}
 
 
 class Output:
@@ -61,7 +67,7 @@ class Output:
     def document(self, made: Callable[[], Any]) -> None:
         """Print the JSON document that `made` returns; in JSON mode only, since a large one takes time to make."""
         if self.as_json:
-            sys.stdout.write(json.dumps(plain(made()), ensure_ascii=False, indent=2) + "\n")
+            sys.stdout.write(json.dumps(plain(made()), ensure_ascii=False, indent=2).translate(_C1) + "\n")
             sys.stdout.flush()
 
     @contextmanager
@@ -99,7 +105,19 @@ def scalar(value: Any) -> Any:
 
 
 class _Console(Console):
-    """A console that lets a closed pipe be told from a result: rich's own ends with 1, which says "differences"."""
+    """A console that lets a closed pipe be told from a result: rich's own ends with 1, which says "differences".
+
+    Nothing that it prints commands a terminal but its own styles: names, values and messages of servers may hold
+    sequences that colour, overwrite, or answer in the user's name.
+    """
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """What `renderable` becomes, control characters in its text spelled out."""
+        for segment in super().render(renderable, options):
+            if segment.control or segment.text.isprintable() or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment("\n".join(map(visible, segment.text.split("\n"))), segment.style)
 
     def on_broken_pipe(self) -> None:
         """Called while the BrokenPipeError is handled: hand it on."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
@@ -62,11 +64,33 @@ def reported(command: Callable[..., None]) -> Callable[..., None]:
 def _run(command: Callable[..., None], output: Output, options: dict[str, Any]) -> int:
     """Run a command; returns its exit code."""
     try:
-        return _told(command, output, options)
+        with _warnings_to(output):
+            return _told(command, output, options)
     except ResultLost as error:
         drop_what_follows(sys.stdout)
         output.streaming = True  # stdout takes no document that tells of it either
         return show_failure(output, error)
+
+
+@contextmanager
+def _warnings_to(output: Output) -> Iterator[None]:
+    """What the driver warns of, as the command's own warnings."""
+    log = logging.getLogger("gridferry")
+    handler = _Warner(output)
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _Warner(logging.Handler):
+    def __init__(self, output: Output) -> None:
+        super().__init__(logging.WARNING)
+        self._output = output
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._output.warn(record.getMessage())
 
 
 def _told(command: Callable[..., None], output: Output, options: dict[str, Any]) -> int:

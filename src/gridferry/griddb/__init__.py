@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gridferry.griddb.address import GridDBAddress, SslMode, parse_address
+    from gridferry.griddb.address import Authentication, GridDBAddress, Route, SslMode, parse_address
     from gridferry.griddb.container import Container
     from gridferry.griddb.net.connection import Timing
     from gridferry.griddb.results import QueryResult
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gridferry.griddb.writer import BulkWriter
 
 __all__ = [
+    "Authentication",
     "BulkWriter",
     "ColumnSpec",
     "Container",
@@ -34,6 +35,7 @@ __all__ = [
     "GridType",
     "PutMode",
     "QueryResult",
+    "Route",
     "SslMode",
     "Store",
     "Timing",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "Authentication": "gridferry.griddb.address",
     "BulkWriter": "gridferry.griddb.writer",
     "ColumnSpec": "gridferry.griddb.schema",
     "Container": "gridferry.griddb.container",
@@ -52,6 +55,7 @@ _MODULES = {
     "GridType": "gridferry.griddb.schema",
     "PutMode": "gridferry.griddb.wire.statement",
     "QueryResult": "gridferry.griddb.results",
+    "Route": "gridferry.griddb.address",
     "SslMode": "gridferry.griddb.address",
     "Store": "gridferry.griddb.store",
     "Timing": "gridferry.griddb.net.connection",

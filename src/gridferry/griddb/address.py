@@ -14,21 +14,43 @@ DEFAULT_PORT = 10001
 PUBLIC = "public"
 _NAME = re.compile(r"[^@:,/?#]+")
 _HOST = re.compile(r"(?:\[(?P<inner>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<name>[^\s\[\]:@/?#]+))(?::(?P<port>[0-9]{1,5}))?")
-_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=..&provider=..&multicast=..]"
+_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=..&provider=..&multicast=..&route=..]"
 
 
 class SslMode(str, Enum):
-    """Whether TLS is used after the first exchange, when the server offers it."""
+    """Whether TLS is used after the first exchange, when the server offers it.
 
+    AUTO, which holds where nothing is written: as PREFER, but no login in clear leaves this machine.
+    """
+
+    AUTO = "auto"
     DISABLE = "disable"
     PREFER = "prefer"
     REQUIRE = "require"
     VERIFY = "verify"
 
 
+class Authentication(str, Enum):
+    """Who checks the password. AUTO: whom the server names; by LDAP only over TLS, as it sends the password itself."""
+
+    AUTO = "auto"
+    INTERNAL = "internal"
+    LDAP = "ldap"
+
+
+class Route(str, Enum):
+    """Which of a cluster's addresses are used. PUBLIC: those for clients from outside (GridDB Cloud)."""
+
+    DEFAULT = "default"
+    PUBLIC = "public"
+
+
 @dataclass(frozen=True)
 class GridDBAddress:
-    """A cluster's address. One of `members`, `provider` (a URL) and `multicast` (group, port) says how to find it."""
+    """A cluster's address. One of `members`, `provider` (a URL) and `multicast` (group, port) says how to find it.
+
+    Raises: ConfigError for options of TLS that contradict each other, and so would protect less than they say.
+    """
 
     cluster: str
     user: str = "admin"
@@ -37,8 +59,28 @@ class GridDBAddress:
     provider: str = field(default="", repr=False)  # it may hold a password of its own
     multicast: tuple[str, int] | None = None
     database: str = PUBLIC
-    sslmode: SslMode = SslMode.PREFER
+    sslmode: SslMode = SslMode.AUTO
     ca_file: str = ""
+    authentication: Authentication = Authentication.AUTO
+    route: Route = Route.DEFAULT
+
+    def __post_init__(self) -> None:
+        verified = self.sslmode is SslMode.VERIFY
+        if self.ca_file and not verified:
+            raise ConfigError(
+                f"ca_file has no effect with sslmode={self.sslmode.value}: no certificate is checked",
+                next_step="write sslmode=verify, or leave ca_file out of the GridDB address",
+            )
+        if verified and self.multicast is not None:
+            raise ConfigError(
+                "multicast cannot go with sslmode=verify: anybody in the network can announce a node",
+                next_step="give the nodes as host:port, or an https provider",
+            )
+        if verified and self.provider and not self.provider.startswith("https://"):
+            raise ConfigError(
+                "with sslmode=verify the provider must be an https URL: what it says decides where to log in",
+                next_step="write provider=https://.., or give the nodes as host:port",
+            )
 
     def __str__(self) -> str:
         """The address without its password."""
@@ -48,6 +90,9 @@ class GridDBAddress:
         elif self.multicast:
             hosts = f"multicast {self.multicast[0]}:{self.multicast[1]}"
         return f"griddb://{self.user}@{hosts}/{self.cluster}/{self.database}"
+
+
+_CHOICES: dict[str, type[Enum]] = {"sslmode": SslMode, "authentication": Authentication, "route": Route}
 
 
 def parse_address(url: str, *, password: str | None = None) -> GridDBAddress:
@@ -101,13 +146,14 @@ def _options(query: str) -> dict[str, Any]:
 
     found: dict[str, Any] = {}
     for name, value in parse_qsl(query, keep_blank_values=True):
-        if name == "sslmode":
-            if value not in [m.value for m in SslMode]:
+        if name in _CHOICES:
+            allowed = [each.value for each in _CHOICES[name]]
+            if value not in allowed:
                 raise ConfigError(
-                    f"sslmode{shown(value)} is unknown: disable, prefer, require or verify",
+                    f"{name}{shown(value)} is unknown: {', '.join(allowed[:-1])} or {allowed[-1]}",
                     next_step=f"write it as {_FORM}",
                 )
-            found[name] = SslMode(value)
+            found[name] = _CHOICES[name](value)
         elif name == "multicast":
             found[name] = _host(value, what="multicast", default_port=31999)
         elif name in ("provider", "ca_file"):

@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from typing_extensions import Self
 
-from gridferry.errors import LocalProtocolError, SchemaChanged, SchemaConflict
+from gridferry.errors import LocalProtocolError, RemoteProtocolError, SchemaChanged, SchemaConflict
 from gridferry.griddb.address import PUBLIC, GridDBAddress, parse_address
 from gridferry.griddb.container import Container
 from gridferry.griddb.handle import Handle, fetch_handles, made_handle, put_container, same_container
@@ -38,6 +38,7 @@ from gridferry.griddb.writer import MESSAGE_BYTES, WINDOW_BYTES, BulkWriter
 _NAMES_FEATURE = 2
 _QUERIES_A_REQUEST = 2000
 _NAMES_A_PAGE = 10_000
+_MOST_NAMES = 10_000_000  # of containers: a list of more would not fit into memory
 GROUP_BYTES = 64 << 20  # of batches that a multi-put joins before it encodes them
 
 T = TypeVar("T")
@@ -122,9 +123,13 @@ class Store:
             bodies = ask_all(
                 self.cluster, [Ask(p, message, f"the container names of partition {p}") for p in partitions]
             )
-            pages = [read_container_names(body) for body in bodies]
+            pages = [read_container_names(body, most=_NAMES_A_PAGE) for body in bodies]
             found += [key.name for _, keys in pages for key in keys]
+            if len(found) > _MOST_NAMES:
+                raise RemoteProtocolError(f"the cluster lists more than {_MOST_NAMES:,} containers")
             start += _NAMES_A_PAGE
+            if any(len(keys) == _NAMES_A_PAGE and total < start for total, keys in pages):
+                raise RemoteProtocolError("a node lists more containers than it says that it has")
             partitions = [p for p, (_, keys) in zip(partitions, pages, strict=True) if len(keys) == _NAMES_A_PAGE]
         return sorted(found)
 

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import json
+import logging
 from datetime import date
 from enum import Enum
 
 import pytest
 from rich.text import Text
 
+from gridferry.cli.failures import show_failure
 from gridferry.cli.output import PIPE_WIDTH, Output, plain
+from gridferry.cli.reporting import reported
 from gridferry.cli.tables import hanging
+from gridferry.errors import StatementError
 
 
 class Colour(Enum):
@@ -61,3 +65,34 @@ def test_a_line_that_hangs_keeps_its_indent_where_it_wraps(
         "        three [four]",
         "        five",
     ]
+
+
+ATTACK = "a\x1b[31mred\x1b]0;title\x07\x9b2J\x7fb"
+
+
+def test_nothing_printed_commands_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    output = Output()
+    output.show(ATTACK, Text(ATTACK), Text.assemble((ATTACK, "bold"), ATTACK), hanging("  - ", ATTACK))
+    output.note(ATTACK)
+    output.warn(ATTACK)
+    error = StatementError(ATTACK, code=1, state=ATTACK, next_step=ATTACK)
+    show_failure(output, error)
+    captured = capsys.readouterr()
+    for stream in (captured.out, captured.err):
+        assert not [c for c in stream if not c.isprintable() and c != "\n"]
+        assert "\\x1b[31mred" in stream
+
+
+def test_json_commands_no_terminal_either(capsys: pytest.CaptureFixture[str]) -> None:
+    Output(as_json=True).document(lambda: {"a": ATTACK})
+    printed = capsys.readouterr().out
+    assert json.loads(printed) == {"a": ATTACK}
+    assert not [c for c in printed if not c.isprintable() and c != "\n"]
+
+
+def test_a_warning_of_the_driver_is_one_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    def command(output: Output) -> None:
+        logging.getLogger("gridferry.griddb.net.cluster").warning("the node %s offers no TLS", "h:1")
+
+    reported(command)(as_json=False, quiet=False, verbose=False)
+    assert capsys.readouterr().err == "warning: the node h:1 offers no TLS\n"

@@ -67,7 +67,7 @@ def test_everything_a_file_can_say() -> None:
     config = parse_config(FULL, env=ENV)
     assert config.source.dsn == ENV["SOURCE_DSN"]
     assert (config.target.user, config.target.members) == ("admin", (("127.0.0.1", 10001),))
-    assert (config.target.cluster, config.target.database, config.target.sslmode) == ("myCluster", "public", "prefer")
+    assert (config.target.cluster, config.target.database, config.target.sslmode) == ("myCluster", "public", "auto")
     assert config.target.password == "s3cret"
     device, other = config.tables
     assert (device.schema_name, device.table_name) == ("public", "device")
@@ -269,7 +269,7 @@ def test_password_file(tmp_path: Path) -> None:
         ("griddb://a@h:1/c/d/e", "names no cluster"),
         ("griddb://a@h:0/c", "member 1 of the GridDB address is not host:port"),
         ("griddb://a@h,:5/c", "member 2 of the GridDB address is not host:port"),
-        ("griddb://a@h/c?sslmode=maybe", 'sslmode "maybe" is unknown: disable, prefer, require or verify'),
+        ("griddb://a@h/c?sslmode=maybe", 'sslmode "maybe" is unknown: auto, disable, prefer, require or verify'),
         ("griddb://a@h/c?tls=1", 'option "tls" of the GridDB address is unknown'),
     ],
 )

@@ -7,6 +7,7 @@ problem (`Transient` node errors), or a lock of another client is; any other ref
 from __future__ import annotations
 
 import itertools
+import logging
 import threading
 import uuid
 from collections import defaultdict
@@ -25,13 +26,17 @@ from gridferry.errors import (
     RemoteProtocolError,
     WrongNode,
 )
-from gridferry.griddb.address import GridDBAddress
+from gridferry.griddb.address import GridDBAddress, Route, SslMode
 from gridferry.griddb.net.connection import SYSTEM_CLOCK, Clock, Connection, Timing
 from gridferry.griddb.net.discovery import candidates
 from gridferry.griddb.net.transport import SocketTransport, Transport
 from gridferry.griddb.wire.names import ContainerKey, container_key, partition_of
+from gridferry.griddb.wire.options import NO_OPTIONS, Options
 from gridferry.griddb.wire.replies import PartitionAddress
 from gridferry.griddb.wire.requests import GetPartitionAddress
+from gridferry.griddb.wire.statement import Option
+
+_log = logging.getLogger(__name__)
 
 Node = tuple[str, int]
 Connector = Callable[[str, int, float], Transport]
@@ -82,6 +87,8 @@ class Cluster:
         self._waits_for_lock = False
         # Told once whenever a run begins to wait for what another client has locked.
         self.on_lock: Callable[[str], None] = lambda text: None
+        self._route: Options = {Option.CONNECTION_ROUTE: 1} if address.route is Route.PUBLIC else NO_OPTIONS
+        self._warned = False
 
     def new_session(self) -> int:
         """A session id that this client never used before.
@@ -124,9 +131,8 @@ class Cluster:
             return known
         found = self.topology()
         with self.connection(found.master) as connection:
-            body = connection.ask(
-                GetPartitionAddress(), partition=partition, asked=f"the owner of partition {partition}"
-            )
+            message = GetPartitionAddress(options=self._route)
+            body = connection.ask(message, partition=partition, asked=f"the owner of partition {partition}")
             answer = PartitionAddress.read(body, address_size=connection.address_size)
         if not answer.owners:
             raise WrongNode(
@@ -258,15 +264,30 @@ class Cluster:
         connection = Connection(transport, self.timing, clock=self._clock)
         try:
             connection.open(self.address, node[0])
+            self._warn_of_clear_text(connection)
             return connection, connection.login(self.address, self.client)
         except BaseException:
             connection.broken = True
             connection.close()
             raise
 
+    def _warn_of_clear_text(self, connection: Connection) -> None:
+        exposed = self.address.sslmode is SslMode.PREFER and not (connection.secure or connection.local)
+        if exposed and not self._warned:
+            self._warned = True
+            _log.warning(
+                "the GridDB node %s offers no TLS: the login and all rows go over the network in clear. Use "
+                "sslmode=require or verify; sslmode=disable says that this is meant",
+                connection.node,
+            )
+
     def _find_master(self) -> Topology:
         trouble: GridDBError | None = None
+        # A list of many nodes that do not answer must not take the sum of their limits.
+        deadline = self._clock.now() + self.timing.failover_s
         for node in candidates(self.address, timeout_s=self.timing.connect_s):
+            if trouble is not None and self._clock.now() >= deadline:
+                break
             try:
                 return self._master_by(node)
             except NODE_TROUBLE as error:
@@ -276,7 +297,7 @@ class Cluster:
     def _master_by(self, node: Node) -> Topology:
         connection, database_id = self._dial(node)
         try:
-            body = connection.ask(GetPartitionAddress(master=True), asked="the cluster's master")
+            body = connection.ask(GetPartitionAddress(master=True, options=self._route), asked="the cluster's master")
             answer = PartitionAddress.read(body, address_size=connection.address_size)
         finally:
             self._give(node, connection)

@@ -5,17 +5,16 @@ Several requests may be outstanding. Answers for different partitions may come o
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gridferry.errors import AnswerTimeout, ConfigError, ConnectionLost, FerryError, RemoteProtocolError, StatementError
-from gridferry.griddb.address import PUBLIC, GridDBAddress, SslMode
+from gridferry.errors import AnswerTimeout, ConnectionLost, FerryError, RemoteProtocolError, StatementError
+from gridferry.griddb.address import PUBLIC, GridDBAddress, Route, SslMode
 from gridferry.griddb.net.limits import RESULT_TIMEOUT_S
 from gridferry.griddb.net.refusals import refusal
+from gridferry.griddb.net.security import AuthType, login_type, require_private, secret_of, tls_context
 from gridferry.griddb.net.transport import Transport
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_request
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer
@@ -26,7 +25,15 @@ from gridferry.griddb.wire.requests import (
     Login,
     Request,
 )
-from gridferry.griddb.wire.statement import FEATURE_VERSION, PROTOCOL_VERSION, Option, Statement, Status
+from gridferry.griddb.wire.statement import (
+    FEATURE_VERSION,
+    MAX_HELLO_BYTES,
+    MAX_MESSAGE_BYTES,
+    PROTOCOL_VERSION,
+    Option,
+    Statement,
+    Status,
+)
 
 _READ_SIZE = 1 << 20
 _SECURITY_REFUSED = 130003
@@ -38,12 +45,13 @@ _MAX_CONNECT_ID = (1 << 31) - 1
 class Timing:
     """Limits in seconds.
 
-    `answer_s` bounds the wait for one answer, `heartbeat_s` the silence before the node is asked whether it lives,
-    `failover_s` the search for a node that can do what is asked, `lock_s` the wait for what another client has locked:
-    longer than a transaction that a killed run left open.
+    `answer_s` bounds the wait for one answer, `login_s` that for each answer until the login has ended, `heartbeat_s`
+    the silence before the node is asked whether it lives, `failover_s` the search for a node that can do what is asked,
+    `lock_s` the wait for what another client has locked: longer than a transaction that a killed run left open.
     """
 
     connect_s: float = 10.0
+    login_s: float = 60.0
     answer_s: float = 300.0
     heartbeat_s: float = 10.0
     failover_s: float = 120.0
@@ -73,11 +81,14 @@ class Connection:
         self._transport = transport
         self._timing = timing or Timing()
         self._now = clock.now
-        self._frames = FrameReader(Role.CLIENT, address_size=transport.address_size)
+        # Until the login: whoever has not shown who it is gets no memory to fill.
+        self._frames = FrameReader(Role.CLIENT, max_body=MAX_HELLO_BYTES, address_size=transport.address_size)
         self._ids = itertools.count(1)
         self._waiting: dict[int, str] = {}
         self._arrived: dict[int, Frame] = {}
         self._heartbeats: set[int] = set()
+        self._offered = 0  # the authentication type that the server named
+        self.secure = False
 
     @property
     def outstanding(self) -> int:
@@ -89,13 +100,21 @@ class Connection:
         """Bytes of an address on this connection: 4, or 16 for IPv6."""
         return self._transport.address_size
 
+    @property
+    def local(self) -> bool:
+        """Whether the node is on this machine."""
+        return self._transport.local
+
     def open(self, address: GridDBAddress, host: str) -> None:
-        """Say hello, and start TLS where both sides want it. Raises: RemoteProtocolError, ConnectionLost."""
-        plain = address.sslmode in (SslMode.DISABLE, SslMode.PREFER)
+        """Say hello, and start TLS where both sides want it.
+
+        Raises: RemoteProtocolError, ConnectionLost; AuthenticationFailed where a login would go in clear unasked.
+        """
+        plain = address.sslmode in (SslMode.AUTO, SslMode.DISABLE, SslMode.PREFER)
         secure = address.sslmode is not SslMode.DISABLE
         hello = Connect(plain=plain, secure=secure)
         try:
-            reply = ConnectReply.read(self.ask(hello, asked="the first message"))
+            reply = ConnectReply.read(self.ask(hello, asked="the first message", timeout_s=self._timing.login_s))
         except StatementError as error:
             if error.code == _SECURITY_REFUSED:
                 raise self._disagreement(address.sslmode) from error
@@ -106,10 +125,26 @@ class Connection:
                 f"the node {self.node} speaks protocol version {reply.version}, gridferry {PROTOCOL_VERSION}",
                 next_step="use GridDB 4.0.1 or newer",
             )
+        self._offered = reply.auth_type
         if secure and reply.secure:
-            self._transport.start_tls(_tls_context(address), host)
+            self._start_tls(address, host)
         elif not (plain and reply.plain):
             raise self._disagreement(address.sslmode)
+        else:
+            require_private(address, node=self.node, local=self.local)
+
+    def _start_tls(self, address: GridDBAddress, host: str) -> None:
+        """From here on only what came through TLS counts: nothing that arrived before may wait to be read after it."""
+        if self._arrived or not self._frames.clean:
+            self.broken = True
+            raise RemoteProtocolError(
+                f"the node {self.node} sent something in clear behind its first answer, before TLS began: somebody in "
+                "between may have added it",
+                state="nothing of the login was sent",
+                next_step="find out what stands between gridferry and the node",
+            )
+        self._transport.start_tls(tls_context(address), host)
+        self.secure = True
 
     def login(self, address: GridDBAddress, client: bytes) -> int:
         """Log in and return the database's id. Raises: AuthenticationFailed."""
@@ -121,9 +156,16 @@ class Connection:
         }
         if address.database != PUBLIC:
             options[Option.DATABASE_NAME] = address.database
-        digest = hashlib.sha256(address.password.encode()).hexdigest()
-        message = Login(user=address.user, digest=digest, cluster=address.cluster, options=options)
-        return LoginReply.read(self.ask(message, asked=f'the login of "{address.user}"')).database_id
+        if address.route is Route.PUBLIC:
+            options[Option.CONNECTION_ROUTE] = 1
+        how = login_type(address, self._offered, node=self.node, secure=self.secure, local=self.local)
+        if how is not AuthType.INTERNAL:
+            options[Option.AUTHENTICATION_TYPE] = how
+        message = Login(user=address.user, digest=secret_of(address, how), cluster=address.cluster, options=options)
+        asked = f'the login of "{address.user}"'
+        reply = LoginReply.read(self.ask(message, asked=asked, timeout_s=self._timing.login_s))
+        self._frames.allow(MAX_MESSAGE_BYTES)
+        return reply.database_id
 
     def ask(
         self,
@@ -277,14 +319,3 @@ class Connection:
     def _refuse_if_broken(self) -> None:
         if self.broken:
             raise ConnectionLost(f"the connection to {self.node} is closed")
-
-
-def _tls_context(address: GridDBAddress) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=address.ca_file or None)
-    except OSError as error:
-        raise ConfigError(f"the ca_file of the GridDB address cannot be used: {error.strerror or error}") from error
-    if address.sslmode is not SslMode.VERIFY:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

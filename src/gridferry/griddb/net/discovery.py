@@ -2,63 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
 import ipaddress
-import json
 import socket
 import struct
 import time
-import urllib.request
 
-from gridferry.errors import ConfigError, NodeUnreachable, RemoteProtocolError
-from gridferry.griddb.address import GridDBAddress
+from gridferry.errors import NodeUnreachable
+from gridferry.griddb.address import GridDBAddress, Route
+from gridferry.griddb.net.provider import DEFAULT_SERVICE, PUBLIC_SERVICE, from_provider
 from gridferry.griddb.wire.frame import MAGIC
 
 _NOTIFICATION = 5000
-_MAX_LIST_BYTES = 1 << 20
 
 
 def candidates(address: GridDBAddress, *, timeout_s: float = 10.0) -> tuple[tuple[str, int], ...]:
     """Nodes to ask for the master. Raises: NodeUnreachable, ConfigError, RemoteProtocolError."""
     if address.provider:
-        return from_provider(address.provider, timeout_s=timeout_s)
+        service = PUBLIC_SERVICE if address.route is Route.PUBLIC else DEFAULT_SERVICE
+        return from_provider(address.provider, timeout_s=timeout_s, service=service, ca_file=address.ca_file)
     if address.multicast is not None:
         return (from_multicast(*address.multicast, timeout_s=timeout_s),)
     return address.members
-
-
-def from_provider(url: str, *, timeout_s: float = 10.0) -> tuple[tuple[str, int], ...]:
-    """The nodes that a provider's JSON list names."""
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError("the provider of a GridDB address must be an http or https URL")
-    try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:  # noqa: S310 - the scheme was checked
-            document = json.loads(answer.read(_MAX_LIST_BYTES))
-    except (OSError, http.client.HTTPException) as error:
-        raise NodeUnreachable(
-            f"the GridDB provider did not answer: {error}", next_step="check provider=.. in the target address"
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise RemoteProtocolError(f"the GridDB provider's answer is not JSON: {error}") from error
-    return parse_provider_list(document)
-
-
-def parse_provider_list(document: object) -> tuple[tuple[str, int], ...]:
-    """The transaction services in a provider's document. Raises: RemoteProtocolError."""
-    try:
-        nodes = tuple(
-            (str(node["transaction"]["address"]), int(node["transaction"]["port"]))
-            for node in document  # type: ignore[attr-defined]
-        )
-    except (TypeError, KeyError, ValueError) as error:
-        raise RemoteProtocolError(
-            'the GridDB provider\'s list is not of the form [{"transaction": {"address": .., "port": ..}}, ..]'
-        ) from error
-    if any(not host or not 0 < port < 65536 for host, port in nodes):
-        raise RemoteProtocolError("the GridDB provider's list names a node without a host or with an impossible port")
-    if not nodes:
-        raise NodeUnreachable("the GridDB provider names no node")
-    return nodes
 
 
 def from_multicast(group: str, port: int, *, timeout_s: float = 15.0) -> tuple[str, int]:

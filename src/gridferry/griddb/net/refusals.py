@@ -49,6 +49,8 @@ _LOCKED = (
     f"ends within {TRANSACTION_TIMEOUT_S + CHECKED_EVERY_S} s, or another program, whose own timeout counts (300 s "
     "unless it chose another). When it has ended, the same command can be run again"
 )
+_LONGEST_REASON = 2_000  # characters of a message that are shown
+_LONGEST_NAME = 200
 _LOGIN_CODES = {10005, 10053}
 _NEXT_STEPS: dict[int, str] = {
     **dict.fromkeys((10051, 60054, 60064, 60166), _LOCKED),
@@ -69,8 +71,9 @@ _NEXT_STEPS: dict[int, str] = {
 def refusal(status: int, body: memoryview, *, node: str, asked: str) -> GridDBError:
     """The error for an answer that is not a success. `asked` says what was asked, for the message."""
     reply = ErrorReply.read(Reader(body))
-    name = f" {reply.name}" if reply.name else ""
-    message = f"GridDB node {node} refused {asked}: {reply.message.rstrip('.')} [{reply.code}{name}]"
+    name = f" {_cut(reply.name, _LONGEST_NAME)}" if reply.name else ""
+    reason = _cut(reply.message.rstrip("."), _LONGEST_REASON)
+    message = f"GridDB node {node} refused {_cut(asked, _LONGEST_REASON)}: {reason} [{reply.code}{name}]"
     next_step = _NEXT_STEPS.get(reply.code, "")
     error: GridDBError
     if reply.code in _LOGIN_CODES:
@@ -82,6 +85,11 @@ def refusal(status: int, body: memoryview, *, node: str, asked: str) -> GridDBEr
         error = kind(message, code=reply.code, name=reply.name, parameters=reply.parameters, next_step=next_step)
     error.node = node
     return error
+
+
+def _cut(text: str, most: int) -> str:
+    """A server may send a statement of megabytes back: the end of it helps nobody."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text):,} characters)"
 
 
 @contextmanager

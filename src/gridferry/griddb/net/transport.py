@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import ssl
 from typing import Protocol
@@ -14,6 +15,7 @@ class Transport(Protocol):
 
     peer: str
     address_size: int
+    local: bool  # the peer is on this machine
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises: ConnectionLost."""
@@ -46,6 +48,7 @@ class SocketTransport:
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.address_size = 16 if self._socket.family == socket.AF_INET6 else 4
+        self.local = ipaddress.ip_address(self._socket.getpeername()[0].partition("%")[0]).is_loopback
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises: ConnectionLost."""

@@ -84,6 +84,10 @@ class FrameReader:
         self._wanted: int | None = None  # bytes of the whole frame, once its head is known
         self._broken = False
 
+    def allow(self, max_body: int) -> None:
+        """Take bodies of up to `max_body` bytes from now on."""
+        self._max_body = max_body
+
     def receive(self, data: bytes) -> None:
         """Append bytes from the peer."""
         if data:

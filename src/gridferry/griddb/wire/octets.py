@@ -286,6 +286,13 @@ class Reader:
         if self.remaining:
             raise RemoteProtocolError(f"{self.remaining} bytes are left over at the end of the message")
 
+    def plain_text(self) -> str:
+        """As `string`, for text that is only shown: what is not UTF-8 becomes a replacement character.
+
+        A server that refuses a name may cut it in the middle of a character.
+        """
+        return str(self.raw(self.i32()), "utf-8", errors="replace")
+
     def _text(self, data: memoryview) -> str:
         try:
             return str(data, "utf-8")

@@ -26,7 +26,13 @@ from gridferry.griddb.wire.schema_image import (
     write_tail,
     write_time_series,
 )
-from gridferry.griddb.wire.statement import ATTRIBUTE_SINGLE, PROTOCOL_VERSION, Property
+from gridferry.griddb.wire.statement import (
+    ATTRIBUTE_SINGLE,
+    MAX_ERROR_BYTES,
+    MAX_PARTITIONS,
+    PROTOCOL_VERSION,
+    Property,
+)
 
 
 @dataclass(frozen=True)
@@ -114,8 +120,13 @@ class PartitionAddress:
 
     @classmethod
     def read(cls, source: Reader, *, address_size: int = 4) -> Self:
-        """Read a body; addresses have 4 bytes, or 16 on an IPv6 connection."""
+        """Read a body; addresses have 4 bytes, or 16 on an IPv6 connection.
+
+        Raises: RemoteProtocolError for more partitions than a cluster can have: work is planned by their number.
+        """
         count = source.i32()
+        if not 0 <= count <= MAX_PARTITIONS:
+            raise RemoteProtocolError(f"a cluster of {count} partitions: {MAX_PARTITIONS} is the limit")
         owners = tuple(_read_address(source, address_size) for _ in range(source.u8()))
         backups = tuple(_read_address(source, address_size) for _ in range(source.u8()))
         if not source.remaining:
@@ -270,10 +281,15 @@ def write_container_names(out: Writer, total: int, keys: Sequence[ContainerKey])
         write_key(out, key)
 
 
-def read_container_names(source: Reader) -> tuple[int, list[ContainerKey]]:
-    """Read one page of a partition's container names: how many there are, and these."""
-    total = source.i64()
-    return total, [read_key(source) for _ in range(source.count(at_least=3))]
+def read_container_names(source: Reader, *, most: int) -> tuple[int, list[ContainerKey]]:
+    """Read one page of a partition's container names: how many there are, and these.
+
+    Raises: RemoteProtocolError for more names than the `most` that were asked for.
+    """
+    total, count = source.i64(), source.count(at_least=3)
+    if count > most:
+        raise RemoteProtocolError(f"a page of {count} container names, where {most} were asked for")
+    return total, [read_key(source) for _ in range(count)]
 
 
 def write_databases(out: Writer, names: Sequence[str]) -> None:
@@ -321,19 +337,24 @@ class ErrorReply:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Read a body; the first entry counts, and what stands behind the entries may be missing."""
+        """Read a body; the first entry counts, and what stands behind the entries may be missing.
+
+        Raises: RemoteProtocolError if it is malformed, or longer than any error.
+        """
+        if source.remaining > MAX_ERROR_BYTES:
+            raise RemoteProtocolError(f"an error of {source.remaining} bytes: {MAX_ERROR_BYTES} is the limit")
         code, message = 0, "the server gave no reason"
         for position in range(source.count(at_least=24)):
-            entry = source.i32(), source.string()
+            entry = source.i32(), source.plain_text()
             for _ in range(3):
-                source.string()
+                source.plain_text()
             source.i32()
             if position == 0:
                 code, message = entry
-        name = source.string() if source.remaining else ""
+        name = source.plain_text() if source.remaining else ""
         parameters = {}
         if source.remaining:
             for _ in range(source.count(at_least=8)):
-                key = source.string()
-                parameters[key] = source.string()
+                key = source.plain_text()
+                parameters[key] = source.plain_text()
         return cls(code, message, name, parameters)

@@ -46,9 +46,11 @@ class MemoryTransport:
         clock: FakeClock | None = None,
         peer: str = "memory:1",
         address_size: int = 4,
+        local: bool = True,
     ) -> None:
         self.peer = peer
         self.address_size = address_size
+        self.local = local
         self.closed = False
         self.requests: list[Frame] = []
         self.inbox: deque[bytes] = deque()

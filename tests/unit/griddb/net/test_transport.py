@@ -155,13 +155,20 @@ def _talk(host: str, port: int, address: GridDBAddress) -> tuple[int, bool]:
 
 @pytest.mark.parametrize(
     ("mode", "used"),
-    [(SslMode.DISABLE, False), (SslMode.PREFER, True), (SslMode.REQUIRE, True), (SslMode.VERIFY, True)],
+    [
+        (SslMode.AUTO, True),
+        (SslMode.DISABLE, False),
+        (SslMode.PREFER, True),
+        (SslMode.REQUIRE, True),
+        (SslMode.VERIFY, True),
+    ],
 )
 def test_tls_where_it_is_offered(
     certificate: Certificate, node: Callable[..., FakeNode], mode: SslMode, used: bool
 ) -> None:
     found = node(tls=_tls(certificate), secure=True)
-    address = GridDBAddress("c", sslmode=mode, ca_file=str(certificate.path))
+    ca_file = str(certificate.path) if mode is SslMode.VERIFY else ""
+    address = GridDBAddress("c", sslmode=mode, ca_file=ca_file)
     assert _talk("localhost", found.port, address) == (3, used)
 
 

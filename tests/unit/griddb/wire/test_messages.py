@@ -30,7 +30,7 @@ from gridferry.griddb.wire.schema_image import (
     read_schema,
     write_schema,
 )
-from gridferry.griddb.wire.statement import Option, Property
+from gridferry.griddb.wire.statement import MAX_PARTITIONS, Option, Property
 
 MESSAGES = settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
@@ -258,12 +258,15 @@ ADDRESSES_6 = st.tuples(st.ip_addresses(v=6).map(str), I32)
 PROPERTIES_ASKED = [Property.ID, Property.SCHEMA, Property.ATTRIBUTE, Property.INDEX_DETAIL]
 
 
+PARTITIONS = st.integers(0, MAX_PARTITIONS)
+
+
 def partition_addresses(address: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     several = st.lists(address, max_size=2).map(tuple)
-    owners = st.builds(replies.PartitionAddress, partition_count=I32, owners=several, backups=several)
+    owners = st.builds(replies.PartitionAddress, partition_count=PARTITIONS, owners=several, backups=several)
     master = st.builds(
         replies.PartitionAddress,
-        partition_count=I32,
+        partition_count=PARTITIONS,
         master_asked=st.just(True),
         is_master=FLAG,
         hash_mode=U8,
@@ -357,7 +360,7 @@ REPLIES: dict[str, Reply] = {
     "container names": (
         st.tuples(I64, st.lists(KEYS, max_size=3)),
         _write_names,
-        replies.read_container_names,
+        lambda source: replies.read_container_names(source, most=3),
     ),
     "databases": (st.lists(TEXT, max_size=3), replies.write_databases, replies.read_databases),
     "error": (
