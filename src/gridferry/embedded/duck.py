@@ -48,10 +48,14 @@ class Duck:
         self._connection = self._connect()
 
     def _connect(self) -> Any:
-        # Never look into Python variables or the network for a table that does not exist.
+        # Never look into Python variables, files or the network for a table that does not exist. No statement of ours
+        # needs them, and none can allow them again.
         config: dict[str, str | bool | int | float | list[str]] = {
             "python_enable_replacements": "false",
             "autoinstall_known_extensions": "false",
+            "autoload_known_extensions": "false",
+            "enable_external_access": "false",
+            "lock_configuration": "true",
         }
         if self.path is None:
             return duckdb.connect(":memory:", config=config)

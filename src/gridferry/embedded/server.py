@@ -11,9 +11,12 @@ import errno
 import hashlib
 import logging
 import queue
+import select
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from gridferry.embedded.answers.call import Node, Peer
@@ -23,7 +26,7 @@ from gridferry.embedded.faults import Faults
 from gridferry.errors import ConfigError, RemoteProtocolError
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role
 from gridferry.griddb.wire.octets import Buffer
-from gridferry.griddb.wire.statement import Statement
+from gridferry.griddb.wire.statement import MAX_MESSAGE_BYTES, Statement
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +36,10 @@ _WAITING_RUNS = 64
 # What keeps a connection from being taken passes when another one ends; until then it waits in the system's queue.
 _PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED})
 _PAUSE_S = 0.2
+# Who has not logged in may hold little memory, and not for long.
+_LONGEST_HELLO = 1 << 16
+_HELLO_S = 60.0
+_IDLE_S = 3600.0
 
 
 def password_digest(password: str) -> str:
@@ -52,16 +59,17 @@ def serve(
     faults: Faults | None = None,
     flush_interval_s: float | None = 1.0,
     lock_timeout_s: float = 300.0,
+    idle: Idle | None = None,
 ) -> Server:
     """A started server. `users` (name -> password digest) replaces `user` and `password`. Stop it in the end.
 
-    Args: port 0 takes a free one; path None keeps everything in memory.
+    Args: port 0 takes a free one; path None keeps everything in memory; idle: how long connections may say nothing.
     Raises: ConfigError if the address or the folder cannot be used.
     """
     known = users if users is not None else {user: password_digest(password)}
     faults = faults if faults is not None else Faults()
     database = Database(path, faults=faults, flush_interval_s=flush_interval_s, lock_timeout_s=lock_timeout_s)
-    server = Server(database, host=host, port=port, users=known, cluster=cluster)
+    server = Server(database, host=host, port=port, users=known, cluster=cluster, idle=idle or Idle())
     try:
         server.start()
     except ConfigError:
@@ -70,11 +78,22 @@ def serve(
     return server
 
 
+@dataclass(frozen=True)
+class Idle:
+    """Limits in seconds: `hello_s` from the beginning of a connection to its login, `silent_s` between two requests."""
+
+    hello_s: float = _HELLO_S
+    silent_s: float = _IDLE_S
+
+
 class Server:
     """A GridDB-protocol server over one database, which it closes when it stops."""
 
-    def __init__(self, database: Database, *, host: str, port: int, users: dict[str, str], cluster: str) -> None:
+    def __init__(
+        self, database: Database, *, host: str, port: int, users: dict[str, str], cluster: str, idle: Idle
+    ) -> None:
         self.database = database
+        self._idle = idle
         self.cluster = cluster
         self._bound = (host, port)
         self._dispatcher = Dispatcher(database, Node(cluster, users))
@@ -132,7 +151,7 @@ class Server:
                 self._ended.wait(_PAUSE_S)
                 continue
             waiting = False
-            connection = _Connection(sock, self._dispatcher, self.faults, self._gone)
+            connection = _Connection(sock, self._dispatcher, self.faults, self._gone, idle=self._idle)
             with self._lock:
                 if self._stopping:
                     connection.close()
@@ -183,9 +202,19 @@ class _Connection:
     """One client."""
 
     def __init__(
-        self, sock: socket.socket, dispatcher: Dispatcher, faults: Faults, gone: Callable[[_Connection], None]
+        self,
+        sock: socket.socket,
+        dispatcher: Dispatcher,
+        faults: Faults,
+        gone: Callable[[_Connection], None],
+        *,
+        idle: Idle,
     ) -> None:
         self._sock = sock
+        self._idle = idle
+        self._readable = select.poll()
+        self._readable.register(sock, select.POLLIN)
+        self._hello_until = time.monotonic() + idle.hello_s
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._dispatcher = dispatcher
         self._faults = faults
@@ -232,8 +261,13 @@ class _Connection:
 
     def _read_frames(self) -> None:
         """Hand on what comes in runs: requests that are done together are one, every other is a run of its own."""
-        frames = FrameReader(Role.SERVER)
-        while data := self._sock.recv(_RECEIVE_BYTES):
+        frames = FrameReader(Role.SERVER, max_body=_LONGEST_HELLO)
+        known = False
+        while data := self._receive(known):
+            # The login was answered before its client sent more, so what was read before is judged as before it.
+            if not known and self._peer.logged_in:
+                known = True
+                frames.allow(MAX_MESSAGE_BYTES)
             frames.receive(data)
             run: list[Frame] = []
             while (frame := frames.next_frame()) is not None:
@@ -247,6 +281,16 @@ class _Connection:
                     self._hand_on(run)
                     run = [frame]
             self._hand_on(run)
+
+    def _receive(self, known: bool) -> bytes:
+        """What comes next; b"" at the end, and when nothing comes for too long."""
+        limit = self._idle.silent_s if known else self._hello_until - time.monotonic()
+        # Not settimeout(): it would hold for what the other thread sends as well.
+        if self._readable.poll(1000.0 * max(0.0, limit)):
+            return self._sock.recv(_RECEIVE_BYTES if known else _LONGEST_HELLO)
+        _log.info("a connection is closed: %s", "it was silent for too long" if known else "nobody logged in")
+        self.close()
+        return b""
 
     def _hand_on(self, run: list[Frame]) -> None:
         if run:

@@ -18,6 +18,7 @@ from gridferry.embedded.tql_values import (
     Compiler,
     Typed,
     at_precision,
+    bound_once,
     row_error,
     text,
     time,
@@ -133,16 +134,23 @@ def _timestamp_add(compiler: Compiler, _: str, arguments: list[exp.Expression]) 
         nanos = f"({moment.sql}::HUGEINT * {10**9 // a_second} + {count.sql}::HUGEINT * {FIXED_UNITS[unit]})"
         return Typed(_in_range(f"({nanos} // {10**9 // a_second})", a_second), moment.type)
     months = f"{count.sql}::INTEGER * {12 if unit == 'YEAR' else 1}"
-    shifted = f"epoch_ms(make_timestamp_ms(({moment.sql} // {a_second}) * 1000) + to_months({months})) // 1000"
-    moved = f"(({shifted})::HUGEINT * {a_second} + {moment.sql} % {a_second})"
-    return Typed(_in_range(moved, a_second), moment.type)
+
+    def moved(ticks: str) -> str:
+        shifted = f"epoch_ms(make_timestamp_ms(({ticks} // {a_second}) * 1000) + to_months({months})) // 1000"
+        return f"(({shifted})::HUGEINT * {a_second} + {ticks} % {a_second})"
+
+    return Typed(_in_range(bound_once(moment.sql, "moment", moved), a_second), moment.type)
 
 
 def _in_range(ticks: str, a_second: int) -> str:
     """SQL that fails for times before 1970 or after 9999."""
     guard = row_error(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_RANGE)
     last = (_LAST_SECOND + 1) * a_second - 1
-    return f"CASE WHEN {ticks} NOT BETWEEN 0 AND {last} THEN {guard}::HUGEINT ELSE {ticks} END"
+    return bound_once(
+        ticks,
+        "ticks",
+        lambda found: f"CASE WHEN {found} NOT BETWEEN 0 AND {last} THEN {guard}::HUGEINT ELSE {found} END",
+    )
 
 
 def _timestamp_difference(compiler: Compiler, _: str, arguments: list[exp.Expression]) -> Typed:
@@ -218,10 +226,14 @@ def _element(compiler: Compiler, _: str, arguments: list[exp.Expression]) -> Typ
         raise Refusal(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_TYPE, "Invalid datatypes: argument 1 is not an integer")
     if not array.array:
         raise Refusal(Code.TQ_CONSTRAINT_INVALID_ARGUMENT_TYPE, "Invalid datatypes: argument 2 is not an array")
-    outside = f"({array.sql} IS NOT NULL AND ({place.sql} < 0 OR {place.sql} >= len({array.sql})))"
-    found = f"{array.sql}[{place.sql} + 1]"
     guard = row_error(Code.TQ_CONSTRAINT_ARRAY_OUT_OF_RANGE)
-    return Typed(f"CASE WHEN {outside} THEN {guard} ELSE {found} END", array.type)
+
+    def element(of: str, at: str) -> str:
+        outside = f"({of} IS NOT NULL AND ({at} < 0 OR {at} >= len({of})))"
+        return f"CASE WHEN {outside} THEN {guard} ELSE {of}[{at} + 1] END"
+
+    found = bound_once(array.sql, "elements", lambda of: bound_once(place.sql, "place", lambda at: element(of, at)))
+    return Typed(found, array.type)
 
 
 def _string(compiler: Compiler, _: str, arguments: list[exp.Expression]) -> Typed:

@@ -24,6 +24,7 @@ _WORDS = {
     "ORDER BY", "ASC", "DESC", "LIMIT", "OFFSET",
 }  # fmt: skip
 MAX_NESTING = 100
+MAX_TEXT = 1 << 20  # characters: parsing takes a thousand times as many bytes
 _EXPLAIN = re.compile(r"\s*EXPLAIN\b(\s+ANALYZE\b)?", re.IGNORECASE)
 _SELECT = re.compile(r"\s*(?:--[^\n]*\n|/\*.*?\*/|\s)*SELECT\b", re.IGNORECASE | re.DOTALL)
 
@@ -73,6 +74,8 @@ class Statement:
 @lru_cache(maxsize=1024)
 def parse(text: str) -> Statement:
     """The query's syntax tree. Raises: Refusal 151001 for what is no TQL, 151002 for what ends too early."""
+    if len(text) > MAX_TEXT:
+        raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"a query of {len(text):,} characters: {MAX_TEXT:,} is the limit")
     prefix = _EXPLAIN.match(text)
     query = text[prefix.end() :] if prefix else text
     first = query.split(maxsplit=1)[:1]

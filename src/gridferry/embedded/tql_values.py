@@ -46,6 +46,7 @@ class Typed:
 
 
 NULL = Typed("NULL", None)
+_SHORT = 40  # characters of SQL: a column, a literal
 
 
 def integer(value: int) -> Typed:
@@ -87,6 +88,18 @@ def key_bound(schema: ContainerSchema, key: pa.RecordBatch, sign: str) -> str:
 def row_error(code: Code) -> str:
     """SQL that fails with the code when it is evaluated."""
     return f"error('TQL:{int(code)}')"
+
+
+def bound_once(sql: str, name: str, use: Callable[[str], str]) -> str:
+    """SQL of what `use` makes of a value that it names several times, with the value's own SQL in it only once.
+
+    Written out each time, operands within operands would double at each level. `name` is one that no column has; an
+    inner use of it hides the outer one, which nothing inside the inner one means. Short SQL stands as it is: that is
+    faster for a column, and does not grow.
+    """
+    if len(sql) <= _SHORT:
+        return use(sql)
+    return f"(list_transform([{sql}], lambda {name}: {use(name)})[1])"
 
 
 Call = Callable[["Compiler", str, list[exp.Expression]], Typed]
@@ -237,7 +250,11 @@ def _integer_arithmetic(sign: str, left: str, right: str) -> str:
         return f"({left}::BIGINT {sign} {right}::BIGINT)"
     whole = "//" if sign == "/" else "%"
     guard = row_error(Code.TQ_DIVIDE_BY_ZERO)
-    return f"CASE WHEN {right} = 0 THEN {guard}::BIGINT ELSE ({left}::BIGINT {whole} {right}::BIGINT) END"
+    return bound_once(
+        right,
+        "divisor",
+        lambda by: f"CASE WHEN {by} = 0 THEN {guard}::BIGINT ELSE ({left}::BIGINT {whole} {by}::BIGINT) END",
+    )
 
 
 def _is_null(compiler: Compiler, node: exp.Expression) -> Typed:
