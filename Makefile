@@ -4,6 +4,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 TOOLS := $(CURDIR)/.tools
+UV_VERSION := 0.13.9
 UV := $(shell command -v uv 2>/dev/null || echo $(TOOLS)/uv/bin/uv)
 # Airflow has an environment of its own: 200 packages that nothing else needs.
 CORE := --all-extras --no-extra airflow
@@ -18,14 +19,14 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help demo test check unit source conformance oracle e2e format lint type imports docs docs-check \
-	postgres-test histories airflow airflow-test screenshots bench bench-official coverage clean
+	postgres-test histories airflow airflow-test screenshots bench bench-official coverage audit fuzz clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(TOOLS)/uv/bin/uv:
 	$(PYTHON) -m venv $(TOOLS)/uv
-	$(TOOLS)/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.5'
+	$(TOOLS)/uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv==$(UV_VERSION)'
 
 .venv: $(UV) pyproject.toml uv.lock
 	$(UV) sync --frozen $(CORE)
@@ -99,6 +100,15 @@ screenshots: .venv-airflow  ## take the pictures of docs/walkthrough.md anew, wi
 	GRIDFERRY_SCREENSHOTS=docs/images/airflow $(AIRFLOW_RUN) pytest tests/airflow/test_browser.py
 	$(AIRFLOW_RUN) --with pillow python tools/smaller_pictures.py docs/images/airflow
 
+# bandit and pip-audit are in an environment of their own.
+audit: $(UV)  ## look for weak code and for packages with known weaknesses
+	@UV_PROJECT_ENVIRONMENT=.venv-audit $(UV) sync --quiet --frozen --only-group audit
+	@.venv-audit/bin/python tools/audit.py $(UV)
+
+SECONDS_EACH ?= 300
+fuzz: .venv  ## hostile bytes for every decoder, for so long each: make fuzz SECONDS_EACH=3600
+	GRIDFERRY_FUZZ_SECONDS=$(SECONDS_EACH) $(RUN) pytest -q -n $(JOBS) tests/fuzz
+
 coverage: .venv  ## branch coverage of unit tests
 	$(RUN) --with coverage coverage run -m pytest -q tests/unit
 	$(RUN) --with coverage coverage report --skip-covered
@@ -118,4 +128,4 @@ docs-check: .venv
 	$(RUN) python tools/cli_reference.py --check
 
 clean:  ## remove the environment and caches
-	rm -rf .venv .venv-airflow .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-airflow .venv-audit .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

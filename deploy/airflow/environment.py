@@ -56,7 +56,7 @@ def connections(variables: Mapping[str, str]) -> dict[str, dict[str, object]]:
             "host": host,
             "port": int(variables.get("GRIDDB_PORT", "10001")),
             "schema": cluster,
-            "extra": {"database": database},
+            "extra": {"database": database, "sslmode": variables.get("GRIDDB_SSLMODE", "auto")},
             **login,
         },
         # GridDB's own JDBC driver. Its jar is on CLASSPATH, so that no connection may name one to load.

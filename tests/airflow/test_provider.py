@@ -138,7 +138,16 @@ def test_the_form_has_the_fields_that_the_hook_reads() -> None:
     assert form.standard_fields.url_schema is not None
     assert form.standard_fields.url_schema.title == "Cluster"
     assert form.extra_fields is not None
-    assert set(form.extra_fields) == {"database", "members", "provider", "multicast", "sslmode", "ca_file"}
+    assert set(form.extra_fields) == {
+        "database",
+        "members",
+        "provider",
+        "multicast",
+        "sslmode",
+        "ca_file",
+        "authentication",
+        "route",
+    }
 
 
 def test_reading_the_dags_costs_little_and_loads_nothing_heavy(

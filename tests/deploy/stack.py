@@ -17,9 +17,11 @@ ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 COMPOSE = DEPLOY / "docker-compose.yaml"
 DOCKERFILES = (DEPLOY / "Dockerfile.airflow", DEPLOY / "Dockerfile.griddb")
-SCRIPTS = (DEPLOY / "make-env", DEPLOY / "redis" / "start.sh")
+SCRIPTS = (DEPLOY / "make-env", DEPLOY / "redis" / "start.sh", DEPLOY / "postgres" / "roles.sh")
 NASTY = """p@ss:/%#"'$ w\\"""
 SECRET = re.compile(r"PASSWORD|SECRET|FERNET|AUTH$")
+# What PostgreSQL's entry point needs to give its data to the user postgres, and to become that user.
+_NEEDED = {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}
 _BIN = Path(sys.executable).parent
 
 
@@ -59,12 +61,19 @@ def _problems(name: str, service: dict[str, Any]) -> Iterator[str]:
             yield f"{name}: no restart policy"
         if not service.get("healthcheck"):
             yield f"{name}: no health check"
-    image = service.get("image", "")
+    # A digest may be added by a variable.
+    image = re.sub(r"\$\{[A-Z]+_DIGEST:-\}$", "", service.get("image", ""))
     if not re.search(r":\d+\.\d+(\.\d+)?(-[\w.]+)?$", image):
         yield f"{name}: image {image} has no version"
     for needed, how in service.get("depends_on", {}).items():
         if how.get("condition") == "service_started":
             yield f"{name}: waits for the start of {needed}, not for its health"
+    if service.get("cap_drop") != ["ALL"]:
+        yield f"{name}: keeps capabilities of root"
+    if service.get("security_opt") != ["no-new-privileges:true"]:
+        yield f"{name}: may get new privileges"
+    if service.get("privileged") or not set(service.get("cap_add", [])) <= _NEEDED:
+        yield f"{name}: has more capabilities than it needs"
     yield from _open_doors(name, service)
 
 

@@ -60,6 +60,9 @@ def test_it_keeps_what_the_stack_promises() -> None:
             "airflow-worker: AIRFLOW__API_AUTH__JWT_SECRET",
         ),
         ("image: redis:7.4.5-bookworm", "image: redis:latest", "redis: image"),
+        ("  cap_drop: [ALL]", "  cap_drop: [NET_RAW]", "keeps capabilities"),
+        ('  security_opt: ["no-new-privileges:true"]', "  security_opt: []", "new privileges"),
+        ("SETGID, SETUID]", "SETGID, SETUID, SYS_ADMIN]", "more capabilities"),
         ("    restart: unless-stopped\n    user: redis", "    user: redis", "redis: no restart"),
         ("      - ./griddb/conf:/etc/griddb:ro", "      - ./griddb/conf:/etc/griddb", "griddb: ./griddb/conf"),
         (

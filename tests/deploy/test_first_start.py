@@ -32,7 +32,7 @@ def test_make_env_fills_every_secret(folder: Path) -> None:
     lines = (folder / ".env").read_text().splitlines()
     found = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
     secrets = {name: value for name, value in found.items() if SECRET.search(name) and name != "AIRFLOW_UI_PASSWORD"}
-    assert len(secrets) == len(set(secrets.values())) == 7
+    assert len(secrets) == len(set(secrets.values())) == 8
     assert all(len(value) >= 44 for value in secrets.values())
     assert len(base64.urlsafe_b64decode(secrets["AIRFLOW_FERNET_KEY"])) == 32
     assert (folder / ".env").stat().st_mode & 0o777 == 0o600
@@ -126,3 +126,32 @@ def test_the_sample_says_what_is_missing(name: str) -> None:
         check=False,
     )
     assert (done.returncode, done.stderr) == (2, f"error: {name} is not set: see deploy/.env.example\n")
+
+
+@pytest.mark.parametrize("password", [NASTY, "plain"])
+def test_the_role_of_the_source_is_no_superuser(postgres: Database, tmp_path: Path, password: str) -> None:
+    """roles.sh as PostgreSQL's image runs it, with psql's variables for name and password."""
+    psql = shutil.which("psql")
+    if psql is None:
+        pytest.skip("no psql on PATH")
+    found = psycopg.conninfo.conninfo_to_dict(postgres.dsn)
+    variables = {
+        "PATH": os.environ["PATH"],
+        "PGHOST": str(found["host"]),
+        "PGPORT": str(found.get("port", 5432)),
+        "POSTGRES_USER": str(found["user"]),
+        "POSTGRES_DB": str(found["dbname"]),
+        "SOURCE_USER": 'sens"ors $x',
+        "SOURCE_PASSWORD": password,
+    }
+    script = DEPLOY / "postgres" / "roles.sh"
+    try:
+        done = subprocess.run(["/bin/sh", script], env=variables, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        asked = "SELECT rolsuper, rolcreatedb, rolcreaterole, rolbypassrls, rolcanlogin FROM pg_roles WHERE rolname = "
+        assert postgres.run(asked + "'sens\"ors $x'") == [(False, False, False, False, True)]
+        with psycopg.connect(postgres.dsn, user=variables["SOURCE_USER"], password=password) as connection:
+            assert sample.load_sample(connection, share=0.001) == "public.device was made with 405 rows"
+    finally:
+        postgres.run(f'ALTER DATABASE "{found["dbname"]}" OWNER TO CURRENT_USER')
+        postgres.run('DROP OWNED BY "sens""ors $x"; DROP ROLE "sens""ors $x"')

@@ -60,12 +60,18 @@ def test_versions_agree() -> None:
     }
     assert services["griddb"]["image"] == f"gridferry-griddb:{argument(griddb, 'GRIDDB_VERSION')}"
     assert services["source"]["image"] == services["airflow-db"]["image"]
+    built = services["airflow-worker"]["build"]["args"]["AIRFLOW_IMAGE"]
+    assert built == argument(airflow, "AIRFLOW_IMAGE") + "${AIRFLOW_DIGEST:-}"
+    assert services["griddb"]["build"]["args"]["BASE_IMAGE"] == argument(griddb, "BASE_IMAGE") + "${UBUNTU_DIGEST:-}"
+    make = (ROOT / "Makefile").read_text()
+    assert re.findall(r"^UV_VERSION := (\S+)$", make, flags=re.M) == [argument(airflow, "UV_VERSION")]
 
 
 def test_what_is_downloaded_is_checked() -> None:
     airflow, griddb = (file.read_text() for file in DOCKERFILES)
     assert re.fullmatch(r"[0-9a-f]{64}", argument(airflow, "JDBC_SHA256"))
     for text in (airflow, griddb):
+        assert "NOT CHECKED" not in text
         downloads = [part for part in re.split(r"^RUN ", text, flags=re.M) if part.startswith("curl ")]
         assert downloads
         assert all("sha256sum --check --strict" in part for part in downloads)

@@ -48,7 +48,8 @@ __all__ = [
     "TriggerEvent",
     "connection_ids",
     "has_secrets_backend",
-    "may_use_connection",
+    "is_a_teams",
+    "may_read_connection",
     "stored_connection",
     "user_of_page",
 ]
@@ -79,21 +80,29 @@ def user_of_page() -> Any:
     return user
 
 
-def may_use_connection(conn_id: str, user: Any) -> bool:
-    """Whether a user may see what a connection leads to. One that belongs to a team is for those who may read it."""
+def may_read_connection(conn_id: str, user: Any) -> bool:
+    """Whether Airflow lets a user read a connection, as its auth manager says."""
+    from airflow.api_fastapi.app import get_auth_manager
+    from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
+
+    team = _team_of(conn_id)
+    details = ConnectionDetails(conn_id=conn_id, team_name=team) if team else ConnectionDetails(conn_id=conn_id)
+    return bool(get_auth_manager().is_authorized_connection(method="GET", details=details, user=user))
+
+
+def is_a_teams(conn_id: str) -> bool:
+    """Whether a connection belongs to a team; never where Airflow has no teams."""
+    return _team_of(conn_id) is not None
+
+
+def _team_of(conn_id: str) -> str | None:
     from airflow.configuration import conf
     from airflow.models.connection import Connection as StoredConnection
 
     if not conf.getboolean("core", "multi_team", fallback=False):
-        return True
-    team = StoredConnection.get_team_name(conn_id)
-    if team is None:
-        return True
-    from airflow.api_fastapi.app import get_auth_manager
-    from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
-
-    details = ConnectionDetails(conn_id=conn_id, team_name=team)
-    return bool(get_auth_manager().is_authorized_connection(method="GET", details=details, user=user))
+        return None
+    found: str | None = StoredConnection.get_team_name(conn_id)
+    return found
 
 
 def stored_connection(conn_id: str) -> Any:

@@ -59,17 +59,29 @@ def anonymous(served: Any) -> Any:
     return served
 
 
-@pytest.fixture
-def token(anonymous: Any) -> str:
-    answer = anonymous.post("/auth/token", json={"username": "viewer", "password": "v"})
+def logged_in(client: Any, username: str, password: str) -> str:
+    """A token of a user's."""
+    answer = client.post("/auth/token", json={"username": username, "password": password})
     assert answer.status_code == 201, answer.text
-    anonymous.cookies.clear()
+    client.cookies.clear()
     return str(answer.json()["access_token"])
 
 
 @pytest.fixture
+def token(anonymous: Any) -> str:
+    return logged_in(anonymous, "chief", "c")
+
+
+@pytest.fixture
+def onlooker(viewer: Any) -> Any:
+    """The same client with Airflow's role of a viewer, who may see plugins and no connection."""
+    viewer.headers["Authorization"] = f"Bearer {logged_in(viewer, 'viewer', 'v')}"
+    return viewer
+
+
+@pytest.fixture
 def viewer(anonymous: Any, token: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A client that is logged in, and a page that remembers nothing of earlier tests and forgets at once."""
+    """A client of an admin, and a page that remembers nothing of earlier tests and forgets at once."""
     desk = Desk(Answers(keep_s=0.0, wait_s=20.0), Answers(keep_s=0.0, wait_s=20.0))
     (app,) = GridFerryPlugin.fastapi_apps
     monkeypatch.setattr(app["app"], "_made", make_app(desk))
@@ -375,15 +387,54 @@ def test_many_viewers_are_one_question(
     desk.close()
 
 
-def test_a_connection_of_another_team_is_not_shown(viewer: Any, ferry: Ferry, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_of_another_team_is_not_shown(
+    onlooker: Any, ferry: Ferry, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from airflow.configuration import conf
     from airflow.models.connection import Connection
 
     monkeypatch.setenv("AIRFLOW__CORE__MULTI_TEAM", "True")
     assert conf.getboolean("core", "multi_team")
     monkeypatch.setattr(Connection, "get_team_name", staticmethod(lambda name: "others"))
-    assert viewer.get(ADDRESS).status_code == 403
-    assert viewer.get(FACTS).status_code == 403
+    assert onlooker.get(ADDRESS).status_code == 403
+    assert onlooker.get(FACTS).status_code == 403
+
+
+def test_who_may_see_no_connection_sees_figures_alone(
+    onlooker: Any, ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sensors(postgres, rows=10)
+    ferry.of(TABLE).load()
+    monkeypatch.setenv("AIRFLOW_CONN_ANOTHER_ONE", json.dumps(connections(ferry)["AIRFLOW_CONN_GRIDDB_DEFAULT"]))
+    facts = facts_of(onlooker)
+    assert facts["tables"][0]["table"] == "public.sensor"
+    assert (facts["target"], facts["connections"]) == ("", [])
+    page = onlooker.get(ADDRESS)
+    assert "public.sensor" in page.text
+    for hidden in ("another_one", "127.0.0.1", ferry.server.address, "admin"):
+        assert hidden not in page.text.lower()
+        assert hidden not in json.dumps(facts).lower()
+
+
+@pytest.mark.parametrize("name", ["another_one", "nobody"])
+def test_who_may_see_no_connection_learns_of_none(
+    onlooker: Any, ferry: Ferry, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv("AIRFLOW_CONN_ANOTHER_ONE", json.dumps(connections(ferry)["AIRFLOW_CONN_GRIDDB_DEFAULT"]))
+    for path in (ADDRESS, FACTS):
+        assert onlooker.get(path, params={"connection": name}).status_code == 403
+
+
+@pytest.mark.parametrize("fields", [{"port": 1}, {"password": "WrongSecret"}, {"schema": "another"}, {"password": ""}])
+def test_who_may_see_no_connection_is_not_told_why_it_fails(
+    onlooker: Any, ferry: Ferry, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    set_connection(monkeypatch, ferry, **fields)
+    facts = onlooker.get(FACTS).json()
+    assert facts["problem"]["sentence"] == "GridDB cannot be read."
+    page = text_of(onlooker.get(ADDRESS).text)
+    for hidden in ("127.0.0.1", "another", "admin", "password"):
+        assert hidden not in page
 
 
 def add_fleet(store: Store, ferry: Ferry, count: int) -> None:

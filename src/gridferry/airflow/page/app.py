@@ -12,9 +12,10 @@ from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 
-from gridferry.airflow.compat import may_use_connection, user_of_page
+from gridferry.airflow.compat import is_a_teams, may_read_connection, user_of_page
 from gridferry.airflow.page.choice import MOST_SIZE, SIZE, Choice, Only, Order
 from gridferry.airflow.page.desk import Desk
+from gridferry.airflow.page.facts import PageFacts, figures_only
 from gridferry.airflow.page.routes import JSON, PAGE
 from gridferry.airflow.page.targets import connections_for
 from gridferry.airflow.page.view import POLICY, render
@@ -42,14 +43,18 @@ def make_app(desk: Desk | None = None) -> FastAPI:
         response.headers.update(_HEADERS)
         return response
 
+    def facts_for(choice: Choice, user: Any) -> PageFacts:
+        facts = shown_by.page(choice, connections_for(user))
+        return facts if may_read_connection(choice.connection, user) else figures_only(facts)
+
     @app.get(PAGE, response_class=HTMLResponse)
     def parity(choice: Annotated[Choice, Depends(choice_of)], user: User) -> HTMLResponse:
         # A problem is told by the page, whatever stands between it and the viewer: no proxy replaces a 200.
-        return HTMLResponse(render(shown_by.page(choice, connections_for(user)), choice))
+        return HTMLResponse(render(facts_for(choice, user), choice))
 
     @app.get(JSON)
     def parity_facts(choice: Annotated[Choice, Depends(choice_of)], user: User) -> JSONResponse:
-        facts = shown_by.page(choice, connections_for(user))
+        facts = facts_for(choice, user)
         status = facts.problem.status if facts.problem is not None else 200
         return JSONResponse(jsonable_encoder(facts), status_code=status)
 
@@ -66,7 +71,12 @@ def choice_of(
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     size: Annotated[int, Query(ge=1, le=MOST_SIZE)] = SIZE,
 ) -> Choice:
-    """The choice that an address makes. Raises: HTTPException 403 for the connection of somebody else's team."""
-    if not may_use_connection(connection, user):
+    """The choice that an address makes.
+
+    Whoever may see plugins sees the figures of the default connection. Raises: HTTPException 403 for another one that
+    Airflow does not let the user read, whether there is such a one or not, and for one of somebody else's team.
+    """
+    figures = connection == GRIDDB_DEFAULT and not is_a_teams(connection)
+    if not figures and not may_read_connection(connection, user):
         raise HTTPException(403, "Forbidden")
     return Choice(connection, table, q, only, sort, page, size)

@@ -19,7 +19,9 @@ from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.report.facts import Headline, Tone
 
 _NOT_FOUND, _UNPROCESSABLE, _UNAVAILABLE = 404, 422, 503
-_SLOW = Problem("GridDB has not answered yet; it is being waited for.", "Look again in a few seconds.", _UNAVAILABLE)
+_SLOW = Problem(
+    "GridDB has not answered yet; it is being waited for.", "Look again in a few seconds.", _UNAVAILABLE, public=True
+)
 _NOTHING = Headline(Tone.UNFINISHED, "Nothing was loaded into this database yet.", "turn the initial DAG on")
 
 
@@ -122,4 +124,4 @@ def _problem(error: FerryError) -> Problem:
         status = _NOT_FOUND
     elif isinstance(error, ConfigError | CheckpointError):
         status = _UNPROCESSABLE
-    return Problem(error.message, error.next_step, status)
+    return Problem(error.message, error.next_step, status, public=isinstance(error, NoConnection))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gridferry.engine.events import SyncStatus
 from gridferry.model.coverage import Coverage
@@ -128,11 +128,15 @@ class ContainerRow:
 
 @dataclass(frozen=True)
 class Problem:
-    """Why there is nothing to see, in one sentence, and what to do. `status` is what a program is answered with."""
+    """Why there is nothing to see, in one sentence, and what to do. `status` is what a program is answered with.
+
+    `public`: it names nothing that only some may know.
+    """
 
     sentence: str
     next_step: str
     status: int
+    public: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,3 +157,20 @@ class PageFacts:
     pages: int = 1
     rows: tuple[ContainerRow, ...] = ()
     counted: Counted | None = None
+
+
+_HIDDEN = "GridDB cannot be read."
+_ASK = "ask somebody who may see the connection: this page tells them why"
+
+
+def figures_only(facts: PageFacts) -> PageFacts:
+    """The page for somebody who may not read its connection: no address, no user, no other connection.
+
+    Why GridDB cannot be read is not told either: errors name nodes, users and databases.
+    """
+    problem, counted = facts.problem, facts.counted
+    if problem is not None and not problem.public:
+        problem = Problem(_HIDDEN, _ASK, problem.status)
+    if counted is not None and counted.problem:
+        counted = replace(counted, problem=_HIDDEN)
+    return replace(facts, connections=(), target="", problem=problem, counted=counted)

@@ -25,7 +25,7 @@ def connections_for(user: Any) -> tuple[str, ...]:
     A secrets backend cannot be listed; a connection in one is found by its id.
     """
     known = compat.connection_ids(CONNECTION_TYPE)
-    return tuple(sorted(name for name in known if compat.may_use_connection(name, user)))
+    return tuple(sorted(name for name in known if compat.may_read_connection(name, user)))
 
 
 def address_of(name: str) -> GridDBAddress:
