@@ -12,6 +12,7 @@
         TransactionOpen                    (transient) a transaction of somebody else is waited for in vain
         SlotLost                           changes that were not read yet are gone: data is missing
         StreamBroken                       the change stream breaks its protocol
+        ReadIncomplete                     other rows were read than PostgreSQL counts under the same snapshot
       GridDBError
         ProtocolError
           LocalProtocolError               we were about to send something malformed
@@ -137,6 +138,10 @@ class SlotLost(Terminal, SourceError):
 
 class StreamBroken(Terminal, SourceError):
     """The change stream holds something that its protocol does not allow, or that was not asked for."""
+
+
+class ReadIncomplete(Terminal, SourceError):
+    """Other rows were read than PostgreSQL counts under the same snapshot: nothing is concluded from them."""
 
 
 class GridDBError(FerryError):

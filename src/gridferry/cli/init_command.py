@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,7 @@ from gridferry.cli.output import Output
 from gridferry.errors import ConfigError, SourceRefused
 
 if TYPE_CHECKING:
-    from gridferry.model.table import Table
+    from gridferry.model.table import Listing
 
 SOURCE_VARIABLE = "SOURCE_DSN"
 _STDOUT = Path("-")
@@ -45,10 +46,11 @@ def init(
             f"{file} is there already", state="it was not changed", next_step="give another one with -o, or --force"
         )
     with output.waiting("reading the catalog"):
-        tables = _fetch_tables(output, dsn, table)
+        listing = _fetch_tables(output, dsn, table)
+    tables = listing.tables
     in_variable = os.environ.get(SOURCE_VARIABLE) == dsn
     source = "${" + SOURCE_VARIABLE + "}" if in_variable or _has_password(dsn) else dsn
-    text = _render(tables, source=source, target=target)
+    text = _render(listing, source=source, target=target)
     if file == _STDOUT:
         output.show_text(text)
     else:
@@ -59,28 +61,35 @@ def init(
         output.note(said, style="yellow")
     output.note("Look it through, then see what it means with `gridferry plan`.")
     output.document(
-        lambda: {"file": str(file), "source": source, "tables": [t.qualified for t in tables], "text": text}
+        lambda: {
+            "file": str(file),
+            "source": source,
+            "tables": [t.qualified for t in tables],
+            "left_out": [{"tables": list(each.tables), "why": each.why} for each in listing.left_out],
+            "text": text,
+        }
     )
 
 
-def _fetch_tables(output: Output, dsn: str, names: list[str] | None) -> list[Table]:
+def _fetch_tables(output: Output, dsn: str, names: list[str] | None) -> Listing:
     """The tables that can be read. Raises: SourceRefused if there is none."""
+    from gridferry.model.table import Listing
     from gridferry.source.postgres.connection import parse_address
     from gridferry.source.postgres.source import PostgresSource
 
     source = PostgresSource(parse_address(dsn))
-    tables = source.fetch_tables(names or None)
-    for table in tables:
+    listing = Listing(tuple(source.fetch_tables(names))) if names else source.fetch_listing()
+    for table in listing.tables:
         if table.blocked:
             output.warn(f"left out {table.qualified}: {' '.join(table.blocked.split())}")
-    readable = [t for t in tables if not t.blocked]
+    readable = tuple(t for t in listing.tables if not t.blocked)
     if not readable:
         raise SourceRefused(
             f"{source.display} has no table that this user can read",
             state="nothing was written",
             next_step="give another database or user, or GRANT SELECT on the tables",
         )
-    return readable
+    return replace(listing, tables=readable)
 
 
 def _has_password(dsn: str) -> bool:
@@ -89,13 +98,13 @@ def _has_password(dsn: str) -> bool:
     return bool(conninfo.conninfo_to_dict(dsn).get("password"))
 
 
-def _render(tables: list[Table], *, source: str, target: str | None) -> str:
+def _render(listing: Listing, *, source: str, target: str | None) -> str:
     from gridferry.cli.opening import target_of_url
     from gridferry.plan.init_file import DEFAULT_TARGET, render_config
 
     if target:
         target_of_url(target)  # a wrong address is told now, not by the next command
-    return render_config(tables, source=source, target=target or DEFAULT_TARGET)
+    return render_config(listing.tables, source=source, target=target or DEFAULT_TARGET, left_out=listing.left_out)
 
 
 def _write(file: Path, text: str, *, force: bool) -> None:

@@ -357,6 +357,7 @@ def cut_over(
         cdc = options.sync is not None and options.sync.mode is SyncMode.CDC
         # A stream that another sync begins to follow goes on without end: its progress is waited for, not its lease.
         how = SyncSettings(sweep=sweep, wait_s=0.0 if cdc else settings.wait_s)
-        return follower(source, state, options, settings=how, listener=listener).run().read
+        done = follower(source, state, options, settings=how, listener=listener).run()
+        return done.read if cdc else done.fresh
 
     return Cutover(source, state, CutoverWork(sync, verify, settings)).run(chosen)

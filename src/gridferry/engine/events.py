@@ -142,6 +142,7 @@ class TableSync:
     counts changes, `rows` are the puts and `deleted` the deletes that were left of them, `position` is in the log.
     `coverage` says what of the table is in the target after the run: columns, and all rows in the quarantine now, of
     which `quarantined` came by this run.
+    `fresh`: in mode watermark, those of the source's rows that were not there before, see `Window`.
     """
 
     table: str
@@ -161,6 +162,7 @@ class TableSync:
     notes: tuple[str, ...] = ()
     deleted: int = 0
     coverage: Coverage = NO_COVERAGE
+    fresh: int = 0
 
 
 @dataclass(frozen=True)
@@ -255,6 +257,8 @@ def ignore(event: Event) -> None:
 @dataclass(frozen=True)
 class SyncStatus:
     """How far one table is followed. Times are ISO 8601, UTC; `lag_rows` is None where the source was not asked.
+
+    It counts rows that were not read before; where rows do not tell, those above the greatest value read.
 
     `lag_seconds` is the age of the state that the target shows; `state` is idle, running, interrupted or not begun.
     In mode cdc `position` is where the stored changes end in the log, `confirmed` what PostgreSQL was told of that;

@@ -26,10 +26,11 @@ from gridferry.engine.events import (
     TableLoad,
 )
 from gridferry.engine.held_rows import keep_current
+from gridferry.engine.read_check import require_all_read
 from gridferry.engine.retry import with_patience
 from gridferry.engine.workers import Crew, default_workers
 from gridferry.errors import CheckpointError, ConfigError, FerryError, PlanError, SchemaChanged
-from gridferry.model.chunk import Chunk
+from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
 from gridferry.plan.plan import TablePlan
@@ -92,7 +93,8 @@ class LoadWork:
         self.make_containers()
         workers = self._workers(len(waiting))
         crew = Crew(workers)
-        expected = self._copy(view, waiting, crew, known=expected)
+        expected, total = self._copy(view, waiting, crew, known=expected)
+        self._require_all_read(total, expected)
         seconds = time.monotonic() - started
         if outcome == "resumed":
             with view.open_reader() as reader:
@@ -142,7 +144,7 @@ class LoadWork:
         started = time.monotonic()
         self._announce(len(chunks))
         self._containers.expect(self._listed())
-        self._copy(view, list(chunks), Crew(self._workers(len(chunks))), known={})
+        self._copy(view, list(chunks), Crew(self._workers(len(chunks))), known={}, counted=False)
         return BucketLoad(
             self._run.table,
             bucket,
@@ -163,13 +165,39 @@ class LoadWork:
         self._enter(fresh)
         self._containers.open_or_create(known + fresh)
 
+    def _require_all_read(self, total: int, expected: Mapping[str | None, int]) -> None:
+        """Hold what was read against PostgreSQL's own count of the snapshot. Raises: ReadIncomplete.
+
+        Chunks of an interrupted load were read under earlier snapshots, and some rows of them twice: then what each
+        container should have must add up to that count, and no fewer rows can have been read.
+        """
+        state = "rows that were read are stored; the table does not count as loaded"
+        before = sum(r.rows + r.quarantined for n, r in self._run.finished.items())
+        again = any(c.kind is ChunkKind.RECENT for c in self._run.chunks)
+        read = self._rows + self._quarantined + before
+        require_all_read(self._plan, counted=total, read=read, at_least=again or bool(before), state=state)
+        require_all_read(self._plan, counted=total, read=sum(expected.values()), state=state)
+
     def _copy(
-        self, view: SnapshotView, waiting: list[Chunk], crew: Crew, *, known: Mapping[str | None, int] | None
-    ) -> dict[str | None, int]:
-        """Copy the chunks. Returns the snapshot's rows by split value, counted meanwhile unless they are known."""
+        self,
+        view: SnapshotView,
+        waiting: list[Chunk],
+        crew: Crew,
+        *,
+        known: Mapping[str | None, int] | None,
+        counted: bool = True,
+    ) -> tuple[dict[str | None, int], int]:
+        """Copy the chunks. Returns the snapshot's rows by split value, unless they are known, and all of them together.
+
+        Both are counted meanwhile, in the session that holds the snapshot; the second by a plain count.
+        """
         expected = dict(known or {})
+        total = 0
 
         def count() -> None:
+            nonlocal total
+            if counted:
+                total = view.count_all(self._plan)
             if known is None:
                 expected.update(view.count_rows(self._plan))
 
@@ -181,7 +209,7 @@ class LoadWork:
             meanwhile=count,
         )
         self._lease.check()
-        return expected
+        return expected, total
 
     def _chunk(self, chunk: Chunk, opened: OpenReader, check: Callable[[], None]) -> None:
         table = self._plan.qualified

@@ -92,7 +92,8 @@ def repair_table(
         # After the lease: what syncs have stored until now was committed before this snapshot.
         with source.open_snapshot() as view:
             (described,) = view.fetch_tables([options.table])
-            repair = _Repair(state, lease, loaded.plan, SourceLookup(view, loaded.plan, described), tell)
+            plan = replace(loaded.plan, own_heap=described.own_heap)
+            repair = _Repair(state, lease, plan, SourceLookup(view, plan, described), tell)
             return repair.run(spool, settings.rows_per_group, loaded=loaded.run.started_at)
 
 

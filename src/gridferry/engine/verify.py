@@ -43,6 +43,7 @@ from gridferry.model.verification import (
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
+from gridferry.plan.watermark import by_value
 from gridferry.source.postgres.key_rows import KeyLookup
 from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
 from gridferry.verify.difference_file import open_difference_file
@@ -103,6 +104,8 @@ class TableVerifier:
             standing = watch.standing()
             with self._source.open_snapshot() as view:
                 (table,) = view.fetch_tables([self._options.table])
+                view.hold(table)
+                plan = replace(plan, own_heap=table.own_heap)
                 mark = watch.mark(view)
                 full, notes = self._pass(view, plan, table, containers, candidates)
                 snapshot = view.snapshot
@@ -134,7 +137,7 @@ class TableVerifier:
                 snapshot_origin=snapshot.origin,
                 rules=column_rules(plan),
                 rounds=settled.rounds,
-                notes=(*notes, *self._notes(containers, watch)),
+                notes=(*notes, *self._notes(table, containers, watch)),
                 covered=coverage_of(plan, table=table, options=self._options),
             ),
             plan,
@@ -178,7 +181,13 @@ class TableVerifier:
 
     def _quick(self, plan: TablePlan, table: Table, watch: SyncWatch, started: str, began: float) -> TableVerification:
         look = QuickLook(
-            self._source, self._state, plan, watch=watch, settle_s=self._patience(watch), sync=self._sync
+            self._source,
+            self._state,
+            plan,
+            table=self._options.table,
+            watch=watch,
+            settle_s=self._patience(watch),
+            sync=self._sync,
         ).run()
         found = TableVerification(
             table=plan.qualified,
@@ -207,7 +216,7 @@ class TableVerifier:
         require_columns(loaded.plan, table)
         return loaded.run, loaded.plan
 
-    def _notes(self, containers: Numbered, watch: SyncWatch) -> list[str]:
+    def _notes(self, table: Table, containers: Numbered, watch: SyncWatch) -> list[str]:
         notes = []
         missing = containers.missing
         if missing:
@@ -217,6 +226,8 @@ class TableVerifier:
             notes.append(
                 "mode watermark does not follow updates and deletes: rows that they changed count as differences"
             )
+            if table.elsewhere:
+                notes.append(by_value(table))
         return notes
 
     def _report(

@@ -79,12 +79,14 @@ def cut_table(view: PostgresSnapshot, plan: TablePlan, table: Table, containers:
     if ranged is not None:
         column, measure = ranged
         parts = _even(math.ceil(rows / most))
-        bounds = view.fetch_key_bounds(plan, column=column.source, measure=measure, parts=parts, rows=rows)
+        bounds = view.fetch_key_bounds(
+            plan, column=column.source, measure=measure, parts=parts, rows=rows, sampled=table.own_heap
+        )
         return Cut(
             parts=tuple(ranges(plan, column, measure, bounds)), column=column.source, measure=measure, bounds=bounds
         )
     if plan.split_by is not None and plan.split_by in table.indexed:
-        groups = _groups(view, plan, containers, most=most, rows=rows)
+        groups = _groups(view, plan, containers, most=most, rows=rows, sampled=table.own_heap)
         if groups is not None:
             return Cut(parts=groups)
     names = " or ".join(dict.fromkeys([plan.columns[0].source, *([plan.split_by] if plan.split_by else [])]))
@@ -142,7 +144,7 @@ def _measure(column: ColumnPlan) -> Measure | None:
 
 
 def _groups(
-    view: PostgresSnapshot, plan: TablePlan, containers: Numbered, *, most: int, rows: int
+    view: PostgresSnapshot, plan: TablePlan, containers: Numbered, *, most: int, rows: int, sampled: bool
 ) -> tuple[Part, ...] | None:
     """Parts of some split values each, large ones cut by the key too; None where one is too large and cannot be."""
     column = plan.columns[0]
@@ -161,7 +163,7 @@ def _groups(
             where = _where(plan, [value])
             count = math.ceil(sizes[value] / most)
             bounds = view.fetch_key_bounds(
-                _narrowed(plan, where), column=column.source, measure=measure, parts=count, rows=rows
+                _narrowed(plan, where), column=column.source, measure=measure, parts=count, rows=rows, sampled=sampled
             )
             code = (containers.code(value),)
             parts += [replace(p, where=where, codes=code) for p in ranges(plan, column, measure, bounds)]

@@ -14,6 +14,7 @@ import pyarrow as pa
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import duplicate_blocks
 from gridferry.engine.load_work import OpenReader
+from gridferry.engine.read_check import require_all_read
 from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_parts import Cut, Part
 from gridferry.engine.verify_sides import NumberedRows, SourceRows, TargetRows, joined_rows
@@ -68,6 +69,7 @@ class FullPass:
         self._cut = cut
         self._found = found
         self._lock = threading.Lock()
+        self._counted = 0
 
     def run(self, table: Table) -> Passed:
         """Compare everything. Raises: any FerryError of either side."""
@@ -75,6 +77,13 @@ class FullPass:
             self._by_parts(self._cut.parts)
         else:
             self._gathered(table)
+        # Before anything is told of the differences: rows that were not read would be extra in the target.
+        require_all_read(
+            self._plan,
+            counted=self._counted,
+            read=self.source.rows,
+            state="nothing is proven, and nothing changed",
+        )
         if self.passed.shared and self._plan.on_duplicate is not OnDuplicate.ERROR:
             with self._view.open_reader() as reader:
                 self._shared_keys(reader)
@@ -85,7 +94,7 @@ class FullPass:
             source = joined_rows(list(self.source.part(worker().reader, part)), self._schema)
             self._compare(source, self.target.part(part))
 
-        self._crew(parts, work)
+        self._crew(parts, work, meanwhile=self._count)
 
     def _gathered(self, table: Table) -> None:
         """Read each side once, in the order in which it lies; then compare partition by partition."""
@@ -102,7 +111,7 @@ class FullPass:
             chunks = self._view.plan_chunks(table, rows_per_chunk=ROWS_A_CHUNK)
             reads = [partial(read_chunk, chunk) for chunk in chunks]
             targets = [partial(read_containers, part) for part in self._container_parts()]
-            self._crew(_interleaved(reads, targets), lambda read, worker: read(worker))
+            self._crew(_interleaved(reads, targets), lambda read, worker: read(worker), meanwhile=self._count)
 
             def compare(number: int, worker: Callable[[], OpenReader]) -> None:
                 self._compare(self._joined(kept, number), kept.rows(Side.TARGET, number))
@@ -187,12 +196,19 @@ class FullPass:
     def _schema(self) -> pa.Schema:
         return self._plan.container_schema.arrow_schema
 
-    def _crew(self, jobs: Iterable[object], work: Callable[..., None]) -> None:
+    def _count(self) -> None:
+        """Let PostgreSQL count, in the session that holds the snapshot and has nothing else to do meanwhile."""
+        self._counted = self._view.count_all(self._plan)
+
+    def _crew(
+        self, jobs: Iterable[object], work: Callable[..., None], *, meanwhile: Callable[[], None] = lambda: None
+    ) -> None:
         Crew(default_workers()).run(
             jobs,
             work=work,
             open_worker=lambda: OpenReader(self._view.open_reader()),
             close_worker=OpenReader.close,
+            meanwhile=meanwhile,
         )
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import REASON, duplicate_blocks
+from gridferry.engine.read_check import require_all_read
 from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_sides import SourceRows
 from gridferry.engine.verify_watch import SyncWatch
@@ -47,11 +48,14 @@ class QuickLook:
         state: TargetState,
         plan: TablePlan,
         *,
+        table: str,
         watch: SyncWatch,
         settle_s: float,
         sync: Callable[[], None] | None,
     ) -> None:
+        """Args: `table`: as the config names it."""
         self._source = source
+        self._table = table
         self._state = state
         self._plan = plan
         self._watch = watch
@@ -69,6 +73,8 @@ class QuickLook:
                 self._sync()
             standing = self._watch.standing()
             with self._source.open_snapshot() as view:
+                (table,) = view.fetch_tables([self._table])
+                view.hold(table)
                 mark = self._watch.mark(view)
                 found = self._look(view)
                 lsn, at = view.snapshot.lsn, view.snapshot.taken_at
@@ -122,6 +128,12 @@ class QuickLook:
 
         def ask_source(plan: TablePlan, _: Callable[[], None]) -> None:
             groups.extend(view.fetch_key_spread(plan))
+            require_all_read(
+                plan,
+                counted=view.count_all(plan),
+                read=sum(s.rows for s in groups),
+                state="nothing is proven, and nothing changed",
+            )
 
         Crew(1).run(
             [self._plan],

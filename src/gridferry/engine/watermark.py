@@ -21,10 +21,19 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier, CopyResult
 from gridferry.engine.duplicates import duplicate_blocks, resolve_duplicates
 from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, RowsPut, Stored, TableSync
+from gridferry.engine.read_check import require_all_read, require_all_there
 from gridferry.engine.retry import with_patience
 from gridferry.engine.run_counts import ContainerCounts, Counts
 from gridferry.engine.sync_target import OnceQuarantine, SyncContainers
-from gridferry.errors import CheckpointError, ConfigError, DataError, DuplicateKeys, FerryError, SchemaChanged
+from gridferry.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DuplicateKeys,
+    FerryError,
+    ReadIncomplete,
+    SchemaChanged,
+)
 from gridferry.model.table import Table
 from gridferry.model.watermark import GrowingColumn, first_cursor, for_column
 from gridferry.plan.config import TableOptions
@@ -97,6 +106,8 @@ def following(
     record = state.cursors.get(run.table) or SyncRecord(run.table, first_cursor(column.name, run.snapshot))
     record = replace(record, cursor=for_column(record.cursor, column.name))
     unique = proves_keys(table, options, plan.columns[: plan.key_length])
+    # A load that was resumed stored what had come since it was planned.
+    plan = replace(plan, own_heap=table.own_heap, rows=max(plan.rows, run.rows))
     return Following(table, plan, column, record, unique=unique)
 
 
@@ -128,11 +139,15 @@ class WatermarkRun:
             with self._view.open_reader() as reader:
                 outcome, record = self._copy(reader, by, window, containers)
         if outcome != "stopped":
+            self._require_all_read(by, window, record)
             done = record.cursor.finished(
                 self._view.snapshot, floor=window.floor, position=window.position, mark=window.mark
             )
             record = self._save(replace(record, cursor=done).ended())
             self._checkpointed(by, record, containers, waiting=0)
+            if self._settings.sweep:
+                counted = self._view.count_all(by.plan)
+                require_all_there(self._state, by.plan, counted=counted, unique=by.unique)
         self._containers.save(self._state.tallies, by.plan.qualified)
         notes = tuple(containers.notes(whole=not self._quarantined and record.superseded == by.record.superseded))
         for note in notes:
@@ -150,10 +165,25 @@ class WatermarkRun:
             position=window.position or "",
             as_of=self._view.snapshot.taken_at,
             swept=window.floor is None,
+            fresh=window.fresh,
             touched=len(containers.touched),
             created=containers.created,
             notes=notes,
         )
+
+    def _require_all_read(self, by: Following, window: Window, record: SyncRecord) -> None:
+        """Hold the rows that were read against the snapshot's own count of the window. Raises: ReadIncomplete."""
+        try:
+            require_all_read(
+                by.plan,
+                counted=window.rows,
+                read=record.read - by.record.read,
+                state="the rows that were read are stored; the sync stands where it stood before, and reads them again",
+            )
+        except ReadIncomplete:
+            # The checkpoints on the way said that all rows below them were read.
+            self._save(replace(record, cursor=by.record.cursor))
+            raise
 
     def _copy(
         self, reader: ReadsWindows, by: Following, window: Window, containers: SyncContainers

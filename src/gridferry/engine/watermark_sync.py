@@ -13,7 +13,7 @@ from gridferry.engine.loaded import Loaded
 from gridferry.engine.watermark import MODE, WatermarkRun, following
 from gridferry.errors import ConfigError
 from gridferry.model.moment import age_s
-from gridferry.plan.watermark import BLIND_SPOT
+from gridferry.plan.watermark import BLIND_SPOT, by_value
 
 
 class WatermarkSync(Follower):
@@ -47,7 +47,7 @@ class WatermarkSync(Follower):
             loaded = self._loaded()
             by = following(self._state, view, self._options, loaded.run, loaded.plan)
             cursor = by.record.cursor
-            lag = view.find_new(by.table, by.plan, column=by.column, cursor=cursor).rows
+            lag = view.find_new(by.table, by.plan, column=by.column, cursor=cursor).fresh
             return replace(
                 standing,
                 column=cursor.column,
@@ -55,6 +55,7 @@ class WatermarkSync(Follower):
                 as_of=cursor.clock,
                 lag_rows=lag,
                 lag_seconds=age_s(cursor.clock, view.snapshot.taken_at),
+                notes=(*standing.notes, by_value(by.table)) if by.table.elsewhere else standing.notes,
             )
 
     def waiting(self) -> dict[str | None, int] | None:
@@ -62,6 +63,8 @@ class WatermarkSync(Follower):
         loaded = self._loaded()
         with self._source.open_snapshot() as view:
             by = following(self._state, view, self._options, loaded.run, loaded.plan)
-            new = view.find_new(by.table, by.plan, column=by.column, cursor=by.record.cursor).condition
+            new = view.find_new(by.table, by.plan, column=by.column, cursor=by.record.cursor).ahead
+            if new is None:
+                return None
             where = f"({by.plan.where}) AND {new}" if by.plan.where else new
             return {value: rows for value, rows in view.count_rows(replace(by.plan, where=where)).items() if rows}

@@ -54,7 +54,8 @@ class ProfileRequest:
     """What to look at in one table's data, all in one snapshot.
 
     Columns not listed need no look. `key` is None where the table has no key that could be used. `split_by` asks for
-    every value of that column with its rows. `where` is the SQL condition that limits the rows, or "".
+    every value of that column with its rows. `where` is the SQL condition that limits the rows, or "". Where it may not
+    be `sampled`, every row is looked at.
     """
 
     schema: str
@@ -63,6 +64,7 @@ class ProfileRequest:
     key: KeyRequest | None = None
     split_by: str | None = None
     where: str = ""
+    sampled: bool = True
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,8 @@ class Relation:
     """A relation that holds rows: the table itself, or one leaf of a partitioned table or of an inheritance tree.
 
     `pages` of the server's block size. `heap` says that its rows lie in numbered pages and carry the transaction that
-    wrote them (ctid, xmin): true for tables and materialized views of the heap access method. `tree` says that it
-    stands for all relations below it too, because those may not be read by themselves.
+    wrote them (ctid, xmin): true for tables and materialized views of the heap access method whose rows are all there.
+    `tree` says that it stands for all relations below it too, because those may not be read by themselves.
     """
 
     schema: str
@@ -76,7 +76,8 @@ class Relation:
 class Table:
     """A table, partitioned table, view or foreign table. `relkind` as in pg_class.
 
-    `blocked` says why this role cannot read all of it (no privilege, a row policy), or is "".
+    `blocked` says why this role cannot read all of it (no privilege, a row policy), or is "". `elsewhere` says why its
+    rows do not all lie in heaps of its own ("it is a foreign table"), or is ""; `hypertable` that TimescaleDB keeps it.
     """
 
     schema: str
@@ -89,6 +90,13 @@ class Table:
     size_bytes: int = 0
     indexed: frozenset[str] = field(default_factory=frozenset)  # columns that lead an index
     blocked: str = ""
+    elsewhere: str = ""
+    hypertable: bool = False
+
+    @property
+    def own_heap(self) -> bool:
+        """Whether every row lies in a heap of the table's own, so that ctid and xmin tell of all of them."""
+        return bool(self.relations) and all(relation.heap for relation in self.relations)
 
     @property
     def qualified(self) -> str:
@@ -98,3 +106,19 @@ class Table:
     def column(self, name: str) -> Column | None:
         """The column called exactly `name`, or None."""
         return next((c for c in self.columns if c.name == name), None)
+
+
+@dataclass(frozen=True)
+class TablesLeftOut:
+    """Tables that a list of all tables leaves out, as `schema.name`, and why."""
+
+    tables: tuple[str, ...]
+    why: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """All tables of a database that are worth loading by themselves, and those that are not."""
+
+    tables: tuple[Table, ...]
+    left_out: tuple[TablesLeftOut, ...] = ()

@@ -16,7 +16,6 @@ from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, counted
 from gridferry.plan.mapping import MAX_TIME_US
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
-from gridferry.plan.watermark import VIEW_KINDS
 from gridferry.plan.yaml_text import flow_text
 
 _SHOWN = 3
@@ -59,9 +58,9 @@ def null_key_findings(key: KeyProfile | None, choice: KeyChoice) -> Iterator[Fin
 
 def table_findings(table: Table, profile: TableProfile, options: TableOptions) -> Iterator[Finding]:
     """What the table's nature means for loading it."""
-    if table.relkind in VIEW_KINDS:
-        message = f"{table.qualified} is a {VIEW_KINDS[table.relkind]}: it cannot be read by pages"
-        advice = "an interrupted load reads it again from the start; load the tables behind it where that matters"
+    if table.elsewhere:
+        message = f"it is not read by pages: {table.elsewhere}"
+        advice = "an interrupted load reads it again from the start"
         yield Finding(Severity.RISK, table.qualified, message, advice)
     if not profile.exact:
         message = "only a sample of the rows was looked at; counts are estimates and rarer values were not seen"

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from gridferry.model.table import Column, Table
+from gridferry.model.table import Column, Table, TablesLeftOut
 from gridferry.plan.addresses import PASSWORD_VARIABLE
 from gridferry.plan.columns import column_rule
 from gridferry.plan.config import TableOptions
@@ -19,6 +19,7 @@ _SPLIT_TYPES = frozenset({"text", "varchar", "bpchar", "uuid", "enum"})
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SAFE = re.compile(r"\$\{[A-Za-z0-9_]+\}|[A-Za-z_][A-Za-z0-9_.]*|griddb://[A-Za-z0-9_.@:,/?=-]*[A-Za-z0-9]")
 _QUOTE = '"'
+_NAMED = 5  # of the tables that are left out for one reason
 _WORDS = frozenset({"true", "false", "null"})  # text that YAML reads as something else
 
 
@@ -28,12 +29,13 @@ def render_config(
     distinct: Mapping[str, Mapping[str, int]] | None = None,
     source: str = "${SOURCE_DSN}",
     target: str = DEFAULT_TARGET,
+    left_out: Sequence[TablesLeftOut] = (),
 ) -> str:
     """A YAML text that `load_config` reads, with one entry a table.
 
     `distinct` tells, by qualified table and column, how many values a column has (an estimate will do): only text
     columns with few values are suggested for `split_by`, and where nothing is known those in the key before others.
-    `source` should be a ${VARIABLE}, since a password must not stand in the file.
+    `source` should be a ${VARIABLE}, since a password must not stand in the file. `left_out` is named in comments.
     """
     known = distinct or {}
     parts = [
@@ -45,7 +47,20 @@ def render_config(
     ]
     for table in tables:
         parts += _entry(table, known.get(table.qualified, {}))
+    if left_out:
+        parts.append("# Left out:")
+        parts += [f"#   {_named(each.tables)}: {_printable(each.why)}" for each in left_out]
     return "\n".join(parts) + "\n"
+
+
+def _named(tables: Sequence[str]) -> str:
+    more = f" and {len(tables) - _NAMED} more" if len(tables) > _NAMED else ""
+    return ", ".join(_printable(name) for name in tables[:_NAMED]) + more
+
+
+def _printable(text: str) -> str:
+    """Text for a comment: a name may hold a line break, and what follows one is no comment any more."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:

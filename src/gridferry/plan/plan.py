@@ -121,7 +121,7 @@ class TablePlan:
     `columns` are in target order, row key columns first; `split_by` is the source column that chooses the container,
     or None. `naming` makes container names for values that `containers` does not list (see `plan.names`).
     `order_by` are source columns that decide between rows of one key (`first` and `last`), in order; empty means
-    the physical order.
+    the physical order; where rows have none, that of their values.
     """
 
     schema: str
@@ -140,6 +140,7 @@ class TablePlan:
     where: str = ""
     rows: int = 0
     size_bytes: int = 0
+    own_heap: bool = True  # every row lies in a heap of the table's own: `Table.own_heap` when this was planned
     colliding: int = 0  # rows beyond the first of their row key, as the data stood when the plan was made
     findings: tuple[Finding, ...] = ()
     left_out: tuple[LeftOut, ...] = ()  # columns of the source that the config leaves out
@@ -176,7 +177,7 @@ class TablePlan:
     def digest(self) -> str:
         """SHA-256 over all that decides where a value goes and in which form; not over counts or findings."""
         document = table_to_json(self)
-        for fact in ("containers", "rows", "size_bytes", "colliding", "findings", "left_out"):
+        for fact in ("containers", "rows", "size_bytes", "own_heap", "colliding", "findings", "left_out"):
             document.pop(fact)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 

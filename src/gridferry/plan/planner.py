@@ -40,6 +40,7 @@ def profile_request(table: Table, options: TableOptions) -> ProfileRequest:
         key=key_request(table, options, choice),
         split_by=split,
         where=options.where,
+        sampled=table.own_heap,
     )
 
 
@@ -84,6 +85,7 @@ def plan_table(
         where=options.where,
         rows=profile.rows,
         size_bytes=table.size_bytes,
+        own_heap=table.own_heap,
         colliding=form.colliding,
         findings=tuple(sorted(findings, key=lambda f: _ORDER[f.severity])),
         left_out=left_out(table, options),

@@ -10,7 +10,6 @@ from gridferry.plan.config import SyncOptions, TableOptions
 from gridferry.plan.keys import TIME_TYPES, KeyChoice
 from gridferry.plan.plan import Finding, Severity
 
-VIEW_KINDS = {"v": "view", "m": "materialized view", "f": "foreign table"}
 NUMBER_TYPES = frozenset({"int2", "int4", "int8", "numeric"})
 BLIND_SPOT = "mode watermark finds new rows only; updates and deletes in the source are not seen"
 
@@ -34,7 +33,8 @@ def growing_column(table: Table, options: TableOptions, choice: KeyChoice) -> Gr
 
 def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
     """What mode watermark means for this table."""
-    advice = "use `sync: {mode: cdc}` where rows change after their insert"
+    change = "`gridferry verify --repair`" if table.elsewhere else "`sync: {mode: cdc}`"
+    advice = f"use {change} where rows change after their insert"
     yield Finding(Severity.RISK, table.qualified, BLIND_SPOT, advice)
     column = growing_column(table, options, choice)
     wished = options.sync.column if options.sync else None
@@ -44,15 +44,23 @@ def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -
     elif column is None and wished and (found := table.column(wished)) is not None:
         message = f"{wished} is a {found.type.formatted}, and a column to follow is a time or a number"
         yield Finding(Severity.PROBLEM, wished, message, "name another column under `sync`")
-    if column is not None and not column.indexed and table.relkind not in VIEW_KINDS:
+    if column is not None and not column.indexed and not table.elsewhere:
         cost = f"{table.size_bytes / (1 << 20):,.1f} MB, about {table.row_estimate:,} rows"
         message = f"no index begins with {column.name}: each sync reads the whole table ({cost})"
         advice = f"create one in the source: CREATE INDEX ON {table.schema}.{table.name} ({column.name})"
         yield Finding(Severity.RISK, column.name, message, advice)
-    if table.relkind in VIEW_KINDS:
-        message = f"the rows of a {VIEW_KINDS[table.relkind]} do not tell which transaction wrote them"
-        advice = "each sync reads the whole lookback again; a row that is later than that is not found"
-        yield Finding(Severity.RISK, table.qualified, message, advice)
+    if table.elsewhere:
+        back = "lookback_values" if column is not None and column.growth is Growth.NUMBER else "lookback"
+        advice = f"give it a `{back}` that no row is later than; `gridferry sync --sweep` reads the whole table"
+        yield Finding(Severity.RISK, table.qualified, by_value(table), advice)
+
+
+def by_value(table: Table) -> str:
+    """What mode watermark does where rows do not tell which transaction wrote them; to be asked of no other table."""
+    return (
+        f"its rows do not tell which transaction wrote them ({table.elsewhere}): each sync reads the whole lookback "
+        "again, and a row that comes later than that is found by a sweep only"
+    )
 
 
 def _wished(table: Table, sync: SyncOptions) -> Column | None:

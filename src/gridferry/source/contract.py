@@ -59,6 +59,9 @@ class ReadsSnapshot(Protocol):
     def count_rows(self, plan: TablePlan) -> dict[str | None, int]:
         """Rows by split value (by None alone where the table is not split)."""
 
+    def count_all(self, plan: TablePlan) -> int:
+        """Rows that meet the plan's condition, by one plain count that knows nothing of chunks."""
+
     def check(self) -> None:
         """Raises: SnapshotGone if the snapshot was lost."""
 
@@ -98,6 +101,9 @@ class FindsNewRows(Protocol):
 
         Raises: CheckpointError if the cursor is ahead of the source; SnapshotGone after a rewrite of the table.
         """
+
+    def count_all(self, plan: TablePlan) -> int:
+        """See `ReadsSnapshot`."""
 
     def open_reader(self) -> AbstractContextManager[ReadsWindows]:
         """A reader of this snapshot, with a session of its own."""

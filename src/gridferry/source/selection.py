@@ -28,7 +28,10 @@ class Window:
 
     `near` holds every row that can share a row key with one of them. `floor` is the least value of the growing column
     that is looked at (None: all); `reached` the greater of it and the cursor's, None where either is. `position` is
-    the greatest value seen so far, `mark` the value below which no later transaction is expected to write.
+    the greatest value seen so far, `mark` the value below which no later transaction is expected to write. `fresh` is
+    how many of `rows` were not there before, which `ahead` is the condition of, as text: all of them where rows tell
+    which transaction wrote them. Where they do not, those above the position before; `ahead` is None where there is
+    none.
     """
 
     column: str
@@ -39,3 +42,5 @@ class Window:
     reached: str | None
     position: str | None
     mark: str | None
+    fresh: int = 0
+    ahead: str | None = None

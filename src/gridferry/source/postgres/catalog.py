@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -15,17 +15,20 @@ from gridferry.model.table import Column, Relation, Table, UniqueKey
 from gridferry.source.postgres import catalog_sql
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import listed_names, name_readings, near_names, relation_sql
+from gridferry.source.postgres.own_heap import HYPERTABLE, KINDS, fetch_compressed, fetch_kept, find_scan
 from gridferry.source.postgres.pg_types import RawType, pg_type
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 READABLE_KINDS = frozenset("rpvmf")  # pg_class.relkind: table, partitioned table, view, materialized view, foreign
-_LISTED_KINDS = frozenset("rpf")  # what a list of all tables holds: views repeat what their tables hold
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """One row of pg_class, as far as names are resolved with it."""
+class Entry:
+    """One row of pg_class, as far as names are resolved with it.
+
+    `extension` is the one that made its schema, or "".
+    """
 
     oid: int
     schema: str
@@ -33,41 +36,32 @@ class _Entry:
     relkind: str
     is_partition: bool
     from_extension: bool
+    extension: str
+    has_columns: bool
 
     @property
     def qualified(self) -> str:
         return f"{self.schema}.{self.name}"
 
 
-def fetch_tables(connection: Connection, names: Sequence[str] | None = None) -> list[Table]:
-    """The tables called `names`, in that order; without names every table, partitioned table and foreign table.
+def fetch_tables(connection: Connection, names: Sequence[str]) -> list[Table]:
+    """The tables called `names`, in that order.
 
-    A name is `table` or `schema.table`, quoted or not (see `names.name_readings`); without a schema the role's own
-    search path decides. A list of all tables leaves out partitions (they belong to their table), system schemas and
-    what extensions made, and marks tables that this role cannot read in `Table.blocked`.
+    A name is `table` or `schema.table`, quoted or not (see `names.name_readings`); without a schema the role's
+    own search path decides.
     Raises: SourceRefused, naming every table that is missing, or that this role cannot read in full.
     """
     with mapped("reading the catalog"):
-        entries = [_Entry(*row) for row in connection.execute(catalog_sql.ENTRIES)]
-        if names is None:
-            chosen = [e for e in entries if _is_listed(e)]
-        else:
-            chosen = _resolve(names, entries, path=_search_path(connection))
-        tables = _describe(connection, chosen)
-    if names is not None:
-        _refuse_blocked(tables)
+        tables = describe(
+            connection, _resolve(names, fetch_entries(connection), path=_search_path(connection)), planned=True
+        )
+    _refuse_blocked(tables)
     return tables
 
 
-def fetch_table_names(connection: Connection) -> list[str]:
-    """The names, `schema.table`, of what a list of all tables has (see `fetch_tables`), without a look at any of it."""
-    with mapped("reading the catalog"):
-        entries = [_Entry(*row) for row in connection.execute(catalog_sql.ENTRIES)]
-    return [entry.qualified for entry in entries if _is_listed(entry)]
-
-
-def _is_listed(entry: _Entry) -> bool:
-    return entry.relkind in _LISTED_KINDS and not entry.is_partition and not entry.from_extension
+def fetch_entries(connection: Connection) -> list[Entry]:
+    """All relations outside the system's schemas."""
+    return [Entry(*row) for row in connection.execute(catalog_sql.ENTRIES)]
 
 
 def _search_path(connection: Connection) -> list[str]:
@@ -78,14 +72,14 @@ def _search_path(connection: Connection) -> list[str]:
     return [name for name in dict.fromkeys(path) if name in usable]
 
 
-def _resolve(names: Sequence[str], entries: Sequence[_Entry], *, path: Sequence[str]) -> list[_Entry]:
+def _resolve(names: Sequence[str], entries: Sequence[Entry], *, path: Sequence[str]) -> list[Entry]:
     """The entry of each name. Raises: SourceRefused for all names that fit none, or several."""
-    by_name: dict[tuple[str, str], _Entry] = {(e.schema, e.name): e for e in entries}
+    by_name: dict[tuple[str, str], Entry] = {(e.schema, e.name): e for e in entries}
     in_path = {e.name: e for schema in reversed(path) for e in entries if e.schema == schema}
-    chosen: list[_Entry] = []
+    chosen: list[Entry] = []
     problems: list[str] = []
     for name in names:
-        found: list[_Entry] = []
+        found: list[Entry] = []
         for tier in name_readings(name):
             hits = [in_path.get(table) if schema is None else by_name.get((schema, table)) for schema, table in tier]
             found = list({e.oid: e for e in hits if e is not None}.values())
@@ -104,7 +98,7 @@ def _resolve(names: Sequence[str], entries: Sequence[_Entry], *, path: Sequence[
     return chosen
 
 
-def _naming_problem(name: str, found: Sequence[_Entry], entries: Sequence[_Entry]) -> str:
+def _naming_problem(name: str, found: Sequence[Entry], entries: Sequence[Entry]) -> str:
     if len(found) > 1:
         meanings = " or ".join(relation_sql(e.schema, e.name).as_string(None) for e in found)
         return f"the name {name} is ambiguous: {meanings}"
@@ -124,8 +118,11 @@ def _refuse_blocked(tables: Iterable[Table]) -> None:
         )
 
 
-def _describe(connection: Connection, entries: Sequence[_Entry]) -> list[Table]:
-    """Everything `Table` holds, for each entry: one statement a kind of fact, whatever the number of tables."""
+def describe(connection: Connection, entries: Sequence[Entry], *, planned: bool) -> list[Table]:
+    """Everything `Table` holds, for each entry: one statement a kind of fact, whatever the number of tables.
+
+    With `planned` also one for each table that seems to be a heap: who would scan it.
+    """
     oids = [e.oid for e in entries]
     version = connection.info.server_version
     tables = {row[0]: row for row in connection.execute(catalog_sql.TABLES, {"oids": oids})}
@@ -138,33 +135,58 @@ def _describe(connection: Connection, entries: Sequence[_Entry]) -> list[Table]:
     indexed: dict[int, set[str]] = defaultdict(set)
     for oid, column in connection.execute(catalog_sql.INDEXED, {"oids": oids}):
         indexed[oid].add(column)
-    relations = _relations(connection, entries)
+    kept = fetch_kept(connection, oids)
+    relations, reasons = _relations(connection, entries, kept)
     described = []
     for entry in entries:
         if entry.oid not in tables:  # dropped a moment ago
             raise SourceRefused(f"the table {entry.qualified} was dropped meanwhile", next_step="run the command again")
         _, size, may_select, may_use, row_security, role = tables[entry.oid]
-        leaves = relations[entry.oid]
+        leaves, elsewhere = relations[entry.oid], reasons[entry.oid]
+        blocked = _blocked(entry, may_select=may_select, may_use=may_use, row_security=row_security, role=role)
+        if planned and not blocked and leaves and not elsewhere:
+            elsewhere = find_scan(connection, entry.schema, entry.name)
+            leaves = (_whole(entry, leaves),) if elsewhere else leaves
+        compressed, octets = fetch_compressed(connection, entry.schema, entry.name) if entry.oid in kept else (0, 0)
+        if compressed:
+            leaves = tuple(replace(leaf, row_estimate=leaf.row_estimate + compressed) for leaf in leaves)
         described.append(
             Table(
                 schema=entry.schema,
                 name=entry.name,
                 relkind=entry.relkind,
                 columns=tuple(columns[entry.oid]),
-                # An index of an inheritance parent says nothing about the rows of its children.
-                keys=() if _has_children(entry, leaves) else tuple(keys[entry.oid]),
+                # An index of an inheritance parent says nothing about the rows of its children. Those of a hypertable
+                # are made on each of its chunks.
+                keys=() if _inherited(entry, leaves) and entry.oid not in kept else tuple(keys[entry.oid]),
                 relations=leaves,
                 row_estimate=sum(leaf.row_estimate for leaf in leaves),
-                size_bytes=size,
+                size_bytes=size + octets,
                 indexed=frozenset(indexed[entry.oid]),
-                blocked=_blocked(entry, may_select=may_select, may_use=may_use, row_security=row_security, role=role),
+                blocked=blocked,
+                elsewhere=elsewhere,
+                hypertable=kept.get(entry.oid) == HYPERTABLE,
             )
         )
     return described
 
 
-def _has_children(entry: _Entry, leaves: tuple[Relation, ...]) -> bool:
-    return entry.relkind != "p" and len(leaves) > 1
+def _inherited(entry: Entry, leaves: tuple[Relation, ...]) -> bool:
+    """Whether there are tables that inherit from this one, other than its partitions."""
+    return entry.relkind != "p" and (len(leaves) > 1 or any(leaf.tree for leaf in leaves))
+
+
+def _whole(entry: Entry, leaves: Sequence[Relation]) -> Relation:
+    """One relation that stands for all of a table's, to be read by a scan of the table itself."""
+    return Relation(
+        entry.schema,
+        entry.name,
+        sum(leaf.pages for leaf in leaves),
+        sum(leaf.row_estimate for leaf in leaves),
+        relkind=entry.relkind,
+        heap=False,
+        tree=True,
+    )
 
 
 def _column(row: Sequence[Any]) -> Column:
@@ -174,32 +196,47 @@ def _column(row: Sequence[Any]) -> Column:
     return Column(name, pg_type(raw, formatted=formatted, domain=domain), nullable=not not_null, generated=generated)
 
 
-def _relations(connection: Connection, entries: Sequence[_Entry]) -> dict[int, tuple[Relation, ...]]:
-    """The relations to read for each table's oid.
+def _relations(
+    connection: Connection, entries: Sequence[Entry], kept: Mapping[int, str]
+) -> tuple[dict[int, tuple[Relation, ...]], dict[int, str]]:
+    """The relations to read for each table's oid, and why some of its rows lie in no heap of its own; or "".
 
-    Those are its leaves; or the table itself where a leaf may not be read directly: a privilege on a partitioned
-    table reaches its partitions only through the table.
+    Those are its leaves; or the table itself where a leaf may not be read directly (a privilege on a partitioned table
+    reaches its partitions only through the table), and where TimescaleDB keeps it (see `own_heap`).
     """
     found: dict[int, list[tuple[Relation, bool]]] = defaultdict(list)
+    odd: dict[int, list[str]] = defaultdict(list)
     for root, *row in connection.execute(catalog_sql.RELATIONS, {"oids": [e.oid for e in entries]}):
-        schema, name, relkind, heap, pages, estimate, readable = row
+        schema, name, relkind, heap, access_method, pages, estimate, readable = row
         found[root].append((Relation(schema, name, pages, estimate, relkind=relkind, heap=heap), readable))
+        if not heap:
+            odd[root].append(_reason(f"{schema}.{name}", relkind, access_method))
     relations: dict[int, tuple[Relation, ...]] = {}
+    reasons: dict[int, str] = {}
     for entry in entries:
-        leaves = found[entry.oid]
-        if len(leaves) > 1 or entry.relkind == "p":
-            if all(readable for _, readable in leaves):
-                relations[entry.oid] = tuple(leaf for leaf, _ in leaves)
-                continue
-            pages, rows = sum(leaf.pages for leaf, _ in leaves), sum(leaf.row_estimate for leaf, _ in leaves)
-            whole = Relation(entry.schema, entry.name, pages, rows, relkind=entry.relkind, heap=False, tree=True)
-            relations[entry.oid] = (whole,)
-        else:
-            relations[entry.oid] = tuple(leaf for leaf, _ in leaves)
-    return relations
+        leaves = tuple(leaf for leaf, _ in found[entry.oid])
+        tree = len(leaves) > 1 or entry.relkind == "p"
+        relations[entry.oid] = leaves
+        reasons[entry.oid] = ""
+        if tree and odd[entry.oid]:
+            reasons[entry.oid] = f"a part of it has its rows elsewhere: {odd[entry.oid][0]}"
+        elif odd[entry.oid]:
+            reasons[entry.oid] = odd[entry.oid][0].replace(f"{entry.qualified} ", "it ", 1)
+        if entry.oid in kept:
+            relations[entry.oid], reasons[entry.oid] = (_whole(entry, leaves),), kept[entry.oid]
+        elif tree and not all(readable for _, readable in found[entry.oid]):
+            relations[entry.oid] = (_whole(entry, leaves),)
+            reasons[entry.oid] = "its parts may be read through it only"
+    return relations, reasons
 
 
-def _blocked(entry: _Entry, *, may_select: bool, may_use: bool, row_security: bool, role: str) -> str:
+def _reason(name: str, relkind: str, access_method: str) -> str:
+    if relkind in KINDS:
+        return f"{name} is a {KINDS[relkind]}"
+    return f"{name} has the table access method {access_method}"
+
+
+def _blocked(entry: Entry, *, may_select: bool, may_use: bool, row_security: bool, role: str) -> str:
     """Why the role cannot read all rows, a line break, and the next step; or ""."""
     table = relation_sql(entry.schema, entry.name).as_string(None)
     grantee = sql.Identifier(role).as_string(None)

@@ -17,12 +17,29 @@ WHERE n.nspname = ANY(%(schemas)s) AND pg_catalog.has_schema_privilege(n.oid, 'U
 ENTRIES = """
 SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relispartition,
        EXISTS (SELECT FROM pg_catalog.pg_depend d
-               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+               WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'),
+       coalesce((SELECT e.extname::text FROM pg_catalog.pg_depend d JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+                 WHERE d.classid = 'pg_catalog.pg_namespace'::regclass AND d.objid = n.oid AND d.deptype = 'e'
+                   AND d.refclassid = 'pg_catalog.pg_extension'::regclass), ''),
+       EXISTS (SELECT FROM pg_catalog.pg_attribute a
+               WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
   AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND n.nspname NOT LIKE 'pg\\_toast\\_temp\\_%'
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+"""
+
+# Of a list of all tables: what lies below what.
+CHILDREN = """
+SELECT i.inhrelid, i.inhparent FROM pg_catalog.pg_inherits i WHERE i.inhrelid = ANY(%(oids)s)
+"""
+
+# Columns of children that their parents do not have.
+OWN_COLUMNS = """
+SELECT a.attrelid, a.attname::text FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = ANY(%(oids)s) AND a.attnum > 0 AND NOT a.attisdropped AND a.attinhcount = 0
+ORDER BY a.attrelid, a.attnum
 """
 
 TABLES = """
@@ -104,7 +121,7 @@ WITH RECURSIVE members AS (
     SELECT m.root, i.inhrelid FROM members m JOIN pg_catalog.pg_inherits i ON i.inhparent = m.oid
 ), facts AS (
     SELECT m.root, n.nspname, c.relname, c.relkind::text AS relkind,
-           c.relkind IN ('r', 'm') AND coalesce(a.amname = 'heap', false) AS heap,
+           c.relkind IN ('r', 'm') AND coalesce(a.amname = 'heap', false) AS heap, coalesce(a.amname::text, '') AS am,
            CASE WHEN c.relkind IN ('r', 'm')
                 THEN coalesce(pg_catalog.pg_relation_size(c.oid, 'main'), 0) / s.block_size ELSE 0 END AS pages,
            c.reltuples, c.relpages, s.block_size,
@@ -121,7 +138,7 @@ WITH RECURSIVE members AS (
     CROSS JOIN (SELECT pg_catalog.current_setting('block_size')::int8 AS block_size) s
     WHERE c.relkind <> 'p'
 )
-SELECT root, nspname, relname, relkind, heap, pages,
+SELECT root, nspname, relname, relkind, heap, am, pages,
        CASE WHEN relkind IN ('v', 'f') OR pages = 0 THEN greatest(reltuples, 0)
             WHEN reltuples >= 0 AND relpages > 0 THEN reltuples / relpages * pages
             ELSE pages * greatest(block_size / width, 1) END::int8,

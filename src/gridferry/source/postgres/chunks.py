@@ -1,7 +1,9 @@
 """A table cut into chunks that hold every row exactly once, and what to read again when a load goes on later.
 
 Heap relations are cut by pages: `ctid` ranges, which PostgreSQL 14 and newer read without looking at other pages.
-Older servers get ranges of an indexed column, with bounds from a sample; what has neither is read whole.
+Older servers get ranges of an indexed column, with bounds from a sample. What does not keep all of its rows in a heap
+of its own is cut by the values of a column: a hypertable at the edges of its chunks, others by the column's statistics
+where an index begins with it. What has neither is read whole.
 """
 
 from __future__ import annotations
@@ -18,12 +20,14 @@ from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
 from gridferry.model.table import Relation, Table, TypeKind
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import relation_sql
+from gridferry.source.postgres.own_heap import fetch_slices, find_rewritten, lock_for_scan
 from gridferry.source.selection import Resume
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 PAGE_RANGES_FROM = 140000  # PostgreSQL 14 has the TID range scan
 SAMPLE_ROWS_A_CHUNK = 200
+_MOST_HISTOGRAM_PARTS = 100  # about as many as a column's statistics have by default
 XID_SPAN = 2**31  # transaction ids are compared modulo 2**32: half of them are "younger" than a given one
 XID_MARGIN = 10_000_000
 
@@ -51,8 +55,11 @@ def plan_chunks(
         for relation in table.relations:
             if relation.heap and by_pages:
                 bounds, kind, column = _page_bounds(relation, rows_per_chunk), ChunkKind.PAGES, ""
+            elif not relation.heap:
+                column, bounds = _value_bounds(connection, table, relation, rows_per_chunk=rows_per_chunk)
+                kind = ChunkKind.KEYS
             else:
-                column = _range_column(table) if relation.heap else ""
+                column = _range_column(table)
                 kind = ChunkKind.KEYS
                 bounds = _key_bounds(connection, relation, column, rows_per_chunk=rows_per_chunk) if column else []
             storage = held[relation.schema, relation.name]
@@ -193,6 +200,29 @@ def _range_column(table: Table) -> str:
     return ""
 
 
+def _value_bounds(
+    connection: Connection, table: Table, relation: Relation, *, rows_per_chunk: int
+) -> tuple[str, list[str]]:
+    """A column and the inner bounds to cut a relation by that is no heap; "" and none where it is read whole."""
+    if table.hypertable:
+        slices = fetch_slices(connection, table, rows_per_chunk=rows_per_chunk)
+        return ("", []) if slices is None else (slices.column, list(slices.edges))
+    column = _range_column(table) if relation.relkind in "rpm" else ""
+    parts = min(_MOST_HISTOGRAM_PARTS, math.ceil(relation.row_estimate / max(rows_per_chunk, 1)))
+    if not column or parts < 2:
+        return "", []
+    # Ascending, as the column compares: they were sorted by its own operators and collation.
+    statement = sql.SQL(
+        "SELECT s.histogram_bounds::pg_catalog.text::pg_catalog.text[] FROM pg_catalog.pg_stats AS s"
+        " WHERE s.schemaname = {} AND s.tablename = {} AND s.attname = {} AND s.histogram_bounds IS NOT NULL"
+        " ORDER BY s.inherited DESC LIMIT 1"
+    ).format(*(sql.Literal(name) for name in (relation.schema, relation.name, column)))
+    row = connection.execute(statement).fetchone()
+    edges = row[0][1:-1] if row else []
+    step = max(1, math.ceil((len(edges) + 1) / parts))
+    return column, edges[step - 1 :: step]
+
+
 def _key_bounds(connection: Connection, relation: Relation, column: str, *, rows_per_chunk: int) -> list[str]:
     """The inner bounds, as text of the column's type, ascending and distinct, from a sample of pages."""
     parts = math.ceil(relation.row_estimate / max(rows_per_chunk, 1))
@@ -237,7 +267,7 @@ def _cut(
 
 
 def held_storage(connection: Connection, table: Table) -> dict[tuple[str, str], str]:
-    """Each relation's file node as text ("" where it has no storage), once all are locked against rewrites.
+    """Each relation's file node as text ("" where it is no heap), once all that they read is locked against rewrites.
 
     The lock (ACCESS SHARE, as any read takes) lasts as long as the transaction, so as long as a held snapshot. It has
     to be taken: TRUNCATE and a rewriting ALTER TABLE make a table look empty to every older snapshot.
@@ -246,16 +276,26 @@ def held_storage(connection: Connection, table: Table) -> dict[tuple[str, str], 
     storage: dict[tuple[str, str], str] = {}
     for relation in table.relations:
         name = relation_sql(relation.schema, relation.name)
+        if not relation.heap:
+            lock_for_scan(connection, relation.schema, relation.name)
+            storage[relation.schema, relation.name] = ""
+            continue
         connection.execute(sql.SQL("SELECT FROM {} WHERE false").format(name))
         row = connection.execute(_STORAGE, (name.as_string(None),)).fetchone()
         if row is None or row[0] != row[1]:
-            raise SnapshotGone(
-                f"the table {relation.schema}.{relation.name} was rewritten after the snapshot was taken",
-                state="nothing was read under this snapshot",
-                next_step="run the same command again: it takes a new snapshot",
-            )
-        storage[relation.schema, relation.name] = row[1] if relation.heap else ""
+            raise _was_rewritten(f"{relation.schema}.{relation.name}")
+        storage[relation.schema, relation.name] = row[1]
+    if not table.own_heap and (rewritten := find_rewritten(connection, table)):
+        raise _was_rewritten(rewritten)
     return storage
+
+
+def _was_rewritten(name: str) -> SnapshotGone:
+    return SnapshotGone(
+        f"the table {name} was rewritten after the snapshot was taken",
+        state="nothing was read under this snapshot",
+        next_step="run the same command again: it takes a new snapshot",
+    )
 
 
 def _next_xid(connection: Connection) -> int:

@@ -25,7 +25,8 @@ def read_duplicates(
     keys meets, and keeps the search short.
 
     The key is `plan.key` within one value of `plan.split_by`, cut to milliseconds where the plan cuts it. Rows of one
-    key stand next to each other, by `plan.order_by` ascending with NULL last, then by their physical place.
+    key stand next to each other, by `plan.order_by` ascending with NULL last, then by their physical place; where they
+    have none that stays, by their values as text.
     Rows with a NULL in their key share it with none.
     Raises: SourceRefused if a column is missing; SourceUnreachable, SourceError.
     """
@@ -42,7 +43,9 @@ def read_duplicates(
     names = [sql.Identifier(f"gridferry key {i}") for i in range(len(columns))]
     orders = [sql.Identifier(f"gridferry order {i}") for i in range(len(plan.order_by))]
     place = (
-        [sql.Identifier(n) for n in ("gridferry tableoid", "gridferry ctid")] if catalog[0][2] in _WITH_PLACE else []
+        [sql.Identifier(n) for n in ("gridferry tableoid", "gridferry ctid")]
+        if plan.own_heap and catalog[0][2] in _WITH_PLACE
+        else []
     )
     keyed = [sql.SQL("{} AS {}").format(e, n) for e, n in zip(key.expressions, names, strict=True)]
     extra = [sql.SQL("{} AS {}").format(sql.Identifier(c), n) for c, n in zip(plan.order_by, orders, strict=True)]
@@ -78,10 +81,11 @@ def read_duplicates(
         keys=comma.join(names),
         **{name: sql.Identifier(f"gridferry {name}") for name in ("fresh", "count", "wanted")},
     )
+    order: list[sql.Composable] = [sql.SQL("r.{}").format(name) for name in [*names, *orders, *place]]
+    if not place:  # a load and a verification must not choose differently among rows that nothing else tells apart
+        order += [sql.SQL('(r.{}::text) COLLATE "C"').format(sql.Identifier(name)) for name in values]
     statement = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
-        comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values),
-        rows,
-        comma.join(sql.SQL("r.{}").format(name) for name in [*names, *orders, *place]),
+        comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values), rows, comma.join(order)
     )
     yield from reader.read_statement(statement, doing=doing)
 

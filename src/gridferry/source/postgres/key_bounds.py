@@ -18,7 +18,6 @@ from gridferry.source.postgres.names import condition_sql, relation_sql
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
-_SAMPLED_KINDS = "rpm"  # relkinds that TABLESAMPLE takes
 _SAMPLE_ROWS_A_PART = 300
 _LEAST_PERCENT = 2.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -49,23 +48,25 @@ class KeySpread:
 
 
 def fetch_key_bounds(
-    connection: Connection, plan: TablePlan, *, column: str, measure: Measure, parts: int, rows: int
+    connection: Connection, plan: TablePlan, *, column: str, measure: Measure, parts: int, rows: int, sampled: bool
 ) -> tuple[int, ...]:
     """Inner bounds, ascending and distinct, that cut the column's values into about `parts` parts of like size.
 
-    They are taken from a sample of the pages, so the parts are alike in size only roughly. `rows` is an estimate.
+    They are taken from a sample of the pages if the table may be `sampled`: then the parts are alike in size only
+    roughly. `rows` is an estimate.
     """
     if parts < 2:
         return ()
     name = sql.Identifier(column)
     relation = relation_sql(plan.schema, plan.table)
-    kind = sql.SQL("SELECT relkind::text FROM pg_catalog.pg_class WHERE oid = pg_catalog.to_regclass({})")
     with mapped(f"looking where to cut {plan.qualified}"):
-        row = connection.execute(kind.format(sql.Literal(relation.as_string(None)))).fetchone()
         percent = max(_LEAST_PERCENT, 100.0 * parts * _SAMPLE_ROWS_A_PART / max(rows, 1))
-        if row is not None and row[0] in _SAMPLED_KINDS and percent < 100:
+        if sampled and percent < 100:
             relation += sql.SQL(" TABLESAMPLE SYSTEM ({}) REPEATABLE (1)").format(sql.Literal(percent))
         value, sound = _measured(name, measure)
+        if not sampled and percent < 100:  # not by pages: every row is looked at, but few have to be sorted
+            share = sql.Literal(percent / 100)
+            sound = sql.SQL("{} AND pg_catalog.random() < {}").format(sound, share)
         statement = sql.SQL(
             "SELECT percentile_disc({}::float8[]) WITHIN GROUP (ORDER BY {}) FROM {} WHERE {} AND {}"
         ).format(sql.Literal([i / parts for i in range(1, parts)]), value, relation, condition_sql(plan.where), sound)

@@ -80,7 +80,7 @@ def _check_condition(connection: Connection, request: ProfileRequest) -> None:
 def _scan(connection: Connection, request: ProfileRequest, sample_percent: float | None) -> _Scan:
     source = relation_sql(request.schema, request.table)
     condition = condition_sql(request.where)
-    if sample_percent is None or sample_percent >= 100:
+    if sample_percent is None or sample_percent >= 100 or not request.sampled:
         return _Scan(source, condition)
     if sample_percent <= 0:
         raise ConfigError(f"a sample of {sample_percent} percent holds no rows", next_step="give more than 0")

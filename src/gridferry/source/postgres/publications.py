@@ -18,6 +18,7 @@ from gridferry.model.publishing import Obstacle, Published, Publishing
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.names import relation_sql
+from gridferry.source.postgres.own_heap import fetch_kept
 from gridferry.source.postgres.slot_names import publication_names
 from gridferry.source.postgres.transactions import Work
 
@@ -73,6 +74,7 @@ class _Member:
     full: bool
     identity: list[str] | None
     owned: bool  # by the role, or by one that it is a member of
+    access_method: str  # "" where it has none
 
     @property
     def quoted(self) -> str:
@@ -95,8 +97,9 @@ SELECT DISTINCT ON (m.depth, c.oid)
         JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey::int2[])
         WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
           AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END),
-       pg_catalog.pg_has_role(c.relowner, 'USAGE')
+       pg_catalog.pg_has_role(c.relowner, 'USAGE'), coalesce(a.amname::text, '')
 FROM members m JOIN pg_catalog.pg_class c ON c.oid = m.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
 ORDER BY m.depth, c.oid
 """
 _GENERATED = """
@@ -127,7 +130,7 @@ def fetch_publishable(connection: Connection, *, schema: str, table: str) -> tup
     """What may be published of a table, None where nothing may, and what stands in the way of publishing it."""
     with mapped(f"reading the replica identity of {schema}.{table}"):
         members = _members(connection, schema, table)
-        problem = _problem(members, f"{schema}.{table}", connection.info.server_version)
+        problem = _problem(connection, members, f"{schema}.{table}")
         if problem:
             return None, [Obstacle(problem, "leave it out of the config file, or use `sync: {mode: watermark}`")]
         root = members[0]  # the partitions are published through it
@@ -223,7 +226,7 @@ def _all_members(connection: Connection, tables: Sequence[TableName]) -> list[li
     problems = []
     for schema, table in tables:
         members = _members(connection, schema, table)
-        problem = _problem(members, f"{schema}.{table}", connection.info.server_version)
+        problem = _problem(connection, members, f"{schema}.{table}")
         if problem:
             problems.append(problem)
         groups.append(members)
@@ -236,19 +239,25 @@ def _all_members(connection: Connection, tables: Sequence[TableName]) -> list[li
     return groups
 
 
-def _problem(members: Sequence[_Member], name: str, server_version: int) -> str:
+def _problem(connection: Connection, members: Sequence[_Member], name: str) -> str:
     """Why changes of a table cannot be followed at all, or ""."""
     if not members:
         return f"there is no table {name}"
     root = members[0]
     if root.relkind not in "rp":
         return f"changes of {name} cannot be followed: it is not a table"
-    if root.relkind == "p" and server_version < 130000:
+    if kept := fetch_kept(connection, [root.oid]).get(root.oid):
+        # The log tells of chunks under names that come and go, and of compressed rows in a form of TimescaleDB's own.
+        return f"changes of {name} cannot be followed: {kept}, and the log does not tell of its rows as they are"
+    if root.relkind == "p" and connection.info.server_version < 130000:
         return f"changes of {name} cannot be followed: partitioned tables are published since PostgreSQL 13"
     if any(m.persistence != "p" for m in members):
         return f"changes of {name} cannot be followed: it is unlogged or temporary, or a part of it is"
     if any(m.relkind == "f" for m in members):
         return f"changes of {name} cannot be followed: a part of it is a foreign table"
+    if odd := [m for m in members if m.relkind == "r" and m.access_method not in ("heap", "")]:
+        what = f"{odd[0].schema}.{odd[0].name} has the table access method {odd[0].access_method}"
+        return f"changes of {name} cannot be followed: {what}, which need not write them to the log"
     children = [f"{m.schema}.{m.name}" for m in members[1:] if not m.is_partition]
     if children:
         # The log tells of them under their own names, and a child that is added later is in no publication.

@@ -14,7 +14,7 @@ from gridferry.model.migration import DatabaseOrigin
 from gridferry.model.over_time import Buckets, GroupBounds
 from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
-from gridferry.model.table import Table
+from gridferry.model.table import Listing, Table
 from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres import (
@@ -24,16 +24,17 @@ from gridferry.source.postgres import (
     duplicates,
     key_bounds,
     key_rows,
+    listing,
     over_time,
     profile,
     reader,
+    row_counts,
     snapshot,
     watermark,
 )
 from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
-from gridferry.source.postgres.names import condition_sql, relation_sql
 from gridferry.source.postgres.transactions import Work
 from gridferry.source.selection import Resume, Window
 
@@ -73,11 +74,21 @@ class PostgresSnapshot:
 
     def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
         """See `catalog.fetch_tables`."""
+        if names is None:
+            return list(listing.fetch_listing(self.held.connection).tables)
         return catalog.fetch_tables(self.held.connection, names)
 
     def fetch_table_names(self) -> list[str]:
-        """See `catalog.fetch_table_names`."""
-        return catalog.fetch_table_names(self.held.connection)
+        """See `listing.fetch_table_names`."""
+        return listing.fetch_table_names(self.held.connection)
+
+    def hold(self, table: Table) -> None:
+        """Lock the table, and all that a scan of it reads, against rewrites for as long as the snapshot is held.
+
+        Raises: SnapshotGone if one came between the snapshot and the lock.
+        """
+        with mapped(f"locking {table.qualified} against rewrites"):
+            chunks.held_storage(self.held.connection, table)
 
     def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
         """See `profile.fetch_profile`."""
@@ -96,23 +107,19 @@ class PostgresSnapshot:
         )
 
     def count_rows(self, plan: TablePlan) -> dict[str | None, int]:
-        """Rows that meet the plan's condition, by split value as text; all under None where there is no split."""
-        value = sql.SQL("NULL") if plan.split_by is None else sql.Identifier(plan.split_by)
-        statement = sql.SQL(
-            'SELECT value, count(*) FROM (SELECT {}::text COLLATE "C" AS value FROM {} WHERE {}) AS v GROUP BY value'
-        ).format(value, relation_sql(plan.schema, plan.table), condition_sql(plan.where))
-        with mapped(f"counting the rows of {plan.qualified}"):
-            counts: dict[str | None, int] = dict(self.held.connection.execute(statement).fetchall())
-        if plan.split_by is None:
-            counts.setdefault(None, 0)
-        return counts
+        """See `row_counts.count_rows`."""
+        return row_counts.count_rows(self.held.connection, plan)
+
+    def count_all(self, plan: TablePlan) -> int:
+        """See `row_counts.count_all`."""
+        return row_counts.count_all(self.held.connection, plan)
 
     def fetch_key_bounds(
-        self, plan: TablePlan, *, column: str, measure: key_bounds.Measure, parts: int, rows: int
+        self, plan: TablePlan, *, column: str, measure: key_bounds.Measure, parts: int, rows: int, sampled: bool
     ) -> tuple[int, ...]:
         """See `key_bounds.fetch_key_bounds`."""
         return key_bounds.fetch_key_bounds(
-            self.held.connection, plan, column=column, measure=measure, parts=parts, rows=rows
+            self.held.connection, plan, column=column, measure=measure, parts=parts, rows=rows, sampled=sampled
         )
 
     def fetch_keys(
@@ -180,12 +187,19 @@ class PostgresSource:
     def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
         """See `catalog.fetch_tables`."""
         with connect(self.address) as connection:
+            if names is None:
+                return list(listing.fetch_listing(connection).tables)
             return catalog.fetch_tables(connection, names)
 
     def fetch_origin(self) -> DatabaseOrigin:
         """See `database_origin.fetch_origin`."""
         with connect(self.address) as connection:
             return database_origin.fetch_origin(connection, self.address)
+
+    def fetch_listing(self) -> Listing:
+        """See `listing.fetch_listing`."""
+        with connect(self.address) as connection:
+            return listing.fetch_listing(connection)
 
     def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
         """See `profile.fetch_profile`."""

@@ -42,8 +42,8 @@ def find_new(
     """The rows of the held snapshot that `cursor` has not read, from the floor up; with `sweep` wherever they lie.
 
     Without a mark to set a floor by, without an index to make use of one, and after the source's clock was set back,
-    every run is a sweep. Sources without transaction ids (views, foreign tables) are read whole at first, and from
-    the floor up after that.
+    every run is a sweep. Where not all rows tell which transaction wrote them (views, foreign tables, hypertables), all
+    from the floor up are read again, by a sweep all of the table.
     Raises: CheckpointError if the source has had fewer transactions than the cursor knows of: it is another server, or
     was restored from a backup. SnapshotGone if the table was rewritten since the snapshot was taken.
     """
@@ -55,16 +55,19 @@ def find_new(
             state="nothing was changed",
             next_step="compare both sides with `gridferry verify`, and load anew with --replace where they differ",
         )
-    heap = bool(table.relations) and all(relation.heap for relation in table.relations)
+    heap = table.own_heap
     with mapped(f"looking for new rows of {plan.qualified}"):
         held_storage(held.connection, table)
         clock_back = bool(cursor.clock) and held.snapshot.taken_at < cursor.clock
-        whole = heap and (sweep or clock_back or not column.indexed)
+        whole = sweep or clock_back or (heap and not column.indexed)
         floor = reached = None
         if cursor.open_marks and not whole:
             floor, reached = _floors(held, column, cursor)
         condition = new_rows(column, cursor, floor=floor, next_xid=next_xid if heap else None)
-        return _look(held, plan, column=column, cursor=cursor, condition=condition, floors=(floor, reached))
+        ahead = condition if heap else _above(column, cursor)
+        return _look(
+            held, plan, column=column, cursor=cursor, condition=condition, ahead=ahead, floors=(floor, reached)
+        )
 
 
 def new_rows(column: GrowingColumn, cursor: Cursor, *, floor: str | None, next_xid: int | None) -> sql.Composable:
@@ -117,6 +120,7 @@ def _look(
     column: GrowingColumn,
     cursor: Cursor,
     condition: sql.Composable,
+    ahead: sql.Composable | None,
     floors: tuple[str | None, str | None],
 ) -> Window:
     name = sql.Identifier(column.name)
@@ -134,21 +138,32 @@ def _look(
         mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}::pg_catalog.{2}, ({3})::pg_catalog.{2}) END")
         mark = mark.format(top, now, kind, sql.SQL(_OLDEST_BEGIN))
     statement = sql.SQL(
-        "SELECT pg_catalog.count(*), pg_catalog.min({0})::text, pg_catalog.max({0})::text, ({1})::text, ({2})::text"
-        " FROM {3} AND {4}"
-    ).format(name, top, mark, table, condition)
-    rows, low, high, position, marked = held.connection.execute(statement).fetchone() or (0, None, None, None, None)
+        "SELECT pg_catalog.count(*), pg_catalog.min({0})::text, pg_catalog.max({0})::text, ({1})::text, ({2})::text,"
+        " pg_catalog.count(*) FILTER (WHERE {5}) FROM {3} AND {4}"
+    ).format(name, top, mark, table, condition, _TRUE if ahead is None or ahead is condition else ahead)
+    found = held.connection.execute(statement).fetchone() or (0, None, None, None, None, 0)
+    rows, low, high, position, marked, fresh = found
     floor, reached = floors
     return Window(
         column=column.name,
         condition=condition.as_string(None),
         near=_near(plan, column, low=low, high=high).as_string(None),
         rows=rows,
+        # Before the first run nothing tells new rows from others but that there are more of them.
+        fresh=fresh if ahead is not None else max(0, rows - plan.rows),
+        ahead=None if ahead is None else ahead.as_string(None),
         floor=floor,
         reached=reached,
         position=position,
         mark=marked,
     )
+
+
+def _above(column: GrowingColumn, cursor: Cursor) -> sql.Composable | None:
+    """That a row lies above all that were seen; None where it is not known which were."""
+    if cursor.position is None:
+        return None
+    return sql.SQL("{} > {}").format(sql.Identifier(column.name), _value(column, cursor.position))
 
 
 def _floors(held: HeldSnapshot, column: GrowingColumn, cursor: Cursor) -> tuple[str | None, str | None]:
