@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
@@ -31,6 +31,9 @@ _SHORT_TYPES = {
 def plan_view(plan: Plan, *, width: int) -> Iterator[RenderableType]:
     """What becomes what, table by table, in at most `width` columns."""
     yield facts([("from", Text(f"PostgreSQL {plan.source}")), ("to", Text(plan.target))])
+    if plan.findings:
+        yield Text()
+        yield facts(_findings(plan.findings))
     for table in plan.tables:
         yield Text()
         yield from _table_view(table, wide=width >= WIDE)
@@ -50,7 +53,7 @@ def _table_view(table: TablePlan, *, wide: bool) -> Iterator[RenderableType]:
         yield from _rules(table)
     if table.findings:
         yield Text()
-        yield facts(_findings(table), indent=2)
+        yield facts(_findings(table.findings), indent=2)
 
 
 def _table_facts(table: TablePlan) -> Iterator[tuple[str, RenderableType]]:
@@ -100,9 +103,10 @@ def _rules(table: TablePlan) -> Iterator[RenderableType]:
         yield facts([(verdict, Text.assemble((names, "bold"), f": {rule}"))], indent=2)
 
 
-def _findings(table: TablePlan) -> Iterator[tuple[Text, RenderableType]]:
+def _findings(findings: Iterable[Finding]) -> Iterator[tuple[Text, RenderableType]]:
+    found = list(findings)
     for severity, (label, style) in _SEVERITIES.items():
-        for finding in table.findings:
+        for finding in found:
             if finding.severity.value == severity:
                 yield Text(label, style=style), _sentence(finding)
 
@@ -126,6 +130,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "source": plan.source,
         "target": plan.target,
         "sound": not plan.problems,
+        "findings": plain(plan.findings),
         "tables": [_table_document(t) for t in plan.tables],
         "others": list(plan.others),
     }

@@ -56,6 +56,10 @@ def verify(
     undo: Annotated[
         str | None, typer.Option("--undo", metavar="RUN", help="Bring back what stood before a repair; verify nothing.")
     ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option("--workers", metavar="N", min=1, max=256, help="How many read and compare at the same time."),
+    ] = None,
     runs: Annotated[bool, typer.Option("--runs", help="List the repairs; verify nothing.")] = False,
     forget: Annotated[
         str | None,
@@ -64,6 +68,8 @@ def verify(
     accept_quarantined: AcceptQuarantined = False,
 ) -> None:
     """Compare every value of both sides. Exit code 0 equal, 1 different or rows in quarantine, 75 not yet synced."""
+    from gridferry.engine.workers import at_most
+
     asked = RepairOptions(repair, undo, runs, forget, wait)
     asked.check(quick=quick, output=file)
     if asked.verifies_nothing:
@@ -73,7 +79,11 @@ def verify(
 
     if repair:
         output.interrupted = INTERRUPTED
-        with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("repairing"):
+        with (
+            at_most(workers),
+            opening.open_migration(config, listener=warnings(output)) as migration,
+            output.waiting("repairing"),
+        ):
             done = migration.repairs.make(
                 chosen(table),
                 wait_s=wait,
@@ -86,7 +96,11 @@ def verify(
         if done.exit_code and not (accept_quarantined and done.verdict is Verdict.INCOMPLETE):
             raise typer.Exit(done.exit_code)
         return
-    with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("comparing both sides"):
+    with (
+        at_most(workers),
+        opening.open_migration(config, listener=warnings(output)) as migration,
+        output.waiting("comparing both sides"),
+    ):
         report = migration.verify(
             chosen(table), quick=quick, output=file, settle_s=settle, sync=sync, most_differences=most_differences
         )

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from gridferry.errors import NoSessionFree
 from gridferry.model.coverage import NO_COVERAGE, Coverage
 from gridferry.model.verification import TableVerification
 from gridferry.plan.plan import TablePlan
@@ -369,3 +370,8 @@ class Replay:
     replayed: int = 0
     gone: int = 0
     still_held: int = 0
+
+
+def fewer_workers(table: str, tell: Listener) -> Callable[[NoSessionFree], None]:
+    """Tells a listener that a table is worked on by fewer than were asked for, and why."""
+    return lambda why: tell(Note(table, f"fewer workers than asked for: {why.message}", "warning"))

@@ -24,6 +24,7 @@ from gridferry.engine.events import (
     RowsPut,
     Stored,
     TableLoad,
+    fewer_workers,
 )
 from gridferry.engine.held_rows import keep_current
 from gridferry.engine.read_check import require_all_read
@@ -92,7 +93,7 @@ class LoadWork:
         self._announce(len(waiting))
         self.make_containers()
         workers = self._workers(len(waiting))
-        crew = Crew(workers)
+        crew = Crew(workers, fewer=fewer_workers(self._plan.qualified, self._tell))
         expected, total = self._copy(view, waiting, crew, known=expected)
         self._require_all_read(total, expected)
         seconds = time.monotonic() - started
@@ -144,7 +145,8 @@ class LoadWork:
         started = time.monotonic()
         self._announce(len(chunks))
         self._containers.expect(self._listed())
-        self._copy(view, list(chunks), Crew(self._workers(len(chunks))), known={}, counted=False)
+        crew = Crew(self._workers(len(chunks)), fewer=fewer_workers(self._plan.qualified, self._tell))
+        self._copy(view, list(chunks), crew, known={}, counted=False)
         return BucketLoad(
             self._run.table,
             bucket,

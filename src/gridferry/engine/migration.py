@@ -58,7 +58,8 @@ class Migration:
     """Tables of one PostgreSQL database on their way into one GridDB database. A context; connects when it must."""
 
     def __init__(self, config: Config, *, listener: Listener = ignore, transactions_s: float = DEFAULT_LIMIT_S) -> None:
-        self.source = PostgresSource(parse_address(config.source.dsn), transactions_s)
+        address = parse_address(config.source.dsn, replication=config.source.replication_dsn)
+        self.source = PostgresSource(address, transactions_s)
         self.target: GridDBAddress = config.target
         self._verify = config.verify
         self._options = config.tables
@@ -108,7 +109,8 @@ class Migration:
                 for table, options in zip(found, chosen, strict=True)
             ]
             others = other_tables(view, self._options)
-        return plan_tables(facts, source=self.source.display, target=str(self.target), others=others)
+        role = self.source.fetch_role([(table.schema, table.name) for table in found])
+        return plan_tables(facts, source=self.source.display, target=str(self.target), others=others, role=role)
 
     def load(
         self,

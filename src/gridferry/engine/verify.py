@@ -157,7 +157,9 @@ class TableVerifier:
         if first:
             self._tell(Note(plan.qualified, first, "warning"))
         cut = replace(cut, parts=parts)
-        full = FullPass(self._state, plan, view, containers=containers, cut=cut, found=candidates.add)
+        full = FullPass(
+            self._state, plan, view, containers=containers, cut=cut, found=candidates.add, listener=self._tell
+        )
         full.run(table)
         return full, [note for note in (cut.warning, first) if note]
 

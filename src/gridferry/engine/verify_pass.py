@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import duplicate_blocks
+from gridferry.engine.events import Listener, fewer_workers, ignore
 from gridferry.engine.load_work import OpenReader
 from gridferry.engine.read_check import require_all_read
 from gridferry.engine.verify_containers import Numbered
@@ -58,6 +59,7 @@ class FullPass:
         containers: Numbered,
         cut: Cut,
         found: Callable[[Findings], None],
+        listener: Listener = ignore,
     ) -> None:
         self.source = SourceRows(plan, containers)
         self.target = TargetRows(state.store, containers, ranges=len(cut.bounds) + 1)
@@ -68,6 +70,7 @@ class FullPass:
         self._containers = containers
         self._cut = cut
         self._found = found
+        self._listener = listener
         self._lock = threading.Lock()
         self._counted = 0
 
@@ -203,7 +206,7 @@ class FullPass:
     def _crew(
         self, jobs: Iterable[object], work: Callable[..., None], *, meanwhile: Callable[[], None] = lambda: None
     ) -> None:
-        Crew(default_workers()).run(
+        Crew(default_workers(), fewer=fewer_workers(self._plan.qualified, self._listener)).run(
             jobs,
             work=work,
             open_worker=lambda: OpenReader(self._view.open_reader()),

@@ -8,25 +8,48 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from typing import TypeVar
 
-from gridferry.errors import FerryError
+from gridferry.errors import FerryError, NoSessionFree
 
 J = TypeVar("J")
 W = TypeVar("W")
 _MAX_WORKERS = 8
 _PATIENCE_AFTER_INTERRUPT_S = 10.0
+_TRIES_ALONE = 3  # to open the only worker; each waits a few seconds by itself
+_most: ContextVar[int | None] = ContextVar("most_workers", default=None)
 
 
 def default_workers() -> int:
-    """As many workers as there are processors to use, eight at the most: more only wait for the server."""
+    """As many workers as there are processors to use, eight at the most: more only wait for the server.
+
+    Inside `at_most`, as many as that says.
+    """
     try:
         available = len(os.sched_getaffinity(0))
     except AttributeError:
         available = os.cpu_count() or 1
-    return max(2, min(_MAX_WORKERS, available))
+    most = _most.get()
+    usual = max(2, min(_MAX_WORKERS, available))
+    return usual if most is None else most
+
+
+@contextmanager
+def at_most(workers: int | None) -> Iterator[None]:
+    """Let `default_workers` say no more than this inside the block, in this thread. None: as it is."""
+    token = _most.set(workers if workers is not None else _most.get())
+    try:
+        yield
+    finally:
+        _most.reset(token)
+
+
+class _NoWorker(FerryError):
+    """Carries `NoSessionFree` from the opening of a worker out of the job that asked for it."""
 
 
 class Stopped(FerryError):
@@ -34,10 +57,17 @@ class Stopped(FerryError):
 
 
 class Crew:
-    """Threads that take jobs from a queue. `open_worker` makes what a thread needs; it is called in that thread."""
+    """Threads that take jobs from a queue. `open_worker` makes what a thread needs; it is called in that thread.
 
-    def __init__(self, count: int) -> None:
+    Where there is no place for the session of one more worker, its job goes back and the others go on without it.
+    """
+
+    def __init__(self, count: int, *, fewer: Callable[[NoSessionFree], None] = lambda _: None) -> None:
+        """Args: fewer: is told, once a run, that there are fewer workers than `count`, and why."""
         self._count = count
+        self._fewer = fewer
+        self._told = False
+        self._at_work = 0  # threads that have a worker, or are about to open one
         self._stop = threading.Event()
         self._lock = threading.Lock()
         self._error: BaseException | None = None
@@ -69,6 +99,7 @@ class Crew:
             )
             for i in range(min(self._count, queue.qsize()))
         ]
+        self._at_work, self._told = len(threads), False
         for thread in threads:
             thread.start()
         try:
@@ -102,20 +133,61 @@ class Crew:
 
         def worker() -> W:
             if not opened:
-                opened.append(open_worker())
+                try:
+                    opened.append(open_worker())
+                except NoSessionFree as error:
+                    raise _NoWorker(error.message) from error
             return opened[0]
 
         try:
             while not self._stop.is_set():
-                try:
-                    job = queue.get_nowait()
-                except Empty:
+                # Under one lock with the giving back of a job: it comes while another is still there to take it, or
+                # is kept by who has it.
+                with self._lock:
+                    try:
+                        job = queue.get_nowait()
+                    except Empty:
+                        self._at_work -= 1
+                        return
+                if not self._do(job, work, worker, queue):
                     return
-                work(job, worker)
         except BaseException as error:
             self._fail(error)
         finally:
             self._close(opened, close_worker)
+
+    def _do(
+        self,
+        job: J,
+        work: Callable[[J, Callable[[], W]], None],
+        worker: Callable[[], W],
+        queue: SimpleQueue[J],
+    ) -> bool:
+        """Do a job. Returns: False if it was given back, because there is no place for this thread's session.
+
+        Raises: what the job raises; NoSessionFree if nobody is left to give it back to.
+        """
+        for left in reversed(range(_TRIES_ALONE)):
+            try:
+                work(job, worker)
+            except _NoWorker as error:
+                refused = error.__cause__
+                if not isinstance(refused, NoSessionFree):
+                    raise
+                with self._lock:
+                    if self._at_work > 1:
+                        self._at_work -= 1
+                        queue.put(job)
+                        told, self._told = self._told, True
+                        if not told:
+                            self._fewer(refused)
+                        return False
+                if not left:
+                    raise refused from None
+            else:
+                return True
+            self.check()
+        return True
 
     def _close(self, opened: list[W], close_worker: Callable[[W], None]) -> None:
         try:

@@ -17,6 +17,7 @@ MOST_PASSWORD_BYTES = 4096
 TARGET_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=disable|prefer|require|verify]"
 _QUOTED = re.compile(r'"([^"]*)"')
 
+_SOURCE = ("dsn", "replication_dsn")
 _SOURCE_HAS_IT = (
     "holds a password; keep it out of the file: put the whole string in a variable and write ${SOURCE_DSN}, "
     "or use PGPASSWORD or ~/.pgpass"
@@ -43,9 +44,13 @@ _QUERY_PASSWORD = re.compile(r"[?&]password=([^&]*)", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class SourceAddress:
-    """A PostgreSQL connection string, hidden from repr because it may hold a password."""
+    """PostgreSQL connection strings, hidden from repr because they may hold a password.
+
+    `replication_dsn`: the server itself, for mode cdc, where `dsn` is that of a pooler; or "".
+    """
 
     dsn: str = field(repr=False)
+    replication_dsn: str = field(default="", repr=False)
 
 
 class AddressProblem(Exception):
@@ -70,7 +75,27 @@ def expand_variables(text: str, env: Mapping[str, str]) -> str:
 
 
 def source_address(value: Any, env: Mapping[str, str]) -> SourceAddress:
-    """The source a config file names: a connection string. Raises: AddressProblem."""
+    """The source a config file names: a connection string, or a mapping of `dsn` and `replication_dsn`.
+
+    Raises: AddressProblem.
+    """
+    if not isinstance(value, dict):
+        return SourceAddress(_source_dsn(value, env))
+    wrong = [(str(name), "is not known here; allowed: dsn, replication_dsn") for name in value if name not in _SOURCE]
+    found = {}
+    for name in _SOURCE:
+        if name not in value and name == "replication_dsn":
+            continue
+        try:
+            found[name] = _source_dsn(value.get(name), env)
+        except AddressProblem as error:
+            wrong += [(name, sentence) for _, sentence in error.problems]
+    if wrong:
+        raise AddressProblem(*wrong)
+    return SourceAddress(found["dsn"], found.get("replication_dsn", ""))
+
+
+def _source_dsn(value: Any, env: Mapping[str, str]) -> str:
     _refuse_airflow(value)
     if not isinstance(value, str) or not value.strip():
         raise AddressProblem(("", "expected a PostgreSQL connection string such as ${SOURCE_DSN}"))
@@ -79,7 +104,7 @@ def source_address(value: Any, env: Mapping[str, str]) -> SourceAddress:
     dsn = _expand_source(value, env).strip()
     if not dsn:
         raise AddressProblem(("", "is empty after its variables were filled in"))
-    return SourceAddress(dsn)
+    return dsn
 
 
 def target_address(value: Any, env: Mapping[str, str]) -> GridDBAddress:

@@ -190,11 +190,13 @@ class Plan:
     source: str = ""  # host:port/database, for people
     target: str = ""  # member, cluster and database, for people
     others: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()  # about the source itself
 
     @property
     def problems(self) -> tuple[Finding, ...]:
-        """Every finding that stops a load, of all tables."""
-        return tuple(f for t in self.tables for f in t.problems)
+        """Every finding that stops a load, of the source and of all tables."""
+        own = tuple(f for f in self.findings if f.severity is Severity.PROBLEM)
+        return own + tuple(f for t in self.tables for f in t.problems)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` reads back to an equal plan."""
@@ -202,6 +204,7 @@ class Plan:
             "version": PLAN_VERSION,
             "source": self.source,
             "target": self.target,
+            "findings": json.loads(json.dumps([asdict(f) for f in self.findings])),
             "tables": [table_to_json(t) for t in self.tables],
             "others": list(self.others),
         }
@@ -217,8 +220,10 @@ class Plan:
             )
         try:
             tables = tuple(table_from_json(t) for t in document["tables"])
+            findings = tuple(_finding_from_json(f) for f in document["findings"])
             others = tuple(document["others"])
-            return cls(tables=tables, source=document["source"], target=document["target"], others=others)
+            ends = {"source": document["source"], "target": document["target"]}
+            return cls(tables=tables, **ends, others=others, findings=findings)
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"the plan is not readable: {error}", next_step="make it again with `gridferry plan`"
@@ -236,7 +241,7 @@ def table_from_json(document: dict[str, Any]) -> TablePlan:
     values = dict(document)
     values["columns"] = tuple(_column_from_json(c) for c in values["columns"])
     values["containers"] = tuple(ContainerPlan(**c) for c in values["containers"])
-    values["findings"] = tuple(Finding(**{**f, "severity": Severity(f["severity"])}) for f in values["findings"])
+    values["findings"] = tuple(_finding_from_json(f) for f in values["findings"])
     values["left_out"] = tuple(LeftOut(**{**c, "why": Why(c["why"])}) for c in values["left_out"])
     values["kind"] = ContainerKind(values["kind"])
     values["on_duplicate"] = OnDuplicate(values["on_duplicate"])
@@ -244,6 +249,10 @@ def table_from_json(document: dict[str, Any]) -> TablePlan:
     values["key"] = tuple(values["key"])
     values["order_by"] = tuple(values["order_by"])
     return TablePlan(**values)
+
+
+def _finding_from_json(document: dict[str, Any]) -> Finding:
+    return Finding(**{**document, "severity": Severity(document["severity"])})
 
 
 def _column_from_json(document: dict[str, Any]) -> ColumnPlan:

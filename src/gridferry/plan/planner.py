@@ -8,6 +8,7 @@ from gridferry.errors import PlanError
 from gridferry.griddb.schema import ContainerKind
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.publishing import ChangeAccess
+from gridferry.model.source_role import SourceRole
 from gridferry.model.table import Table
 from gridferry.plan.cdc import cdc_findings
 from gridferry.plan.checks import coverage_findings, null_key_findings, table_findings, unknown_names, value_findings
@@ -18,6 +19,7 @@ from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, KeyForm, choose_form, choose_key, duplicate_finding, key_request
 from gridferry.plan.names import naming_template
 from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan
+from gridferry.plan.source_role import role_findings
 from gridferry.plan.watermark import watermark_findings
 
 _ORDER = {Severity.PROBLEM: 0, Severity.RISK: 1, Severity.INFO: 2}
@@ -98,16 +100,36 @@ def plan_tables(
     source: str = "",
     target: str = "",
     others: Iterable[str] = (),
+    role: SourceRole | None = None,
 ) -> Plan:
-    """The plan of all tables, container names compared across them. `others`: see `Plan`."""
-    plans = [plan_table(table, profile, options, access) for table, profile, options, access in tables]
-    return Plan(with_clashes(plans), source=source, target=target, others=tuple(others))
+    """The plan of all tables, container names compared across them.
+
+    Args: others: see `Plan`; role: who reads the source, if that is known.
+    """
+    given = list(tables)
+    plans = [plan_table(table, profile, options, access) for table, profile, options, access in given]
+    names = [(table.schema, table.name) for table, _, _, _ in given]
+    followed = [(table.schema, table.name) for table, _, options, _ in given if is_followed_by_cdc(options)]
+    findings = [] if role is None else list(role_findings(role, tables=names, followed=followed))
+    ordered = tuple(sorted(findings, key=lambda f: _ORDER[f.severity]))
+    return Plan(with_clashes(plans), source=source, target=target, others=tuple(others), findings=ordered)
+
+
+def is_followed_by_cdc(options: TableOptions) -> bool:
+    """Whether the table's changes are to be read from the log."""
+    return options.sync is not None and options.sync.mode is SyncMode.CDC
 
 
 def require_sound(plan: Plan | TablePlan) -> None:
     """Return if nothing stops the load. Raises: PlanError with every problem, each with its way out."""
     tables = (plan,) if isinstance(plan, TablePlan) else plan.tables
-    require_none(_sentence(table.qualified, p.message, p.advice) for table in tables for p in table.problems)
+    own = () if isinstance(plan, TablePlan) else [f for f in plan.findings if f.severity is Severity.PROBLEM]
+    require_none(
+        [
+            *(_sentence(f.subject, f.message, f.advice) for f in own),
+            *(_sentence(table.qualified, p.message, p.advice) for table in tables for p in table.problems),
+        ]
+    )
 
 
 def require_open(table: Table, access: ChangeAccess, *, stops: str = "the load") -> None:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
-from gridferry.engine.workers import Crew, Stopped, default_workers
+from gridferry.engine.workers import Crew, Stopped, at_most, default_workers
+from gridferry.errors import NoSessionFree
 
 
 class Workers:
@@ -120,3 +121,48 @@ def test_a_worker_that_cannot_be_closed_is_the_error_unless_there_was_one_before
 
 def test_there_are_always_two_workers_or_more_and_never_many() -> None:
     assert 2 <= default_workers() <= 8
+
+
+class Places(Workers):
+    """No more than so many workers at a time; a worker beyond that is refused."""
+
+    def __init__(self, places: int) -> None:
+        super().__init__()
+        self.places = places
+        self.refused = threading.Event()
+
+    def open(self) -> object:
+        if self.opened - self.closed >= self.places:
+            self.refused.set()
+            raise NoSessionFree("too many connections for role")
+        return super().open()
+
+
+def test_a_worker_without_a_place_gives_its_job_back_and_it_is_told_once() -> None:
+    done: list[int] = []
+    told: list[str] = []
+    workers = Places(1)
+
+    def work(job: int) -> None:
+        assert workers.refused.wait(10)
+        done.append(job)
+
+    run(Crew(4, fewer=lambda error: told.append(error.message)), list(range(30)), work, workers)
+    assert sorted(done) == list(range(30))
+    assert workers.opened == workers.closed
+    assert told == ["too many connections for role"]
+
+
+def test_where_no_worker_has_a_place_the_run_ends_with_that() -> None:
+    workers = Places(0)
+    with pytest.raises(NoSessionFree):
+        run(Crew(3), list(range(9)), lambda _: None, workers)
+
+
+def test_at_most_holds_inside_and_not_after() -> None:
+    usual = default_workers()
+    with at_most(1):
+        assert default_workers() == 1
+        with at_most(None):
+            assert default_workers() == 1
+    assert default_workers() == usual

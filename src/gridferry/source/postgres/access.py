@@ -10,6 +10,7 @@ import psycopg
 from psycopg import sql
 
 from gridferry.model.publishing import ChangeAccess, Obstacle
+from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.publications import fetch_publishable
 from gridferry.source.postgres.slots import fetch_slot, foreign
@@ -30,6 +31,12 @@ SELECT pg_catalog.current_setting('wal_level'), pg_catalog.pg_is_in_recovery(), 
          - (SELECT count(*) FROM pg_catalog.pg_stat_replication)::int4
 """
 
+# The last is the same for all databases of a server and differs between servers, even those made from one copy.
+_DATABASE = """
+SELECT d.oid::int8, d.datname::text, pg_catalog.pg_postmaster_start_time()::text
+FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
+"""
+
 
 @dataclass(frozen=True)
 class _Server:
@@ -43,6 +50,23 @@ class _Server:
     may_replicate: bool
     free_slots: int
     free_senders: int
+
+
+def other_database(address: PostgresAddress) -> Obstacle | None:
+    """What is wrong where the address for changes is not that of the database that is read; None where it is."""
+    if address.direct is None:
+        return None
+    seen = []
+    for each in (address, address.direct):
+        with connect(each) as connection, mapped(f"asking {each.display} which database it is"):
+            seen += connection.execute(_DATABASE).fetchall()
+    # A pooler may call the database by another name; its OID is the database's own.
+    if seen[0] == seen[1]:
+        return None
+    return Obstacle(
+        f"`replication_dsn` names another database ({address.direct.display}) than `dsn` ({address.display})",
+        "let both name one database of one server",
+    )
 
 
 def fetch_access(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:

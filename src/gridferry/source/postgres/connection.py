@@ -26,7 +26,8 @@ _PLACE_PAUSE_S = 0.1
 class PostgresAddress:
     """Where a database is. `conninfo` may hold a password and is never shown; `display` is for people.
 
-    Without a password in it, PGPASSWORD or the password file gives one, as with every libpq program.
+    Without a password in it, PGPASSWORD or the password file gives one, as with every libpq program. `direct` is the
+    server itself, where this is a pooler's address; None where it is the same.
     """
 
     conninfo: str = field(repr=False)
@@ -34,6 +35,12 @@ class PostgresAddress:
     port: str
     database: str
     user: str
+    direct: PostgresAddress | None = None
+
+    @property
+    def for_changes(self) -> PostgresAddress:
+        """Where slots and publications are made and read."""
+        return self.direct or self
 
     @property
     def display(self) -> str:
@@ -41,9 +48,10 @@ class PostgresAddress:
         return f"{self.host}:{self.port}/{self.database}"
 
 
-def parse_address(dsn: str) -> PostgresAddress:
+def parse_address(dsn: str, *, replication: str = "") -> PostgresAddress:
     """The address that a URI (`postgresql://...`) or `key=value` text names; PG* variables fill what it leaves out.
 
+    Args: replication: the address of the server itself, where `dsn` is that of a pooler.
     Raises: ConfigError if it is not readable. The message never repeats the text: it may hold a password.
     """
     example = "write it as postgresql://USER@HOST:5432/DATABASE, the password in PGPASSWORD or ~/.pgpass"
@@ -75,6 +83,7 @@ def parse_address(dsn: str) -> PostgresAddress:
         port=given.get("port") or os.environ.get("PGPORT") or "5432",
         database=given.get("dbname") or os.environ.get("PGDATABASE") or user,
         user=user,
+        direct=parse_address(replication) if replication else None,
     )
 
 
@@ -123,6 +132,14 @@ def admitted(open_session: Callable[[], S], address: PostgresAddress) -> S:
         if not isinstance(failed, NoSessionFree) or time.monotonic() > deadline:
             raise failed
         time.sleep(_PLACE_PAUSE_S)
+
+
+def is_pooled(connection: psycopg.Connection[Any], backend_pid: int) -> bool:
+    """Whether a pooler stands between: it tells its clients a process id of its own making, for their cancel requests.
+
+    Args: backend_pid: what pg_backend_pid() says there.
+    """
+    return connection.info.backend_pid != backend_pid
 
 
 def check_version(server_version: int) -> None:

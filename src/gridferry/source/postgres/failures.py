@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from gridferry.errors import SnapshotGone, SourceError, SourceRefused, SourceUnreachable
+from gridferry.errors import NoSessionFree, SnapshotGone, SourceError, SourceRefused, SourceUnreachable
 
 _SECRET = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
 
@@ -28,6 +28,14 @@ _TRANSIENT = (
     "25P03",
     "25P04",
 )
+# Of the server, the database, the role; the last two are PgBouncer's.
+_FULL = (
+    "too many (clients|connections)|remaining connection slots|no more connections allowed|query_wait_timeout"
+    "|max_client_conn"
+)
+_FULL_STEP = "try again when others have ended, use fewer workers, or raise the limit that is reached"
+_NOTHING_READ = "nothing was read"
+_STATEMENT_POOLING = "transaction blocks not allowed in statement pooling mode"
 _LOCKED = (
     "another session locks the table, for an ALTER TABLE or VACUUM FULL maybe: pg_locks tells which; run the same "
     "command again when it has ended"
@@ -39,6 +47,11 @@ _UNKNOWN_STEP = (
 )
 _SNAPSHOT = ("72000",)  # snapshot too old
 
+_BAD_CERTIFICATE = (
+    "root certificate|certificate verify failed|server certificate for|does not match host name|unknown ca"
+    "|certificate (has expired|revoked|is not yet valid)|host name could not be verified|unsupported certificate"
+)
+
 # What libpq's text of a failed connection says (it carries no SQLSTATE), whether that is a refusal, and what to do.
 _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
     ("password authentication failed", True, "set the right password in PGPASSWORD or ~/.pgpass, or another user"),
@@ -49,7 +62,16 @@ _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
     ("role .* does not exist", True, "correct the user's name in the source address"),
     ("not permitted to log in", True, "ALTER ROLE {user} LOGIN; or give another user"),
     ("permission denied for database", True, "GRANT CONNECT ON DATABASE ... TO {user};"),
-    ("root certificate|certificate verify failed", True, "set sslrootcert, or another sslmode, in the source address"),
+    (
+        _BAD_CERTIFICATE,
+        True,
+        "set sslrootcert, the host name that the certificate has, or another sslmode in the source address",
+    ),
+    (
+        "certificate|private key|sslmode|sslrootcert|crl",
+        True,
+        "set sslcert, sslkey, sslrootcert and sslmode in the source address as the server wants them",
+    ),
     ("server does not support ssl", True, "set sslmode=prefer in the source address"),
     ("could not translate host name|name or service not known", False, "check the host's name in the source address"),
     ("connection refused|no such file or directory", False, "check host and port, and that the server runs there"),
@@ -58,12 +80,6 @@ _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
         "starting up|shut(ting)? down|recovery mode|database system is not (yet )?accepting|terminating connection",
         False,
         "try again when the server is up",
-    ),
-    (
-        # The last two are PgBouncer's.
-        "too many (clients|connections)|remaining connection slots|no more connections allowed|query_wait_timeout",
-        False,
-        "try again, or use fewer workers",
     ),
     (
         # What a server without memory or time says; then PgBouncer, of the server behind it.
@@ -77,6 +93,10 @@ _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
 def connect_failure(text: str, *, display: str, user: str) -> SourceError:
     """The error for a connection that did not come about. `text` is libpq's message."""
     reason = plain(text)
+    if re.search(_FULL, reason, re.IGNORECASE):
+        return NoSessionFree(
+            f"no connection to PostgreSQL at {display} as {user}: {reason}", state=_NOTHING_READ, next_step=_FULL_STEP
+        )
     for pattern, refused, step in _AT_CONNECT:
         if re.search(pattern, reason, re.IGNORECASE):
             kind: type[SourceError] = SourceRefused if refused else SourceUnreachable
@@ -95,6 +115,14 @@ def connect_failure(text: str, *, display: str, user: str) -> SourceError:
 
 def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
     """The error for a statement that failed. Args: `doing` says what was tried, as `reading public.device`."""
+    if "query_wait_timeout" in text:
+        return NoSessionFree(f"the pooler gave no session for {doing}: {plain(text)}", next_step=_FULL_STEP)
+    if _STATEMENT_POOLING in text:
+        return SourceRefused(
+            f"the pooler hands sessions on after every statement, and gridferry works in transactions: {plain(text)}",
+            state="nothing was read or changed",
+            next_step="set pool_mode to transaction or session there, or give the server's own address as the source",
+        )
     message = f"PostgreSQL failed while {doing}: {plain(text)}"
     if sqlstate is None or sqlstate.startswith(_TRANSIENT):
         step = _LOCKED if sqlstate == "55P03" else "run the same command again: it goes on where it stopped"

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
+from gridferry.errors import SourceError, Transient
 from gridferry.model.change import ChangedRelation
 from gridferry.model.position import LogOrigin, Lsn
-from gridferry.model.publishing import ChangeAccess, Publishing
-from gridferry.source.postgres.access import fetch_access
+from gridferry.model.publishing import ChangeAccess, Obstacle, Publishing
+from gridferry.source.postgres.access import fetch_access, other_database
 from gridferry.source.postgres.blockers import Patience
 from gridferry.source.postgres.change_decoder import Wanted
 from gridferry.source.postgres.connection import PostgresAddress, connect
@@ -49,23 +50,42 @@ _TYPES = (
 
 @dataclass(frozen=True)
 class ChangeFeed:
-    """Where changes come from. Each call has a session of its own."""
+    """Where changes come from. Each call has a session of its own, with the server itself and not with a pooler."""
 
-    address: PostgresAddress
+    source: PostgresAddress
+
+    @property
+    def address(self) -> PostgresAddress:
+        """Where the sessions go."""
+        return self.source.for_changes
 
     def slot_for(self, table: str, target: str, migration: str) -> str:
         """The name of the slot that follows `table` (`schema.name`) into `target` for the migration of that key.
 
         The same for the same four: the database is the fourth, so two configs on one source do not meet.
         """
-        whole = "\n".join((self.address.database, target, migration, table))
+        whole = "\n".join((self.source.database, target, migration, table))
         letters = re.sub(r"[^a-z0-9]", "", table.partition(".")[2].lower())[:_READABLE]
         return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
 
     def access(self, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:
         """See `fetch_access`."""
+        other = other_database(self.source)
         with connect(self.address) as connection:
-            return fetch_access(connection, wanted)
+            found = fetch_access(connection, wanted)
+        if not any(access.obstacles for access in found):
+            other = other or self._closed()
+        if other is None:
+            return found
+        return [ChangeAccess(access.publishing, (other, *access.obstacles)) for access in found]
+
+    def _closed(self) -> Obstacle | None:
+        """Why the server, which allows it, cannot be asked for changes at this address; None where it can."""
+        try:
+            self.origin()
+        except SourceError as error:
+            return Obstacle(error.message, error.next_step, passing=isinstance(error, Transient))
+        return None
 
     def publishing(self, schema: str, table: str) -> Publishing:
         """What may be published of a table. Raises: SourceRefused if nothing may."""

@@ -88,7 +88,7 @@ def open_log_window(
     Raises: SourceRefused where no slot can be had; SourceUnreachable.
     """
     slot = f"{PREFIX}look_{secrets.token_hex(8)}"
-    with closing(connect(address, Work.LONG)) as connection:
+    with closing(connect(address.for_changes, Work.LONG)) as connection:
         with mapped("making a slot for the time of a look"):
             _copy(connection, followed, slot, patience_s)
             now = send_heartbeat(connection)

@@ -63,7 +63,7 @@ def fetch_pending(address: PostgresAddress, slot: str, *, position: Lsn, until: 
         "names": names,
         "changes": _CHANGES,
     }
-    with connect(address, Work.LONG) as connection, mapped(f"looking what waits in the slot {slot}"):
+    with connect(address.for_changes, Work.LONG) as connection, mapped(f"looking what waits in the slot {slot}"):
         if (connection.execute(_UNFLUSHED, asked).fetchone() or (True,))[0]:
             send_heartbeat(connection)
             begin(connection, Work.LONG)

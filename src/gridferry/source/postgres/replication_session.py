@@ -21,6 +21,11 @@ from gridferry.source.postgres.transactions import OWN_NAME, SEARCH_PATH, SETTIN
 Row = tuple[bytes | None, ...]
 _OK = (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COPY_BOTH)
 
+# PgBouncer before 1.23, and most others, take no replication session.
+POOLER_STEP = (
+    "changes cannot be read through a pooler: give the server's own address beside the pooler's, as "
+    "`source: {{dsn: ..., replication_dsn: ...}}`; or use `sync: {{mode: watermark}}`"
+)
 WAY_BACK = (
     "run `gridferry sync --new-slot`, then `gridferry verify --repair` for what was missed; "
     "or `gridferry load --replace`, which loads anew"
@@ -42,9 +47,11 @@ _AT_WORK: tuple[tuple[str, type[SourceError], str], ...] = (
         SourceRefused,
         "drop a slot that nobody needs (see pg_replication_slots), or raise max_replication_slots and restart",
     ),
+    (r"syntax error", SourceRefused, POOLER_STEP.format()),
     (r"in recovery", SourceRefused, "give the address of the primary: changes cannot be followed on this standby"),
 )
 _AT_LOGIN: tuple[tuple[str, type[SourceError], str], ...] = (
+    (r"startup parameter|replication connections? (is|are) not", SourceRefused, POOLER_STEP),
     (
         r"permission denied to start wal sender|must be superuser or replication role",
         SourceRefused,
@@ -70,6 +77,8 @@ class ReplicationSession:
         self._connection = _log_in(address)
         self.pgconn = self._connection.pgconn
         try:
+            # Before anything is set: a pooler that overlooked what was asked for gave us a session of the application.
+            self.origin = self.identify()
             doing = f"setting up a session on {address.display}"
             # For the session, not for a transaction, which no command of replication may run in: nobody else ever gets
             # this session.

@@ -20,7 +20,7 @@ from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.publications import drop_publications, fetch_publications
 from gridferry.source.postgres.replication_session import WAY_BACK, ReplicationSession
 from gridferry.source.postgres.slot_names import publication_names
-from gridferry.source.postgres.snapshot import HeldSnapshot, hold_snapshot
+from gridferry.source.postgres.snapshot import hold_snapshot
 from gridferry.source.postgres.source import PostgresSnapshot
 from gridferry.source.postgres.transactions import begin
 
@@ -102,7 +102,7 @@ def create_slot(address: PostgresAddress, name: str, *, patience: Patience | Non
         # A session of its own takes the snapshot over: the replication session cannot do anything else and keep it.
         with hold_snapshot(address, join=Snapshot(exported.decode(), start, "", "")) as held:
             session.close()
-            held = HeldSnapshot(replace(held.snapshot, lsn=start), held.connection, standby=held.standby)
+            held = replace(held, snapshot=replace(held.snapshot, lsn=start))
             yield NewSlot(name, Lsn.parse(start), PostgresSnapshot(address, held))
 
 

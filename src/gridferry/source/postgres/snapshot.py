@@ -17,7 +17,7 @@ from psycopg.pq import TransactionStatus
 from gridferry.errors import SnapshotGone, SourceError, SourceUnreachable
 from gridferry.model.chunk import Snapshot
 from gridferry.model.position import Lsn
-from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.connection import PostgresAddress, connect, is_pooled
 from gridferry.source.postgres.failures import mapped
 from gridferry.source.postgres.transactions import Work
 
@@ -36,7 +36,7 @@ SELECT pg_catalog.pg_export_snapshot(),
        CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
             THEN (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() AS c) ELSE '' END
        || '/' || (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()),
-       pg_catalog.pg_is_in_recovery()
+       pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid()
 """
 
 
@@ -45,12 +45,14 @@ class HeldSnapshot:
     """A snapshot and the session that keeps it alive.
 
     The session's open transaction sees the snapshot: catalog, profile and chunk planning may run on `connection`, one
-    at a time. `standby` says that the server is in recovery, where a replay conflict may cancel a long read.
+    at a time. `standby` says that the server is in recovery, where a replay conflict may cancel a long read; `pooled`
+    that a pooler stands before it, which lends out sessions that the application needs too.
     """
 
     snapshot: Snapshot
     connection: Connection
     standby: bool = False
+    pooled: bool = False
 
     def check(self) -> None:
         """Raises: SnapshotGone if the session or its transaction has ended, so that no new reader can join."""
@@ -114,8 +116,9 @@ def hold_snapshot(address: PostgresAddress, *, join: Snapshot | None = None) -> 
             row = connection.execute(_TAKE).fetchone()
         if row is None:
             raise SourceUnreachable("PostgreSQL answered the request for a snapshot with nothing")
-        name, lsn, visible, taken_at, origin, standby = row
-        yield HeldSnapshot(Snapshot(name, lsn, visible, taken_at, origin), connection, standby=standby)
+        name, lsn, visible, taken_at, origin, standby, pid = row
+        snapshot = Snapshot(name, lsn, visible, taken_at, origin)
+        yield HeldSnapshot(snapshot, connection, standby=standby, pooled=is_pooled(connection, pid))
     finally:
         # Ended before it is closed: a pooler gives the session to the next client instead of throwing it away.
         with suppress(psycopg.Error):

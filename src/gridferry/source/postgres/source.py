@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pyarrow as pa
 from psycopg import sql
 
+from gridferry.errors import NoSessionFree
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.model.migration import DatabaseOrigin
 from gridferry.model.over_time import Buckets, GroupBounds
 from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
+from gridferry.model.source_role import SourceRole
 from gridferry.model.table import Listing, Table
 from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
@@ -28,6 +31,7 @@ from gridferry.source.postgres import (
     over_time,
     profile,
     reader,
+    role,
     row_counts,
     snapshot,
     watermark,
@@ -57,6 +61,35 @@ class PostgresReader(reader.Reader):
         return duplicates.read_duplicates(self, plan, near=sql.SQL(window.near), fresh=sql.SQL(window.condition))
 
 
+class Turns:
+    """Which thread reads, where only one at a time may."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: int | None = None
+        self._depth = 0
+
+    @contextmanager
+    def taken(self, limited: bool) -> Iterator[None]:
+        """This thread's turn, unless that is not limited. Raises: NoSessionFree while it is another thread's."""
+        if not limited:
+            yield
+            return
+        with self._lock:
+            if self._depth and self._thread != threading.get_ident():
+                raise NoSessionFree(
+                    "through a pooler one worker reads at a time: the sessions are the application's too",
+                    next_step="give the server's own address as the source",
+                )
+            self._thread = threading.get_ident()
+            self._depth += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._depth -= 1
+
+
 @dataclass(frozen=True)
 class PostgresSnapshot:
     """`ReadsSnapshot` and `ReadsCatalog`: all of it sees one and the same state. Belongs to one thread.
@@ -66,6 +99,7 @@ class PostgresSnapshot:
 
     address: PostgresAddress
     held: snapshot.HeldSnapshot
+    turns: Turns = field(default_factory=Turns)
 
     @property
     def snapshot(self) -> Snapshot:
@@ -164,8 +198,14 @@ class PostgresSnapshot:
 
     @contextmanager
     def open_reader(self, *, batch_bytes: int = reader.BATCH_BYTES) -> Iterator[PostgresReader]:
-        """A reader of this snapshot, with a session of its own."""
-        with closing(PostgresReader(self.address, snapshot=self.snapshot, batch_bytes=batch_bytes)) as opened:
+        """A reader of this snapshot, with a session of its own; through a pooler, for one thread at a time.
+
+        Raises: NoSessionFree where another thread has a session of the pooler's.
+        """
+        with (
+            self.turns.taken(self.held.pooled),
+            closing(PostgresReader(self.address, snapshot=self.snapshot, batch_bytes=batch_bytes)) as opened,
+        ):
             yield opened
 
 
@@ -205,6 +245,10 @@ class PostgresSource:
         """See `profile.fetch_profile`."""
         with connect(self.address, Work.SNAPSHOT) as connection:
             return profile.fetch_profile(connection, request, sample_percent=sample_percent)
+
+    def fetch_role(self, tables: Sequence[tuple[str, str]]) -> SourceRole:
+        """See `role.fetch_role`."""
+        return role.fetch_role(self.address, tables)
 
     @contextmanager
     def open_snapshot(self) -> Iterator[PostgresSnapshot]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from gridferry.errors import SnapshotGone, SourceError, SourceRefused, SourceUnreachable, Transient
+from gridferry.errors import NoSessionFree, SnapshotGone, SourceError, SourceRefused, SourceUnreachable, Transient
 from gridferry.source.postgres.connection import check_version
 from gridferry.source.postgres.failures import connect_failure, failure, mapped, plain
 
@@ -61,16 +61,23 @@ def test_privileges_are_answered_with_the_grant(text, step):
         ),
         ("FATAL:  the database system is not accepting connections", SourceUnreachable),
         ('FATAL:  database "d" is not currently accepting connections', SourceRefused),
-        ("FATAL:  sorry, too many clients already", SourceUnreachable),
+        ("FATAL:  sorry, too many clients already", NoSessionFree),
         ("connection timeout expired", SourceUnreachable),
+        ('server certificate for "db.example" does not match host name "10.0.0.7"', SourceRefused),
+        ("SSL error: certificate verify failed", SourceRefused),
+        ('root certificate file "/root/.postgresql/root.crt" does not exist', SourceRefused),
+        ("SSL error: tlsv1 alert unknown ca", SourceRefused),
+        ("SSL error: sslv3 alert certificate expired", SourceRefused),
+        ("FATAL:  connection requires a valid client certificate", SourceRefused),
+        ('could not load private key file "client.key": bad decrypt', SourceRefused),
         ("FATAL:  terminating connection due to unexpected postmaster exit", SourceUnreachable),
         ("FATAL:  terminating connection due to administrator command", SourceUnreachable),
         ("FATAL:  terminating connection due to conflict with recovery", SourceUnreachable),
         ("FATAL:  canceling authentication due to timeout", SourceUnreachable),
         ("FATAL:  out of memory\nDETAIL:  Failed on request of size 64", SourceUnreachable),
         ("FATAL:  server login has been failing, cached error: connect failed (server_login_retry)", SourceUnreachable),
-        ("FATAL:  no more connections allowed (max_client_conn)", SourceUnreachable),
-        ("FATAL:  query_wait_timeout", SourceUnreachable),
+        ("FATAL:  no more connections allowed (max_client_conn)", NoSessionFree),
+        ("FATAL:  query_wait_timeout", NoSessionFree),
         ("FATAL:  the pooler is shut down now", SourceUnreachable),
         ("something new", SourceUnreachable),
     ],

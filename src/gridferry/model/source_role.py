@@ -1,0 +1,25 @@
+"""The role that gridferry logs in as, and what the server lets it do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class SourceRole:
+    """A role at a source.
+
+    `extra` names attributes beyond reading (`SUPERUSER`, `BYPASSRLS`, `CREATEDB`, `CREATEROLE`, `REPLICATION`).
+    `owned` are (schema, table) that it owns itself or through a role that it is a member of; () for a superuser.
+    `limits`: settings that end a session or a statement, as PostgreSQL writes them, without those that are off.
+    `connection_limit`: -1 for none. `pooled`: a pooler stands between.
+    """
+
+    name: str
+    database: str
+    extra: tuple[str, ...] = ()
+    owned: tuple[tuple[str, str], ...] = ()
+    limits: Mapping[str, str] = field(default_factory=dict)
+    connection_limit: int = -1
+    pooled: bool = False

@@ -1,0 +1,104 @@
+"""What is worth knowing about the role at the source, before anything is done with it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gridferry.model.source_role import SourceRole
+from gridferry.plan.plan import Finding, Severity
+
+LEAST_SESSIONS = 2  # one holds the snapshot, one reads
+_WHY_LIFTED = {
+    "statement_timeout": "one statement reads a whole chunk of a table",
+    "idle_in_transaction_session_timeout": "a snapshot is held while others read under it",
+    "transaction_timeout": "a snapshot is held until all is read",
+}
+
+
+def role_findings(
+    role: SourceRole, *, tables: Sequence[tuple[str, str]], followed: Sequence[tuple[str, str]]
+) -> Iterator[Finding]:
+    """Rights that are not needed, limits that cannot be kept, sessions that are few.
+
+    Args: tables: (schema, table) of all in the plan; followed: those of mode cdc.
+    """
+    if role.pooled:
+        yield Finding(
+            Severity.RISK,
+            "pooler",
+            "a pooler stands before the server: a load, a sync or a verification holds two of its sessions while it "
+            "reads, with one worker, and the application waits where the pool has no more",
+            "have three or more sessions in the pool, or give the server's own address as the source",
+        )
+    yield from _rights(role, tables, followed)
+    for name, value in role.limits.items():
+        yield Finding(
+            Severity.INFO,
+            name,
+            f"{value} for the role {role.name}; lifted for the transactions that read rows or hold a snapshot, and for "
+            f"no other: {_WHY_LIFTED.get(name, 'they are long')}",
+        )
+    if role.connection_limit >= 0:
+        few = role.connection_limit < LEAST_SESSIONS
+        yield Finding(
+            Severity.PROBLEM if few else Severity.INFO,
+            "sessions",
+            f"the role {role.name} may have {role.connection_limit} at a time: {LEAST_SESSIONS} are needed, and one "
+            "more for each further worker of a load or a verification",
+            f"ALTER ROLE {_quoted(role.name)} CONNECTION LIMIT {LEAST_SESSIONS}; or more" if few else "",
+        )
+
+
+def _rights(
+    role: SourceRole, tables: Sequence[tuple[str, str]], followed: Sequence[tuple[str, str]]
+) -> Iterator[Finding]:
+    if "SUPERUSER" in role.extra:
+        yield Finding(
+            Severity.RISK,
+            role.name,
+            "is a superuser: whoever gets hold of its password has the whole server",
+            least_rights(role.database, tables, followed=followed),
+        )
+        return
+    # Row security may be the reason for BYPASSRLS, and mode cdc that for REPLICATION.
+    more = [word for word in role.extra if word != "BYPASSRLS" and not (word == "REPLICATION" and followed)]
+    if more:
+        taken = " ".join(f"NO{word}" for word in more)
+        yield Finding(
+            Severity.RISK,
+            role.name,
+            f"has rights that are not needed: {', '.join(more)}",
+            f"ALTER ROLE {_quoted(role.name)} {taken};",
+        )
+    owned = [table for table in role.owned if table not in followed]
+    if owned:
+        named = ", ".join(".".join(table) for table in owned[:3])
+        named += f" and {len(owned) - 3:,} more" if len(owned) > 3 else ""
+        yield Finding(
+            Severity.RISK,
+            role.name,
+            f"owns {named}, and could change or drop what it only has to read",
+            least_rights(role.database, tables, followed=followed),
+        )
+
+
+def least_rights(
+    database: str, tables: Sequence[tuple[str, str]], *, followed: Sequence[tuple[str, str]], role: str = "gridferry"
+) -> str:
+    """The statements that make a role that may do what is needed and nothing else."""
+    name = _quoted(role)
+    schemas = dict.fromkeys(schema for schema, _ in tables)
+    statements = [f"CREATE ROLE {name} LOGIN{' REPLICATION' if followed else ''}"]
+    statements += [f"GRANT CONNECT{', CREATE' if followed else ''} ON DATABASE {_quoted(database)} TO {name}"]
+    statements += [f"GRANT USAGE ON SCHEMA {_quoted(schema)} TO {name}" for schema in schemas]
+    reads = ", ".join(f"{_quoted(schema)}.{_quoted(table)}" for schema, table in tables)
+    statements += [f"GRANT SELECT ON {reads} TO {name}"]
+    text = "; ".join(statements) + ";"
+    if followed:
+        text += " and membership in the role that owns the tables of mode cdc: only an owner may publish a table"
+    return text
+
+
+def _quoted(name: str) -> str:
+    plain = name.isascii() and name.replace("_", "a").isalnum() and name == name.lower() and not name[:1].isdigit()
+    return name if plain else '"' + name.replace('"', '""') + '"'
