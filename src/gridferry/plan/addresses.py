@@ -79,6 +79,7 @@ def source_address(value: Any, env: Mapping[str, str]) -> SourceAddress:
 
     Raises: AddressProblem.
     """
+    _refuse_airflow(value)
     if not isinstance(value, dict):
         return SourceAddress(_source_dsn(value, env))
     wrong = [(str(name), "is not known here; allowed: dsn, replication_dsn") for name in value if name not in _SOURCE]
