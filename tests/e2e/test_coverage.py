@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -204,3 +205,37 @@ def test_tables_that_the_config_does_not_name_are_told(books: Ferry, postgres: D
     command(books, tmp_path, "report", "-o", str(tmp_path / "r.html"))
     assert others in (tmp_path / "r.html").read_text()
     assert document(books, tmp_path, "plan")["others"] == ["public.forgotten", "public.parts"]
+
+
+def test_a_role_that_may_read_some_columns_loads_them_and_says_which_not(
+    ferry: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    postgres.run("CREATE TABLE staff (id int PRIMARY KEY, badge text, salary int, name text)")
+    postgres.run("INSERT INTO staff SELECT i, 'b' || i, 1000 * i, 'n' || i FROM generate_series(1, 20) AS i")
+    postgres.run("DROP ROLE IF EXISTS clerk")
+    postgres.run("CREATE ROLE clerk LOGIN; GRANT SELECT (id, badge, name) ON staff TO clerk")
+    try:
+        clerk = replace(ferry, dsn=postgres.dsn_as("clerk")).of("staff")
+        said = command(clerk, tmp_path, "plan")
+        ends(said, 2, "the role may not read the column salary", 'GRANT SELECT ("salary") ON "public"."staff"')
+        assert "GRANT SELECT ON" not in said.text
+        clerk = clerk.of({"table": "staff", "exclude": {"salary": "private"}, "sync": {"mode": "watermark"}})
+        ends(command(clerk, tmp_path, "load"), 0, "salary integer (excluded: private)")
+        assert {tuple(row) for row in ferry.rows("staff")} == {("id", "badge", "name")}
+        postgres.run("INSERT INTO staff VALUES (21, 'b21', 1, 'n21')")
+        ends(command(clerk, tmp_path, "sync"), 0, "public.staff: synced")
+        for depth in ([], ["--quick"], ["--repair"]):
+            ends(command(clerk, tmp_path, "verify", *depth), 0, "3 of 4 columns" if depth != ["--quick"] else "21 rows")
+        postgres.run("UPDATE staff SET name = 'other' WHERE id = 7")
+        ends(command(clerk, tmp_path, "verify", "--repair", "--sync"), 0, "Both sides are equal now in 3 of 4 columns")
+        assert next(row["name"] for row in ferry.rows("staff") if row["id"] == 7) == "other"
+        file = tmp_path / "init.yaml"
+        result = CliRunner().invoke(app, ["init", "--output", str(file), clerk.dsn], env=clerk.env)
+        assert result.exit_code == 0, result.output
+        assert "exclude: [salary]    # this role may not read salary" in file.read_text()
+        postgres.run("REVOKE SELECT (name) ON staff FROM clerk")
+        said = command(clerk, tmp_path, "verify")
+        assert said.code in (2, 3)
+        assert "permission denied" in said.text or "may not read" in said.text
+    finally:
+        postgres.run("DROP OWNED BY clerk; DROP ROLE clerk")

@@ -36,12 +36,15 @@ class PgType:
 
 @dataclass(frozen=True)
 class Column:
-    """One live column. `nullable` is False for NOT NULL columns and domains with NOT NULL."""
+    """One live column. `nullable` is False for NOT NULL columns and domains with NOT NULL; `readable` is False where
+    the role has no privilege to read it.
+    """
 
     name: str
     type: PgType
     nullable: bool = True
     generated: bool = False
+    readable: bool = True
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from gridferry import numbers
@@ -89,6 +89,23 @@ def coverage_findings(table: Table, options: TableOptions) -> Iterator[Finding]:
     if options.where:
         message = f"only rows that meet `where` are loaded and compared: {' '.join(options.where.split())}"
         yield Finding(Severity.INFO, table.qualified, message)
+
+
+def privilege_findings(table: Table, options: TableOptions, read: Iterable[str]) -> Iterator[Finding]:
+    """Columns that the load would read and the role may not; `read` are those that are stored."""
+    also = (options.split_by, *options.order_by, None if options.sync is None else options.sync.column)
+    wanted = {*read, *(name for name in also if name is not None)}
+    for column in table.columns:
+        if column.name in wanted and not column.readable:
+            message = f"the role may not read the column {column.name}"
+            grant = f"GRANT SELECT ({_quoted(column.name)}) ON {_quoted(table.schema)}.{_quoted(table.name)}"
+            without = f"leave it out: `exclude: {{{flow_text(column.name)}: REASON}}`"
+            advice = f"{grant} TO the role that gridferry logs in as, or {without}"
+            yield Finding(Severity.PROBLEM, column.name, message, advice)
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
 
 
 def unknown_names(table: Table, options: TableOptions) -> Iterator[Finding]:

@@ -77,15 +77,19 @@ def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:
     for column in _split_candidates(table, choice.columns, distinct) if times else []:
         values = f"the {distinct[column.name]} values" if column.name in distinct else "each value"
         lines.append(f"    # split_by: {_text(column.name)}    # one container for {values}")
-    refused = [c for c in table.columns if column_rule(c, options, in_key=c.name in choice.columns) is None]
+    untyped = [c for c in table.columns if column_rule(c, options, in_key=c.name in choice.columns) is None]
+    hidden = [c for c in table.columns if not c.readable]
+    refused = [c for c in table.columns if c in untyped or c in hidden]
     if refused:
         names = _flow(tuple(c.name for c in refused))
-        types = ", ".join(dict.fromkeys(c.type.formatted for c in refused))
+        types = ", ".join(dict.fromkeys(c.type.formatted for c in untyped))
+        why = [f"no rule for {types}"] if untyped else []
+        why += [f"this role may not read {', '.join(c.name for c in hidden)}"] if hidden else []
         reason = _flow((refused[0].name,))[1:-1]
         lines += [
             f"    # These columns would be lost: cutover asks why. Give each a reason, exclude: {{{reason}: REASON}},",
             "    # or store their text, columns: {NAME: string}.",
-            f"    exclude: {names}    # no rule for {types}",
+            f"    exclude: {names}    # {'; '.join(why)}",
         ]
     return lines
 

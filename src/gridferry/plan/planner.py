@@ -11,7 +11,14 @@ from gridferry.model.publishing import ChangeAccess
 from gridferry.model.source_role import SourceRole
 from gridferry.model.table import Table
 from gridferry.plan.cdc import cdc_findings
-from gridferry.plan.checks import coverage_findings, null_key_findings, table_findings, unknown_names, value_findings
+from gridferry.plan.checks import (
+    coverage_findings,
+    null_key_findings,
+    privilege_findings,
+    table_findings,
+    unknown_names,
+    value_findings,
+)
 from gridferry.plan.columns import column_rule, plan_columns, stored_columns
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.containers import container_findings, plan_containers, with_clashes
@@ -32,14 +39,17 @@ def profile_request(table: Table, options: TableOptions) -> ProfileRequest:
     for column in stored_columns(table, options, choice):
         rule = column_rule(column, options, in_key=column.name in choice.columns)
         request = rule.request(column) if rule is not None else None
-        if request is not None:
+        if request is not None and column.readable:
             wanted.append(request)
-    split = options.split_by if options.split_by and table.column(options.split_by) else None
+    split_column = table.column(options.split_by) if options.split_by else None
+    split = options.split_by if split_column is not None and split_column.readable else None
+    hidden = {column.name for column in table.columns if not column.readable}
+    asks_key = not hidden & {*choice.columns, *([options.split_by] if options.split_by else [])}
     return ProfileRequest(
         schema=table.schema,
         table=table.name,
         columns=tuple(wanted),
-        key=key_request(table, options, choice),
+        key=key_request(table, options, choice) if asks_key else None,
         split_by=split,
         where=options.where,
         sampled=table.own_heap,
@@ -68,6 +78,7 @@ def plan_table(
         *container_findings(containers, profile, options),
         *table_findings(table, profile, options),
         *coverage_findings(table, options),
+        *privilege_findings(table, options, [c.name for c in stored_columns(table, options, choice)]),
         *_sync_findings(table, options, choice, columns=planned.columns, key_length=planned.key_length, access=access),
     ]
     return TablePlan(

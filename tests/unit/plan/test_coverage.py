@@ -14,7 +14,7 @@ from gridferry.plan.config import TableOptions, table_options
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.drift import fingerprint
 from gridferry.plan.plan import Severity, TablePlan, Verdict, table_from_json, table_to_json
-from gridferry.plan.planner import plan_table
+from gridferry.plan.planner import plan_table, profile_request
 
 COLUMNS = (
     Column("ts", TS, nullable=False),
@@ -96,3 +96,18 @@ def test_a_condition_is_part_of_what_is_covered() -> None:
     plan = planned(options(where="temp > 0"))
     assert coverage_of(plan).where == "temp > 0"
     assert any("only rows that meet `where`" in f.message for f in plan.findings)
+
+
+def test_a_column_that_the_role_may_not_read_is_a_problem_unless_it_is_left_out() -> None:
+    hidden = replace(TABLE, columns=tuple(replace(c, readable=c.name not in ("temp", "device")) for c in COLUMNS))
+    wishes = options()
+    request = profile_request(hidden, wishes)
+    assert (request.split_by, request.key) == (None, None)  # what cannot be read is not asked for
+    assert "temp" not in {column.name for column in request.columns}
+    problems = [f for f in planned(wishes, hidden).findings if f.severity is Severity.PROBLEM]
+    assert {f.subject for f in problems} == {"temp", "device"}
+    assert 'GRANT SELECT ("temp") ON "public"."device"' in "".join(f.advice for f in problems)
+    without = table_options(
+        table="device", key="ts", exclude=dict.fromkeys(("temp", "device", "tags", "shape"), "private")
+    )
+    assert not planned(without, hidden).problems

@@ -143,7 +143,12 @@ def describe(connection: Connection, entries: Sequence[Entry], *, planned: bool)
             raise SourceRefused(f"the table {entry.qualified} was dropped meanwhile", next_step="run the command again")
         _, size, may_select, may_use, row_security, role = tables[entry.oid]
         leaves, elsewhere = relations[entry.oid], reasons[entry.oid]
-        blocked = _blocked(entry, may_select=may_select, may_use=may_use, row_security=row_security, role=role)
+        some = any(column.readable for column in columns[entry.oid])  # the plan says which are not
+        if some and not may_select:
+            # ctid and xmin are columns too, which a grant of some columns does not show.
+            leaves = tuple(replace(leaf, heap=False) for leaf in leaves)
+            elsewhere = elsewhere or "the role may read some of its columns only"
+        blocked = _blocked(entry, may_select=may_select or some, may_use=may_use, row_security=row_security, role=role)
         if planned and not blocked and leaves and not elsewhere:
             elsewhere = find_scan(connection, entry.schema, entry.name)
             leaves = (_whole(entry, leaves),) if elsewhere else leaves
@@ -191,9 +196,15 @@ def _whole(entry: Entry, leaves: Sequence[Relation]) -> Relation:
 
 def _column(row: Sequence[Any]) -> Column:
     """A row of `catalog_sql.COLUMNS`, without its table."""
-    name, not_null, generated, formatted, domain, typname, schema, typtype, category, shadows, typmod = row
+    name, not_null, generated, formatted, domain, typname, schema, typtype, category, shadows, typmod, readable = row
     raw = RawType(typname, schema, typtype, category, shadows=shadows, typmod=typmod)
-    return Column(name, pg_type(raw, formatted=formatted, domain=domain), nullable=not not_null, generated=generated)
+    return Column(
+        name,
+        pg_type(raw, formatted=formatted, domain=domain),
+        nullable=not not_null,
+        generated=generated,
+        readable=readable,
+    )
 
 
 def _relations(

@@ -80,7 +80,8 @@ SELECT a.attrelid, a.attname, a.attnotnull OR b.typnotnull, a.attgenerated <> ''
        n.nspname <> 'pg_catalog' AND EXISTS (
            SELECT FROM pg_catalog.pg_type p
            WHERE p.typname = t.typname AND p.typnamespace = 'pg_catalog'::regnamespace),
-       b.typmod
+       b.typmod,
+       pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
 FROM chain b
 JOIN pg_catalog.pg_attribute a ON a.attrelid = b.attrelid AND a.attnum = b.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.type
