@@ -22,7 +22,8 @@ class PgType:
     `name` is pg_type.typname of the base type (`int4`, `numeric`, `timestamptz`, an enum's own name); `formatted`
     is what format_type() shows of the declared type (`numeric(10,2)`, a domain's name); `domain` is the outermost
     domain's name or "". `length` is n of varchar(n) and char(n); `precision` and `scale` those of numeric(p,s),
-    `precision` also that of timestamp(p); each None where not declared.
+    `precision` also that of timestamp(p); each None where not declared. `builtin`: it compares by PostgreSQL's own
+    operators; the others are an extension's (citext) or a user's, and not in the search path of a session.
     """
 
     name: str
@@ -32,6 +33,7 @@ class PgType:
     length: int | None = None
     precision: int | None = None
     scale: int | None = None
+    builtin: bool = True
 
 
 @dataclass(frozen=True)

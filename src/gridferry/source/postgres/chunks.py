@@ -191,11 +191,16 @@ def _page_bounds(relation: Relation, rows_per_chunk: int) -> list[str]:
 
 
 def _range_column(table: Table) -> str:
-    """The column to cut by: the first of a unique key, else any that leads an index; "" where there is none."""
+    """The column to cut by: the first of a unique key, else any that leads an index; "" where there is none.
+
+    Not one of an extension's type: its values are sorted by its own operators, and a condition on it compares as text.
+    """
     candidates = [key.columns[0] for key in table.keys] + sorted(table.indexed)
     for name in candidates:
         column = table.column(name)
-        if name in table.indexed and column is not None and column.type.kind in (TypeKind.BASE, TypeKind.ENUM):
+        if name not in table.indexed or column is None or not column.type.builtin:
+            continue
+        if column.type.kind in (TypeKind.BASE, TypeKind.ENUM):
             return name
     return ""
 

@@ -40,6 +40,9 @@ _LOCKED = (
     "another session locks the table, for an ALTER TABLE or VACUUM FULL maybe: pg_locks tells which; run the same "
     "command again when it has ended"
 )
+# A prepared statement or a cursor is gone, or another's is there: the session changed hands.
+_OTHERS_SESSION = ("26000", "42P05", "34000", "25P01")
+_OTHERS_STEP = "run the same command again; if it comes again, a pooler stands in front: give the server's own address"
 _UNKNOWN = ("42P01", "42703", "3F000", "42704", "42883")  # a table, column, schema, type, function or operator
 _UNKNOWN_STEP = (
     "correct the name in the config file; a condition finds PostgreSQL's own names by themselves, and all others with "
@@ -134,6 +137,8 @@ def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
         return SourceRefused(message, next_step=step)
     if sqlstate == "42501":
         return SourceRefused(message, next_step=_privilege_step(text))
+    if sqlstate in _OTHERS_SESSION:
+        return SourceUnreachable(message, next_step=_OTHERS_STEP)
     if sqlstate in _UNKNOWN:
         return SourceRefused(message, next_step=_UNKNOWN_STEP)
     if sqlstate[:2] in ("42", "22"):

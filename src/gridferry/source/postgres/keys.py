@@ -13,12 +13,14 @@ from gridferry.source.postgres.names import relation_sql
 
 
 def key_columns_sql(schema: str, table: str) -> sql.Composed:
-    """A statement with a row (column, whether it is text, the table's relkind, the type) for each column.
+    """A statement with a row (column, whether it compares as text, the table's relkind, the type) for each column.
 
-    The type is pg_type.typname, a domain's first base type.
+    The type is pg_type.typname, a domain's first base type. What an extension or a user made compares as text: its own
+    operators are not in the search path.
     """
     return sql.SQL(
-        "SELECT a.attname::text, a.attcollation <> 0, c.relkind::text,"
+        "SELECT a.attname::text, a.attcollation <> 0 OR (coalesce(b.typtype, t.typtype) = 'b'"
+        " AND coalesce(b.typnamespace, t.typnamespace) <> 'pg_catalog'::regnamespace), c.relkind::text,"
         " coalesce(b.typname, t.typname)::text"
         " FROM pg_catalog.pg_class c JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid"
         " JOIN pg_catalog.pg_type t ON t.oid = a.atttypid LEFT JOIN pg_catalog.pg_type b ON b.oid = t.typbasetype"

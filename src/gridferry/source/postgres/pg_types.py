@@ -28,7 +28,9 @@ def pg_type(raw: RawType, *, formatted: str, domain: str) -> PgType:
     """The type as the plan sees it. A type that shadows a built-in name is called `schema.name`."""
     name = f"{raw.schema}.{raw.name}" if raw.shadows else raw.name
     length, precision, scale = _decoded(name, raw.typmod)
-    return PgType(name, formatted, _kind(raw), domain, length, precision, scale)
+    kind = _kind(raw)
+    builtin = raw.schema == "pg_catalog" or kind is not TypeKind.BASE
+    return PgType(name, formatted, kind, domain, length, precision, scale, builtin)
 
 
 def _kind(raw: RawType) -> TypeKind:

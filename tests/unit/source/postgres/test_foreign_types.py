@@ -1,0 +1,36 @@
+"""Columns of types that are not PostgreSQL's own: their operators are outside the search path of a session."""
+
+from __future__ import annotations
+
+import pytest
+
+from gridferry.model.table import Column, Table, UniqueKey
+from gridferry.source.postgres.chunks import _range_column
+from gridferry.source.postgres.names import listed_names
+from gridferry.source.postgres.pg_types import RawType, pg_type
+
+
+def table(schema: str, name: str, typtype: str = "b") -> Table:
+    made = pg_type(RawType(name, schema, typtype, "S"), formatted=name, domain="")
+    return Table("public", "t", "r", (Column("k", made),), (UniqueKey("t_pkey", ("k",), primary=True),),
+                 indexed=frozenset({"k"}))  # fmt: skip
+
+
+def test_ranges_are_cut_only_where_the_comparison_is_the_one_that_sorted_the_bounds() -> None:
+    assert _range_column(table("pg_catalog", "text")) == "k"
+    assert _range_column(table("public", "mood", "e")) == "k"
+    assert _range_column(table("public", "citext")) == ""
+
+
+@pytest.mark.parametrize(
+    ("written", "names"),
+    [
+        ('"$user", public', ["$user", "public"]),
+        ("App,PUBLIC", ["app", "public"]),
+        ('"A, b" , "say ""hi""", c', ["A, b", 'say "hi"', "c"]),
+        ("", []),
+        ('""', []),
+    ],
+)
+def test_a_search_path_is_read_as_postgresql_reads_it(written: str, names: list[str]) -> None:
+    assert listed_names(written) == names
