@@ -14,6 +14,8 @@ import pyarrow as pa
 from gridferry.checkpoint.documents import make_to_last, open_own, rows_of, tql_text
 from gridferry.errors import CheckpointError, RowExists
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, PutMode, Store
+from gridferry.plan.names import container_name
+from gridferry.plan.plan import TablePlan
 
 CATALOG_CONTAINER = "gridferry_catalog"
 CATALOG_SCHEMA = ContainerSchema(
@@ -78,6 +80,36 @@ class Catalog:
             return []
         rows = container.get(_keys(names))
         return list(map(CatalogEntry, *(rows.column(name).to_pylist() for name in _FIELDS)))
+
+    def of(self, plan: TablePlan) -> list[CatalogEntry]:
+        """A table's entries, by container, each the one that the plan's naming gives for its value.
+
+        Rows are put, deleted and altered where the entries say, so no other container may stand in them.
+        Raises: CheckpointError for an entry that somebody else wrote or changed.
+        """
+        found = self.entries(plan.qualified)
+        wrong = next((e for e in found if not _is_of(e, plan)), None)
+        values = {e.value for e in found}
+        if wrong is not None or len(values) < len(found):
+            raise CheckpointError(
+                f"{CATALOG_CONTAINER} was changed: "
+                + (
+                    f"two containers of {plan.qualified} have one value"
+                    if wrong is None
+                    else f'it lists the container "{wrong.container[:80]}" for {plan.qualified}, whose rows of that '
+                    f'value go into "{container_name(plan, wrong.value)[:80]}"'
+                ),
+                state="nothing was changed",
+                next_step=f"correct that row of {CATALOG_CONTAINER}, or load {plan.qualified} again with --replace: "
+                "the container it names is not touched by that",
+            )
+        return found
+
+    def told_apart(self, table: str, plans: Sequence[TablePlan | None]) -> tuple[list[str], list[str]]:
+        """The names that are listed for a table: those that one of the plans gives for their value, and the others."""
+        entries = self.entries(table)
+        ours = {e.container for e in entries for plan in plans if plan is not None and _is_of(e, plan)}
+        return sorted(ours), sorted({e.container for e in entries} - ours)
 
     def made_since(self, table: str, at: str) -> set[str]:
         """The containers of one table that were listed after a time (ISO 8601, UTC, milliseconds)."""
@@ -155,3 +187,9 @@ def _rows(entries: Sequence[CatalogEntry]) -> pa.RecordBatch:
         [datetime.now(timezone.utc)] * len(entries),
     ]
     return pa.record_batch(columns, schema=CATALOG_SCHEMA.arrow_schema)
+
+
+def _is_of(entry: CatalogEntry, plan: TablePlan) -> bool:
+    if plan.split_by is None and entry.value is not None:
+        return False
+    return entry.container == container_name(plan, entry.value) and entry.split_by == plan.split_by

@@ -9,9 +9,11 @@ from typing_extensions import Self
 
 from gridferry.checkpoint.documents import Document
 from gridferry.checkpoint.progress import Progress, ProgressStore, scope_of
-from gridferry.model.watermark import Cursor, Mark, Step
+from gridferry.model.decoding import Malformed, readable
+from gridferry.model.watermark import Cursor
 
 _HEIGHTS = "heights"
+_GREATEST = 1.8e308
 
 
 @dataclass(frozen=True)
@@ -24,12 +26,10 @@ class SyncRecord(Progress):
     @classmethod
     def of_document(cls, table: str, document: Document) -> Self:
         """See `Progress`."""
-        cursor = dict(document["cursor"])
-        cursor["steps"] = tuple(Step(**step) for step in cursor["steps"])
-        cursor["marks"] = tuple(Mark(**mark) for mark in cursor["marks"])
-        if not any(step.below is None for step in cursor["steps"]):
-            raise ValueError("no finished step")
-        return super().of_document(table, {**document, "cursor": Cursor(**cursor)})
+        record = super().of_document(table, document)
+        if sum(step.below is None for step in record.cursor.steps) != 1:
+            raise Malformed("cursor.steps", "do not have one finished step")
+        return record
 
 
 class CursorStore(ProgressStore[SyncRecord]):
@@ -39,7 +39,19 @@ class CursorStore(ProgressStore[SyncRecord]):
 
     def heights(self, table: str) -> Document:
         """The greatest value of the growing column that each container held when a run left it, by its name."""
-        return self._documents.get(scope_of(table), _HEIGHTS) or {}
+        document = self._documents.get(scope_of(table), _HEIGHTS) or {}
+
+        def decode() -> Document:
+            for name, height in document.items():
+                if type(height) not in (int, float) or abs(height) > _GREATEST:
+                    raise Malformed(name[:60], "is not a number")
+            return document
+
+        return readable(
+            f"what the last sync of {table} left in its containers (scope {scope_of(table)}, item {_HEIGHTS})",
+            decode,
+            next_step=f"load {table} again with --replace",
+        )
 
     def save_heights(self, table: str, heights: Document) -> None:
         """Write all heights of a table. They are a cross-check: no run takes a bound from them."""

@@ -24,6 +24,8 @@ STATE_SCHEMA = ContainerSchema(
     key_length=2,
 )
 
+MOST_BYTES = 64 << 20  # of one document: the plan of a million containers is smaller
+
 _BROKEN_STEP = "load the table again with --replace, or restore the container from a backup"
 
 _KEYED = "migration:"  # before the key in the scopes of one migration's documents
@@ -54,7 +56,7 @@ class DocumentStore:
         if container is None:
             return None
         rows = container.get(_keys([(self.full(scope), item)]))
-        return _read(rows.column("body")[0].as_py(), scope, item) if len(rows) else None
+        return read_document(rows.column("body")[0].as_py(), scope, item) if len(rows) else None
 
     def get_many(self, scope: str, items: Sequence[str]) -> dict[str, Document]:
         """Those of some documents that there are, by item."""
@@ -63,7 +65,7 @@ class DocumentStore:
             return {}
         rows = container.get(_keys([(self.full(scope), item) for item in items]))
         pairs = zip(rows.column("item").to_pylist(), rows.column("body").to_pylist(), strict=True)
-        return {item: _read(body, scope, item) for item, body in pairs}
+        return {item: read_document(body, scope, item) for item, body in pairs}
 
     def items(self, scope: str) -> dict[str, Document]:
         """All documents of a scope, by item."""
@@ -73,7 +75,7 @@ class DocumentStore:
         found: dict[str, Document] = {}
         for batch in container.query(f"select * where scope = {tql_text(self.full(scope))}").batches():
             for item, body in zip(batch.column("item").to_pylist(), batch.column("body").to_pylist(), strict=True):
-                found[item] = _read(body, scope, item)
+                found[item] = read_document(body, scope, item)
         return found
 
     def scopes(self, prefix: str) -> dict[str, dict[str, Document]]:
@@ -87,7 +89,7 @@ class DocumentStore:
             for row in batch.select(["scope", "item", "body"]).to_pylist():
                 if row["scope"].startswith(wanted):
                     scope = row["scope"].removeprefix(key)
-                    found.setdefault(scope, {})[row["item"]] = _read(row["body"], scope, row["item"])
+                    found.setdefault(scope, {})[row["item"]] = read_document(row["body"], scope, row["item"])
         return found
 
     def put(self, scope: str, items: Mapping[str, Document]) -> None:
@@ -202,10 +204,16 @@ def _keys(keys: Sequence[tuple[str, str]]) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=STATE_SCHEMA.key_schema.arrow_schema)
 
 
-def _read(body: bytes | None, scope: str, item: str) -> Document:
+def read_document(body: bytes | None, scope: str, item: str) -> Document:
+    """The document in a stored body. Raises: CheckpointError if there is none, or it is larger or deeper than any."""
+    if body is not None and len(body) > MOST_BYTES:
+        raise CheckpointError(
+            f"the state of {scope} ({item}) in {STATE_CONTAINER} has {len(body):,} bytes; gridferry writes no such",
+            next_step=_BROKEN_STEP,
+        )
     try:
-        document = json.loads(body or b"")
-    except ValueError as error:
+        document = json.loads(body or b"", parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(
             f"the state of {scope} ({item}) in {STATE_CONTAINER} is not readable",
             next_step=_BROKEN_STEP,
@@ -215,3 +223,7 @@ def _read(body: bytes | None, scope: str, item: str) -> Document:
             f"the state of {scope} ({item}) in {STATE_CONTAINER} is not a document", next_step=_BROKEN_STEP
         )
     return document
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")

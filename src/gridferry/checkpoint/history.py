@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass, fields
 from typing import TypeVar
 
 from gridferry.checkpoint.documents import Document, DocumentStore
-from gridferry.errors import CheckpointError
+from gridferry.model.decoding import Malformed, decoded, readable, require_version
+from gridferry.model.forms import Count, Moment
 
 HISTORY_VERSION = 1
 MOST_SAMPLES = 240
@@ -28,16 +29,16 @@ class Sample:
     counts, `runs` (ended in this time) and `seconds` of work are of the time since the sample before.
     """
 
-    at: str
-    as_of: str
+    at: Moment
+    as_of: Moment
     lag_s: float | None = None
     lag_bytes: int | None = None
-    runs: int = 0
+    runs: Count = 0
     seconds: float = 0.0
-    read: int = 0
-    written: int = 0
-    deleted: int = 0
-    quarantined: int = 0
+    read: Count = 0
+    written: Count = 0
+    deleted: Count = 0
+    quarantined: Count = 0
 
     def joined(self, later: Sample) -> Sample:
         """This sample and the next one as one: counts added up, the greater lag kept."""
@@ -53,6 +54,9 @@ class Sample:
             deleted=self.deleted + later.deleted,
             quarantined=self.quarantined + later.quarantined,
         )
+
+
+_NAMES = tuple(field.name for field in fields(Sample))
 
 
 class HistoryStore:
@@ -91,19 +95,30 @@ def _scope(table: str) -> str:
 
 
 def _samples(table: str, document: Document) -> tuple[Sample, ...]:
-    version = document.get("version")
-    if version != HISTORY_VERSION:
-        raise CheckpointError(
-            f"the history of {table} has version {version}, this gridferry reads version {HISTORY_VERSION}",
-            next_step="use the gridferry that wrote it; the next sync begins a new history",
-        )
-    names = [field.name for field in fields(Sample)]
+    broken = "the next sync begins a new one"
+    fields = require_version(
+        document,
+        HISTORY_VERSION,
+        what=f"the history of {table}",
+        next_step=f"use the gridferry that wrote it; {broken}",
+    )
+
+    def decode() -> tuple[Sample, ...]:
+        rows = fields.get("samples")
+        if not isinstance(rows, list) or len(rows) > MOST_SAMPLES or len(fields) != 1:
+            raise Malformed("samples", f"is not a list of at most {MOST_SAMPLES}")
+        return tuple(_sample(number, row) for number, row in enumerate(rows))
+
+    return readable(f"the history of {table} (scope {_scope(table)}, item {_ITEM})", decode, next_step=broken)
+
+
+def _sample(number: int, row: object) -> Sample:
+    if not isinstance(row, list) or len(row) != len(_NAMES):
+        raise Malformed(f"samples[{number}]", f"is not a list of {len(_NAMES)} values")
     try:
-        return tuple(Sample(**dict(zip(names, values, strict=True))) for values in document["samples"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the history of {table} is not readable: {error}", next_step="the next sync begins a new one"
-        ) from error
+        return decoded(Sample, dict(zip(_NAMES, row, strict=True)))
+    except Malformed as error:
+        raise Malformed(f"samples[{number}].{error}", "") from None
 
 
 def _greater(one: N | None, other: N | None) -> N | None:

@@ -15,6 +15,8 @@ import pyarrow as pa
 from gridferry.checkpoint.documents import make_to_last, open_own, put_to_disk
 from gridferry.errors import CheckpointError
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
+from gridferry.model.decoding import decoded_value, first_line
+from gridferry.model.forms import Count, Name
 from gridferry.model.repair import RowChange
 from gridferry.model.verification import DifferenceKind
 
@@ -31,6 +33,7 @@ JOURNAL_SCHEMA = ContainerSchema(
     ),
     key_length=3,
 )
+_PARTS = tuple[tuple[Name, str | None, DifferenceKind, Count], ...]
 _ENTRIES_A_DELETE = 500
 _FEW_BYTES = 1 << 20
 _MOST_AT_ONCE = 16
@@ -117,21 +120,24 @@ def _changes(row: dict[str, Any]) -> list[RowChange]:
     try:
         before, after = _batches(row["row_before"]), _batches(row["row_after"])
         changes = []
-        for container, value, kind, count in json.loads(row["parts"]):
+        for container, value, kind, count in decoded_value(_PARTS, json.loads(row["parts"])):
             change = RowChange(
                 container,
                 value,
-                DifferenceKind(kind),
-                before=None if kind == DifferenceKind.MISSING.value else next(before),
-                after=None if kind == DifferenceKind.EXTRA.value else next(after),
+                kind,
+                before=None if kind is DifferenceKind.MISSING else next(before),
+                after=None if kind is DifferenceKind.EXTRA else next(after),
             )
-            if any(side is not None and len(side) != count for side in (change.before, change.after)):
+            if not count or any(side is not None and len(side) != count for side in (change.before, change.after)):
                 raise ValueError(f"{count} rows were to be there")
             changes.append(change)
-    except (pa.ArrowException, StopIteration, ValueError, TypeError, OSError) as error:
+        if next(before, None) is not None or next(after, None) is not None:
+            raise ValueError("there are more rows than it tells of")
+    except (pa.ArrowException, StopIteration, ValueError, TypeError, OSError, RecursionError) as error:
         raise CheckpointError(
             f"entry {row['entry']} of the journal of repair {row['run']} in {JOURNAL_CONTAINER} is not readable: "
-            f"{error or 'rows are missing'}",
+            f"{first_line(error) or 'rows are missing'}",
+            state="the rows of this entry and of later ones are as they were",
             next_step="restore the container from a backup; or give the undo up with "
             f"`gridferry verify --forget {row['run']}`",
         ) from error
@@ -141,4 +147,6 @@ def _changes(row: dict[str, Any]) -> list[RowChange]:
 def _batches(octets: bytes | None) -> Iterator[pa.RecordBatch]:
     if octets is not None:
         with pa.ipc.open_stream(octets) as reader:
-            yield from reader
+            for batch in reader:
+                batch.validate(full=True)  # what stands there need not have been written by gridferry
+                yield batch

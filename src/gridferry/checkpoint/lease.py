@@ -22,9 +22,18 @@ from types import TracebackType
 import pyarrow as pa
 from typing_extensions import Self
 
-from gridferry.checkpoint.documents import STATE_CONTAINER, STATE_SCHEMA, Document, DocumentStore, tql_text
-from gridferry.errors import CheckpointError, FerryError, LeaseHeld, RowExists
+from gridferry.checkpoint.documents import (
+    STATE_CONTAINER,
+    STATE_SCHEMA,
+    Document,
+    DocumentStore,
+    read_document,
+    tql_text,
+)
+from gridferry.errors import FerryError, LeaseHeld, RowExists
 from gridferry.griddb import ContainerTransaction, PutMode
+from gridferry.model.decoding import decoded, readable
+from gridferry.model.forms import Count, Digits, Name, ProcessId
 
 BEAT_S = 3.0
 DEAD_AFTER_S = 20.0
@@ -36,11 +45,11 @@ _PART = "part:"
 class Holder:
     """Who holds a lease. `born` tells a process apart from a later one with its number."""
 
-    host: str
-    pid: int
-    born: str
-    token: int = 1
-    beat: int = 0
+    host: Name
+    pid: ProcessId
+    born: Digits
+    token: Count = 1
+    beat: Count = 0
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
@@ -263,7 +272,9 @@ class Lease:
         scope = self._documents.full(self._scope)
         tql = f"select * where scope = {tql_text(scope)} and item = {tql_text(item)}"
         rows = tx.query(tql, for_update=True).read_all()
-        return _holder_from(json.loads(rows.column("body")[0].as_py()), self._table) if len(rows) else None
+        if not len(rows):
+            return None
+        return _holder_from(read_document(rows.column("body")[0].as_py(), self._scope, item), self._table)
 
     def _row(self, holder: Holder) -> pa.RecordBatch:
         body = json.dumps(asdict(holder)).encode()
@@ -282,15 +293,12 @@ def holder_of(documents: DocumentStore, table: str) -> Holder | None:
 
 
 def _holder_from(document: Document, table: str) -> Holder:
-    try:
-        return Holder(**document)
-    except TypeError as error:
-        raise CheckpointError(
-            f"the lease of {table} is not readable: {error}",
-            state="nothing was changed",
-            next_step=f"use the gridferry that wrote it; where no run works on {table}, delete its row from "
-            f"{STATE_CONTAINER}: its scope ends with 'lease:{table}'",
-        ) from error
+    return readable(
+        f"the lease of {table}",
+        lambda: decoded(Holder, document),
+        next_step=f"use the gridferry that wrote it; where no run works on {table}, delete its row from "
+        f"{STATE_CONTAINER}: its scope ends with 'lease:{table}'",
+    )
 
 
 def born(pid: int) -> str:

@@ -9,6 +9,8 @@ from typing_extensions import Self
 
 from gridferry.checkpoint.documents import Document
 from gridferry.checkpoint.progress import Progress, ProgressStore
+from gridferry.model.decoding import decoded
+from gridferry.model.forms import ColumnName, Digits, Moment, TransactionId
 from gridferry.model.position import LogOrigin, Lsn
 
 
@@ -23,9 +25,9 @@ class Gap:
 
     before: Lsn
     after: Lsn | None = None
-    at: str = ""
-    horizon: int = 0
-    system: str = ""
+    at: Moment = ""
+    horizon: TransactionId = 0
+    system: Digits = ""
 
     def document(self) -> Document:
         """As JSON can hold it."""
@@ -34,10 +36,8 @@ class Gap:
 
     @classmethod
     def of_document(cls, document: Document) -> Self:
-        """The gap that `document` made. Raises: KeyError, TypeError, CheckpointError for a broken one."""
-        after = document["after"]
-        own = {"before": Lsn.parse(document["before"]), "after": None if after is None else Lsn.parse(after)}
-        return cls(**{**document, **own})
+        """The gap that `document` made. Raises: Malformed for a broken one."""
+        return decoded(cls, document)
 
 
 @dataclass(frozen=True)
@@ -55,31 +55,18 @@ class CdcRecord(Progress):
 
     mode: ClassVar[str] = "cdc"
     position: Lsn
-    as_of: str = ""
-    fresh: tuple[str, ...] = ()
+    as_of: Moment = ""
+    fresh: tuple[ColumnName, ...] = ()
     origin: LogOrigin | None = None
-    unseen: str = ""
-    adding: tuple[str, ...] = ()
-    unseen_horizon: int = 0
+    unseen: Moment = ""
+    adding: tuple[ColumnName, ...] = ()
+    unseen_horizon: TransactionId = 0
     gap: Gap | None = None
 
     def document(self) -> Document:
         """See `Progress`."""
         gap = None if self.gap is None else self.gap.document()
         return {**super().document(), "position": str(self.position), "gap": gap}
-
-    @classmethod
-    def of_document(cls, table: str, document: Document) -> Self:
-        """See `Progress`."""
-        origin, gap = document["origin"], document.get("gap")
-        own = {
-            "position": Lsn.parse(document["position"]),
-            "fresh": tuple(document["fresh"]),
-            "adding": tuple(document["adding"]),
-            "origin": None if origin is None else LogOrigin(**origin),
-            "gap": None if gap is None else Gap.of_document(gap),
-        }
-        return super().of_document(table, {**document, **own})
 
 
 class PositionStore(ProgressStore[CdcRecord]):

@@ -5,13 +5,17 @@ A mode adds its own place to the record: a cursor (`cursors`) or a position in t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, asdict, dataclass, replace
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 from typing_extensions import Self
 
 from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
 from gridferry.errors import CheckpointError, LeaseHeld
+from gridferry.model.decoding import decoded, readable, require_version
+from gridferry.model.forms import Count, Moment
+from gridferry.plan.config import SyncMode
 
 RECORD_VERSION = 3
 _ITEM = "cursor"
@@ -29,15 +33,15 @@ class Progress:
     mode: ClassVar[str]
     table: str
     _: KW_ONLY
-    generation: int = 0
-    runs: int = 0
-    read: int = 0
-    written: int = 0
-    deleted: int = 0
-    superseded: int = 0
-    last_started: str = ""
-    last_finished: str = ""
-    last_read: int = 0
+    generation: Count = 0
+    runs: Count = 0
+    read: Count = 0
+    written: Count = 0
+    deleted: Count = 0
+    superseded: Count = 0
+    last_started: Moment = ""
+    last_finished: Moment = ""
+    last_read: Count = 0
 
     def counted(self, *, read: int = 0, written: int = 0, deleted: int = 0, superseded: int = 0) -> Self:
         """The record with more rows or changes in its counts."""
@@ -66,11 +70,27 @@ class Progress:
 
     @classmethod
     def of_document(cls, table: str, document: Document) -> Self:
-        """The record that `document` made. Raises: KeyError, TypeError, ValueError for a broken one."""
-        return cls(table, **document)
+        """The record that `document` made. Raises: Malformed for a broken one."""
+        return decoded(cls, document, table=table)
+
+
+@dataclass(frozen=True)
+class _Mode:
+    mode: SyncMode
+
+
+@dataclass(frozen=True)
+class _Counts:
+    generation: Count
+    runs: Count
+    read: Count
+    written: Count
+    deleted: Count
+    superseded: Count
 
 
 R = TypeVar("R", bound=Progress)
+T = TypeVar("T")
 
 
 class ProgressStore(Generic[R]):
@@ -93,15 +113,16 @@ class ProgressStore(Generic[R]):
     def mode_of(self, table: str) -> str:
         """The mode whose runs wrote the table's record; "" where there is none."""
         document = self._documents.get(scope_of(table), _ITEM)
-        return "" if document is None else str(document.get("mode", ""))
+        return "" if document is None else _mode(table, document)
 
     def take_over(self, record: R) -> R:
         """Write a record in the place of another mode's, with its counts; no run of that mode may write any more.
 
         Only under the table's lease. Returns the record as it is then.
         """
-        before = self._documents.get(scope_of(record.table), _ITEM) or {}
-        after = replace(record, **{name: before[name] for name in _COUNTS if name in before})
+        before = self._documents.get(scope_of(record.table), _ITEM)
+        counts: dict[str, Any] = {} if before is None else _counts(record.table, before)
+        after = replace(record, **counts)
         after = replace(after, generation=after.generation + 1)
         self._put(after)
         return after
@@ -140,25 +161,43 @@ class ProgressStore(Generic[R]):
         self._documents.put(scope_of(record.table), {_ITEM: document})
 
     def _record(self, table: str, document: Document) -> R:
-        fields = dict(document)
-        version, mode = fields.pop("version", None), fields.pop("mode", None)
-        if version != RECORD_VERSION or mode != self.kind.mode:
+        mode = _mode(table, document)
+        if mode != self.kind.mode:
             raise CheckpointError(
-                f"the sync state of {table} has version {version} and mode {mode}; "
-                f"this gridferry reads version {RECORD_VERSION} of mode {self.kind.mode}",
-                next_step="use the gridferry and the mode that wrote it, or load the table again with --replace",
+                f"the sync state of {table} is of mode {mode}, and mode {self.kind.mode} was asked for",
+                state="nothing was changed",
+                next_step=f"set the mode that wrote it in the config, or load {table} again with --replace",
             )
-        try:
-            return self.kind.of_document(table, fields)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(
-                f"the sync state of {table} is not readable: {error}", next_step="load the table again with --replace"
-            ) from error
+        fields = {name: value for name, value in document.items() if name not in ("version", "mode")}
+        return _decoded(table, lambda: self.kind.of_document(table, fields))
 
 
 def scope_of(table: str) -> str:
     """Where the documents of a table's sync stand."""
     return f"sync:{table}"
+
+
+def _mode(table: str, document: Document) -> str:
+    """The mode of a stored record. Raises: CheckpointError for one of another version, or of no mode."""
+    fields = require_version(
+        document,
+        RECORD_VERSION,
+        what=f"the sync state of {table}",
+        next_step=f"use the gridferry that wrote it, or load {table} again with --replace",
+    )
+    return _decoded(table, lambda: decoded(_Mode, {"mode": fields.get("mode")}).mode.value)
+
+
+def _counts(table: str, document: Document) -> dict[str, int]:
+    """What any mode's record counts."""
+    _mode(table, document)
+    counts = {name: document[name] for name in _COUNTS if name in document}
+    return _decoded(table, lambda: asdict(decoded(_Counts, counts)))
+
+
+def _decoded(table: str, decode: Callable[[], T]) -> T:
+    what = f"the sync state of {table} (scope {scope_of(table)}, item {_ITEM})"
+    return readable(what, decode, next_step=f"load {table} again with --replace")
 
 
 def _taken_over(table: str) -> LeaseHeld:

@@ -13,6 +13,7 @@ import pyarrow as pa
 from gridferry.checkpoint.documents import make_to_last, open_own, put_to_disk, rows_of
 from gridferry.errors import CheckpointError
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, Store
+from gridferry.model.decoding import decoded_value, first_line
 
 QUARANTINE_CONTAINER = "gridferry_quarantine"
 QUARANTINE_SCHEMA = ContainerSchema(
@@ -139,20 +140,23 @@ def row_id(chunk: str, row: pa.RecordBatch, seen: Counter[str]) -> str:
 
 
 def _held(row: dict[str, object]) -> HeldRow:
+    names = ("source_table", "id", "container", "column_name", "reason", "sentence", "row_key")
     try:
+        texts = [decoded_value(str, row[name]) for name in names]
         with pa.ipc.open_stream(row["source_row"]) as reader:
-            batch = reader.read_next_batch()
-    except (pa.ArrowException, StopIteration, TypeError) as error:
-        raise CheckpointError(f"row {row['id']} in {QUARANTINE_CONTAINER} is not readable: {error}") from error
+            (batch,) = reader
+        batch.validate(full=True)  # what stands there need not have been written by gridferry
+        if len(batch) != 1 or len(set(batch.schema.names)) < batch.num_columns:
+            raise ValueError(f"it is not one row, but {len(batch)} with columns {len(set(batch.schema.names))}")
+    except (pa.ArrowException, ValueError, TypeError, OSError, RecursionError) as error:
+        raise CheckpointError(
+            f"the row {first_line(Exception(row['id']))} of {first_line(Exception(row['source_table']))} in "
+            f"{QUARANTINE_CONTAINER} is not readable: {first_line(error)}",
+            state="nothing was changed",
+            next_step="delete it from that container, and compare with `gridferry verify`; or load the table again "
+            "with --replace",
+        ) from error
+    table, id_, container, column, reason, sentence, key = texts
     created = row["created_at"]
-    return HeldRow(
-        table=str(row["source_table"]),
-        id=str(row["id"]),
-        container=str(row["container"]),
-        column=str(row["column_name"]),
-        reason=str(row["reason"]),
-        sentence=str(row["sentence"]),
-        key=str(row["row_key"]),
-        row=batch,
-        created_at=created.isoformat() if isinstance(created, datetime) else "",
-    )
+    at = created.isoformat() if isinstance(created, datetime) else ""
+    return HeldRow(table, id_, container, column, reason, sentence, key, batch, at)

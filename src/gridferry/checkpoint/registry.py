@@ -13,6 +13,7 @@ from itertools import count
 
 from gridferry.checkpoint.documents import STATE_CONTAINER, Document, DocumentStore, utc_now
 from gridferry.errors import CheckpointError
+from gridferry.model.decoding import decoded, readable, require_version
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
 
 REGISTRY_VERSION = 1
@@ -120,20 +121,8 @@ def _document(entry: MigrationEntry) -> Document:
 
 
 def _entry(key: str, document: Document) -> MigrationEntry:
-    version = document.get("version")
-    if version != REGISTRY_VERSION:
-        raise CheckpointError(
-            f"the migration {key} in {STATE_CONTAINER} has version {version}, this gridferry reads version "
-            f"{REGISTRY_VERSION}",
-            state="nothing was changed",
-            next_step="use the gridferry that wrote it",
-        )
-    try:
-        origin = DatabaseOrigin(**document["origin"])
-        return MigrationEntry(key, document["name"], origin, document["created_at"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"the migration {key} in {STATE_CONTAINER} is not readable: {error}",
-            state="nothing was changed",
-            next_step=f"restore {STATE_CONTAINER} from a backup",
-        ) from error
+    what = f"the migration {key[:60]} in {STATE_CONTAINER}"
+    fields = require_version(document, REGISTRY_VERSION, what=what, next_step="use the gridferry that wrote it")
+    return readable(
+        what, lambda: decoded(MigrationEntry, fields, key=key), next_step=f"restore {STATE_CONTAINER} from a backup"
+    )

@@ -7,7 +7,8 @@ from dataclasses import asdict, replace
 from datetime import datetime, timezone
 
 from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
-from gridferry.errors import CheckpointError, ConfigError
+from gridferry.errors import ConfigError
+from gridferry.model.decoding import Malformed, decoded, readable, require_version
 from gridferry.model.repair import RepairRecord, RepairState
 
 REPAIR_VERSION = 1
@@ -68,17 +69,16 @@ class RepairStore:
 
 
 def _record(run: str, document: Document) -> RepairRecord:
-    if document.get("version") != REPAIR_VERSION:
-        raise CheckpointError(
-            f"the record of repair {run} has version {document.get('version')}; "
-            f"this gridferry reads version {REPAIR_VERSION}",
-            next_step="use the gridferry that wrote it",
-        )
-    values = {name: value for name, value in document.items() if name != "version"}
-    try:
-        return RepairRecord(**{**values, "state": RepairState(values["state"])})
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the record of repair {run} is not readable: {error}",
-            next_step=f"give its undo up with `gridferry verify --forget {run}`",
-        ) from error
+    forget = f"give its undo up with `gridferry verify --forget {run}`"
+    what = f"the record of repair {run} (scope {_SCOPE}{run})"
+    fields = require_version(
+        document, REPAIR_VERSION, what=what, next_step=f"use the gridferry that wrote it, or {forget}"
+    )
+
+    def decode() -> RepairRecord:
+        record = decoded(RepairRecord, fields)
+        if record.run != run:
+            raise Malformed("run", "is another one")
+        return record
+
+    return readable(what, decode, next_step=forget)

@@ -9,9 +9,11 @@ from typing import Any
 
 from gridferry.checkpoint.documents import DocumentStore, utc_now
 from gridferry.errors import CheckpointError
-from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
+from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.decoding import Malformed, decoded, readable, require_version
+from gridferry.model.forms import Count, LsnText, Moment, Name, Sentence, SlotName
 from gridferry.model.position import Lsn
-from gridferry.plan.plan import TablePlan, table_from_json, table_to_json
+from gridferry.plan.plan import TablePlan, table_to_json
 
 RUN_VERSION = 2
 _RUN = "run"
@@ -38,9 +40,9 @@ MOVES: dict[RunState | None, frozenset[RunState]] = {
 class ChunkRecord:
     """A finished chunk: rows that were read and stored, and rows that were put aside."""
 
-    number: int
-    rows: int
-    quarantined: int
+    number: Count
+    rows: Count
+    quarantined: Count
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,10 @@ class CopyFigures:
     Fewer `rows` than the load has: earlier runs had copied the others, and were interrupted.
     """
 
-    rows: int
-    octets: int
+    rows: Count
+    octets: Count
     seconds: float
-    workers: int
+    workers: Count
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,13 @@ class LoadRun:
     plan: TablePlan | None = None
     snapshot: Snapshot | None = None
     chunks: tuple[Chunk, ...] = ()
-    started_at: str = ""
-    finished_at: str = ""
-    rows: int = 0
-    notes: tuple[str, ...] = ()
-    options: str = ""  # fingerprint of the options it was planned with
-    slot: str = ""  # mode cdc: the replication slot that was made before the first row was read
-    start: str = ""  # mode cdc: where its stream begins
+    started_at: Moment = ""
+    finished_at: Moment = ""
+    rows: Count = 0
+    notes: tuple[Sentence, ...] = ()
+    options: Name = ""  # fingerprint of the options it was planned with
+    slot: SlotName = ""  # mode cdc: the replication slot that was made before the first row was read
+    start: LsnText = ""  # mode cdc: where its stream begins
     copied: CopyFigures | None = None
     finished: dict[int, ChunkRecord] = field(default_factory=dict)
 
@@ -184,31 +186,38 @@ def _from_items(table: str, items: dict[str, dict[str, Any]]) -> LoadRun:
     document = items.get(_RUN)
     if document is None:
         raise CheckpointError(f"the state of {table} has chunks but no load", next_step="load it again with --replace")
-    if document.get("version") != RUN_VERSION:
-        raise CheckpointError(
-            f"the state of {table} has version {document.get('version')}, this gridferry reads version {RUN_VERSION}",
-            next_step="use the gridferry that wrote it, or load the table again with --replace",
-        )
+    broken = f"load {table} again with --replace"
+    fields = require_version(
+        document,
+        RUN_VERSION,
+        what=f"the state of {table}",
+        next_step=f"use the gridferry that wrote it, or {broken}",
+    )
+
+    def decode() -> LoadRun:
+        finished = dict(_finished(item, items[item]) for item in items if item != _RUN)
+        run = decoded(LoadRun, fields, table=table, finished=finished)
+        numbers = [chunk.number for chunk in run.chunks]
+        if len(set(numbers)) < len(numbers):
+            raise Malformed("chunks", "have a number twice")
+        if not finished.keys() <= set(numbers):
+            raise Malformed(_CHUNK, "tells of a chunk that the load does not have")
+        if run.state is not RunState.REPLACING and (run.plan is None or run.snapshot is None):
+            raise Malformed("plan" if run.plan is None else "snapshot", "is missing")
+        return run
+
+    return readable(f"the state of {table} (scope {_scope(table)})", decode, next_step=broken)
+
+
+def _finished(item: str, document: dict[str, Any]) -> tuple[int, ChunkRecord]:
+    values = dict(document)
+    written = values.pop("at", None)
+    if not isinstance(written, str):
+        raise Malformed(f"{item}.at", "is missing")
     try:
-        records = [ChunkRecord(d["number"], d["rows"], d["quarantined"]) for i, d in items.items() if i != _RUN]
-        snapshot, copied = document["snapshot"], document.get("copied")
-        return LoadRun(
-            table=table,
-            state=RunState(document["state"]),
-            plan=None if document["plan"] is None else table_from_json(document["plan"]),
-            snapshot=None if snapshot is None else Snapshot(**snapshot),
-            chunks=tuple(Chunk(**{**c, "kind": ChunkKind(c["kind"])}) for c in document["chunks"]),
-            started_at=document["started_at"],
-            finished_at=document["finished_at"],
-            rows=document["rows"],
-            notes=tuple(document["notes"]),
-            options=document["options"],
-            slot=document.get("slot", ""),
-            start=document.get("start", ""),
-            copied=None if copied is None else CopyFigures(**copied),
-            finished={record.number: record for record in records},
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"the state of {table} is not readable: {error}", next_step="load it again with --replace"
-        ) from error
+        record = decoded(ChunkRecord, values)
+    except Malformed as error:
+        raise Malformed(f"{item}.{error}", "") from None
+    if item != _chunk_item(record.number):
+        raise Malformed(item, f"tells of chunk {record.number}")
+    return record.number, record

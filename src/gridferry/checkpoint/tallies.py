@@ -10,16 +10,17 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
-from gridferry.errors import CheckpointError
+from gridferry.model.decoding import decoded, readable
+from gridferry.model.forms import Count, Moment
 
 
 @dataclass(frozen=True)
 class Tally:
     """Rows that syncs put into a container and deleted from it since the load, and when the last of them did."""
 
-    written: int = 0
-    deleted: int = 0
-    last_written: str = ""
+    written: Count = 0
+    deleted: Count = 0
+    last_written: Moment = ""
 
 
 class TallyStore:
@@ -30,7 +31,7 @@ class TallyStore:
 
     def all(self, table: str) -> dict[str, Tally]:
         """The tallies of a table, by container. Raises: CheckpointError for a broken one."""
-        return {name: _tally(name, document) for name, document in self._documents.items(_scope(table)).items()}
+        return {name: _tally(table, name, document) for name, document in self._documents.items(_scope(table)).items()}
 
     def add(self, table: str, done: Mapping[str, tuple[int, int]]) -> None:
         """Add (rows written, rows deleted) by container, and bring that to disk."""
@@ -40,7 +41,7 @@ class TallyStore:
         before = self._documents.get_many(_scope(table), list(done))
         after = {}
         for name, (written, deleted) in done.items():
-            stood = _tally(name, before.get(name, {}))
+            stood = _tally(table, name, before[name]) if name in before else Tally()
             after[name] = asdict(Tally(stood.written + written, stood.deleted + deleted, now))
         self._documents.put(_scope(table), after)
 
@@ -53,11 +54,9 @@ def _scope(table: str) -> str:
     return f"containers:{table}"
 
 
-def _tally(name: str, document: Document) -> Tally:
-    try:
-        return Tally(**document)
-    except TypeError as error:
-        raise CheckpointError(
-            f"what the state says of container {name} is not readable: {error}",
-            next_step="load the table again with --replace",
-        ) from error
+def _tally(table: str, name: str, document: Document) -> Tally:
+    return readable(
+        f"what the syncs of {table} did to container {name[:200]} (scope {_scope(table)})",
+        lambda: decoded(Tally, document),
+        next_step=f"load {table} again with --replace",
+    )

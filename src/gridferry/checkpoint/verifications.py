@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Any
 
 from gridferry.checkpoint.documents import Document, DocumentStore
 from gridferry.errors import CheckpointError
-from gridferry.model.coverage import Coverage
-from gridferry.model.verification import (
-    ColumnDifference,
-    ColumnRule,
-    ContainerVerification,
-    Depth,
-    Difference,
-    DifferenceCount,
-    DifferenceKind,
-    KeyBounds,
-    TableVerification,
-    Verdict,
-)
+from gridferry.model.decoding import Malformed, decoded, readable, require_version
+from gridferry.model.verification import TableVerification
 
 VERIFICATION_VERSION = 2
 KEPT = 10
@@ -76,31 +64,19 @@ def _scope(table: str) -> str:
 
 
 def _verification(table: str, document: Document) -> TableVerification:
-    if document.get("version") != VERIFICATION_VERSION:
-        raise CheckpointError(
-            f"a verification of {table} has version {document.get('version')}; this gridferry reads version "
-            f"{VERIFICATION_VERSION}",
-            next_step="use the gridferry that wrote it, or verify again",
-        )
-    try:
-        values: dict[str, Any] = {name: value for name, value in document.items() if name != "version"}
-        return TableVerification(
-            **{
-                **values,
-                "depth": Depth(values["depth"]),
-                "verdict": Verdict(values["verdict"]),
-                "rules": tuple(ColumnRule(**rule) for rule in values["rules"]),
-                "containers": tuple(_container(c) for c in values["containers"]),
-                "summary": tuple(DifferenceCount(**count) for count in values["summary"]),
-                "first": tuple(_difference(d) for d in values["first"]),
-                "notes": tuple(values["notes"]),
-                "covered": Coverage.from_json(values["covered"]),
-            }
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(
-            f"a verification of {table} is not readable: {error}", next_step="verify the table again"
-        ) from error
+    again = "verify the table again: what is not readable is deleted then"
+    what = f"a verification of {table} (scope {_scope(table)})"
+    fields = require_version(
+        document, VERIFICATION_VERSION, what=what, next_step=f"use the gridferry that wrote it, or {again}"
+    )
+
+    def decode() -> TableVerification:
+        found = decoded(TableVerification, fields)
+        if found.table != table:
+            raise Malformed("table", "is another one")
+        return found
+
+    return readable(what, decode, next_step=again)
 
 
 def _is_readable(table: str, document: Document) -> bool:
@@ -109,19 +85,3 @@ def _is_readable(table: str, document: Document) -> bool:
     except CheckpointError:
         return False
     return True
-
-
-def _container(values: dict[str, Any]) -> ContainerVerification:
-    bounds = values["bounds"]
-    return ContainerVerification(**{**values, "bounds": None if bounds is None else KeyBounds(**bounds)})
-
-
-def _difference(values: dict[str, Any]) -> Difference:
-    return Difference(
-        **{
-            **values,
-            "kind": DifferenceKind(values["kind"]),
-            "key": tuple((name, value) for name, value in values["key"]),
-            "columns": tuple(ColumnDifference(**column) for column in values["columns"]),
-        }
-    )

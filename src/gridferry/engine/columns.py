@@ -93,7 +93,7 @@ def add_columns(
     as `view` sees them; what the stream has of them from earlier comes after, and ends in the same state.
     Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
     """
-    entries = state.catalog.entries(plan.qualified)
+    entries = state.catalog.of(plan)
     state.store.create_containers([e.container for e in entries], plan.container_schema, modify=True)
     if not names:
         return

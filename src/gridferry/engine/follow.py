@@ -113,7 +113,7 @@ class ChangeWriter:
         self._quarantine = OnceQuarantine(self._state.quarantine, table)
 
     def _open(self) -> None:
-        entries = self._state.catalog.entries(self._plan.qualified)
+        entries = self._state.catalog.of(self._plan)
         self._names = {entry.value: entry.container for entry in entries}
         self._containers = TableContainers(self._state.store, self._plan, register=self._enter)
         self._containers.know([(name, value) for value, name in self._names.items()])

@@ -99,7 +99,7 @@ class Follower(ABC):
         (table,) = self._source.fetch_tables([self._options.table])
         try:
             with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-                done = self._covered(self._run(lease, self._loaded(), follow=follow), table)
+                done = self._covered(self._run(lease, self._loaded(table), follow=follow), table)
                 self._history.ended(done, last=self.endless or not follow or self._settings.stop())
                 return done
         except GridDBError as error:
@@ -140,5 +140,7 @@ class Follower(ABC):
             notes=self.notes,
         )
 
-    def _loaded(self) -> Loaded:
-        return take_up(self._state, self._options, left="nothing was changed", then="gridferry sync")
+    def _loaded(self, described: Table | None = None) -> Loaded:
+        return take_up(
+            self._state, self._options, left="nothing was changed", then="gridferry sync", described=described
+        )

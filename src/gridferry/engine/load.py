@@ -25,6 +25,7 @@ from gridferry.plan.coverage import coverage_of
 from gridferry.plan.drift import changed_columns, fingerprint
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
+from gridferry.plan.stored import require_agrees, require_chunks
 from gridferry.source.postgres.slots import NewSlot
 from gridferry.target.containers import require_free
 
@@ -103,7 +104,7 @@ class TableLoader:
                 expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
                 yield Begun(run, view, lease, "loaded", expected)
                 return
-            self.require_same(view, table, before)
+            before = self.require_same(view, table, before)
             if before.state is RunState.LOADED:
                 yield Begun(before, view, lease, "already loaded", None)
                 return
@@ -138,8 +139,12 @@ class TableLoader:
             run.table, "already loaded", chunks=len(run.chunks), quarantined=held, notes=(message,), coverage=covered
         )
 
-    def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> None:
-        """Raises: CheckpointError if database, options or columns are not those of the earlier load."""
+    def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> LoadRun:
+        """The earlier load, its plan as the config has it now.
+
+        Raises: CheckpointError if database, options or columns are not those of the earlier load, or if what is stored
+        of it is not what config and catalog make of the table.
+        """
         if before.plan is None or before.snapshot is None:
             raise CheckpointError(f"the load of {before.table} has no plan", next_step="load it again with --replace")
         changed = changed_columns(before.plan, table)
@@ -155,6 +160,9 @@ class TableLoader:
                 state="nothing was changed",
                 next_step="put it back as it was, or drop what was loaded and load anew with --replace",
             )
+        plan = require_agrees(before.plan, self._options, table, left="nothing was changed")
+        require_chunks(before.chunks, table, left="nothing was changed")
+        return replace(before, plan=plan)
 
     def _begin_under_slot(
         self, slot: SlotOfLoad, held: ExitStack, view: SnapshotView, table: Table, before: LoadRun | None
@@ -204,8 +212,14 @@ class TableLoader:
         self._state.verifications.forget(plan.qualified)
         self._state.history.forget(plan.qualified)
         entries = self._state.catalog.entries(plan.qualified)
-        names = sorted({e.container for e in entries} | {c.name for c in plan.containers})
-        self._state.store.drop_containers(names)
+        ours, strange = self._state.catalog.told_apart(plan.qualified, (plan, before.plan if before else None))
+        if strange:
+            message = (
+                f"{len(strange)} containers are listed for {plan.qualified} under names that its config does not give, "
+                f"such as {strange[0][:80]}: they were not dropped"
+            )
+            self._tell(Note(plan.qualified, message, "warning"))
+        self._state.store.drop_containers(sorted({*ours, *(c.name for c in plan.containers)}))
         self._state.catalog.remove(entries)
         self._state.quarantine.release(plan.qualified, [r.id for r in self._state.quarantine.rows(plan.qualified)])
         return replacing

@@ -253,7 +253,7 @@ class LoadWork:
         )
 
     def _listed(self) -> list[tuple[str, str | None]]:
-        return [(e.container, e.value) for e in self._state.catalog.entries(self._plan.qualified)]
+        return [(e.container, e.value) for e in self._state.catalog.of(self._plan)]
 
     def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
         enter_containers(self._state, self._plan, names)

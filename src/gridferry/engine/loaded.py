@@ -12,9 +12,11 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.holdings import elsewhere, told
 from gridferry.errors import CheckpointError, ConfigError
+from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import same_load
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.stored import require_agrees
 
 
 @dataclass(frozen=True)
@@ -25,11 +27,15 @@ class Loaded:
     plan: TablePlan
 
 
-def take_up(state: TargetState, options: TableOptions, *, left: str, then: str) -> Loaded:
+def take_up(
+    state: TargetState, options: TableOptions, *, left: str, then: str, described: Table | None = None
+) -> Loaded:
     """A table's finished load.
 
-    Args: left: what an error says of what was left; then: the command that is to be run once the error is mended.
-    Raises: ConfigError if the table was not loaded to its end; CheckpointError if it was loaded with other options.
+    Args: left: what an error says of what was left; then: the command that is to be run once the error is mended;
+        described: the table as the catalog has it, where the source was asked.
+    Raises: ConfigError if the table was not loaded to its end; CheckpointError if it was loaded with other options, or
+        if what is stored of its plan is not what config and catalog make of the table.
     """
     table = f"{options.schema_name}.{options.table_name}"
     run = state.runs.get(table)
@@ -48,7 +54,8 @@ def take_up(state: TargetState, options: TableOptions, *, left: str, then: str) 
             state=left,
             next_step="put them back as they were, or load anew with `gridferry load --replace`",
         )
-    return Loaded(run, replace(run.plan, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row))
+    plan = require_agrees(run.plan, options, described, left=left)
+    return Loaded(replace(run, plan=plan), plan)
 
 
 def changed_options(run: LoadRun, options: TableOptions) -> str:

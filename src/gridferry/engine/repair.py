@@ -38,6 +38,7 @@ from gridferry.model.repair import RepairRecord, RepairState, RowChange, TableRe
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.stored import require_agrees
 
 SHOWN = 20
 _KINDS = {DifferenceKind.MISSING: "put", DifferenceKind.DIFFERENT: "replaced", DifferenceKind.EXTRA: "deleted"}
@@ -92,7 +93,7 @@ def repair_table(
         # After the lease: what syncs have stored until now was committed before this snapshot.
         with source.open_snapshot() as view:
             (described,) = view.fetch_tables([options.table])
-            plan = replace(loaded.plan, own_heap=described.own_heap)
+            plan = require_agrees(loaded.plan, options, described, left="nothing was changed")
             repair = _Repair(state, lease, plan, SourceLookup(view, plan, described), tell)
             return repair.run(spool, settings.rows_per_group, loaded=loaded.run.started_at)
 

@@ -46,7 +46,7 @@ class SourceLookup:
         self._plan = plan
         self._schema = plan.container_schema
         self._transform = compile_columns(plan)
-        self._lookup = replace(KeyLookup.of(table, plan), versions=False)
+        self._lookup = replace(KeyLookup.of(table), versions=False)
 
     def fetch(self, changes: Sequence[RowChange]) -> SourceRows:
         """What the source has for the keys of `changes`. A row that cannot be stored counts as none.

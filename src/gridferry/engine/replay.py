@@ -43,7 +43,7 @@ def replay_table(
     gone: list[str] = []
     with Lease(state.documents, plan.qualified) as lease, view.open_reader() as reader:
         containers = TableContainers(state.store, plan, register=lambda names: enter_containers(state, plan, names))
-        containers.open_or_create([(e.container, e.value) for e in state.catalog.entries(plan.qualified)])
+        containers.open_or_create([(e.container, e.value) for e in state.catalog.of(plan)])
         transform = compile_columns(plan)
         with state.store.writer(before_send=lease.check) as writer:
             for row in held:

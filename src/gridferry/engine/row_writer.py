@@ -31,7 +31,7 @@ class RowWriter:
         self._plan = plan
         self._on_retry = on_retry
         self._check = check
-        self._names = {e.value: e.container for e in state.catalog.entries(plan.qualified)}
+        self._names = {e.value: e.container for e in state.catalog.of(plan)}
         self._containers = TableContainers(state.store, plan, register=self._enter)
         self._containers.know([(name, value) for value, name in self._names.items()])
 

@@ -68,7 +68,7 @@ class SyncContainers:
 
     def _catalog(self) -> dict[str | None, str]:
         if self._listed is None:
-            entries = self._state.catalog.entries(self._plan.qualified)
+            entries = self._state.catalog.of(self._plan)
             self._listed = {entry.value: entry.container for entry in entries}
             self.handles.know([(entry.container, entry.value) for entry in entries])
         return self._listed

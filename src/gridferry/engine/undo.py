@@ -26,7 +26,9 @@ from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RepairStatus, RowChange, TableUndo
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.config import TableOptions
+from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.stored import require_agrees
 
 _BACK = {
     DifferenceKind.MISSING: DifferenceKind.EXTRA,
@@ -88,7 +90,8 @@ def undo_repair(
             raise CheckpointError(
                 changed, state="nothing was changed", next_step="put them back as they were, then undo again"
             )
-        return _Undo(state, lease, load.plan, tell).run(record)
+        plan = require_agrees(load.plan, options, left="nothing was changed")
+        return _Undo(state, lease, plan, tell).run(record)
 
 
 class _Undo:
@@ -112,6 +115,7 @@ class _Undo:
         for number, changes in self._state.journal.entries(record.run):
             self._lease.check()
             self._require_same_columns(record, number, changes)
+            self._require_own_containers(record, number, changes)
             back = self._back(changes)
             if back:
                 if not self._counts.restored - sum(map(len, back)):
@@ -172,6 +176,17 @@ class _Undo:
                 f"the repair {record.run} of {record.table} cannot be undone: the containers have other columns now",
                 state="nothing was changed" if number == 0 else f"{self._counts.restored:,} rows were brought back",
                 next_step="`gridferry verify` says how both sides stand",
+            )
+
+    def _require_own_containers(self, record: RepairRecord, number: int, changes: Sequence[RowChange]) -> None:
+        """What the journal tells of is read and written back: nothing but containers of this table may stand in it."""
+        wrong = next((c for c in changes if c.container != container_name(self._plan, c.value)), None)
+        if wrong is not None:
+            raise CheckpointError(
+                f'entry {number} of the journal of repair {record.run} names the container "{wrong.container[:80]}", '
+                f"which is not that of its rows of {record.table}",
+                state="nothing was changed" if number == 0 else f"{self._counts.restored:,} rows were brought back",
+                next_step=f"somebody changed it: give the undo up with `gridferry verify --forget {record.run}`",
             )
 
     def _again(self, error: FerryError) -> None:

@@ -7,13 +7,15 @@ transaction had ended that can have made such changes.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from gridferry.checkpoint.documents import Document
 from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.positions import CdcRecord, Gap
 from gridferry.checkpoint.state import TargetState
 from gridferry.errors import LeaseHeld
+from gridferry.model.decoding import decoded, readable
+from gridferry.model.forms import Moment, TransactionId
 from gridferry.model.verification import STORED_ARE_EQUAL, Depth, TableVerification
 
 UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry verify --repair` once"
@@ -74,15 +76,29 @@ def notes_to_keep(state: TargetState, table: str) -> Document | None:
     return {"unseen": record.unseen, "unseen_horizon": record.unseen_horizon, "gap": gap}
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """What `notes_to_keep` told, read again."""
+
+    unseen: Moment
+    unseen_horizon: TransactionId
+    gap: Gap | None
+
+
 def note_again(state: TargetState, table: str, kept: Document) -> None:
     """Note again what `notes_to_keep` told, where nothing newer is noted. Only under the table's lease."""
     record = _record(state, table)
     if record is None:
         return
-    if kept["unseen"] and not record.unseen:
-        record = replace(record, unseen=kept["unseen"], unseen_horizon=kept["unseen_horizon"])
-    if kept["gap"] and record.gap is None:
-        record = replace(record, gap=Gap.of_document(kept["gap"]))
+    found = readable(
+        f"what a repair of {table} noted of its sync",
+        lambda: decoded(_Kept, kept),
+        next_step="forget the repair with `gridferry verify --forget RUN`; `gridferry verify --runs` lists them",
+    )
+    if found.unseen and not record.unseen:
+        record = replace(record, unseen=found.unseen, unseen_horizon=found.unseen_horizon)
+    if found.gap is not None and record.gap is None:
+        record = replace(record, gap=found.gap)
     state.positions.save(record)
 
 

@@ -169,7 +169,7 @@ class TableVerifier:
             self._state.store,
             plan,
             containers,
-            lookup=KeyLookup.of(table, plan),
+            lookup=KeyLookup.of(table),
             watch=watch,
             settle_s=self._patience(watch),
             sync=self._sync,
@@ -214,7 +214,9 @@ class TableVerifier:
 
     def _loaded(self, table: Table) -> tuple[LoadRun, TablePlan]:
         """The load that is verified, and its plan. Raises: ConfigError, CheckpointError if there is none to verify."""
-        loaded = take_up(self._state, self._options, left="nothing was compared", then="gridferry verify")
+        loaded = take_up(
+            self._state, self._options, left="nothing was compared", then="gridferry verify", described=table
+        )
         require_columns(loaded.plan, table)
         return loaded.run, loaded.plan
 

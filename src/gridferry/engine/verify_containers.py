@@ -31,7 +31,7 @@ class Numbered:
         self._state = state
         self._plan = plan
         self._lock = threading.Lock()
-        entries = state.catalog.entries(plan.qualified)
+        entries = state.catalog.of(plan)
         self.names = [entry.container for entry in entries]
         self.values: list[str | None] = [entry.value for entry in entries]
         self.listed = len(entries)

@@ -40,6 +40,7 @@ from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import changed_columns
 from gridferry.plan.keys import choose_key, proves_keys
 from gridferry.plan.plan import OnDuplicate, TablePlan
+from gridferry.plan.stored import require_agrees, require_values
 from gridferry.plan.watermark import growing_column
 from gridferry.source.contract import FindsNewRows, ReadsWindows
 from gridferry.source.selection import Window
@@ -95,6 +96,7 @@ def following(
             state="nothing was changed",
             next_step="put it back as it was, or load anew with `gridferry load --replace`",
         )
+    plan = require_agrees(plan, options, table, left="nothing was changed")
     choice = choose_key(table, options)
     column = growing_column(table, options, choice)
     if column is None:
@@ -105,6 +107,7 @@ def following(
         )
     record = state.cursors.get(run.table) or SyncRecord(run.table, first_cursor(column.name, run.snapshot))
     record = replace(record, cursor=for_column(record.cursor, column.name))
+    require_values(record.cursor, column, table=run.table, left="nothing was changed")
     unique = proves_keys(table, options, plan.columns[: plan.key_length])
     # A load that was resumed stored what had come since it was planned.
     plan = replace(plan, own_heap=table.own_heap, rows=max(plan.rows, run.rows))

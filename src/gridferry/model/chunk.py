@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from gridferry.model.forms import ColumnName, Count, Digits, LsnText, Moment, Name, SnapshotName, SnapshotText
+
+_MOST_PAGE = (1 << 32) - 1  # PostgreSQL, block.h: MaxBlockNumber and one more, which bounds it from above
+_MOST_XID = (1 << 64) - 1
+_MOST_DIGITS = 20
+
 
 class ChunkKind(str, Enum):
     """How a chunk is cut out of its relation."""
@@ -25,16 +31,24 @@ class Chunk:
     `tree` says that the relations below this one (partitions, children) are read with it, not as chunks of their own.
     """
 
-    number: int
+    number: Count
     kind: ChunkKind
-    schema: str
-    relation: str
-    column: str = ""
+    schema: ColumnName
+    relation: ColumnName
+    column: ColumnName = ""
     low: str | None = None
     high: str | None = None
-    rows: int = 0
-    storage: str = ""
+    rows: Count = 0
+    storage: Digits = ""
     tree: bool = False
+
+    def __post_init__(self) -> None:
+        most = {ChunkKind.PAGES: _MOST_PAGE, ChunkKind.RECENT: _MOST_XID}.get(self.kind)
+        bounds = [bound for bound in (self.low, self.high) if bound is not None]
+        if most is not None and not all(_is_number(bound, most) for bound in bounds):
+            raise ValueError(f"the bounds of a chunk of kind {self.kind.value} are whole numbers")
+        if (self.kind is ChunkKind.KEYS) is not bool(self.column):
+            raise ValueError(f"a chunk of kind {self.kind.value} has {'a' if self.column else 'no'} column")
 
 
 @dataclass(frozen=True)
@@ -46,8 +60,12 @@ class Snapshot:
     cluster's system identifier, where the role may ask for it, and the database's oid.
     """
 
-    name: str
-    lsn: str
-    visible: str
-    taken_at: str
-    origin: str = ""
+    name: SnapshotName
+    lsn: LsnText
+    visible: SnapshotText
+    taken_at: Moment
+    origin: Name = ""
+
+
+def _is_number(text: str, most: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and int(text) <= most

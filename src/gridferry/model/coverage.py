@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+
+from gridferry.model.forms import Count, Name, Sentence
 
 
 class Why(str, Enum):
@@ -22,10 +23,10 @@ class Why(str, Enum):
 class LeftOut:
     """A column of the source that the target does not have. `reason` is the config's; "" where it gives none."""
 
-    name: str
-    type: str  # format_type() of the column
+    name: Name
+    type: Name  # format_type() of the column
     why: Why = Why.EXCLUDED
-    reason: str = ""
+    reason: Sentence = ""
 
     @property
     def confirmed(self) -> bool:
@@ -43,15 +44,15 @@ class Coverage:
     took their place, by `on_duplicate`) are not in the target.
     """
 
-    columns: int = 0
-    exact: int = 0
+    columns: Count = 0
+    exact: Count = 0
     lossy: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
     where: str = ""
-    source_rows: int | None = None
-    stored: int | None = None
-    quarantined: int = 0
-    superseded: int = 0
+    source_rows: Count | None = None
+    stored: Count | None = None
+    quarantined: Count = 0
+    superseded: Count = 0
 
     @property
     def compared(self) -> int:
@@ -67,12 +68,6 @@ class Coverage:
     def all_rows(self) -> bool:
         """Whether each row that meets `where` is stored, or gave way as the user asked."""
         return not self.quarantined
-
-    @classmethod
-    def from_json(cls, document: dict[str, Any]) -> Coverage:
-        """The coverage of which `dataclasses.asdict` made this. Raises: KeyError, TypeError, ValueError."""
-        left_out = tuple(LeftOut(**{**column, "why": Why(column["why"])}) for column in document["left_out"])
-        return cls(**{**document, "lossy": tuple(document["lossy"]), "left_out": left_out})
 
 
 NO_COVERAGE = Coverage()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gridferry.model.forms import Moment, Name, Oid
+
 
 @dataclass(frozen=True)
 class DatabaseOrigin:
@@ -13,9 +15,9 @@ class DatabaseOrigin:
     database's in that server. `name` is for people: a database keeps its origin when it is renamed.
     """
 
-    system: str
-    oid: int
-    name: str = field(default="", compare=False)
+    system: Name
+    oid: Oid
+    name: Name = field(default="", compare=False)
 
     def __str__(self) -> str:
         server = self.system if ":" in self.system else f"system identifier {self.system}"
@@ -30,9 +32,9 @@ class MigrationEntry:
     """
 
     key: str
-    name: str
+    name: Name
     origin: DatabaseOrigin
-    created_at: str = ""
+    created_at: Moment = ""
 
     def __str__(self) -> str:
         return f'the migration "{self.name}" of {self.origin}' if self.name else f"the migration of {self.origin}"

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from gridferry.errors import CheckpointError
+from gridferry.model.forms import Count, Digits
 
 _TEXT = re.compile(r"([0-9A-Fa-f]{1,8})/([0-9A-Fa-f]{1,8})")
 
@@ -42,5 +43,5 @@ class LogOrigin:
     The timeline grows when a standby is promoted or a backup is restored.
     """
 
-    system: str
-    timeline: int
+    system: Digits
+    timeline: Count

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gridferry.model.forms import Count, Moment, Name, RepairName
 from gridferry.model.verification import EXIT_CODES, DifferenceKind, TableVerification, Verdict, VerifyReport
 
 
@@ -79,21 +80,21 @@ class RepairRecord:
     repair, `kept` had been changed since.
     """
 
-    run: str
+    run: RepairName
     table: str
     state: RepairState
-    by: str
-    started: str
-    loaded: str
-    finished: str = ""
-    entries: int = 0
-    put: int = 0
-    replaced: int = 0
-    deleted: int = 0
-    undone: str = ""
-    undone_by: str = ""
-    restored: int = 0
-    kept: int = 0
+    by: Name
+    started: Moment
+    loaded: Moment
+    finished: Moment = ""
+    entries: Count = 0
+    put: Count = 0
+    replaced: Count = 0
+    deleted: Count = 0
+    undone: Moment = ""
+    undone_by: Name = ""
+    restored: Count = 0
+    kept: Count = 0
     noted: dict[str, Any] | None = None
 
     @property

@@ -13,6 +13,7 @@ from enum import Enum
 import pyarrow as pa
 
 from gridferry.model.coverage import NO_COVERAGE, Coverage, total
+from gridferry.model.forms import Count, LsnText, Moment, Name, SnapshotText
 
 
 class Depth(str, Enum):
@@ -108,10 +109,10 @@ class DifferenceCount:
 
     container: str
     bucket: str
-    missing: int = 0
-    extra: int = 0
-    different: int = 0
-    doubled: int = 0
+    missing: Count = 0
+    extra: Count = 0
+    different: Count = 0
+    doubled: Count = 0
 
     @property
     def total(self) -> int:
@@ -158,16 +159,16 @@ class ContainerVerification:
 
     name: str
     value: str | None
-    source_rows: int
-    target_rows: int
-    equal_rows: int = 0
-    missing: int = 0
-    extra: int = 0
-    different: int = 0
-    doubled: int = 0
-    quarantined: int = 0
-    superseded: int = 0
-    unsettled: int = 0
+    source_rows: Count
+    target_rows: Count
+    equal_rows: Count = 0
+    missing: Count = 0
+    extra: Count = 0
+    different: Count = 0
+    doubled: Count = 0
+    quarantined: Count = 0
+    superseded: Count = 0
+    unsettled: Count = 0
     bounds: KeyBounds | None = None
     note: str = ""
 
@@ -205,31 +206,31 @@ class TableVerification:
 
     table: str
     depth: Depth
-    started: str
+    started: Moment
     seconds: float
-    snapshot_lsn: str
-    snapshot_at: str
+    snapshot_lsn: LsnText
+    snapshot_at: Moment
     rules: tuple[ColumnRule, ...] = ()
-    source_rows: int = 0
-    target_rows: int = 0
-    source_bytes: int = 0
-    target_bytes: int = 0
+    source_rows: Count = 0
+    target_rows: Count = 0
+    source_bytes: Count = 0
+    target_bytes: Count = 0
     containers: tuple[ContainerVerification, ...] = ()
-    containers_total: int = 0
-    missing: int = 0
-    extra: int = 0
-    different: int = 0
-    doubled: int = 0
-    quarantined: int = 0
-    superseded: int = 0
-    unsettled: int = 0
-    rounds: int = 0
+    containers_total: Count = 0
+    missing: Count = 0
+    extra: Count = 0
+    different: Count = 0
+    doubled: Count = 0
+    quarantined: Count = 0
+    superseded: Count = 0
+    unsettled: Count = 0
+    rounds: Count = 0
     summary: tuple[DifferenceCount, ...] = ()
     first: tuple[Difference, ...] = ()
     notes: tuple[str, ...] = ()
     verdict: Verdict = Verdict.EQUAL
-    snapshot_visible: str = ""
-    snapshot_origin: str = ""
+    snapshot_visible: SnapshotText = ""
+    snapshot_origin: Name = ""
     covered: Coverage = NO_COVERAGE
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from gridferry.model.chunk import Snapshot
+from gridferry.model.forms import ColumnName, ColumnValue, Moment, SnapshotText, TransactionId
 
 MOST_STEPS = 8
 MOST_MARKS = 32
@@ -40,16 +41,16 @@ class Step:
     `below` is text of the column's type; None: every row. Rows without a value count only where it is None.
     """
 
-    xmin: int
-    below: str | None = None
+    xmin: TransactionId
+    below: ColumnValue | None = None
 
 
 @dataclass(frozen=True)
 class Mark:
     """No row written by a transaction with an id of `xmax` or above is expected below `value` less the lookback."""
 
-    xmax: int
-    value: str
+    xmax: TransactionId
+    value: ColumnValue
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,14 @@ class Cursor:
     `Snapshot.visible`; `clock` the source's time then; `position` the greatest value seen so far.
     """
 
-    column: str
+    column: ColumnName
     steps: tuple[Step, ...]
-    swept_xmin: int
-    floor: str | None = None
+    swept_xmin: TransactionId
+    floor: ColumnValue | None = None
     marks: tuple[Mark, ...] = ()
-    snapshot: str = ""
-    clock: str = ""
-    position: str | None = None
+    snapshot: SnapshotText = ""
+    clock: Moment = ""
+    position: ColumnValue | None = None
 
     @property
     def xmin(self) -> int:

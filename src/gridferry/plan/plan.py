@@ -9,8 +9,10 @@ from enum import Enum
 from typing import Any
 
 from gridferry.errors import CheckpointError
-from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
-from gridferry.model.coverage import LeftOut, Why
+from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema
+from gridferry.model.coverage import LeftOut
+from gridferry.model.decoding import Malformed, decoded
+from gridferry.model.forms import ColumnName, Count, Name, Sentence
 
 PLAN_VERSION = 2
 
@@ -69,14 +71,14 @@ class OnBadRow(str, Enum):
 class ColumnPlan:
     """One target column: which source column feeds it, how it is read and converted, and with what verdict."""
 
-    source: str
-    pg_type: str  # format_type() of the source column
+    source: ColumnName
+    pg_type: Name  # format_type() of the source column
     target: ColumnSpec
     read_as: ReadAs
     kernel: Kernel
     verdict: Verdict
-    rule: str  # the rule in one sentence
-    scale: int | None = None  # DECIMAL_*: fractional digits that count
+    rule: Sentence  # the rule in one sentence
+    scale: Count | None = None  # DECIMAL_*: fractional digits that count
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,9 @@ class SourceColumn:
 class ContainerPlan:
     """One container and the split value whose rows it takes (None where the table is not split, or for NULL)."""
 
-    name: str
+    name: Name
     value: str | None = None
-    rows: int = 0
+    rows: Count = 0
 
 
 class Severity(str, Enum):
@@ -124,24 +126,24 @@ class TablePlan:
     the physical order; where rows have none, that of their values.
     """
 
-    schema: str
-    table: str
+    schema: ColumnName
+    table: ColumnName
     columns: tuple[ColumnPlan, ...]
     kind: ContainerKind
-    key_length: int
-    key: tuple[str, ...]  # source columns of the row key
+    key_length: Count
+    key: tuple[ColumnName, ...]  # source columns of the row key
     containers: tuple[ContainerPlan, ...]
-    split_by: str | None = None
-    naming: str = ""
+    split_by: ColumnName | None = None
+    naming: Name = ""
     aliases: dict[str, str] = field(default_factory=dict)
     on_duplicate: OnDuplicate = OnDuplicate.ERROR
     on_bad_row: OnBadRow = OnBadRow.ERROR
-    order_by: tuple[str, ...] = ()
+    order_by: tuple[ColumnName, ...] = ()
     where: str = ""
-    rows: int = 0
-    size_bytes: int = 0
+    rows: Count = 0
+    size_bytes: Count = 0
     own_heap: bool = True  # every row lies in a heap of the table's own: `Table.own_heap` when this was planned
-    colliding: int = 0  # rows beyond the first of their row key, as the data stood when the plan was made
+    colliding: Count = 0  # rows beyond the first of their row key, as the data stood when the plan was made
     findings: tuple[Finding, ...] = ()
     left_out: tuple[LeftOut, ...] = ()  # columns of the source that the config leaves out
 
@@ -219,12 +221,8 @@ class Plan:
                 next_step="make it again with `gridferry plan`",
             )
         try:
-            tables = tuple(table_from_json(t) for t in document["tables"])
-            findings = tuple(_finding_from_json(f) for f in document["findings"])
-            others = tuple(document["others"])
-            ends = {"source": document["source"], "target": document["target"]}
-            return cls(tables=tables, **ends, others=others, findings=findings)
-        except (KeyError, TypeError, ValueError) as error:
+            return decoded(cls, {name: value for name, value in document.items() if name != "version"})
+        except Malformed as error:
             raise CheckpointError(
                 f"the plan is not readable: {error}", next_step="make it again with `gridferry plan`"
             ) from error
@@ -237,29 +235,5 @@ def table_to_json(plan: TablePlan) -> dict[str, Any]:
 
 
 def table_from_json(document: dict[str, Any]) -> TablePlan:
-    """The table plan that `table_to_json` wrote. Raises: KeyError, TypeError or ValueError if it is broken."""
-    values = dict(document)
-    values["columns"] = tuple(_column_from_json(c) for c in values["columns"])
-    values["containers"] = tuple(ContainerPlan(**c) for c in values["containers"])
-    values["findings"] = tuple(_finding_from_json(f) for f in values["findings"])
-    values["left_out"] = tuple(LeftOut(**{**c, "why": Why(c["why"])}) for c in values["left_out"])
-    values["kind"] = ContainerKind(values["kind"])
-    values["on_duplicate"] = OnDuplicate(values["on_duplicate"])
-    values["on_bad_row"] = OnBadRow(values["on_bad_row"])
-    values["key"] = tuple(values["key"])
-    values["order_by"] = tuple(values["order_by"])
-    return TablePlan(**values)
-
-
-def _finding_from_json(document: dict[str, Any]) -> Finding:
-    return Finding(**{**document, "severity": Severity(document["severity"])})
-
-
-def _column_from_json(document: dict[str, Any]) -> ColumnPlan:
-    values = dict(document)
-    target = values["target"]
-    values["target"] = ColumnSpec(**{**target, "type": GridType(target["type"])})
-    values["read_as"] = ReadAs(values["read_as"])
-    values["kernel"] = Kernel(values["kernel"])
-    values["verdict"] = Verdict(values["verdict"])
-    return ColumnPlan(**values)
+    """The table plan that `table_to_json` wrote. Raises: Malformed (a ValueError) if it is broken."""
+    return decoded(TablePlan, document)

@@ -22,6 +22,7 @@ from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.stored import require_agrees
 from gridferry.report.advice import next_steps
 from gridferry.report.counting import Bounded, bounded_column, count_target, rows_over_time, span_of
 from gridferry.report.facts import (
@@ -96,12 +97,18 @@ class _Table:
         verifications = self._verifications()
         if run is None or run.plan is None:
             return TableFacts(self._name, table_headline(load, verifications), load, notes=tuple(self._notes))
-        held = self._migration.quarantine([self._options.table])
-        covered = self._coverage(run.plan)
-        headline = table_headline(load, verifications, covered, held=len(held))
-        bounded = bounded_column(run.plan)
         try:
-            containers, over_time = self._containers(run.plan, bounded, verifications, held)
+            plan = require_agrees(run.plan, self._options, left="")
+            held = self._migration.quarantine([self._options.table])
+        except CheckpointError as error:
+            self._notes.append(f"Its containers and its quarantine are left out: {error.message}.")
+            headline = table_headline(load, verifications)
+            return TableFacts(self._name, headline, load, notes=tuple(self._notes))
+        covered = self._coverage(plan)
+        headline = table_headline(load, verifications, covered, held=len(held))
+        bounded = bounded_column(plan)
+        try:
+            containers, over_time = self._containers(plan, bounded, verifications, held)
         except StatementError as error:
             self._notes.append(f"GridDB did not count its containers: {error.message}.")
             containers, over_time = (), None
@@ -109,7 +116,7 @@ class _Table:
             table=self._name,
             headline=headline,
             load=load,
-            plan=_plan(run.plan),
+            plan=_plan(plan),
             sync=status.sync,
             history=self._history(),
             verifications=verifications,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -22,7 +23,7 @@ class Documents:
         return copy.deepcopy(self.kept.get((scope, item)))
 
     def put(self, scope: str, items: Mapping[str, Any]) -> None:
-        self.kept.update({(scope, item): document for item, document in items.items()})
+        self.kept.update({(scope, item): json.loads(json.dumps(document)) for item, document in items.items()})
 
     def delete_scope(self, scope: str) -> None:
         self.kept = {key: document for key, document in self.kept.items() if key[0] != scope}

@@ -124,7 +124,7 @@ def test_a_silent_holder_elsewhere_is_taken_over_by_our_own_clock_alone(document
     "holder",
     [
         Holder(socket.gethostname(), 2**22 + 1, "1"),  # above the greatest process id that Linux gives
-        Holder(socket.gethostname(), os.getpid(), "a process that had our number before"),
+        Holder(socket.gethostname(), os.getpid(), "1"),
     ],
     ids=["no process", "another process"],
 )

@@ -54,23 +54,37 @@ def test_a_broken_record_is_refused(change: dict[str, Any]) -> None:
 @pytest.mark.parametrize("after", [None, Lsn(9)])
 def test_a_gap_comes_back_as_it_was(after: Lsn | None) -> None:
     positions = store(Documents())
-    saved = positions.save(replace(RECORD, gap=Gap(Lsn(3), after, "2026", 7, "1"), unseen="x", unseen_horizon=3))
+    saved = positions.save(
+        replace(
+            RECORD,
+            gap=Gap(Lsn(3), after, "2026-01-01T00:00:00Z", 7, "1"),
+            unseen="2024-05-01T00:00:00Z",
+            unseen_horizon=3,
+        )
+    )
     assert positions.get("public.t") == saved
 
 
-def test_a_record_of_before_gaps_is_read() -> None:
+@pytest.mark.parametrize("name", ["gap", "unseen_horizon", "read", "position"])
+def test_a_record_without_one_of_its_fields_is_refused_by_name(name: str) -> None:
     documents = Documents()
-    saved = store(documents).save(RECORD)
-    for name in ("gap", "unseen_horizon"):
-        del documents.kept["sync:public.t", "cursor"][name]
-    assert store(documents).get("public.t") == saved
+    store(documents).save(RECORD)
+    del documents.kept["sync:public.t", "cursor"][name]
+    with pytest.raises(CheckpointError, match=f"sync:public.t.*{name} is missing"):
+        store(documents).get("public.t")
 
 
 def test_the_record_of_another_mode_is_taken_over_with_its_counts() -> None:
     documents = Documents()
     positions = store(documents)
     assert positions.mode_of("public.t") == ""
-    documents.kept["sync:public.t", "cursor"] = {"version": 2, "mode": "watermark", "generation": 4, "read": 50}
+    documents.kept["sync:public.t", "cursor"] = {
+        "version": 2,
+        "mode": "watermark",
+        **dict.fromkeys(("runs", "written", "deleted", "superseded"), 0),
+        "generation": 4,
+        "read": 50,
+    }
     assert positions.mode_of("public.t") == "watermark"
     taken = positions.take_over(replace(RECORD, read=0))
     assert (taken.generation, taken.read) == (5, 50)

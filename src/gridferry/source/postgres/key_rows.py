@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -27,21 +27,20 @@ _CUT = frozenset({Kernel.TIME_MS_TRUNCATE})
 class KeyLookup:
     """How rows are found by key: `indexed` names columns that lead an index; `versions` says that rows have one.
 
-    `split_type` is the type of the split column, "" where there is none. `by_text` compares as text whatever is no
-    time: slower, and cannot fail for a key that is no value of the type.
+    `types` are what format_type() says of the table's columns, by name, as the catalog has them now. `by_text` compares
+    as text whatever is no time: slower, and cannot fail for a key that is no value of the type.
     """
 
     indexed: frozenset[str]
     versions: bool
-    split_type: str = ""
+    types: Mapping[str, str]
     by_text: bool = False
 
     @classmethod
-    def of(cls, table: Table, plan: TablePlan) -> Self:
+    def of(cls, table: Table) -> Self:
         """That of a table as it stands."""
-        column = None if plan.split_by is None else table.column(plan.split_by)
-        split_type = "" if column is None else column.type.formatted
-        return cls(table.indexed, versions=all(r.heap for r in table.relations), split_type=split_type)
+        types = {column.name: column.type.formatted for column in table.columns}
+        return cls(table.indexed, versions=all(r.heap for r in table.relations), types=types)
 
 
 class OpensReaders(Protocol):
@@ -145,7 +144,7 @@ def _same_keys(
         arrays.append(sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(pg_type)))
 
     if splits is not None and plan.split_by is not None:
-        compare(sql.Identifier(plan.split_by), splits, lookup.split_type, by_text=lookup.by_text)
+        compare(sql.Identifier(plan.split_by), splits, lookup.types.get(plan.split_by, "text"), by_text=lookup.by_text)
     for place, column in enumerate(plan.columns[: plan.key_length]):
         name: sql.Composable = sql.Identifier(column.source)
         array = keys.column(place)
@@ -154,7 +153,7 @@ def _same_keys(
                 yield _span(name, column, array)
             name = sql.SQL("date_trunc('milliseconds', {})").format(name)
         by_text = lookup.by_text and not pa.types.is_timestamp(array.type)
-        compare(name, key_texts(column, array), column.pg_type, by_text=by_text)
+        compare(name, key_texts(column, array), lookup.types.get(column.source, "text"), by_text=by_text)
     yield sql.SQL("({}) IN (SELECT * FROM ROWS FROM ({}) AS k)").format(
         _COMMA.join(names), _COMMA.join(sql.SQL("pg_catalog.unnest({})").format(array) for array in arrays)
     )

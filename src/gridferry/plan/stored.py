@@ -1,0 +1,181 @@
+"""A plan that was stored, against what config and catalog say now: nothing of it is trusted for having been written.
+
+Whoever may write to the target can change what stands there. What reaches SQL, TQL or the name of a container is
+therefore compared with what this config makes of this table, and taken from the config.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+
+from gridferry.errors import CheckpointError
+from gridferry.griddb.schema import ContainerKind, GridType
+from gridferry.griddb.wire.statement import MAX_COLUMNS
+from gridferry.model.chunk import Chunk, ChunkKind
+from gridferry.model.table import Column, Table
+from gridferry.model.watermark import Cursor, GrowingColumn, Growth
+from gridferry.plan.config import Precision, TableOptions
+from gridferry.plan.mapping import TypeRule, Use
+from gridferry.plan.names import column_name_problem, container_name, name_problem, naming_template
+from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan
+from gridferry.plan.type_rules import TYPE_RULES
+
+_OWN_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
+_TIME = re.compile(
+    r"(?:-infinity|infinity|\d{1,6}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?)?(?:[+-]\d\d(?::\d\d)*)?(?: BC)?)"
+)
+_NUMBER = re.compile(r"(?:NaN|-?Infinity|-?\d{1,400}(?:\.\d{1,400})?)")
+
+
+def require_agrees(plan: TablePlan, options: TableOptions, table: Table | None = None, *, left: str) -> TablePlan:
+    """The stored plan with today's answers to bad and colliding rows, if the rest is what config and catalog make.
+
+    Args: table: the catalog's description, where the source was asked: then columns, types and conversions are
+        compared too; left: what the error says of what was left.
+    Raises: CheckpointError that names what differs.
+    """
+    different = next((what for what in _differences(plan, options, table) if what), None)
+    if different is not None:
+        raise CheckpointError(
+            f"the stored plan of {plan.schema}.{plan.table} has {different} than the config",
+            state=left,
+            next_step="somebody changed gridferry_state, or the config: put that back as it was, or load anew with "
+            "`gridferry load --replace`",
+        )
+    if table is not None:
+        plan = replace(plan, own_heap=table.own_heap)
+    return replace(
+        plan,
+        where=options.where,
+        order_by=options.order_by,
+        on_duplicate=options.on_duplicate,
+        on_bad_row=options.on_bad_row,
+    )
+
+
+def require_chunks(chunks: tuple[Chunk, ...], table: Table, *, left: str) -> None:
+    """Return if stored chunks are parts of this very table. Raises: CheckpointError."""
+    for chunk in chunks:
+        if chunk.kind is ChunkKind.KEYS and table.column(chunk.column) is None:
+            raise CheckpointError(
+                f"the stored chunk {chunk.number} of {table.qualified} is cut by a column that the table does not have",
+                state=left,
+                next_step="load it anew with `gridferry load --replace`",
+            )
+
+
+def require_values(cursor: Cursor, column: GrowingColumn, *, table: str, left: str) -> None:
+    """Return if the cursor's values are ones that the growing column can have. Raises: CheckpointError."""
+    form = _TIME if column.growth is Growth.TIME else _NUMBER
+    values = (cursor.floor, cursor.position, *(s.below for s in cursor.steps), *(m.value for m in cursor.marks))
+    if not all(value is None or form.fullmatch(value) for value in values):
+        raise CheckpointError(
+            f"the stored cursor of {table} has a value that is none of {column.name}'s type ({column.type})",
+            state=left,
+            next_step=f"somebody changed gridferry_state: load {table} anew with `gridferry load --replace`",
+        )
+
+
+def _differences(plan: TablePlan, options: TableOptions, table: Table | None) -> Iterator[str]:
+    """What differs, as the middle of a sentence; "" for what does not."""
+    naming = naming_template(
+        options.container, schema=options.schema_name, table=options.table_name, split_by=options.split_by
+    )
+    same = {
+        "`schema`": plan.schema == options.schema_name,
+        "`table`": plan.table == options.table_name,
+        "`where`": plan.where == options.where,
+        "`split_by`": plan.split_by == options.split_by,
+        "`order_by`": plan.order_by == options.order_by,
+        "`containers`": plan.aliases == options.containers,
+        "`container`": plan.naming == naming,
+        "`key`": not options.key or plan.key == tuple(c for c in options.key if c != options.split_by),
+    }
+    yield from ("" if agrees else f"another {name}" for name, agrees in same.items())
+    yield from (_container(c.name, c.value, plan) for c in plan.containers)
+    yield from _key(plan)
+    names = [column.target.name.lower() for column in plan.columns]
+    if len(set(names)) < len(names) or not 0 < len(names) <= MAX_COLUMNS:
+        yield "other columns"
+    for column in plan.columns:
+        yield _column(column, plan, options)
+        if table is not None:
+            yield _against_catalog(column, plan, options, table)
+
+
+def _container(name: str, value: str | None, plan: TablePlan) -> str:
+    if name == container_name(plan, value) and not name_problem(name) and (value is None or plan.split_by is not None):
+        return ""
+    return "other names of containers"
+
+
+def _key(plan: TablePlan) -> Iterator[str]:
+    """The row key is what the first columns say, and of a kind that GridDB has."""
+    sources = tuple(dict.fromkeys(column.source for column in plan.columns[: plan.key_length]))
+    first = plan.columns[0].target.type if plan.columns else None
+    series = plan.kind is ContainerKind.TIME_SERIES
+    if not 0 < plan.key_length <= len(plan.columns) or sources != plan.key:
+        yield "another row key"
+    if series and (plan.key_length != 1 or first not in (GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US)):
+        yield "another kind of container"
+
+
+def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
+    named = options.rename.get(column.source, column.source)
+    in_key = column.source in plan.key
+    fine = in_key and column.kernel is Kernel.TIME_US and re.fullmatch(rf"{re.escape(named)}_us\d*", column.target.name)
+    if column.source in options.exclude and not in_key:
+        return f"a column {column.source}, which is excluded,"
+    if column.source == options.split_by and not in_key and not options.keep_split_column:
+        return f"a column {column.source}, which is the split column,"
+    if (column.target.name != named and not fine) or column_name_problem(column.target.name):
+        return f"another name for the column {column.source}"
+    wish = options.columns.get(column.source)
+    if wish is not None and column.target.type is not wish and not in_key:
+        return f"another type for the column {column.source}"
+    return "an array" if column.target.array else ""
+
+
+def _against_catalog(column: ColumnPlan, plan: TablePlan, options: TableOptions, table: Table) -> str:
+    """A column of the catalog is converted by one of its type's rules. One that is gone is for others to tell."""
+    there = table.column(column.source)
+    if there is None or there.type.formatted != column.pg_type:
+        return "" if there is not None or _may_be_gone(column.source, table) else f"another column {column.source}"
+    scale = max(there.type.scale or 0, 0) if column.kernel is Kernel.DECIMAL_DOUBLE else None
+    fits = _way(column) in _ways(there, plan, options) and column.scale == scale
+    return "" if fits else f"another conversion of the column {column.source}"
+
+
+def _may_be_gone(name: str, table: Table) -> bool:
+    """False for names that PostgreSQL takes for something else than a column: its own, or the whole row's."""
+    return name not in _OWN_COLUMNS and name != table.name
+
+
+def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[tuple[GridType, Kernel, ReadAs]]:
+    in_key = column.name in plan.key
+    wish = options.columns.get(column.name)
+    lossy = {Use.TRUNCATE} if options.precision is Precision.TRUNCATE else set()
+    uses = {
+        Use.DEFAULT,
+        *lossy,
+        *([Use.KEY] if in_key else []),
+        *([Use.OVERRIDE] if wish is not None or in_key else []),
+    }
+    if wish is not None:
+        uses |= {Use.KEY}
+    fitting = [rule for rule in TYPE_RULES if rule.use in uses and rule.fits(column.type)]
+    found = {_rule_way(rule) for rule in fitting if wish is None or rule.target is wish or in_key}
+    if in_key and column.type.name in ("timestamp", "timestamptz"):
+        # A key may hold a time cut to the millisecond, and beside it every digit.
+        found |= {(GridType.TIMESTAMP_MS, Kernel.TIME_MS_TRUNCATE, ReadAs.PLAIN)}
+    return found
+
+
+def _way(column: ColumnPlan) -> tuple[GridType, Kernel, ReadAs]:
+    return column.target.type, column.kernel, column.read_as
+
+
+def _rule_way(rule: TypeRule) -> tuple[GridType, Kernel, ReadAs]:
+    return rule.target, rule.kernel, rule.read_as
