@@ -7,6 +7,7 @@ import pytest
 from tests.unit.checkpoint.test_cursors import Documents
 
 from gridferry.checkpoint.positions import CdcRecord, Gap, PositionStore
+from gridferry.checkpoint.progress import RECORD_VERSION
 from gridferry.errors import CheckpointError, LeaseHeld
 from gridferry.model.position import LogOrigin, Lsn
 
@@ -79,7 +80,7 @@ def test_the_record_of_another_mode_is_taken_over_with_its_counts() -> None:
     positions = store(documents)
     assert positions.mode_of("public.t") == ""
     documents.kept["sync:public.t", "cursor"] = {
-        "version": 2,
+        "version": RECORD_VERSION,
         "mode": "watermark",
         **dict.fromkeys(("runs", "written", "deleted", "superseded"), 0),
         "generation": 4,
