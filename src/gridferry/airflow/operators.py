@@ -16,6 +16,7 @@ from gridferry.airflow.triggers import StateTrigger, wait_for
 from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
 from gridferry.model.coverage_words import QUARANTINE_STEP
+from gridferry.model.moment import moment_of
 from gridferry.numbers import duration, plural
 
 if TYPE_CHECKING:
@@ -305,4 +306,4 @@ def _summed(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dic
 def _age_s(stamp: str) -> float | None:
     if not stamp:
         return None
-    return max(0.0, round((datetime.now(timezone.utc) - datetime.fromisoformat(stamp)).total_seconds(), 3))
+    return max(0.0, round((datetime.now(timezone.utc) - moment_of(stamp)).total_seconds(), 3))

@@ -13,6 +13,7 @@ from rich.text import Text
 from gridferry import numbers
 from gridferry.cli.output import scalar
 from gridferry.cli.tables import listing
+from gridferry.model.moment import moment_of
 
 if TYPE_CHECKING:
     from gridferry.engine.events import ContainerState
@@ -72,7 +73,7 @@ def _newest(state: ContainerState) -> str:
 def _ago(stamp: str) -> str:
     if not stamp:
         return ""
-    seconds = (datetime.now(timezone.utc) - datetime.fromisoformat(stamp)).total_seconds()
+    seconds = (datetime.now(timezone.utc) - moment_of(stamp)).total_seconds()
     return f"{numbers.duration(max(0.0, seconds))} ago"
 
 

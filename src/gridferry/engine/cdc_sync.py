@@ -14,10 +14,10 @@ from gridferry.engine.events import SyncStatus, TableSync
 from gridferry.engine.follower import Follower
 from gridferry.engine.loaded import Loaded
 from gridferry.engine.new_slot import SlotRenewal
-from gridferry.engine.slots import guard
+from gridferry.engine.slots import guard, require_own_slot
 from gridferry.engine.source_watch import HARMED
 from gridferry.engine.unseen import has_notes, notes_of, proven
-from gridferry.errors import FerryError, SlotLost
+from gridferry.errors import CheckpointError, FerryError, SlotLost
 from gridferry.model.moment import age_s
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
@@ -47,6 +47,7 @@ class CdcSync(Follower):
                 state="the target is as it was; changes since then cannot be read any more",
                 next_step=WAY_BACK,
             )
+        require_own_slot(ChangeFeed(self._source.address), self._state, run, left="nothing was changed")
         record = self._record(run)
         if record.gap is not None and record.gap.after is None:
             raise SlotLost(
@@ -89,6 +90,10 @@ class CdcSync(Follower):
         if not run.slot or run.plan is None:
             return standing
         feed = ChangeFeed(self._source.address)
+        try:
+            require_own_slot(feed, self._state, run, left="")
+        except CheckpointError as error:
+            return replace(standing, state="lost", notes=(*standing.notes, f"{error.message}: {error.next_step}"))
         member = feed.membership(run.slot, schema=run.plan.schema, table=run.plan.table)
         notes = [*standing.notes, *_published(member)]
         facts = feed.facts(run.slot)

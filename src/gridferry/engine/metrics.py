@@ -11,7 +11,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -29,6 +28,7 @@ from gridferry.engine.events import (
     SyncStarted,
     TableLoad,
 )
+from gridferry.model.moment import moment_of
 from gridferry.model.position import Lsn
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -236,4 +236,4 @@ def _timestamp(stamp: str) -> float | None:
     """Seconds since 1970 of a stamp as `TableSync.as_of` has it; None where there is none."""
     if not stamp:
         return None
-    return datetime.strptime(stamp, "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=timezone.utc).timestamp()
+    return moment_of(stamp).timestamp()

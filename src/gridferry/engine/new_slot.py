@@ -14,7 +14,7 @@ from gridferry.checkpoint.positions import CdcRecord, Gap
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note
-from gridferry.engine.slots import SlotOfLoad
+from gridferry.engine.slots import SlotOfLoad, slot_of
 from gridferry.engine.source_watch import SourceWatch
 from gridferry.engine.unseen import GAP
 from gridferry.errors import CheckpointError
@@ -53,9 +53,7 @@ class SlotRenewal:
         if not why:
             self._tell(Note(run.table, f"the slot {run.slot} holds every change: no other was made"))
             return run
-        name = run.slot or self._feed.slot_for(
-            run.table, str(self._state.store.cluster.address), self._state.whose().key
-        )
+        name = slot_of(self._feed, self._state, run.table)
         (table,) = self._source.fetch_tables([self._options.table])
         slot = SlotOfLoad(self._source, name, self._tell)
         self._require_followable(table, plan, slot.access(table))
@@ -89,6 +87,8 @@ class SlotRenewal:
     def _why(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> str:
         if not run.slot:
             return "the table had none"
+        if run.slot != slot_of(self._feed, self._state, run.table):
+            return f"the slot {run.slot}, which is stored with its load, is not the table's own"
         if record.gap is not None and record.gap.after is None:
             return "an earlier call was interrupted"
         return self._watch.why_lost(run, plan, record)

@@ -17,6 +17,7 @@ from gridferry.engine.repair import OpensSnapshots, RepairSettings, repair_table
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.undo import forget_repair, list_repairs, undo_repair
 from gridferry.errors import CheckpointError, ConfigError, LeaseHeld
+from gridferry.model.moment import moment_of
 from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
 from gridferry.model.verification import STORED_ARE_EQUAL, DifferenceSink, VerifyReport
 from gridferry.plan.config import TableOptions, duration_ms
@@ -128,7 +129,7 @@ class Repairs:
         except (ValueError, OverflowError) as error:
             raise ConfigError(f"--forget {what}: {error}", next_step="give a run, or a time such as 30d") from None
         records = self._state.repairs.all(self._names(tables))
-        old = [r for r in records if r.finished and datetime.fromisoformat(max(r.finished, r.undone)) < before]
+        old = [r for r in records if r.finished and moment_of(max(r.finished, r.undone)) < before]
         for record in old:
             forget_repair(self._state, record.run, record=record, wait_s=wait_s)
         return [record.run for record in old]

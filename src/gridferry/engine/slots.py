@@ -21,6 +21,23 @@ from gridferry.source.postgres.slots import NewSlot, SlotFacts
 from gridferry.source.postgres.source import PostgresSource
 
 
+def slot_of(feed: ChangeFeed, state: TargetState, table: str) -> str:
+    """The one slot that follows a table into this target for this migration; no other is read or dropped."""
+    return feed.slot_for(table, str(state.store.cluster.address), state.whose().key)
+
+
+def require_own_slot(feed: ChangeFeed, state: TargetState, run: LoadRun, *, left: str) -> None:
+    """Return if the slot that is stored with a load is the table's own. Raises: CheckpointError."""
+    own = slot_of(feed, state, run.table)
+    if run.slot not in ("", own):
+        raise CheckpointError(
+            f"the stored load of {run.table} names the replication slot {run.slot}, and its own is {own}",
+            state=left,
+            next_step="write the target's address as it was when the slot was made; or make the slot anew with "
+            f"`gridferry sync --new-slot`, and drop {run.slot} with pg_drop_replication_slot if nobody else needs it",
+        )
+
+
 class SlotOfLoad:
     """The slot under which one table is loaded, so that the stream goes on where the load's snapshot ends."""
 
@@ -72,6 +89,8 @@ class SlotOfLoad:
                 next_step="load it anew with --replace, or take `sync` out of the config until it is loaded",
             )
         try:
+            if run.slot != self.name:
+                raise SlotLost(f"the load of {run.table} names the replication slot {run.slot}, not {self.name}")
             self._feed.check(run.slot, start=Lsn.parse(run.start))
         except SlotLost as error:
             raise SlotLost(
@@ -94,6 +113,7 @@ def drop_known(feed: ChangeFeed, state: TargetState, table: str) -> list[str]:
     if run is None or not run.slot:
         return []
     with Lease(state.documents, table):
+        require_own_slot(feed, state, run, left="that slot was not dropped")
         dropped = feed.drop(run.slot)
         state.runs.without_slot(run)
     return dropped

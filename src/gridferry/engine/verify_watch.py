@@ -5,25 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import ignore
+from gridferry.engine.slots import require_own_slot
 from gridferry.engine.sync import follower
 from gridferry.engine.verify_log import BroughtKeys, LoggedKeys, waiting_keys
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import SourceError
+from gridferry.model.moment import moment_of
 from gridferry.model.position import Lsn
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.change_decoder import Wanted
+from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.log_window import open_log_window
 from gridferry.source.postgres.pending import fetch_pending, read_pending
 from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
 
-_STAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 # A snapshot is a moment older than the clock that is read with it.
 _CLOCK_MARGIN = timedelta(seconds=1)
 _SLOT_PATIENCE_S = 60.0
@@ -43,6 +45,8 @@ class SyncWatch:
     def __init__(self, source: PostgresSource, state: TargetState, options: TableOptions, run: LoadRun) -> None:
         mode = None if options.sync is None else options.sync.mode
         self.mode = None if mode is SyncMode.CDC and not run.slot else mode
+        if self.mode is SyncMode.CDC:
+            require_own_slot(ChangeFeed(source.address), state, run, left="nothing was compared")
         self._source = source
         self._state = state
         self._options = options
@@ -69,7 +73,7 @@ class SyncWatch:
         if self.mode is SyncMode.WATERMARK:
             record = self._state.cursors.get(self._run.table)
             clock = "" if record is None else record.cursor.clock
-            return bool(clock) and _moment(clock) > _moment(mark.taken_at) + _CLOCK_MARGIN
+            return bool(clock) and moment_of(clock) > moment_of(mark.taken_at) + _CLOCK_MARGIN
         return True
 
     def waits(self, mark: Mark) -> bool:
@@ -124,7 +128,3 @@ class SyncWatch:
     def _position(self) -> Lsn:
         record = self._state.positions.get(self._run.table)
         return Lsn.parse(self._run.start) if record is None else record.position
-
-
-def _moment(stamp: str) -> datetime:
-    return datetime.strptime(stamp, _STAMP)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Annotated
 
 MOST_COUNT = (1 << 63) - 1
-_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,6})?(?:Z|\+00:00)")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{3}|\.\d{6})?(?:Z|\+00:00)")
 
 
 @dataclass(frozen=True)

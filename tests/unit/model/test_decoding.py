@@ -53,7 +53,7 @@ GOOD: dict[str, Any] = {
     "colour": "red",
     "count": 3,
     "rate": 1,
-    "at": "2024-02-29T12:00:00.5Z",
+    "at": "2024-02-29T12:00:00.500Z",
     "slot": "gridferry_a_5f1",
     "names": {"a": "b"},
     "place": "16/B374D848",
@@ -154,7 +154,7 @@ def test_chunks_have_the_bounds_of_their_kind(change: dict[str, Any]) -> None:
     [{"name": "'; SELECT 1; --"}, {"lsn": "x"}, {"visible": "1:2"}, {"visible": "1:2:x"}, {"taken_at": "now"}],
 )
 def test_snapshots_have_the_forms_of_postgresql(change: dict[str, Any]) -> None:
-    plain = {"name": "00000003-0000001B-1", "lsn": "0/1", "visible": "1:2:1,1", "taken_at": "2024-01-01T00:00:00.5Z",
+    plain = {"name": "00000003-0000001B-1", "lsn": "0/1", "visible": "1:2:1,1", "taken_at": "2024-01-01T00:00:00.500Z",
              "origin": "7/5"}  # fmt: skip
     assert decoded(Snapshot, plain).lsn == "0/1"
     with pytest.raises(Malformed):
