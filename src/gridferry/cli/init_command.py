@@ -7,13 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import click
 import typer
+from click.core import ParameterSource
 from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli.options import DEFAULT_CONFIG
 from gridferry.cli.output import Output
 from gridferry.errors import ConfigError, SourceRefused
+from gridferry.private_files import private_text
 
 if TYPE_CHECKING:
     from gridferry.model.table import Listing
@@ -41,6 +44,12 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> None:
     """Write a config file from the catalog of a PostgreSQL database."""
+    if _has_secret(dsn) and _is_written_out():
+        output.warn(
+            "the address on the command line holds a password: everybody on this machine can see it in the list of "
+            "processes, and the shell keeps it in its history. Set PGPASSWORD, write it into ~/.pgpass, or put the "
+            f"whole address into {SOURCE_VARIABLE} and run `gridferry init` without it"
+        )
     if file != _STDOUT and file.exists() and not force:
         raise ConfigError(
             f"{file} is there already", state="it was not changed", next_step="give another one with -o, or --force"
@@ -49,7 +58,7 @@ def init(
         listing = _fetch_tables(output, dsn, table)
     tables = listing.tables
     in_variable = os.environ.get(SOURCE_VARIABLE) == dsn
-    source = "${" + SOURCE_VARIABLE + "}" if in_variable or _has_password(dsn) else dsn
+    source = "${" + SOURCE_VARIABLE + "}" if in_variable or _has_secret(dsn) else dsn
     text = _render(listing, source=source, target=target)
     if file == _STDOUT:
         output.show_text(text)
@@ -92,10 +101,23 @@ def _fetch_tables(output: Output, dsn: str, names: list[str] | None) -> Listing:
     return replace(listing, tables=readable)
 
 
-def _has_password(dsn: str) -> bool:
+def _has_secret(dsn: str) -> bool:
+    """Whether an address holds a password, or may hold one where it cannot be read."""
+    import psycopg
     from psycopg import conninfo
 
-    return bool(conninfo.conninfo_to_dict(dsn).get("password"))
+    from gridferry.plan.addresses import SECRET_OPTIONS
+
+    try:
+        given = conninfo.conninfo_to_dict(dsn.strip())
+    except psycopg.ProgrammingError:
+        return ":" in dsn or "password" in dsn
+    return any(given.get(name) for name in SECRET_OPTIONS)
+
+
+def _is_written_out() -> bool:
+    """Whether the address stands on the command line, and not in the variable alone."""
+    return click.get_current_context().get_parameter_source("dsn") is ParameterSource.COMMANDLINE
 
 
 def _render(listing: Listing, *, source: str, target: str | None) -> str:
@@ -109,7 +131,7 @@ def _render(listing: Listing, *, source: str, target: str | None) -> str:
 
 def _write(file: Path, text: str, *, force: bool) -> None:
     try:
-        with file.open("w" if force else "x", encoding="utf-8") as opened:
+        with private_text(file, exclusive=not force) as opened:
             opened.write(text)
     except OSError as error:
         raise ConfigError(

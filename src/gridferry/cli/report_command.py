@@ -18,6 +18,7 @@ from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output, plain
 from gridferry.errors import ConfigError
+from gridferry.private_files import private_text
 
 if TYPE_CHECKING:
     from gridferry.report.facts import ReportFacts
@@ -112,7 +113,8 @@ def write_whole(path: Path, text: str) -> None:
     special = real.exists() and not real.is_file()
     beside = real if special else real.with_name(f".{real.name}.part")
     try:
-        beside.write_text(text, encoding="utf-8")
+        with private_text(beside) as opened:
+            opened.write(text)
         if not special:
             beside.replace(real)
     except OSError as error:

@@ -15,6 +15,11 @@ from gridferry.plan.small_files import Unreadable, home_expanded, read_small, re
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 MOST_PASSWORD_BYTES = 4096
 TARGET_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=disable|prefer|require|verify]"
+ENCODING = (
+    "in a user's name and a password, every character but letters, digits and -._~ is written as % and two hex digits: "
+    "@ is %40, / is %2F, : is %3A, ? is %3F, # is %23, % is %25"
+)
+_HOST_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.%\w]*\]|[^:\[\]]*)(?::[0-9]{0,5})?")
 _QUOTED = re.compile(r'"([^"]*)"')
 
 _SOURCE = ("dsn", "replication_dsn")
@@ -34,12 +39,14 @@ _NAME = r"\$\{[A-Za-z_][A-Za-z0-9_]*\}"
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 # $NAME alone, or a ${ that begins no ${NAME}. A $ elsewhere may be part of a name.
 _OTHER_FORM = re.compile(r"^\s*\$[A-Za-z_][A-Za-z0-9_]*\s*$|\$\{(?![A-Za-z_][A-Za-z0-9_]*\})")
-_DSN_PASSWORD = re.compile(r"(?:^|\s)password\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 _USERINFO = re.compile(r"^[a-z][a-z0-9+.-]*://(?P<user>[^/@:]*):(?P<password>[^/]*)@", re.IGNORECASE)
 _VARIABLE_PASSWORD = re.compile(rf"(?P<user>griddb://[^/@:]*):(?P<password>{_NAME})(?P<rest>@.*)", re.DOTALL)
 _URL_VARIABLE = re.compile(rf"(?P<before>^\s*[a-z]+://[^/@:]*:)(?P<password>{_NAME})(?=@)", re.IGNORECASE)
 _PAIR_VARIABLE = re.compile(rf"(?P<before>\bpassword\s*=\s*)(?P<q>'?)(?P<password>{_NAME})(?P=q)", re.IGNORECASE)
-_QUERY_PASSWORD = re.compile(r"[?&]password=([^&]*)", re.IGNORECASE)
+SECRET_OPTIONS = ("password", "sslpassword", "oauth_client_secret", "scram_client_key", "scram_server_key")
+_SECRET_NAMES = "|".join(SECRET_OPTIONS)
+_QUERY_PASSWORD = re.compile(rf"[?&](?:{_SECRET_NAMES})=([^&]*)", re.IGNORECASE)
+_DSN_PASSWORD = re.compile(rf"(?:^|\s)(?:{_SECRET_NAMES})\s*=\s*('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -102,6 +109,8 @@ def _source_dsn(value: Any, env: Mapping[str, str]) -> str:
         raise AddressProblem(("", "expected a PostgreSQL connection string such as ${SOURCE_DSN}"))
     if holds_password(value):
         raise AddressProblem(("", _SOURCE_HAS_IT))
+    if malformed_url(_VARIABLE.sub("x", value)):
+        raise AddressProblem(("", f"is not a URL that can be read: {ENCODING}"))
     dsn = _expand_source(value, env).strip()
     if not dsn:
         raise AddressProblem(("", "is empty after its variables were filled in"))
@@ -176,6 +185,22 @@ def exposed_password_file(value: Any, env: Mapping[str, str]) -> str:
     if not open_to_others:
         return ""
     return f"other accounts of this machine can read the password in {path}; close it with `chmod 600 {path}`"
+
+
+def malformed_url(text: str) -> bool:
+    """Whether a URL cannot mean what it says: more than one @, a / or ? before one, a port that is no number.
+
+    Of such a text nothing may be shown: a password with one of these characters is cut there, and what follows would
+    pass for the host, the port or the database.
+    """
+    _, separator, rest = text.strip().partition("://")
+    if not separator:
+        return False
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if rest.count("@") > 1 or ("@" in rest and "@" not in authority) or re.search(r"\s", rest):
+        return True
+    hosts = authority.rpartition("@")[2].split(",")
+    return not all(_HOST_PORT.fullmatch(host) for host in hosts)
 
 
 def holds_password(text: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 
 from gridferry.errors import ConfigError
 from gridferry.model.verification import Difference, DifferentRows
+from gridferry.private_files import make_private
 from gridferry.verify.difference_rows import DIFFERENCE_SCHEMA, difference_batch, differences, key_times
 
 ROWS_A_STEP = 5_000
@@ -57,7 +59,8 @@ class _Parquet:
         import pyarrow.parquet as pq
 
         self._path = path
-        self._writer = pq.ParquetWriter(str(path), DIFFERENCE_SCHEMA)
+        self._file = os.fdopen(make_private(path), "wb")
+        self._writer = pq.ParquetWriter(self._file, DIFFERENCE_SCHEMA)
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 
@@ -72,6 +75,7 @@ class _Parquet:
         self._write()
         with _written(self._path):
             self._writer.close()
+            self._file.close()
 
     def _write(self) -> None:
         if self._waiting:
@@ -83,7 +87,7 @@ class _Parquet:
 class _JsonLines:
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._file = path.open("w", encoding="utf-8")
+        self._file = os.fdopen(make_private(path), "w", encoding="utf-8")
 
     def add(self, rows: DifferentRows, *, key_length: int) -> None:
         for found, _ in _steps(rows, key_length=key_length):

@@ -12,6 +12,7 @@ import psycopg
 from psycopg import conninfo
 
 from gridferry.errors import ConfigError, NoSessionFree, SourceRefused
+from gridferry.plan.addresses import ENCODING, malformed_url
 from gridferry.source.postgres.failures import connect_failure, mapped
 from gridferry.source.postgres.transactions import OWN_NAME, SETTINGS, GuardedCursor, Session, Work, begin
 
@@ -58,18 +59,24 @@ def parse_address(dsn: str, *, replication: str = "") -> PostgresAddress:
     text = dsn.strip()
     if not text:
         raise ConfigError("the source address is empty", next_step=example)
-    scheme, separator, _ = text.partition("://")
-    if separator and scheme not in ("postgresql", "postgres"):
-        raise ConfigError(f"the source address begins with {scheme}://, not with postgresql://", next_step=example)
+    # What cannot be read is never shown, not even the part that looks like a scheme, a host or a port: it may be a
+    # piece of a password.
+    if "://" in text and not text.startswith(("postgresql://", "postgres://")) and "=" not in text.partition("://")[0]:
+        raise ConfigError("the source address is a URL, but not one of postgresql://", next_step=example)
+    if malformed_url(text) and text.startswith(("postgresql://", "postgres://")):
+        raise ConfigError("the source address is not a URL that can be read", next_step=f"{example}; {ENCODING}")
     try:
         given = {name: str(value) for name, value in conninfo.conninfo_to_dict(text).items() if value is not None}
     except psycopg.ProgrammingError:
         # Neither chained nor quoted: libpq's message repeats parts of the address.
         raise ConfigError("the source address is not readable", next_step=example) from None
     if not all(part.strip().isdigit() for part in given.get("port", "0").split(",") if part.strip()):
-        raise ConfigError(f"the source address has the port {given['port']!r}, not a number", next_step=example)
+        raise ConfigError("the port in the source address is not a number", next_step=f"{example}; {ENCODING}")
     host = given.get("host") or given.get("hostaddr") or os.environ.get("PGHOST") or "localhost"
+    port = given.get("port") or os.environ.get("PGPORT") or "5432"
     user = given.get("user") or os.environ.get("PGUSER") or _login_name()
+    database = given.get("dbname") or os.environ.get("PGDATABASE") or user
+    _require_plain(host, port, database, user, example)
     defaults: dict[str, Any] = {
         "connect_timeout": os.environ.get("PGCONNECT_TIMEOUT", CONNECT_TIMEOUT_S),
         "keepalives_idle": 60,  # a session that holds a snapshot is silent for long; routers forget silent ones
@@ -80,11 +87,24 @@ def parse_address(dsn: str, *, replication: str = "") -> PostgresAddress:
     return PostgresAddress(
         conninfo=conninfo.make_conninfo(**{**defaults, **given}),
         host=host,
-        port=given.get("port") or os.environ.get("PGPORT") or "5432",
-        database=given.get("dbname") or os.environ.get("PGDATABASE") or user,
+        port=port,
+        database=database,
         user=user,
         direct=parse_address(replication) if replication else None,
     )
+
+
+def _require_plain(host: str, port: str, database: str, user: str, example: str) -> None:
+    """Raises: ConfigError where a part is itself an address: its password would be shown as a name."""
+    if not all(part.strip().isdigit() for part in port.split(",") if part.strip()):
+        raise ConfigError("PGPORT is not a number", next_step="set it to one, or unset it")
+    for what, part in (("host", host), ("database", database), ("user", user)):
+        if "://" in part or "password=" in part or (what == "host" and "@" in part):
+            raise ConfigError(
+                f"what stands for the {what} in the source address, or in PGHOST, PGDATABASE or PGUSER, is itself an "
+                "address",
+                next_step=example,
+            )
 
 
 def connect(address: PostgresAddress, work: Work = Work.SHORT) -> psycopg.Connection[tuple[Any, ...]]:
