@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -14,6 +14,7 @@ from gridferry.model.decoding import Malformed, decoded, readable, require_versi
 from gridferry.model.forms import Count, LsnText, Moment, Name, Sentence, SlotName
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import TablePlan, table_to_json
+from gridferry.plan.stored import inconsistency
 
 RUN_VERSION = 2
 _RUN = "run"
@@ -97,6 +98,15 @@ class RunStore:
     def tables(self) -> list[str]:
         """The tables that have a load, readable or not."""
         return sorted(scope[len(_scope("")) :] for scope in self._documents.scopes(_scope("")))
+
+    def each(self) -> Iterator[tuple[str, LoadRun | CheckpointError]]:
+        """Every table with its load, or with why that is not readable; by table."""
+        for scope, items in sorted(self._documents.scopes(_scope("")).items()):
+            table = scope[len(_scope("")) :]
+            try:
+                yield table, _from_items(table, items)
+            except CheckpointError as error:
+                yield table, error
 
     def forget(self, table: str) -> None:
         """Delete all that is written of a table's load, readable or not."""
@@ -202,6 +212,11 @@ def _from_items(table: str, items: dict[str, dict[str, Any]]) -> LoadRun:
             raise Malformed("chunks", "have a number twice")
         if not finished.keys() <= set(numbers):
             raise Malformed(_CHUNK, "tells of a chunk that the load does not have")
+        if run.plan is not None and run.plan.qualified != table:
+            raise Malformed("plan.table", "is another one")
+        wrong = "" if run.plan is None else inconsistency(run.plan)
+        if wrong:
+            raise Malformed("plan", wrong)
         if run.state is not RunState.REPLACING and (run.plan is None or run.snapshot is None):
             raise Malformed("plan" if run.plan is None else "snapshot", "is missing")
         return run

@@ -7,9 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import click
 import typer
-from click.core import ParameterSource
 from rich.text import Text
 
 from gridferry import numbers
@@ -27,6 +25,7 @@ _STDOUT = Path("-")
 
 def init(
     output: Output,
+    context: typer.Context,
     dsn: Annotated[
         str,
         typer.Argument(
@@ -44,7 +43,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> None:
     """Write a config file from the catalog of a PostgreSQL database."""
-    if _has_secret(dsn) and _is_written_out():
+    if _has_secret(dsn) and _is_written_out(context):
         output.warn(
             "the address on the command line holds a password: everybody on this machine can see it in the list of "
             "processes, and the shell keeps it in its history. Set PGPASSWORD, write it into ~/.pgpass, or put the "
@@ -115,9 +114,10 @@ def _has_secret(dsn: str) -> bool:
     return any(given.get(name) for name in SECRET_OPTIONS)
 
 
-def _is_written_out() -> bool:
+def _is_written_out(context: typer.Context) -> bool:
     """Whether the address stands on the command line, and not in the variable alone."""
-    return click.get_current_context().get_parameter_source("dsn") is ParameterSource.COMMANDLINE
+    source = context.get_parameter_source("dsn")
+    return source is not None and source.name == "COMMANDLINE"
 
 
 def _render(listing: Listing, *, source: str, target: str | None) -> str:

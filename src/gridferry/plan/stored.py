@@ -55,6 +55,16 @@ def require_agrees(plan: TablePlan, options: TableOptions, table: Table | None =
     )
 
 
+def inconsistency(plan: TablePlan) -> str:
+    """What no plan has, whatever it was made of, as the end of a sentence; "" where it can be one."""
+    names = [column.target.name for column in plan.columns]
+    if not 0 < len(names) <= MAX_COLUMNS or len({name.lower() for name in names}) < len(names):
+        return "has columns that no container can have"
+    if any(column_name_problem(name) for name in names) or not plan.schema or not plan.table:
+        return "has a name that is not possible"
+    return "has another row key than its columns say" if any(_key(plan)) else ""
+
+
 def require_chunks(chunks: tuple[Chunk, ...], table: Table, *, left: str) -> None:
     """Return if stored chunks are parts of this very table. Raises: CheckpointError."""
     for chunk in chunks:
@@ -96,8 +106,7 @@ def _differences(plan: TablePlan, options: TableOptions, table: Table | None) ->
     yield from ("" if agrees else f"another {name}" for name, agrees in same.items())
     yield from (_container(c.name, c.value, plan) for c in plan.containers)
     yield from _key(plan)
-    names = [column.target.name.lower() for column in plan.columns]
-    if len(set(names)) < len(names) or not 0 < len(names) <= MAX_COLUMNS:
+    if inconsistency(plan):
         yield "other columns"
     for column in plan.columns:
         yield _column(column, plan, options)

@@ -27,13 +27,13 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import TableStatus, ignore
 from gridferry.engine.table_status import Standings
-from gridferry.errors import CheckpointError
+from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.griddb import GridDBAddress, Timing, connect
 from gridferry.model.migration import MigrationEntry
 from gridferry.model.moment import age_s
 from gridferry.model.over_time import buckets_for
 from gridferry.model.verification import TableVerification
-from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
+from gridferry.plan.config import SyncMode, table_options
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import TablePlan
 from gridferry.report import facts as reported
@@ -56,7 +56,7 @@ def read_target(address: GridDBAddress) -> TargetFacts:
         found: list[tuple[MigrationEntry, Standing]] = []
         for entry in Registry(DocumentStore(store)).all():
             state = TargetState(store, partial(_itself, entry))
-            found += [(entry, _standing(state, run)) for run in state.runs.all()]
+            found += [(entry, _told(state, table, run)) for table, run in state.runs.each()]
     tables = _told_apart(found)
     worst = list(reported.Tone)
     tables.sort(key=lambda t: (-worst.index(t.facts.headline.tone), t.facts.table))
@@ -106,23 +106,29 @@ def _told_apart(tables: Sequence[tuple[MigrationEntry, Standing]]) -> list[Stand
     return found
 
 
+def _told(state: TargetState, table: str, run: LoadRun | CheckpointError) -> Standing:
+    return _unreadable(table, run) if isinstance(run, CheckpointError) else _standing(state, run)
+
+
+def _unreadable(table: str, error: FerryError) -> Standing:
+    headline = reported.Headline(reported.Tone.UNFINISHED, f"Nothing can be told: {error.message}.", error.next_step)
+    return Standing(TableFacts(table, headline, reported.LoadFacts("not readable")))
+
+
 def _standing(state: TargetState, run: LoadRun) -> Standing:
     try:
         status = _status(state, run)
         verifications = state.verifications.of(run.table)
         containers = _containers(state, run.table, verifications)
-    except CheckpointError as error:
-        headline = reported.Headline(
-            reported.Tone.UNFINISHED, f"Nothing can be told: {error.message}.", error.next_step
-        )
-        return Standing(TableFacts(run.table, headline, reported.LoadFacts("not readable")))
+    except (CheckpointError, ConfigError) as error:
+        return _unreadable(run.table, error)
     return Standing(_table(status, run, verifications, containers), containers, run.plan)
 
 
 def _status(state: TargetState, run: LoadRun) -> TableStatus:
     """As `gridferry status` has it; no config is at hand, so the mode is that of the runs that were."""
     mode = state.cursors.mode_of(run.table) or (SyncMode.CDC.value if run.slot else "")
-    options = TableOptions(table=_quoted(run), sync=SyncOptions(mode=SyncMode(mode)) if mode else None)
+    options = table_options(table=_quoted(run), **({"sync": {"mode": mode}} if mode else {}))
     source = PostgresSource(parse_address(_NOWHERE))
     return Standings(source, state, ignore).tables([options], ask_source=False, known=[run])[0]
 

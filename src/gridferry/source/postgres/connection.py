@@ -65,11 +65,10 @@ def parse_address(dsn: str, *, replication: str = "") -> PostgresAddress:
         raise ConfigError("the source address is a URL, but not one of postgresql://", next_step=example)
     if malformed_url(text) and text.startswith(("postgresql://", "postgres://")):
         raise ConfigError("the source address is not a URL that can be read", next_step=f"{example}; {ENCODING}")
-    try:
-        given = {name: str(value) for name, value in conninfo.conninfo_to_dict(text).items() if value is not None}
-    except psycopg.ProgrammingError:
-        # Neither chained nor quoted: libpq's message repeats parts of the address.
-        raise ConfigError("the source address is not readable", next_step=example) from None
+    given = _given(text)
+    if given is None:
+        # Raised out here: libpq's own error repeats parts of the address, and must not be this one's context.
+        raise ConfigError("the source address is not readable", next_step=f"{example}; {ENCODING}")
     if not all(part.strip().isdigit() for part in given.get("port", "0").split(",") if part.strip()):
         raise ConfigError("the port in the source address is not a number", next_step=f"{example}; {ENCODING}")
     host = given.get("host") or given.get("hostaddr") or os.environ.get("PGHOST") or "localhost"
@@ -92,6 +91,14 @@ def parse_address(dsn: str, *, replication: str = "") -> PostgresAddress:
         user=user,
         direct=parse_address(replication) if replication else None,
     )
+
+
+def _given(text: str) -> dict[str, str] | None:
+    """What an address gives, by libpq's names; None where it cannot be read."""
+    try:
+        return {name: str(value) for name, value in conninfo.conninfo_to_dict(text).items() if value is not None}
+    except psycopg.ProgrammingError:
+        return None
 
 
 def _require_plain(host: str, port: str, database: str, user: str, example: str) -> None:
