@@ -62,9 +62,10 @@ class ChangeFeed:
     def slot_for(self, table: str, target: str, migration: str) -> str:
         """The name of the slot that follows `table` (`schema.name`) into `target` for the migration of that key.
 
-        The same for the same four: the database is the fourth, so two configs on one source do not meet.
+        The same for the same three. The key stands for the database, which may be renamed; `target` is the address as
+        it is shown, and counts without the user, who may change too.
         """
-        whole = "\n".join((self.source.database, target, migration, table))
+        whole = "\n".join((target.rpartition("@")[2], migration, table))
         letters = re.sub(r"[^a-z0-9]", "", table.partition(".")[2].lower())[:_READABLE]
         return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
 
