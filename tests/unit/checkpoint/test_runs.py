@@ -74,7 +74,7 @@ def test_a_load_that_begins_forgets_the_chunks_of_the_one_before(runs: RunStore)
 
 def test_tables_do_not_mix(runs: RunStore) -> None:
     runs.begin(RUN, before=None)
-    other = runs.begin(replace(RUN, table="public.t2"), before=None)
+    other = runs.begin(replace(RUN, table="public.t2", plan=replace(PLAN, table="t2")), before=None)
     runs.chunk_done("public.t2", ChunkRecord(1, 1, 1))
     found = runs.get(TABLE)
     assert found is not None
