@@ -145,3 +145,24 @@ def test_what_hides_postgresqls_own_is_refused_where_the_path_cannot_be_given(
     with pgbouncer(peculiar) as pooler:
         said = refused(replace(ferry.of(TABLE), dsn=pooler.dsn()), tmp_path, "load", code=2, says="operator")
         assert "CANARY" not in said.text
+
+
+def test_a_pooler_that_overlooks_what_it_cannot_do_is_not_believed(
+    ferry: Ferry, peculiar: Database, tmp_path: Path
+) -> None:
+    """Neither the search path of a login nor the wish for a replication session is what it seems to be there."""
+    overlooked = "extra_float_digits, options, replication"
+    with pgbouncer(peculiar, ignore_startup_parameters=overlooked) as pooler:
+        peculiar.run(
+            "CREATE FUNCTION caught(regproc, int) RETURNS bool LANGUAGE plpgsql AS"
+            " 'BEGIN RAISE EXCEPTION ''CANARY''; END';"
+            "CREATE OPERATOR <> (FUNCTION = caught, LEFTARG = regproc, RIGHTARG = int)"
+        )
+        said = refused(replace(ferry.of(TABLE), dsn=pooler.dsn()), tmp_path, "load", code=2, says="operator")
+        assert "CANARY" not in said.text
+        peculiar.run("DROP OPERATOR <> (regproc, int)")
+        before = settings_seen(pooler)
+        asked = replace(ferry.of({"table": "public.t", "sync": {"mode": "cdc"}}), dsn=pooler.dsn())
+        told = command(asked, tmp_path, "plan")
+        assert (told.code, "replication_dsn" in told.text) == (2, True), told.text
+        assert settings_seen(pooler) == before

@@ -5,12 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from tests.conftest import drop
 
 from gridferry.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
 from gridferry.source.postgres.arrow_session import connect_arrow, finish_arrow
 from gridferry.source.postgres.connection import PostgresAddress, connect, parse_address
+from gridferry.source.postgres.transactions import Work, begin
 
 SECRET = "s3cret-w0rd"
 Opener = Callable[[PostgresAddress], object]
@@ -121,7 +123,7 @@ def test_a_killed_server_is_unreachable(postgres_server, postgres):
         from gridferry.source.postgres.catalog import fetch_tables
 
         with pytest.raises(SourceUnreachable, match="reading the catalog"):
-            fetch_tables(connection)
+            fetch_tables(connection, ["t"])
 
 
 @pytest.mark.parametrize(("open_", "kind"), [(connect, "psycopg"), (connect_arrow, "adbc")])
@@ -155,3 +157,49 @@ def test_a_database_in_an_encoding_that_python_has_no_codec_for(postgres, open_)
             connection.close()
     finally:
         drop(postgres.server, name)
+
+
+def test_a_session_has_its_settings_inside_its_transactions_and_nothing_after(postgres):
+    postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET timezone = 'Asia/Tokyo'")
+    postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET statement_timeout = '50s'")
+    names = ["search_path", "timezone", "transaction_read_only", "statement_timeout", "tcp_keepalives_count"]
+
+    def shown(connection, cursor_class):
+        with cursor_class(connection) as cursor:
+            return [cursor.execute(f"SHOW {name}").fetchone()[0] for name in names]
+
+    with postgres.connect() as other:
+        before = shown(other, psycopg.Cursor)[:3]
+    with connect(postgres.address) as connection:
+        # Over a Unix socket keepalives are 0 whatever is set.
+        assert shown(connection, psycopg.Cursor)[:4] == ["pg_catalog, pg_temp", "UTC", "on", "50s"]
+        connection.commit()
+        assert shown(connection, psycopg.Cursor)[:3] == before
+        with pytest.raises(psycopg.InterfaceError, match="outside"):
+            connection.execute("SELECT 1")
+        begin(connection, Work.LONG)
+        assert shown(connection, psycopg.Cursor)[:4] == ["pg_catalog, pg_temp", "UTC", "on", "0"]
+
+
+def test_the_role_cannot_make_a_transaction_another_kind(postgres):
+    postgres.run("CREATE ROLE odd LOGIN")
+    try:
+        postgres.run("ALTER ROLE odd SET default_transaction_isolation = 'serializable'")
+        postgres.run("ALTER ROLE odd SET default_transaction_deferrable = on")
+        postgres.run("ALTER ROLE odd SET default_transaction_read_only = off")
+        with connect(parse_address(postgres.dsn_as("odd"))) as connection:
+            kinds = ("transaction_isolation", "transaction_deferrable", "transaction_read_only")
+            assert [connection.execute(f"SHOW {kind}").fetchone()[0] for kind in kinds] == [
+                "read committed", "off", "on"
+            ]  # fmt: skip
+    finally:
+        postgres.run("DROP ROLE odd")
+
+
+def test_a_dead_peer_is_noticed_on_both_sides(postgres):
+    dsn = postgres.server.tcp_dsn(postgres.name)
+    with connect(parse_address(dsn), Work.SNAPSHOT) as connection:
+        names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
+        assert [connection.execute(f"SHOW {name}").fetchone()[0] for name in names] == ["60", "15", "4"]
+        given = connection.info.get_parameters()
+        assert (given["keepalives_idle"], given["keepalives_count"], given["tcp_user_timeout"]) == ("60", "4", "120000")

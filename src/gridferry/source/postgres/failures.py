@@ -52,7 +52,8 @@ _SNAPSHOT = ("72000",)  # snapshot too old
 
 _BAD_CERTIFICATE = (
     "root certificate|certificate verify failed|server certificate for|does not match host name|unknown ca"
-    "|certificate (has expired|revoked|is not yet valid)|host name could not be verified|unsupported certificate"
+    "|certificate (has )?(expired|revoked|unknown)|bad certificate|certificate is not yet valid"
+    "|host name could not be verified|unsupported certificate"
 )
 
 # What libpq's text of a failed connection says (it carries no SQLSTATE), whether that is a refusal, and what to do.
@@ -71,7 +72,7 @@ _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
         "set sslrootcert, the host name that the certificate has, or another sslmode in the source address",
     ),
     (
-        "certificate|private key|sslmode|sslrootcert|crl",
+        "valid client certificate|certificate (file|authentication)|private key file|could not load .*certificate",
         True,
         "set sslcert, sslkey, sslrootcert and sslmode in the source address as the server wants them",
     ),

@@ -63,6 +63,7 @@ def test_privileges_are_answered_with_the_grant(text, step):
         ('FATAL:  database "d" is not currently accepting connections', SourceRefused),
         ("FATAL:  sorry, too many clients already", NoSessionFree),
         ("connection timeout expired", SourceUnreachable),
+        ('connection to server at "certificate.example", port 5432 failed: Connection refused', SourceUnreachable),
         ('server certificate for "db.example" does not match host name "10.0.0.7"', SourceRefused),
         ("SSL error: certificate verify failed", SourceRefused),
         ('root certificate file "/root/.postgresql/root.crt" does not exist', SourceRefused),
