@@ -79,6 +79,9 @@ def _view(report: CutoverReport) -> Iterator[RenderableType]:
         covered = report.coverage
         rows = coverage_words.rows(covered, otherwise=sum(table.rows for table in report.tables))
         what = f"{rows}, {coverage_words.columns(covered)}: equal" if covered.left_out else f"{rows} are equal"
+        if coverage_words.has_gaps(covered):
+            columns = f", {coverage_words.columns(covered)}" if covered.left_out else ""
+            what = f"what is stored is equal ({rows}{columns})"
         yield Text.assemble(("READY", "bold green"), f": {what}, and nothing was written meanwhile.")
         for table in report.tables:
             for accepted in table.accepted:

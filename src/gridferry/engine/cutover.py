@@ -322,7 +322,8 @@ def _verified(found: TableVerification) -> CutoverCheck:
         # Whether rows may stay in the quarantine is a check of its own.
         covered = found.coverage
         values, rows = coverage_words.all_values(covered), coverage_words.rows(covered, otherwise=found.target_rows)
-        return CutoverCheck("verified", True, f"{values[0].lower()}{values[1:]} are equal ({rows})")
+        of_stored = "of the stored rows " if found.verdict is Verdict.INCOMPLETE else ""
+        return CutoverCheck("verified", True, f"{of_stored}{values[0].lower()}{values[1:]} are equal ({rows})")
     if found.verdict is Verdict.UNSETTLED:
         detail = f"{found.unsettled:,} of {rows} not yet synced"
         return CutoverCheck("verified", False, detail, _QUIET)

@@ -13,8 +13,8 @@ QUARANTINE_STEP = (
     "gridferry quarantine list says why; correct those rows in the source, then run gridferry quarantine replay"
 )
 COLUMNS_STEP = (
-    "write why each is not needed in the config, `exclude: {COLUMN: reason}`, or load it: take it out of `exclude`, "
-    "choose a type under `columns`, then gridferry load --replace"
+    "give the reason of each in the config, `exclude: {COLUMN: reason}`; or load it: take it out of `exclude`, choose "
+    "a type for it under `columns`, then gridferry load --replace"
 )
 
 
