@@ -21,14 +21,15 @@ def impatient(monkeypatch):
     monkeypatch.setitem(transactions.SETTINGS, "lock_timeout", "100ms")
 
 
-def test_a_table_that_is_locked_for_long_is_told_with_the_way_to_find_out_who(postgres, plan, impatient):
+def test_a_table_that_is_locked_for_long_is_told_with_who_locks_it(postgres, plan, impatient):
     postgres.run("CREATE TABLE t (a int)")
     with postgres.source.open_snapshot() as snapshot, snapshot.open_reader() as reader:
         (chunk,) = snapshot.plan_chunks(snapshot.fetch_tables(["t"])[0], rows_per_chunk=10)
         postgres.run("CREATE TABLE other (a int)")
         with postgres.connect() as altering:
             altering.autocommit = False
-            altering.execute("LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
+            altering.execute("SET application_name = 'migration'; LOCK TABLE other IN ACCESS EXCLUSIVE MODE")
+            pid = altering.info.backend_pid
             for read in (
                 lambda: snapshot.count_rows(plan("other", "a")),
                 lambda: list(reader.read_chunk(chunk, plan("other", "a"))),
@@ -36,7 +37,21 @@ def test_a_table_that_is_locked_for_long_is_told_with_the_way_to_find_out_who(po
                 with pytest.raises(SourceUnreachable, match=r"public\.other: .*lock timeout") as caught:
                     read()
                 assert caught.value.exit_code == 75
-                assert "pg_locks" in caught.value.next_step
+                said = f"process {pid} (migration) of postgres in the database {postgres.name}, idle in transaction"
+                assert said in caught.value.next_step
+                assert "locks public.other" in caught.value.next_step
+
+
+def test_a_prepared_transaction_that_locks_a_table_is_named(postgres, plan, impatient):
+    postgres.run("CREATE TABLE other (a int)")
+    with postgres.source.open_snapshot() as snapshot:
+        postgres.run("BEGIN; LOCK TABLE other IN ACCESS EXCLUSIVE MODE; PREPARE TRANSACTION 'half done'")
+        try:
+            with pytest.raises(SourceUnreachable) as caught:
+                snapshot.count_rows(plan("other", "a"))
+        finally:
+            postgres.run("ROLLBACK PREPARED 'half done'")
+    assert 'the prepared transaction "half done" of postgres' in caught.value.next_step
 
 
 def test_a_slot_waits_for_open_transactions_longer_than_for_a_lock(postgres, impatient):

@@ -12,12 +12,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from functools import partial
 from operator import eq
 from pathlib import Path
 from types import TracebackType
+from typing import TypeVar
 
 import pyarrow as pa
 from typing_extensions import Self
@@ -30,11 +32,12 @@ from gridferry.checkpoint.documents import (
     read_document,
     tql_text,
 )
-from gridferry.errors import FerryError, LeaseHeld, RowExists
+from gridferry.errors import FerryError, LeaseHeld, LockConflict, RowExists
 from gridferry.griddb import ContainerTransaction, PutMode
 from gridferry.model.decoding import decoded, readable
 from gridferry.model.forms import Count, Digits, Name, ProcessId
 
+T = TypeVar("T")
 BEAT_S = 3.0
 DEAD_AFTER_S = 20.0
 _WHOLE = "lease"
@@ -206,7 +209,7 @@ class Lease:
                 tx.put(self._row(mine))
             return taken
 
-        if not self._documents.container().in_transaction(take):
+        if not self._in_transaction(take):
             return False
         self._me, self.token, self._renewed_at = mine, mine.token, began
         return True
@@ -249,7 +252,7 @@ class Lease:
                     raise self._lost
                 tx.put(self._row(renewed))
 
-            self._documents.container().in_transaction(renew)
+            self._in_transaction(renew)
             self._me, self._renewed_at, self._away = renewed, began, False
 
     def _release(self) -> None:
@@ -266,7 +269,18 @@ class Lease:
             if holder is not None and which(holder):
                 tx.delete(self._key(item))
 
-        self._documents.container().in_transaction(remove)
+        self._in_transaction(remove)
+
+    def _in_transaction(self, work: Callable[[ContainerTransaction], T]) -> T:
+        """See `Container.in_transaction`. Where another client's lock stays in the way, the lease's holder is told."""
+        try:
+            return self._documents.container().in_transaction(work)
+        except LockConflict as error:
+            with suppress(FerryError):
+                holder = self._holder(self._item)
+                if holder is not None and holder.token != self.token:
+                    error.add_note(f"the lease of {self._table} is held by {holder}")
+            raise
 
     def _locked(self, tx: ContainerTransaction, item: str) -> Holder | None:
         scope = self._documents.full(self._scope)

@@ -14,7 +14,7 @@ import pytest
 from tests.unit.checkpoint.documents_fake import FakeDocuments
 
 from gridferry.checkpoint.lease import Holder, Lease, born, holder_of
-from gridferry.errors import CheckpointError, ConnectionLost, LeaseHeld
+from gridferry.errors import CheckpointError, ConnectionLost, LeaseHeld, LockConflict
 
 TABLE = "public.t"
 KEY = (f"lease:{TABLE}", "lease")
@@ -141,6 +141,19 @@ def test_a_living_process_of_this_machine_is_told_as_the_holder(documents: FakeD
     assert holder_of(documents, TABLE) is None  # type: ignore[arg-type]
     with lease(documents):
         assert str(holder_of(documents, TABLE)) == f"process {os.getpid()} on {socket.gethostname()}"  # type: ignore[arg-type]
+
+
+def test_a_lock_that_stays_tells_the_holder_of_the_lease_too(
+    documents: FakeDocuments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(work: object) -> None:
+        raise LockConflict("refused")
+
+    write(documents, ELSEWHERE)
+    monkeypatch.setattr(documents.state, "in_transaction", refused)
+    with pytest.raises(LockConflict) as caught, lease(documents, dead_after_s=5.0):
+        raise AssertionError("it was entered")
+    assert caught.value.__notes__ == [f"the lease of {TABLE} is held by process 1 on another machine"]
 
 
 def test_a_lease_that_another_version_wrote_is_told(documents: FakeDocuments) -> None:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-
-from psycopg import sql
 
 from gridferry import numbers
 from gridferry.errors import SourceError, TransactionOpen
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.lock_holders import OpenTransaction
 
 DEFAULT_LIMIT_S = 600.0
 FIRST_LOOK_S = 2.0
@@ -36,39 +34,6 @@ WHERE w.pid = %(pid)s AND NOT w.granted AND h.pid IS DISTINCT FROM w.pid
 ORDER BY 7 DESC NULLS LAST
 """
 _STANDBY = "SELECT pg_catalog.pg_is_in_recovery()"
-
-
-@dataclass(frozen=True)
-class OpenTransaction:
-    """A transaction that somebody waits for. `pid` None: a prepared one, `gid`. Ages in seconds; None: not told."""
-
-    pid: int | None
-    gid: str
-    user: str
-    application: str
-    database: str
-    state: str
-    age_s: float | None
-    query_age_s: float | None
-
-    def __str__(self) -> str:
-        age = "" if self.age_s is None else f", open for {numbers.duration(self.age_s)}"
-        where = f"of {self.user or 'an unknown user'} in the database {self.database}"
-        if self.pid is None:
-            return f'the prepared transaction "{self.gid}" {where}{age}'
-        name = f" ({self.application})" if self.application else ""
-        last = (
-            "" if self.query_age_s is None else f", its last statement began {numbers.duration(self.query_age_s)} ago"
-        )
-        return f"process {self.pid}{name} {where}, {self.state or 'at work'}{age}{last}"
-
-    @property
-    def way_out(self) -> str:
-        """What ends it."""
-        if self.pid is None:
-            gid = sql.Literal(self.gid).as_string(None)
-            return f"in {self.database}: COMMIT PREPARED {gid}; or ROLLBACK PREPARED {gid};"
-        return f"let process {self.pid} commit or roll back, or end it: SELECT pg_terminate_backend({self.pid});"
 
 
 def fetch_blockers(address: PostgresAddress, pid: int) -> list[OpenTransaction] | None:

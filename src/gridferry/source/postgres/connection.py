@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import conninfo
 
-from gridferry.errors import ConfigError, NoSessionFree, SourceRefused
+from gridferry.errors import ConfigError, NoSessionFree, SourceError, SourceRefused
 from gridferry.plan.addresses import ENCODING, malformed_url
 from gridferry.source.postgres.failures import connect_failure, mapped
+from gridferry.source.postgres.lock_holders import name_lockers
 from gridferry.source.postgres.transactions import OWN_NAME, SETTINGS, GuardedCursor, Session, Work, begin
 
 S = TypeVar("S")
@@ -132,6 +135,7 @@ def connect(address: PostgresAddress, work: Work = Work.SHORT) -> psycopg.Connec
         ),
         address,
     )
+    connection.lockers = partial(lockers, address)
     try:
         check_version(connection.info.server_version)
         with mapped(f"setting up a session on {address.display}"):
@@ -140,6 +144,13 @@ def connect(address: PostgresAddress, work: Work = Work.SHORT) -> psycopg.Connec
         connection.close()
         raise
     return connection
+
+
+def lockers(address: PostgresAddress) -> str:
+    """Who locks tables, asked in a session of its own: see `name_lockers`. "" also where it cannot be asked."""
+    with suppress(SourceError, psycopg.Error), connect(address) as connection:
+        return name_lockers(connection)
+    return ""
 
 
 def admitted(open_session: Callable[[], S], address: PostgresAddress) -> S:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -36,6 +36,7 @@ _FULL = (
 _FULL_STEP = "try again when others have ended, use fewer workers, or raise the limit that is reached"
 _NOTHING_READ = "nothing was read"
 _STATEMENT_POOLING = "transaction blocks not allowed in statement pooling mode"
+_AGAIN = "run the same command again: it goes on where it stopped"
 _LOCKED = (
     "another session locks the table, for an ALTER TABLE or VACUUM FULL maybe: pg_locks tells which; run the same "
     "command again when it has ended"
@@ -117,8 +118,16 @@ def connect_failure(text: str, *, display: str, user: str) -> SourceError:
     )
 
 
-def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
-    """The error for a statement that failed. Args: `doing` says what was tried, as `reading public.device`."""
+def _locked_step(found: str) -> str:
+    return f"{found}: run the same command again when that has ended" if found else _LOCKED
+
+
+def failure(sqlstate: str | None, text: str, *, doing: str, lockers: Callable[[], str] = lambda: "") -> SourceError:
+    """The error for a statement that failed.
+
+    Args: `doing` says what was tried, as `reading public.device`; `lockers`, asked after a wait for a lock that was in
+    vain, who holds locks.
+    """
     if "query_wait_timeout" in text:
         return NoSessionFree(f"the pooler gave no session for {doing}: {plain(text)}", next_step=_FULL_STEP)
     if _STATEMENT_POOLING in text:
@@ -129,7 +138,7 @@ def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
         )
     message = f"PostgreSQL failed while {doing}: {plain(text)}"
     if sqlstate is None or sqlstate.startswith(_TRANSIENT):
-        step = _LOCKED if sqlstate == "55P03" else "run the same command again: it goes on where it stopped"
+        step = _locked_step(lockers()) if sqlstate == "55P03" else _AGAIN
         return SourceUnreachable(message, next_step=step)
     if sqlstate.startswith(_SNAPSHOT):
         return SnapshotGone(message, next_step="run the same command again: it takes a new snapshot")
@@ -148,8 +157,8 @@ def failure(sqlstate: str | None, text: str, *, doing: str) -> SourceError:
 
 
 @contextmanager
-def mapped(doing: str) -> Iterator[None]:
-    """Turn every psycopg, ADBC or Arrow stream failure inside into a `SourceError`."""
+def mapped(doing: str, *, lockers: Callable[[], str] = lambda: "") -> Iterator[None]:
+    """Turn every psycopg, ADBC or Arrow stream failure inside into a `SourceError`. Args: as for `failure`."""
     from adbc_driver_manager.dbapi import Error as AdbcError
 
     try:
@@ -157,9 +166,10 @@ def mapped(doing: str) -> Iterator[None]:
     except psycopg.Error as error:
         lost = error.sqlstate is None and not isinstance(error, psycopg.OperationalError)
         sqlstate = "XX000" if lost else error.sqlstate
-        raise failure(sqlstate, error.diag.message_primary or str(error), doing=doing) from error
+        asks = getattr(error, "lockers", None) or lockers
+        raise failure(sqlstate, error.diag.message_primary or str(error), doing=doing, lockers=asks) from error
     except AdbcError as error:
-        raise failure(error.sqlstate, str(error), doing=doing) from error
+        raise failure(error.sqlstate, str(error), doing=doing, lockers=lockers) from error
 
 
 def plain(text: str) -> str:

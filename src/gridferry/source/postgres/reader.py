@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -14,7 +15,7 @@ from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.plan.plan import ReadAs, TablePlan
 from gridferry.source.postgres.arrow_session import connect_arrow, end_arrow, finish_arrow
 from gridferry.source.postgres.chunks import chunk_condition, relation_source
-from gridferry.source.postgres.connection import PostgresAddress
+from gridferry.source.postgres.connection import PostgresAddress, lockers
 from gridferry.source.postgres.failures import failure, mapped, plain
 from gridferry.source.postgres.names import condition_sql, relation_sql
 from gridferry.source.postgres.snapshot import cannot_join, join_statement
@@ -46,6 +47,7 @@ class Reader:
         self._reads = 0  # the session has one stream at a time; a later read ends the one before
         self._streaming = False  # whether an answer was begun and not read to its end
         self._connection = connect_arrow(address)
+        self._lockers = partial(lockers, address)
         try:
             self._join(snapshot)
             with mapped("beginning to read"):
@@ -126,7 +128,10 @@ class Reader:
         statement = sql.SQL("SELECT {} FROM {}").format(
             sql.SQL(", ").join(map(sql.Identifier, names)), relation_sql(plan.schema, plan.table)
         )
-        with mapped(f"describing {plan.qualified}"), closing(self._connection.cursor()) as cursor:
+        with (
+            mapped(f"describing {plan.qualified}", lockers=self._lockers),
+            closing(self._connection.cursor()) as cursor,
+        ):
             schema = cursor.adbc_execute_schema(statement.as_string(None))
         return frozenset(n for n, f in zip(names, schema, strict=True) if isinstance(f.type, pa.BaseExtensionType))
 
@@ -136,7 +141,7 @@ class Reader:
         mine = self._reads
         with closing(self._connection.cursor()) as cursor:
             cursor.adbc_statement.set_options(**{_BATCH_HINT: str(self._batch_bytes)})
-            with mapped(doing):
+            with mapped(doing, lockers=self._lockers):
                 cursor.execute(text)
                 self._streaming = True
                 batches = cursor.fetch_record_batch()

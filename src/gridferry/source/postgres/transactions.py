@@ -6,7 +6,7 @@ So nothing is ever set for longer than a transaction: each begins with its setti
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
@@ -111,7 +111,12 @@ def settings_select(work: Work, server_version: int, *, local: bool = True) -> s
 
 
 class Session(psycopg.Connection[Row]):
-    """A session whose statements all run inside transactions that `begin` began."""
+    """A session whose statements all run inside transactions that `begin` began.
+
+    `lockers` names who locks tables, for the error after a wait for a lock.
+    """
+
+    lockers: Callable[[], str] | None = None
 
     def __exit__(self, *raised: Any) -> None:
         """End the transaction and the session. Raises: SourceError, where the end of a transaction fails."""
@@ -125,7 +130,11 @@ class GuardedCursor(psycopg.Cursor[Row]):
     def execute(self, *args: Any, **kwargs: Any) -> Self:
         """See psycopg. Raises: psycopg.InterfaceError outside a transaction."""
         self._check()
-        return super().execute(*args, **kwargs)
+        try:
+            return super().execute(*args, **kwargs)
+        except psycopg.errors.LockNotAvailable as error:
+            error.__dict__["lockers"] = getattr(self.connection, "lockers", None)  # `failures.mapped` asks it
+            raise
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Row]:
         """See psycopg. Raises: psycopg.InterfaceError outside a transaction."""
