@@ -75,8 +75,8 @@ def part_of(containers: Sequence[ContainerFacts], choice: Choice) -> Part:
 
 
 def differs(container: ContainerFacts) -> bool:
-    """Whether the last verification found both sides different or rows in quarantine, or could not tell."""
-    return container.verdict not in ("", Verdict.EQUAL.value)
+    """Whether the last verification found both sides different, or could not tell. Rows in quarantine are `held`."""
+    return container.verdict in (Verdict.DIFFERENT.value, Verdict.UNSETTLED.value)
 
 
 def _holds(container: ContainerFacts, wanted: str) -> bool:
