@@ -129,7 +129,7 @@ def test_a_hypertable_is_one_relation_cut_at_the_edges_of_its_chunks(postgres_ea
     assert table.size_bytes > 50_000_000
     seen, kinds, number = ids(postgres_each, plan("hyper", "id v"), rows_per_chunk=1000)
     assert (seen, kinds, number) == (Counter(range(1, 5001)), {ChunkKind.KEYS}, 12)
-    assert KeyLookup.of(table, plan("hyper", "id v")).versions is False
+    assert KeyLookup.of(table).versions is False
     with postgres_each.source_session() as connection:
         published, obstacles = fetch_publishable(connection, schema="public", table="hyper")
     assert published is None

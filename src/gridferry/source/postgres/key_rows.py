@@ -40,7 +40,7 @@ class KeyLookup:
     def of(cls, table: Table) -> Self:
         """That of a table as it stands."""
         types = {column.name: column.type.formatted for column in table.columns}
-        return cls(table.indexed, versions=all(r.heap for r in table.relations), types=types)
+        return cls(table.indexed, versions=table.own_heap, types=types)
 
 
 class OpensReaders(Protocol):
