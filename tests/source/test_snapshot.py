@@ -50,8 +50,9 @@ def test_a_rewrite_between_snapshot_and_plan_is_no_empty_table(postgres, ddl, ki
         postgres.run("CREATE TABLE p (a int, k int) PARTITION BY LIST (k); ALTER TABLE p ATTACH PARTITION t DEFAULT")
         name, ddl = "p", ddl.replace("ALTER TABLE t", "ALTER TABLE p")
     with postgres.source.open_snapshot() as snapshot:
-        table = snapshot.fetch_tables([name])[0]
+        # Once the table was looked at, it is locked against rewrites.
         postgres.run(ddl)
+        table = snapshot.fetch_tables([name])[0]
         with pytest.raises(SnapshotGone, match=r"public\.t was rewritten"):
             snapshot.plan_chunks(table, rows_per_chunk=10)
 
