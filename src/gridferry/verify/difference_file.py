@@ -48,8 +48,7 @@ def open_difference_file(path: Path) -> Iterator[DifferenceFile]:
     try:
         yield file
     except BaseException:
-        with suppress(ConfigError):  # the first error matters more
-            file.close()
+        file.abandon()
         raise
     file.close()
 
@@ -59,7 +58,8 @@ class _Parquet:
         import pyarrow.parquet as pq
 
         self._path = path
-        self._file = os.fdopen(make_private(path), "wb")
+        # Without a buffer of its own: what cannot be written is told where it is written, and nothing is left to close.
+        self._file = os.fdopen(make_private(path), "wb", buffering=0)
         self._writer = pq.ParquetWriter(self._file, DIFFERENCE_SCHEMA)
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
@@ -76,6 +76,12 @@ class _Parquet:
         with _written(self._path):
             self._writer.close()
             self._file.close()
+
+    def abandon(self) -> None:
+        """Close it as it is: an error that matters more is under way."""
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
+        self._file.close()
 
     def _write(self) -> None:
         if self._waiting:
@@ -98,6 +104,11 @@ class _JsonLines:
 
     def close(self) -> None:
         with _written(self._path):
+            self._file.close()
+
+    def abandon(self) -> None:
+        """Close it as it is: an error that matters more is under way."""
+        with suppress(OSError):
             self._file.close()
 
 

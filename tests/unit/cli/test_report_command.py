@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from tests.unit.cli.fakes import FakeMigration
 from tests.unit.report.samples import calm_table, report
 from typer.testing import Result
 
+from gridferry.cli import report_command
 from gridferry.report import gather
 
 Run = Callable[..., Result]
@@ -94,10 +97,13 @@ def test_an_older_report_stays_until_the_new_one_is_whole(
 ) -> None:
     (here / "r.html").write_text("older")
 
-    def full(self: Path, text: str, encoding: str) -> int:
+    @contextmanager
+    def full(path: Path, **_: Any) -> Iterator[StringIO]:
+        path.touch()
+        yield StringIO()
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(report_command, "private_text", full)
     result = run("report", "-o", "r.html")
     assert result.exit_code == 2
     assert "r.html cannot be written: No space left on device" in result.stderr

@@ -136,8 +136,8 @@ def test_rows_fetched_for_update_are_held(
     put_rows(db, keyless, batch(keyless.schema, (1,), (2,), (3,)))
     assert send(keyless, QueryTql(keyless.id, FOR_UPDATE, "select * where v <= 2", head), 1) == 0
     for row_id in (0, 1):
-        assert send(keyless, UpdateRowById(keyless.id, PLAIN, row_id, image(keyless, 9))) == 60064
-        assert send(keyless, DeleteRowById(keyless.id, PLAIN, row_id)) == 60064
+        assert send(keyless, UpdateRowById(keyless.id, PLAIN, row_id, image(keyless, 9))) == 60166
+        assert send(keyless, DeleteRowById(keyless.id, PLAIN, row_id)) == 60166
     assert send(keyless, DeleteRowById(keyless.id, PLAIN, 2)) == 0
     assert send(keyless, DeleteRowById(keyless.id, GO_ON, 1), 2) == 0
 
