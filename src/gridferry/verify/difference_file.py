@@ -47,10 +47,10 @@ def open_difference_file(path: Path) -> Iterator[DifferenceFile]:
         raise _unwritten(path, error) from error
     try:
         yield file
+        file.close()
     except BaseException:
         file.abandon()
         raise
-    file.close()
 
 
 class _Parquet:
