@@ -60,7 +60,11 @@ class _Parquet:
         self._path = path
         # Without a buffer of its own: what cannot be written is told where it is written, and nothing is left to close.
         self._file = os.fdopen(make_private(path), "wb", buffering=0)
-        self._writer = pq.ParquetWriter(self._file, DIFFERENCE_SCHEMA)
+        try:
+            self._writer = pq.ParquetWriter(self._file, DIFFERENCE_SCHEMA)
+        except BaseException:
+            self._file.close()
+            raise
         self._waiting: list[pa.RecordBatch] = []
         self._rows = 0
 
