@@ -34,6 +34,7 @@
     DataError                              a value that the target cannot store exactly
       DuplicateKeys                        several source rows meet in one row key
     CheckpointError                        stored state: another plan's, a newer version's, broken
+      OtherSource                          the source is not the one that the table is from
       LeaseHeld                            (transient) another run works on the same table
     TargetNotEmpty                         data stands where the load would put its own
 
@@ -260,6 +261,10 @@ class DuplicateKeys(DataError):
 
 class CheckpointError(Terminal, FerryError):
     """Stored state that cannot be used: another plan's, a newer version's, or broken."""
+
+
+class OtherSource(CheckpointError):
+    """The source is not the one that the table is from, or cannot be known to be."""
 
 
 class LeaseHeld(Transient, FerryError):

@@ -27,6 +27,7 @@ from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.journal import Journal
 from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.origins import OriginStore
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import Quarantine
 from gridferry.checkpoint.repairs import RepairStore
@@ -62,6 +63,7 @@ POINTS: dict[str, tuple[type, str]] = {
     "drop slot": (ChangeFeed, "drop"),
     "horizon": (ChangeFeed, "horizon"),
     "cursor": (CursorStore, "save"),
+    "origin": (OriginStore, "save"),
     "begin repair": (RepairStore, "begin"),
     "journal": (Journal, "add"),
     "repair record": (RepairStore, "save"),
@@ -72,6 +74,7 @@ POINTS: dict[str, tuple[type, str]] = {
 # What a child does; any other verb is a method of `Migration`.
 VERBS: dict[str, Callable[..., Any]] = {
     "repair": repair_one,
+    "take over": lambda migration, **options: migration.sources.run(**options),
     "undo": lambda migration, **options: migration.repairs.undo(**options),
     "forget": lambda migration, **options: migration.repairs.forget(**options),
 }

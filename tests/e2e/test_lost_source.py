@@ -265,7 +265,7 @@ def test_a_failover_that_lost_the_slot_or_the_end_of_the_log(
         standby.start()
         promote(standby)
         says = "a slot comes along only as a failover slot" if complete else "a standby took over that had not got all"
-        refused(at(ferry, standby), tmp_path, "sync", code=3, says=says, advises="gridferry load --replace")
+        refused(at(ferry, standby), tmp_path, "sync", code=3, says=says, advises="gridferry sync --new-source")
         with opened(standby) as database:
             reloads(at(ferry, standby), database, tmp_path)
 

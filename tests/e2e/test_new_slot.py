@@ -140,13 +140,14 @@ def test_another_server_in_the_place_of_the_first(ferry: Ferry, tmp_path: Path) 
                 make_readings(database)
         at(ferry, first).load()
         moved = at(ferry, second)
-        refused(moved, tmp_path, "sync", code=3, says="another PostgreSQL", advises="gridferry sync --new-slot")
+        for words in (["sync"], ["sync", "--new-slot"], ["verify", "--repair"]):
+            refused(moved, tmp_path, *words, code=2, says="was not loaded", advises="gridferry sync --new-source")
         with opened(second) as database:
             gap(database)
-            sync(moved, new_slot=True)
+            assert command(moved, tmp_path, "sync", "--new-source", "--yes").code == 0
+            assert_level(moved, database)
             after_gap(database)
             sync(moved)
-            repair(moved)
             assert_level(moved, database)
             assert record_of(moved).gap is None
 

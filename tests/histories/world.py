@@ -216,7 +216,7 @@ class World:
                     session.execute(statement)
         with self._emptied_target(name) as (server, database):
             try:
-                yield Ferry(self.source.dsn(), server, database).of(*(shape.options for shape in shapes))
+                yield Ferry(self.source.tcp_dsn(), server, database).of(*(shape.options for shape in shapes))
             finally:
                 self.end_runs()
 

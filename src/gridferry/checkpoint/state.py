@@ -9,6 +9,7 @@ from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
+from gridferry.checkpoint.origins import OriginStore
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
 from gridferry.checkpoint.registry import Registry
@@ -36,6 +37,7 @@ class TargetState:
         self.registry = Registry(shared)
         self.documents = shared.of(self._key)
         self.runs = RunStore(self.documents)
+        self.origins = OriginStore(self.documents)
         self.cursors = CursorStore(self.documents)
         self.positions = PositionStore(self.documents)
         self.tallies = TallyStore(self.documents)

@@ -27,6 +27,7 @@ from gridferry.cli.options import (
 )
 from gridferry.cli.output import Output, plain
 from gridferry.cli.reporting import Terminated
+from gridferry.cli.source_change import take_over
 from gridferry.cli.tables import hanging
 from gridferry.cli.verified import coverage_document, quarantine_code, show_verified, verified_document
 from gridferry.errors import ConfigError
@@ -62,6 +63,15 @@ def sync(
         bool,
         typer.Option("--new-slot", help="Mode cdc: where the slot is lost, make another and go on from there."),
     ] = False,
+    new_source: Annotated[
+        bool,
+        typer.Option(
+            "--new-source",
+            help="Where another source took the place of the one that was loaded: compare everything, repair what "
+            "differs, and go on from there.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --new-source: do not ask.")] = False,
     wait: Annotated[
         float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
     ] = 0.0,
@@ -78,12 +88,20 @@ def sync(
         raise ConfigError("--interval is of use with --follow only", next_step="give both, or neither")
     interval_s = seconds("--interval", interval or "60s")
     transactions_s = seconds("--wait-for-transactions", wait_for_transactions)
+    if new_source and (follow or sweep or new_slot):
+        raise ConfigError(
+            "--new-source goes alone: a source is taken over once, and looked at whole",
+            state="nothing was changed",
+            next_step="leave out --follow, --sweep and --new-slot",
+        )
     output.interrupted = _RESUME
     with (
         measured(output, _listener(output, follow=follow), host=metrics_host, port=metrics_port) as listener,
         opening.open_migration(config, listener=listener, transactions_s=transactions_s) as migration,
     ):
-        if follow:
+        if new_source:
+            done = take_over(output, migration, chosen(table), yes=yes, wait_s=wait)
+        elif follow:
             with asked_to_stop("" if output.quiet else _ENDING) as stop:
                 done = migration.sync(
                     chosen(table),
@@ -97,7 +115,7 @@ def sync(
         else:
             with output.waiting("looking for new rows"):
                 done = migration.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
-        report = None if follow else migration.verify_as_wished(chosen(table), synced=True)
+        report = None if follow or new_source else migration.verify_as_wished(chosen(table), synced=True)
     tables = [plain(one) | {"coverage": coverage_document(one.coverage)} for one in done]
     output.document(lambda: {"tables": tables, **verified_document(report)})
     output.show(*sync_view(done))

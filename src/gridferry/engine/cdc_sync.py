@@ -12,6 +12,7 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.cdc import MODE, CdcRun
 from gridferry.engine.events import SyncStatus, TableSync
 from gridferry.engine.follower import Follower
+from gridferry.engine.lineage import check_origin
 from gridferry.engine.loaded import Loaded
 from gridferry.engine.new_slot import SlotRenewal
 from gridferry.engine.slots import guard, require_own_slot
@@ -19,6 +20,7 @@ from gridferry.engine.source_watch import HARMED
 from gridferry.engine.unseen import has_notes, notes_of, proven
 from gridferry.errors import CheckpointError, FerryError, SlotLost
 from gridferry.model.moment import age_s
+from gridferry.model.origin import Lineage
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
 from gridferry.plan.config import SyncMode, SyncOptions
@@ -38,6 +40,10 @@ class CdcSync(Follower):
 
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
         run = loaded.run
+        if loaded.source.lineage is not Lineage.SAME:
+            # What the log and the slot say of another server is asked below, by the position.
+            lease.check()
+            self._state.origins.save(replace(loaded.source.record, origin=loaded.source.now))
         if self._settings.new_slot:
             renewal = SlotRenewal(self._state, lease, self._source, options=self._options, tell=self._tell)
             run = renewal.run(run, loaded.plan)
@@ -89,6 +95,7 @@ class CdcSync(Follower):
     def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
         if not run.slot or run.plan is None:
             return standing
+        check_origin(self._state, self._source, self._options, run, left="nothing was changed")
         feed = ChangeFeed(self._source.address)
         try:
             require_own_slot(feed, self._state, run, left="")

@@ -12,11 +12,12 @@ from gridferry.checkpoint.progress import Progress
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
+from gridferry.engine.lineage import unfinished
 from gridferry.engine.loaded import Loaded, take_up
 from gridferry.engine.retry import is_transient
 from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import CheckpointError, GridDBError, SourceError
+from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
@@ -84,6 +85,8 @@ class Follower(ABC):
             return standing
         try:
             return self._asked(standing, run)
+        except OtherSource as error:
+            return replace(standing, notes=(*standing.notes, f"{error.message}. Next: {error.next_step}"))
         except (SourceError, CheckpointError) as error:
             note = f"the source was not asked how it stands there: {error.message}"
             return replace(standing, notes=(*standing.notes, note))
@@ -96,10 +99,14 @@ class Follower(ABC):
         return None
 
     def _run_leased(self, *, follow: bool) -> TableSync:
+        self._loaded()  # another source is refused before anything is written, the lease too
         (table,) = self._source.fetch_tables([self._options.table])
         try:
             with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-                done = self._covered(self._run(lease, self._loaded(table), follow=follow), table)
+                loaded = self._loaded(table)
+                if loaded.source.record.taking_over and not self._settings.taking_over:
+                    raise unfinished(self._options)
+                done = self._covered(self._run(lease, loaded, follow=follow), table)
                 self._history.ended(done, last=self.endless or not follow or self._settings.stop())
                 return done
         except GridDBError as error:
@@ -142,5 +149,10 @@ class Follower(ABC):
 
     def _loaded(self, described: Table | None = None) -> Loaded:
         return take_up(
-            self._state, self._options, left="nothing was changed", then="gridferry sync", described=described
+            self._state,
+            self._source,
+            self._options,
+            left="nothing was changed",
+            then="gridferry sync",
+            described=described,
         )

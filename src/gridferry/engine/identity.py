@@ -7,13 +7,13 @@ is away. docs/adr/0020 has the rules.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.registry import Registry, keys_of
 from gridferry.checkpoint.runs import RunStore
-from gridferry.errors import CheckpointError, ConfigError, SourceError
+from gridferry.errors import ConfigError, OtherSource, SourceError
 from gridferry.griddb import Store
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
 from gridferry.plan.config import TableOptions
@@ -44,7 +44,7 @@ class Identity:
     def entry(self) -> MigrationEntry:
         """The migration, to read and write by; one that would be entered, where the target does not know it yet.
 
-        Raises: CheckpointError if it is of another database than the source is now; SourceError; GridDBError.
+        Raises: OtherSource if it is of another database than the source is now; SourceError; GridDBError.
         """
         with self._lock:
             if self._found is None:
@@ -54,6 +54,29 @@ class Identity:
                     require_origin(found, origin)
                 self._found = found or self._registry.proposed(self._name, origin)
             return self._found
+
+    def to_take_over(self) -> MigrationEntry:
+        """The migration that the config's source may get, whatever database it is of: that of the config's name, else
+        that of this origin, else the only one that has tables of the config.
+
+        Raises: ConfigError where several have; SourceError; GridDBError.
+        """
+        with self._lock:
+            self._found = self._looked_up = None  # it may be of another database after this
+            origin = self._origin()
+            found = self._registry.find(self._name, origin)
+            if found is not None:
+                return found
+            having = [] if self._name else [e for e in self._registry.all() if not e.name and self._holds(e, all)]
+            having = having or ([] if self._name else [e for e in self._registry.all() if self._holds(e, any)])
+            if len(having) > 1:
+                raise ConfigError(
+                    f"{len(having)} migrations of this target have these tables: {'; '.join(map(str, having))}",
+                    state="nothing was changed",
+                    next_step="write the `name` of the one that is meant into the config; if none of them has a name, "
+                    "give the address of the source that the tables are from",
+                )
+            return having[0] if having else self._registry.proposed(self._name, origin)
 
     def looked_up(self, *, ask_source: bool = True) -> MigrationEntry:
         """The migration, to look at. Where the source is away it is the one that has the config's tables.
@@ -98,29 +121,31 @@ class Identity:
         self.notes = (f"{why}: this is {holding[0]}, the only one here that has these tables",)
         return holding[0]
 
-    def _holds(self, entry: MigrationEntry) -> bool:
-        """Whether a migration has all tables of the config, in the containers that the config names."""
+    def _holds(self, entry: MigrationEntry, how: Callable[[Iterable[bool]], bool] = all) -> bool:
+        """Whether a migration has all (or any) tables of the config, in the containers that the config names."""
         runs = RunStore(self._documents.of(lambda: entry.key))
-        for options in self._tables:
+
+        def has(options: TableOptions) -> bool:
             run = runs.get(f"{options.schema_name}.{options.table_name}")
             if run is None or run.plan is None:
                 return False
             naming = naming_template(
                 options.container, schema=options.schema_name, table=options.table_name, split_by=options.split_by
             )
-            if (run.plan.naming, run.plan.aliases) != (naming, options.containers):
-                return False
-        return True
+            return (run.plan.naming, run.plan.aliases) == (naming, options.containers)
+
+        return how(has(options) for options in self._tables)
 
 
 def require_origin(entry: MigrationEntry, origin: DatabaseOrigin) -> None:
-    """Return if a migration is of this database. Raises: CheckpointError."""
+    """Return if a migration is of this database. Raises: OtherSource."""
     if entry.origin != origin:
-        raise CheckpointError(
+        raise OtherSource(
             other_origin(entry, origin),
             state="nothing was read or changed",
-            next_step="give the address of the database that it was loaded from; for a second source, give the config "
-            "another `name` and other container names",
+            next_step="give the address of the database that it was loaded from; if this source took the other's "
+            "place, run `gridferry sync --new-source`: it compares everything, repairs what differs, and goes on from "
+            "there; for a second source, give the config another `name` and other container names",
         )
 
 

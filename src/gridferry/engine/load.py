@@ -12,13 +12,16 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableLoad
+from gridferry.engine.lineage import Checked, check_origin
 from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView, require_own
 from gridferry.engine.slots import SlotOfLoad
-from gridferry.errors import CheckpointError
+from gridferry.errors import CheckpointError, OtherSource
 from gridferry.model.coverage import NO_COVERAGE
+from gridferry.model.origin import Lineage
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
@@ -104,13 +107,13 @@ class TableLoader:
                 expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
                 yield Begun(run, view, lease, "loaded", expected)
                 return
-            before = self.require_same(view, table, before)
+            before, checked = self.require_same(view, table, before)
             if before.state is RunState.LOADED:
                 yield Begun(before, view, lease, "already loaded", None)
                 return
             if self._slot is not None:
                 self._slot.check(before)
-            yield Begun(self._resume(view, table, before), view, lease, "resumed", None)
+            yield Begun(self._resume(view, table, before, checked), view, lease, "resumed", None)
 
     def _before(self, table: str) -> LoadRun | None:
         """What the state says of the table. What cannot be read is forgotten where it is to be replaced."""
@@ -139,20 +142,27 @@ class TableLoader:
             run.table, "already loaded", chunks=len(run.chunks), quarantined=held, notes=(message,), coverage=covered
         )
 
-    def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> LoadRun:
-        """The earlier load, its plan as the config has it now.
+    def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> tuple[LoadRun, Checked]:
+        """The earlier load, its plan as the config has it now, and what is known of the source.
 
-        Raises: CheckpointError if database, options or columns are not those of the earlier load, or if what is stored
+        Raises: CheckpointError if source, options or columns are not those of the earlier load, or if what is stored
         of it is not what config and catalog make of the table.
         """
         if before.plan is None or before.snapshot is None:
             raise CheckpointError(f"the load of {before.table} has no plan", next_step="load it again with --replace")
+        try:
+            checked = check_origin(self._state, view, self._options, before, left="nothing was changed")
+        except OtherSource as error:
+            if before.state is not RunState.LOADED:
+                error.next_step = (
+                    "if the address is wrong, put it right in the config; if this source took the other's place, drop "
+                    "what was loaded of the other and load anew with `gridferry load --replace`"
+                )
+            raise
         changed = changed_columns(before.plan, table)
         what = f"column {changed[0]} of the table has changed" if changed else ""
         if before.options != fingerprint(self._options):
             what = "its options in the config have changed"
-        if before.snapshot.origin != view.snapshot.origin:
-            what = "it came from another database"
         if what:
             raise CheckpointError(
                 f"{before.table} {'was' if before.state is RunState.LOADED else 'is partly'} loaded "
@@ -162,7 +172,7 @@ class TableLoader:
             )
         plan = require_agrees(before.plan, self._options, table, left="nothing was changed")
         require_chunks(before.chunks, table, left="nothing was changed")
-        return replace(before, plan=plan)
+        return replace(before, plan=plan), checked
 
     def _begin_under_slot(
         self, slot: SlotOfLoad, held: ExitStack, view: SnapshotView, table: Table, before: LoadRun | None
@@ -202,6 +212,8 @@ class TableLoader:
         run = LoadRun(plan.qualified, RunState.LOADING, plan, view.snapshot, chunks, options=options)
         if made is not None:
             run = replace(run, slot=made.name, start=str(made.start))
+        # First whose rows these are: a load without an origin could not be gone on with.
+        self._state.origins.save(OriginRecord(run.table, view.fetch_table_origin(table.schema, table.name)))
         return self._state.runs.begin(run, before=before)
 
     def _clear(self, plan: TablePlan, before: LoadRun | None) -> LoadRun:
@@ -224,17 +236,27 @@ class TableLoader:
         self._state.quarantine.release(plan.qualified, [r.id for r in self._state.quarantine.rows(plan.qualified)])
         return replacing
 
-    def _resume(self, view: SnapshotView, table: Table, before: LoadRun) -> LoadRun:
+    def _resume(self, view: SnapshotView, table: Table, before: LoadRun, checked: Checked) -> LoadRun:
+        finished = frozenset(before.finished)
+        if checked.lineage is not Lineage.SAME and finished:
+            # What chunks have read is told by pages and transaction ids, which a copy of the server has given anew.
+            message = f"all chunks are read again: {checked.why}, and it may be a copy"
+            self._tell(Note(before.table, message, "warning"))
+            finished = frozenset()
         if before.snapshot is None:
             raise CheckpointError(f"the load of {before.table} has no snapshot", next_step="load it with --replace")
         resume = view.chunks_to_resume(
             table,
             planned=before.chunks,
-            finished=frozenset(before.finished),
+            finished=finished,
             old=before.snapshot,
             rows_per_chunk=self._load.rows_per_chunk,
         )
         done = tuple(c for c in before.chunks if c.number in resume.finished)
-        return self._state.runs.resume(
-            before, snapshot=view.snapshot, chunks=(*done, *resume.chunks), dropped=resume.dropped
+        dropped = {*resume.dropped, *(set(before.finished) - finished)}
+        resumed = self._state.runs.resume(
+            before, snapshot=view.snapshot, chunks=(*done, *resume.chunks), dropped=dropped
         )
+        if checked.lineage is not Lineage.SAME:
+            self._state.origins.save(replace(checked.record, origin=checked.now))
+        return resumed

@@ -27,6 +27,7 @@ from gridferry.engine.events import (
     fewer_workers,
 )
 from gridferry.engine.held_rows import keep_current
+from gridferry.engine.lineage import KnowsOrigin
 from gridferry.engine.read_check import require_all_read
 from gridferry.engine.retry import with_patience
 from gridferry.engine.workers import Crew, default_workers
@@ -39,8 +40,8 @@ from gridferry.source.contract import ReadsRows, ReadsSnapshot
 from gridferry.target.containers import TableContainers
 
 
-class SnapshotView(ReadsSnapshot, Protocol):
-    """A held snapshot that can also describe and profile tables."""
+class SnapshotView(ReadsSnapshot, KnowsOrigin, Protocol):
+    """A held snapshot that can also say which source it is of, and describe and profile tables."""
 
     def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
         """See `ReadsCatalog`."""
@@ -282,7 +283,12 @@ def _claimed(state: TargetState, plan: TablePlan, taken: Sequence[CatalogEntry])
         f'"{taken[0].container}" is of {owner_of(state, taken[0])}{more}',
         state="nothing was dropped, and no row was put there",
         next_step="choose other names under `containers:` or `container:`"
-        + (f"; or, if {state.whose().origin} is not the source that you mean, give its address" if foreign else ""),
+        + (
+            f"; or, if {state.whose().origin} is not the source that you mean, give its address; or, if it took the "
+            "other's place, run `gridferry sync --new-source`"
+            if foreign
+            else ""
+        ),
     )
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.holdings import elsewhere, told
+from gridferry.engine.lineage import Checked, KnowsOrigin, check_origin, command_of
 from gridferry.errors import CheckpointError, ConfigError
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
@@ -21,32 +22,32 @@ from gridferry.plan.stored import require_agrees
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a command goes by: the finished load, and its plan with today's answer to bad and colliding rows."""
+    """What a command goes by: the finished load, its plan with today's answer to bad and colliding rows, its source."""
 
     run: LoadRun
     plan: TablePlan
+    source: Checked
 
 
 def take_up(
-    state: TargetState, options: TableOptions, *, left: str, then: str, described: Table | None = None
+    state: TargetState,
+    source: KnowsOrigin,
+    options: TableOptions,
+    *,
+    left: str,
+    then: str,
+    described: Table | None = None,
 ) -> Loaded:
-    """A table's finished load.
+    """A table's finished load, from the source that it is of.
 
     Args: left: what an error says of what was left; then: the command that is to be run once the error is mended;
         described: the table as the catalog has it, where the source was asked.
-    Raises: ConfigError if the table was not loaded to its end; CheckpointError if it was loaded with other options, or
-        if what is stored of its plan is not what config and catalog make of the table.
+    Raises: ConfigError if the table was not loaded to its end; OtherSource if the source is another one;
+        CheckpointError if it was loaded with other options, or if what is stored of its plan is not what config and
+        catalog make of the table; SourceError where the source cannot be asked.
     """
-    table = f"{options.schema_name}.{options.table_name}"
-    run = state.runs.get(table)
-    if run is None or run.plan is None:
-        raise not_loaded(state, table, left=left, then=then)
-    if run.state is not RunState.LOADED:
-        raise ConfigError(
-            f"the load of {table} is not finished ({len(run.finished):,} of {len(run.chunks):,} chunks are)",
-            state=left,
-            next_step=f"run `gridferry load` until it is done, then `{then}`",
-        )
+    run, plan = look_up(state, options, left=left, then=then)
+    checked = check_origin(state, source, options, run, left=left)
     changed = changed_options(run, options)
     if changed:
         raise CheckpointError(
@@ -54,8 +55,26 @@ def take_up(
             state=left,
             next_step="put them back as they were, or load anew with `gridferry load --replace`",
         )
-    plan = require_agrees(run.plan, options, described, left=left)
-    return Loaded(replace(run, plan=plan), plan)
+    plan = require_agrees(plan, options, described, left=left)
+    return Loaded(replace(run, plan=plan), plan, checked)
+
+
+def look_up(state: TargetState, options: TableOptions, *, left: str, then: str) -> tuple[LoadRun, TablePlan]:
+    """A table's finished load and its plan, where nothing of the source is read and no row is written.
+
+    Args and errors: as `take_up`, but for the source and for other options.
+    """
+    table = f"{options.schema_name}.{options.table_name}"
+    run = state.runs.get(table)
+    if run is None or run.plan is None:
+        raise not_loaded(state, options, left=left, then=then)
+    if run.state is not RunState.LOADED:
+        raise ConfigError(
+            f"the load of {table} is not finished ({len(run.finished):,} of {len(run.chunks):,} chunks are)",
+            state=left,
+            next_step=f"run `gridferry load` until it is done, then `{then}`",
+        )
+    return run, run.plan
 
 
 def changed_options(run: LoadRun, options: TableOptions) -> str:
@@ -65,8 +84,9 @@ def changed_options(run: LoadRun, options: TableOptions) -> str:
     return f"{run.table} was loaded with another plan: its options in the config have changed"
 
 
-def not_loaded(state: TargetState, table: str, *, left: str, then: str) -> ConfigError:
+def not_loaded(state: TargetState, options: TableOptions, *, left: str, then: str) -> ConfigError:
     """The error for a table that this migration has not loaded: it names what the target holds instead."""
+    table = f"{options.schema_name}.{options.table_name}"
     mine, others = state.whose(), elsewhere(state)
     if not others:
         return ConfigError(
@@ -75,10 +95,15 @@ def not_loaded(state: TargetState, table: str, *, left: str, then: str) -> Confi
             next_step=f"run `gridferry load` first, then `{then}`",
         )
     whose = f' as the migration "{mine.name}"' if mine.name else ""
-    advice = [
-        "if the source's address in the config is wrong, put it right",
-        f"if this is a second source, run `gridferry load` first, with container names of its own, then `{then}`",
-    ]
+    advice = ["if the source's address in the config is wrong, put it right"]
+    if not mine.created_at and any(table in other.tables and other.entry.name == mine.name for other in others):
+        advice.append(
+            f"if this source took the other's place, run `{command_of(options)}`: it compares everything, repairs what "
+            "differs, and goes on from there"
+        )
+    advice.append(
+        f"if this is a second source, run `gridferry load` first, with container names of its own, then `{then}`"
+    )
     named = [other.entry.name for other in others if other.entry.name and other.entry.origin == mine.origin]
     if named:
         advice.insert(0, f"if it is the migration {named[0]}, write `name: {named[0]}` into the config")

@@ -27,12 +27,13 @@ from gridferry.engine.events import (
 )
 from gridferry.engine.load import TableLoader
 from gridferry.engine.load_work import LoadOptions
-from gridferry.engine.loaded import take_up
+from gridferry.engine.loaded import look_up
+from gridferry.engine.new_source import TakeOver
 from gridferry.engine.repairs import Repairs
 from gridferry.engine.replay import replay_table
 from gridferry.engine.scope import other_tables
 from gridferry.engine.shared_load import SharedLoad
-from gridferry.engine.slots import SlotOfLoad, drop_known
+from gridferry.engine.slots import SlotOfLoad, drop_known, require_own_source
 from gridferry.engine.sync import follow_all, followed, follower, is_cdc, to_renew
 from gridferry.engine.table_status import Standings
 from gridferry.engine.target_session import TargetSession
@@ -186,6 +187,7 @@ class Migration:
         dropped: list[str] = []
         for options in self._chosen(tables):
             # First the source: it is to be clean even where the target is gone.
+            require_own_source(lambda: self._state, self.source, options)
             dropped += self._feed.drop(self._slot(options))
             dropped += drop_known(self._feed, self._state, f"{options.schema_name}.{options.table_name}")
         return dropped
@@ -333,10 +335,14 @@ class Migration:
         """Store rows that were put aside as the source has them now; what still cannot be stored stays put aside."""
         done = []
         for options in self._chosen(tables):
-            loaded = take_up(self._state, options, left="nothing was changed", then="gridferry quarantine replay")
             with self.source.open_snapshot() as view:
-                done.append(replay_table(self._state, loaded.plan, view, ids=frozenset(ids)))
+                done.append(replay_table(self._state, options, view, ids=frozenset(ids)))
         return done
+
+    @property
+    def sources(self) -> TakeOver:
+        """Sources that took the place of those that tables are from: looked at, and taken over."""
+        return TakeOver(self._session.to_take_over(), self.source, self._listener, chosen=self._chosen)
 
     @property
     def repairs(self) -> Repairs:
@@ -386,7 +392,7 @@ class Migration:
     def loaded_plan(self, table: str) -> TablePlan:
         """The plan that a table was loaded with. Raises: ConfigError if it was not."""
         (options,) = self._chosen([table])
-        return take_up(self.state, options, left="", then="gridferry status").plan
+        return look_up(self.state, options, left="", then="gridferry status")[1]
 
     def _dry(self, options: TableOptions) -> TableLoad:
         plan = self.plan([options.table]).tables[0]

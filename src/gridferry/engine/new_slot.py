@@ -42,14 +42,15 @@ class SlotRenewal:
         self._tell = tell
         self._watch = SourceWatch(source, options, tell)
 
-    def run(self, run: LoadRun, plan: TablePlan) -> LoadRun:
+    def run(self, run: LoadRun, plan: TablePlan, *, because: str = "") -> LoadRun:
         """Make a new slot if the stream cannot go on with the one there is. Returns the run as it is then.
 
+        Args: because: why one is made whatever can be said of the old one, which may be at another server.
         Raises: PlanError for what the source does not allow, SourceRefused for a slot of somebody else, SlotInUse:
         nothing is changed by these; SourceError.
         """
         record = self._record(run)
-        why = self._why(run, plan, record)
+        why = because or self._why(run, plan, record)
         if not why:
             self._tell(Note(run.table, f"the slot {run.slot} holds every change: no other was made"))
             return run

@@ -27,6 +27,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, RowsPut
 from gridferry.engine.keyed_rows import agree, as_seen, fetch_standing, has_columns
+from gridferry.engine.lineage import KnowsOrigin
 from gridferry.engine.loaded import take_up
 from gridferry.engine.repair_source import FetchesKeys, SourceLookup, SourceRows
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
@@ -44,8 +45,8 @@ SHOWN = 20
 _KINDS = {DifferenceKind.MISSING: "put", DifferenceKind.DIFFERENT: "replaced", DifferenceKind.EXTRA: "deleted"}
 
 
-class OpensSnapshots(Protocol):
-    """A source that can hold a state of itself open."""
+class ReadableSource(KnowsOrigin, Protocol):
+    """A source that says which one it is, and can hold a state of itself open."""
 
     def open_snapshot(self) -> AbstractContextManager[FetchesKeys]:
         """One state of the source, held until the block ends."""
@@ -72,7 +73,7 @@ class Decided:
 
 def repair_table(
     state: TargetState,
-    source: OpensSnapshots,
+    source: ReadableSource,
     options: TableOptions,
     spool: Spool,
     settings: RepairSettings,
@@ -87,15 +88,14 @@ def repair_table(
     table = f"{options.schema_name}.{options.table_name}"
     if not spool.count and not _unfinished(state, table):
         return TableRepair(table, refused=spool.refused)
-    with Lease(state.documents, table, wait_s=settings.wait_s) as lease:
+    # The snapshot after the lease: what syncs have stored until now was committed before it.
+    with Lease(state.documents, table, wait_s=settings.wait_s) as lease, source.open_snapshot() as view:
+        loaded = take_up(state, view, options, left="nothing was changed", then="gridferry verify --repair")
         _close(state, table)
-        loaded = take_up(state, options, left="nothing was changed", then="gridferry verify --repair")
-        # After the lease: what syncs have stored until now was committed before this snapshot.
-        with source.open_snapshot() as view:
-            (described,) = view.fetch_tables([options.table])
-            plan = require_agrees(loaded.plan, options, described, left="nothing was changed")
-            repair = _Repair(state, lease, plan, SourceLookup(view, plan, described), tell)
-            return repair.run(spool, settings.rows_per_group, loaded=loaded.run.started_at)
+        (described,) = view.fetch_tables([options.table])
+        plan = require_agrees(loaded.plan, options, described, left="nothing was changed")
+        repair = _Repair(state, lease, plan, SourceLookup(view, plan, described), tell)
+        return repair.run(spool, settings.rows_per_group, loaded=loaded.run.started_at)
 
 
 def _unfinished(state: TargetState, table: str) -> list[RepairRecord]:

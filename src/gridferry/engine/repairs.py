@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
@@ -13,10 +13,11 @@ from functools import partial
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener
-from gridferry.engine.repair import OpensSnapshots, RepairSettings, repair_table
+from gridferry.engine.lineage import check_origin
+from gridferry.engine.repair import ReadableSource, RepairSettings, repair_table
 from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.undo import forget_repair, list_repairs, undo_repair
-from gridferry.errors import CheckpointError, ConfigError, LeaseHeld
+from gridferry.errors import CheckpointError, ConfigError, LeaseHeld, SourceUnreachable
 from gridferry.model.moment import moment_of
 from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
 from gridferry.model.verification import STORED_ARE_EQUAL, DifferenceSink, VerifyReport
@@ -35,7 +36,7 @@ class Repairs:
     def __init__(
         self,
         state: TargetState,
-        source: OpensSnapshots,
+        source: ReadableSource,
         tell: Listener,
         *,
         chosen: Callable[[Sequence[str]], Sequence[TableOptions]],
@@ -106,8 +107,12 @@ class Repairs:
         return RepairReport(report, tuple(done))
 
     def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
-        """See `undo_repair`."""
+        """See `undo_repair`. The source is asked only whether it is the one that the table is from; it may be away.
+
+        Raises: OtherSource too.
+        """
         known = {f"{o.schema_name}.{o.table_name}": o for o in self._chosen(())}
+        self._require_source(self._state.repairs.get(run).table)
         return undo_repair(self._state, run, known=known, tables=self._names(tables), wait_s=wait_s, tell=self._tell)
 
     def runs(self, tables: Sequence[str] = ()) -> list[RepairStatus]:
@@ -150,6 +155,14 @@ class Repairs:
 
     def _names(self, tables: Sequence[str]) -> frozenset[str] | None:
         return frozenset(f"{o.schema_name}.{o.table_name}" for o in self._chosen(tables)) if tables else None
+
+    def _require_source(self, table: str) -> None:
+        load = self._state.runs.get(table)
+        options = next((o for o in self._chosen(()) if f"{o.schema_name}.{o.table_name}" == table), None)
+        if load is None or load.plan is None or options is None:
+            return  # what that means is told by the undo itself
+        with suppress(SourceUnreachable):
+            check_origin(self._state, self._source, options, load, left="nothing was changed")
 
     def _require_free(self, table: str) -> None:
         holder = holder_of(self._state.documents, table)

@@ -12,6 +12,8 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Replay
 from gridferry.engine.held_rows import rows_with_keys_of
 from gridferry.engine.load_work import SnapshotView, enter_containers
+from gridferry.engine.loaded import take_up
+from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.source.contract import ReadsRows
 from gridferry.target.containers import TableContainers
@@ -29,13 +31,15 @@ class _Found:
 
 
 def replay_table(
-    state: TargetState, plan: TablePlan, view: SnapshotView, *, ids: frozenset[str] = frozenset()
+    state: TargetState, options: TableOptions, view: SnapshotView, *, ids: frozenset[str] = frozenset()
 ) -> Replay:
     """Try one table's rows put aside again, or those with `ids`, as the source has them now.
 
     A key with one row that can be stored: the row is put and flushed, then forgotten by the quarantine. A key without
     a row: forgotten. Several rows of one key, or a row that still cannot be stored: stays put aside.
+    Raises: as `take_up`.
     """
+    plan = take_up(state, view, options, left="nothing was changed", then="gridferry quarantine replay").plan
     held = [row for row in state.quarantine.rows(plan.qualified) if not ids or row.id in ids]
     if not held:
         return Replay(plan.qualified)

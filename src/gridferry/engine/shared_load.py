@@ -96,7 +96,7 @@ class SharedLoad:
     def _copy(self, run: LoadRun, lease: Lease, mine: set[int], *, bucket: int, of: int) -> BucketLoad:
         with self._source.open_snapshot() as view:
             (table,) = view.fetch_tables([self._options.table])
-            run = self._loader(self._load).require_same(view, table, run)
+            run, _ = self._loader(self._load).require_same(view, table, run)
             if run.snapshot is None:
                 raise CheckpointError(f"the load of {run.table} has no snapshot", next_step="load it with --replace")
             if self._slot is not None:

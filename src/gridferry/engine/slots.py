@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note
-from gridferry.errors import CheckpointError, DataError, SlotLost
+from gridferry.engine.lineage import KnowsOrigin, check_origin
+from gridferry.errors import CheckpointError, DataError, GridDBError, OtherSource, SlotLost
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
-from gridferry.plan.config import SyncOptions
+from gridferry.plan.config import SyncOptions, TableOptions
 from gridferry.plan.planner import require_open
 from gridferry.source.postgres.blockers import Patience
 from gridferry.source.postgres.feed import ChangeFeed
@@ -102,6 +103,25 @@ class SlotOfLoad:
     def drop(self) -> None:
         """Drop slot and publications."""
         self._feed.drop(self.name)
+
+
+def require_own_source(state: Callable[[], TargetState], source: KnowsOrigin, options: TableOptions) -> None:
+    """Return unless the target says that a table is from another source: its slot there is of something else.
+
+    A target that is away, or does not know the table, says nothing. Raises: OtherSource; SourceError.
+    """
+    try:
+        known = state()
+        run = known.runs.get(f"{options.schema_name}.{options.table_name}")
+        if run is None or run.plan is None:
+            return
+        check_origin(known, source, options, run, left="nothing was dropped")
+    except GridDBError:
+        return
+    except OtherSource as error:
+        slot = f"SELECT pg_drop_replication_slot('{run.slot}')" if run is not None and run.slot else "no slot of ours"
+        error.next_step = f"{error.next_step}; to free a server that is not the source any more, run in it: {slot}"
+        raise
 
 
 def drop_known(feed: ChangeFeed, state: TargetState, table: str) -> list[str]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import Listener, Note, SlotSeen
+from gridferry.engine.lineage import left_before, other_log
 from gridferry.engine.slots import guard
 from gridferry.engine.unseen import UNSEEN
 from gridferry.errors import CheckpointError, SlotLost, SourceError
@@ -125,22 +126,14 @@ class SourceWatch:
         loaded_from = "" if run.snapshot is None else run.snapshot.origin.partition("/")[0]
         system = loaded_from if before is None else before.system
         if system and system != origin.system:
-            raise CheckpointError(
-                f"{run.table} was loaded from another PostgreSQL: this one has the system identifier {origin.system}, "
-                f"that one had {system}",
-                state="nothing was read or changed",
-                next_step="give the address of the server it was loaded from; or, if this one took its place, "
-                f"{WAY_BACK}",
-            )
+            raise other_log(system, origin.system, options=self._options)
         if before is None or before.timeline == origin.timeline:
             return
         ended = self._feed.timeline_ends(origin.timeline).get(before.timeline) if origin.timeline > 1 else None
         if ended is not None and ended >= record.position:
             return
-        where = "never was on" if ended is None else f"left at {ended}, before"
         raise SlotLost(
-            f"the source writes timeline {origin.timeline}, which {where} position {record.position} of timeline "
-            f"{before.timeline}: it was restored to an older state, or a standby took over that had not got all",
+            left_before(origin.timeline, before.timeline, ended, record.position),
             state=f"the target of {run.table} holds changes that the source has lost",
             next_step=f"{WAY_BACK}; both take the source as it is now",
         )

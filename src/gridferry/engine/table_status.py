@@ -13,6 +13,7 @@ from gridferry.engine.container_states import container_states
 from gridferry.engine.events import ContainerState, ContainerStatus, Listener, QuarantinedRow, TableStatus
 from gridferry.engine.follower import Follower
 from gridferry.engine.holdings import elsewhere, told
+from gridferry.engine.lineage import check_origin, command_of
 from gridferry.engine.loaded import changed_options
 from gridferry.engine.sync import follower
 from gridferry.engine.watermark import SyncSettings
@@ -51,9 +52,9 @@ class Standings:
             status = self._loaded(options, run, now.get(_qualified(options)))
             # The page of another program gives loads, and has no config to compare.
             notes = (*self._notes(), *(self._about(run, options) if known is None else ()))
-            found.append(
-                self._with_sync(replace(status, notes=(*status.notes, *notes)), options, ask_source=ask_source)
-            )
+            status = replace(status, notes=(*status.notes, *notes))
+            status = self._with_source(status, options, ask_source=ask_source)
+            found.append(self._with_sync(status, options, ask_source=ask_source))
         return found
 
     def _about(self, run: LoadRun | None, options: TableOptions) -> Iterator[str]:
@@ -62,6 +63,8 @@ class Standings:
             others = elsewhere(self._state)
             if others:
                 yield f"this target holds {told(others)}"
+            if any(_qualified(options) in other.tables for other in others):
+                yield f"if this source took the other's place: `{command_of(options)}`"
         elif run.plan is not None and (changed := changed_options(run, options)):
             yield changed
 
@@ -131,6 +134,18 @@ class Standings:
 
     def _follower(self, options: TableOptions) -> Follower:
         return follower(self._source, self._state, options, settings=SyncSettings(), listener=self._tell)
+
+    def _with_source(self, status: TableStatus, options: TableOptions, *, ask_source: bool) -> TableStatus:
+        """With a note where the source is not the one that the table is from."""
+        run = self._state.runs.get(status.table) if ask_source and status.state != "planned" else None
+        # Of a followed table its sync says so, see `Follower.status`.
+        if run is None or run.plan is None or (options.sync is not None and run.state is RunState.LOADED):
+            return status
+        try:
+            check_origin(self._state, self._source, options, run, left="nothing was changed")
+        except (CheckpointError, SourceError) as error:
+            return replace(status, notes=(*status.notes, f"{error.message}. Next: {error.next_step}"))
+        return status
 
     def _with_sync(self, status: TableStatus, options: TableOptions, *, ask_source: bool) -> TableStatus:
         if options.sync is None:

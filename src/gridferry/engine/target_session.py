@@ -66,6 +66,11 @@ class TargetSession:
         identity = self.identity
         return TargetState(self.store, lambda: identity.looked_up(ask_source=ask_source))
 
+    def to_take_over(self) -> TargetState:
+        """The same of the migration that may get another source: see `Identity.to_take_over`."""
+        entry = self.identity.to_take_over()
+        return TargetState(self.store, lambda: entry)
+
     def key(self) -> str:
         """The migration's key; where the target is away, the one that it most likely has. Raises: SourceError."""
         try:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridferry.checkpoint.documents import utc_now
-from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import REASON
 from gridferry.engine.events import Listener, Note
@@ -43,6 +42,7 @@ from gridferry.model.verification import (
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
+from gridferry.plan.stored import require_agrees
 from gridferry.plan.watermark import by_value
 from gridferry.source.postgres.key_rows import KeyLookup
 from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
@@ -93,8 +93,12 @@ class TableVerifier:
     def run(self) -> TableVerification:
         """Compare the table. Raises: ConfigError, CheckpointError; any FerryError of either side."""
         started, began = utc_now(), time.monotonic()
+        loaded = take_up(self._state, self._source, self._options, left="nothing was compared", then="gridferry verify")
+        run, plan = loaded.run, loaded.plan
         (table,) = self._source.fetch_tables([self._options.table])
-        run, plan = self._loaded(table)
+        plan = require_agrees(plan, self._options, table, left="nothing was compared")
+        run = replace(run, plan=plan)
+        require_columns(plan, table)
         watch = SyncWatch(self._source, self._state, self._options, run)
         if self._settings.depth is Depth.QUICK:
             return self._quick(plan, table, watch, started, began)
@@ -103,6 +107,7 @@ class TableVerifier:
             alone = not watch.busy()
             standing = watch.standing()
             with self._source.open_snapshot() as view:
+                loaded.source.require_still(view.fetch_table_origin(plan.schema, plan.table))
                 (table,) = view.fetch_tables([self._options.table])
                 view.hold(table)
                 plan = replace(plan, own_heap=table.own_heap)
@@ -211,14 +216,6 @@ class TableVerifier:
         for rows in findings.rows(plan.qualified, containers.names, containers.values):
             tally.add(rows)
             self._sink(rows, plan.key_length)
-
-    def _loaded(self, table: Table) -> tuple[LoadRun, TablePlan]:
-        """The load that is verified, and its plan. Raises: ConfigError, CheckpointError if there is none to verify."""
-        loaded = take_up(
-            self._state, self._options, left="nothing was compared", then="gridferry verify", described=table
-        )
-        require_columns(loaded.plan, table)
-        return loaded.run, loaded.plan
 
     def _notes(self, table: Table, containers: Numbered, watch: SyncWatch) -> list[str]:
         notes = []

@@ -35,7 +35,7 @@ from gridferry.errors import (
     SchemaChanged,
 )
 from gridferry.model.table import Table
-from gridferry.model.watermark import GrowingColumn, first_cursor, for_column
+from gridferry.model.watermark import Cursor, GrowingColumn, first_cursor, for_column
 from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import changed_columns
 from gridferry.plan.keys import choose_key, proves_keys
@@ -61,7 +61,7 @@ class SyncSettings:
     """How to sync. `sweep` looks at the whole table, not only at the lookback; `wait_s` waits for another run's end.
 
     `stop` is asked between chunks; True ends the run after the checkpoint. `new_slot`: mode cdc makes a new slot where
-    its own is lost.
+    its own is lost. `taking_over`: the source was accepted in another's place, and is being compared.
     """
 
     sweep: bool = False
@@ -69,6 +69,7 @@ class SyncSettings:
     rows_per_chunk: int = 100_000
     stop: Callable[[], bool] = lambda: False
     new_slot: bool = False
+    taking_over: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,25 +87,10 @@ def following(
     state: TargetState, view: FindsNewRows, options: TableOptions, run: LoadRun, plan: TablePlan
 ) -> Following:
     """What a sync of a loaded table goes by. Raises: ConfigError, CheckpointError if the table has changed."""
-    (table,) = view.fetch_tables([options.table])
     if run.snapshot is None:
         raise CheckpointError(f"the load of {run.table} has no snapshot", next_step="load it again with --replace")
-    changed = changed_columns(plan, table)
-    if changed:
-        raise CheckpointError(
-            f"{run.table} was loaded with another plan: column {changed[0]} of the table has changed",
-            state="nothing was changed",
-            next_step="put it back as it was, or load anew with `gridferry load --replace`",
-        )
+    table, column = _growing(view, options, plan)
     plan = require_agrees(plan, options, table, left="nothing was changed")
-    choice = choose_key(table, options)
-    column = growing_column(table, options, choice)
-    if column is None:
-        raise ConfigError(
-            f"{run.table}: mode watermark does not know which column grows",
-            state="nothing was changed",
-            next_step="name a time or a number: `sync: {mode: watermark, column: NAME}`",
-        )
     record = state.cursors.get(run.table) or SyncRecord(run.table, first_cursor(column.name, run.snapshot))
     record = replace(record, cursor=for_column(record.cursor, column.name))
     require_values(record.cursor, column, table=run.table, left="nothing was changed")
@@ -112,6 +98,30 @@ def following(
     # A load that was resumed stored what had come since it was planned.
     plan = replace(plan, own_heap=table.own_heap, rows=max(plan.rows, run.rows))
     return Following(table, plan, column, record, unique=unique)
+
+
+def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tuple[Table, GrowingColumn]:
+    (table,) = view.fetch_tables([options.table])
+    changed = changed_columns(plan, table)
+    if changed:
+        raise CheckpointError(
+            f"{plan.qualified} was loaded with another plan: column {changed[0]} of the table has changed",
+            state="nothing was changed",
+            next_step="put it back as it was, or load anew with `gridferry load --replace`",
+        )
+    column = growing_column(table, options, choose_key(table, options))
+    if column is None:
+        raise ConfigError(
+            f"{plan.qualified}: mode watermark does not know which column grows",
+            state="nothing was changed",
+            next_step="name a time or a number: `sync: {mode: watermark, column: NAME}`",
+        )
+    return table, column
+
+
+def new_cursor(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> Cursor:
+    """The cursor of a table whose target is to be compared with this snapshot. Raises: as `following`."""
+    return first_cursor(_growing(view, options, plan)[1].name, view.snapshot)
 
 
 class WatermarkRun:

@@ -12,9 +12,10 @@ from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import QuarantinedRow, TableStatus
+from gridferry.engine.lineage import check_origin
 from gridferry.engine.migration import Migration
 from gridferry.engine.scope import other_tables
-from gridferry.errors import CheckpointError, FerryError, SourceError, StatementError
+from gridferry.errors import CheckpointError, FerryError, OtherSource, SourceError, StatementError
 from gridferry.model.coverage import Coverage
 from gridferry.model.over_time import GroupBounds
 from gridferry.model.verification import TableVerification, Verdict
@@ -89,6 +90,7 @@ class _Table:
         """All facts about the table."""
         try:
             run = self._migration.state.runs.get(self._name)
+            self._leave_other_source(run)
             status = self._status()
         except CheckpointError as error:
             headline = Headline(Tone.UNFINISHED, f"Nothing can be told: {error.message}.", error.next_step)
@@ -96,7 +98,8 @@ class _Table:
         load = load_facts(status, run)
         verifications = self._verifications()
         if run is None or run.plan is None:
-            return TableFacts(self._name, table_headline(load, verifications), load, notes=tuple(self._notes))
+            notes = (*self._notes, *status.notes)
+            return TableFacts(self._name, table_headline(load, verifications), load, notes=notes)
         try:
             plan = require_agrees(run.plan, self._options, left="")
             held = self._migration.quarantine([self._options.table])
@@ -138,6 +141,18 @@ class _Table:
             except SourceError as error:
                 self._notes.append(f"The columns that PostgreSQL has now are not known: {error.message}.")
         return coverage_of(plan, table=table, options=self._options)
+
+    def _leave_other_source(self, run: LoadRun | None) -> None:
+        """Ask a source nothing that is not the one that the table is from: its numbers would be compared."""
+        if run is None or run.plan is None or self._view is None:
+            return
+        try:
+            check_origin(self._migration.state, self._view, self._options, run, left="nothing was changed")
+        except OtherSource as error:
+            self._view = None
+            self._notes.append(f"{error.message}. Next: {error.next_step}.")
+        except SourceError:
+            return  # whatever is asked next says so
 
     def _status(self) -> TableStatus:
         """As `gridferry status` has it; without the source's word where it cannot be had."""

@@ -10,12 +10,10 @@ from gridferry.errors import SourceUnreachable
 from gridferry.model.migration import DatabaseOrigin
 from gridferry.source.postgres.connection import PostgresAddress
 from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.origin import fetch_system
 
-# A CASE does not ask what it does not need: without the right, the function is not called.
 _ORIGIN = """
-SELECT CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
-            THEN (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() AS c) ELSE '' END,
-       d.oid::int8, d.datname::text
+SELECT d.oid::int8, d.datname::text
 FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()
 """
 
@@ -24,7 +22,8 @@ def fetch_origin(connection: psycopg.Connection[tuple[Any, ...]], address: Postg
     """The database of a session. Where the role may not ask for the server's identifier, its address stands for it."""
     with mapped(f"asking which database {address.display} is"):
         row = connection.execute(_ORIGIN).fetchone()
+        system = fetch_system(connection)
     if row is None:
         raise SourceUnreachable("PostgreSQL answered the question for its database with nothing")
-    system, oid, name = row
+    oid, name = row
     return DatabaseOrigin(system or f"{address.host}:{address.port}", oid, name)

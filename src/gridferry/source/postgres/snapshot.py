@@ -19,6 +19,7 @@ from gridferry.model.chunk import Snapshot
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.connection import PostgresAddress, connect, is_pooled
 from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.origin import fetch_system
 from gridferry.source.postgres.transactions import Work
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -33,9 +34,7 @@ SELECT pg_catalog.pg_export_snapshot(),
             ELSE pg_catalog.pg_current_wal_lsn() END::text,
        pg_catalog.txid_current_snapshot()::text,
        pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
-       CASE WHEN pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')
-            THEN (SELECT c.system_identifier::text FROM pg_catalog.pg_control_system() AS c) ELSE '' END
-       || '/' || (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()),
+       '/' || (SELECT d.oid FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()),
        pg_catalog.pg_is_in_recovery(), pg_catalog.pg_backend_pid()
 """
 
@@ -114,10 +113,11 @@ def hold_snapshot(address: PostgresAddress, *, join: Snapshot | None = None) -> 
                 except psycopg.Error as error:
                     raise cannot_join(join) from error
             row = connection.execute(_TAKE).fetchone()
+            system = fetch_system(connection)
         if row is None:
             raise SourceUnreachable("PostgreSQL answered the request for a snapshot with nothing")
-        name, lsn, visible, taken_at, origin, standby, pid = row
-        snapshot = Snapshot(name, lsn, visible, taken_at, origin)
+        name, lsn, visible, taken_at, database, standby, pid = row
+        snapshot = Snapshot(name, lsn, visible, taken_at, f"{system}{database}")
         yield HeldSnapshot(snapshot, connection, standby=standby, pooled=is_pooled(connection, pid))
     finally:
         # Ended before it is closed: a pooler gives the session to the next client instead of throwing it away.

@@ -13,6 +13,7 @@ from psycopg import sql
 from gridferry.errors import NoSessionFree
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.model.migration import DatabaseOrigin
+from gridferry.model.origin import SourceOrigin
 from gridferry.model.over_time import Buckets, GroupBounds
 from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
@@ -28,6 +29,7 @@ from gridferry.source.postgres import (
     key_bounds,
     key_rows,
     listing,
+    origin,
     over_time,
     profile,
     reader,
@@ -127,6 +129,10 @@ class PostgresSnapshot:
     def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
         """See `profile.fetch_profile`."""
         return profile.fetch_profile(self.held.connection, request, sample_percent=sample_percent)
+
+    def fetch_table_origin(self, schema: str, table: str) -> SourceOrigin:
+        """See `origin.fetch_table_origin`."""
+        return origin.fetch_table_origin(self.held.connection, self.address, schema=schema, table=table)
 
     def plan_chunks(self, table: Table, *, rows_per_chunk: int) -> tuple[Chunk, ...]:
         """See `chunks.plan_chunks`."""
@@ -249,6 +255,11 @@ class PostgresSource:
     def fetch_role(self, tables: Sequence[tuple[str, str]]) -> SourceRole:
         """See `role.fetch_role`."""
         return role.fetch_role(self.address, tables)
+
+    def fetch_table_origin(self, schema: str, table: str) -> SourceOrigin:
+        """See `origin.fetch_table_origin`."""
+        with connect(self.address) as connection:
+            return origin.fetch_table_origin(connection, self.address, schema=schema, table=table)
 
     @contextmanager
     def open_snapshot(self) -> Iterator[PostgresSnapshot]:

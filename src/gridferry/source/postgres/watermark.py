@@ -53,7 +53,8 @@ def find_new(
             f"the last sync of {plan.qualified} saw transaction {cursor.xmin:,}, and the source is at {next_xid:,}: "
             "it is another server, or was restored from a backup",
             state="nothing was changed",
-            next_step="compare both sides with `gridferry verify`, and load anew with --replace where they differ",
+            next_step="if the address is wrong, put it right in the config; if this source took the other's place, run "
+            "`gridferry sync --new-source`: it compares everything, repairs what differs, and goes on from there",
         )
     heap = table.own_heap
     with mapped(f"looking for new rows of {plan.qualified}"):
