@@ -187,7 +187,7 @@ def test_another_server_under_the_same_address_is_refused(ferry: Ferry, plant: L
             make_readings(database)
             for _ in range(2):  # before the first sync, and after it
                 refused(
-                    at(ferry, stranger), tmp_path, "sync", code=3, says="system identifier", advises="load --replace"
+                    at(ferry, stranger), tmp_path, "sync", code=2, says="system identifier", advises="sync --new-source"
                 )
                 sync(followed)
             with opened(plant) as own:
@@ -287,7 +287,7 @@ def test_a_source_that_was_restored_from_a_backup(ferry: Ferry, plant: LocalPost
     for path in [plant.data, *plant.data.rglob("*")]:
         shutil.chown(path, *own(plant))
     plant.start()
-    said = refused(followed, tmp_path, "sync", code=3, says="the server's log ends at", advises="load --replace")
+    said = refused(followed, tmp_path, "sync", code=3, says="its log ends at", advises="sync --new-source")
     assert "restored" in said.text
     with opened(plant) as database:
         reloads(followed, database, tmp_path)
