@@ -71,8 +71,8 @@ def assert_level(ferry: Ferry, postgres: Database, table: str = "reading", split
 
 def slot_of(ferry: Ferry, table: str = "reading") -> str:
     with ferry.migration() as migration:
-        key = migration.state.whose().key
-        return ChangeFeed(parse_address(ferry.dsn)).slot_for(f"public.{table}", str(migration.target), key)
+        whose = migration.state.whose()
+        return ChangeFeed(parse_address(ferry.dsn)).slot_for(f"public.{table}", str(migration.target), whose)
 
 
 def left_in_source(postgres: Database) -> tuple[int, int]:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any
+from dataclasses import asdict, dataclass
 
 from gridferry.checkpoint.documents import Document, DocumentStore
-from gridferry.errors import CheckpointError
+from gridferry.model.decoding import decoded, readable, require_version
 from gridferry.model.origin import SourceOrigin
-from gridferry.model.position import Lsn
 
 ORIGIN_VERSION = 1
 _ITEM = "origin"
@@ -51,28 +49,15 @@ def _scope(table: str) -> str:
 
 
 def _record(table: str, document: Document) -> OriginRecord:
-    version, origin, taking_over = (document.get(key) for key in ("version", "origin", "taking_over"))
-    if version != ORIGIN_VERSION:
-        raise CheckpointError(
-            f"the origin of {table} has version {version}, this gridferry reads version {ORIGIN_VERSION}",
-            next_step="use the gridferry that wrote it, or load the table again with --replace",
-        )
-    if not isinstance(origin, dict) or not isinstance(taking_over, bool) or not _well_formed(origin):
-        raise CheckpointError(
-            f"the origin of {table} is not readable",
-            next_step="load the table again with --replace, or restore the container from a backup",
-        )
-    return OriginRecord(table, SourceOrigin(**origin), taking_over)
-
-
-def _well_formed(origin: dict[str, Any]) -> bool:
-    wanted = {"str": str, "int": int, "bool": bool}
-    if set(origin) != {field.name for field in fields(SourceOrigin)}:
-        return False
-    if not all(type(origin[field.name]) is wanted[str(field.type)] for field in fields(SourceOrigin)):
-        return False
-    try:
-        Lsn.parse(origin["log_end"])
-    except CheckpointError:
-        return False
-    return True
+    what = f"the origin of {table} (scope {_scope(table)})"
+    held = require_version(
+        document,
+        ORIGIN_VERSION,
+        what=what,
+        next_step="use the gridferry that wrote it, or load the table again with --replace",
+    )
+    return readable(
+        what,
+        lambda: decoded(OriginRecord, held, table=table),
+        next_step="load the table again with --replace, or restore the container from a backup",
+    )

@@ -48,21 +48,15 @@ def take_up(
     """
     run, plan = look_up(state, options, left=left, then=then)
     checked = check_origin(state, source, options, run, left=left)
-    changed = changed_options(run, options)
-    if changed:
-        raise CheckpointError(
-            changed,
-            state=left,
-            next_step="put them back as they were, or load anew with `gridferry load --replace`",
-        )
-    plan = require_agrees(plan, options, described, left=left)
+    if described is not None:
+        plan = require_agrees(plan, options, described, left=left)
     return Loaded(replace(run, plan=plan), plan, checked)
 
 
 def look_up(state: TargetState, options: TableOptions, *, left: str, then: str) -> tuple[LoadRun, TablePlan]:
-    """A table's finished load and its plan, where nothing of the source is read and no row is written.
+    """A table's finished load and its plan, whatever the source is now: nothing is read of it by this alone.
 
-    Args and errors: as `take_up`, but for the source and for other options.
+    Args and errors: as `take_up`, but for those of the source.
     """
     table = f"{options.schema_name}.{options.table_name}"
     run = state.runs.get(table)
@@ -74,7 +68,15 @@ def look_up(state: TargetState, options: TableOptions, *, left: str, then: str) 
             state=left,
             next_step=f"run `gridferry load` until it is done, then `{then}`",
         )
-    return run, run.plan
+    changed = changed_options(run, options)
+    if changed:
+        raise CheckpointError(
+            changed,
+            state=left,
+            next_step="put them back as they were, or load anew with `gridferry load --replace`",
+        )
+    plan = require_agrees(run.plan, options, left=left)
+    return replace(run, plan=plan), plan
 
 
 def changed_options(run: LoadRun, options: TableOptions) -> str:

@@ -33,7 +33,7 @@ from gridferry.engine.repairs import Repairs
 from gridferry.engine.replay import replay_table
 from gridferry.engine.scope import other_tables
 from gridferry.engine.shared_load import SharedLoad
-from gridferry.engine.slots import SlotOfLoad, drop_known, require_own_source
+from gridferry.engine.slots import SlotOfLoad, drop_known, refuse_elsewhere
 from gridferry.engine.sync import follow_all, followed, follower, is_cdc, to_renew
 from gridferry.engine.table_status import Standings
 from gridferry.engine.target_session import TargetSession
@@ -187,7 +187,7 @@ class Migration:
         dropped: list[str] = []
         for options in self._chosen(tables):
             # First the source: it is to be clean even where the target is gone.
-            require_own_source(lambda: self._state, self.source, options)
+            refuse_elsewhere(lambda: self._state, self.source, options)
             dropped += self._feed.drop(self._slot(options))
             dropped += drop_known(self._feed, self._state, f"{options.schema_name}.{options.table_name}")
         return dropped
@@ -383,7 +383,8 @@ class Migration:
         return SlotOfLoad(self.source, self._slot(options), self._listener) if is_cdc(options) else None
 
     def _slot(self, options: TableOptions) -> str:
-        return self._feed.slot_for(f"{options.schema_name}.{options.table_name}", str(self.target), self._session.key())
+        table = f"{options.schema_name}.{options.table_name}"
+        return self._feed.slot_for(table, str(self.target), self._session.whose())
 
     def _chosen(self, tables: Sequence[str]) -> tuple[TableOptions, ...]:
         config = Config(source=None, target=self.target, tables=self._options)  # type: ignore[arg-type]

@@ -19,17 +19,18 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableSync
 from gridferry.engine.follower import Follower
 from gridferry.engine.lineage import command_of, known_origin
-from gridferry.engine.loaded import changed_options, look_up
+from gridferry.engine.loaded import look_up
 from gridferry.engine.new_slot import SlotRenewal
 from gridferry.engine.repairs import Repairs
 from gridferry.engine.sync import follower
 from gridferry.engine.verify import VerifySettings, verify_tables
 from gridferry.engine.watermark import MODE, SyncSettings, new_cursor
-from gridferry.errors import CheckpointError, DataError
+from gridferry.errors import DataError
 from gridferry.model.origin import Lineage, SourceOrigin, compare
 from gridferry.model.verification import DifferenceSink, Verdict, VerifyReport
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.stored import require_agrees
 from gridferry.source.postgres.source import PostgresSource
 
 _LEFT = "nothing was read or changed"
@@ -106,12 +107,6 @@ class TakeOver:
     def _look(self, options: TableOptions) -> tuple[NewSource, LoadRun, TablePlan]:
         table = f"{options.schema_name}.{options.table_name}"
         run, plan = look_up(self._state, options, left=_LEFT, then=_THEN)
-        if changed := changed_options(run, options):
-            raise CheckpointError(
-                changed,
-                state=_LEFT,
-                next_step="put them back as they were, or load anew with `gridferry load --replace`",
-            )
         record = known_origin(self._state, table)
         now = self._source.fetch_table_origin(options.schema_name, options.table_name)
         lineage, why = compare(record.origin, now)
@@ -122,8 +117,11 @@ class TakeOver:
         with Lease(self._state.documents, found.table, wait_s=wait_s) as lease:
             with self._source.open_snapshot() as view:
                 now = view.fetch_table_origin(options.schema_name, options.table_name)
+                (described,) = view.fetch_tables([options.table])
+                plan = require_agrees(plan, options, described, left=_LEFT)
                 cursor = new_cursor(view, options, plan) if _mode(options) is SyncMode.WATERMARK else None
             lease.check()
+            self._tell_of_slot_left(found, run, now)
             # First the migration: of tables that are not taken over yet, their own origins still tell.
             database = self._source.fetch_origin()
             if self._state.whose().origin != database:
@@ -141,9 +139,14 @@ class TakeOver:
                 renewal = SlotRenewal(self._state, lease, self._source, options=options, tell=self._tell)
                 why = found.why or "an earlier call was interrupted"
                 renewal.run(run, plan, because=f"the source is another one: {why}")
-                if run.slot and found.known.system != now.system:
-                    said = f"the slot {run.slot} at {found.known.address} keeps log there until it is dropped: SELECT "
-                    self._tell(Note(found.table, f"{said}pg_drop_replication_slot('{run.slot}')", "warning"))
+
+    def _tell_of_slot_left(self, found: NewSource, run: LoadRun, now: SourceOrigin) -> None:
+        """Name the slot that stays in another server or database, and how it is dropped there."""
+        elsewhere = (found.known.system, found.known.database_oid) != (now.system, now.database_oid)
+        if run.slot and elsewhere and not found.taking_over:
+            drop = f"SELECT pg_drop_replication_slot('{run.slot}')"
+            said = f"the slot {run.slot} at {found.known.address} keeps log there until it is dropped: {drop}"
+            self._tell(Note(found.table, said, "warning"))
 
     def _compare(self, options: TableOptions, *, wait_s: float, settle_s: float) -> None:
         """Let both sides be equal. Syncs bring meanwhile what is written at the new source."""

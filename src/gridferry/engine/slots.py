@@ -23,8 +23,11 @@ from gridferry.source.postgres.source import PostgresSource
 
 
 def slot_of(feed: ChangeFeed, state: TargetState, table: str) -> str:
-    """The one slot that follows a table into this target for this migration; no other is read or dropped."""
-    return feed.slot_for(table, str(state.store.cluster.address), state.whose().key)
+    """The one slot that follows a table into this target for this migration; no other is read or dropped.
+
+    Its name is derived, not read: what is stored of it is compared with this.
+    """
+    return feed.slot_for(table, str(state.store.cluster.address), state.whose())
 
 
 def require_own_slot(feed: ChangeFeed, state: TargetState, run: LoadRun, *, left: str) -> None:
@@ -105,11 +108,12 @@ class SlotOfLoad:
         self._feed.drop(self.name)
 
 
-def require_own_source(state: Callable[[], TargetState], source: KnowsOrigin, options: TableOptions) -> None:
-    """Return unless the target says that a table is from another source: its slot there is of something else.
+def refuse_elsewhere(state: Callable[[], TargetState], source: KnowsOrigin, options: TableOptions) -> None:
+    """Return unless the target says that a table is from another source: nothing of ours is at this one to be dropped.
 
     A target that is away, or does not know the table, says nothing. Raises: OtherSource; SourceError.
     """
+    run = None
     try:
         known = state()
         run = known.runs.get(f"{options.schema_name}.{options.table_name}")
@@ -119,8 +123,9 @@ def require_own_source(state: Callable[[], TargetState], source: KnowsOrigin, op
     except GridDBError:
         return
     except OtherSource as error:
-        slot = f"SELECT pg_drop_replication_slot('{run.slot}')" if run is not None and run.slot else "no slot of ours"
-        error.next_step = f"{error.next_step}; to free a server that is not the source any more, run in it: {slot}"
+        if run is not None and run.slot:
+            free = f"SELECT pg_drop_replication_slot('{run.slot}')"
+            error.next_step = f"{error.next_step}; to free a server that is not the source any more, run in it: {free}"
         raise
 
 

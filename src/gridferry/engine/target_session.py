@@ -9,7 +9,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.identity import Identity
 from gridferry.errors import GridDBError
 from gridferry.griddb import GridDBAddress, Store, connect
-from gridferry.model.migration import DatabaseOrigin
+from gridferry.model.migration import DatabaseOrigin, MigrationEntry
 from gridferry.plan.config import TableOptions
 
 
@@ -71,12 +71,13 @@ class TargetSession:
         entry = self.identity.to_take_over()
         return TargetState(self.store, lambda: entry)
 
-    def key(self) -> str:
-        """The migration's key; where the target is away, the one that it most likely has. Raises: SourceError."""
+    def whose(self) -> MigrationEntry:
+        """The migration; where the target is away, what it most likely says of it. Raises: SourceError."""
         try:
-            return self.identity.looked_up().key
+            return self.identity.looked_up()
         except GridDBError:
-            return next(keys_of(self._name, self._origin()))
+            origin = self._origin()
+            return MigrationEntry(next(keys_of(self._name, origin)), self._name, origin)
 
     def close(self) -> None:
         """Close the connections to the target."""

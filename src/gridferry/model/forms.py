@@ -58,11 +58,13 @@ class NumberForm:
 
 _SLOT = re.compile(r"[a-z0-9_]{0,63}")
 _LSN = re.compile(r"(?:[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8})?")
+_LOG_END = re.compile(r"[0-9A-Fa-f]{1,8}/[0-9A-Fa-f]{1,8}")
 _VISIBLE = re.compile(r"(?:[0-9]{1,20}:[0-9]{1,20}:(?:[0-9]{1,20}(?:,[0-9]{1,20})*)?)?")
 
 Moment = Annotated[str, TimeForm("a time in UTC, ISO 8601", most=40)]
 SlotName = Annotated[str, TextForm("the name of a replication slot", _SLOT)]
 LsnText = Annotated[str, TextForm("a position in the log, as 16/B374D848", _LSN)]
+LogEnd = Annotated[str, TextForm("a position in the log, as 16/B374D848", _LOG_END)]
 SnapshotText = Annotated[str, TextForm("a snapshot, as 10:20:10,14", _VISIBLE, most=5_000_000)]
 SnapshotName = Annotated[str, TextForm("the name of an exported snapshot", re.compile(r"[0-9A-Fa-f-]{0,64}"))]
 RepairName = Annotated[str, TextForm("the name of a repair", re.compile(r"[0-9A-Za-z-]{1,64}"))]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from gridferry.model.forms import Count, Digits, LogEnd, Moment, Name, Oid
 from gridferry.model.position import Lsn
 
 
@@ -32,16 +33,16 @@ class SourceOrigin:
     began, ISO 8601, UTC, in microseconds; `log_end` up to where its log was on disk (on a standby: replayed), as text.
     """
 
-    system: str
-    timeline: int
-    database_oid: int
-    table_oid: int
-    database: str
-    address: str
-    server: str
-    started: str
+    system: Digits
+    timeline: Count
+    database_oid: Oid
+    table_oid: Oid
+    database: Name
+    address: Name
+    server: Name
+    started: Moment
     standby: bool
-    log_end: str
+    log_end: LogEnd
 
     def __str__(self) -> str:
         """For people: the database, where it is, and what tells its server apart."""

@@ -12,7 +12,9 @@ from gridferry.engine.lineage import Checked
 from gridferry.errors import CheckpointError, SourceUnreachable
 from gridferry.model.origin import Lineage, SourceOrigin
 
-ORIGIN = SourceOrigin("7012", 1, 5, 16390, "plant", "db:5432/plant", "10.0.0.5:5432", "2026-01-01", False, "0/5000000")
+ORIGIN = SourceOrigin(
+    "7012", 1, 5, 16390, "plant", "db:5432/plant", "10.0.0.5:5432", "2026-01-01T00:00:00.000001Z", False, "0/5000000"
+)
 
 
 class Documents:
@@ -53,6 +55,8 @@ def test_what_was_saved_is_read() -> None:
         {"origin": {}},
         *({"field": name} for name in ("system", "timeline", "table_oid", "standby", "log_end")),
         {"log": "not a position"},
+        {"log": ""},
+        {"more": 1},
     ],
 )
 def test_a_document_of_a_wrong_shape_is_refused(changed: dict[str, Any]) -> None:
@@ -70,7 +74,7 @@ def test_a_document_of_a_wrong_shape_is_refused(changed: dict[str, Any]) -> None
 def test_two_servers_behind_one_address_are_told() -> None:
     checked = Checked(OriginRecord("public.t", ORIGIN), ORIGIN, Lineage.SAME)
     checked.require_still(ORIGIN)
-    second = SourceOrigin(**{**ORIGIN.__dict__, "started": "2026-03-03"})
+    second = SourceOrigin(**{**ORIGIN.__dict__, "started": "2026-03-03T00:00:00.000001Z"})
     with pytest.raises(SourceUnreachable, match="two servers answered") as told:
         checked.require_still(second)
     assert told.value.exit_code == 75

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from gridferry.errors import SourceError, Transient
 from gridferry.model.change import ChangedRelation
+from gridferry.model.migration import MigrationEntry
 from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Obstacle, Publishing
 from gridferry.source.postgres.access import fetch_access, other_database
@@ -59,13 +60,14 @@ class ChangeFeed:
         """Where the sessions go."""
         return self.source.for_changes
 
-    def slot_for(self, table: str, target: str, migration: str) -> str:
-        """The name of the slot that follows `table` (`schema.name`) into `target` for the migration of that key.
+    def slot_for(self, table: str, target: str, migration: MigrationEntry) -> str:
+        """The name of the slot that follows `table` (`schema.name`) into `target` for a migration.
 
-        The same for the same three. The key stands for the database, which may be renamed; `target` is the address as
-        it is shown, and counts without the user, who may change too.
+        The same for the same table, target, migration and database. The database counts by its OID: it may be renamed,
+        and where another of the same server takes its place, the slot that the first one has is not in the way.
+        `target` is the address as it is shown, and counts without the user, who may change too.
         """
-        whole = "\n".join((target.rpartition("@")[2], migration, table))
+        whole = "\n".join((target.rpartition("@")[2], migration.key, str(migration.origin.oid), table))
         letters = re.sub(r"[^a-z0-9]", "", table.partition(".")[2].lower())[:_READABLE]
         return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
 
