@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from gridferry.errors import ConfigError
+from gridferry.model.migration import DatabaseOrigin, MigrationEntry
+from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.slot_names import publication_names, slot_name, sync_of
 
 
@@ -42,3 +46,18 @@ def test_empty_and_too_long_names_are_refused(sync):
 )
 def test_foreign_names_belong_to_no_sync(name):
     assert sync_of(name) is None
+
+
+def test_another_database_in_the_place_of_the_first_has_a_slot_of_its_own():
+    feed = ChangeFeed(parse_address("postgresql://reader@localhost/plant"))
+    first = MigrationEntry("0a1b", "", DatabaseOrigin("7012", 16384, "plant"))
+    name = feed.slot_for("public.stock", "admin@127.0.0.1:10001/c/public", first)
+    renamed = replace(first, origin=DatabaseOrigin("7012", 16384, "works"))
+    assert feed.slot_for("public.stock", "other@127.0.0.1:10001/c/public", renamed) == name
+    others = [
+        feed.slot_for("public.stock", "127.0.0.1:10001/c/public", replace(first, origin=DatabaseOrigin("7012", 16385))),
+        feed.slot_for("public.stock", "127.0.0.1:10001/c/public", replace(first, key="0a1c")),
+        feed.slot_for("public.stock", "127.0.0.2:10001/c/public", first),
+        feed.slot_for("other.stock", "127.0.0.1:10001/c/public", first),
+    ]
+    assert len({name, *others}) == 5
