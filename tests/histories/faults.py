@@ -23,9 +23,7 @@ ELSEWHERE = {
     "kill later": 3, "crash target at statement": 4, "cut": 4, "stall": 1, "split": 2, "own clock back": 1,
     "source clock back": 1,
 }  # fmt: skip
-# Chosen by the seed, not by chance: see `Maker.end`.
-MOVED = "moved to a copy"
-FAULTS = (*AT_A_POINT, *ELSEWHERE, MOVED)
+FAULTS = (*AT_A_POINT, *ELSEWHERE)
 NEEDS_OWN_TARGET = ("crash target", "crash target at statement")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from tests.histories import row_steps, table_steps, watermark_steps
-from tests.histories.faults import MOVED, random_fault
+from tests.histories.faults import random_fault
 from tests.histories.shapes import Shape, random_shape
 from tests.histories.steps import Check, Crash, EndFollow, Fault, History, Run, Say, Step
 
@@ -323,8 +323,6 @@ class Maker:
             self.stream_and_abort()
         if self.following:
             self.follow()
-        if self.faults and self.seed % 10 == 7:
-            self.steps.append(Run("sync", fault=Fault(MOVED)))
         self.steps.append(Check(sweep=self.sweep_due))
 
 

@@ -17,17 +17,15 @@ from psycopg import sql
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
-from gridferry.engine import cdc, loaded, watermark
+from gridferry.engine import cdc, watermark
 from gridferry.engine.cdc import CdcRun
 from gridferry.engine.fold import Folder
 from gridferry.engine.follow import ChangeWriter
 from gridferry.engine.key_events import KeyEvents
-from gridferry.engine.lineage import Checked, known_origin
 from gridferry.engine.migration import Migration
 from gridferry.errors import FerryError
 from gridferry.griddb import BulkWriter
 from gridferry.model.change import ChangeBatch, Operation
-from gridferry.model.origin import Lineage
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import Kernel
 from gridferry.source.postgres import publications
@@ -166,16 +164,6 @@ def _no_lookback() -> None:
         return lambda *args: replace(original(*args), lookback=0)
 
     around(watermark, "growing_column", made)
-
-
-@bug("another source is taken for the one that was loaded", mode="watermark")
-def _any_source() -> None:
-    def check(state: Any, source: Any, options: Any, run: Any, *, left: str) -> Checked:
-        record = known_origin(state, run.table)
-        now = source.fetch_table_origin(options.schema_name, options.table_name)
-        return Checked(record, now, Lineage.SAME)
-
-    loaded.check_origin = check
 
 
 # Mode cdc: what becomes of changes.

@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
-from tests.copies import base_backup
 from tests.e2e.ferry import Ferry
 from tests.histories.ends import differences, differences_now
-from tests.histories.faults import MOVED, NEEDS_OWN_TARGET
+from tests.histories.faults import NEEDS_OWN_TARGET
 from tests.histories.proxy import Weather, proxied
 from tests.histories.steps import Check, Crash, EndFollow, Fault, History, Run, Say, Step
 from tests.histories.world import Running, World
@@ -181,16 +180,14 @@ class Player:
                 follower = self.begin(self.follow_run)
         return follower
 
-    def begin(self, run: Run, *, ports: dict[str, int] | None = None, wait_s: float = 0.0, dsn: str = "") -> Running:
-        """Start a run. `ports` are those of proxies, by side; `dsn` is of another source than the history's."""
+    def begin(self, run: Run, *, ports: dict[str, int] | None = None, wait_s: float = 0.0) -> Running:
+        """Start a run. `ports` are those of proxies, by side."""
         ports = ports or {}
         fault = run.fault
         env = self.ferry.env
         if "source" in ports:
             port = f":{self.world.source.port}"
             env["SOURCE_DSN"] = self.world.source.tcp_dsn().replace(port, f":{ports['source']}")
-        if dsn:
-            env["SOURCE_DSN"] = dsn
         options: dict[str, Any] = {"rows_per_chunk": run.rows_per_chunk, "wait_s": wait_s}
         if run.verb == "load":
             options["workers"] = 1
@@ -251,8 +248,6 @@ class Player:
             self.run_to_point(run, fault)
         elif fault.name in ("cut", "stall", "split"):
             self.run_in_weather(run, fault)
-        elif fault.name == MOVED:
-            self.run_on_copy(run, fault)
         elif fault.name == "kill later":
             self.run_killed_later(run, fault)
         elif fault.name == "crash target at statement":
@@ -281,22 +276,6 @@ class Player:
         if failed and fault.name != "cut":
             raise Failed(f"a run ended for {fault}: {_shown(running.said[-1])}")
         self.came(fault, weather.came, mattered=failed)
-
-    def run_on_copy(self, run: Run, fault: Fault) -> None:
-        """The config names a copy of the server for once, whose transaction ids have gone on: it must be refused."""
-        copy = base_backup(self.world.source)
-        try:
-            copy.start()
-            with psycopg.connect(copy.dsn(), autocommit=True) as session:
-                for _ in range(300):
-                    session.execute("SELECT pg_catalog.txid_current()")
-            running = self.begin(run, dsn=copy.tcp_dsn())
-            word = running.hear()
-            if word is None or word.get("error") != "OtherSource":
-                raise Failed(f"a run on a copy of the source ended with {_shown(word)}")
-        finally:
-            copy.remove()
-        self.came(fault, True, mattered=True)
 
     def run_killed_later(self, run: Run, fault: Fault) -> None:
         """SIGKILL after so many milliseconds, wherever that is."""

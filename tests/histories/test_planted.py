@@ -12,7 +12,6 @@ from tests.histories.planted import BUGS
 SEEDS: dict[str, tuple[int, ...]] = {
     "trap 4: the newest rows come first": (4,),
     "late rows are not looked for": (2,),
-    "another source is taken for the one that was loaded": (7,),
     "trap 6: deletes are not seen": (1,),
     "a new key is a put without a delete": (8,),
     "the first change of a key stays": (1,),
