@@ -192,7 +192,10 @@ def test_another_server_under_the_same_address_is_refused(ferry: Ferry, plant: L
                 sync(followed)
             with opened(plant) as own:
                 assert_level(followed, own)
-            reloads(at(ferry, stranger), database, tmp_path)
+            # Containers of another migration are not replaced: the advice is the way on.
+            moved = at(ferry, stranger)
+            assert command(moved, tmp_path, "sync", "--new-source", "--yes").code == 0
+            assert_level(moved, database)
 
 
 def replayed(primary: Database, standby: LocalPostgres) -> None:
