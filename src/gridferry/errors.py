@@ -2,6 +2,7 @@
 
     FerryError
       ConfigError                          asked wrongly: options, config file, addresses
+        NotLoaded                          the table is not loaded yet, or not to its end
       PlanError                            the plan found problems; all of them, raised together
       SourceError
         SourceUnreachable                  (transient) no connection, or it broke
@@ -37,6 +38,7 @@
       OtherSource                          the source is not the one that the table is from
       LeaseHeld                            (transient) another run works on the same table
     TargetNotEmpty                         data stands where the load would put its own
+    SomeTablesFailed                       of several tables; see `model.failed_tables`
 
 Each leaf is `Transient` (the same call may succeed later) or `Terminal`. `engine.retry` reads that mark and
 nothing else. `exit_code` follows `design`: 2 asked wrongly, 3 failed for good, 75 try later.
@@ -64,6 +66,8 @@ class FerryError(Exception):
     """
 
     exit_code = 3
+    # Whether every table would fail in the same way, as where a server is away: then the next is not tried.
+    concerns_all = False
 
     def __init__(self, message: str, *, state: str = "", next_step: str = "") -> None:
         super().__init__(message)
@@ -91,6 +95,10 @@ class ConfigError(Terminal, FerryError):
     """Options, a config file or an address that make no sense."""
 
     exit_code = 2
+
+
+class NotLoaded(ConfigError):
+    """The table was not loaded into this target, or not to its end. A load makes it right."""
 
 
 class PlanError(Terminal, FerryError):
@@ -166,23 +174,32 @@ class RemoteProtocolError(Terminal, ProtocolError):
 class NodeUnreachable(Transient, GridDBError):
     """No connection to a node could be made."""
 
+    concerns_all = True
+
 
 class ConnectionLost(Transient, GridDBError):
     """A connection to a node broke while in use."""
+
+    concerns_all = True
 
 
 class AnswerTimeout(Transient, GridDBError):
     """No answer came within the read timeout."""
 
+    concerns_all = True
+
 
 class WrongNode(Transient, GridDBError):
     """The node does not own the partition, or the cluster is not ready (status 2 and 3, no owner)."""
+
+    concerns_all = True
 
 
 class AuthenticationFailed(Terminal, GridDBError):
     """User, password, database or cluster name was refused."""
 
     exit_code = 2
+    concerns_all = True
 
 
 class StatementError(Terminal, GridDBError):

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from gridferry.airflow.compat import BaseOperator, Context
-from gridferry.airflow.failures import AskedToEnd, told_to_airflow
+from gridferry.airflow.failures import AskedToEnd, one_line, told_to_airflow
 from gridferry.airflow.links import AssetsLink
 from gridferry.airflow.named import named_connection
 from gridferry.airflow.settings import ConfigLike, Settings, found_beside, require_no_password
+from gridferry.errors import FerryError
+from gridferry.model.failed_tables import Deed
 
 if TYPE_CHECKING:
+    from gridferry.engine.events import Event
     from gridferry.engine.migration import Migration
 
+T = TypeVar("T")
+R = TypeVar("R")
 TEMPLATED: tuple[str, ...] = ("config", "tables", "postgres_conn_id", "griddb_conn_id")
 
 
@@ -84,6 +89,24 @@ class FerryTask(BaseOperator):
                 yield migration
             finally:
                 self._at_work = False
+
+    def each(
+        self, doing: Deed, act: Callable[[T], R], tables: Sequence[T], *, name: Callable[[T], str] = str
+    ) -> list[R]:
+        """Do `act` to each table; one that fails is logged, and does not stop the others.
+
+        Raises: as `each_table.Tried.require`, after all others: the task is tried again where any failure may pass.
+        """
+        from gridferry.engine.each_table import try_each
+
+        def tell(event: Event) -> None:
+            error = getattr(event, "error", None)
+            if isinstance(error, FerryError):
+                self.log.error("%s: %s", getattr(event, "table", ""), one_line(error))
+
+        tried = try_each(tables, act, name=name, doing=doing, tell=tell)
+        tried.require(doing)
+        return list(tried.done)
 
     def on_kill(self) -> None:
         """End: Airflow asks for it by a signal where the task was marked or cleared, or its worker is shut down.

@@ -12,6 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from gridferry.airflow.compat import AirflowException, AirflowFailException
 from gridferry.errors import FerryError, PlanError, Transient
+from gridferry.model.failed_tables import SomeTablesFailed
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -58,8 +59,15 @@ def told_to_airflow() -> Iterator[None]:
 
 def airflow_error(error: FerryError) -> AirflowException:
     """The error with which a task ends, so that it is tried again or not."""
-    kind = AirflowException if isinstance(error, Transient) else AirflowFailException
+    kind = AirflowException if may_pass(error) else AirflowFailException
     return kind(one_line(error))
+
+
+def may_pass(error: FerryError) -> bool:
+    """Whether another try can help: of several failed tables, whether it can help one of them."""
+    if isinstance(error, SomeTablesFailed):
+        return any(isinstance(failed.error, Transient) for failed in error.failures)
+    return isinstance(error, Transient)
 
 
 def one_line(error: FerryError) -> str:

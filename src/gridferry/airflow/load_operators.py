@@ -12,14 +12,17 @@ from gridferry.airflow.failures import tells_airflow
 from gridferry.airflow.progress import speed
 from gridferry.model import coverage_words
 from gridferry.model.coverage_words import QUARANTINE_STEP
+from gridferry.model.failed_tables import Deed
 from gridferry.numbers import plural
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import TableLoad
+    from gridferry.engine.events import BucketLoad, PreparedLoad, TableLoad
     from gridferry.engine.migration import Migration
     from gridferry.model.coverage import Coverage
 
 MOST_BUCKETS = 64
+LOAD = Deed("load", "loaded", "then clear the task: loaded tables are left as they are")
+PREPARE = Deed("prepare", "prepared", "then clear the task")
 
 
 class GridFerryLoadOperator(FerryTask):
@@ -52,18 +55,20 @@ class GridFerryLoadOperator(FerryTask):
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Load the tables, one after the other."""
-        done = []
+        """Load the tables, one after the other; one that fails does not stop the others."""
         with self.migration() as migration:
-            for table in self.wanted:
-                (load,) = migration.load(
+
+            def load(table: str) -> dict[str, Any]:
+                (done,) = migration.load(
                     [table],
                     replace=as_bool(self.replace),
                     workers=self.workers,
                     rows_per_chunk=self.rows_per_chunk,
                     wait_s=self.wait_s,
                 )
-                done.append(tell_load(self, context, migration, table, load))
+                return tell_load(self, context, migration, table, done)
+
+            done = self.each(LOAD, load, self.wanted)
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
 
 
@@ -102,9 +107,9 @@ class GridFerryPrepareLoadOperator(FerryTask):
         """Prepare the tables and say who reads what."""
         from gridferry.engine.shared_load import deal
 
-        prepared = []
         with self.migration() as migration:
-            for table in self.wanted:
+
+            def prepare(table: str) -> PreparedLoad:
                 each = migration.prepare_load(
                     table,
                     replace=as_bool(self.replace),
@@ -119,7 +124,9 @@ class GridFerryPrepareLoadOperator(FerryTask):
                     f"{each.chunks:,}",
                     f"{each.containers:,}",
                 )
-                prepared.append(each)
+                return each
+
+            prepared = self.each(PREPARE, prepare, self.wanted)
         shares = deal(prepared, most=self.most_buckets, rows_per_bucket=self.rows_per_bucket)
         self.log.info("%s buckets", len(shares))
         buckets: list[dict[str, Any]] = [
@@ -170,11 +177,10 @@ class GridFerryLoadBucketOperator(FerryTask):
     @tells_airflow
     def execute(self, context: Context) -> dict[str, Any]:
         """Read what is left of the bucket."""
-        rows = chunks = octets = quarantined = 0
-        seconds = 0.0
         context["bucket"] = ", ".join(f"{p['table']} {p['bucket'] + 1}/{p['of']}" for p in self.parts) or "nothing left"
         with self.migration() as migration:
-            for part in self.parts:
+
+            def read(part: dict[str, Any]) -> BucketLoad:
                 done = migration.load_bucket(
                     part["table"],
                     bucket=part["bucket"],
@@ -185,8 +191,12 @@ class GridFerryLoadBucketOperator(FerryTask):
                 )
                 place = f"{done.table}, bucket {done.bucket + 1} of {done.of}"
                 self.log.info("%s: %s: %s", place, done.outcome, speed(done.rows, done.octets, done.seconds))
-                rows, octets, seconds = rows + done.rows, octets + done.octets, seconds + done.seconds
-                chunks, quarantined = chunks + done.chunks, quarantined + done.quarantined
+                return done
+
+            buckets = self.each(LOAD, read, self.parts, name=lambda part: str(part["table"]))
+        rows = sum(done.rows for done in buckets)
+        chunks, quarantined = sum(done.chunks for done in buckets), sum(done.quarantined for done in buckets)
+        seconds = sum(done.seconds for done in buckets)
         return {
             "rows": rows,
             "chunks": chunks,
@@ -220,14 +230,16 @@ class GridFerryFinishLoadOperator(FerryTask):
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """End the loads, one table after the other."""
-        done = []
+        """End the loads, one table after the other; one that fails does not stop the others."""
         with self.migration() as migration:
-            for table in self.wanted:
+
+            def finish(table: str) -> dict[str, Any]:
                 load = migration.finish_load(table, rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s)
                 if load.outcome == "resumed":
                     load = replace(load, outcome="loaded")  # to whoever looks at the task, all of it was one load
-                done.append(tell_load(self, context, migration, table, load))
+                return tell_load(self, context, migration, table, load)
+
+            done = self.each(LOAD, finish, self.wanted)
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
 
 

@@ -16,6 +16,7 @@ from gridferry.airflow.triggers import StateTrigger, wait_for
 from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
 from gridferry.model.coverage_words import QUARANTINE_STEP
+from gridferry.model.failed_tables import Deed, SomeTablesFailed
 from gridferry.model.moment import moment_of
 from gridferry.numbers import duration, plural
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gridferry.model.verification import TableVerification, VerifyReport
 
 _SHOWN = 5
+SYNC = Deed("sync", "synced", "then clear the task")
 _MEND = "`gridferry verify` lists them, with --repair it mends them; so does repair=True here"
 
 
@@ -66,12 +68,12 @@ class GridFerrySyncOperator(FerryTask):
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """One bounded run over each table."""
+        """One bounded run over each table; one that fails does not stop the others."""
         return self._stored(context, self._run(context))
 
     def _run(self, context: Context) -> list[dict[str, Any]]:
         with self.migration() as migration:
-            return [self._sync(context, migration, table) for table in self.wanted]
+            return self.each(SYNC, lambda table: self._sync(context, migration, table), self.wanted)
 
     def _stored(self, context: Context, done: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
@@ -189,16 +191,17 @@ class GridFerryVerifyOperator(FerryTask):
                 "quick and repair do not go together", next_step="leave one out: a repair needs every value"
             )
         with self.migration() as migration:
-            repaired = self._repair(migration) if as_bool(self.repair) else None
-            report = repaired.verification if repaired else self._verify(migration)
+            repaired, failed = self._repair(migration) if as_bool(self.repair) else (None, None)
+            if repaired is None:
+                report, failed = self._verify(migration)
+            else:
+                report = repaired.verification
             for table in report.tables:
                 self._tell(migration, table)
-        done = [verify_facts(table) for table in report.tables]
-        for facts, repair in zip(done, repaired.tables if repaired else (), strict=False):
-            facts |= {"repaired": repair.rows, "repair": repair.run}
-            if repair.run:
-                self.log.info("%s: %s repaired, in the run %s", repair.table, plural(repair.rows, "row"), repair.run)
+        done = self._facts(report, repaired)
         context["ti"].xcom_push(key="verification", value=done)
+        if failed is not None:
+            raise failed
         self.log.info("%s", sentence(report))
         verdict = repaired.verdict if repaired else report.verdict
         exit_code = EXIT_CODES[verdict]
@@ -213,23 +216,44 @@ class GridFerryVerifyOperator(FerryTask):
             raise AirflowException("some rows changed faster than they were synced; nothing else differs")
         return done
 
-    def _verify(self, migration: Migration) -> VerifyReport:
-        return migration.verify(
-            self.wanted,
-            quick=as_bool(self.quick),
-            output=self.differences_file or None,
-            settle_s=self.settle_s,
-            sync=self.sync,
-        )
+    def _facts(self, report: VerifyReport, repaired: RepairReport | None) -> list[dict[str, Any]]:
+        """What was found of each table that was compared, and what was repaired of it."""
+        repairs = {repair.table: repair for repair in (repaired.tables if repaired else ())}
+        done = []
+        for table in report.tables:
+            facts, repair = verify_facts(table), repairs.get(table.table)
+            if repair is not None:
+                facts |= {"repaired": repair.rows, "repair": repair.run}
+            if repair is not None and repair.run:
+                self.log.info("%s: %s repaired, in the run %s", repair.table, plural(repair.rows, "row"), repair.run)
+            done.append(facts)
+        return done
 
-    def _repair(self, migration: Migration) -> RepairReport:
-        return migration.repairs.make(
-            self.wanted,
-            wait_s=self.wait_s,
-            output=self.differences_file or None,
-            settle_s=self.settle_s,
-            sync=self.sync,
-        )
+    def _verify(self, migration: Migration) -> tuple[VerifyReport, SomeTablesFailed | None]:
+        try:
+            report = migration.verify(
+                self.wanted,
+                quick=as_bool(self.quick),
+                output=self.differences_file or None,
+                settle_s=self.settle_s,
+                sync=self.sync,
+            )
+        except SomeTablesFailed as failed:
+            return failed.done, failed
+        return report, None
+
+    def _repair(self, migration: Migration) -> tuple[RepairReport, SomeTablesFailed | None]:
+        try:
+            done = migration.repairs.make(
+                self.wanted,
+                wait_s=self.wait_s,
+                output=self.differences_file or None,
+                settle_s=self.settle_s,
+                sync=self.sync,
+            )
+        except SomeTablesFailed as failed:
+            return failed.done, failed
+        return done, None
 
     def _tell(self, migration: Migration, table: TableVerification) -> None:
         self.log.info(

@@ -13,11 +13,13 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output, plain
+from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document
 from gridferry.cli.tables import hanging
 from gridferry.cli.verify_command import warnings
 
 if TYPE_CHECKING:
     from gridferry.model.cutover import CutoverReport, TableCutover
+    from gridferry.model.failed_tables import SomeTablesFailed
 
 _LABELS = {"quiet": "no writes", "sessions": "no open changes", "slot": "slot healthy"}
 
@@ -50,21 +52,24 @@ def cutover(
         output.waiting("storing what is left, and comparing both sides"),
     ):
         accepted = Accepted(columns=accept_excluded, quarantined=accept_quarantined)
-        report = migration.cutover(chosen(table), wait_s=wait, accepted=accepted)
-    output.document(lambda: _document(report))
+        report, failed = kept_going(lambda: migration.cutover(chosen(table), wait_s=wait, accepted=accepted))
+    output.document(lambda: _document(report, failed))
     output.show(*_view(report))
+    show_failed(output, failed)
     if report.exit_code:
         raise typer.Exit(report.exit_code)
 
 
-def _document(report: CutoverReport) -> dict[str, object]:
+def _document(report: CutoverReport, failed: SomeTablesFailed | None) -> dict[str, object]:
     from gridferry.cli.verified import coverage_document
 
     tables = [
-        plain(table) | {"ready": table.ready, "coverage": coverage_document(table.coverage)} for table in report.tables
+        plain(table) | {"outcome": "checked", "ready": table.ready, "coverage": coverage_document(table.coverage)}
+        for table in report.tables
     ]
-    found = {"ready": report.ready, "started": report.started, "seconds": report.seconds, "tables": tables}
-    return found | {"coverage": coverage_document(report.coverage), "others": list(report.others)}
+    found = {"ready": report.ready, "started": report.started, "seconds": report.seconds}
+    coverage = {"coverage": coverage_document(report.coverage), "others": list(report.others)}
+    return found | tables_document(tables, failed) | coverage
 
 
 def _view(report: CutoverReport) -> Iterator[RenderableType]:
@@ -89,7 +94,10 @@ def _view(report: CutoverReport) -> Iterator[RenderableType]:
         yield Text("Point the application at GridDB now. When it runs, `gridferry drop-slot` leaves PostgreSQL clean.")
     else:
         missing = sum(not check.ok for table in report.tables for check in table.checks)
-        yield Text.assemble(("NOT READY", "bold yellow"), f": {numbers.plural(missing, 'thing')} missing, see above.")
+        said = [f"{numbers.plural(missing, 'thing')} missing, see above"] if missing or not report.failures else []
+        if report.failures:
+            said.append(f"{numbers.plural(len(report.failures) + len(report.not_tried), 'table')} could not be checked")
+        yield Text.assemble(("NOT READY", "bold yellow"), f": {'; '.join(said)}.")
 
 
 def _table(table: TableCutover) -> Iterator[RenderableType]:

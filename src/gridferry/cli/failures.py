@@ -26,7 +26,7 @@ def show_failure(output: Output, error: FerryError) -> int:
     if output.as_json and not output.streaming:
         output.document(lambda: failure_document(error))
     else:
-        _print(output, error)
+        print_failure(output, error)
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exception(error, file=sys.stderr)
     return error.exit_code
@@ -69,7 +69,7 @@ def show_defect(output: Output, error: Exception) -> int:
     return DEFECT_EXIT_CODE
 
 
-def _print(output: Output, error: FerryError) -> None:
+def print_failure(output: Output, error: FerryError) -> None:
     """The message, its problems as a list, then state and next step, each on lines of their own."""
     first, *below = error.message.splitlines() or [""]
     output.err.print(Text.assemble(("error: ", "bold red"), first))

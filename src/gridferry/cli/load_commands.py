@@ -25,7 +25,8 @@ from gridferry.cli.options import (
 from gridferry.cli.output import Output, plain
 from gridferry.cli.plan_view import plan_document, plan_view
 from gridferry.cli.progress import follow_load
-from gridferry.cli.verified import coverage_document, quarantine_code, show_verified, verified_document
+from gridferry.cli.table_outcomes import kept_going, tables_document, telling
+from gridferry.cli.verified import Wished, coverage_document, end_with_verified, quarantine_code
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,25 +88,30 @@ def load(
     output.interrupted = _RESUME
     with (
         follow_load(output) as shown,
-        measured(output, shown, host=metrics_host, port=metrics_port) as listener,
+        measured(output, telling(output, shown), host=metrics_host, port=metrics_port) as listener,
         opening.open_migration(config, listener=listener, transactions_s=transactions_s) as migration,
     ):
-        loads = migration.load(
-            chosen(table), replace=replace, dry_run=dry_run, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait
+        loads, failed = kept_going(
+            lambda: migration.load(
+                chosen(table),
+                replace=replace,
+                dry_run=dry_run,
+                workers=workers,
+                rows_per_chunk=rows_per_chunk,
+                wait_s=wait,
+            )
         )
-        report = None if dry_run else migration.verify_as_wished(chosen(table))
+        skip = dry_run or (failed is not None and not loads)
+        wished = Wished() if skip else Wished.of(migration, chosen(table), failed, synced=False)
     tables = [load_document(t) for t in loads]
-    output.document(lambda: {"tables": tables, **verified_document(report)})
+    output.document(lambda: {**tables_document(tables, failed), **wished.document})
     output.show(*load_view(loads))
-    again = repeated(config, table)
-    code = quarantine_code(output, [t.coverage for t in loads], accepted=accept_quarantined)
-    if report is None:
-        output.note(f"\nNext: gridferry {'load' if dry_run else 'verify'}{again}", style="bold")
-    else:
-        # What was written since the load's snapshot is for the first sync to bring: no reason to load again.
-        show_verified(output, report, again=again, fails=report.differences > 0)
-    if code:
-        raise typer.Exit(code)
+    # What was written since the load's snapshot is for the first sync to bring: no reason to load again.
+    codes = [1] if wished.report is not None and wished.report.differences else []
+    codes.append(quarantine_code(output, [t.coverage for t in loads], accepted=accept_quarantined))
+    if wished.report is None and not failed:
+        output.note(f"\nNext: gridferry {'load' if dry_run else 'verify'}{repeated(config, table)}", style="bold")
+    end_with_verified(output, wished, failed, again=repeated(config, table), codes=codes)
 
 
 def load_document(load: TableLoad) -> dict[str, Any]:

@@ -39,6 +39,7 @@ class Output:
         self.quiet = quiet
         self.verbose = verbose
         self.interrupted = "Interrupted."
+        self.left = ""  # how the tables of a command that was interrupted stand
         self.streaming = False  # a document is half written: nothing else may go to stdout
         self.out = _console(sys.stdout)
         self.err = _console(sys.stderr)

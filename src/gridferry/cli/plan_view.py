@@ -15,7 +15,7 @@ from gridferry.cli.verified import coverage_document
 from gridferry.model import coverage_words
 
 if TYPE_CHECKING:
-    from gridferry.plan.plan import ColumnPlan, Finding, Plan, TablePlan
+    from gridferry.plan.plan import ColumnPlan, Finding, Plan, TablePlan, UnreadTable
 
 FIRST_NAMES = 5
 WIDE = 120  # columns of a screen on which every rule has room beside its column
@@ -37,6 +37,10 @@ def plan_view(plan: Plan, *, width: int) -> Iterator[RenderableType]:
     for table in plan.tables:
         yield Text()
         yield from _table_view(table, wide=width >= WIDE)
+    for unread in plan.unread:
+        yield Text()
+        yield Text.assemble((unread.table, "bold"), " cannot be read")
+        yield facts([(Text("problem", style="bold red"), _sentence(unread.finding))], indent=2)
     if plan.others:
         yield Text()
         yield Text(f"{coverage_words.other_tables(plan.others)}.", style="dim")
@@ -131,7 +135,7 @@ def plan_document(plan: Plan) -> dict[str, Any]:
         "target": plan.target,
         "sound": not plan.problems,
         "findings": plain(plan.findings),
-        "tables": [_table_document(t) for t in plan.tables],
+        "tables": [*(_table_document(t) for t in plan.tables), *(_unread_document(u) for u in plan.unread)],
         "others": list(plan.others),
     }
 
@@ -141,6 +145,7 @@ def _table_document(table: TablePlan) -> dict[str, Any]:
 
     return {
         "table": table.qualified,
+        "sound": not table.problems,
         "kind": table.kind.name,
         "row_key": [c.target.name for c in table.columns[: table.key_length]],
         "split_by": table.split_by,
@@ -165,4 +170,17 @@ def _table_document(table: TablePlan) -> dict[str, Any]:
         ],
         "findings": plain(table.findings),
         "coverage": coverage_document(coverage_of(table)),
+    }
+
+
+def _unread_document(unread: UnreadTable) -> dict[str, Any]:
+    """As `_table_document`, of which only the finding is known."""
+    lists: dict[str, Any] = {name: [] for name in ("row_key", "containers", "columns")}
+    unknown = ("kind", "split_by", "where", "rows", "size_bytes", "colliding_rows", "on_duplicate", "on_bad_row")
+    return {
+        "table": unread.table,
+        "sound": False,
+        **dict.fromkeys(unknown),
+        **lists,
+        "findings": plain([unread.finding]),
     }

@@ -10,7 +10,8 @@ from rich.text import Text
 from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
-from gridferry.cli.output import Output
+from gridferry.cli.output import Output, plain
+from gridferry.cli.table_outcomes import code_of, kept_going, show_failed, tables_document
 from gridferry.cli.tables import listing
 
 STILL_HELD_EXIT_CODE = 1
@@ -43,13 +44,15 @@ def replay(
     """Try the rows again that were put aside. Exit code 1 if some are still held."""
     output.interrupted = "Interrupted. Rows that were not stored stay in quarantine: run the same command again."
     with opening.open_migration(config) as migration, output.waiting("putting the rows again"):
-        done = migration.replay(chosen(table), ids=chosen(row))
-    output.document(lambda: {"tables": done})
+        done, failed = kept_going(lambda: migration.replay(chosen(table), ids=chosen(row)))
+    output.document(lambda: tables_document([plain(one) | {"outcome": "replayed"} for one in done], failed))
     for one in done:
         gone = f", {numbers.plural(one.gone, 'row')} gone from the source" if one.gone else ""
         held = f", {numbers.plural(one.still_held, 'row')} still held" if one.still_held else ""
         output.show(Text.assemble((one.table, "bold"), f": {numbers.plural(one.replayed, 'row')} stored{gone}{held}"))
-    if not done:
+    if not done and not failed:
         output.show(Text("No row is put aside."))
-    if any(one.still_held for one in done):
-        raise typer.Exit(STILL_HELD_EXIT_CODE)
+    show_failed(output, failed)
+    code = code_of(failed, codes=[STILL_HELD_EXIT_CODE] if any(one.still_held for one in done) else [])
+    if code:
+        raise typer.Exit(code)

@@ -16,11 +16,13 @@ from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
 from gridferry.cli.options import chosen
 from gridferry.cli.output import Output, plain
+from gridferry.cli.table_outcomes import failed_documents, show_failed, summary_document
 from gridferry.cli.tables import hanging, listing
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.engine.events import Listener
+    from gridferry.model.failed_tables import SomeTablesFailed
     from gridferry.model.repair import RepairReport, RepairStatus, TableRepair, TableUndo
 
 INTERRUPTED = (
@@ -82,18 +84,29 @@ class RepairOptions:
                 _show_runs(output, migration.repairs.runs(tables))
 
 
-def show_repair(output: Output, report: RepairReport, *, config: Path, table: list[str] | None) -> None:
+def show_repair(
+    output: Output,
+    report: RepairReport,
+    failed: SomeTablesFailed | None = None,
+    *,
+    config: Path,
+    table: list[str] | None,
+) -> None:
     """Print what a verification found and a repair did, and the next step."""
     from gridferry.cli.verify_view import report_view
     from gridferry.model.coverage_words import QUARANTINE_STEP
     from gridferry.model.verification import STORED_ARE_EQUAL, Verdict
 
-    output.document(lambda: repair_document(report))
+    output.document(lambda: repair_document(report, failed))
     if any(t.verdict not in STORED_ARE_EQUAL for t in report.verification.tables):
         output.show(*report_view(report.verification), Text())
-    output.show(*repair_lines(report))
+    if report.tables:
+        output.show(*repair_lines(report))
+    show_failed(output, failed)
     again = repeated(config, table)
     runs = [one.run for one in report.tables if one.run]
+    if failed:
+        return  # each failed table has its own next step
     if report.verdict is Verdict.INCOMPLETE:
         output.note(f"\nNext: {QUARANTINE_STEP}", style="bold")
     elif report.unsettled:
@@ -104,7 +117,7 @@ def show_repair(output: Output, report: RepairReport, *, config: Path, table: li
         output.note(f"\nTo bring the old rows back: gridferry verify --undo {runs[0]}{again}", style="bold")
 
 
-def repair_document(report: RepairReport) -> dict[str, Any]:
+def repair_document(report: RepairReport, failed: SomeTablesFailed | None = None) -> dict[str, Any]:
     """A repair as JSON."""
     from gridferry.cli.verified import report_document
 
@@ -113,7 +126,8 @@ def repair_document(report: RepairReport) -> dict[str, Any]:
         "exit_code": report.exit_code,
         "verification": report_document(report.verification),
         "after": None if report.after is None else report_document(report.after),
-        "repairs": [plain(one) | {"rows": one.rows} for one in report.tables],
+        "repairs": [plain(one) | {"rows": one.rows} for one in report.tables] + failed_documents(failed),
+        "summary": summary_document([plain(one) for one in report.tables], failed),
     }
 
 

@@ -108,6 +108,8 @@ def _told(command: Callable[..., None], output: Output, options: dict[str, Any])
         return PIPE_CLOSED_EXIT_CODE
     except (KeyboardInterrupt, typer.Abort) as stop:
         output.err.print(Text(output.interrupted, style="yellow"))
+        if output.left:
+            output.err.print(Text.assemble(("State: ", "bold"), output.left))
         return TERMINATED_EXIT_CODE if isinstance(stop, Terminated) else INTERRUPT_EXIT_CODE
     except Exception as error:
         return show_defect(output, error)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import typer
+
 from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output
+from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document
 
 
 def drop_slot(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
     """Drop the replication slots and publications of tables, so that PostgreSQL is as it was. Ends their sync."""
     with opening.open_migration(config) as migration, output.waiting("asking PostgreSQL"):
-        dropped = migration.drop_slot(chosen(table))
-    output.document(lambda: {"dropped": dropped})
+        dropped, failed = kept_going(lambda: migration.drop_slot(chosen(table)))
+    output.document(lambda: {"dropped": dropped, **tables_document([], failed)})
     for what in dropped:
         output.show(f"dropped: {what}")
-    if not dropped:
+    if not dropped and not failed:
         output.show("there is no replication slot of these tables")
+    show_failed(output, failed)
+    if failed is not None:
+        raise typer.Exit(failed.exit_code)

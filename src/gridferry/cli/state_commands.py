@@ -13,6 +13,7 @@ from gridferry.cli import opening
 from gridferry.cli.containers_view import MOST_CONTAINERS, containers_view
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen
 from gridferry.cli.output import Output, plain
+from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document
 from gridferry.cli.tables import facts, listing
 from gridferry.cli.verified import coverage_document
 from gridferry.errors import ConfigError
@@ -49,10 +50,10 @@ def status(
         if given is not None and not each:
             raise ConfigError(f"{option} says which containers to show", next_step="add --containers, or leave it out")
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
-        found = migration.status(chosen(table))
+        found, failed = kept_going(lambda: migration.status(chosen(table)))
         states = migration.container_states(chosen(table), match=match or "", known=found) if each else []
-    tables = [plain(one) | {"coverage": coverage_document(one.coverage)} for one in found]
-    output.document(lambda: {"tables": tables, **({"containers": states} if each else {})})
+    tables = [plain(one) | {"outcome": "shown", "coverage": coverage_document(one.coverage)} for one in found]
+    output.document(lambda: {**tables_document(tables, failed), **({"containers": states} if each else {})})
     for number, one in enumerate(found):
         output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
         output.show(facts(_details(one), indent=2))
@@ -64,6 +65,9 @@ def status(
             )
     if any(one.state == "interrupted" for one in found):
         output.note("\nNext: gridferry load goes on where a load was interrupted", style="bold")
+    show_failed(output, failed)
+    if failed is not None:
+        raise typer.Exit(failed.exit_code)
 
 
 def _state(one: TableStatus) -> Text:

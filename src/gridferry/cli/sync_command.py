@@ -28,8 +28,9 @@ from gridferry.cli.options import (
 from gridferry.cli.output import Output, plain
 from gridferry.cli.reporting import Terminated
 from gridferry.cli.source_change import take_over
+from gridferry.cli.table_outcomes import kept_going, tables_document, telling
 from gridferry.cli.tables import hanging
-from gridferry.cli.verified import coverage_document, quarantine_code, show_verified, verified_document
+from gridferry.cli.verified import Wished, coverage_document, end_with_verified, quarantine_code, verdict_code
 from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
 
@@ -96,38 +97,42 @@ def sync(
         )
     output.interrupted = _RESUME
     with (
-        measured(output, _listener(output, follow=follow), host=metrics_host, port=metrics_port) as listener,
+        measured(
+            output, telling(output, _listener(output, follow=follow)), host=metrics_host, port=metrics_port
+        ) as listener,
         opening.open_migration(config, listener=listener, transactions_s=transactions_s) as migration,
     ):
         if new_source:
-            done = take_over(output, migration, chosen(table), yes=yes, wait_s=wait)
+            done, failed = take_over(output, migration, chosen(table), yes=yes, wait_s=wait), None
         elif follow:
             with asked_to_stop("" if output.quiet else _ENDING) as stop:
-                done = migration.sync(
-                    chosen(table),
-                    follow=True,
-                    interval_s=interval_s,
-                    wait_s=wait,
-                    until=stop,
-                    sweep=sweep,
-                    new_slot=new_slot,
+                done, failed = kept_going(
+                    lambda: migration.sync(
+                        chosen(table),
+                        follow=True,
+                        interval_s=interval_s,
+                        wait_s=wait,
+                        until=stop,
+                        sweep=sweep,
+                        new_slot=new_slot,
+                    )
                 )
         else:
             with output.waiting("looking for new rows"):
-                done = migration.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
-        report = None if follow or new_source else migration.verify_as_wished(chosen(table), synced=True)
+                done, failed = kept_going(
+                    lambda: migration.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
+                )
+        skip = follow or new_source or (failed is not None and not done)
+        wished = Wished() if skip else Wished.of(migration, chosen(table), failed, synced=True)
     tables = [plain(one) | {"coverage": coverage_document(one.coverage)} for one in done]
-    output.document(lambda: {"tables": tables, **verified_document(report)})
+    output.document(lambda: {**tables_document(tables, failed), **wished.document})
     output.show(*sync_view(done))
-    code = quarantine_code(output, [one.coverage for one in done], accepted=accept_quarantined)
-    if report is None:
+    codes = [quarantine_code(output, [one.coverage for one in done], accepted=accept_quarantined)]
+    if wished.report is None and not failed:
         output.note(f"\nNext: gridferry status{repeated(config, table)}", style="bold")
-    else:
-        again = repeated(config, table)
-        fails = report.exit_code > 0
-        show_verified(output, report, again=again, fails=fails, accept_quarantined=accept_quarantined)
-    if code:
-        raise typer.Exit(code)
+    if wished.report is not None:
+        codes.append(verdict_code(wished.report.verdict, accept_quarantined=accept_quarantined))
+    end_with_verified(output, wished, failed, again=repeated(config, table), codes=codes)
 
 
 def sync_view(syncs: Sequence[TableSync]) -> Iterator[RenderableType]:

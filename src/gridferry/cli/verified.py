@@ -3,32 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from gridferry import numbers
+from gridferry.cli.failures import failure_document
 from gridferry.cli.output import Output, plain
+from gridferry.cli.table_outcomes import code_of, kept_going, show_failed, tables_document
+from gridferry.errors import FerryError
+from gridferry.model.failed_tables import SomeTablesFailed
 
 QUARANTINED_EXIT_CODE = 1
 
 if TYPE_CHECKING:
+    from gridferry.engine.migration import Migration
     from gridferry.model.coverage import Coverage
-    from gridferry.model.verification import TableVerification, VerifyReport
+    from gridferry.model.verification import TableVerification, Verdict, VerifyReport
 
 
-def show_verified(
-    output: Output, report: VerifyReport, *, again: str, fails: bool, accept_quarantined: bool = False
+@dataclass(frozen=True)
+class Wished:
+    """The verification that the config asks for after a load or sync: its report, and why some or all of it failed."""
+
+    report: VerifyReport | None = None
+    error: FerryError | None = None
+
+    @classmethod
+    def of(
+        cls, migration: Migration, tables: Sequence[str], failed: SomeTablesFailed | None, *, synced: bool
+    ) -> Wished:
+        """Verify the tables that did not fail, if the config asks for it."""
+        without = [] if failed is None else [*(each.table for each in failed.failures), *failed.not_tried]
+        try:
+            report, error = kept_going(lambda: migration.verify_as_wished(tables, synced=synced, without=without))
+        except FerryError as other:
+            return cls(None, other)
+        return cls(report, error)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """`{"verified": {...}}`, or nothing; where there is no report, with the error."""
+        if self.report is None:
+            return {} if self.error is None else {"verified": failure_document(self.error)}
+        failed = self.error if isinstance(self.error, SomeTablesFailed) else None
+        return {"verified": report_document(self.report, failed)}
+
+
+def end_with_verified(
+    output: Output, wished: Wished, failed: SomeTablesFailed | None, *, again: str, codes: Sequence[int]
 ) -> None:
-    """Print a report for people, and the next step. `again` are the options that the next command needs.
+    """Print the verification after a load or sync, then what failed. Raises: typer.Exit with the worst exit code."""
+    if wished.report is not None:
+        show_verified(output, wished.report, again=again)
+    show_failed(output, failed, wished.error)
+    code = code_of(failed, wished.error, codes=codes)
+    if code:
+        raise typer.Exit(code)
 
-    Args: accept_quarantined: rows in the quarantine are told, and do not fail the command.
-    Raises: typer.Exit with the report's exit code, if it `fails` the command.
-    """
+
+def show_verified(output: Output, report: VerifyReport, *, again: str) -> None:
+    """Print a report for people, and the next step. `again` are the options that the next command needs."""
     from gridferry.cli.verify_view import report_view
     from gridferry.model.coverage_words import QUARANTINE_STEP
     from gridferry.model.verification import Verdict
 
+    if not report.tables:
+        return
     output.show(*report_view(report))
     if report.verdict is Verdict.DIFFERENT:
         output.note(f"\nNext: gridferry verify --repair{again} writes exactly the rows that differ", style="bold")
@@ -36,16 +78,16 @@ def show_verified(
         output.note(f"\nNext: {QUARANTINE_STEP}", style="bold")
     elif report.verdict is Verdict.UNSETTLED:
         output.note(f"\nNext: gridferry verify --sync{again}, or run it again after the next sync", style="bold")
-    if fails and not (accept_quarantined and report.verdict is Verdict.INCOMPLETE):
-        raise typer.Exit(report.exit_code)
 
 
-def verified_document(report: VerifyReport | None) -> dict[str, Any]:
-    """`{"verified": {...}}`, or nothing."""
-    return {} if report is None else {"verified": report_document(report)}
+def verdict_code(verdict: Verdict, *, accept_quarantined: bool) -> int:
+    """The exit code of a verdict; 0 where all that is missing is in the quarantine, and that is accepted."""
+    from gridferry.model.verification import EXIT_CODES, Verdict
+
+    return 0 if accept_quarantined and verdict is Verdict.INCOMPLETE else EXIT_CODES[verdict]
 
 
-def report_document(report: VerifyReport) -> dict[str, Any]:
+def report_document(report: VerifyReport, failed: SomeTablesFailed | None = None) -> dict[str, Any]:
     """A report as JSON, with what follows from it."""
     from gridferry.model.verdict_words import sentence
 
@@ -57,7 +99,7 @@ def report_document(report: VerifyReport) -> dict[str, Any]:
         "started": report.started,
         "seconds": report.seconds,
         "output": report.output,
-        "tables": tables,
+        **tables_document(tables, failed),
     }
 
 
@@ -69,7 +111,7 @@ def coverage_document(covered: Coverage) -> dict[str, Any]:
 def _table_document(table: TableVerification) -> dict[str, Any]:
     fields: dict[str, Any] = plain(table)
     del fields["covered"]
-    more = {"differences": table.differences, "rows_per_second": round(table.rows_per_second)}
+    more = {"outcome": "compared", "differences": table.differences, "rows_per_second": round(table.rows_per_second)}
     return fields | more | {"coverage": coverage_document(table.coverage)}
 
 

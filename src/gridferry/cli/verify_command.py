@@ -12,10 +12,13 @@ from gridferry.cli.load_commands import repeated
 from gridferry.cli.options import DEFAULT_CONFIG, AcceptQuarantined, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output
 from gridferry.cli.repair_command import INTERRUPTED, RepairOptions, show_repair
-from gridferry.cli.verified import report_document, show_verified
+from gridferry.cli.table_outcomes import code_of, kept_going, show_failed, telling
+from gridferry.cli.verified import report_document, show_verified, verdict_code
 
 if TYPE_CHECKING:
     from gridferry.engine.events import Event, Listener
+    from gridferry.model.failed_tables import SomeTablesFailed
+    from gridferry.model.verification import Verdict
 
 
 def verify(
@@ -75,8 +78,6 @@ def verify(
     if asked.verifies_nothing:
         asked.answer(output, config, table, listener=warnings(output))
         return
-    from gridferry.model.verification import Verdict
-
     if repair:
         output.interrupted = INTERRUPTED
         with (
@@ -84,29 +85,40 @@ def verify(
             opening.open_migration(config, listener=warnings(output)) as migration,
             output.waiting("repairing"),
         ):
-            done = migration.repairs.make(
-                chosen(table),
-                wait_s=wait,
-                output=file,
-                settle_s=settle,
-                sync=sync,
-                most_differences=most_differences,
+            done, failed = kept_going(
+                lambda: migration.repairs.make(
+                    chosen(table),
+                    wait_s=wait,
+                    output=file,
+                    settle_s=settle,
+                    sync=sync,
+                    most_differences=most_differences,
+                )
             )
-        show_repair(output, done, config=config, table=table)
-        if done.exit_code and not (accept_quarantined and done.verdict is Verdict.INCOMPLETE):
-            raise typer.Exit(done.exit_code)
+        show_repair(output, done, failed, config=config, table=table)
+        _end(failed, done.verdict, accept_quarantined=accept_quarantined)
         return
     with (
         at_most(workers),
         opening.open_migration(config, listener=warnings(output)) as migration,
         output.waiting("comparing both sides"),
     ):
-        report = migration.verify(
-            chosen(table), quick=quick, output=file, settle_s=settle, sync=sync, most_differences=most_differences
+        report, failed = kept_going(
+            lambda: migration.verify(
+                chosen(table), quick=quick, output=file, settle_s=settle, sync=sync, most_differences=most_differences
+            )
         )
-    output.document(lambda: report_document(report))
-    again, fails = repeated(config, table), report.exit_code > 0
-    show_verified(output, report, again=again, fails=fails, accept_quarantined=accept_quarantined)
+    output.document(lambda: report_document(report, failed))
+    show_verified(output, report, again=repeated(config, table))
+    show_failed(output, failed)
+    _end(failed, report.verdict, accept_quarantined=accept_quarantined)
+
+
+def _end(failed: SomeTablesFailed | None, verdict: Verdict, *, accept_quarantined: bool) -> None:
+    """Raises: typer.Exit with the worst exit code of the tables, unless it is 0."""
+    code = code_of(failed, codes=[verdict_code(verdict, accept_quarantined=accept_quarantined)])
+    if code:
+        raise typer.Exit(code)
 
 
 def warnings(output: Output) -> Listener:
@@ -117,4 +129,4 @@ def warnings(output: Output) -> Listener:
         if isinstance(event, Note) and event.level == "warning":
             output.warn(f"{event.table}: {event.message}")
 
-    return hear
+    return telling(output, hear)

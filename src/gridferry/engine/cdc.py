@@ -62,7 +62,7 @@ class CdcRun:
         self._source = source
         self._feed = ChangeFeed(source.address)
         self._options = options
-        self._table = f"{options.schema_name}.{options.table_name}"
+        self._table = options.qualified
         self._sync = options.sync or SyncOptions(mode=SyncMode.CDC)
         self._settings = settings
         self._tell = tell

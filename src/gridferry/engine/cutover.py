@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from gridferry import numbers
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener
+from gridferry.engine.each_table import CUT_OVER, Tried, try_each
+from gridferry.engine.events import Listener, ignore
 from gridferry.engine.loaded import changed_options
 from gridferry.engine.retry import is_transient
 from gridferry.engine.scope import other_tables
@@ -38,6 +40,8 @@ from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.replication_session import WAY_BACK
 from gridferry.source.postgres.source import PostgresSource
 
+T = TypeVar("T")
+R = TypeVar("R")
 _POLL_S = 0.5
 _AGAIN = "then run `gridferry cutover` again"
 _QUIET = f"stop what writes to the table (the application), {_AGAIN}"
@@ -106,9 +110,11 @@ class Cutover:
         state: TargetState,
         work: CutoverWork,
         *,
+        tell: Listener = ignore,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        self._tell = tell
         self._source = source
         self._address = source.address
         self._feed = ChangeFeed(source.address)
@@ -118,19 +124,41 @@ class Cutover:
         self._sleep = sleep
 
     def run(self, chosen: Sequence[TableOptions]) -> CutoverReport:
-        """Look at tables. Raises: LeaseHeld while another run holds a table back; what may pass otherwise (75)."""
+        """Look at tables; one that fails does not stop the others.
+
+        Raises: of one table LeaseHeld while another run holds it back, and what may pass otherwise (75); of several
+            SomeTablesFailed in the end, its `done` the CutoverReport of the others.
+        """
         started, began = utc_now(), self._clock()
-        tables = [self._begin(options) for options in chosen]
-        for table in tables:
-            self._drain(table)
-        self._verify([table for table in tables if table.drained])
-        found = tuple(self._end(table) for table in tables)
+        begun = self._each(chosen, self._begin, name=lambda options: options.qualified)
+        drained = self._each(begun.done, self._drain, before=begun)
+        verified = self._each(drained.done, self._verify, before=drained)
+        ended = self._each(verified.done, self._end, before=verified)
         with self._source.open_snapshot() as view:
             others = other_tables(view, self._work.settings.configured)
-        return CutoverReport(found, started, self._clock() - began, others)
+        report = CutoverReport(
+            ended.done, started, self._clock() - began, others, failures=ended.failures, not_tried=ended.not_tried
+        )
+        ended.require(CUT_OVER, result=report, codes=[report.exit_code])
+        return report
+
+    def _each(
+        self,
+        tables: Sequence[T],
+        step: Callable[[T], R],
+        *,
+        name: Callable[[T], str] = lambda table: str(getattr(table, "name", table)),
+        before: Tried[Any] | None = None,
+    ) -> Tried[R]:
+        """One step of all tables that got so far, and what failed until now."""
+        if before is not None and before.not_tried:  # what stopped those will stop the others
+            names = tuple(name(table) for table in tables)
+            return Tried((), (), before.failures, before.not_tried + names)
+        tried = try_each(tables, step, name=name, doing=CUT_OVER, tell=self._tell)
+        return tried if before is None else replace(tried, failures=before.failures + tried.failures)
 
     def _begin(self, options: TableOptions) -> _Table:
-        name = f"{options.schema_name}.{options.table_name}"
+        name = options.qualified
         before = fetch_activity(self._address, options.schema_name, options.table_name)
         # Behind every commit that can be seen, also one that did not wait for its log to be on disk.
         with self._source.open_snapshot() as view:
@@ -147,22 +175,22 @@ class Cutover:
         table.check("loaded", loaded, "loaded to its end" if loaded else state, "gridferry load")
         return table
 
-    def _drain(self, table: _Table) -> None:
+    def _drain(self, table: _Table) -> _Table:
         """Let everything that was committed before now be stored."""
         if table.run is None or table.run.state is not RunState.LOADED:
-            return
+            return table
         if table.mode is None:
             table.drained = True
             table.check("drained", True, "the table is not followed: there is nothing to drain")
-            return
+            return table
         try:
             self._drained(table)
+            table.drained = True
         except FerryError as error:
-            if is_transient(error):
+            if is_transient(error) or error.concerns_all:
                 raise
             table.check("drained", False, error.message, error.next_step or "gridferry sync")
-            return
-        table.drained = True
+        return table
 
     def _drained(self, table: _Table) -> None:
         if table.mode is SyncMode.WATERMARK:
@@ -200,15 +228,17 @@ class Cutover:
                 )
             self._sleep(_POLL_S)
 
-    def _verify(self, tables: list[_Table]) -> None:
-        """Compare every value of the tables that are drained."""
-        for table in tables:
-            try:
-                (table.verified,) = self._work.verify([table.options.table]).tables
-            except FerryError as error:
-                if is_transient(error):
-                    raise
-                table.check("verified", False, error.message, error.next_step)
+    def _verify(self, table: _Table) -> _Table:
+        """Compare every value of a table, if it is drained."""
+        if not table.drained:
+            return table
+        try:
+            (table.verified,) = self._work.verify([table.options.table]).tables
+        except FerryError as error:
+            if is_transient(error) or error.concerns_all:
+                raise
+            table.check("verified", False, error.message, error.next_step)
+        return table
 
     def _end(self, table: _Table) -> TableCutover:
         if table.verified is not None:
@@ -361,4 +391,4 @@ def cut_over(
         done = follower(source, state, options, settings=how, listener=listener).run()
         return done.read if cdc else done.fresh
 
-    return Cutover(source, state, CutoverWork(sync, verify, settings)).run(chosen)
+    return Cutover(source, state, CutoverWork(sync, verify, settings), tell=listener).run(chosen)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from gridferry.errors import NoSessionFree
+from gridferry.errors import FerryError, NoSessionFree
 from gridferry.model.coverage import NO_COVERAGE, Coverage
+from gridferry.model.failed_tables import Deed, FailedTable
 from gridferry.model.verification import TableVerification
 from gridferry.plan.plan import TablePlan
 
@@ -235,8 +236,31 @@ class SyncEnded:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class TableFailed:
+    """A table could not be done. `doing` is the verb (load, sync, verify, ...); `others` tables go on or are done."""
+
+    table: str
+    doing: str
+    error: FerryError
+    others: int = 0
+
+
+@dataclass(frozen=True)
+class TablesLeft:
+    """A signal, or a defect, ended the work on several tables in the midst of `at`."""
+
+    deed: Deed
+    finished: tuple[str, ...]
+    failures: tuple[FailedTable, ...]
+    at: str
+    not_tried: tuple[str, ...]
+
+
 Event = (
     Note
+    | TableFailed
+    | TablesLeft
     | LoadStarted
     | RowsPut
     | ChunkDone

@@ -45,8 +45,8 @@ class Follower(ABC):
         self._options = options
         self._settings = settings
         self._tell = listener
-        table = f"{options.schema_name}.{options.table_name}"
-        self._history = SyncHistory(state.history, table, tell=listener)
+        self.table = options.qualified
+        self._history = SyncHistory(state.history, self.table, tell=listener)
 
     def run(self, *, follow: bool = False) -> TableSync:
         """One run: everything committed before it began; with `follow`, in an endless mode, until told to stop.
@@ -54,7 +54,7 @@ class Follower(ABC):
         Takes the table's lease for its time. Raises: ConfigError for a table that is not loaded; CheckpointError if
         it was loaded with other options; LeaseHeld; any FerryError.
         """
-        table = f"{self._options.schema_name}.{self._options.table_name}"
+        table = self.table
         started = time.monotonic()
         self._tell(SyncStarted(table, self.mode))
         try:
@@ -76,8 +76,7 @@ class Follower(ABC):
 
     def status(self, *, ask_source: bool = True) -> SyncStatus:
         """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""
-        table = f"{self._options.schema_name}.{self._options.table_name}"
-        run = self._state.runs.get(table)
+        run = self._state.runs.get(self.table)
         if run is None or run.state is not RunState.LOADED:
             return SyncStatus(self.mode, "not loaded", notes=self.notes)
         standing = self._standing(run)

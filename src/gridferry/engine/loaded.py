@@ -12,7 +12,7 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.holdings import elsewhere, told
 from gridferry.engine.lineage import Checked, KnowsOrigin, check_origin, command_of
-from gridferry.errors import CheckpointError, ConfigError
+from gridferry.errors import CheckpointError, NotLoaded
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import same_load
@@ -42,7 +42,7 @@ def take_up(
 
     Args: left: what an error says of what was left; then: the command that is to be run once the error is mended;
         described: the table as the catalog has it, where the source was asked.
-    Raises: ConfigError if the table was not loaded to its end; OtherSource if the source is another one;
+    Raises: NotLoaded if the table was not loaded to its end; OtherSource if the source is another one;
         CheckpointError if it was loaded with other options, or if what is stored of its plan is not what config and
         catalog make of the table; SourceError where the source cannot be asked.
     """
@@ -63,7 +63,7 @@ def look_up(state: TargetState, options: TableOptions, *, left: str, then: str) 
     if run is None or run.plan is None:
         raise not_loaded(state, options, left=left, then=then)
     if run.state is not RunState.LOADED:
-        raise ConfigError(
+        raise NotLoaded(
             f"the load of {table} is not finished ({len(run.finished):,} of {len(run.chunks):,} chunks are)",
             state=left,
             next_step=f"run `gridferry load` until it is done, then `{then}`",
@@ -86,12 +86,12 @@ def changed_options(run: LoadRun, options: TableOptions) -> str:
     return f"{run.table} was loaded with another plan: its options in the config have changed"
 
 
-def not_loaded(state: TargetState, options: TableOptions, *, left: str, then: str) -> ConfigError:
+def not_loaded(state: TargetState, options: TableOptions, *, left: str, then: str) -> NotLoaded:
     """The error for a table that this migration has not loaded: it names what the target holds instead."""
     table = f"{options.schema_name}.{options.table_name}"
     mine, others = state.whose(), elsewhere(state)
     if not others:
-        return ConfigError(
+        return NotLoaded(
             f"{table} was not loaded into this target",
             state=left,
             next_step=f"run `gridferry load` first, then `{then}`",
@@ -111,7 +111,7 @@ def not_loaded(state: TargetState, options: TableOptions, *, left: str, then: st
         advice.insert(0, f"if it is the migration {named[0]}, write `name: {named[0]}` into the config")
     elif any(other.entry.name for other in others) and not mine.name:
         advice.insert(0, "if it is a migration with a name, write that as `name` into the config")
-    return ConfigError(
+    return NotLoaded(
         f"{table} was not loaded into this target from {mine.origin}{whose}; it holds {told(others)}",
         state=left,
         next_step="; ".join(advice),

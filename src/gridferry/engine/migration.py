@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -25,30 +25,29 @@ from gridferry.engine.events import (
     TableSync,
     ignore,
 )
+from gridferry.engine.following import Following
 from gridferry.engine.load import TableLoader
 from gridferry.engine.load_work import LoadOptions
 from gridferry.engine.loaded import look_up
+from gridferry.engine.loads import load_tables, what_would_be_loaded
 from gridferry.engine.new_source import TakeOver
+from gridferry.engine.planning import plan_all
 from gridferry.engine.repairs import Repairs
-from gridferry.engine.replay import replay_table
-from gridferry.engine.scope import other_tables
+from gridferry.engine.replay import replay_tables
 from gridferry.engine.shared_load import SharedLoad
-from gridferry.engine.slots import SlotOfLoad, drop_known, refuse_elsewhere
-from gridferry.engine.sync import follow_all, followed, follower, is_cdc, to_renew
+from gridferry.engine.slots import SlotOfLoad, drop_slots
+from gridferry.engine.sync import followed, follower, is_cdc, sync_tables, to_renew
 from gridferry.engine.table_status import Standings
 from gridferry.engine.target_session import TargetSession
-from gridferry.engine.verify import VerifySettings, verify_tables
+from gridferry.engine.verify import VerifySettings, required, verify_tables
 from gridferry.engine.waits import note_of_lock
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError
 from gridferry.griddb import GridDBAddress, Store
 from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverReport
-from gridferry.model.publishing import ChangeAccess
-from gridferry.model.table import Table
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
 from gridferry.plan.config import Config, TableOptions, VerifyWish
 from gridferry.plan.plan import Plan, TablePlan
-from gridferry.plan.planner import plan_tables, profile_request
 from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed
@@ -100,18 +99,13 @@ class Migration:
         return self._session.store
 
     def plan(self, tables: Sequence[str] = ()) -> Plan:
-        """What would be done, and everything found on the way. Reads the source only."""
+        """What would be done, and everything found on the way, of all tables. Reads the source only.
+
+        Raises: what concerns all tables alike; a table that cannot be read stands in the plan's `unread`.
+        """
         chosen = self._chosen(tables)
-        with self.source.open_snapshot() as view:
-            found = view.fetch_tables([options.table for options in chosen])
-            access = self._access(found, chosen)
-            facts = [
-                (table, view.fetch_profile(profile_request(table, options)), options, access.get(table.qualified))
-                for table, options in zip(found, chosen, strict=True)
-            ]
-            others = other_tables(view, self._options)
-        role = self.source.fetch_role([(table.schema, table.name) for table in found])
-        return plan_tables(facts, source=self.source.display, target=str(self.target), others=others, role=role)
+        target = str(self.target)
+        return plan_all(self.source, chosen, slot=self._slot, target=target, configured=self._options)
 
     def load(
         self,
@@ -127,25 +121,15 @@ class Migration:
 
         Args: replace: drop what stands in the way first; dry_run: say what would be done, and do nothing; wait_s: how
             long to wait for another run on the same table.
-        Raises: any FerryError; what was checkpointed stays, and the same call goes on from there.
+        Raises: any FerryError; what was checkpointed stays, and the same call goes on from there. Of several tables
+            those that can be loaded are, before SomeTablesFailed tells of the others.
         """
         chosen = self._chosen(tables)
         load = LoadOptions(replace=replace, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
         if dry_run:
-            return [self._dry(options) for options in chosen]
-        done = []
-        for options in chosen:
-            loader = TableLoader(
-                source=self.source,
-                state=self._state,
-                options=options,
-                load=load,
-                listener=self._listener,
-                slot=self._slot_of_load(options),
-            )
-            done.append(loader.run(options.table))
-            self._listener(done[-1])
-        return done
+            return what_would_be_loaded(self.plan(tables), self._state.runs)
+        state = self._state  # what is wrong with the target, or with whose it is, is told once and not of each table
+        return load_tables(chosen, loader=lambda options: self._loader(state, options, load), tell=self._listener)
 
     def prepare_load(
         self, table: str, *, replace: bool = False, rows_per_chunk: int = 100_000, wait_s: float = 0.0
@@ -184,13 +168,9 @@ class Migration:
         Returns: what there was. After that the tables are not followed; `sync --new-slot` goes on.
         Raises: SlotInUse while a sync reads one; SourceRefused, SourceUnreachable.
         """
-        dropped: list[str] = []
-        for options in self._chosen(tables):
-            # First the source: it is to be clean even where the target is gone.
-            refuse_elsewhere(lambda: self._state, self.source, options)
-            dropped += self._feed.drop(self._slot(options))
-            dropped += drop_known(self._feed, self._state, f"{options.schema_name}.{options.table_name}")
-        return dropped
+        return drop_slots(
+            self.source, self._feed, lambda: self._state, self._chosen(tables), slot=self._slot, tell=self._listener
+        )
 
     def sync(
         self,
@@ -211,15 +191,16 @@ class Migration:
             tables, for rows that came later than the lookback; new_slot: where the slot of a table in mode cdc is lost,
             or it never had one, make another and go on from there; see `engine.new_slot`.
         Raises: any FerryError; what was checkpointed stays, and the next call goes on from there. With `follow` only
-            what will not pass.
+            what will not pass. Of several tables those that can be synced are, before SomeTablesFailed tells of the
+            others.
         """
         if interval_s < 0 or rows_per_chunk < 1:
             raise ConfigError("the interval must be 0 or more, and the rows a chunk 1 or more")
         ending = until or (lambda: False)
-        failed = threading.Event()
+        cut = threading.Event()
 
         def stop() -> bool:
-            return failed.is_set() or ending()
+            return cut.is_set() or ending()
 
         settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
         chosen = followed(self._chosen(tables), named=bool(tables))
@@ -230,12 +211,8 @@ class Migration:
             for options in chosen
         ]
         if follow:
-            return follow_all(followers, interval_s=interval_s, until=stop, failed=failed, listener=self._listener)
-        done = []
-        for each in followers:
-            done.append(each.run())
-            self._listener(done[-1])
-        return done
+            return Following(followers, interval_s=interval_s, until=stop, cut=cut, tell=self._listener).run()
+        return sync_tables(followers, tell=self._listener)
 
     def verify(
         self,
@@ -254,8 +231,34 @@ class Migration:
             differ while the table is synced (default: a minute while someone syncs it, else not at all); sync: run
             bounded syncs meanwhile, where nobody else does; most_differences: how many each table of the report tells
             in full; sink: takes all of them, as whole rows.
-        Raises: ConfigError for a table that was not loaded; CheckpointError where columns changed; any FerryError.
+        Raises: NotLoaded for a table that was not loaded; CheckpointError where columns changed; any FerryError. Of
+            several tables those that can be compared are, before SomeTablesFailed tells of the others; its `done` is
+            their VerifyReport.
         """
+        return required(
+            self._compare(
+                tables,
+                quick=quick,
+                output=output,
+                settle_s=settle_s,
+                sync=sync,
+                most_differences=most_differences,
+                sink=sink,
+            )
+        )
+
+    def _compare(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        quick: bool = False,
+        output: str | os.PathLike[str] | None = None,
+        settle_s: float | None = None,
+        sync: bool = False,
+        most_differences: int = 10,
+        sink: DifferenceSink | None = None,
+    ) -> VerifyReport:
+        """As `verify`; tables that could not be compared stand in the report's `failures`."""
         if most_differences < 0 or (settle_s is not None and settle_s < 0):
             raise ConfigError("the time to settle and the number of differences must be 0 or more")
         settings = VerifySettings(
@@ -264,18 +267,23 @@ class Migration:
         path = None if output is None else Path(output)
         return self._verified(self._chosen(tables), settings, sync=sync, output=path, sink=sink)
 
-    def verify_as_wished(self, tables: Sequence[str] = (), *, synced: bool = False) -> VerifyReport | None:
+    def verify_as_wished(
+        self, tables: Sequence[str] = (), *, synced: bool = False, without: Collection[str] = ()
+    ) -> VerifyReport | None:
         """What the config asks for after a load, or after a sync (`synced`): see `verify`. None: it asks for nothing.
 
         After a sync only the tables that are followed, and with syncs in between: the source may go on changing.
+        Args: without: tables that are left out, as `schema.table`.
         """
-        if self._verify is VerifyWish.OFF:
+        chosen = [options for options in self._chosen(tables) if options.qualified not in without]
+        if self._verify is VerifyWish.OFF or not chosen:
             return None
-        chosen = self._chosen(tables)
-        return self._verified(
-            followed(chosen, named=bool(tables)) if synced else chosen,
-            VerifySettings(depth=Depth.QUICK if self._verify is VerifyWish.QUICK else Depth.FULL),
-            sync=synced,
+        return required(
+            self._verified(
+                followed(chosen, named=bool(tables)) if synced else chosen,
+                VerifySettings(depth=Depth.QUICK if self._verify is VerifyWish.QUICK else Depth.FULL),
+                sync=synced,
+            )
         )
 
     def _verified(
@@ -333,11 +341,7 @@ class Migration:
 
     def replay(self, tables: Sequence[str] = (), *, ids: Sequence[str] = ()) -> list[Replay]:
         """Store rows that were put aside as the source has them now; what still cannot be stored stays put aside."""
-        done = []
-        for options in self._chosen(tables):
-            with self.source.open_snapshot() as view:
-                done.append(replay_table(self._state, options, view, ids=frozenset(ids)))
-        return done
+        return replay_tables(self.source, self._state, self._chosen(tables), ids=frozenset(ids), tell=self._listener)
 
     @property
     def sources(self) -> TakeOver:
@@ -347,7 +351,7 @@ class Migration:
     @property
     def repairs(self) -> Repairs:
         """The repairs of this target: made, listed, undone, forgotten."""
-        return Repairs(self._state, self.source, self._listener, chosen=self._chosen, verify=self.verify)
+        return Repairs(self._state, self.source, self._listener, chosen=self._chosen, compare=self._compare)
 
     @property
     def _state(self) -> TargetState:
@@ -361,12 +365,15 @@ class Migration:
     def _feed(self) -> ChangeFeed:
         return ChangeFeed(self.source.address)
 
-    def _access(self, tables: Sequence[Table], options: Sequence[TableOptions]) -> dict[str, ChangeAccess]:
-        """What the source allows of the tables in mode cdc, by qualified name."""
-        pairs = zip(tables, options, strict=True)
-        wanted = [(t, self._slot(o)) for t, o in pairs if is_cdc(o)]
-        found = self._feed.access([(t.schema, t.name, slot) for t, slot in wanted]) if wanted else []
-        return {t.qualified: access for (t, _), access in zip(wanted, found, strict=True)}
+    def _loader(self, state: TargetState, options: TableOptions, load: LoadOptions) -> TableLoader:
+        return TableLoader(
+            source=self.source,
+            state=state,
+            options=options,
+            load=load,
+            listener=self._listener,
+            slot=self._slot_of_load(options),
+        )
 
     def _shared(self, table: str, load: LoadOptions) -> SharedLoad:
         (options,) = self._chosen([table])
@@ -383,8 +390,7 @@ class Migration:
         return SlotOfLoad(self.source, self._slot(options), self._listener) if is_cdc(options) else None
 
     def _slot(self, options: TableOptions) -> str:
-        table = f"{options.schema_name}.{options.table_name}"
-        return self._feed.slot_for(table, str(self.target), self._session.whose())
+        return self._feed.slot_for(options.qualified, str(self.target), self._session.whose())
 
     def _chosen(self, tables: Sequence[str]) -> tuple[TableOptions, ...]:
         config = Config(source=None, target=self.target, tables=self._options)  # type: ignore[arg-type]
@@ -394,10 +400,3 @@ class Migration:
         """The plan that a table was loaded with. Raises: ConfigError if it was not."""
         (options,) = self._chosen([table])
         return look_up(self.state, options, left="", then="gridferry status")[1]
-
-    def _dry(self, options: TableOptions) -> TableLoad:
-        plan = self.plan([options.table]).tables[0]
-        run = self._state.runs.get(plan.qualified)
-        what = "nothing of it is loaded yet" if run is None else f"an earlier load is {run.state.value}"
-        notes = tuple(f.message for f in plan.problems) or (what,)
-        return TableLoad(plan.qualified, "planned", notes=notes)

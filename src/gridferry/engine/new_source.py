@@ -27,7 +27,7 @@ from gridferry.engine.verify import VerifySettings, verify_tables
 from gridferry.engine.watermark import MODE, SyncSettings, new_cursor
 from gridferry.errors import DataError
 from gridferry.model.origin import Lineage, SourceOrigin, compare
-from gridferry.model.verification import DifferenceSink, Verdict, VerifyReport
+from gridferry.model.verification import STORED_ARE_EQUAL, DifferenceSink, VerifyReport
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
@@ -170,11 +170,11 @@ class TakeOver:
                 listener=self._tell,
             )
 
-        repairs = Repairs(self._state, self._source, self._tell, chosen=lambda _: [options], verify=verify)
+        repairs = Repairs(self._state, self._source, self._tell, chosen=lambda _: [options], compare=verify)
         done = repairs.make([options.table], wait_s=wait_s, settle_s=settle_s, sync=options.sync is not None)
         last = done.verification if done.after is None else done.after
         for table in last.tables:
-            if table.verdict is not Verdict.EQUAL:
+            if table.verdict not in STORED_ARE_EQUAL:
                 what = (
                     f"{table.unsettled:,} rows are not settled"
                     if not table.differences

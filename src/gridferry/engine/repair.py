@@ -85,7 +85,7 @@ def repair_table(
     Raises: LeaseHeld while another run works on the table; CheckpointError if its plan has changed since the
     verification; errors of either side. What was written stays, and is in the journal.
     """
-    table = f"{options.schema_name}.{options.table_name}"
+    table = options.qualified
     if not spool.count and not _unfinished(state, table):
         return TableRepair(table, refused=spool.refused)
     # The snapshot after the lease: what syncs have stored until now was committed before it.

@@ -12,6 +12,7 @@ from functools import partial
 
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.each_table import REPAIR, Tried, try_each
 from gridferry.engine.events import Listener
 from gridferry.engine.lineage import check_origin
 from gridferry.engine.repair import ReadableSource, RepairSettings, repair_table
@@ -19,8 +20,8 @@ from gridferry.engine.repair_spool import GROUP_ROWS, Spool
 from gridferry.engine.undo import forget_repair, list_repairs, undo_repair
 from gridferry.errors import CheckpointError, ConfigError, LeaseHeld, SourceUnreachable
 from gridferry.model.moment import moment_of
-from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
-from gridferry.model.verification import STORED_ARE_EQUAL, DifferenceSink, VerifyReport
+from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableRepair, TableUndo
+from gridferry.model.verification import EXIT_CODES, STORED_ARE_EQUAL, DifferenceSink, VerifyReport
 from gridferry.plan.config import TableOptions, duration_ms
 
 _AGE = re.compile(r"\d+\s*[a-z]+")
@@ -29,8 +30,8 @@ _AGE = re.compile(r"\d+\s*[a-z]+")
 class Repairs:
     """The repairs of tables. Each call takes the leases that it needs.
 
-    `chosen` finds the options of tables that are named as in a config, `verify` is `Migration.verify`. Where tables can
-    be named, none means all.
+    `chosen` finds the options of tables that are named as in a config; `compare` is as `Migration.verify`, but tells
+    of tables that fail in its report. Where tables can be named, none means all.
     """
 
     def __init__(
@@ -40,13 +41,13 @@ class Repairs:
         tell: Listener,
         *,
         chosen: Callable[[Sequence[str]], Sequence[TableOptions]],
-        verify: Callable[..., VerifyReport],
+        compare: Callable[..., VerifyReport],
     ) -> None:
         self._state = state
         self._source = source
         self._tell = tell
         self._chosen = chosen
-        self._verify = verify
+        self._compare = compare
 
     def make(
         self,
@@ -63,48 +64,83 @@ class Repairs:
 
         Tables that were repaired are verified once more, without the file of differences.
 
-        Args: as for `repair` and `Migration.verify`. Raises: as both.
+        Args: as for `repair` and `Migration.verify`.
+        Raises: as both. Of several tables those that can be repaired are, before SomeTablesFailed tells of the others;
+            its `done` is their RepairReport.
         """
-        verify = partial(
-            self._verify, tables, output=output, settle_s=settle_s, sync=sync, most_differences=most_differences
+        chosen = tuple(self._chosen(tables))
+        free = self._free(chosen, wait_s)
+        if not free.done:
+            free.require(REPAIR)
+        names = [options.table for options in free.done]
+        compare = partial(
+            self._compare, names, output=output, settle_s=settle_s, sync=sync, most_differences=most_differences
         )
-        done = self.repair(
-            self._chosen(tables), lambda sink: verify(sink=sink), wait_s=wait_s, rows_per_group=rows_per_group
-        )
-        return replace(done, after=self._verified_after(done, settle_s=settle_s, sync=sync))
+        settings = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
+        done = self._repair(free.done, lambda sink: compare(sink=sink), settings)
+        after = self._compared_after(done, settle_s=settle_s, sync=sync)
+        again = () if after is None else after.failures
+        done = replace(done, after=after, failures=free.failures + done.failures + again)
+        return _required(done)
 
-    def _verified_after(self, done: RepairReport, *, settle_s: float | None, sync: bool) -> VerifyReport | None:
+    def _free(self, chosen: Sequence[TableOptions], wait_s: float) -> Tried[TableOptions]:
+        """The tables that no other run works on; all of them where there is time to wait."""
+
+        def free(options: TableOptions) -> TableOptions:
+            if not wait_s:
+                self._require_free(options.qualified)
+            return options
+
+        return try_each(chosen, free, name=lambda o: o.qualified, doing=REPAIR, tell=self._tell)
+
+    def _compared_after(self, done: RepairReport, *, settle_s: float | None, sync: bool) -> VerifyReport | None:
         """Verify what is other than it was found: the last stored verification is to tell how the tables stand."""
-        pairs = zip(done.verification.tables, done.tables, strict=True)
-        changed = [r.table for v, r in pairs if v.verdict not in STORED_ARE_EQUAL and (r.run or r.settled)]
-        return self._verify(changed, settle_s=settle_s, sync=sync) if changed else None
+        verdicts = {found.table: found.verdict for found in done.verification.tables}
+        changed = [r.table for r in done.tables if verdicts[r.table] not in STORED_ARE_EQUAL and (r.run or r.settled)]
+        return self._compare(changed, settle_s=settle_s, sync=sync) if changed else None
 
     def repair(
         self,
         chosen: Sequence[TableOptions],
-        verify: Callable[[DifferenceSink], VerifyReport],
+        compare: Callable[[DifferenceSink], VerifyReport],
         *,
         wait_s: float = 0.0,
         rows_per_group: int = GROUP_ROWS,
     ) -> RepairReport:
-        """Let `verify` prove what differs in these tables, then write just that. Leases are taken after it.
+        """Let `compare` prove what differs in these tables, then write just that. Leases are taken after it.
 
         Args: wait_s: how long to wait for another run on a table to end; rows_per_group: how many rows are written
             between two marks in the journal, at most.
-        Raises: LeaseHeld, without a `wait_s` before anything is read; see `repair_table`.
+        Raises: see `repair_table`; of several tables as `make`.
         """
-        names = [f"{options.schema_name}.{options.table_name}" for options in chosen]
-        for name in names if not wait_s else ():
-            self._require_free(name)
         settings = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
+        return _required(self._repair(chosen, compare, settings))
+
+    def _repair(
+        self,
+        chosen: Sequence[TableOptions],
+        compare: Callable[[DifferenceSink], VerifyReport],
+        settings: RepairSettings,
+    ) -> RepairReport:
+        """As `repair`. Tables that could not be compared or repaired stand in the report's `failures`."""
         with ExitStack() as stack:
-            spools = {name: stack.enter_context(Spool()) for name in names}
-            report = verify(lambda rows: spools[rows.table].add(rows))
-            done = [
-                repair_table(self._state, self._source, options, spools[name], settings, tell=self._tell)
-                for options, name in zip(chosen, names, strict=True)
-            ]
-        return RepairReport(report, tuple(done))
+            spools = {options.qualified: stack.enter_context(Spool()) for options in chosen}
+            report = compare(lambda rows: spools[rows.table].add(rows))
+            wrong = {failed.table for failed in report.failures} | set(report.not_tried)
+
+            def repaired(options: TableOptions) -> TableRepair:
+                return repair_table(
+                    self._state, self._source, options, spools[options.qualified], settings, tell=self._tell
+                )
+
+            compared = [options for options in chosen if options.qualified not in wrong]
+            tried = try_each(compared, repaired, name=lambda o: o.qualified, doing=REPAIR, tell=self._tell)
+        return RepairReport(
+            report,
+            tried.done,
+            failures=report.failures + tried.failures,
+            not_tried=report.not_tried + tried.not_tried,
+        )
 
     def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
         """See `undo_repair`. The source is asked only whether it is the one that the table is from; it may be away.
@@ -154,7 +190,7 @@ class Repairs:
         forget_repair(self._state, run, record=record, wait_s=wait_s)
 
     def _names(self, tables: Sequence[str]) -> frozenset[str] | None:
-        return frozenset(f"{o.schema_name}.{o.table_name}" for o in self._chosen(tables)) if tables else None
+        return frozenset(o.qualified for o in self._chosen(tables)) if tables else None
 
     def _require_source(self, table: str) -> None:
         load = self._state.runs.get(table)
@@ -173,3 +209,13 @@ class Repairs:
                 next_step="stop it (`gridferry sync --follow` ends with Ctrl-C or SIGTERM after a checkpoint) and run "
                 "again; or wait for its end with --wait SECONDS",
             )
+
+
+def _required(done: RepairReport) -> RepairReport:
+    """The report, if nothing failed. Raises: as `each_table.Tried.require`, with the report in `done`."""
+    wrong = {failed.table for failed in done.failures} | set(done.not_tried)
+    good = tuple(one for one in done.tables if one.table not in wrong)
+    Tried(good, tuple(one.table for one in good), done.failures, done.not_tried).require(
+        REPAIR, result=done, codes=[EXIT_CODES[done.verdict]]
+    )
+    return done

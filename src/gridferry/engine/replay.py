@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
@@ -9,8 +10,10 @@ import pyarrow as pa
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Replay
+from gridferry.engine.each_table import REPLAY, try_each
+from gridferry.engine.events import Listener, Replay, ignore
 from gridferry.engine.held_rows import rows_with_keys_of
+from gridferry.engine.load import OpensSnapshots
 from gridferry.engine.load_work import SnapshotView, enter_containers
 from gridferry.engine.loaded import take_up
 from gridferry.plan.config import TableOptions
@@ -28,6 +31,28 @@ class _Found:
     rows: int
     good: pa.RecordBatch | None
     source: pa.RecordBatch | None
+
+
+def replay_tables(
+    source: OpensSnapshots,
+    state: TargetState,
+    chosen: Sequence[TableOptions],
+    *,
+    ids: frozenset[str] = frozenset(),
+    tell: Listener = ignore,
+) -> list[Replay]:
+    """See `replay_table`; a table that fails does not stop the others.
+
+    Raises: the error of the only table; SomeTablesFailed after all others, its `done` a list of Replay.
+    """
+
+    def replay(options: TableOptions) -> Replay:
+        with source.open_snapshot() as view:
+            return replay_table(state, options, view, ids=ids)
+
+    tried = try_each(chosen, replay, name=lambda o: o.qualified, doing=REPLAY, tell=tell)
+    tried.require(REPLAY, codes=[1] if any(one.still_held for one in tried.done) else [])
+    return list(tried.done)
 
 
 def replay_table(

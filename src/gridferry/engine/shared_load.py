@@ -45,7 +45,7 @@ class SharedLoad:
         self._load = load
         self._tell = listener
         self._slot = slot
-        self._table = f"{options.schema_name}.{options.table_name}"
+        self._table = options.qualified
 
     def prepare(self) -> PreparedLoad:
         """Plan the table, cut it into chunks and make its containers; or say what an earlier load left to be read.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.each_table import DROP_SLOT, try_each
 from gridferry.engine.events import Listener, Note
 from gridferry.engine.lineage import KnowsOrigin, check_origin
-from gridferry.errors import CheckpointError, DataError, GridDBError, OtherSource, SlotLost
+from gridferry.errors import CheckpointError, DataError, FerryError, GridDBError, OtherSource, SlotLost
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
@@ -127,6 +129,44 @@ def refuse_elsewhere(state: Callable[[], TargetState], source: KnowsOrigin, opti
             free = f"SELECT pg_drop_replication_slot('{run.slot}')"
             error.next_step = f"{error.next_step}; to free a server that is not the source any more, run in it: {free}"
         raise
+
+
+def drop_slots(
+    source: KnowsOrigin,
+    feed: ChangeFeed,
+    state: Callable[[], TargetState],
+    chosen: Sequence[TableOptions],
+    *,
+    slot: Callable[[TableOptions], str],
+    tell: Listener,
+) -> list[str]:
+    """Drop the slots and publications of tables: at the source first, which is to be clean even without the target.
+
+    Args: state: connects to the target, when it is needed. Returns: what there was.
+    Raises: the error of the only table; SomeTablesFailed after all others, its `done` what was dropped.
+    """
+    dropped: list[str] = []
+
+    def at_source(options: TableOptions) -> TableOptions:
+        refuse_elsewhere(state, source, options)
+        dropped.extend(feed.drop(slot(options)))
+        return options
+
+    def known(options: TableOptions) -> TableOptions:
+        try:
+            dropped.extend(drop_known(feed, state(), options.qualified))
+        except FerryError as error:
+            what = f"dropped at the source: {', '.join(dropped)}" if dropped else "nothing was dropped"
+            error.state = f"{what}; {error.state}" if error.state else what
+            raise
+        return options
+
+    first = try_each(chosen, at_source, name=lambda o: o.qualified, doing=DROP_SLOT, tell=tell)
+    second = try_each(first.done, known, name=lambda o: o.qualified, doing=DROP_SLOT, tell=tell)
+    replace(second, failures=first.failures + second.failures, not_tried=first.not_tried + second.not_tried).require(
+        DROP_SLOT, result=dropped
+    )
+    return dropped
 
 
 def drop_known(feed: ChangeFeed, state: TargetState, table: str) -> list[str]:

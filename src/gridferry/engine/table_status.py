@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.container_states import container_states
+from gridferry.engine.each_table import SHOW, try_each
 from gridferry.engine.events import ContainerState, ContainerStatus, Listener, QuarantinedRow, TableStatus
 from gridferry.engine.follower import Follower
 from gridferry.engine.holdings import elsewhere, told
@@ -23,6 +25,8 @@ from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
 from gridferry.source.postgres.source import PostgresSource
+
+R = TypeVar("R")
 
 
 class Standings:
@@ -43,19 +47,22 @@ class Standings:
         """What the target's state says of each table, and what waits in the source to be synced.
 
         Args: known: the tables' loads, where they were read just now: not to be read again.
+        Raises: the error of the only table; SomeTablesFailed after all others, its `done` a list of TableStatus.
         """
-        runs = {run.table: run for run in (self._state.runs.all() if known is None else known)}
+        runs = dict(self._state.runs.each()) if known is None else {run.table: run for run in known}
         now = self._described(chosen) if ask_source else {}
-        found = []
-        for options in chosen:
-            run = runs.get(_qualified(options))
-            status = self._loaded(options, run, now.get(_qualified(options)))
+
+        def status(options: TableOptions) -> TableStatus:
+            run = runs.get(options.qualified)
+            if isinstance(run, CheckpointError):
+                raise run
+            found = self._loaded(options, run, now.get(options.qualified))
             # The page of another program gives loads, and has no config to compare.
             notes = (*self._notes(), *(self._about(run, options) if known is None else ()))
-            status = replace(status, notes=(*status.notes, *notes))
-            status = self._with_source(status, options, ask_source=ask_source)
-            found.append(self._with_sync(status, options, ask_source=ask_source))
-        return found
+            found = self._with_source(replace(found, notes=(*found.notes, *notes)), options, ask_source=ask_source)
+            return self._with_sync(found, options, ask_source=ask_source)
+
+        return self._each(chosen, status)
 
     def _about(self, run: LoadRun | None, options: TableOptions) -> Iterator[str]:
         """What a command that goes by the load would refuse."""
@@ -63,7 +70,7 @@ class Standings:
             others = elsewhere(self._state)
             if others:
                 yield f"this target holds {told(others)}"
-            if any(_qualified(options) in other.tables for other in others):
+            if any(options.qualified in other.tables for other in others):
                 yield f"if this source took the other's place: `{command_of(options)}`"
         elif run.plan is not None and (changed := changed_options(run, options)):
             yield changed
@@ -80,25 +87,32 @@ class Standings:
         """How each container of loaded tables stands.
 
         Args: match: a pattern for names or split values; known: what `tables` has just said, not to be asked again.
+        Raises: as `tables`; its `done` is a list of lists.
         """
         told = {status.table: status.sync for status in known}
-        found: list[ContainerState] = []
-        for options in chosen:
-            run = self._state.runs.get(_qualified(options))
+
+        def states(options: TableOptions) -> list[ContainerState]:
+            run = self._state.runs.get(options.qualified)
             if run is None or run.plan is None:
-                continue
+                return []
             waiting, column = None, run.plan.key[0]
             if options.sync is not None and run.state is RunState.LOADED:
                 each = self._follower(options)
                 column = (told.get(run.table) or each.status()).column or column
                 with suppress(SourceError, CheckpointError):  # the status of the table says so
                     waiting = each.waiting()
-            found += container_states(self._state, run.plan, column=column, waiting=waiting, match=match)
-        return found
+            return container_states(self._state, run.plan, column=column, waiting=waiting, match=match)
+
+        return [state for found in self._each(chosen, states) for state in found]
+
+    def _each(self, chosen: Sequence[TableOptions], look: Callable[[TableOptions], R]) -> list[R]:
+        tried = try_each(chosen, look, name=lambda o: o.qualified, doing=SHOW, tell=self._tell)
+        tried.require(SHOW)
+        return list(tried.done)
 
     def containers(self, chosen: Sequence[TableOptions]) -> list[ContainerStatus]:
         """The containers of the tables, and the rows each holds now."""
-        wanted = {_qualified(options) for options in chosen}
+        wanted = {options.qualified for options in chosen}
         store = self._state.store
         entries = [e for e in self._state.catalog.entries() if e.table in wanted]
         opened = store.open_containers([e.container for e in entries])
@@ -117,7 +131,7 @@ class Standings:
 
     def put_aside(self, chosen: Sequence[TableOptions]) -> Iterator[QuarantinedRow]:
         """The rows put aside."""
-        wanted = {_qualified(options) for options in chosen}
+        wanted = {options.qualified for options in chosen}
         for row in self._state.quarantine.rows():
             if row.table in wanted:
                 yield QuarantinedRow(
@@ -156,7 +170,7 @@ class Standings:
         return replace(status, sync=sync)
 
     def _loaded(self, options: TableOptions, run: LoadRun | None, now: Table | None) -> TableStatus:
-        table = _qualified(options)
+        table = options.qualified
         if run is None:
             return TableStatus(table, "planned")
         holder = holder_of(self._state.documents, table)
@@ -187,7 +201,3 @@ class Standings:
             verified=verified,
             coverage=replace(columns, quarantined=held),
         )
-
-
-def _qualified(options: TableOptions) -> str:
-    return f"{options.schema_name}.{options.table_name}"

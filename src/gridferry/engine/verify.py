@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.duplicates import REASON
+from gridferry.engine.each_table import VERIFY, Tried, try_each
 from gridferry.engine.events import Listener, Note
 from gridferry.engine.loaded import take_up
 from gridferry.engine.unseen import clear_unseen
@@ -30,6 +31,7 @@ from gridferry.engine.verify_watch import SyncWatch
 from gridferry.errors import CheckpointError
 from gridferry.model.table import Table
 from gridferry.model.verification import (
+    EXIT_CODES,
     ContainerVerification,
     Depth,
     DifferenceKind,
@@ -339,9 +341,11 @@ def verify_tables(
     sync: Callable[[TableOptions], None] | None,
     listener: Listener,
 ) -> VerifyReport:
-    """Verify tables one after the other, and write what each verification found into the state."""
+    """Verify tables one after the other, and write what each verification found into the state.
+
+    One that fails does not stop the others: it stands in the report's `failures`. Raises no error of a table.
+    """
     started, began = utc_now(), time.monotonic()
-    found = []
     with ExitStack() as stack:
         file = None if output is None else stack.enter_context(open_difference_file(output))
 
@@ -351,8 +355,8 @@ def verify_tables(
             if sink is not None:
                 sink(rows)
 
-        for options in tables:
-            verifier = TableVerifier(
+        def verified(options: TableOptions) -> TableVerification:
+            found = TableVerifier(
                 source,
                 state,
                 options,
@@ -360,9 +364,26 @@ def verify_tables(
                 sink=take,
                 sync=None if sync is None or options.sync is None else partial(sync, options),
                 listener=listener,
-            )
-            found.append(verifier.run())
-            state.verifications.add(found[-1])
-            clear_unseen(state, found[-1])
-    name = "" if output is None else str(output)
-    return VerifyReport(tuple(found), started, time.monotonic() - began, output=name)
+            ).run()
+            state.verifications.add(found)
+            clear_unseen(state, found)
+            return found
+
+        tried = try_each(tables, verified, name=lambda o: o.qualified, doing=VERIFY, tell=listener)
+    return VerifyReport(
+        tried.done,
+        started,
+        time.monotonic() - began,
+        output="" if output is None else str(output),
+        failures=tried.failures,
+        not_tried=tried.not_tried,
+    )
+
+
+def required(report: VerifyReport) -> VerifyReport:
+    """The report, if every table was compared. Raises: as `each_table.Tried.require`, with the report in `done`."""
+    names = tuple(table.table for table in report.tables)
+    Tried(report.tables, names, report.failures, report.not_tried).require(
+        VERIFY, result=report, codes=[EXIT_CODES[report.verdict]]
+    )
+    return report

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gridferry.model.coverage import NO_COVERAGE, Coverage, total
+from gridferry.model.failed_tables import FailedTable, worst
 from gridferry.model.verification import Verdict
 
 
@@ -56,12 +57,17 @@ class TableCutover:
 
 @dataclass(frozen=True)
 class CutoverReport:
-    """All tables. `started` is ISO 8601, UTC; `others` are tables of the database that the config does not name."""
+    """All tables. `started` is ISO 8601, UTC; `others` are tables of the database that the config does not name.
+
+    `failures` and `not_tried` could not be looked at.
+    """
 
     tables: tuple[TableCutover, ...]
     started: str
     seconds: float
     others: tuple[str, ...] = ()
+    failures: tuple[FailedTable, ...] = ()
+    not_tried: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -71,9 +77,9 @@ class CutoverReport:
     @property
     def ready(self) -> bool:
         """Whether the application can be pointed at the target without a loss."""
-        return bool(self.tables) and all(table.ready for table in self.tables)
+        return bool(self.tables) and not self.failures and all(table.ready for table in self.tables)
 
     @property
     def exit_code(self) -> int:
-        """0 ready, 1 not."""
-        return 0 if self.ready else 1
+        """0 ready, 1 not; of this and the failures' the worst."""
+        return worst([0 if self.ready else 1, *(failed.error.exit_code for failed in self.failures)])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gridferry.model.failed_tables import FailedTable, worst
 from gridferry.model.forms import Count, Moment, Name, RepairName
 from gridferry.model.verification import EXIT_CODES, DifferenceKind, TableVerification, Verdict, VerifyReport
 
@@ -146,19 +147,24 @@ class RepairReport:
     """What a verification found, and what the repair after it did to each of the tables.
 
     `after` is what another verification found of those tables that were different and were repaired, or had become
-    equal meanwhile; None where there was none of them.
+    equal meanwhile; None where there was none of them. `failures` are tables that could not be compared or repaired,
+    or not compared once more; `not_tried` as in `VerifyReport`.
     """
 
     verification: VerifyReport
     tables: tuple[TableRepair, ...]
     after: VerifyReport | None = None
+    failures: tuple[FailedTable, ...] = ()
+    not_tried: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
         """How both sides stand now: as `after` says; else what was repaired was read again and counts as equal."""
         again = {} if self.after is None else {found.table: found.verdict for found in self.after.tables}
+        repaired = {repair.table: repair for repair in self.tables}
         verdicts = [
-            again.get(v.table, _verdict_after(v, r)) for v, r in zip(self.verification.tables, self.tables, strict=True)
+            again.get(v.table, _verdict_after(v, repaired[v.table]) if v.table in repaired else v.verdict)
+            for v in self.verification.tables
         ]
         return max(verdicts, key=list(Verdict).index, default=Verdict.EQUAL)
 
@@ -175,9 +181,11 @@ class RepairReport:
 
     @property
     def exit_code(self) -> int:
-        """0 equal, 1 differences are left or rows are in the quarantine, 75 rows changed meanwhile or are
-        not synced: run it again."""
-        return EXIT_CODES[self.verdict]
+        """0 equal, 1 differences are left or rows are in the quarantine, 75 rows changed meanwhile or are not synced.
+
+        Of this and the failures' exit codes the worst.
+        """
+        return worst([EXIT_CODES[self.verdict], *(failed.error.exit_code for failed in self.failures)])
 
 
 def _verdict_after(found: TableVerification, repair: TableRepair) -> Verdict:

@@ -13,6 +13,7 @@ from enum import Enum
 import pyarrow as pa
 
 from gridferry.model.coverage import NO_COVERAGE, Coverage, total
+from gridferry.model.failed_tables import FailedTable, worst
 from gridferry.model.forms import Count, LsnText, Moment, Name, SnapshotText
 
 
@@ -258,23 +259,29 @@ class TableVerification:
 
 @dataclass(frozen=True)
 class VerifyReport:
-    """What a verification of several tables found. `started` is ISO 8601, UTC."""
+    """What a verification of several tables found. `started` is ISO 8601, UTC.
+
+    `tables` are those that were compared. `failures` could not be; nor could `not_tried`, which come after an error
+    that concerns all.
+    """
 
     tables: tuple[TableVerification, ...]
     started: str
     seconds: float
     output: str = ""  # the file that holds every difference, where one was asked for
+    failures: tuple[FailedTable, ...] = ()
+    not_tried: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the tables'."""
+        """The worst of the tables that were compared."""
         order = list(Verdict)
         return max((t.verdict for t in self.tables), key=order.index, default=Verdict.EQUAL)
 
     @property
     def exit_code(self) -> int:
-        """0 equal, 1 differences or rows in the quarantine, 75 unsettled."""
-        return EXIT_CODES[self.verdict]
+        """0 equal, 1 differences or rows in the quarantine, 75 unsettled; of these and the failures' the worst."""
+        return worst([EXIT_CODES[self.verdict], *(failed.error.exit_code for failed in self.failures)])
 
     @property
     def coverage(self) -> Coverage:

@@ -264,6 +264,11 @@ class TableOptions(_Options):
         return self._parts[1]
 
     @property
+    def qualified(self) -> str:
+        """`schema.table`, as the state and all messages name the table."""
+        return f"{self.schema_name}.{self.table_name}"
+
+    @property
     def _parts(self) -> tuple[str, str]:
         match = _QUALIFIED.fullmatch(self.table)
         quoted_schema, schema, quoted_name, name = match.groups() if match else (None, None, None, self.table)

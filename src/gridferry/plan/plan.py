@@ -185,6 +185,14 @@ class TablePlan:
 
 
 @dataclass(frozen=True)
+class UnreadTable:
+    """A table of the config that could not be planned: it is not there, or cannot be read. `finding` says why."""
+
+    table: str
+    finding: Finding
+
+
+@dataclass(frozen=True)
 class Plan:
     """The plan of a whole config file. `others` are tables of the database that the file does not name."""
 
@@ -193,12 +201,13 @@ class Plan:
     target: str = ""  # member, cluster and database, for people
     others: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()  # about the source itself
+    unread: tuple[UnreadTable, ...] = ()
 
     @property
     def problems(self) -> tuple[Finding, ...]:
         """Every finding that stops a load, of the source and of all tables."""
         own = tuple(f for f in self.findings if f.severity is Severity.PROBLEM)
-        return own + tuple(f for t in self.tables for f in t.problems)
+        return own + tuple(f for t in self.tables for f in t.problems) + tuple(u.finding for u in self.unread)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` reads back to an equal plan."""
@@ -209,6 +218,7 @@ class Plan:
             "findings": json.loads(json.dumps([asdict(f) for f in self.findings])),
             "tables": [table_to_json(t) for t in self.tables],
             "others": list(self.others),
+            "unread": json.loads(json.dumps([asdict(u) for u in self.unread])),
         }
 
     @classmethod

@@ -25,7 +25,7 @@ from gridferry.plan.containers import container_findings, plan_containers, with_
 from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, KeyForm, choose_form, choose_key, duplicate_finding, key_request
 from gridferry.plan.names import naming_template
-from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan
+from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan, UnreadTable
 from gridferry.plan.source_role import role_findings
 from gridferry.plan.watermark import watermark_findings
 
@@ -107,6 +107,7 @@ def plan_table(
 
 def plan_tables(
     tables: Iterable[tuple[Table, TableProfile, TableOptions, ChangeAccess | None]],
+    unread: tuple[UnreadTable, ...] = (),
     *,
     source: str = "",
     target: str = "",
@@ -115,7 +116,7 @@ def plan_tables(
 ) -> Plan:
     """The plan of all tables, container names compared across them.
 
-    Args: others: see `Plan`; role: who reads the source, if that is known.
+    Args: unread: tables that were not to be read; others: see `Plan`; role: who reads the source, if that is known.
     """
     given = list(tables)
     plans = [plan_table(table, profile, options, access) for table, profile, options, access in given]
@@ -123,7 +124,9 @@ def plan_tables(
     followed = [(table.schema, table.name) for table, _, options, _ in given if is_followed_by_cdc(options)]
     findings = [] if role is None else list(role_findings(role, tables=names, followed=followed))
     ordered = tuple(sorted(findings, key=lambda f: _ORDER[f.severity]))
-    return Plan(with_clashes(plans), source=source, target=target, others=tuple(others), findings=ordered)
+    return Plan(
+        with_clashes(plans), source=source, target=target, others=tuple(others), findings=ordered, unread=unread
+    )
 
 
 def is_followed_by_cdc(options: TableOptions) -> bool:
@@ -135,10 +138,12 @@ def require_sound(plan: Plan | TablePlan) -> None:
     """Return if nothing stops the load. Raises: PlanError with every problem, each with its way out."""
     tables = (plan,) if isinstance(plan, TablePlan) else plan.tables
     own = () if isinstance(plan, TablePlan) else [f for f in plan.findings if f.severity is Severity.PROBLEM]
+    unread = () if isinstance(plan, TablePlan) else plan.unread
     require_none(
         [
             *(_sentence(f.subject, f.message, f.advice) for f in own),
             *(_sentence(table.qualified, p.message, p.advice) for table in tables for p in table.problems),
+            *(_sentence(u.table, u.finding.message, u.finding.advice) for u in unread),
         ]
     )
 

@@ -54,7 +54,7 @@ def test_a_limit_says_how_many_more_there_are(run: Run, migration: FakeMigration
 
 def test_plain_status_asks_no_container(run: Run, migration: FakeMigration) -> None:
     migration.statuses = [TableStatus(TABLE, "loaded")]
-    assert list(json.loads(run("status", "--json").stdout)) == ["tables"]
+    assert list(json.loads(run("status", "--json").stdout)) == ["tables", "summary"]
     assert [name for name, _ in migration.calls] == ["status"]
 
 

@@ -102,20 +102,19 @@ def connect_failure(text: str, *, display: str, user: str) -> SourceError:
         return NoSessionFree(
             f"no connection to PostgreSQL at {display} as {user}: {reason}", state=_NOTHING_READ, next_step=_FULL_STEP
         )
-    for pattern, refused, step in _AT_CONNECT:
+    refused, step = "FATAL:" in text, "check the source address, and that the server runs there"
+    for pattern, is_refusal, advice in _AT_CONNECT:
         if re.search(pattern, reason, re.IGNORECASE):
-            kind: type[SourceError] = SourceRefused if refused else SourceUnreachable
-            return kind(
-                f"no connection to PostgreSQL at {display} as {user}: {reason}",
-                state="nothing was read",
-                next_step=step.format(user=user),
-            )
-    kind = SourceRefused if "FATAL:" in text else SourceUnreachable
-    return kind(
+            refused, step = is_refusal, advice
+            break
+    kind: type[SourceError] = SourceRefused if refused else SourceUnreachable
+    error = kind(
         f"no connection to PostgreSQL at {display} as {user}: {reason}",
         state="nothing was read",
-        next_step="check the source address, and that the server runs there",
+        next_step=step.format(user=user),
     )
+    error.concerns_all = True
+    return error
 
 
 def _locked_step(found: str) -> str:

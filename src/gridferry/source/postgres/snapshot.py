@@ -126,6 +126,21 @@ def hold_snapshot(address: PostgresAddress, *, join: Snapshot | None = None) -> 
         connection.close()
 
 
+@contextmanager
+def apart(connection: Connection) -> Iterator[None]:
+    """A savepoint around the block: a statement that fails inside does not end the transaction of the snapshot."""
+    with mapped("beginning to look at a table"):
+        connection.execute("SAVEPOINT gridferry_apart")
+    try:
+        yield
+    except BaseException:
+        with suppress(psycopg.Error):  # a session that is gone: the next statement says so
+            connection.execute("ROLLBACK TO SAVEPOINT gridferry_apart")
+        raise
+    with mapped("going on after a table"):
+        connection.execute("RELEASE SAVEPOINT gridferry_apart")
+
+
 def join_statement(snapshot: Snapshot) -> sql.Composed:
     """The statement that makes a transaction, as its first one, see `snapshot`."""
     return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot.name))

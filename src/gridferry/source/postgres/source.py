@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -107,6 +107,10 @@ class PostgresSnapshot:
     def snapshot(self) -> Snapshot:
         """The snapshot that is held."""
         return self.held.snapshot
+
+    def apart(self) -> AbstractContextManager[None]:
+        """A statement that fails inside leaves the snapshot whole: what comes after the block goes on under it."""
+        return snapshot.apart(self.held.connection)
 
     def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
         """See `catalog.fetch_tables`."""

@@ -1,0 +1,103 @@
+"""The plan of all tables of a config under one snapshot. A table that cannot be read is one problem of the plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from gridferry.engine.scope import other_tables
+from gridferry.engine.sync import is_cdc
+from gridferry.errors import FerryError
+from gridferry.model.profile import TableProfile
+from gridferry.model.publishing import ChangeAccess
+from gridferry.model.table import Table
+from gridferry.plan.config import TableOptions
+from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
+from gridferry.plan.planner import plan_tables, profile_request
+from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+
+
+def plan_all(
+    source: PostgresSource,
+    chosen: Sequence[TableOptions],
+    *,
+    slot: Callable[[TableOptions], str],
+    target: str,
+    configured: Sequence[TableOptions],
+) -> Plan:
+    """What would be done with the tables, and every problem of every table. Reads the source only.
+
+    Args: slot: the name of a table's replication slot; target: for people; configured: all tables of the config.
+    Raises: what concerns all tables alike (see `FerryError.concerns_all`); nothing that is one table's.
+    """
+    planning = _Planning(chosen)
+    with source.open_snapshot() as view:
+        found = planning.described(view)
+        profiles: dict[str, TableProfile] = {}
+        for options in chosen:
+            if options.table in found:
+                with planning.of(options), view.apart():
+                    profiles[options.table] = view.fetch_profile(profile_request(found[options.table], options))
+        others = other_tables(view, configured)
+        access = planning.access(ChangeFeed(source.address), found, slot)
+        facts = [
+            (found[o.table], profiles[o.table], o, access.get(o.table))
+            for o in chosen
+            if o.table not in planning.unread
+        ]
+    role = source.fetch_role([(table.schema, table.name) for table in found.values()])
+    unread = tuple(planning.unread.values())
+    return plan_tables(facts, unread, source=source.display, target=target, others=others, role=role)
+
+
+class _Planning:
+    """The tables of one plan, and why some of them cannot be planned."""
+
+    def __init__(self, chosen: Sequence[TableOptions]) -> None:
+        self._chosen = chosen
+        self.unread: dict[str, UnreadTable] = {}  # by the table's name in the config, as all that is found of tables
+
+    @contextmanager
+    def of(self, options: TableOptions) -> Iterator[None]:
+        """Note what fails inside as a problem of this table. Raises: what concerns all tables."""
+        try:
+            yield
+        except FerryError as error:
+            if error.concerns_all:
+                raise
+            finding = Finding(Severity.PROBLEM, options.table, error.message, error.next_step)
+            self.unread[options.table] = UnreadTable(options.qualified, finding)
+
+    def described(self, view: PostgresSnapshot) -> dict[str, Table]:
+        """The tables that there are and that can be read: by one question, or by one each where some cannot."""
+        names = [options.table for options in self._chosen]
+        try:
+            with view.apart():
+                return dict(zip(names, view.fetch_tables(names), strict=True))
+        except FerryError as error:
+            if error.concerns_all:
+                raise
+        found: dict[str, Table] = {}
+        for options in self._chosen:
+            with self.of(options), view.apart():
+                (found[options.table],) = view.fetch_tables([options.table])
+        return found
+
+    def access(
+        self, feed: ChangeFeed, found: dict[str, Table], slot: Callable[[TableOptions], str]
+    ) -> dict[str, ChangeAccess]:
+        """What the source allows of the tables in mode cdc. Asked for all at once: they share its free slots."""
+        followed = [o for o in self._chosen if is_cdc(o) and o.table in found and o.table not in self.unread]
+        wanted = [(found[o.table].schema, found[o.table].name, slot(o)) for o in followed]
+        try:
+            answers = feed.access(wanted) if wanted else []
+            return {o.table: access for o, access in zip(followed, answers, strict=True)}
+        except FerryError as error:
+            if error.concerns_all:
+                raise
+        allowed: dict[str, ChangeAccess] = {}
+        for options, asked in zip(followed, wanted, strict=True):
+            with self.of(options):
+                (allowed[options.table],) = feed.access([asked])
+        return allowed

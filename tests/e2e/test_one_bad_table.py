@@ -1,0 +1,154 @@
+"""One bad table among several: the others are done, each has its words, and the exit code is that of the worst."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.conftest import Database
+from tests.e2e.command import command, refused
+from tests.e2e.ferry import Ferry
+from tests.e2e.processes import ended, running
+from tests.e2e.scraping import scrape, scrape_until, value
+from typer.testing import CliRunner
+
+from gridferry.cli.main import app
+
+NAMES = ("ba", "bb", "bc")
+TOO_LONG = "repeat('L', 40000)"
+
+
+@pytest.fixture
+def tables(postgres: Database) -> None:
+    for name in NAMES:
+        postgres.run(f"CREATE TABLE {name} (id int PRIMARY KEY, v text); INSERT INTO {name} VALUES (1, 'x')")
+
+
+@pytest.fixture
+def three(ferry: Ferry, tables: None) -> Ferry:
+    return ferry.of(*({"table": f"public.{name}"} for name in NAMES))
+
+
+@pytest.fixture
+def followed(ferry: Ferry, tables: None) -> Ferry:
+    return ferry.of(*({"table": f"public.{name}", "sync": {"mode": "watermark"}} for name in NAMES))
+
+
+def document(ferry: Ferry, folder: Path, *arguments: str) -> tuple[int, dict]:  # type: ignore[type-arg]
+    file = folder / "gridferry.yaml"
+    file.write_text(ferry.text)
+    result = CliRunner().invoke(app, [*arguments, "--json", "--config", str(file)], env=ferry.env)
+    return result.exit_code, json.loads(result.stdout)
+
+
+def outcomes(found: dict) -> dict[str, str]:  # type: ignore[type-arg]
+    return {table["table"]: table["outcome"] for table in found["tables"]}
+
+
+def test_load_does_the_others_and_says_what_became_of_each(three: Ferry, postgres: Database, tmp_path: Path) -> None:
+    postgres.run(f"INSERT INTO bb VALUES (2, {TOO_LONG})")
+    said = refused(
+        three, tmp_path, "load", code=2, says="1 of 3 tables failed to load", advises="loaded tables are left"
+    )
+    assert "loaded: public.ba, public.bc; failed: public.bb" in said.text
+    assert set(three.names()) >= {"ba", "bc"}
+    code, found = document(three, tmp_path, "load")
+    assert code == 2
+    assert outcomes(found) == {
+        "public.ba": "already loaded", "public.bc": "already loaded", "public.bb": "failed"
+    }  # fmt: skip
+    (bad,) = [table for table in found["tables"] if table["outcome"] == "failed"]
+    assert bad["error"]["problems"]
+    assert bad["next_step"]
+    assert found["summary"]["failed"] == ["public.bb"]
+
+
+def test_a_table_that_is_not_there_is_one_problem_of_the_plan(three: Ferry, postgres: Database, tmp_path: Path) -> None:
+    postgres.run("DROP TABLE bb; CREATE TABLE nokey (v text)")
+    ferry = three.of(*three.tables, {"table": "public.nokey"})
+    said = refused(ferry, tmp_path, "plan", code=2, says="there is no table public.bb")
+    for name in ("public.ba becomes", "public.bc becomes", "public.nokey becomes", "2 problems"):
+        assert name in said.text
+    code, found = document(ferry, tmp_path, "plan")
+    assert code == 2
+    assert {t["table"]: t["sound"] for t in found["tables"]} == {
+        "public.ba": True, "public.bb": False, "public.bc": True, "public.nokey": False
+    }  # fmt: skip
+    assert command(ferry, tmp_path, "load").code == 2
+    assert set(three.names()) >= {"ba", "bc"}
+
+
+def test_bytes_that_are_no_text_are_a_problem_of_their_table_alone(
+    ferry: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    postgres.run("CREATE TABLE good (id int PRIMARY KEY); CREATE VIEW broken AS SELECT 1/(id - id) AS id FROM good")
+    postgres.run("INSERT INTO good VALUES (1)")
+    of = ferry.of({"table": "public.broken", "key": "id"}, "public.good")
+    said = refused(of, tmp_path, "plan", code=2, says="division by zero")
+    assert "public.good becomes" in said.text
+
+
+def test_verify_compares_the_others(three: Ferry, postgres: Database, tmp_path: Path) -> None:
+    three.load()
+    postgres.run("ALTER TABLE bb ALTER COLUMN v TYPE bytea USING v::bytea; INSERT INTO bc VALUES (7, 'new')")
+    said = refused(three, tmp_path, "verify", code=3, says="1 of 3 tables failed to verify", advises="gridferry verify")
+    assert "compared: public.ba, public.bc; failed: public.bb" in said.text
+    assert "1 row differs" in said.text
+    assert "All values are equal" not in said.text
+    code, found = document(three, tmp_path, "verify", "--quick")
+    assert code == 3
+    assert outcomes(found) == {"public.ba": "compared", "public.bc": "compared", "public.bb": "failed"}
+    code, found = document(three, tmp_path, "verify", "--repair")
+    assert code == 3
+    assert found["verdict"] == "equal"
+    assert found["summary"]["failed"] == ["public.bb"]
+    assert [row["id"] for row in three.rows("bc")] == [1, 7]
+
+
+def test_a_table_that_was_not_loaded_does_not_hide_the_others(three: Ferry, postgres: Database, tmp_path: Path) -> None:
+    three.of("public.ba", "public.bc").load()
+    said = refused(three, tmp_path, "verify", code=2, says="public.bb was not loaded")
+    assert "1 row in 1 container" in said.text
+    said = refused(three, tmp_path, "quarantine", "replay", code=2, says="public.bb was not loaded")
+    assert "replayed: public.ba, public.bc" in said.text
+    assert "NOT READY" in command(three, tmp_path, "cutover").text
+
+
+def test_a_bounded_sync_does_the_others(followed: Ferry, postgres: Database, tmp_path: Path) -> None:
+    followed.load()
+    postgres.run(
+        f"INSERT INTO ba VALUES (2, 'y'); INSERT INTO bb VALUES (2, {TOO_LONG}); INSERT INTO bc VALUES (2, 'y')"
+    )
+    said = refused(followed, tmp_path, "sync", code=3, says="1 of 3 tables failed to sync", advises="gridferry sync")
+    assert "synced: public.ba, public.bc; failed: public.bb" in said.text
+    assert [len(followed.rows(name)) for name in NAMES] == [2, 1, 2]
+
+
+def test_follow_goes_on_with_the_others_and_ends_with_the_worst_code(
+    followed: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    followed.of(*followed.tables[:2]).load()
+    postgres.run(f"INSERT INTO bb VALUES (2, {TOO_LONG})")
+    with running(
+        followed, tmp_path, "sync", "--follow", "--interval", "1s", "--json", "--metrics-port", "0"
+    ) as process:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[-1]
+        scrape_until(
+            url, lambda seen: value(seen, "runs_total", table="public.bb", mode="watermark", outcome="failed") == 1
+        )
+        postgres.run("INSERT INTO ba VALUES (2, 'later')")
+        of = {"table": "public.ba", "mode": "watermark"}
+        scrape_until(url, lambda seen: value(seen, "rows_read_total", **of) == 1)
+        seen = scrape(url)
+        assert value(seen, "up", **of) == 1
+        assert value(seen, "up", table="public.bb", mode="watermark") == 0
+        followed.of(followed.tables[2]).load()  # joins without a restart
+        postgres.run("INSERT INTO bc VALUES (2, 'later')")
+        scrape_until(url, lambda seen: value(seen, "rows_read_total", table="public.bc", mode="watermark") == 1)
+        process.terminate()
+        out, errors = ended(process, code=3)
+    assert outcomes(json.loads(out)) == {"public.ba": "synced", "public.bc": "synced", "public.bb": "failed"}
+    assert "public.bb: failed to sync" in errors
+    assert [len(followed.rows(name)) for name in NAMES] == [2, 1, 2]

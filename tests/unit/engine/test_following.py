@@ -1,0 +1,114 @@
+"""`sync --follow` over several tables: one that fails is told at once, the others are followed on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gridferry.engine.events import Note, TableFailed, TableSync
+from gridferry.engine.following import Following
+from gridferry.errors import DataError, FerryError, LeaseHeld, NotLoaded
+from gridferry.model.failed_tables import SomeTablesFailed
+
+Step = FerryError | None
+
+
+class Scripted:
+    """A table whose runs end as the script says; the last step is repeated."""
+
+    def __init__(
+        self, table: str, *steps: Step, endless: bool = False, until: Callable[[], bool] | None = None
+    ) -> None:
+        self.table = table
+        self.endless = endless
+        self.runs = 0
+        self._steps = steps or (None,)
+        self._until = until
+
+    def run(self, *, follow: bool = False) -> TableSync:
+        step = self._steps[min(self.runs, len(self._steps) - 1)]
+        self.runs += 1
+        if step is not None:
+            raise step
+        while self.endless and self._until is not None and not self._until():
+            threading.Event().wait(0.01)
+        return TableSync(self.table, "watermark", "synced", read=1, rows=1)
+
+
+def following(heard: list[Any], until: Callable[[], bool], *tables: Scripted) -> Following:
+    followers: Any = tables
+    return Following(followers, interval_s=0.0, until=until, cut=threading.Event(), tell=heard.append)
+
+
+def test_the_others_are_followed_on_and_the_end_has_the_worst_code() -> None:
+    heard: list[Any] = []
+    bad, good = Scripted("public.bad", None, DataError("a row is too long")), Scripted("public.good")
+    with pytest.raises(SomeTablesFailed) as caught:
+        following(heard, lambda: good.runs >= 5, bad, good).run()
+    assert (bad.runs, good.runs) == (2, 5)
+    assert [(e.table, e.error.message) for e in heard if isinstance(e, TableFailed)] == [
+        ("public.bad", "a row is too long")
+    ]
+    assert caught.value.exit_code == 3
+    assert [(done.table, done.rows) for done in caught.value.done] == [("public.good", 5)]
+
+
+def test_it_ends_by_itself_once_none_is_left() -> None:
+    heard: list[Any] = []
+    bad, worse = (
+        Scripted("public.bad", LeaseHeld("held"), DataError("too long")),
+        Scripted("public.worse", DataError("x")),
+    )
+    with pytest.raises(SomeTablesFailed) as caught:
+        following(heard, lambda: False, bad, worse).run()
+    assert [each.table for each in caught.value.failures] == ["public.bad", "public.worse"]
+    assert [event.table for event in heard if isinstance(event, Note)] == ["public.bad"]
+
+
+def test_a_single_table_ends_with_its_own_error() -> None:
+    with pytest.raises(DataError):
+        following([], lambda: False, Scripted("public.bad", DataError("too long"))).run()
+
+
+def test_a_table_that_is_not_loaded_is_told_once_and_joins_when_it_is() -> None:
+    heard: list[Any] = []
+    late = Scripted("public.late", NotLoaded("not loaded"), NotLoaded("not loaded"), None)
+    good = Scripted("public.good")
+    done = following(heard, lambda: good.runs >= 6, late, good).run()
+    assert {each.table for each in done} == {"public.late", "public.good"}
+    assert [event.table for event in heard if isinstance(event, TableFailed)] == ["public.late"]
+
+
+def test_tables_of_which_none_is_loaded_end_it() -> None:
+    with pytest.raises(SomeTablesFailed) as caught:
+        following([], lambda: False, Scripted("public.a", NotLoaded("no")), Scripted("public.b", NotLoaded("no"))).run()
+    assert caught.value.exit_code == 2
+
+
+def test_a_stream_goes_on_while_another_failed() -> None:
+    heard: list[Any] = []
+    ended = threading.Event()
+    stream = Scripted("public.stream", endless=True, until=ended.is_set)
+    bad = Scripted("public.bad", DataError("too long"), endless=True)
+
+    def hear(event: Any) -> None:
+        heard.append(event)
+        if isinstance(event, TableFailed):
+            threading.Timer(0.2, ended.set).start()
+
+    followers: Any = (stream, bad)
+    with pytest.raises(SomeTablesFailed) as caught:
+        Following(followers, interval_s=0.0, until=ended.is_set, cut=threading.Event(), tell=hear).run()
+    assert caught.value.finished == ("public.stream",)
+
+
+def test_a_defect_ends_all() -> None:
+    class Broken(Scripted):
+        def run(self, *, follow: bool = False) -> TableSync:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        following([], lambda: False, Broken("public.bad"), Scripted("public.good")).run()
