@@ -98,7 +98,7 @@ def add_columns(
     if not names:
         return
     filled = " OR ".join(f'"{name.replace(chr(34), chr(34) * 2)}" IS NOT NULL' for name in names)
-    reading = replace(plan, where=filled)
+    reading = plan.narrowed(filled)
     containers = TableContainers(state.store, plan, register=lambda new: enter_containers(state, plan, new))
     containers.open_or_create([(entry.container, entry.value) for entry in entries])
     copier = ChunkCopier(

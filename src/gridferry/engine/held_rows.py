@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -43,7 +42,7 @@ def narrowed(plan: TablePlan, rows: Sequence[pa.RecordBatch]) -> TablePlan:
     """
     keys = [sql.SQL("({})").format(sql.SQL(" AND ").join(list(_conditions(plan, row)))) for row in rows]
     condition = f"({sql.SQL(' OR ').join(keys).as_string(None)})"
-    return replace(plan, where=f"({plan.where}) AND {condition}" if plan.where else condition)
+    return plan.narrowed(condition)
 
 
 def keep_current(reader: ReadsRows, plan: TablePlan, quarantine: Quarantine) -> None:

@@ -73,9 +73,8 @@ class SourceLookup:
 
     def _winners(self, condition: str) -> Iterator[pa.RecordBatch]:
         """The rows that stay of keys that several share."""
-        where = f"(\n{self._plan.where}\n) AND {condition}" if self._plan.where.strip() else condition
         with self._view.open_reader() as reader:
-            for block in duplicate_blocks(reader, replace(self._plan, where=where)):
+            for block in duplicate_blocks(reader, self._plan.narrowed(condition)):
                 yield block.rows.take(pa.array(block.winners))
 
     def _stored(self, batches: Iterable[pa.RecordBatch]) -> tuple[pa.RecordBatch, list[str | None]]:

@@ -163,7 +163,7 @@ def _groups(
             where = _where(plan, [value])
             count = math.ceil(sizes[value] / most)
             bounds = view.fetch_key_bounds(
-                _narrowed(plan, where), column=column.source, measure=measure, parts=count, rows=rows, sampled=sampled
+                plan.narrowed(where), column=column.source, measure=measure, parts=count, rows=rows, sampled=sampled
             )
             code = (containers.code(value),)
             parts += [replace(p, where=where, codes=code) for p in ranges(plan, column, measure, bounds)]
@@ -192,14 +192,9 @@ def _where(plan: TablePlan, values: Sequence[str | None]) -> str:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(found)).as_string(None)
 
 
-def _narrowed(plan: TablePlan, where: str) -> TablePlan:
-    """The plan of those of its rows that meet a condition."""
-    return replace(plan, where=f"({plan.where}\n) AND {where}" if plan.where.strip() else where)
-
-
 def narrowed(plan: TablePlan, part: Part) -> TablePlan:
     """The plan of a part's rows."""
-    return _narrowed(plan, part.where) if part.where else plan
+    return plan.narrowed(part.where) if part.where else plan
 
 
 def _chunk(plan: TablePlan, number: int, column: str, low: str | None, high: str | None) -> Chunk:

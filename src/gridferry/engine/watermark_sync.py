@@ -105,5 +105,4 @@ class WatermarkSync(Follower):
             new = view.find_new(by.table, by.plan, column=by.column, cursor=by.record.cursor).ahead
             if new is None:
                 return None
-            where = f"({by.plan.where}) AND {new}" if by.plan.where else new
-            return {value: rows for value, rows in view.count_rows(replace(by.plan, where=where)).items() if rows}
+            return {value: rows for value, rows in view.count_rows(by.plan.narrowed(new)).items() if rows}

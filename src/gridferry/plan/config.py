@@ -30,6 +30,7 @@ from gridferry.plan.addresses import (
     source_address,
     target_address,
 )
+from gridferry.plan.conditions import condition_problem
 from gridferry.plan.config_messages import location, not_known, validation_sentences
 from gridferry.plan.plan import OnBadRow, OnDuplicate
 from gridferry.plan.small_files import Unreadable, read_small, reason
@@ -219,6 +220,14 @@ class TableOptions(_Options):
                 raise ValueError(f'the type wanted for column "{name}" is not known; allowed: {allowed}')
             found[name] = kind
         return found
+
+    @field_validator("where")
+    @classmethod
+    def _condition(cls, value: str) -> str:
+        problem = condition_problem(value)
+        if problem:
+            raise ValueError(f"{problem}; write one SQL condition, such as: active AND ts > '2024-01-01'")
+        return value
 
     @field_validator("table")
     @classmethod

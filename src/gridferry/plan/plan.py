@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -170,6 +170,14 @@ class TablePlan:
         for name in self.order_by:
             wanted.setdefault(name, ReadAs.PLAIN)
         return tuple(SourceColumn(name, read_as) for name, read_as in wanted.items())
+
+    def narrowed(self, condition: str) -> TablePlan:
+        """The plan of those of its rows that meet `condition` too, SQL of gridferry's own.
+
+        The one place that adds to a user's `where`, which may end in a comment: each stands on lines of its own.
+        """
+        where = f"(\n{self.where}\n) AND (\n{condition}\n)" if self.where.strip() else condition
+        return replace(self, where=where)
 
     @property
     def problems(self) -> tuple[Finding, ...]:
