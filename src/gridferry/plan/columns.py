@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gridferry.griddb.schema import ColumnSpec, GridType
@@ -11,7 +11,7 @@ from gridferry.model.table import Column, Table
 from gridferry.plan.config import Precision, TableOptions
 from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey
 from gridferry.plan.mapping import TypeRule, choose_rule, possible_targets
-from gridferry.plan.names import column_name_problem, legal_column_name
+from gridferry.plan.names import column_name_problem, needed_renames
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, ReadAs, Severity, Verdict
 from gridferry.plan.type_rules import TYPE_RULES
 from gridferry.plan.yaml_text import flow_text
@@ -163,18 +163,21 @@ def _refusal(column: Column, options: TableOptions, *, in_key: bool) -> Finding:
     return Finding(Severity.PROBLEM, column.name, message, advice)
 
 
-def _name_findings(columns: list[ColumnPlan]) -> Iterator[Finding]:
+def _name_findings(columns: Sequence[ColumnPlan]) -> Iterator[Finding]:
+    needed = needed_renames([(planned.source, planned.target.name) for planned in columns])
     first: dict[str, ColumnPlan] = {}
     for planned in columns:
         name = planned.target.name
-        problem = column_name_problem(name)
-        if problem:
-            advice = f"give it another with `rename: {{{flow_text(planned.source)}: {legal_column_name(name)}}}`"
-            yield Finding(Severity.PROBLEM, planned.source, f'no column can be called "{name}": {problem}', advice)
         other = first.setdefault(name.lower(), planned)
-        if other is not planned:
+        suggested = needed.pop(planned.source, "")  # a key column may stand twice, with one name to be changed
+        if not suggested:
+            continue
+        advice = f"give it another name with `rename: {{{flow_text(planned.source)}: {suggested}}}`"
+        problem = column_name_problem(name)
+        message = f'no column can be called "{name}": {problem}'
+        if not problem:
             message = f'the columns {other.source} and {planned.source} would both be called "{name}" (case is ignored)'
-            yield Finding(Severity.PROBLEM, planned.source, message, "give one of them another name with `rename`")
+        yield Finding(Severity.PROBLEM, planned.source, message, advice)
 
 
 def _split_findings(table: Table, options: TableOptions) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from gridferry.plan.columns import column_rule
 from gridferry.plan.config import TableOptions
 from gridferry.plan.keys import TIME_TYPES, choose_key
 from gridferry.plan.mapping import rule_name
+from gridferry.plan.names import needed_renames
 
 DEFAULT_TARGET = "griddb://admin@127.0.0.1:10001/myCluster/public"
 MAX_SPLIT_VALUES = 10_000  # a column with more values than this does not name devices
@@ -91,6 +92,10 @@ def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:
             "    # or store their text, columns: {NAME: string}.",
             f"    exclude: {names}    # {'; '.join(why)}",
         ]
+    renames = needed_renames([(c.name, c.name) for c in table.columns if c not in refused])
+    if renames:
+        pairs = ", ".join(f"{_word(source)}: {_word(name)}" for source, name in renames.items())
+        lines.append(f"    rename: {{{pairs}}}    # names that GridDB does not take")
     return lines
 
 
@@ -119,4 +124,8 @@ def _text(value: str) -> str:
 
 
 def _flow(names: tuple[str, ...]) -> str:
-    return f"[{', '.join(n if _PLAIN.fullmatch(n) and n.lower() not in _WORDS else json.dumps(n) for n in names)}]"
+    return f"[{', '.join(_word(name) for name in names)}]"
+
+
+def _word(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) and name.lower() not in _WORDS else json.dumps(name, ensure_ascii=False)

@@ -8,10 +8,22 @@ spellings that no value can produce, because what follows their `=` is not two h
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from itertools import chain, count
 
 from gridferry.griddb.wire.names import legal_part
 from gridferry.griddb.wire.statement import MAX_COLUMN_NAME_BYTES, MAX_CONTAINER_NAME_BYTES
 from gridferry.plan.plan import TablePlan
+
+
+def _both_cases(pairs: list[str]) -> dict[str, str]:
+    """Letter and spelling in turns -> a table that has the capitals too."""
+    small = {letter: spelling.strip("_") for letter, spelling in zip(pairs[::2], pairs[1::2], strict=True)}
+    return {
+        letter.upper(): spelling.capitalize() for letter, spelling in small.items() if len(letter.upper()) == 1
+    } | small
+
 
 NULL_SPELLING = "=null"
 EMPTY_SPELLING = "=empty"
@@ -20,6 +32,16 @@ VALUE_FIELD = "{value}"
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/")
 _ESCAPED = re.compile(r"=([0-9A-F]{2})")
+_CYRILLIC = (
+    "а a б b в v г g д d е e ё yo ж zh з z и i й y к k л l м m н n о o п p р r с s т t у u ф f х kh ц ts ч ch ш sh "
+    "щ shch ъ _ ы y ь _ э e ю yu я ya і i ї yi є ye ґ g ў u ј j љ lj њ nj ћ c ђ dj џ dz"
+)
+_GREEK = (
+    "α a β b γ g δ d ε e ζ z η i θ th ι i κ k λ l μ m ν n ξ x ο o π p ρ r σ s ς s τ t υ y φ f χ ch ψ ps ω o "
+    "ά a έ e ή i ί i ό o ύ y ώ o"
+)
+_LATIN = "ä ae ö oe ü ue ß ss æ ae ø o å aa œ oe ð d þ th đ d ł l ı i ŋ ng ħ h µ u °  _ Ω ohm"
+_LETTERS = _both_cases(f"{_CYRILLIC} {_GREEK} {_LATIN}".split())
 _FIELD = re.compile(r"\{([^{}]*)\}")
 
 
@@ -89,6 +111,39 @@ def column_name_problem(name: str) -> str:
     return ""
 
 
-def legal_column_name(name: str) -> str:
-    """A legal name that looks like `name`, for advice."""
-    return re.sub(r"[^A-Za-z0-9_.\-/=]+", "_", name)[:MAX_COLUMN_NAME_BYTES] or "column"
+def needed_renames(columns: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """A name for each source column whose own cannot be used, or is another's before it where case is ignored.
+
+    Args: columns: source column and the name that it would have, in order. The names are valid beside all others.
+    """
+    kept: dict[str, str] = {}
+    wrong = [
+        source
+        for source, name in columns
+        if column_name_problem(name) or kept.setdefault(name.lower(), source) != source
+    ]
+    return suggested_column_names(wrong, kept)
+
+
+def suggested_column_names(names: Sequence[str], taken: Iterable[str] = ()) -> dict[str, str]:
+    """A legal name for each of `names`, by name: readable where letters can be written in ASCII, else numbered.
+
+    All of them and `taken`, names that stay, can stand in one container: no two are equal where case is ignored.
+    """
+    used = {name.lower() for name in taken}
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        base = in_ascii(name) or "column"
+        numbered = (f"{base[: MAX_COLUMN_NAME_BYTES - 8]}_{number}" for number in count(2))
+        found[name] = next(
+            spelled for spelled in chain([base[:MAX_COLUMN_NAME_BYTES]], numbered) if spelled.lower() not in used
+        )
+        used.add(found[name].lower())
+    return found
+
+
+def in_ascii(text: str) -> str:
+    """`text` in letters that GridDB takes in names, as it would be read; "" where nothing of it can be written so."""
+    spelled = "".join(_LETTERS.get(letter, letter) for letter in unicodedata.normalize("NFKC", text))
+    plain = "".join(c for c in unicodedata.normalize("NFKD", spelled) if not unicodedata.combining(c))
+    return re.sub(r"[^A-Za-z0-9.\-/=]+", "_", plain).strip("_")

@@ -12,9 +12,10 @@ from gridferry.plan.names import (
     NULL_SPELLING,
     column_name_problem,
     escape,
-    legal_column_name,
     name_problem,
     naming_template,
+    needed_renames,
+    suggested_column_names,
     value_of,
 )
 
@@ -77,5 +78,27 @@ def test_names_that_cannot_be() -> None:
     assert "gridferry_" in name_problem("GridFerry_state")
     assert "256" in column_name_problem("x" * 257)
     assert "ASCII" in column_name_problem("temp °C")
-    assert column_name_problem(legal_column_name("temp °C")) == ""
+    assert suggested_column_names(["temp °C"]) == {"temp °C": "temp_C"}
     assert column_name_problem("gridferry_x") == ""
+
+
+def test_names_in_other_scripts_are_written_in_letters_or_numbered() -> None:
+    columns = ["id", "температура", "давление", "größe", "Größe", "日本語", "温度", "column_2"]
+    assert needed_renames([(name, name) for name in columns]) == {
+        "температура": "temperatura",
+        "давление": "davlenie",
+        "größe": "groesse",
+        "Größe": "Groesse_2",
+        "日本語": "column",
+        "温度": "column_3",
+    }
+
+
+@given(st.lists(st.text(min_size=1, max_size=40) | st.sampled_from(["a", "A", "ä", "ß", "ss", "日", "x" * 300, "_"])))
+def test_followed_to_the_letter_the_names_are_valid_together(columns: list[str]) -> None:
+    columns = list(dict.fromkeys(columns))
+    renames = needed_renames([(name, name) for name in columns])
+    names = [renames.get(name, name) for name in columns]
+    assert [name for name in names if column_name_problem(name)] == []
+    assert len({name.lower() for name in names}) == len(names)
+    assert needed_renames(list(zip(columns, names, strict=True))) == {}

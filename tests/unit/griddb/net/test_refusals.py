@@ -143,3 +143,12 @@ def test_the_mode_tells_what_60154_means(mode: PutMode, kind: type[errors.Statem
         raise error
     assert type(caught.value) is kind
     assert (caught.value.code, caught.value.node, caught.value.name) == (60154, "h:1", "NAME")
+
+
+def test_a_message_that_cites_part_of_a_letter_is_told_all_the_same() -> None:
+    """GridDB cites the first byte of a name that it refuses."""
+    body = bytes(_body(1008, message="columnName contains forbidden characters : ?", name="CM_LIMITS_EXCEEDED"))
+    cited = memoryview(body.replace(b": ?", b": \xc3"))
+    error = refusal(Status.STATEMENT_ERROR, cited, node="h:1", asked="to create container")
+    assert type(error) is errors.StatementError
+    assert "columnName contains forbidden characters : \\xc3 [1008 CM_LIMITS_EXCEEDED]" in str(error)
