@@ -13,6 +13,7 @@ from gridferry.errors import DataError
 from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.change import ChangedRelation
 from gridferry.model.table import Table
+from gridferry.plan.advice import load_again, spelled
 from gridferry.plan.columns import added_column
 from gridferry.plan.config import TableOptions
 from gridferry.plan.names import column_name_problem
@@ -116,7 +117,6 @@ def add_columns(
                 copier.copy(reader, chunk)
     except DataError as error:
         error.state = _STATE
-        error.next_step = "change the row, or set `on_bad_row: quarantine`; then sync again"
         raise
 
 
@@ -133,7 +133,7 @@ def _changed(plan: TablePlan, column: str, what: str) -> DataError:
         table=plan.qualified,
         column=column,
         state=_STATE,
-        next_step="put it back as it was and sync again, or load the table anew with `gridferry load --replace`",
+        next_step=f"put it back as it was and sync again, or {load_again(spelled(plan.schema, plan.table))}",
     )
 
 

@@ -17,11 +17,13 @@ from gridferry.errors import DataError
 from gridferry.griddb import BulkWriter, Store
 from gridferry.griddb.handle import Handle
 from gridferry.model.chunk import Chunk
+from gridferry.plan.advice import load_again, spelled
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import OnBadRow, TablePlan
 from gridferry.source.contract import ReadsRows
 from gridferry.target.containers import TableContainers
 from gridferry.transform.compiled import BadRows, CompiledTransform, Converted, compile_columns
+from gridferry.transform.kernels import Reason
 from gridferry.transform.split import split_batch
 
 _FOUR_DIGIT_YEAR = re.compile(r"\d{4}-")
@@ -181,8 +183,24 @@ class ChunkCopier:
             column=bad.column,
             row=row,
             state="rows and chunks stored before stay; the load is not complete",
-            next_step="change the row, exclude or override the column, or set `on_bad_row: quarantine`; then run again",
+            next_step=advice_for(self._plan, bad),
         )
+
+
+def advice_for(plan: TablePlan, bad: BadRows) -> str:
+    """What to do about rows that the target cannot hold: what the next run takes, and what needs a new load."""
+    return (
+        "set `on_bad_row: quarantine` for the table, or change the row in PostgreSQL, then run the same command again; "
+        f"or {new_load_for(plan, bad)}"
+    )
+
+
+def new_load_for(plan: TablePlan, bad: BadRows) -> str:
+    """The change of the config under which a new load takes such rows."""
+    again = load_again(spelled(plan.schema, plan.table))
+    if bad.reason is Reason.FINE_TIME:
+        return f"set `precision: keep` for the table and {again}"
+    return f"exclude or override the column {bad.column} and {again}"
 
 
 def held_row(

@@ -15,7 +15,7 @@ import pyarrow as pa
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.contested import Contested
-from gridferry.engine.copy import held_row, row_key
+from gridferry.engine.copy import held_row, new_load_for, row_key
 from gridferry.engine.fold import Folded, Folder, Stored
 from gridferry.engine.held_rows import rows_with_keys_of
 from gridferry.engine.key_events import Keys
@@ -235,7 +235,8 @@ class ChangeWriter:
             column=bad.column,
             row=row,
             state="everything committed before that change is stored, and PostgreSQL keeps the rest for the next run",
-            next_step="set `on_bad_row: quarantine` and sync again: the row is put aside, and replayed once it fits",
+            next_step="set `on_bad_row: quarantine` for the table and run the same command again: the row is put "
+            f"aside, and replayed once it fits; or {new_load_for(self._plan, bad)}",
         )
 
 

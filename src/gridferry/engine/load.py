@@ -23,9 +23,10 @@ from gridferry.errors import CheckpointError, OtherSource
 from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.origin import Lineage
 from gridferry.model.table import Table
+from gridferry.plan.advice import load_again
 from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.drift import changed_columns, fingerprint
+from gridferry.plan.drift import changed_columns, fingerprint, same_load
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.plan.stored import require_agrees, require_chunks
@@ -161,14 +162,14 @@ class TableLoader:
             raise
         changed = changed_columns(before.plan, table)
         what = f"column {changed[0]} of the table has changed" if changed else ""
-        if before.options != fingerprint(self._options):
+        if not same_load(self._options, before.options):
             what = "its options in the config have changed"
         if what:
             raise CheckpointError(
                 f"{before.table} {'was' if before.state is RunState.LOADED else 'is partly'} loaded "
                 f"with another plan: {what}",
                 state="nothing was changed",
-                next_step="put it back as it was, or drop what was loaded and load anew with --replace",
+                next_step=f"put it back as it was, or {load_again(self._options.table)}",
             )
         plan = require_agrees(before.plan, self._options, table, left="nothing was changed")
         require_chunks(before.chunks, table, left="nothing was changed")

@@ -14,6 +14,7 @@ from gridferry.engine.holdings import elsewhere, told
 from gridferry.engine.lineage import Checked, KnowsOrigin, check_origin, command_of
 from gridferry.errors import CheckpointError, NotLoaded
 from gridferry.model.table import Table
+from gridferry.plan.advice import load_again
 from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import same_load
 from gridferry.plan.plan import TablePlan
@@ -58,7 +59,7 @@ def look_up(state: TargetState, options: TableOptions, *, left: str, then: str) 
 
     Args and errors: as `take_up`, but for those of the source.
     """
-    table = f"{options.schema_name}.{options.table_name}"
+    table = options.qualified
     run = state.runs.get(table)
     if run is None or run.plan is None:
         raise not_loaded(state, options, left=left, then=then)
@@ -73,7 +74,7 @@ def look_up(state: TargetState, options: TableOptions, *, left: str, then: str) 
         raise CheckpointError(
             changed,
             state=left,
-            next_step="put them back as they were, or load anew with `gridferry load --replace`",
+            next_step=f"put them back as they were, or {load_again(options.table)}",
         )
     plan = require_agrees(run.plan, options, left=left)
     return replace(run, plan=plan), plan

@@ -36,6 +36,7 @@ from gridferry.errors import (
 )
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, first_cursor, for_column
+from gridferry.plan.advice import load_again
 from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import changed_columns
 from gridferry.plan.keys import choose_key, proves_keys
@@ -107,7 +108,7 @@ def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tupl
         raise CheckpointError(
             f"{plan.qualified} was loaded with another plan: column {changed[0]} of the table has changed",
             state="nothing was changed",
-            next_step="put it back as it was, or load anew with `gridferry load --replace`",
+            next_step=f"put it back as it was, or {load_again(options.table)}",
         )
     column = growing_column(table, options, choose_key(table, options))
     if column is None:
@@ -256,7 +257,6 @@ class WatermarkRun:
                 return copier.store(lambda: group.batches, name="sync")
             except DataError as error:
                 error.state = "what was checkpointed before stays, and a later sync goes on from there"
-                error.next_step = "change the row, or set `on_bad_row: quarantine`; then sync again"
                 raise
 
         done = with_patience(attempt, on_retry=again)

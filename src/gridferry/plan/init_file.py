@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from gridferry.model.table import Column, Table, TablesLeftOut
 from gridferry.plan.addresses import PASSWORD_VARIABLE
+from gridferry.plan.advice import spelled
 from gridferry.plan.columns import column_rule
 from gridferry.plan.config import TableOptions
 from gridferry.plan.keys import TIME_TYPES, choose_key
@@ -19,7 +20,6 @@ MAX_SPLIT_VALUES = 10_000  # a column with more values than this does not name d
 _SPLIT_TYPES = frozenset({"text", "varchar", "bpchar", "uuid", "enum"})
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SAFE = re.compile(r"\$\{[A-Za-z0-9_]+\}|[A-Za-z_][A-Za-z0-9_.]*|griddb://[A-Za-z0-9_.@:,/?=-]*[A-Za-z0-9]")
-_QUOTE = '"'
 _NAMED = 5  # of the tables that are left out for one reason
 _WORDS = frozenset({"true", "false", "null"})  # text that YAML reads as something else
 
@@ -65,7 +65,7 @@ def _printable(text: str) -> str:
 
 
 def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:
-    options = TableOptions(table=_qualified(table))
+    options = TableOptions(table=spelled(table.schema, table.name))
     choice = choose_key(table, options)
     lines = [f"  - table: {_text(options.table)}{_size(table)}"]
     times = [c for c in table.columns if c.type.name in TIME_TYPES]
@@ -105,12 +105,6 @@ def _split_candidates(table: Table, key: tuple[str, ...], distinct: Mapping[str,
     few = [c for c in texts if 1 < distinct.get(c.name, 0) <= MAX_SPLIT_VALUES]
     unknown = [c for c in texts if c.name not in distinct]
     return few or [c for c in unknown if c.name in key] or unknown
-
-
-def _qualified(table: Table) -> str:
-    return ".".join(
-        f'"{n.replace(_QUOTE, _QUOTE * 2)}"' if set(n) & {".", _QUOTE} else n for n in (table.schema, table.name)
-    )
 
 
 def _size(table: Table) -> str:
