@@ -26,6 +26,7 @@ from gridferry.engine.events import (
     Stored,
     SyncEnded,
     SyncStarted,
+    TableFailed,
     TableLoad,
 )
 from gridferry.model.moment import moment_of
@@ -108,6 +109,7 @@ class RunMetrics:
             RowsPut: self._rows_put,
             ChunkDone: self._chunk_done,
             TableLoad: self._load_ended,
+            TableFailed: self._failed,
         }
 
     def __call__(self, event: Event) -> None:
@@ -215,6 +217,14 @@ class RunMetrics:
         self._running.labels(*of).set(0)
         self._runs.labels(*of, event.outcome.replace(" ", "_")).inc()
         self._good(of)
+
+    def _failed(self, event: TableFailed) -> None:
+        """A load that failed; what failed of a sync is heard from the sync itself."""
+        of = (event.table, LOAD)
+        if event.doing == LOAD:
+            self._running.labels(*of).set(0)
+            self._runs.labels(*of, "failed").inc()
+            self._up.labels(*of).set(0)
 
     def _counter(self, name: str, says: str) -> Counter:
         return Counter(f"gridferry_{name}", says, _OF, registry=self.registry)

@@ -6,8 +6,9 @@ from pathlib import Path
 from prometheus_client import generate_latest
 from tests.e2e.scraping import Samples, samples, value
 
-from gridferry.engine.events import Checkpointed, Event, SlotSeen, SyncEnded, SyncStarted
+from gridferry.engine.events import Checkpointed, Event, SlotSeen, SyncEnded, SyncStarted, TableFailed, TableLoad
 from gridferry.engine.metrics import RunMetrics
+from gridferry.errors import DataError
 
 OF = {"table": "public.t", "mode": "cdc"}
 STARTED = SyncStarted("public.t", "cdc")
@@ -67,6 +68,15 @@ def test_it_is_down_from_an_error_to_the_next_checkpoint() -> None:
     found = told(metrics)
     assert value(found, "runs_total", outcome="try_later", **OF) == 1
     assert value(found, "runs_total", outcome="stopped", **OF) == 1
+
+
+def test_a_load_that_failed_is_down_until_one_ends_well() -> None:
+    metrics = RunMetrics()
+    of = {"table": "public.t", "mode": "load"}
+    seen = told(metrics, TableFailed("public.t", "load", DataError("a row is too long"), others=2))
+    assert (value(seen, "up", **of), value(seen, "running", **of)) == (0, 0)
+    assert value(seen, "runs_total", outcome="failed", **of) == 1
+    assert value(told(metrics, TableLoad("public.t", "loaded")), "up", **of) == 1
 
 
 def test_two_runs_share_nothing() -> None:
