@@ -60,7 +60,7 @@ SITUATIONS = {
     ),
     "digits below the millisecond": Situation(
         READING,
-        {"split_by": "device", "columns": {"ts": "timestamp(3)"}, "sync": {"mode": "watermark", "column": "ts"}},
+        BY_DEVICE,
         ("sync",),
         then="INSERT INTO t VALUES (1, '2024-02-01 00:00:00.000001+00', 1)",
         ways=2,

@@ -198,8 +198,8 @@ def advice_for(plan: TablePlan, bad: BadRows) -> str:
 def new_load_for(plan: TablePlan, bad: BadRows) -> str:
     """The change of the config under which a new load takes such rows."""
     again = load_again(spelled(plan.schema, plan.table))
-    if bad.reason is Reason.FINE_TIME:
-        return f"set `precision: keep` for the table and {again}"
+    if bad.reason is Reason.FINE_TIME and plan.key == (bad.column,):
+        return f"set `precision: keep` for the table (with no type for {bad.column} in `columns`) and {again}"
     return f"exclude or override the column {bad.column} and {again}"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -144,6 +144,21 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -
     order = ", ".join(options.order_by) or "their physical place"
     message += f"; of each group the {options.on_duplicate.value} by {order} is kept"
     return Finding(Severity.RISK, "key", message, "" if options.order_by else "name columns in `order_by` to be exact")
+
+
+def later_digits(table: Table, options: TableOptions, choice: KeyChoice, form: KeyForm) -> Iterator[Finding]:
+    """A followed table whose times have no digits below the millisecond yet, but whose type has them."""
+    column = time_key(table, choice)
+    if options.sync is None or column is None or column.name in options.columns:
+        return
+    if form.time is not TimeKey.EXACT_MS or not _can_be_fine(column):
+        return
+    message = (
+        f"no row has digits below the millisecond so far, but {column.type.formatted} has them: a later row that has "
+        "some, as now() gives them, cannot be stored by a sync"
+    )
+    advice = "keep them from the start with `precision: keep`; or declare the column with three digits in PostgreSQL"
+    yield Finding(Severity.RISK, column.name, message, advice)
 
 
 def _key_columns(table: Table, options: TableOptions) -> tuple[tuple[str, ...], str]:

@@ -23,7 +23,15 @@ from gridferry.plan.columns import column_rule, plan_columns, stored_columns
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.containers import container_findings, plan_containers, with_clashes
 from gridferry.plan.coverage import left_out
-from gridferry.plan.keys import KeyChoice, KeyForm, choose_form, choose_key, duplicate_finding, key_request
+from gridferry.plan.keys import (
+    KeyChoice,
+    KeyForm,
+    choose_form,
+    choose_key,
+    duplicate_finding,
+    key_request,
+    later_digits,
+)
 from gridferry.plan.names import naming_template
 from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan, UnreadTable
 from gridferry.plan.source_role import role_findings
@@ -73,7 +81,7 @@ def plan_table(
         *choice.findings,
         *form.findings,
         *planned.findings,
-        *_key_findings(profile, options, choice=choice, form=form),
+        *_key_findings(table, profile, options, choice=choice, form=form),
         *value_findings(planned.columns, profile, key_length=planned.key_length, options=options),
         *container_findings(containers, profile, options),
         *table_findings(table, profile, options),
@@ -198,7 +206,7 @@ def _sync_findings(
 
 
 def _key_findings(
-    profile: TableProfile, options: TableOptions, *, choice: KeyChoice, form: KeyForm
+    table: Table, profile: TableProfile, options: TableOptions, *, choice: KeyChoice, form: KeyForm
 ) -> Iterator[Finding]:
     if not choice.columns:
         return
@@ -209,3 +217,4 @@ def _key_findings(
     kind = "TIME_SERIES" if form.kind is ContainerKind.TIME_SERIES else "COLLECTION"
     message = f"the key is {', '.join(choice.columns)} ({choice.origin}); {kind}, because {form.reason}"
     yield Finding(Severity.INFO, "key", message)
+    yield from later_digits(table, options, choice, form)

@@ -78,6 +78,15 @@ def test_no_fine_digits_need_no_second_column() -> None:
     assert [c.target.name for c in plan.columns] == ["ts", "co", "light", "temp"]
 
 
+def test_a_followed_table_whose_type_has_more_digits_than_its_rows_is_told_before_the_load() -> None:
+    followed = {"sync": {"mode": "watermark", "column": "ts"}}
+    said = _text(_plan(sensor_facts(fine=0), **followed), Severity.RISK)
+    assert "a later row that has some, as now() gives them, cannot be stored by a sync" in said
+    assert "`precision: keep`" in said
+    for other in ({}, {**followed, "precision": "keep"}, {**followed, "precision": "truncate"}):
+        assert "a later row" not in _text(_plan(sensor_facts(fine=0), **other), Severity.RISK)
+
+
 def test_keep_always_makes_the_second_column() -> None:
     assert [c.target.name for c in _plan(sensor_facts(fine=0), precision="keep").columns][:2] == ["ts", "ts_us"]
 
