@@ -128,25 +128,24 @@ class User:
         assert "Traceback" not in result.output
         return result.exit_code, json.loads(result.stdout)
 
-    def follow(self, way: str, message: str) -> bool:
-        """Do what one way out says. Returns whether it held a command that stands for running the first one again."""
-        ran = False
-        for piece in _TICKED.findall(way):
-            if piece.startswith("gridferry "):
-                words = shlex.split(piece)[1:]
-                code, said = self.run(*words, *(["--yes"] if "--replace" in words else []))
-                assert code == 0, (piece, said)
-                ran = True
-            elif piece == "containers:":
-                self.table["containers"] = names_of_their_own(message)
-            else:
-                for name, value in yaml.safe_load(f"{{{piece}}}").items():
-                    self.edit(name, value)
+    def follow(self, way: str, message: str) -> None:
+        """Do what one way out says: first the edits of the config, then the commands."""
         if way.startswith("put "):
             self.table = dict(self.before)
         if found := re.search(r"exclude or override the column (\w+)", way):
             self.edit("exclude", [found[1]])
-        return ran
+        pieces = _TICKED.findall(way)
+        for piece in pieces:
+            if piece == "containers:":
+                self.table["containers"] = names_of_their_own(message)
+            elif not piece.startswith("gridferry ") and ": " in piece:
+                for name, value in yaml.safe_load(f"{{{piece}}}").items():
+                    self.edit(name, value)
+        for piece in pieces:
+            words = shlex.split(piece)[1:]
+            if piece.startswith("gridferry ") and words != ["plan"]:
+                code, said = self.run(*words, *(["--yes"] if "--replace" in words else []))
+                assert code == 0, (piece, said)
 
     def edit(self, name: str, value: Any) -> None:
         """Take a line into the table's options; a list or pairs join what stands there."""
@@ -169,6 +168,12 @@ def ways_out(step: str) -> list[str]:
     """The alternatives of a next step."""
     # What is said in front of "then run" is an edit; a list of edits has one way for each.
     return [way.strip() for way in _WAYS.split(step) if way.strip()]
+
+
+def _does(way: str) -> bool:
+    """Whether a way out names an edit or a command other than a look at the plan."""
+    pieces = [piece for piece in _TICKED.findall(way) if piece != "gridferry plan"]
+    return any(piece.startswith("gridferry ") or ": " in piece or piece == "containers:" for piece in pieces)
 
 
 def reach(user: User, case: Situation) -> dict[str, Any]:
@@ -198,7 +203,8 @@ def test_what_is_advised_is_taken(ferry: Ferry, postgres: Database, tmp_path: Pa
         return
     step = told["next_step"] or " ".join(told["problems"])
     ways = ways_out(" or ".join([step, *re.findall(r"\((.*)\)$", "\n".join(told["problems"]), re.MULTILINE)]))
-    ways = [way for way in ways if _TICKED.search(way) or way.startswith("put ")]
+    # What is to be put back at the source, only its owner can.
+    ways = [way for way in ways if (case.edit if way.startswith("put ") else _does(way))]
     assert len(ways) >= case.ways, step
     if number >= len(ways):
         return
