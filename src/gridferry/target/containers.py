@@ -9,6 +9,7 @@ from dataclasses import replace
 from gridferry.errors import DataError, PlanError, SchemaConflict, TargetNotEmpty
 from gridferry.griddb import Container, Store
 from gridferry.griddb.handle import Handle
+from gridferry.plan.advice import load_again, spelled
 from gridferry.plan.names import container_name, name_problem
 from gridferry.plan.plan import TablePlan
 
@@ -155,7 +156,8 @@ class TableContainers:
                     f'would meet in container "{name}"',
                     table=self._plan.qualified,
                     column=self._plan.split_by or "",
-                    next_step="give one of them a name of its own under `containers:` in the config",
+                    next_step="give one of them a name of its own under `containers:` in the config, and "
+                    + load_again(spelled(self._plan.schema, self._plan.table)),
                 )
 
     def _name(self, value: str | None) -> str:
@@ -166,7 +168,8 @@ class TableContainers:
                 f'{self._plan.qualified}: no container can be called "{name[:80]}": {problem}',
                 table=self._plan.qualified,
                 column=self._plan.split_by or "",
-                next_step="give this value a name under `containers:` in the config",
+                next_step="give this value a name under `containers:` in the config, and "
+                + load_again(spelled(self._plan.schema, self._plan.table)),
             )
         return name
 
