@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.conftest import Database
@@ -35,14 +36,14 @@ def followed(ferry: Ferry, tables: None) -> Ferry:
     return ferry.of(*({"table": f"public.{name}", "sync": {"mode": "watermark"}} for name in NAMES))
 
 
-def document(ferry: Ferry, folder: Path, *arguments: str) -> tuple[int, dict]:  # type: ignore[type-arg]
+def document(ferry: Ferry, folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
     file = folder / "gridferry.yaml"
     file.write_text(ferry.text)
     result = CliRunner().invoke(app, [*arguments, "--json", "--config", str(file)], env=ferry.env)
     return result.exit_code, json.loads(result.stdout)
 
 
-def outcomes(found: dict) -> dict[str, str]:  # type: ignore[type-arg]
+def outcomes(found: dict[str, Any]) -> dict[str, str]:
     return {table["table"]: table["outcome"] for table in found["tables"]}
 
 
