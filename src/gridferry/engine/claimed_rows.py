@@ -8,7 +8,7 @@ that is compared with them takes rows for read that nobody has read. So the rows
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gridferry import numbers
 from gridferry.checkpoint.state import TargetState
@@ -42,8 +42,7 @@ def look_for_claimed(state: TargetState, view: PostgresSnapshot, plan: TablePlan
     Rows in the quarantine and rows that gave way to another of their key need not be there. Nobody else may write to
     the table's containers meanwhile.
     """
-    where = f"({new}) IS NOT TRUE"
-    claimed = replace(plan, where=f"(\n{plan.where}\n) AND {where}" if plan.where.strip() else where)
+    claimed = plan.narrowed(f"({new}) IS NOT TRUE")
     containers = Numbered(state, claimed)
     missing: Counter[int] = Counter()
 
