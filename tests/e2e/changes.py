@@ -71,8 +71,10 @@ def assert_level(ferry: Ferry, postgres: Database, table: str = "reading", split
 
 def slot_of(ferry: Ferry, table: str = "reading") -> str:
     with ferry.migration() as migration:
+        run = migration.state.runs.get(f"public.{table}")
         whose = migration.state.whose()
-        return ChangeFeed(parse_address(ferry.dsn)).slot_for(f"public.{table}", str(migration.target), whose)
+        first = ChangeFeed(parse_address(ferry.dsn)).slot_for(f"public.{table}", str(migration.target), whose)
+        return run.slot if run is not None and run.slot else first
 
 
 def left_in_source(postgres: Database) -> tuple[int, int]:

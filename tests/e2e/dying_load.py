@@ -32,7 +32,9 @@ from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import Quarantine
 from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import RunStore
+from gridferry.engine.load import TableLoader
 from gridferry.engine.migration import Migration
+from gridferry.engine.replacing import Replacing
 from gridferry.griddb import BulkWriter, Store
 from gridferry.plan.config import parse_config
 from gridferry.source.postgres.feed import ChangeFeed
@@ -60,6 +62,9 @@ POINTS: dict[str, tuple[type, str]] = {
     "position": (PositionStore, "save"),
     "confirm": (ChangeStream, "confirm"),
     "with slot": (RunStore, "with_slot"),
+    "spare slot": (RunStore, "with_spare"),
+    "slot made": (TableLoader, "_begin"),
+    "clear": (Replacing, "clear"),
     "drop slot": (ChangeFeed, "drop"),
     "horizon": (ChangeFeed, "horizon"),
     "cursor": (CursorStore, "save"),

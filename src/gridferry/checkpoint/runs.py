@@ -75,6 +75,7 @@ class LoadRun:
     options: Name = ""  # fingerprint of the options it was planned with
     slot: SlotName = ""  # mode cdc: the replication slot that was made before the first row was read
     start: LsnText = ""  # mode cdc: where its stream begins
+    spare: SlotName = ""  # the slot of a load that is to take this one's place, and has not begun
     copied: CopyFigures | None = None
     finished: dict[int, ChunkRecord] = field(default_factory=dict)
 
@@ -115,8 +116,10 @@ class RunStore:
     def begin(self, run: LoadRun, *, before: LoadRun | None) -> LoadRun:
         """Write a load that begins, or takes the place of `before`. Raises: CheckpointError for a move not allowed."""
         _check_move(before, run.state)
-        if before is not None:
-            self._documents.delete(_scope(run.table), [_chunk_item(n) for n in before.finished])
+        if before is not None and run.state is not RunState.REPLACING:
+            # Not while the load before may still be restored.
+            items = self._documents.items(_scope(run.table))
+            self._documents.delete(_scope(run.table), [item for item in items if item.startswith(_CHUNK)])
         begun = replace(run, started_at=run.started_at or utc_now(), finished={})
         self._write(begun)
         return begun
@@ -153,7 +156,19 @@ class RunStore:
 
     def without_slot(self, run: LoadRun) -> LoadRun:
         """Write that the load's replication slot was dropped."""
-        return self._rewrite(replace(run, slot="", start=""))
+        return self._rewrite(replace(run, slot="", start="", spare=""))
+
+    def with_spare(self, run: LoadRun, slot: str) -> LoadRun:
+        """Write that a slot is being made for a load that is to take this one's place."""
+        return self._rewrite(replace(run, spare=slot))
+
+    def without_spare(self, run: LoadRun) -> LoadRun:
+        """Write that there is no such slot any more."""
+        return self._rewrite(replace(run, spare=""))
+
+    def restore(self, run: LoadRun) -> LoadRun:
+        """Write that a load stands as it did: the one that was to take its place dropped nothing."""
+        return self._rewrite(run)
 
     def _rewrite(self, run: LoadRun) -> LoadRun:
         self._write(run)
@@ -173,6 +188,7 @@ class RunStore:
             "options": run.options,
             "slot": run.slot,
             "start": run.start,
+            "spare": run.spare,
             "copied": None if run.copied is None else asdict(run.copied),
         }
         self._documents.put(_scope(run.table), {_RUN: document})
@@ -205,7 +221,9 @@ def _from_items(table: str, items: dict[str, dict[str, Any]]) -> LoadRun:
     )
 
     def decode() -> LoadRun:
-        finished = dict(_finished(item, items[item]) for item in items if item != _RUN)
+        # Where a load is being replaced, those of the one before may still be there.
+        replacing = fields.get("state") == RunState.REPLACING.value
+        finished = {} if replacing else dict(_finished(item, items[item]) for item in items if item != _RUN)
         run = decoded(LoadRun, fields, table=table, finished=finished)
         numbers = [chunk.number for chunk in run.chunks]
         if len(set(numbers)) < len(numbers):

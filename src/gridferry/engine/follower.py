@@ -15,12 +15,14 @@ from gridferry.engine.events import Listener, SyncEnded, SyncStarted, SyncStatus
 from gridferry.engine.lineage import unfinished
 from gridferry.engine.loaded import Loaded, take_up
 from gridferry.engine.retry import is_transient
+from gridferry.engine.slots import drop_spare
 from gridferry.engine.sync_history import SyncHistory
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
+from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource
 
 
@@ -105,6 +107,9 @@ class Follower(ABC):
                 loaded = self._loaded(table)
                 if loaded.source.record.taking_over and not self._settings.taking_over:
                     raise unfinished(self._options)
+                if loaded.run.spare:
+                    run = drop_spare(ChangeFeed(self._source.address), self._state, loaded.run)
+                    loaded = replace(loaded, run=run)
                 done = self._covered(self._run(lease, loaded, follow=follow), table)
                 self._history.ended(done, last=self.endless or not follow or self._settings.stop())
                 return done

@@ -17,9 +17,10 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableLoad
 from gridferry.engine.lineage import Checked, check_origin
-from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView, require_own
+from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView
+from gridferry.engine.replacing import Replacing
 from gridferry.engine.slots import SlotOfLoad
-from gridferry.errors import CheckpointError, OtherSource
+from gridferry.errors import CheckpointError, FerryError, OtherSource
 from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.origin import Lineage
 from gridferry.model.table import Table
@@ -31,7 +32,6 @@ from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.plan.stored import require_agrees, require_chunks
 from gridferry.source.postgres.slots import NewSlot
-from gridferry.target.containers import require_free
 
 
 class OpensSnapshots(Protocol):
@@ -75,6 +75,7 @@ class TableLoader:
         self._load = load
         self._tell = listener
         self._state = state
+        self._broken = False  # what the state says of the table cannot be read, and is to be replaced
 
     def run(self, table_name: str) -> TableLoad:
         """Load the table called so in the config. Raises: any FerryError; state and next step stand in it."""
@@ -100,20 +101,21 @@ class TableLoader:
             (table,) = view.fetch_tables([table_name])
             before = self._before(table.qualified)
             if before is None or self._load.replace or before.state is RunState.REPLACING:
-                if self._slot is None:
-                    run = self._begin(view, table, before)
-                else:
-                    run, view = self._begin_under_slot(self._slot, held, view, table, before)
+                run, view = self._fresh(held, view, table, before)
                 # The plan counted every row under this very snapshot.
                 expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
                 yield Begun(run, view, lease, "loaded", expected)
                 return
             before, checked = self.require_same(view, table, before)
             if before.state is RunState.LOADED:
+                if self._slot is not None and before.spare:
+                    self._slot.beside(before).drop_spare()
+                    before = self._state.runs.without_spare(before)
                 yield Begun(before, view, lease, "already loaded", None)
                 return
             if self._slot is not None:
                 self._slot.check(before)
+                self._slot.beside(before).drop_spare()
             yield Begun(self._resume(view, table, before, checked), view, lease, "resumed", None)
 
     def _before(self, table: str) -> LoadRun | None:
@@ -123,12 +125,12 @@ class TableLoader:
         except CheckpointError:
             if not self._load.replace:
                 raise
-        self._state.runs.forget(table)
+        self._broken = True
         return None
 
-    def _plan(self, view: SnapshotView, table: Table) -> TablePlan:
+    def _plan(self, view: SnapshotView, table: Table, slot: SlotOfLoad | None) -> TablePlan:
         profile = view.fetch_profile(profile_request(table, self._options))
-        access = None if self._slot is None else self._slot.access(table)
+        access = None if slot is None else slot.access(table)
         plan = plan_table(table, profile, self._options, access)
         require_sound(plan)
         return plan
@@ -175,40 +177,66 @@ class TableLoader:
         require_chunks(before.chunks, table, left="nothing was changed")
         return replace(before, plan=plan), checked
 
-    def _begin_under_slot(
-        self, slot: SlotOfLoad, held: ExitStack, view: SnapshotView, table: Table, before: LoadRun | None
+    def _fresh(
+        self, held: ExitStack, view: SnapshotView, table: Table, before: LoadRun | None
     ) -> tuple[LoadRun, SnapshotView]:
-        """Begin under the snapshot of a new slot, which takes the place of `view` in `held`.
+        """Begin a new load; in mode cdc under the snapshot of a new slot, which takes the place of `view` in `held`.
 
-        The slot is written down with the run, before the first row is copied. If the load cannot begin, the slot goes.
+        What an earlier load left is dropped last of all: once the new one has its slot, its snapshot and its chunks.
+        Raises: any FerryError; until the first drop, what was loaded before stays as it was.
         """
-        if before is not None:
-            # What stands is dropped with its slot: not before it is known that another load can take its place.
-            before = self._clear(self._plan(view, table), before)
+        slot = None if self._slot is None else self._slot.beside(before)
+        plan = self._plan(view, table, slot)
+        replacing = Replacing(self._state, self._load, self._tell)
+        replacing.check(plan, before, view)
+        if slot is None:
+            if before is not None and before.slot:
+                message = f"the replication slot {before.slot} is still there: `gridferry drop-slot` drops it"
+                self._tell(Note(plan.qualified, message, "warning"))
+            return self._begin(replacing, view, table, before, plan=plan), view
         held.close()
-        made = held.enter_context(slot.open(table))
+        if before is not None:
+            # Before it is made: a slot that nobody knows of keeps log.
+            before = self._state.runs.with_spare(before, slot.name)
         try:
-            run = self._begin(made.snapshot, table, before, made=made)
-        except BaseException:
+            made = held.enter_context(slot.open(table))
+            # What the table and the target are may have changed while the slot was waited for.
+            plan = self._plan(made.snapshot, table, slot)
+            replacing.check(plan, before, made.snapshot)
+            run = self._begin(replacing, made.snapshot, table, before, plan=plan, made=made)
+        except BaseException as error:
             held.close()
-            slot.drop()
+            self._give_up(slot, table, error)
             raise
+        slot.drop_others(self._tell, table.qualified)
         return run, made.snapshot
 
+    def _give_up(self, slot: SlotOfLoad, table: Table, error: BaseException) -> None:
+        """Take back a slot whose load could not begin. What was loaded before stands, unless its drop had begun."""
+        try:
+            slot.drop()
+            run = self._state.runs.get(table.qualified)
+            if run is not None and run.spare:
+                self._state.runs.without_spare(run)
+        except FerryError as left:
+            if isinstance(error, FerryError):
+                error.add_note(f"the slot {slot.name} is still there ({left.message}): `gridferry drop-slot` drops it")
+
     def _begin(
-        self, view: SnapshotView, table: Table, before: LoadRun | None, *, made: NewSlot | None = None
+        self,
+        replacing: Replacing,
+        view: SnapshotView,
+        table: Table,
+        before: LoadRun | None,
+        *,
+        plan: TablePlan,
+        made: NewSlot | None = None,
     ) -> LoadRun:
-        plan = self._plan(view, table)
-        if self._slot is None and before is not None and before.slot:
-            message = f"the replication slot {before.slot} is still there: `gridferry drop-slot` drops it"
-            self._tell(Note(plan.qualified, message, "warning"))
-        require_own(self._state, plan, [c.name for c in plan.containers])
-        self._state.begin()
-        if self._load.replace or before is not None:
-            before = self._clear(plan, before)
-        else:
-            require_free(self._state.store, plan, [c.name for c in plan.containers])
         chunks = view.plan_chunks(table, rows_per_chunk=self._load.rows_per_chunk)
+        self._state.begin()
+        if self._broken:
+            self._state.runs.forget(plan.qualified)
+        before = replacing.clear(plan, before)
         options = fingerprint(self._options)
         run = LoadRun(plan.qualified, RunState.LOADING, plan, view.snapshot, chunks, options=options)
         if made is not None:
@@ -216,26 +244,6 @@ class TableLoader:
         # First whose rows these are: a load without an origin could not be gone on with.
         self._state.origins.save(OriginRecord(run.table, view.fetch_table_origin(table.schema, table.name)))
         return self._state.runs.begin(run, before=before)
-
-    def _clear(self, plan: TablePlan, before: LoadRun | None) -> LoadRun:
-        """Drop what an earlier load made, and what stands in the way; the state says so before the first drop."""
-        replacing = self._state.runs.begin(LoadRun(plan.qualified, RunState.REPLACING), before=before)
-        self._state.cursors.forget(plan.qualified)
-        self._state.tallies.forget(plan.qualified)
-        self._state.verifications.forget(plan.qualified)
-        self._state.history.forget(plan.qualified)
-        entries = self._state.catalog.entries(plan.qualified)
-        ours, strange = self._state.catalog.told_apart(plan.qualified, (plan, before.plan if before else None))
-        if strange:
-            message = (
-                f"{len(strange)} containers are listed for {plan.qualified} under names that its config does not give, "
-                f"such as {strange[0][:80]}: they were not dropped"
-            )
-            self._tell(Note(plan.qualified, message, "warning"))
-        self._state.store.drop_containers(sorted({*ours, *(c.name for c in plan.containers)}))
-        self._state.catalog.remove(entries)
-        self._state.quarantine.release(plan.qualified, [r.id for r in self._state.quarantine.rows(plan.qualified)])
-        return replacing
 
     def _resume(self, view: SnapshotView, table: Table, before: LoadRun, checked: Checked) -> LoadRun:
         finished = frozenset(before.finished)

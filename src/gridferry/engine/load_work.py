@@ -58,6 +58,7 @@ class LoadOptions:
     workers: int | None = None
     rows_per_chunk: int = 100_000
     wait_s: float = 0.0
+    replace_unclaimed: bool = False  # with `replace`: also containers of the plan's names that no migration claims
 
     def __post_init__(self) -> None:
         if self.rows_per_chunk < 1 or (self.workers is not None and self.workers < 1):

@@ -105,13 +105,14 @@ class Migration:
         """
         chosen = self._chosen(tables)
         target = str(self.target)
-        return plan_all(self.source, chosen, slot=self._slot, target=target, configured=self._options)
+        return plan_all(self.source, chosen, slots=self._slots, target=target, configured=self._options)
 
     def load(
         self,
         tables: Sequence[str] = (),
         *,
         replace: bool = False,
+        replace_unclaimed: bool = False,
         dry_run: bool = False,
         workers: int | None = None,
         rows_per_chunk: int = 100_000,
@@ -119,13 +120,14 @@ class Migration:
     ) -> list[TableLoad]:
         """Load tables, or go on where an earlier run stopped.
 
-        Args: replace: drop what stands in the way first; dry_run: say what would be done, and do nothing; wait_s: how
-            long to wait for another run on the same table.
+        Args: replace: drop what this migration loaded of them, once the new load can begin; replace_unclaimed: with it,
+            also containers of the plan's names that no migration claims; dry_run: say what would be done, and do
+            nothing; wait_s: how long to wait for another run on the same table.
         Raises: any FerryError; what was checkpointed stays, and the same call goes on from there. Of several tables
             those that can be loaded are, before SomeTablesFailed tells of the others.
         """
         chosen = self._chosen(tables)
-        load = LoadOptions(replace=replace, workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+        load = LoadOptions(replace, workers, rows_per_chunk, wait_s, replace_unclaimed=replace_unclaimed)
         if dry_run:
             return what_would_be_loaded(self.plan(tables), self._state.runs)
         state = self._state  # what is wrong with the target, or with whose it is, is told once and not of each table
@@ -169,7 +171,7 @@ class Migration:
         Raises: SlotInUse while a sync reads one; SourceRefused, SourceUnreachable.
         """
         return drop_slots(
-            self.source, self._feed, lambda: self._state, self._chosen(tables), slot=self._slot, tell=self._listener
+            self.source, self._feed, lambda: self._state, self._chosen(tables), slots=self._slots, tell=self._listener
         )
 
     def sync(
@@ -387,10 +389,10 @@ class Migration:
         )
 
     def _slot_of_load(self, options: TableOptions) -> SlotOfLoad | None:
-        return SlotOfLoad(self.source, self._slot(options), self._listener) if is_cdc(options) else None
+        return SlotOfLoad(self.source, self._slots(options), self._listener) if is_cdc(options) else None
 
-    def _slot(self, options: TableOptions) -> str:
-        return self._feed.slot_for(options.qualified, str(self.target), self._session.whose())
+    def _slots(self, options: TableOptions) -> tuple[str, str]:
+        return self._feed.slots_for(options.qualified, str(self.target), self._session.whose())
 
     def _chosen(self, tables: Sequence[str]) -> tuple[TableOptions, ...]:
         config = Config(source=None, target=self.target, tables=self._options)  # type: ignore[arg-type]

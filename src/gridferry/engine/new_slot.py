@@ -14,7 +14,7 @@ from gridferry.checkpoint.positions import CdcRecord, Gap
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note
-from gridferry.engine.slots import SlotOfLoad, slot_of
+from gridferry.engine.slots import SlotOfLoad, slots_of
 from gridferry.engine.source_watch import SourceWatch
 from gridferry.engine.unseen import GAP
 from gridferry.errors import CheckpointError
@@ -54,9 +54,10 @@ class SlotRenewal:
         if not why:
             self._tell(Note(run.table, f"the slot {run.slot} holds every change: no other was made"))
             return run
-        name = slot_of(self._feed, self._state, run.table)
+        own = slots_of(self._feed, self._state, run.table)
+        name = run.slot if run.slot in own else own[0]
         (table,) = self._source.fetch_tables([self._options.table])
-        slot = SlotOfLoad(self._source, name, self._tell)
+        slot = SlotOfLoad(self._source, [name], self._tell)
         self._require_followable(table, plan, slot.access(table))
         self._lease.check()
         self._feed.drop(name)
@@ -88,7 +89,7 @@ class SlotRenewal:
     def _why(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> str:
         if not run.slot:
             return "the table had none"
-        if run.slot != slot_of(self._feed, self._state, run.table):
+        if run.slot not in slots_of(self._feed, self._state, run.table):
             return f"the slot {run.slot}, which is stored with its load, is not the table's own"
         if record.gap is not None and record.gap.after is None:
             return "an earlier call was interrupted"

@@ -22,13 +22,13 @@ def plan_all(
     source: PostgresSource,
     chosen: Sequence[TableOptions],
     *,
-    slot: Callable[[TableOptions], str],
+    slots: Callable[[TableOptions], Sequence[str]],
     target: str,
     configured: Sequence[TableOptions],
 ) -> Plan:
     """What would be done with the tables, and every problem of every table. Reads the source only.
 
-    Args: slot: the name of a table's replication slot; target: for people; configured: all tables of the config.
+    Args: slots: the names that a table's replication slot may have; target: for people; configured: all tables of the config.
     Raises: what concerns all tables alike (see `FerryError.concerns_all`); nothing that is one table's.
     """
     planning = _Planning(chosen)
@@ -40,7 +40,7 @@ def plan_all(
                 with planning.of(options), view.apart():
                     profiles[options.table] = view.fetch_profile(profile_request(found[options.table], options))
         others = other_tables(view, configured)
-        access = planning.access(ChangeFeed(source.address), found, slot)
+        access = planning.access(ChangeFeed(source.address), found, slots)
         facts = [
             (found[o.table], profiles[o.table], o, access.get(o.table))
             for o in chosen
@@ -85,11 +85,16 @@ class _Planning:
         return found
 
     def access(
-        self, feed: ChangeFeed, found: dict[str, Table], slot: Callable[[TableOptions], str]
+        self, feed: ChangeFeed, found: dict[str, Table], slots: Callable[[TableOptions], Sequence[str]]
     ) -> dict[str, ChangeAccess]:
         """What the source allows of the tables in mode cdc. Asked for all at once: they share its free slots."""
         followed = [o for o in self._chosen if is_cdc(o) and o.table in found and o.table not in self.unread]
-        wanted = [(found[o.table].schema, found[o.table].name, slot(o)) for o in followed]
+        named = [slots(o) for o in followed]
+        standing = feed.standing([name for names in named for name in names]) if named else set()
+        wanted = [
+            (found[o.table].schema, found[o.table].name, min(names, key=lambda name: name not in standing))
+            for o, names in zip(followed, named, strict=True)
+        ]
         try:
             answers = feed.access(wanted) if wanted else []
             return {o.table: access for o, access in zip(followed, answers, strict=True)}

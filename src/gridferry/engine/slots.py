@@ -12,7 +12,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import DROP_SLOT, try_each
 from gridferry.engine.events import Listener, Note
 from gridferry.engine.lineage import KnowsOrigin, check_origin
-from gridferry.errors import CheckpointError, DataError, FerryError, GridDBError, OtherSource, SlotLost
+from gridferry.errors import CheckpointError, DataError, FerryError, GridDBError, OtherSource, SlotLost, SourceError
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
@@ -24,39 +24,61 @@ from gridferry.source.postgres.slots import NewSlot, SlotFacts
 from gridferry.source.postgres.source import PostgresSource
 
 
-def slot_of(feed: ChangeFeed, state: TargetState, table: str) -> str:
-    """The one slot that follows a table into this target for this migration; no other is read or dropped.
+def slots_of(feed: ChangeFeed, state: TargetState, table: str) -> tuple[str, str]:
+    """The two slots that may follow a table into this target for this migration; no other is read or dropped.
 
-    Its name is derived, not read: what is stored of it is compared with this.
+    Their names are derived, not read: what is stored of them is compared with these.
     """
-    return feed.slot_for(table, str(state.store.cluster.address), state.whose())
+    return feed.slots_for(table, str(state.store.cluster.address), state.whose())
 
 
 def require_own_slot(feed: ChangeFeed, state: TargetState, run: LoadRun, *, left: str) -> None:
-    """Return if the slot that is stored with a load is the table's own. Raises: CheckpointError."""
-    own = slot_of(feed, state, run.table)
-    if run.slot not in ("", own):
-        raise CheckpointError(
-            f"the stored load of {run.table} names the replication slot {run.slot}, and its own is {own}",
-            state=left,
-            next_step="write the target's address as it was when the slot was made; or make the slot anew with "
-            f"`gridferry sync --new-slot`, and drop {run.slot} with pg_drop_replication_slot if nobody else needs it",
-        )
+    """Return if the slots that are stored with a load are the table's own. Raises: CheckpointError."""
+    own = slots_of(feed, state, run.table)
+    for slot in (run.slot, run.spare):
+        if slot not in ("", *own):
+            raise CheckpointError(
+                f"the stored load of {run.table} names the replication slot {slot}, and its own are {' and '.join(own)}",
+                state=left,
+                next_step="write the target's address as it was when the slot was made; or make the slot anew with "
+                f"`gridferry sync --new-slot`, and drop {slot} with pg_drop_replication_slot if nobody else needs it",
+            )
 
 
 class SlotOfLoad:
     """The slot under which one table is loaded, so that the stream goes on where the load's snapshot ends."""
 
-    def __init__(self, source: PostgresSource, name: str, tell: Listener) -> None:
-        self.name = name
+    def __init__(self, source: PostgresSource, names: Sequence[str], tell: Listener, *, standing: str = "") -> None:
+        """Args: names: those that the table's slots may have, the one to be made first; standing: one that it has."""
+        self.name, *self._others = names
         self._source = source
         self._feed = ChangeFeed(source.address)
         self._tell = tell
+        self._standing = standing
+
+    def beside(self, run: LoadRun | None) -> SlotOfLoad:
+        """The slot of another load, that can be made while the one of `run` is still there."""
+        names = [self.name, *self._others]
+        standing = "" if run is None else run.slot
+        return SlotOfLoad(self._source, sorted(names, key=lambda n: n == standing), self._tell, standing=standing)
 
     def access(self, table: Table) -> ChangeAccess:
         """What the source allows; the slot's own place counts as free."""
         (access,) = self._feed.access([(table.schema, table.name, self.name)])
-        return access
+        if not self._standing:
+            return access
+        obstacles = tuple(
+            replace(
+                each,
+                message=f"{each.message}: its slot {self._standing} stays until the new load has one of its own",
+                advice=f"{each.advice}; or free the table's own place with `gridferry drop-slot --table "
+                f"{table.qualified}`: what was loaded stays, and is not followed until it is loaded again",
+            )
+            if each.of_slots
+            else each
+            for each in access.obstacles
+        )
+        return replace(access, obstacles=obstacles)
 
     @contextmanager
     def open(self, table: Table) -> Iterator[NewSlot]:
@@ -109,6 +131,24 @@ class SlotOfLoad:
         """Drop slot and publications."""
         self._feed.drop(self.name)
 
+    def drop_others(self, tell: Listener, table: str) -> None:
+        """Drop the slots of earlier loads. One that cannot be dropped now is told."""
+        for name in {*self._others, self._standing} - {self.name, ""}:
+            try:
+                self._feed.drop(name)
+            except SourceError as error:
+                step = "`gridferry drop-slot` drops it with the table's own"
+                tell(
+                    Note(
+                        table, f"the slot {name} of an earlier load is still there ({error.message}): {step}", "warning"
+                    )
+                )
+
+    def drop_spare(self) -> None:
+        """Drop what a run left that was killed between two slots: the one that is not the load's."""
+        if self._feed.facts(self.name) is not None:
+            self._feed.drop(self.name)
+
 
 def refuse_elsewhere(state: Callable[[], TargetState], source: KnowsOrigin, options: TableOptions) -> None:
     """Return unless the target says that a table is from another source: nothing of ours is at this one to be dropped.
@@ -137,7 +177,7 @@ def drop_slots(
     state: Callable[[], TargetState],
     chosen: Sequence[TableOptions],
     *,
-    slot: Callable[[TableOptions], str],
+    slots: Callable[[TableOptions], Sequence[str]],
     tell: Listener,
 ) -> list[str]:
     """Drop the slots and publications of tables: at the source first, which is to be clean even without the target.
@@ -149,7 +189,8 @@ def drop_slots(
 
     def at_source(options: TableOptions) -> TableOptions:
         refuse_elsewhere(state, source, options)
-        dropped.extend(feed.drop(slot(options)))
+        for slot in slots(options):
+            dropped.extend(feed.drop(slot))
         return options
 
     def known(options: TableOptions) -> TableOptions:
@@ -175,13 +216,22 @@ def drop_known(feed: ChangeFeed, state: TargetState, table: str) -> list[str]:
     Raises: LeaseHeld while another run works on the table; SlotInUse, and nothing is dropped; SourceError.
     """
     run = state.runs.get(table)
-    if run is None or not run.slot:
+    if run is None or not (run.slot or run.spare):
         return []
     with Lease(state.documents, table):
         require_own_slot(feed, state, run, left="that slot was not dropped")
-        dropped = feed.drop(run.slot)
+        dropped = [what for name in (run.slot, run.spare) if name for what in feed.drop(name)]
         state.runs.without_slot(run)
     return dropped
+
+
+def drop_spare(feed: ChangeFeed, state: TargetState, run: LoadRun) -> LoadRun:
+    """Drop the slot of a load that was to take this one's place and never began. Only under the table's lease."""
+    if not run.spare:
+        return run
+    require_own_slot(feed, state, run, left="that slot was not dropped")
+    feed.drop(run.spare)
+    return state.runs.without_spare(run)
 
 
 def guard(facts: SlotFacts | None, sync: SyncOptions) -> Iterator[str]:

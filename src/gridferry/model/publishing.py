@@ -38,11 +38,15 @@ class Publishing:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Something at the source that stops mode cdc, and what mends it. `passing`: it may be gone by itself later."""
+    """Something at the source that stops mode cdc, and what mends it.
+
+    `passing`: it may be gone by itself later. `of_slots`: there is no place for another slot.
+    """
 
     message: str
     advice: str
     passing: bool = False
+    of_slots: bool = False
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,11 @@ from gridferry.plan.names import container_name, name_problem
 from gridferry.plan.plan import TablePlan
 
 _SHOWN = 5
+WAYS_OUT = (
+    "choose other names under `containers:` or `container:`; or, where nobody needs them, let "
+    "`gridferry load --replace --replace-unclaimed` drop them"
+)
+WAYS_OUT_CLAIMED = "let `gridferry load --replace` drop them, or choose other names under `containers:` or `container:`"
 
 
 class TableContainers:
@@ -174,9 +179,10 @@ class TableContainers:
         return name
 
 
-def require_free(store: Store, plan: TablePlan, names: Sequence[str]) -> None:
+def require_free(store: Store, plan: TablePlan, names: Sequence[str], *, claimed: bool = False) -> None:
     """Return if the containers of these names are missing, or empty and of the plan's schema.
 
+    `claimed`: some are the table's own, of an earlier load that the state has forgotten.
     Raises: TargetNotEmpty for those with rows, PlanError for those with other columns.
     """
     found = store.open_containers(names)
@@ -184,18 +190,18 @@ def require_free(store: Store, plan: TablePlan, names: Sequence[str]) -> None:
     counts = store.counts(standing)
     filled = [f'"{c.name}" ({n:,} rows)' for c, n in zip(standing, counts, strict=True) if n]
     if filled:
+        whose = "an earlier load left them" if claimed else "gridferry did not load them"
         raise TargetNotEmpty(
-            f"{plan.qualified} would go into containers that hold rows already, and gridferry did not load them: "
-            + _listed(filled),
+            f"{plan.qualified} would go into containers that hold rows already, and {whose}: " + _listed(filled),
             state="nothing was changed",
-            next_step="choose other names under `containers:` or `container:`, or drop them with --replace",
+            next_step=WAYS_OUT_CLAIMED if claimed else WAYS_OUT,
         )
     different = [f'"{c.name}"' for c in standing if c.schema != plan.container_schema]
     if different:
         raise PlanError(
             f"{plan.qualified} would go into containers that exist with other columns: " + _listed(different),
             state="nothing was changed",
-            next_step="choose other names, or let --replace drop them",
+            next_step=WAYS_OUT_CLAIMED if claimed else WAYS_OUT,
         )
 
 

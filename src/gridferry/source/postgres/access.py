@@ -121,6 +121,7 @@ def _of_slots(server: _Server, *, taken: int, reading: bool) -> Iterator[Obstacl
             f"the source has {max(0, server.free_slots)} free replication slots, and this table needs the {taken}. one",
             "drop a slot that nobody needs (see pg_replication_slots), or raise max_replication_slots and restart "
             "PostgreSQL",
+            of_slots=True,
         )
     if server.free_senders < 1 and not reading:
         yield Obstacle(

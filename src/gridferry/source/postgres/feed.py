@@ -43,6 +43,7 @@ _CLOCK = (
 )
 # A new id, not that of a snapshot's end: a transaction that writes may have one above the last that has ended.
 _HORIZON = "SELECT pg_catalog.txid_current()," + _CLOCK.removeprefix("SELECT")
+_STANDING = "SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = ANY (%s)"
 _TYPES = (
     "SELECT pg_catalog.format_type(t.oid, t.typmod)"
     " FROM ROWS FROM (unnest(%s::oid[]), unnest(%s::int4[])) AS t(oid, typmod)"
@@ -60,16 +61,28 @@ class ChangeFeed:
         """Where the sessions go."""
         return self.source.for_changes
 
-    def slot_for(self, table: str, target: str, migration: MigrationEntry) -> str:
+    def slots_for(self, table: str, target: str, migration: MigrationEntry) -> tuple[str, str]:
+        """The two names that a table's slots have in turn, so that a new load's can be made beside the old one's."""
+        return self.slot_for(table, target, migration), self.slot_for(table, target, migration, turn="second")
+
+    def slot_for(self, table: str, target: str, migration: MigrationEntry, *, turn: str = "") -> str:
         """The name of the slot that follows `table` (`schema.name`) into `target` for a migration.
 
         The same for the same table, target, migration and database. The database counts by its OID: it may be renamed,
         and where another of the same server takes its place, the slot that the first one has is not in the way.
         `target` is the address as it is shown, and counts without the user, who may change too.
         """
-        whole = "\n".join((target.rpartition("@")[2], migration.key, str(migration.origin.oid), table))
+        whole = "\n".join(
+            (target.rpartition("@")[2], migration.key, str(migration.origin.oid), table, *filter(None, [turn]))
+        )
         letters = re.sub(r"[^a-z0-9]", "", table.partition(".")[2].lower())[:_READABLE]
         return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
+
+    def standing(self, slots: Sequence[str]) -> set[str]:
+        """Those of some slots that are there."""
+        with connect(self.address) as connection, mapped("looking for replication slots"):
+            rows = connection.execute(_STANDING, (list(slots),)).fetchall()
+        return {name for (name,) in rows}
 
     def access(self, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:
         """See `fetch_access`."""
