@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -265,3 +266,59 @@ def test_a_changed_config_is_refused_by_each_command_and_told_by_those_that_look
     assert {n: r for n, r in site_a.everything().items() if n != STATE} == {
         n: r for n, r in before.items() if n != STATE
     }
+
+
+def test_the_plan_tells_of_containers_that_are_not_free(site_a: Ferry, site_b: Ferry, tmp_path: Path) -> None:
+    site_a.load()
+    meeting = site_b.of({**READING, "container": "sitea_{value}", "on_bad_row": "quarantine"})
+    said = refused(meeting, tmp_path, "plan", code=2, says="would go into containers of another migration")
+    assert "not checked" not in said.text
+    assert command(site_b, tmp_path, "plan").code == 0
+    assert command(site_a, tmp_path, "plan").code == 0
+    with site_a.store() as store:
+        schema = store.open_container("sitea_d1").schema  # type: ignore[union-attr]
+        rows = next(iter(store.open_container("sitea_d1").scan().batches())).slice(0, 5)  # type: ignore[union-attr]
+        store.create_container("siteb_d1", schema).put(rows)
+    refused(site_b, tmp_path, "plan", code=2, says='"siteb_d1" (5 rows)', advises="--replace-unclaimed")
+
+
+def test_the_plan_says_where_the_target_was_not_asked(site_a: Ferry, tmp_path: Path) -> None:
+    away = replace(site_a, server=replace(site_a.server, address="127.0.0.1:9"))
+    said = command(away, tmp_path, "plan")
+    assert said.code == 0
+    assert "whether its containers are free in the target was not checked" in said.text
+
+
+def test_replace_says_what_it_drops_before_it_does(site_a: Ferry, tmp_path: Path) -> None:
+    site_a.load()
+    goes = "--replace drops 2 containers with 100 rows of public.reading, and loads them again"
+    refused(site_a, tmp_path, "load", "--replace", code=2, says=goes, advises="--yes")
+    changed = site_a.of({**site_a.tables[0], "where": "v > 1010"})
+    for arguments in (["load"], ["sync"], ["verify"], ["verify", "--repair"]):
+        refused(changed, tmp_path, *arguments, code=3, says="options in the config have changed", advises=goes)
+    assert goes in command(site_a, tmp_path, "load").text
+    assert len(site_a.rows("sitea_d1")) == 50
+
+
+def test_status_lists_the_migrations_of_the_target(site_a: Ferry, site_b: Ferry, tmp_path: Path) -> None:
+    assert "No migration" in command(site_a, tmp_path, "status", "--all").text
+    replace(site_a, name="shop").load()
+    site_b.load()
+    (first, second) = json.loads(command(site_a, tmp_path, "status", "--all", "--json").text)["migrations"]
+    assert (first["name"], first["tables"]) == ("shop", ["public.reading"])
+    assert (second["name"], second["tables"]) == ("", ["public.reading"])
+    assert "shop" in command(site_b, tmp_path, "status", "--all").text
+
+
+def test_where_the_source_is_away_the_one_migration_with_these_tables_is_told(
+    site_a: Ferry, site_b: Ferry, tmp_path: Path
+) -> None:
+    site_a.load()
+    site_b.load()
+    away = replace(site_a, dsn="postgresql://postgres@127.0.0.1:9/nowhere?connect_timeout=2")
+    said = command(away, tmp_path, "status")
+    assert said.code == 0
+    assert "the only one here that has these tables" in said.text
+    assert "loaded" in said.text
+    replace(site_a, name="twin").of({**site_a.tables[0], "container": "sitea_{value}", "where": "v < 0"}).load()
+    refused(away, tmp_path, "status", code=2, says="2 migrations of this target have these tables")

@@ -58,6 +58,12 @@ def load(
     replace: Annotated[
         bool, typer.Option("--replace", help="Drop what the containers hold, and load again from the start.")
     ] = False,
+    replace_unclaimed: Annotated[
+        bool,
+        typer.Option(
+            "--replace-unclaimed", help="With --replace: drop also containers of the plan that no migration loaded."
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before --replace.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")] = False,
     workers: Annotated[
@@ -82,8 +88,12 @@ def load(
 
     Exit code 0 all rows are stored, 1 some are in the quarantine (or differ, where the config asks for a verification).
     """
+    if replace_unclaimed and not replace:
+        raise ConfigError(
+            "--replace-unclaimed is of use with --replace only", state="nothing was changed", next_step="add --replace"
+        )
     if replace and not dry_run and not yes:
-        _confirm_replace(output, config, table)
+        _confirm_replace(output, config, table, unclaimed=replace_unclaimed)
     transactions_s = seconds("--wait-for-transactions", wait_for_transactions)
     output.interrupted = _RESUME
     with (
@@ -95,6 +105,7 @@ def load(
             lambda: migration.load(
                 chosen(table),
                 replace=replace,
+                replace_unclaimed=replace_unclaimed,
                 dry_run=dry_run,
                 workers=workers,
                 rows_per_chunk=rows_per_chunk,
@@ -120,16 +131,19 @@ def load_document(load: TableLoad) -> dict[str, Any]:
     return {**plain(load), **speed, "coverage": coverage_document(load.coverage)}
 
 
-def _confirm_replace(output: Output, config: Path, table: list[str] | None) -> None:
-    """Return if the user agrees. Raises: ConfigError if not, or if nobody can be asked."""
-    what = "the containers of " + (", ".join(table) if table else f"every table in {config}")
+def _confirm_replace(output: Output, config: Path, table: list[str] | None, *, unclaimed: bool) -> None:
+    """Return if the user agrees. Raises: ConfigError if not, or if nobody can be asked; what the target raises."""
+    with opening.open_migration(config) as migration:
+        what = migration.what_replace_drops(chosen(table))
+    if unclaimed:
+        what += "; --replace-unclaimed drops also what stands under the plan's names and no migration loaded"
     if not can_ask():
         raise ConfigError(
-            f"--replace drops {what}, and there is no terminal to ask on",
+            f"{what}. There is no terminal to ask on",
             state="nothing was changed",
             next_step="add --yes if that is what you want",
         )
-    output.err.print(Text.assemble(("--replace ", "bold"), f"drops {what} and all their rows."))
+    output.err.print(Text(f"{what}.", style="bold"))
     if not typer.confirm("Drop and load again?", default=False, err=True):
         raise ConfigError(
             "not confirmed", state="nothing was changed", next_step="leave out --replace to go on loading"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,6 +31,9 @@ def status(
     output: Output,
     config: ConfigFile = DEFAULT_CONFIG,
     table: Tables = None,
+    whole: Annotated[
+        bool, typer.Option("--all", help="List the migrations of the target and their tables, whatever the config has.")
+    ] = False,
     each: Annotated[bool, typer.Option("--containers", help="Show how each container of the tables stands.")] = False,
     match: Annotated[
         str | None,
@@ -46,6 +50,11 @@ def status(
     ] = None,
 ) -> None:
     """Show how far each table is."""
+    if whole:
+        if each or table:
+            raise ConfigError("--all lists whole migrations", next_step="leave out --containers and --table")
+        _list_migrations(output, config)
+        return
     for option, given in (("--match", match), ("--limit", limit)):
         if given is not None and not each:
             raise ConfigError(f"{option} says which containers to show", next_step="add --containers, or leave it out")
@@ -68,6 +77,40 @@ def status(
     show_failed(output, failed)
     if failed is not None:
         raise typer.Exit(failed.exit_code)
+
+
+def _list_migrations(output: Output, config: Path) -> None:
+    from gridferry.engine.holdings import holdings
+
+    with opening.open_store(None, config) as store, output.waiting("asking GridDB"):
+        found = holdings(store)
+    entries = [
+        {
+            "key": holding.entry.key,
+            "name": holding.entry.name,
+            "database": holding.entry.origin.name,
+            "system": holding.entry.origin.system,
+            "oid": holding.entry.origin.oid,
+            "created_at": holding.entry.created_at,
+            "tables": list(holding.tables),
+        }
+        for holding in found
+    ]
+    output.document(lambda: {"migrations": entries})
+    rows: list[list[RenderableType]] = [
+        [
+            Text(holding.entry.name or "-"),
+            Text(holding.entry.origin.name),
+            Text(holding.entry.origin.system),
+            Text(_moment(holding.entry.created_at)),
+            Text(", ".join(holding.tables)),
+        ]
+        for holding in found
+    ]
+    if not rows:
+        output.show(Text("No migration has loaded anything into this target."))
+        return
+    output.show(listing(["name", "database", "server", "since (UTC)", "tables"], rows))
 
 
 def _state(one: TableStatus) -> Text:

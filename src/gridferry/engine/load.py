@@ -18,6 +18,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableLoad
 from gridferry.engine.lineage import Checked, check_origin
 from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView
+from gridferry.engine.replace_advice import droppable, what_goes
 from gridferry.engine.replacing import Replacing
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError, FerryError, OtherSource
@@ -137,7 +138,8 @@ class TableLoader:
 
     def _already_loaded(self, run: LoadRun) -> TableLoad:
         when = run.finished_at[:19].replace("T", " ")
-        message = f"was loaded at {when} UTC; nothing to do (load it anew with --replace)"
+        gone = what_goes(droppable(self._state, [run.table]))
+        message = f"was loaded at {when} UTC; nothing to do ({gone})"
         held = self._state.quarantine.total(run.table)
         columns = NO_COVERAGE if run.plan is None else coverage_of(run.plan, options=self._options)
         covered = replace(columns, stored=run.rows, quarantined=held)

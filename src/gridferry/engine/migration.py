@@ -11,6 +11,7 @@ from types import TracebackType
 from typing_extensions import Self
 
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.claims import with_claims
 from gridferry.engine.cutover import CutoverSettings, cut_over
 from gridferry.engine.events import (
     BucketLoad,
@@ -33,6 +34,7 @@ from gridferry.engine.loads import load_tables, what_would_be_loaded
 from gridferry.engine.new_source import TakeOver
 from gridferry.engine.planning import plan_all
 from gridferry.engine.repairs import Repairs
+from gridferry.engine.replace_advice import droppable, what_goes
 from gridferry.engine.replay import replay_tables
 from gridferry.engine.shared_load import SharedLoad
 from gridferry.engine.slots import SlotOfLoad, drop_slots
@@ -42,7 +44,7 @@ from gridferry.engine.target_session import TargetSession
 from gridferry.engine.verify import VerifySettings, required, verify_tables
 from gridferry.engine.waits import note_of_lock
 from gridferry.engine.watermark import SyncSettings
-from gridferry.errors import ConfigError
+from gridferry.errors import ConfigError, FerryError
 from gridferry.griddb import GridDBAddress, Store
 from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverReport
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
@@ -78,6 +80,8 @@ class Migration:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, FerryError):
+            self._session.complete_advice(error)
         self.close()
 
     def close(self) -> None:
@@ -99,13 +103,14 @@ class Migration:
         return self._session.store
 
     def plan(self, tables: Sequence[str] = ()) -> Plan:
-        """What would be done, and everything found on the way, of all tables. Reads the source only.
+        """What would be done, and everything found on the way, of all tables. Changes nothing; asks the target if it can.
 
         Raises: what concerns all tables alike; a table that cannot be read stands in the plan's `unread`.
         """
         chosen = self._chosen(tables)
         target = str(self.target)
-        return plan_all(self.source, chosen, slots=self._slots, target=target, configured=self._options)
+        made = plan_all(self.source, chosen, slots=self._slots, target=target, configured=self._options)
+        return with_claims(made, self._session)
 
     def load(
         self,
@@ -344,6 +349,10 @@ class Migration:
     def replay(self, tables: Sequence[str] = (), *, ids: Sequence[str] = ()) -> list[Replay]:
         """Store rows that were put aside as the source has them now; what still cannot be stored stays put aside."""
         return replay_tables(self.source, self._state, self._chosen(tables), ids=frozenset(ids), tell=self._listener)
+
+    def what_replace_drops(self, tables: Sequence[str] = ()) -> str:
+        """What `load` with `replace` would drop of these tables, as the target holds it now, in a sentence."""
+        return what_goes(droppable(self._state, [f"{o.schema_name}.{o.table_name}" for o in self._chosen(tables)]))
 
     @property
     def sources(self) -> TakeOver:

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from gridferry.checkpoint.registry import keys_of
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.identity import Identity
-from gridferry.errors import GridDBError
+from gridferry.engine.replace_advice import complete_advice
+from gridferry.errors import FerryError, GridDBError
 from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
 from gridferry.plan.config import TableOptions
@@ -78,6 +79,11 @@ class TargetSession:
         except GridDBError:
             origin = self._origin()
             return MigrationEntry(next(keys_of(self._name, origin)), self._name, origin)
+
+    def complete_advice(self, error: FerryError) -> None:
+        """Let an error that advises --replace say what that would drop, where the target was reached."""
+        if self._store is not None:
+            complete_advice(error, self.to_look_at(), self._tables)
 
     def close(self) -> None:
         """Close the connections to the target."""

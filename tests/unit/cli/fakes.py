@@ -119,6 +119,9 @@ class FakeMigration:
     def plan(self, tables: Any = ()) -> Plan:
         return self._answer("plan", tables, self.planned)
 
+    def what_replace_drops(self, tables: Any = ()) -> str:
+        return f"--replace drops 2 containers with 399 rows of {', '.join(tables)}, and loads them again"
+
     def load(self, tables: Any = (), **options: Any) -> list[TableLoad]:
         self.listener(LoadStarted("public.device", table_plan(), rows=600, chunks=2, workers=2))
         self.listener(Note("public.device", "a note"))

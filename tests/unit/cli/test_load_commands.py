@@ -80,6 +80,7 @@ class TestLoad:
         )
         assert result.exit_code == 0
         options = {"replace": True, "dry_run": False, "workers": 3, "rows_per_chunk": 500, "wait_s": 2.5}
+        options["replace_unclaimed"] = False
         assert migration.calls == [("load", (("device",), options))]
 
     def test_shows_outcome_and_counts_those_that_differ_first(self, run: Run, migration: FakeMigration) -> None:
@@ -132,7 +133,14 @@ class TestLoad:
         result = run("load", "--replace")
         assert result.exit_code == 2
         assert "--yes" in result.stderr
+        assert "drops 2 containers with 399 rows" in " ".join(result.stderr.split())
         assert migration.calls == []
+
+    def test_unclaimed_containers_are_replaced_only_with_the_others(self, run: Run, migration: FakeMigration) -> None:
+        assert run("load", "--replace-unclaimed").exit_code == 2
+        assert migration.calls == []
+        assert run("load", "--replace", "--replace-unclaimed", "--yes").exit_code == 0
+        assert migration.calls[0][1][1]["replace_unclaimed"] is True
 
     @pytest.mark.parametrize(("answer", "code", "calls"), [("y\n", 0, 1), ("n\n", 2, 0), ("\n", 2, 0)])
     def test_replace_asks_on_a_terminal(
@@ -148,7 +156,7 @@ class TestLoad:
         monkeypatch.setattr("gridferry.cli.load_commands.can_ask", lambda: True)
         result = run("load", "--replace", "-t", "device", input=answer)
         assert (result.exit_code, len(migration.calls)) == (code, calls)
-        assert "drops the containers of device and all their rows" in result.stderr
+        assert "--replace drops 2 containers with 399 rows of device, and loads them again" in result.stderr
 
     def test_a_dry_run_with_replace_asks_nothing(self, run: Run, migration: FakeMigration) -> None:
         assert run("load", "--replace", "--dry-run").exit_code == 0
