@@ -38,7 +38,7 @@ def require_own_slot(feed: ChangeFeed, state: TargetState, run: LoadRun, *, left
     for slot in (run.slot, run.spare):
         if slot not in ("", *own):
             raise CheckpointError(
-                f"the stored load of {run.table} names the replication slot {slot}, and its own are {' and '.join(own)}",
+                f"the stored load of {run.table} names the replication slot {slot}; its own are {' and '.join(own)}",
                 state=left,
                 next_step="write the target's address as it was when the slot was made; or make the slot anew with "
                 f"`gridferry sync --new-slot`, and drop {slot} with pg_drop_replication_slot if nobody else needs it",
@@ -117,8 +117,9 @@ class SlotOfLoad:
                 next_step="load it anew with --replace, or take `sync` out of the config until it is loaded",
             )
         try:
-            if run.slot != self.name:
-                raise SlotLost(f"the load of {run.table} names the replication slot {run.slot}, not {self.name}")
+            if run.slot not in (self.name, *self._others):
+                own = " or ".join((self.name, *self._others))
+                raise SlotLost(f"the load of {run.table} names the replication slot {run.slot}, not {own}")
             self._feed.check(run.slot, start=Lsn.parse(run.start))
         except SlotLost as error:
             raise SlotLost(
