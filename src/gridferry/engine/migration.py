@@ -103,7 +103,7 @@ class Migration:
         return self._session.store
 
     def plan(self, tables: Sequence[str] = ()) -> Plan:
-        """What would be done, and everything found on the way, of all tables. Changes nothing; asks the target if it can.
+        """What would be done, and everything found on the way, of all tables. Changes nothing; asks the target too.
 
         Raises: what concerns all tables alike; a table that cannot be read stands in the plan's `unread`.
         """

@@ -28,7 +28,8 @@ def plan_all(
 ) -> Plan:
     """What would be done with the tables, and every problem of every table. Reads the source only.
 
-    Args: slots: the names that a table's replication slot may have; target: for people; configured: all tables of the config.
+    Args: slots: the names that a table's replication slot may have; target: for people; configured: all tables of the
+        config.
     Raises: what concerns all tables alike (see `FerryError.concerns_all`); nothing that is one table's.
     """
     planning = _Planning(chosen)
