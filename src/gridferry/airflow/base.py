@@ -101,7 +101,8 @@ class FerryTask(BaseOperator):
 
         def tell(event: Event) -> None:
             error = getattr(event, "error", None)
-            if isinstance(error, FerryError):
+            # The failure of the only table ends the task, and is told by that.
+            if isinstance(error, FerryError) and len(tables) > 1:
                 self.log.error("%s: %s", getattr(event, "table", ""), one_line(error))
 
         tried = try_each(tables, act, name=name, doing=doing, tell=tell)
