@@ -45,7 +45,7 @@ def change(postgres: Database) -> None:
     [
         ("begin sync", 1),
         ("catalog add", 1),
-        ("create containers", 2),
+        ("create containers", 1),
         ("delete", 1),
         ("put", 1),
         ("flush", 1),

@@ -174,7 +174,7 @@ def test_a_default_that_cannot_be_stored_stops_the_sync_in_words_of_a_sync(loade
     with pytest.raises(DataError, match="old lies before 1970") as stopped:
         sync(loaded)
     assert "PostgreSQL keeps the rest" in stopped.value.state
-    assert "sync again" in stopped.value.next_step
+    assert "run the same command again" in stopped.value.next_step
 
 
 def test_rows_whose_default_cannot_be_stored_are_put_aside_and_do_not_stay_as_they_were(

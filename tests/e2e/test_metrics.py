@@ -79,7 +79,7 @@ def test_a_stream_is_seen_while_it_goes_on(followed: Ferry, postgres: Database, 
         if postgres.version >= 13:  # the first that tells it
             assert value(found, "slot_wal_status", table=OF["table"], slot=slot, wal_status="reserved") == 1
         process.send_signal(signal.SIGTERM)
-        out, _ = ended(process)
+        out, _ = ended(process, code=1)  # a row is in quarantine
     assert_as_reported(found, TableSync(**json.loads(out)["tables"][0]))
     with pytest.raises(URLError):
         urlopen(url, timeout=5)

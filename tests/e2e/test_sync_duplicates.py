@@ -98,7 +98,7 @@ def test_trap_3_digits_that_the_key_cannot_hold_are_refused_not_cut(ferry: Ferry
     postgres.run(f"INSERT INTO reading VALUES ({DAY} + interval '1.000001 seconds', 2)")
     with pytest.raises(DataError, match="digits below the millisecond") as caught:
         sync(ferry)
-    assert "sync again" in caught.value.next_step
+    assert "run the same command again" in caught.value.next_step
     assert len(ferry.rows("reading")) == 1
     held = ferry.of({"table": "reading", "sync": SYNC, "on_bad_row": "quarantine"})
     assert sync(held).quarantined == 1

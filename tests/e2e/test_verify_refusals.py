@@ -212,7 +212,8 @@ def test_a_verification_that_is_not_readable_is_told_by_the_status_and_forgotten
         state.put(pa.RecordBatch.from_arrays(broken.columns, schema=state.schema.arrow_schema))
     said = command(loaded, tmp_path, "status")
     assert said.code == 0
-    assert "a verification of public.sensor is not readable" in said.text
+    assert "verify:public.sensor" in said.text
+    assert "is not readable" in said.text
     assert "verify the table again" in said.text
     assert "note" in said.text
     verified(loaded)
