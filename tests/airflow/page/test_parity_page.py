@@ -241,8 +241,8 @@ def test_the_loads_are_read_once_however_many_tables_there_are(
         postgres.run(f"CREATE TABLE {table} (id int PRIMARY KEY)")
         ferry.of({"table": table, "key": "id"}).load()
     asked = []
-    read = RunStore.all
-    monkeypatch.setattr(RunStore, "all", lambda runs: asked.append(1) or read(runs))  # type: ignore[func-returns-value]
+    read = RunStore.each
+    monkeypatch.setattr(RunStore, "each", lambda runs: asked.append(1) or read(runs))  # type: ignore[func-returns-value]
     found = reading.read_target(ferry.of("t0").config.target)
     assert [standing.facts.load.state for standing in found.tables] == ["loaded"] * 3
     assert len(asked) == 1
