@@ -66,7 +66,7 @@ def test_privileges_are_answered_with_the_grant(text, step):
         ('connection to server at "certificate.example", port 5432 failed: Connection refused', SourceUnreachable),
         ('server certificate for "db.example" does not match host name "10.0.0.7"', SourceRefused),
         ("SSL error: certificate verify failed", SourceRefused),
-        ('root certificate file "/root/.postgresql/root.crt" does not exist', SourceRefused),
+        ('root certificate file "/home/reader/.postgresql/root.crt" does not exist', SourceRefused),
         ("SSL error: tlsv1 alert unknown ca", SourceRefused),
         ("SSL error: sslv3 alert certificate expired", SourceRefused),
         ("FATAL:  connection requires a valid client certificate", SourceRefused),
