@@ -19,7 +19,10 @@ from tests.e2e.ferry import Ferry
 
 from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.events import Checkpointed, Event, Note
+from gridferry.errors import SourceUnreachable
+from gridferry.model.migration import DatabaseOrigin
 from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.source import PostgresSource
 
 NAME = "plant"
 SMALL_LOG = {"max_slot_wal_keep_size": "1MB", "wal_keep_size": "0", "min_wal_size": "32MB", "max_wal_size": "32MB"}
@@ -108,10 +111,40 @@ def test_a_slot_of_our_name_that_is_not_ours_is_neither_read_nor_dropped(
         else:
             other.execute(f"SELECT pg_create_logical_replication_slot('{slot}', 'pgoutput')")
         stack.callback(other.execute, f"SELECT pg_drop_replication_slot('{slot}')")
-        for words in (["sync"], ["drop-slot"], ["load", "--replace", "--yes"], ["plan"]):
+        for words in (["sync"], ["drop-slot"], ["plan"]):
             refused(loaded, tmp_path, *words, code=2, says="is of somebody else", advises="pg_drop_replication_slot")
-        assert postgres.run(f"SELECT count(*) FROM pg_replication_slots WHERE slot_name = '{slot}'") == [(1,)]
+        said = command(loaded, tmp_path, "load", "--replace", "--yes")  # the table's slots have two names in turn
+        assert said.code == 0
+        assert "is of somebody else" in said.text
+        assert slot_of(loaded) != slot
+        assert_level(loaded, postgres)
+        refused(loaded, tmp_path, "drop-slot", code=2, says="is of somebody else", advises="pg_drop_replication_slot")
+        assert postgres.run("SELECT slot_name FROM pg_replication_slots") == [(slot,)]
     reloads(loaded, postgres, tmp_path)
+
+
+def test_a_source_that_is_away_for_a_moment_gives_no_slot_a_strange_name(
+    ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which migration it is decides the slot's name, and the source says which."""
+    make_readings(postgres)
+    answers, asked = PostgresSource.fetch_origin, []
+
+    def away_at_first(source: PostgresSource) -> DatabaseOrigin:
+        asked.append(source)
+        if len(asked) == 1:
+            raise SourceUnreachable("the server closed the connection")
+        return answers(source)
+
+    monkeypatch.setattr(PostgresSource, "fetch_origin", away_at_first)
+    followed = ferry.of(READING)
+    with without_slots(postgres):
+        with pytest.raises(SourceUnreachable):
+            followed.load()
+        followed.load()
+        postgres.run("DELETE FROM reading WHERE k = 1")
+        sync(followed)
+        assert_level(followed, postgres)
 
 
 def test_a_slot_whose_log_was_removed(ferry: Ferry, tmp_path: Path) -> None:

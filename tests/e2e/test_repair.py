@@ -129,7 +129,7 @@ def as_postgres_says(ferry: Ferry, postgres: Database) -> None:
         if sample.sql.startswith(CAST_DIFFERS):
             continue
         with postgres.source_session() as session:
-            texts = session.execute(f"SELECT id, {expression(sample, f'c{i}')} FROM t").fetchall()
+            texts = session.execute(f"SELECT id, {expression(sample, f'c{i}')} FROM public.t").fetchall()
         for n, text in texts:
             assert bits(stored[n][f"c{i}"]) == bits(parsed(sample, text)), (n, sample.name, text)
         told += len(texts)

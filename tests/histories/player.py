@@ -333,7 +333,7 @@ class Player:
         """A second run is turned away, a third waits for its turn."""
         second = self.begin(Run("sync"))
         word = second.hear()
-        if word is None or word.get("error") != "LeaseHeld":
+        if word is None or not word.get("transient") or "another run works on" not in word.get("message", ""):
             raise Failed(f"a second run beside the first ended with {_shown(word)}")
         third = self.begin(Run("sync"), wait_s=WAIT_S)
         running.say("go")

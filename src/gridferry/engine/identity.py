@@ -78,31 +78,35 @@ class Identity:
                 )
             return having[0] if having else self._registry.proposed(self._name, origin)
 
-    def looked_up(self, *, ask_source: bool = True) -> MigrationEntry:
+    def looked_up(self, *, ask_source: bool = True, without_source: bool = True) -> MigrationEntry:
         """The migration, to look at. Where the source is away it is the one that has the config's tables.
 
-        `notes` then say so, and of another database behind the config's address too. Raises: ConfigError where several
-        have them; GridDBError.
+        `notes` then say so, and of another database behind the config's address too. What was found without the source
+        is not kept: the next call asks again. Args: without_source: False where nothing can be done without it.
+        Raises: ConfigError where several have them; GridDBError; SourceError, if not `without_source`.
         """
         with self._lock:
             if self._found is not None:
                 return self._found
             if self._looked_up is None:
-                self._looked_up = self._look_up(ask_source=ask_source)
+                why = "the source was not asked"
+                try:
+                    origin = self._origin() if ask_source else None
+                except SourceError as error:
+                    if not without_source:
+                        raise
+                    origin, why = None, f"the source was not reached ({error.message})"
+                if origin is None:
+                    return self._without_source(why)
+                self._looked_up = self._of_origin(origin)
             return self._looked_up
 
-    def _look_up(self, *, ask_source: bool) -> MigrationEntry:
-        origin, why = None, "the source was not asked"
-        if ask_source:
-            try:
-                origin = self._origin()
-            except SourceError as error:
-                why = f"the source was not reached ({error.message})"
-        if origin is not None:
-            found = self._registry.find(self._name, origin)
-            if found is not None and found.origin != origin:
-                self.notes = (other_origin(found, origin),)
-            return found or self._registry.proposed(self._name, origin)
+    def _of_origin(self, origin: DatabaseOrigin) -> MigrationEntry:
+        found = self._registry.find(self._name, origin)
+        self.notes = () if found is None or found.origin == origin else (other_origin(found, origin),)
+        return found or self._registry.proposed(self._name, origin)
+
+    def _without_source(self, why: str) -> MigrationEntry:
         if self._name:
             nowhere = DatabaseOrigin("", 0)
             return self._registry.find(self._name, None) or MigrationEntry(
@@ -117,6 +121,7 @@ class Identity:
                 next_step="run it again once the source answers",
             )
         if not holding:
+            self.notes = ()
             return MigrationEntry(_NOBODY, "", DatabaseOrigin("", 0))
         self.notes = (f"{why}: this is {holding[0]}, the only one here that has these tables",)
         return holding[0]

@@ -37,7 +37,7 @@ from gridferry.engine.repairs import Repairs
 from gridferry.engine.replace_advice import droppable, what_goes
 from gridferry.engine.replay import replay_tables
 from gridferry.engine.shared_load import SharedLoad
-from gridferry.engine.slots import SlotOfLoad, drop_slots
+from gridferry.engine.slots import SlotOfLoad, drop_slots, slots_of
 from gridferry.engine.sync import followed, follower, is_cdc, sync_tables, to_renew
 from gridferry.engine.table_status import Standings
 from gridferry.engine.target_session import TargetSession
@@ -383,22 +383,25 @@ class Migration:
             options=options,
             load=load,
             listener=self._listener,
-            slot=self._slot_of_load(options),
+            slot=self._slot_of_load(state, options),
         )
 
     def _shared(self, table: str, load: LoadOptions) -> SharedLoad:
         (options,) = self._chosen([table])
+        state = self._state
         return SharedLoad(
             source=self.source,
-            state=self._state,
+            state=state,
             options=options,
             load=load,
             listener=self._listener,
-            slot=self._slot_of_load(options),
+            slot=self._slot_of_load(state, options),
         )
 
-    def _slot_of_load(self, options: TableOptions) -> SlotOfLoad | None:
-        return SlotOfLoad(self.source, self._slots(options), self._listener) if is_cdc(options) else None
+    def _slot_of_load(self, state: TargetState, options: TableOptions) -> SlotOfLoad | None:
+        if not is_cdc(options):
+            return None
+        return SlotOfLoad(self.source, slots_of(self._feed, state, options.qualified), self._listener)
 
     def _slots(self, options: TableOptions) -> tuple[str, str]:
         return self._feed.slots_for(options.qualified, str(self.target), self._session.whose())

@@ -12,7 +12,16 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import DROP_SLOT, try_each
 from gridferry.engine.events import Listener, Note
 from gridferry.engine.lineage import KnowsOrigin, check_origin
-from gridferry.errors import CheckpointError, DataError, FerryError, GridDBError, OtherSource, SlotLost, SourceError
+from gridferry.errors import (
+    CheckpointError,
+    DataError,
+    FerryError,
+    GridDBError,
+    OtherSource,
+    SlotLost,
+    SourceError,
+    SourceRefused,
+)
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
@@ -137,6 +146,8 @@ class SlotOfLoad:
         for name in {*self._others, self._standing} - {self.name, ""}:
             try:
                 self._feed.drop(name)
+            except SourceRefused as error:
+                tell(Note(table, f"{error.message}, and was left as it is: {error.next_step}", "warning"))
             except SourceError as error:
                 step = "`gridferry drop-slot` drops it with the table's own"
                 tell(
@@ -190,8 +201,14 @@ def drop_slots(
 
     def at_source(options: TableOptions) -> TableOptions:
         refuse_elsewhere(state, source, options)
+        strange: SourceRefused | None = None
         for slot in slots(options):
-            dropped.extend(feed.drop(slot))
+            try:
+                dropped.extend(feed.drop(slot))
+            except SourceRefused as error:  # of somebody else; the table's other one may be its own
+                strange = strange or error
+        if strange is not None:
+            raise strange
         return options
 
     def known(options: TableOptions) -> TableOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from gridferry.checkpoint.registry import keys_of
 from gridferry.checkpoint.state import TargetState
@@ -63,9 +64,9 @@ class TargetSession:
         return TargetState(self.store, self.identity.entry)
 
     def to_look_at(self, *, ask_source: bool = True) -> TargetState:
-        """The same where a command only looks: see `Identity.looked_up`."""
+        """The same where a command only looks: see `Identity.looked_up`. It is found out once."""
         identity = self.identity
-        return TargetState(self.store, lambda: identity.looked_up(ask_source=ask_source))
+        return TargetState(self.store, cache(lambda: identity.looked_up(ask_source=ask_source)))
 
     def to_take_over(self) -> TargetState:
         """The same of the migration that may get another source: see `Identity.to_take_over`."""
@@ -75,7 +76,7 @@ class TargetSession:
     def whose(self) -> MigrationEntry:
         """The migration; where the target is away, what it most likely says of it. Raises: SourceError."""
         try:
-            return self.identity.looked_up()
+            return self.identity.looked_up(without_source=False)
         except GridDBError:
             origin = self._origin()
             return MigrationEntry(next(keys_of(self._name, origin)), self._name, origin)

@@ -219,7 +219,7 @@ def _not_ours(whose: str) -> SourceRefused:
     return SourceRefused(
         whose,
         state="nothing was read or changed",
-        next_step="ask whose it is; where nobody needs it, drop it with pg_drop_replication_slot, and run this again",
+        next_step="ask whose it is; where nobody needs it, drop it with pg_drop_replication_slot; then run this again",
     )
 
 
