@@ -23,9 +23,9 @@ from bench.tables import make_fleet, make_mixed, make_sensor
 from rich.console import Console
 
 from bench import backlogs, ceilings, change_decoding, codec, fetches, fleets, latencies, loads, syncs, verifies
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.workers import default_workers
 from gridferry.errors import FerryError
+from gridferry.local.postgres import LocalPostgres
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from bench.servers import PREFIX, Target
 from bench.tables import make_followed
 from psycopg import sql
 
-from gridferry.demo.postgres import SUPERUSER, LocalPostgres
+from gridferry.local.postgres import SUPERUSER, LocalPostgres
 
 _DEVICES = 20
 _MOST_IN_A_TRANSACTION = 1000

@@ -18,8 +18,8 @@ from bench.processes import ROOT
 from bench.servers import Target, drop_all, environment
 from bench.tables import SourceTable
 
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.migration import Migration
+from gridferry.local.postgres import LocalPostgres
 from gridferry.plan.addresses import SourceAddress
 from gridferry.plan.config import Config
 

@@ -11,8 +11,8 @@ from bench.loads import run_load
 from bench.servers import Target, drop_all
 from bench.tables import SourceTable
 
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.griddb import Container, Store
+from gridferry.local.postgres import LocalPostgres
 
 
 def measure(postgres: LocalPostgres, target: Target, table: SourceTable) -> list[Figure]:

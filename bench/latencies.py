@@ -28,7 +28,7 @@ from bench.processes import ROOT, cpu_seconds
 from bench.servers import PREFIX, Target, environment
 from bench.tables import make_followed
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.position import Lsn
 
 AIM_P99_S = 2.0

@@ -13,7 +13,7 @@ from bench.processes import ROOT, cpu_seconds
 from bench.servers import PREFIX, Target, drop_all, environment
 from bench.tables import SourceTable
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 
 MEMORY_AIM_MB = 300
 _LIMIT_S = 1800

@@ -9,7 +9,7 @@ from bench.figures import Figure, RunFailed, median_of
 from bench.servers import PREFIX, Target
 from bench.tables import make_followed
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 
 MODES = ("watermark", "cdc")
 NOTHING_AIM_S = 1.0

@@ -14,7 +14,7 @@ from bench.processes import ROOT
 from bench.servers import PREFIX, Target, drop_all, environment
 from bench.tables import SourceTable
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 
 _LIMIT_S = 1800
 _PART_OF_SLOWER = 0.8

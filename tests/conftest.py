@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 from tests.postgres_binaries import NotHere, find_binaries
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 from gridferry.source.postgres.connection import PostgresAddress, connect, parse_address
 from gridferry.source.postgres.source import PostgresSource
 

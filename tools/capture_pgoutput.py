@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psycopg
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.replication_session import ReplicationSession
 

@@ -17,7 +17,7 @@ from tests.airflow.live import Running, connections_of, wait
 from tests.conftest import Database, database_on
 from tests.e2e.ferry import Ferry, Server, database_of
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 
 ROWS = 160_000
 BUCKETS = 4

@@ -20,8 +20,8 @@ from tests.e2e.ferry import Ferry, Server, database_of
 
 from gridferry.airflow import local_airflow
 from gridferry.airflow.local_airflow import LocalAirflow
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
+from gridferry.local.postgres import LocalPostgres
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "airflow"
 ROWS = 405_184

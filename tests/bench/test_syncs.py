@@ -18,7 +18,7 @@ from bench.latencies import Confirmed, Probe, check_probes
 from bench.servers import embedded_target, environment
 from bench.tables import make_followed
 
-from gridferry.demo.postgres import LocalPostgres
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.position import Lsn
 
 ROOT = Path(__file__).parents[2]

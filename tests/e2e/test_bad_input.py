@@ -13,7 +13,6 @@ from tests.e2e.proxy import CuttingProxy
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 from tests.e2e.test_lost_server import once_at
 
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.embedded.server import Server as EmbeddedServer
 from gridferry.engine.events import RowsPut
 from gridferry.errors import (
@@ -27,6 +26,7 @@ from gridferry.errors import (
     SourceRefused,
     SourceUnreachable,
 )
+from gridferry.local.postgres import LocalPostgres
 
 SMALL = {"rows_per_chunk": CHUNK, "workers": 2}
 

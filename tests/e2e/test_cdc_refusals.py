@@ -16,7 +16,6 @@ from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
 
 from gridferry.checkpoint.lease import Lease
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.events import Event, TableSync
 from gridferry.errors import (
     CheckpointError,
@@ -27,6 +26,7 @@ from gridferry.errors import (
     SlotInUse,
     SlotLost,
 )
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed

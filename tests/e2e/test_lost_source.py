@@ -17,9 +17,9 @@ from tests.e2e.changes import READING, assert_level, make_readings, slot_of, syn
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
 
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.events import Checkpointed, Event, Note
 from gridferry.errors import SourceUnreachable
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.migration import DatabaseOrigin
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource

@@ -18,8 +18,8 @@ from tests.e2e.killer import Killer
 from tests.e2e.test_lost_source import NAME, SMALL_LOG, at, opened
 
 from gridferry.checkpoint.positions import CdcRecord
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.errors import ConfigError, PlanError, SlotInUse, SlotLost, SourceRefused
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.verification import Verdict
 from gridferry.source.postgres.feed import ChangeFeed
 

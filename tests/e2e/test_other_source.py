@@ -21,8 +21,8 @@ from tests.e2e.command import Said, command, refused
 from tests.e2e.ferry import Ferry
 from tests.e2e.killer import Killer
 
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.errors import ConfigError, OtherSource
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.verification import Verdict
 
 NAME = "plant"

@@ -15,8 +15,8 @@ from tests.e2e.ferry import OWN, STATE, Ferry
 
 from gridferry.checkpoint.catalog import CatalogEntry
 from gridferry.checkpoint.lease import Lease
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.errors import CheckpointError, ConfigError, PlanError, TargetNotEmpty
+from gridferry.local.postgres import LocalPostgres
 
 READING: dict[str, Any] = {"table": "public.reading", "split_by": "device", "key": ["device", "ts"]}
 Contents = dict[str, list[dict[str, Any]]]

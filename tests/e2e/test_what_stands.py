@@ -16,10 +16,10 @@ from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 
 from gridferry.checkpoint.documents import STATE_SCHEMA
 from gridferry.checkpoint.lease import Lease
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.engine.events import ChunkDone, Event
 from gridferry.errors import CheckpointError, LeaseHeld, PlanError, TargetNotEmpty
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType
+from gridferry.local.postgres import LocalPostgres
 
 SMALL = {"rows_per_chunk": CHUNK, "workers": 2}
 OTHER = ContainerSchema(ContainerKind.COLLECTION, (ColumnSpec("k", GridType.LONG, nullable=False),))

@@ -24,9 +24,9 @@ from tests.e2e.ferry import Ferry, Server, database_of, named_server
 from tests.histories import child
 from tests.histories.shapes import Shape
 
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.embedded.faults import Faults
 from gridferry.embedded.server import serve
+from gridferry.local.postgres import LocalPostgres
 
 SETTINGS = {
     "synchronous_commit": "on",  # what was committed survives a crash: the histories end with all of it

@@ -11,8 +11,8 @@ from contextlib import closing
 import psycopg
 import pytest
 
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.errors import SlotLost, SourceError, SourceRefused, SourceUnreachable
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
 from gridferry.source.postgres.connection import connect, parse_address

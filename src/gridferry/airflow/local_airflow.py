@@ -21,8 +21,8 @@ from typing import Any
 from typing_extensions import Self
 
 from gridferry.airflow.offspring import Offspring
-from gridferry.demo.interrupts import held
 from gridferry.errors import ConfigError, FerryError
+from gridferry.local.interrupts import held
 
 USER = "airflow"
 PASSWORD = "airflow"  # noqa: S105 - told aloud: a login for a server that only this machine can reach, and not for long

@@ -1,1 +1,1 @@
-"""What `gridferry demo` and the tests stand on: a throw-away PostgreSQL and a sample of the sensor readings."""
+"""What `gridferry demo` shows: a sample of the sensor readings, and a stage of servers to move it between."""

@@ -18,14 +18,14 @@ from gridferry.demo.changes import NEWCOMERS
 from gridferry.demo.ends import CONFIG_NAME, PASSWORD_VARIABLE, SOURCE_VARIABLE, Ends
 from gridferry.demo.following import CdcPart, WatermarkPart, follow_by_cdc, follow_by_watermark, load, verify
 from gridferry.demo.footprint import Footprint
-from gridferry.demo.interrupts import held, undisturbed
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
 from gridferry.demo.stage import LocalGridDB, make_folder, remove_folder
 from gridferry.engine.events import TableLoad
 from gridferry.engine.migration import Migration
 from gridferry.errors import ConfigError
 from gridferry.griddb import connect
+from gridferry.local.interrupts import held, undisturbed
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.verification import Verdict, VerifyReport
 from gridferry.plan.config import Config, SyncMode
 

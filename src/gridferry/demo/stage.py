@@ -12,8 +12,8 @@ import threading
 from pathlib import Path
 from types import TracebackType
 
-from gridferry.demo.interrupts import held, undisturbed
 from gridferry.errors import GridDBError
+from gridferry.local.interrupts import held, undisturbed
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0

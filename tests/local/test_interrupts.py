@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from gridferry.demo.interrupts import held, undisturbed
-from gridferry.demo.postgres import LocalPostgres
 from gridferry.demo.stage import LocalGridDB
+from gridferry.local.interrupts import held, undisturbed
+from gridferry.local.postgres import LocalPostgres
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 

@@ -24,9 +24,9 @@ from urllib.parse import quote
 import psycopg
 from psycopg import sql
 
-from gridferry.demo.interrupts import held
-from gridferry.demo.postgres_install import account, check_reachable, install_of, reachable_install, version_of
 from gridferry.errors import SourceError
+from gridferry.local.interrupts import held
+from gridferry.local.postgres_install import account, check_reachable, install_of, reachable_install, version_of
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0

@@ -10,10 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from gridferry.demo import postgres_install as module
-from gridferry.demo.postgres import LocalPostgres
-from gridferry.demo.postgres_install import install_of
 from gridferry.errors import ConfigError, SourceError
+from gridferry.local import postgres_install as module
+from gridferry.local.postgres import LocalPostgres
+from gridferry.local.postgres_install import install_of
 
 
 def ask(dsn: str, question: str) -> object:
