@@ -74,7 +74,7 @@ def show_verified(output: Output, report: VerifyReport, *, again: str) -> None:
     output.show(*report_view(report))
     if report.verdict is Verdict.DIFFERENT:
         output.note(f"\nNext: gridferry verify --repair{again} writes exactly the rows that differ", style="bold")
-    elif report.verdict is Verdict.INCOMPLETE:
+    elif report.verdict is Verdict.INCOMPLETE and report.coverage.quarantined:
         output.note(f"\nNext: {QUARANTINE_STEP}", style="bold")
     elif report.verdict is Verdict.UNSETTLED:
         output.note(f"\nNext: gridferry verify --sync{again}, or run it again after the next sync", style="bold")

@@ -274,9 +274,15 @@ class VerifyReport:
 
     @property
     def verdict(self) -> Verdict:
-        """The worst of the tables that were compared."""
+        """The worst of the tables that were compared; never equal while a table could not be."""
         order = list(Verdict)
-        return max((t.verdict for t in self.tables), key=order.index, default=Verdict.EQUAL)
+        missing = [Verdict.INCOMPLETE] if self.missing else []
+        return max([t.verdict for t in self.tables] + missing, key=order.index, default=Verdict.EQUAL)
+
+    @property
+    def missing(self) -> int:
+        """How many tables could not be compared."""
+        return len(self.failures) + len(self.not_tried)
 
     @property
     def exit_code(self) -> int:

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import pytest
 
+from gridferry.errors import NotLoaded
 from gridferry.model import coverage_words
 from gridferry.model.coverage import Coverage, LeftOut, Why, total
+from gridferry.model.failed_tables import FailedTable
 from gridferry.model.verdict_words import sentence
 from gridferry.model.verification import EXIT_CODES, Depth, TableVerification, Verdict, VerifyReport
 
@@ -90,6 +92,23 @@ def report(*tables: TableVerification) -> VerifyReport:
 )
 def test_the_headline_says_for_what_it_holds(tables: list[TableVerification], says: str) -> None:
     assert sentence(report(*tables)) == says
+
+
+@pytest.mark.parametrize(
+    ("table", "verdict", "begins"),
+    [
+        (TABLE, Verdict.INCOMPLETE, "All values are equal in 1 of 3 tables (8 rows in 1 container"),
+        (HELD, Verdict.INCOMPLETE, "Not all rows are stored in 1 of 3 tables: 1 of 8 rows stored"),
+        (replace(TABLE, verdict=Verdict.DIFFERENT, different=1), Verdict.DIFFERENT, "1 row differs in 1 of 3 tables ("),
+    ],
+)
+def test_nothing_is_equal_while_tables_could_not_be_compared(
+    table: TableVerification, verdict: Verdict, begins: str
+) -> None:
+    failed = FailedTable("public.zero", NotLoaded("public.zero was not loaded"))
+    found = replace(report(table), failures=(failed,), not_tried=("public.last",))
+    assert found.verdict is verdict
+    assert sentence(found).startswith(begins)
 
 
 def test_rows_in_quarantine_end_with_1_unless_something_worse_happened() -> None:
