@@ -15,6 +15,8 @@ from tests.e2e.scraping import scrape, scrape_until, value
 from typer.testing import CliRunner
 
 from gridferry.cli.main import app
+from gridferry.engine.migration import Migration
+from gridferry.errors import ConnectionLost, FerryError, StatementError
 
 NAMES = ("ba", "bb", "bc")
 TOO_LONG = "repeat('L', 40000)"
@@ -153,3 +155,78 @@ def test_follow_goes_on_with_the_others_and_ends_with_the_worst_code(
     assert outcomes(json.loads(out)) == {"public.ba": "synced", "public.bc": "synced", "public.bb": "failed"}
     assert "public.bb: failed to sync" in errors
     assert [len(followed.rows(name)) for name in NAMES] == [2, 1, 2]
+
+
+def reported(ferry: Ferry, folder: Path) -> tuple[int, dict[str, Any], dict[str, dict[str, Any]]]:
+    """The exit code of `report --format json`, its document, and the tables in it by name."""
+    file = folder / "facts.json"
+    code = command(ferry, folder, "report", "--format", "json", "--output", str(file)).code
+    facts = json.loads(file.read_text())
+    return code, facts, {table["table"]: table for table in facts["tables"]}
+
+
+def raising(monkeypatch: pytest.MonkeyPatch, table: str, error: FerryError) -> None:
+    """The rows put aside of one table cannot be read."""
+    really = Migration.quarantine
+
+    def quarantine(self: Migration, tables: Any = ()) -> Any:
+        if table in tables:
+            raise error
+        return really(self, tables)
+
+    monkeypatch.setattr(Migration, "quarantine", quarantine)
+
+
+def test_a_report_goes_on_past_a_table_that_cannot_be_read(
+    three: Ferry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.load()
+    assert command(three, tmp_path, "verify").code == 0
+    raising(monkeypatch, "public.bb", StatementError("GridDB refused to read (10099)", code=10099, next_step="look"))
+    code, facts, tables = reported(three, tmp_path)
+    assert code == facts["exit_code"] == 3
+    assert facts["headline"]["tone"] == "failed"
+    assert facts["headline"]["sentence"] == "Nothing can be told of public.bb; 2 tables are proven equal."
+    assert [tables[f"public.{name}"]["headline"]["tone"] for name in NAMES] == ["equal", "failed", "equal"]
+    failure = tables["public.bb"]["failure"]
+    assert (failure["type"], failure["exit_code"], failure["next_step"]) == ("StatementError", 3, "look")
+    assert "GridDB refused to read" in tables["public.bb"]["headline"]["sentence"]
+    assert tables["public.bc"]["failure"] is None
+    assert tables["public.bc"]["containers"][0]["source_rows"] == 1
+    page = tmp_path / "r.html"
+    said = command(three, tmp_path, "report", "--output", str(page))
+    assert said.code == 3
+    assert "The report is not whole: public.bb: GridDB refused to read (10099)" in said.text
+    assert "The report is not whole" in page.read_text()
+    code, found = document(three, tmp_path, "report", "--output", str(page))
+    assert (code, found["summary"]["failed"], found["summary"]["exit_code"]) == (3, ["public.bb"], 3)
+
+
+def test_a_report_says_which_tables_it_did_not_come_to(
+    three: Ferry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    three.load()
+    raising(monkeypatch, "public.bb", ConnectionLost("the connection to 127.0.0.1 broke"))
+    code, facts, tables = reported(three, tmp_path)
+    assert code == 75
+    assert facts["headline"]["sentence"] == "Nothing can be told of 2 of 3 tables."
+    assert "was not looked at" in tables["public.bc"]["headline"]["sentence"]
+    raising(monkeypatch, "public.ba", ConnectionLost("the connection to 127.0.0.1 broke"))
+    assert command(three, tmp_path, "report", "--output", str(tmp_path / "none.html")).code == 75
+    assert not (tmp_path / "none.html").exists()
+
+
+def test_a_table_that_postgresql_cannot_count_is_told_and_the_others_are_counted(
+    three: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    three.load()
+    assert command(three, tmp_path, "verify").code == 0
+    postgres.run("ALTER TABLE ba RENAME COLUMN id TO number; DROP TABLE bc")
+    code, facts, tables = reported(three, tmp_path)
+    assert code == facts["exit_code"] == 3
+    assert 'column "id" does not exist' in tables["public.ba"]["failure"]["message"]
+    assert "it has no table of that name" in tables["public.bc"]["failure"]["message"]
+    assert [tables[f"public.{name}"]["containers"][0]["source_rows"] for name in NAMES] == [None, 1, None]
+    assert [bool(tables[f"public.{name}"]["failure"]) for name in NAMES] == [True, False, True]
+    assert tables["public.ba"]["headline"]["tone"] == "equal"  # as it was when it was last compared
+    assert [table["containers"][0]["target_rows"] for table in tables.values()] == [1, 1, 1]

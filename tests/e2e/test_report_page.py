@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.browser import Browser, chromium
-from tests.unit.report.samples import calm_table, evil_table, report
+from tests.unit.report.samples import calm_table, evil_table, failed_table, report
 
 from gridferry.report.page import render_page
 
@@ -25,6 +25,15 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table that could not be read between two that could."""
+    path = tmp_path_factory.mktemp("pages") / "failed.html"
+    tables = (calm_table(), failed_table(), calm_table(table="public.other"))
+    path.write_text(render_page(report(*tables)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
 def evil(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A table whose every name and value is hostile."""
     path = tmp_path_factory.mktemp("pages") / "evil.html"
@@ -39,7 +48,7 @@ def test_the_numbers_are_on_the_screen(browser: Browser, calm: Path) -> None:
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1280])
-@pytest.mark.parametrize("name", ["calm", "evil"])
+@pytest.mark.parametrize("name", ["calm", "evil", "failed"])
 def test_nothing_is_wider_than_the_screen(
     browser: Browser, request: pytest.FixtureRequest, name: str, width: int
 ) -> None:
@@ -48,6 +57,25 @@ def test_nothing_is_wider_than_the_screen(
     scrolled, shown, inner = browser.ask(page, question, width=width)
     assert inner == width
     assert scrolled <= shown
+
+
+def test_a_table_that_failed_stands_in_the_head_and_in_its_place(browser: Browser, failed: Path) -> None:
+    head, section, mark, color = browser.ask(
+        failed,
+        """[page.querySelector("header").innerText, page.querySelector("#t1").innerText,
+            page.querySelector("nav li:nth-child(2) .mark").textContent,
+            view.getComputedStyle(page.querySelector("#t1 .verdict .mark")).color ===
+              view.getComputedStyle(page.querySelector("header .verdict .mark")).color]""",
+    )
+    assert "Nothing can be told of public.bad" in head
+    assert "2 tables are proven equal" in head
+    assert "The report is not whole. Of 1 table not all is told:" in head
+    assert "GridDB refused <script>" in head
+    assert section.splitlines()[0].startswith("public.bad<script>")
+    assert "Nothing can be told: GridDB refused <script>" in section
+    assert "Next: " in section
+    assert "What was moved" not in section
+    assert (mark, color) == ("✕ not readable", True)
 
 
 def test_it_loads_nothing_and_nothing_of_it_is_refused(browser: Browser, calm: Path) -> None:
@@ -116,10 +144,11 @@ CONTRAST = """(() => {
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_text_has_the_contrast_of_wcag_aa(browser: Browser, evil: Path, dark: bool) -> None:
-    found = browser.ask(evil, CONTRAST, dark=dark)
-    assert len(found) > 20
-    assert {what: ratio for what, ratio in found.items() if ratio < 4.5} == {}
+def test_text_has_the_contrast_of_wcag_aa(browser: Browser, evil: Path, failed: Path, dark: bool) -> None:
+    for page in (evil, failed):
+        found = browser.ask(page, CONTRAST, dark=dark)
+        assert len(found) > 20
+        assert {what: ratio for what, ratio in found.items() if ratio < 4.5} == {}
 
 
 def test_folded_parts_are_open_on_paper(browser: Browser, evil: Path, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gridferry.report.facts import ReportFacts
 
 STDOUT = "-"
-_STYLES = {"equal": "bold green", "different": "bold red"}
+_STYLES = {"equal": "bold green", "different": "bold red", "failed": "bold red"}
 
 
 class Form(str, Enum):
@@ -53,7 +53,8 @@ def report(
 ) -> None:
     """Write what was moved, how it is followed and how it was checked, as one HTML page without network or as JSON.
 
-    Exit code 0 says that the report was made, not that both sides are equal: `gridferry verify` says that.
+    Exit code 0 says that the report was made and is whole, not that both sides are equal: `gridferry verify` says that.
+    Where a table cannot be read, the report is written all the same, and the exit code is that of the worst table.
     """
     target = to or f"gridferry-report.{form.value}"
     if target == STDOUT and output.as_json:
@@ -67,16 +68,37 @@ def report(
     text = rendered(facts)
     if path is None:
         sys.stdout.write(text)
-        return
-    write_whole(path, text)
-    size = len(text.encode())
+    else:
+        write_whole(path, text)
+        _tell(output, facts, path, len(text.encode()), form)
+    _tell_failures(output, facts)
+    if facts.exit_code:
+        raise typer.Exit(facts.exit_code)
+
+
+def _tell(output: Output, facts: ReportFacts, path: Path, size: int, form: Form) -> None:
     output.document(
-        lambda: {"file": str(path), "format": form, "bytes": size, "headline": facts.headline, "made_at": facts.made_at}
+        lambda: {
+            "file": str(path),
+            "format": form,
+            "bytes": size,
+            "headline": facts.headline,
+            "made_at": facts.made_at,
+            "summary": {"failed": [table.table for table in facts.failed], "exit_code": facts.exit_code},
+        }
     )
     output.show(Text(facts.headline.sentence, style=_STYLES.get(facts.headline.tone.value, "bold yellow")))
     if facts.source_note:
         output.warn(facts.source_note)
     output.show(Text(f"{path}, {numbers.size(size)}"))
+
+
+def _tell_failures(output: Output, facts: ReportFacts) -> None:
+    from gridferry.report.failures import not_whole
+
+    for table in facts.failed:
+        step = f" Next: {table.failure.next_step}." if table.failure is not None and table.failure.next_step else ""
+        output.warn(f"The report is not whole: {not_whole(table)}.{step}")
 
 
 def _renderer(form: Form) -> Callable[[ReportFacts], str]:

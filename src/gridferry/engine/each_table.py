@@ -1,8 +1,9 @@
 """The one loop over tables: a table that fails does not stop the others.
 
-`load`, `sync`, `verify`, `repair`, `cutover`, `status`, `quarantine replay`, `drop-slot` and Airflow's operators go
-through `try_each`. (`sync --follow` runs its tables side by side: `engine.following`. `plan` looks at all tables under
-one snapshot: `engine.planning`.) What concerns every table alike ends the loop: see `FerryError.concerns_all`.
+`load`, `sync`, `verify`, `repair`, `cutover`, `status`, `report`, `quarantine replay`, `drop-slot` and Airflow's
+operators go through `try_each`. (`sync --follow` runs its tables side by side: `engine.following`. `plan` looks at all
+tables under one snapshot: `engine.planning`.) What concerns every table alike ends the loop: see
+`FerryError.concerns_all`.
 """
 
 from __future__ import annotations

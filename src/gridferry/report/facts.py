@@ -14,7 +14,7 @@ from gridferry.engine.events import QuarantinedRow, SyncStatus
 from gridferry.model.coverage import Coverage
 from gridferry.model.verification import TableVerification
 
-FACTS_VERSION = 2
+FACTS_VERSION = 3
 
 
 class Tone(str, Enum):
@@ -26,6 +26,7 @@ class Tone(str, Enum):
     INCOMPLETE = "incomplete"  # what is stored is equal, but rows of the source are in the quarantine
     UNSETTLED = "unsettled"
     DIFFERENT = "different"
+    FAILED = "failed"  # nothing can be told of a table
 
 
 @dataclass(frozen=True)
@@ -151,10 +152,25 @@ class QuarantineFacts:
 
 
 @dataclass(frozen=True)
+class FailureFacts:
+    """What kept the report from telling all of a table. `exit_code` is what it asks of the command; `try_again`: it may
+    pass by itself. `nothing_told`: not even how far the table is; else a note of the table names the part left out.
+    """
+
+    type: str
+    message: str
+    state: str
+    next_step: str
+    exit_code: int
+    try_again: bool
+    nothing_told: bool
+
+
+@dataclass(frozen=True)
 class TableFacts:
     """Everything about one table. `verifications` are those remembered, the last one first; `next_steps` say what to do
     where something is wrong. `coverage` says which columns of the source the target has, and how many of its rows when
-    that was last compared; None where there is no plan.
+    that was last compared; None where there is no plan. `failure`: why not all of it could be told; None where it was.
     """
 
     table: str
@@ -171,6 +187,7 @@ class TableFacts:
     notes: tuple[str, ...] = ()
     next_steps: tuple[str, ...] = ()
     coverage: Coverage | None = None
+    failure: FailureFacts | None = None
 
     @property
     def source_rows(self) -> int | None:
@@ -188,7 +205,7 @@ class ReportFacts:
     """A whole report. `source` and `target` are for people, without secrets; `source_note` says why it was not asked.
 
     `counted_at` is the source's clock when its rows were counted; `others` are tables of its database that the config
-    does not name.
+    does not name. `exit_code` is 0 where every table is told whole, else the worst of their failures.
     """
 
     version: int
@@ -201,6 +218,12 @@ class ReportFacts:
     source_note: str = ""
     counted_at: str = ""
     others: tuple[str, ...] = ()
+    exit_code: int = 0
+
+    @property
+    def failed(self) -> tuple[TableFacts, ...]:
+        """The tables of which not all is told."""
+        return tuple(table for table in self.tables if table.failure is not None)
 
 
 def _sum(numbers: list[int | None]) -> int | None:

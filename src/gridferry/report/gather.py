@@ -11,12 +11,14 @@ from gridferry import __version__
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import LoadRun
+from gridferry.engine.each_table import try_each
 from gridferry.engine.events import QuarantinedRow, TableStatus
-from gridferry.engine.lineage import check_origin
+from gridferry.engine.lineage import check_origin, known_origin
 from gridferry.engine.migration import Migration
 from gridferry.engine.scope import other_tables
 from gridferry.errors import CheckpointError, FerryError, OtherSource, SourceError, StatementError
 from gridferry.model.coverage import Coverage
+from gridferry.model.failed_tables import worst
 from gridferry.model.over_time import GroupBounds
 from gridferry.model.verification import TableVerification, Verdict
 from gridferry.plan.config import TableOptions
@@ -31,15 +33,14 @@ from gridferry.report.facts import (
     ColumnFacts,
     ContainerFacts,
     FindingFacts,
-    Headline,
     LoadFacts,
     PlanFacts,
     QuarantineFacts,
     ReportFacts,
     RowsOverTime,
     TableFacts,
-    Tone,
 )
+from gridferry.report.failures import REPORT, failure_facts, not_looked_at, untold
 from gridferry.report.verdicts import report_headline, table_headline, with_rows
 from gridferry.source.postgres.source import PostgresSnapshot
 
@@ -50,8 +51,10 @@ MOST_HELD_ROWS = 100
 def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source: bool = True) -> ReportFacts:
     """The facts about tables of the config, all of them without names. Changes nothing.
 
-    Where the source is away, or `ask_source` is False, the facts are those that the target knows, and say so.
-    Raises: ConfigError for a table that is not in the config; GridDBError where the target is away.
+    Where the source is away, or `ask_source` is False, the facts are those that the target knows, and say so. A table
+    that cannot be read is there with its failure, and the others are told.
+    Raises: ConfigError for a table that is not in the config; an error that concerns all tables (GridDBError where the
+        target is away) if no table could be told before it.
     """
     chosen = migration.options(tables)
     with ExitStack() as stack:
@@ -61,7 +64,7 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
                 view = stack.enter_context(migration.source.open_snapshot())
             except SourceError as error:
                 note = f"PostgreSQL was not reached, so its side is left out: {error.message}."
-        found = tuple(_Table(migration, options, view).facts() for options in chosen)
+        found = _told(migration, chosen, view)
         return ReportFacts(
             version=FACTS_VERSION,
             gridferry=__version__,
@@ -73,7 +76,23 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
             source_note=note,
             counted_at=view.snapshot.taken_at if view is not None else "",
             others=other_tables(view, migration.options()) if view is not None else (),
+            exit_code=worst(table.failure.exit_code for table in found if table.failure is not None),
         )
+
+
+def _told(
+    migration: Migration, chosen: Sequence[TableOptions], view: PostgresSnapshot | None
+) -> tuple[TableFacts, ...]:
+    """Every table in the order of the config, whatever became of the others."""
+    tried = try_each(chosen, lambda o: _Table(migration, o, view).facts(), name=lambda o: o.qualified, doing=REPORT)
+    ended = next((each.error for each in tried.failures if each.error.concerns_all), None)
+    if ended is not None and not tried.done:
+        raise ended
+    found = {facts.table: facts for facts in tried.done}
+    found |= {each.table: untold(each.table, each.error) for each in tried.failures}
+    if ended is not None:
+        found |= {name: not_looked_at(name, ended) for name in tried.not_tried}
+    return tuple(found[options.qualified] for options in chosen)
 
 
 class _Table:
@@ -85,16 +104,28 @@ class _Table:
         self._view = view
         self._name = f"{options.schema_name}.{options.table_name}"
         self._notes: list[str] = []
+        self._failures: list[FerryError] = []
 
     def facts(self) -> TableFacts:
-        """All facts about the table."""
-        try:
-            run = self._migration.state.runs.get(self._name)
-            self._leave_other_source(run)
-            status = self._status()
-        except CheckpointError as error:
-            headline = Headline(Tone.UNFINISHED, f"Nothing can be told: {error.message}.", error.next_step)
-            return TableFacts(self._name, headline, LoadFacts("not readable"))
+        """All facts about the table. Raises: FerryError where not even its load can be told."""
+        found = self._found()
+        if not self._failures:
+            return found
+        worst_of_all = worst(error.exit_code for error in self._failures)
+        first = next(error for error in self._failures if error.exit_code == worst_of_all)
+        return replace(found, failure=failure_facts(first, nothing_told=False))
+
+    def _leave_out(self, what: str, error: FerryError) -> None:
+        """Go on without a part of the facts. Raises: `error` where it concerns all tables alike."""
+        if error.concerns_all:
+            raise error
+        self._notes.append(f"{what}: {error.message}.")
+        self._failures.append(error)
+
+    def _found(self) -> TableFacts:
+        run = self._migration.state.runs.get(self._name)
+        self._leave_other_source(run)
+        status = self._status()
         load = load_facts(status, run)
         verifications = self._verifications()
         if run is None or run.plan is None:
@@ -104,7 +135,7 @@ class _Table:
             plan = require_agrees(run.plan, self._options, left="")
             held = self._migration.quarantine([self._options.table])
         except CheckpointError as error:
-            self._notes.append(f"Its containers and its quarantine are left out: {error.message}.")
+            self._leave_out("Its containers and its quarantine are left out", error)
             headline = table_headline(load, verifications)
             return TableFacts(self._name, headline, load, notes=tuple(self._notes))
         covered = self._coverage(plan)
@@ -113,7 +144,7 @@ class _Table:
         try:
             containers, over_time = self._containers(plan, bounded, verifications, held)
         except StatementError as error:
-            self._notes.append(f"GridDB did not count its containers: {error.message}.")
+            self._leave_out("GridDB did not count its containers", error)
             containers, over_time = (), None
         return TableFacts(
             table=self._name,
@@ -137,9 +168,10 @@ class _Table:
         table = None
         if self._view is not None:
             try:
-                (table,) = self._view.fetch_tables([self._options.table])
+                with self._view.apart():
+                    (table,) = self._view.fetch_tables([self._options.table])
             except SourceError as error:
-                self._notes.append(f"The columns that PostgreSQL has now are not known: {error.message}.")
+                self._leave_out("The columns that PostgreSQL has now are not known", error)
         return coverage_of(plan, table=table, options=self._options)
 
     def _leave_other_source(self, run: LoadRun | None) -> None:
@@ -147,12 +179,22 @@ class _Table:
         if run is None or run.plan is None or self._view is None:
             return
         try:
-            check_origin(self._migration.state, self._view, self._options, run, left="nothing was changed")
+            with self._view.apart():
+                check_origin(self._migration.state, self._view, self._options, run, left="nothing was changed")
         except OtherSource as error:
+            if self._is_another_table(self._view):
+                self._failures.append(error)
             self._view = None
             self._notes.append(f"{error.message}. Next: {error.next_step}.")
         except SourceError:
             return  # whatever is asked next says so
+
+    def _is_another_table(self, view: PostgresSnapshot) -> bool:
+        """Whether it is the table alone that is gone or another one, in the database that it is from."""
+        known = known_origin(self._migration.state, self._name).origin
+        now = view.fetch_table_origin(self._options.schema_name, self._options.table_name)
+        same = (known.system, known.database_oid) == (now.system, now.database_oid)
+        return same and known.table_oid != now.table_oid
 
     def _status(self) -> TableStatus:
         """As `gridferry status` has it; without the source's word where it cannot be had."""
@@ -161,21 +203,21 @@ class _Table:
             try:
                 return self._migration.status(table)[0]
             except FerryError as error:
-                self._notes.append(f"What waits in PostgreSQL is not known: {error.message}.")
+                self._leave_out("What waits in PostgreSQL is not known", error)
         return self._migration.status(table, ask_source=False)[0]
 
     def _history(self) -> tuple[Sample, ...]:
         try:
             return self._migration.state.history.get(self._name)
         except CheckpointError as error:
-            self._notes.append(f"The history of its runs is left out: {error.message}.")
+            self._leave_out("The history of its runs is left out", error)
             return ()
 
     def _verifications(self) -> tuple[TableVerification, ...]:
         try:
             return tuple(self._migration.state.verifications.of(self._name))
         except CheckpointError as error:
-            self._notes.append(f"Its verifications are left out: {error.message}.")
+            self._leave_out("Its verifications are left out", error)
             return ()
 
     def _containers(
@@ -208,9 +250,12 @@ class _Table:
             return rows_over_time(plan, bounded, chosen, source=view, store=state.store, opened=opened, span=span)
 
         try:
-            return tuple(facts), over_time(self._view if source is not None else None)
+            if self._view is None or source is None:
+                return tuple(facts), over_time(None)
+            with self._view.apart():
+                return tuple(facts), over_time(self._view)
         except SourceError as error:
-            self._notes.append(f"PostgreSQL did not count this table over time: {error.message}.")
+            self._leave_out("PostgreSQL did not count this table over time", error)
             return tuple(facts), over_time(None)
 
     def _source_bounds(self, plan: TablePlan, bounded: Bounded | None) -> dict[str | None, GroupBounds] | None:
@@ -218,9 +263,10 @@ class _Table:
             return None
         column = bounded.column.source if bounded is not None else None
         try:
-            return self._view.fetch_bounds(plan, column, time=bounded is not None and bounded.time)
+            with self._view.apart():
+                return self._view.fetch_bounds(plan, column, time=bounded is not None and bounded.time)
         except SourceError as error:
-            self._notes.append(f"PostgreSQL did not count this table: {error.message}.")
+            self._leave_out("PostgreSQL did not count this table", error)
             return None
 
 

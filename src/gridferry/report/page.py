@@ -17,6 +17,7 @@ from gridferry.model.verification import DifferenceKind
 from gridferry.report.drawings import Drawing, lag_drawing, row_drawings, width_text
 from gridferry.report.escaped import escaping, source_hash
 from gridferry.report.facts import ContainerFacts, ReportFacts, TableFacts
+from gridferry.report.failures import not_whole
 from gridferry.report.verdicts import moment
 
 ROWS_A_PART = 250
@@ -39,6 +40,7 @@ def render_page(facts: ReportFacts) -> str:
         columns=coverage_words.columns,
         other_tables=coverage_words.other_tables,
         why=coverage_words.why,
+        not_whole=not_whole,
         moment=lambda stamp: moment(stamp).removesuffix(" UTC"),
         width=width_text,
         plain_time=_plain_time,

@@ -72,6 +72,7 @@ def report_headline(tables: Sequence[TableFacts]) -> Headline:
         )
     whose = those[0].table if len(those) == 1 else f"{len(those)} of {len(tables)} tables"
     said = {
+        Tone.FAILED: f"Nothing can be told of {whose}",
         Tone.DIFFERENT: f"Both sides differ in {whose}",
         Tone.UNSETTLED: f"Not settled: {whose}",
         Tone.INCOMPLETE: f"Not all rows are stored, some are in quarantine: {whose}",
@@ -79,6 +80,9 @@ def report_headline(tables: Sequence[TableFacts]) -> Headline:
         Tone.UNVERIFIED: f"Not verified yet: {whose}",
     }
     equal = sum(t.headline.tone is Tone.EQUAL for t in tables)
+    differ = sum(t.headline.tone is Tone.DIFFERENT for t in tables)
+    if worst is Tone.FAILED and differ:  # what is known to be wrong is not hidden behind what is not known
+        said[worst] += f"; both sides differ in {numbers.plural(differ, 'table')}"
     rest = f"; {numbers.plural(equal, 'table')} {'is' if equal == 1 else 'are'} proven equal." if equal else "."
     return Headline(worst, said[worst] + rest, those[0].headline.next_step)
 

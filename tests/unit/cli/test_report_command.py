@@ -18,7 +18,9 @@ from tests.unit.report.samples import calm_table, report
 from typer.testing import Result
 
 from gridferry.cli import report_command
+from gridferry.errors import ConnectionLost
 from gridferry.report import gather
+from gridferry.report.failures import untold
 
 Run = Callable[..., Result]
 
@@ -78,6 +80,20 @@ def test_offline_asks_the_target_only_and_says_so(run: Run, asked: list[Any]) ->
     result = run("report", "--offline")
     assert asked[0][2] is False
     assert "PostgreSQL was not asked" in result.stderr
+
+
+def test_a_table_that_failed_is_told_and_its_code_is_the_commands(
+    run: Run, migration: FakeMigration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = untold("public.bad", ConnectionLost("it broke", next_step="look at the node"))
+    facts = report(calm_table(), bad, exit_code=75)
+    monkeypatch.setattr(gather, "gather_facts", lambda *_, **__: facts)
+    for arguments in (["report"], ["report", "--format", "json", "-o", "-"]):
+        result = run(*arguments)
+        assert result.exit_code == 75
+        assert "report is not whole: public.bad: it broke. Next: look at the node." in " ".join(result.stderr.split())
+    said = json.loads(run("report", "--json").stdout)
+    assert said["summary"] == {"failed": ["public.bad"], "exit_code": 75}
 
 
 @pytest.mark.parametrize(

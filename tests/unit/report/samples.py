@@ -8,6 +8,7 @@ from typing import Any
 from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import CopyFigures
 from gridferry.engine.events import QuarantinedRow, SyncStatus
+from gridferry.errors import StatementError
 from gridferry.model.verification import (
     ColumnDifference,
     ColumnRule,
@@ -31,6 +32,7 @@ from gridferry.report.facts import (
     Series,
     TableFacts,
 )
+from gridferry.report.failures import untold
 from gridferry.report.verdicts import report_headline, table_headline
 
 EVIL = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">'\"&"
@@ -112,6 +114,12 @@ def evil_table() -> TableFacts:
         quarantine=QuarantineFacts(1, ((EVIL, 1),), (HELD,)),
         notes=(EVIL,),
     )
+
+
+def failed_table() -> TableFacts:
+    """A table that could not be read, and says so in hostile words."""
+    error = StatementError(f"GridDB refused {EVIL}", state=EVIL, next_step=EVIL)
+    return untold(f"public.bad{EVIL}", error)
 
 
 def calm_table(containers: int = 3, **changes: Any) -> TableFacts:

@@ -7,8 +7,10 @@ from dataclasses import replace
 import pytest
 from tests.unit.report.samples import DIFFERENT, EQUAL, LOADED, calm_table
 
+from gridferry.errors import CheckpointError
 from gridferry.model.verification import Depth, TableVerification, Verdict
-from gridferry.report.facts import LoadFacts, Tone
+from gridferry.report.facts import Headline, LoadFacts, Tone
+from gridferry.report.failures import untold
 from gridferry.report.verdicts import report_headline, table_headline
 
 
@@ -43,6 +45,12 @@ def test_several_tables_are_as_good_as_the_worst() -> None:
     assert report_headline([equal, different, unverified]).sentence == (
         "Both sides differ in public.b; 1 table is proven equal."
     )
+    failed = untold("public.c", CheckpointError("its state is broken", next_step="look"))
+    assert failed.headline.tone is Tone.FAILED
+    assert report_headline([failed, different, equal, unverified]) == Headline(
+        Tone.FAILED, "Nothing can be told of public.c; both sides differ in 1 table; 1 table is proven equal.", "look"
+    )
+    assert report_headline([failed, unverified]).sentence == "Nothing can be told of public.c."
     assert report_headline([unverified, unverified]).sentence == "Not verified yet: 2 of 2 tables."
     assert report_headline([different]) == different.headline
     assert report_headline([]).tone is Tone.UNFINISHED

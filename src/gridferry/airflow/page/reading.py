@@ -38,6 +38,7 @@ from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import TablePlan
 from gridferry.report import facts as reported
 from gridferry.report.counting import bounded_column, count_target, counts_over_time, span_of, stamp
+from gridferry.report.failures import untold
 from gridferry.report.gather import Judged, load_facts
 from gridferry.report.verdicts import table_headline, with_rows
 from gridferry.source.postgres.connection import parse_address
@@ -111,8 +112,8 @@ def _told(state: TargetState, table: str, run: LoadRun | CheckpointError) -> Sta
 
 
 def _unreadable(table: str, error: FerryError) -> Standing:
-    headline = reported.Headline(reported.Tone.UNFINISHED, f"Nothing can be told: {error.message}.", error.next_step)
-    return Standing(TableFacts(table, headline, reported.LoadFacts("not readable")))
+    facts = untold(table, error)
+    return Standing(TableFacts(table, facts.headline, facts.load))
 
 
 def _standing(state: TargetState, run: LoadRun) -> Standing:

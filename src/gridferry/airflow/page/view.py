@@ -20,6 +20,7 @@ from gridferry.report.escaped import escaping, source_hash
 _SIGNS = {
     "equal": "✓ equal",
     "different": "≠ different",
+    "failed": "✕ not readable",
     "unsettled": "… not settled",
     "incomplete": "… incomplete",
     "unverified": "○ not verified",
