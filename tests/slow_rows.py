@@ -1,4 +1,4 @@
-"""Row images one value at a time, written from the protocol page (sections 0, 4.2 and 5) and nothing else.
+"""Row images one value at a time, written from docs/protocol.md and nothing else: Conventions, Column types, Row image.
 
 It shares no code with the driver, so that the two can only agree by both being right.
 """

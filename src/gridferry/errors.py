@@ -41,7 +41,7 @@
     SomeTablesFailed                       of several tables; see `model.failed_tables`
 
 Each leaf is `Transient` (the same call may succeed later) or `Terminal`. `engine.retry` reads that mark and
-nothing else. `exit_code` follows `design`: 2 asked wrongly, 3 failed for good, 75 try later.
+nothing else. `exit_code`: 2 usage error, 3 permanent failure, 75 temporary failure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Mode watermark end to end. The traps of the design that any sync can fall into are in test_sync_traps."""
+"""Mode watermark end to end. The traps of docs/traps.md that any sync can fall into are in test_sync_traps."""
 
 from __future__ import annotations
 

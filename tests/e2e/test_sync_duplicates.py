@@ -75,7 +75,7 @@ def test_error_stops_before_anything_is_put(loaded: Ferry, postgres: Database) -
 
 
 def test_stamps_that_meet_when_they_are_cut_to_milliseconds(ferry: Ferry, postgres: Database) -> None:
-    """Trap 3: a key that is unique in the source need not be one in the target."""
+    """Trap 3 of docs/traps.md: a key that is unique in the source need not be one in the target."""
     postgres.run("CREATE TABLE reading (ts timestamp PRIMARY KEY, device text, n bigint)")
     table: dict[str, Any] = {"table": "reading", "precision": "truncate", "on_duplicate": "error", "sync": SYNC}
     ferry = ferry.of(table)

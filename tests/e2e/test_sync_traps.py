@@ -1,4 +1,4 @@
-"""The traps that a sync can fall into, by their number in the design, in both modes where they apply."""
+"""The traps that a sync can fall into, by their number in docs/traps.md, in both modes where they apply."""
 
 from __future__ import annotations
 

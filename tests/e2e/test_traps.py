@@ -1,4 +1,4 @@
-"""The traps that others fell into, by their number in the design: each body fails for the naive way of doing it."""
+"""The traps that others fell into, by their number in docs/traps.md: each body fails for the simple way of doing it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Manual transactions: several statements on one container, committed or aborted together.
 
-Source: protocol page, section 6. After any refusal the server has rolled everything back and would still answer a
+Source: docs/protocol.md, Sessions. After any refusal the server has rolled everything back and would still answer a
 commit with success, so the client must remember that and not commit.
 """
 

@@ -1,6 +1,6 @@
 """Which node to ask: master, partition owners, one pool of connections a node, and failover.
 
-Source of the retry rules: protocol page, section 6.1. What is done here repeats a call only while the *node* is the
+Source of the retry rules: docs/protocol.md, Errors. What is done here repeats a call only while the *node* is the
 problem (`Transient` node errors), or a lock of another client is; any other refusal goes to the caller.
 """
 

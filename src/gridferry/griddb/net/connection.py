@@ -1,6 +1,7 @@
 """One transport and one conversation: requests out, answers in, matched by statement id.
 
-Several requests may be outstanding. Answers for different partitions may come out of order (protocol page, section 1).
+Several requests may be outstanding. Answers for different partitions may come out of order
+(docs/protocol.md, Pipelining).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ways to the first node: a fixed list, a provider's URL, or multicast. Source: protocol page, section 3.2."""
+"""Ways to the first node: a fixed list, a provider's URL, or multicast. Source: docs/protocol.md, Finding a node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked of a node's patience, in seconds: transactions, locks, results. Source: protocol page, sections 1.2, 6.
+"""What is asked of a node's patience, in seconds: transactions, locks, results. Source: docs/protocol.md, Options.
 
 One option of the wire holds all three: of a statement that begins a transaction, how long that may stay open; of any
 statement, how long it waits for a lock; of a query, how long its result is kept.

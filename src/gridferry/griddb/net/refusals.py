@@ -1,4 +1,4 @@
-"""Error answers -> our errors: the one place that reads GridDB's error numbers. Source: protocol page, 6.1 and 8."""
+"""Error answers -> our errors: the one place that reads GridDB's error numbers. Source: docs/protocol.md, Errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Requests that GridDB's own client sends and gridferry does not. Source: protocol page, section 7."""
+"""Requests that GridDB's own client sends and gridferry does not. Source: docs/protocol.md, Row statements."""
 
 from __future__ import annotations
 

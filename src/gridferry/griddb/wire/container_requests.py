@@ -1,4 +1,4 @@
-"""Requests about containers, their properties and indexes. Source: protocol page, section 4."""
+"""Requests about containers, their properties and indexes. Source: docs/protocol.md, Containers."""
 
 from __future__ import annotations
 

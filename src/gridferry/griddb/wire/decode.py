@@ -1,7 +1,7 @@
 """Row image -> RecordBatch. No loop over rows; every offset and size is checked.
 
-Source: protocol page, section 5. The positions of all values are walked column by column; each variable column is then
-gathered by Arrow out of one array of pieces over the variable area, which is not copied before.
+Source: docs/protocol.md, Row image. The positions of all values are walked column by column; each variable column is
+then gathered by Arrow out of one array of pieces over the variable area, which is not copied before.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """RecordBatch -> row image: the fixed parts, then the variable area. No loop over rows.
 
-Source: protocol page, section 5. The variable area is joined by Arrow itself, row by row: for each variable column
+Source: docs/protocol.md, Row image. The variable area is joined by Arrow itself, row by row: for each variable column
 a tagged size and the bytes, both as binary columns.
 """
 

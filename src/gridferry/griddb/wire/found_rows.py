@@ -1,6 +1,6 @@
 """Answers of multi-gets -> rows and whose they are. The server makes an entry of every row; none is decoded alone.
 
-Source: protocol page, section 7.3. An entry says neither its size nor where the next one begins. Most hold one row, so
+Source: docs/protocol.md, Multi-get. An entry says neither its size nor where the next one begins. Most hold one row, so
 all places that may begin such an entry are looked for at once, and for each is reckoned, as if it were one, where it
 would end and where the next would begin. From the first entry on, which is known, that makes a chain; what is no entry
 is not in it. Entries of other row counts are read one by one.

@@ -1,4 +1,4 @@
-"""Frames: magic, length, statement, partition, statement id, body. Source: protocol page, section 1."""
+"""Frames: magic, length, statement, partition, statement id, body. Source: docs/protocol.md, Frame."""
 
 from __future__ import annotations
 

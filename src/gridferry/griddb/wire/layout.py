@@ -1,4 +1,4 @@
-"""The shape of a row's fixed part, as a numpy dtype. Source: protocol page, section 5."""
+"""The shape of a row's fixed part, as a numpy dtype. Source: docs/protocol.md, Row image."""
 
 from __future__ import annotations
 

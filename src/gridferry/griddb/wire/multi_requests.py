@@ -1,4 +1,4 @@
-"""Requests about many containers of one partition at once. Source: protocol page, sections 7.2 to 7.4."""
+"""Requests about many containers of one partition at once. Source: docs/protocol.md, Multi-put and below."""
 
 from __future__ import annotations
 

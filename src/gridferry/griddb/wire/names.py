@@ -1,4 +1,4 @@
-"""Container names: wire image, rules, and the partition they live in. Source: protocol page, 3.3 and 4.1."""
+"""Container names: wire image, rules, and the partition they live in. Source: docs/protocol.md, Container key."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ MAX_8 = 1 << 62
 def var_size(length: int) -> bytes:
     """One size in GridDB's tagged form. Raises: LocalProtocolError outside 0 <= length < 2**62.
 
-    Source: protocol page, section 0: 1, 4 or 8 bytes, little-endian; the low bits of the first byte say which.
+    Source: docs/protocol.md, Conventions: 1, 4 or 8 bytes, little-endian; the low bits of the first byte say which.
     """
     if 0 <= length < MAX_1:
         return _U8.pack(length << 1 | 1)

@@ -1,4 +1,4 @@
-"""The optional-request section of a statement. Source: protocol page, section 1.2."""
+"""The optional-request section of a statement. Source: docs/protocol.md, Options."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from gridferry.errors import LocalProtocolError
 from gridferry.griddb.wire.octets import Reader, Writer, utf8
 from gridferry.griddb.wire.statement import NO_LIMIT, SessionMode, Statement, TransactionMode
 
-# Source: protocol page, section 7.4: statement, its id, container, session, schema version, session mode, transaction
-# mode, no options; limit, rows a page, no partial execution, no states; the length of the text.
+# Source: docs/protocol.md, Multi-query: statement, its id, container, session, schema version, session mode,
+# transaction mode, no options; limit, rows a page, no partial execution, no states; the length of the text.
 _HEAD = struct.Struct("<iqqqiBBiqq?ii")
 _LENGTH_BYTES = 4
 # What stands in them around container, session and version.

@@ -1,6 +1,6 @@
 """Answers about connections, databases and containers, and errors: `write` stands next to `read`.
 
-Source: protocol page, sections 1.3 and 2 to 4.
+Source: docs/protocol.md, Errors, Login, Finding a node, Containers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Requests about connections and databases: `write` stands next to `read`.
 
-Source: protocol page, section 2. Those about containers are in `container_requests`, those about rows in
+Source: docs/protocol.md, Login and Databases. Those about containers are in `container_requests`, those about rows in
 `row_requests` and `multi_requests`.
 """
 

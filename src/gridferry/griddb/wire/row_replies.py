@@ -1,4 +1,4 @@
-"""Answers about rows: query results, single rows, multi-get and multi-query. Source: protocol page, section 7."""
+"""Answers about rows: query results, single rows, multi-get and multi-query. Source: docs/protocol.md, Queries."""
 
 from __future__ import annotations
 

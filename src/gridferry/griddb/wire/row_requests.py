@@ -1,4 +1,4 @@
-"""Requests about rows, sessions and transactions. Source: protocol page, sections 6 and 7."""
+"""Requests about rows, sessions and transactions. Source: docs/protocol.md, Sessions, Row statements."""
 
 from __future__ import annotations
 

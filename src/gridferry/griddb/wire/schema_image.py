@@ -1,4 +1,4 @@
-"""Container schemas and their properties on the wire. Source: protocol page, sections 4.2 to 4.5."""
+"""Container schemas and their properties on the wire. Source: docs/protocol.md, Schema, Containers."""
 
 from __future__ import annotations
 

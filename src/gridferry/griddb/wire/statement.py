@@ -1,4 +1,7 @@
-"""Statement types, option ids and limits: tables, no code. Source: protocol page, sections 1.1, 1.2 and 8."""
+"""Statement types, option ids and limits: tables, no code.
+
+Source: docs/protocol.md, Statement types, Options, Limits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a value may be: checks that the real server leaves to its clients. Source: protocol page, sections 4.2 and 8."""
+"""What a value may be: checks that the real server leaves to its clients.
+
+Source: docs/protocol.md, Column types, Limits.
+"""
 
 from __future__ import annotations
 
