@@ -128,7 +128,7 @@ class User:
         assert "Traceback" not in result.output
         return result.exit_code, json.loads(result.stdout)
 
-    def follow(self, way: str, message: str) -> None:
+    def follow(self, way: str) -> None:
         """Do what one way out says: first the edits of the config, then the commands."""
         if way.startswith("put "):
             self.table = dict(self.before)
@@ -136,9 +136,7 @@ class User:
             self.edit("exclude", [found[1]])
         pieces = _TICKED.findall(way)
         for piece in pieces:
-            if piece == "containers:":
-                self.table["containers"] = names_of_their_own(message)
-            elif not piece.startswith("gridferry ") and ": " in piece:
+            if not piece.startswith("gridferry ") and ": " in piece:
                 for name, value in yaml.safe_load(f"{{{piece}}}").items():
                     self.edit(name, value)
         for piece in pieces:
@@ -157,13 +155,6 @@ class User:
         self.table[name] = value
 
 
-def names_of_their_own(message: str) -> dict[str, str]:
-    """What somebody writes under `containers:` who is told which values meet in which container."""
-    found = re.search(r'the values "([^"]+)" and "([^"]+)" of \w+ would meet in container "([^"]+)"', message)
-    assert found is not None, message
-    return {found[2]: f"{found[3]}_second"}
-
-
 def ways_out(step: str) -> list[str]:
     """The alternatives of a next step."""
     # What is said in front of "then run" is an edit; a list of edits has one way for each.
@@ -173,7 +164,7 @@ def ways_out(step: str) -> list[str]:
 def _does(way: str) -> bool:
     """Whether a way out names an edit or a command other than a look at the plan."""
     pieces = [piece for piece in _TICKED.findall(way) if piece != "gridferry plan"]
-    return any(piece.startswith("gridferry ") or ": " in piece or piece == "containers:" for piece in pieces)
+    return any(piece.startswith("gridferry ") or ": " in piece for piece in pieces)
 
 
 def reach(user: User, case: Situation) -> dict[str, Any]:
@@ -208,7 +199,7 @@ def test_what_is_advised_is_taken(ferry: Ferry, postgres: Database, tmp_path: Pa
     assert len(ways) >= case.ways, step
     if number >= len(ways):
         return
-    user.follow(ways[number], told["message"])
+    user.follow(ways[number])
     code, again = user.run(*case.command)
     error = again.get("error", {"message": ""})
     said = " ".join([error["message"], *error.get("problems", [])])
@@ -244,7 +235,7 @@ def _follow_finding(user: User, problem: dict[str, Any]) -> None:
     advice = problem["advice"]
     pieces = [piece for piece in _TICKED.findall(advice) if ":" in piece]
     if pieces:
-        user.follow(f"`{pieces[0]}`", "")
+        user.follow(f"`{pieces[0]}`")
     elif "on_duplicate" in advice:
         user.edit("on_duplicate", "last")
     elif "`containers`" in advice:

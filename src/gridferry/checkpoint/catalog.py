@@ -14,6 +14,7 @@ import pyarrow as pa
 from gridferry.checkpoint.documents import make_to_last, open_own, rows_of, tql_text
 from gridferry.errors import CheckpointError, RowExists
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, PutMode, Store
+from gridferry.plan.advice import load_again, spelled
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
 
@@ -92,16 +93,17 @@ class Catalog:
         values = {e.value for e in found}
         if wrong is not None or len(values) < len(found):
             raise CheckpointError(
-                f"{CATALOG_CONTAINER} was changed: "
+                f"{CATALOG_CONTAINER} was changed, or the names under containers in the config: "
                 + (
                     f"two containers of {plan.qualified} have one value"
                     if wrong is None
-                    else f'it lists the container "{wrong.container[:80]}" for {plan.qualified}, whose rows of that '
+                    else f'the container "{wrong.container[:80]}" is listed for {plan.qualified}, whose rows of that '
                     f'value go into "{container_name(plan, wrong.value)[:80]}"'
                 ),
                 state="nothing was changed",
-                next_step=f"correct that row of {CATALOG_CONTAINER}, or load {plan.qualified} again with --replace: "
-                "the container it names is not touched by that",
+                next_step="put that name in the config back as it was when the container was made; if it is as it was, "
+                f"correct that row of {CATALOG_CONTAINER}, or {load_again(spelled(plan.schema, plan.table))} (but not "
+                "the container that the row names)",
             )
         return found
 

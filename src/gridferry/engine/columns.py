@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier
-from gridferry.engine.load_work import SnapshotView, enter_containers
+from gridferry.engine.load_work import NewNames, SnapshotView
 from gridferry.engine.sync_target import OnceQuarantine
 from gridferry.errors import DataError
 from gridferry.griddb.wire.statement import MAX_COLUMNS
@@ -100,7 +100,8 @@ def add_columns(
         return
     filled = " OR ".join(f'"{name.replace(chr(34), chr(34) * 2)}" IS NOT NULL' for name in names)
     reading = plan.narrowed(filled)
-    containers = TableContainers(state.store, plan, register=lambda new: enter_containers(state, plan, new))
+    names_of_new = NewNames(state, plan)
+    containers = TableContainers(state.store, plan, register=names_of_new.enter, require_own=names_of_new.require_own)
     containers.open_or_create([(entry.container, entry.value) for entry in entries])
     copier = ChunkCopier(
         store=state.store,

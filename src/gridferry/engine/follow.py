@@ -20,7 +20,7 @@ from gridferry.engine.fold import Folded, Folder, Stored
 from gridferry.engine.held_rows import rows_with_keys_of
 from gridferry.engine.key_events import Keys
 from gridferry.engine.keyed_rows import matched
-from gridferry.engine.load_work import SnapshotView, enter_containers
+from gridferry.engine.load_work import NewNames, SnapshotView
 from gridferry.engine.retry import with_patience
 from gridferry.engine.run_counts import ContainerCounts
 from gridferry.engine.settle import Settled, settle
@@ -76,6 +76,7 @@ class ChangeWriter:
     ) -> None:
         self._state = state
         self._plan = plan
+        self._new = NewNames(state, plan)
         self._source = source
         self._on_retry = on_retry
         self._check = check
@@ -115,11 +116,13 @@ class ChangeWriter:
     def _open(self) -> None:
         entries = self._state.catalog.of(self._plan)
         self._names = {entry.value: entry.container for entry in entries}
-        self._containers = TableContainers(self._state.store, self._plan, register=self._enter)
+        self._containers = TableContainers(
+            self._state.store, self._plan, register=self._enter, require_own=self._new.require_own
+        )
         self._containers.know([(name, value) for value, name in self._names.items()])
 
     def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
-        enter_containers(self._state, self._plan, names)
+        self._new.enter(names)
         self._names.update({value: name for name, value in names})
         self.created += [name for name, _ in names]
         self._unsettled.update(name for name, _ in names)

@@ -17,7 +17,8 @@ from gridferry.errors import ConfigError, OtherSource, SourceError
 from gridferry.griddb import Store
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
 from gridferry.plan.config import TableOptions
-from gridferry.plan.names import naming_template
+from gridferry.plan.names import container_name, naming_template
+from gridferry.plan.stored import plan_of_today
 
 _NOBODY = "none"  # no key: hexadecimal digits only
 
@@ -137,7 +138,8 @@ class Identity:
             naming = naming_template(
                 options.container, schema=options.schema_name, table=options.table_name, split_by=options.split_by
             )
-            return (run.plan.naming, run.plan.aliases) == (naming, options.containers)
+            today = plan_of_today(run.plan, options)
+            return run.plan.naming == naming and all(c.name == container_name(today, c.value) for c in today.containers)
 
         return how(has(options) for options in self._tables)
 

@@ -18,6 +18,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableLoad
 from gridferry.engine.lineage import Checked, check_origin
 from gridferry.engine.load_work import LoadOptions, LoadWork, SnapshotView
+from gridferry.engine.loaded import require_names_kept
 from gridferry.engine.replace_advice import droppable, what_goes
 from gridferry.engine.replacing import Replacing
 from gridferry.engine.slots import SlotOfLoad
@@ -175,6 +176,7 @@ class TableLoader:
                 state="nothing was changed",
                 next_step=f"put it back as it was, or {load_again(self._options.table)}",
             )
+        require_names_kept(self._state, before.plan, self._options, left="nothing was changed")
         plan = require_agrees(before.plan, self._options, table, left="nothing was changed")
         require_chunks(before.chunks, table, left="nothing was changed")
         return replace(before, plan=plan), checked

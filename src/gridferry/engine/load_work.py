@@ -35,6 +35,7 @@ from gridferry.errors import CheckpointError, ConfigError, FerryError, PlanError
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
+from gridferry.plan.advice import named_apart
 from gridferry.plan.plan import TablePlan
 from gridferry.source.contract import ReadsRows, ReadsSnapshot
 from gridferry.target.containers import TableContainers
@@ -79,7 +80,14 @@ class LoadWork:
         self._lease = lease
         self._options = options
         self._tell = listener
-        self._containers = TableContainers(state.store, run.plan, register=self._enter, listed=self._listed)
+        self._names = NewNames(state, run.plan)
+        self._containers = TableContainers(
+            state.store,
+            run.plan,
+            register=self._names.enter,
+            require_own=self._names.require_own,
+            listed=self._listed,
+        )
         self._lock = threading.Lock()
         self._rows = 0
         self._octets = 0
@@ -166,7 +174,7 @@ class LoadWork:
         known = self._listed()
         listed = {value for _, value in known}
         fresh = [(c.name, c.value) for c in self._plan.containers if c.value not in listed]
-        self._enter(fresh)
+        self._names.enter(fresh)
         self._containers.open_or_create(known + fresh)
 
     def _require_all_read(self, total: int, expected: Mapping[str | None, int]) -> None:
@@ -257,9 +265,6 @@ class LoadWork:
     def _listed(self) -> list[tuple[str, str | None]]:
         return [(e.container, e.value) for e in self._state.catalog.of(self._plan)]
 
-    def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
-        enter_containers(self._state, self._plan, names)
-
 
 def enter_containers(state: TargetState, plan: TablePlan, names: Sequence[tuple[str, str | None]]) -> None:
     """Claim (container, split value) pairs for a table in the catalog. Raises: PlanError as `require_own`."""
@@ -268,12 +273,42 @@ def enter_containers(state: TargetState, plan: TablePlan, names: Sequence[tuple[
         raise _claimed(state, plan, taken)
 
 
+class NewNames:
+    """Containers for values that came after the load was planned: they alone can still get other names."""
+
+    def __init__(self, state: TargetState, plan: TablePlan) -> None:
+        self._state = state
+        self._plan = plan
+
+    def require_own(self, names: Sequence[tuple[str, str | None]]) -> None:
+        """Return if no other table or migration has these containers. Raises: PlanError with a way out for each."""
+        taken = _of_others(self._state, self._plan, [name for name, _ in names])
+        if taken:
+            others = {entry.container.lower() for entry in taken}
+            error = _claimed(self._state, self._plan, taken)
+            error.state = "what was checkpointed stays; nothing was put there"
+            error.next_step = named_apart(self._plan, [value for name, value in names if name.lower() in others])
+            raise error
+
+    def enter(self, names: Sequence[tuple[str, str | None]]) -> None:
+        """Claim (container, split value) pairs. Raises: as `require_own`."""
+        try:
+            enter_containers(self._state, self._plan, names)
+        except PlanError:
+            self.require_own(names)
+            raise
+
+
 def require_own(state: TargetState, plan: TablePlan, names: Sequence[str]) -> None:
     """Return if no other table or migration has containers of these names. Raises: PlanError."""
-    key = state.whose().key
-    taken = [e for e in state.catalog.owners(names) if (e.migration, e.table) != (key, plan.qualified)]
+    taken = _of_others(state, plan, names)
     if taken:
         raise _claimed(state, plan, taken)
+
+
+def _of_others(state: TargetState, plan: TablePlan, names: Sequence[str]) -> list[CatalogEntry]:
+    key = state.whose().key
+    return [e for e in state.catalog.owners(names) if (e.migration, e.table) != (key, plan.qualified)]
 
 
 def _claimed(state: TargetState, plan: TablePlan, taken: Sequence[CatalogEntry]) -> PlanError:

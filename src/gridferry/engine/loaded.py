@@ -17,8 +17,9 @@ from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
 from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import same_load
+from gridferry.plan.names import container_name, name_problem
 from gridferry.plan.plan import TablePlan
-from gridferry.plan.stored import require_agrees
+from gridferry.plan.stored import plan_of_today, require_agrees
 
 
 @dataclass(frozen=True)
@@ -76,12 +77,41 @@ def look_up(state: TargetState, options: TableOptions, *, left: str, then: str) 
             state=left,
             next_step=f"put them back as they were, or {load_again(options.table)}",
         )
+    require_names_kept(state, run.plan, options, left=left)
     plan = require_agrees(run.plan, options, left=left)
     return replace(run, plan=plan), plan
 
 
+def require_names_kept(state: TargetState, plan: TablePlan, options: TableOptions, *, left: str) -> None:
+    """Return if the names under `containers` that changed since the load are of values that have no container yet.
+
+    Only names are asked for that the stored plan and the config give differently; all of them are looked at again where
+    containers are used: see `Catalog.of`. Raises: CheckpointError.
+    """
+    today = plan_of_today(plan, options)
+    moved = {
+        container_name(plan, value): value
+        for value in (*plan.aliases, *options.containers)
+        if container_name(plan, value) != container_name(today, value)
+    }
+    mine = state.whose().key
+    for entry in state.catalog.owners([name for name in moved if not name_problem(name)]):
+        value = moved.get(entry.container)
+        if (entry.migration, entry.table, entry.value) == (mine, plan.qualified, value):
+            raise CheckpointError(
+                f'the config gives the value "{value}" of {plan.qualified} the container '
+                f'"{container_name(today, value)}", but its rows stand in "{entry.container}"',
+                state=left,
+                next_step="put its name under containers back as it was (values without a container may get any), or "
+                + load_again(options.table),
+            )
+
+
 def changed_options(run: LoadRun, options: TableOptions) -> str:
-    """A sentence where a load was begun with other options than the config has now; "" where with these."""
+    """A sentence where a load was begun with other options than the config has now; "" where with these.
+
+    Names under `containers` may be others: `require_names_kept` says which.
+    """
     if same_load(options, run.options):
         return ""
     return f"{run.table} was loaded with another plan: its options in the config have changed"

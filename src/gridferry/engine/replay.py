@@ -14,7 +14,7 @@ from gridferry.engine.each_table import REPLAY, try_each
 from gridferry.engine.events import Listener, Replay, ignore
 from gridferry.engine.held_rows import rows_with_keys_of
 from gridferry.engine.load import OpensSnapshots
-from gridferry.engine.load_work import SnapshotView, enter_containers
+from gridferry.engine.load_work import NewNames, SnapshotView
 from gridferry.engine.loaded import take_up
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
@@ -71,7 +71,8 @@ def replay_table(
     stored: list[str] = []
     gone: list[str] = []
     with Lease(state.documents, plan.qualified) as lease, view.open_reader() as reader:
-        containers = TableContainers(state.store, plan, register=lambda names: enter_containers(state, plan, names))
+        names = NewNames(state, plan)
+        containers = TableContainers(state.store, plan, register=names.enter, require_own=names.require_own)
         containers.open_or_create([(e.container, e.value) for e in state.catalog.of(plan)])
         transform = compile_columns(plan)
         with state.store.writer(before_send=lease.check) as writer:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.keyed_rows import joined, keys_of
-from gridferry.engine.load_work import enter_containers
+from gridferry.engine.load_work import NewNames
 from gridferry.engine.retry import with_patience
 from gridferry.errors import FerryError, SchemaChanged
 from gridferry.griddb.handle import Handle
@@ -29,10 +29,11 @@ class RowWriter:
         self.created: list[str] = []
         self._state = state
         self._plan = plan
+        self._new = NewNames(state, plan)
         self._on_retry = on_retry
         self._check = check
         self._names = {e.value: e.container for e in state.catalog.of(plan)}
-        self._containers = TableContainers(state.store, plan, register=self._enter)
+        self._containers = TableContainers(state.store, plan, register=self._enter, require_own=self._new.require_own)
         self._containers.know([(name, value) for value, name in self._names.items()])
 
     def write(self, changes: Sequence[RowChange]) -> None:
@@ -76,7 +77,7 @@ class RowWriter:
         return [name for name, found in self._state.store.open_containers(asked).items() if found is None]
 
     def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
-        enter_containers(self._state, self._plan, names)
+        self._new.enter(names)
         self._names.update({value: name for name, value in names})
         self.created += [name for name, _ in names]
 

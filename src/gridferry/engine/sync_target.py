@@ -9,7 +9,7 @@ import pyarrow as pa
 from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.heights import Heights
-from gridferry.engine.load_work import enter_containers
+from gridferry.engine.load_work import NewNames
 from gridferry.model.watermark import GrowingColumn
 from gridferry.plan.plan import TablePlan
 from gridferry.target.containers import TableContainers
@@ -26,7 +26,8 @@ class SyncContainers:
     """
 
     def __init__(self, state: TargetState, plan: TablePlan, column: GrowingColumn) -> None:
-        self.handles = TableContainers(state.store, plan, register=self._enter)
+        self._new = NewNames(state, plan)
+        self.handles = TableContainers(state.store, plan, register=self._enter, require_own=self._new.require_own)
         self.touched: dict[str | None, str] = {}
         self.created: tuple[str, ...] = ()
         self.gone: list[str] = []
@@ -51,7 +52,7 @@ class SyncContainers:
         self.touched.update({value: listed[value] for value in wanted})
 
     def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
-        enter_containers(self._state, self._plan, names)
+        self._new.enter(names)
         self._catalog().update({value: name for name, value in names})
         self.created += tuple(name for name, _ in names)
 

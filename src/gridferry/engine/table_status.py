@@ -24,6 +24,7 @@ from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
+from gridferry.plan.stored import plan_of_today
 from gridferry.source.postgres.source import PostgresSource
 
 R = TypeVar("R")
@@ -101,7 +102,8 @@ class Standings:
                 column = (told.get(run.table) or each.status()).column or column
                 with suppress(SourceError, CheckpointError):  # the status of the table says so
                     waiting = each.waiting()
-            return container_states(self._state, run.plan, column=column, waiting=waiting, match=match)
+            plan = plan_of_today(run.plan, options)
+            return container_states(self._state, plan, column=column, waiting=waiting, match=match)
 
         return [state for found in self._each(chosen, states) for state in found]
 

@@ -18,7 +18,7 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, RowsPut
 from gridferry.engine.keyed_rows import as_seen, fetch_standing, has_columns
-from gridferry.engine.loaded import changed_options
+from gridferry.engine.loaded import changed_options, require_names_kept
 from gridferry.engine.repair import SHOWN, key_texts, who
 from gridferry.engine.row_writer import RowWriter
 from gridferry.engine.unseen import note_again
@@ -90,6 +90,7 @@ def undo_repair(
             raise CheckpointError(
                 changed, state="nothing was changed", next_step="put them back as they were, then undo again"
             )
+        require_names_kept(state, load.plan, options, left="nothing was changed")
         plan = require_agrees(load.plan, options, left="nothing was changed")
         return _Undo(state, lease, plan, tell).run(record)
 

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection, Sequence
+
+from gridferry.plan.names import free_name
+from gridferry.plan.plan import TablePlan
+from gridferry.plan.yaml_text import flow_text
+
+_SHOWN = 20
+_LONG_KEY = 1000  # YAML takes no longer ones without a question mark
 
 
 def spelled(schema: str, table: str) -> str:
@@ -14,3 +22,23 @@ def load_again(table: str) -> str:
     """What to do where only a new load helps, and what that drops. Args: `table`: as `spelled` or a config has it."""
     command = f"gridferry load --replace --table {shlex.quote(table)}"
     return f"load it again with `{command}`, which drops its containers and their rows"
+
+
+def named_apart(plan: TablePlan, values: Sequence[str | None], *, taken: Collection[str] = ()) -> str:
+    """What to do where containers of values that have none yet cannot have the names that the plan gives.
+
+    Args: taken: names of the table's other containers, in small letters.
+    """
+    used = set(taken)
+    pairs = []
+    for value in values:
+        name = free_name(plan, value, used)
+        used.add(name.lower())
+        if value is not None:
+            key = flow_text(value)
+            pairs.append(f"{key if len(key) < _LONG_KEY else f'? {key} '}: {flow_text(name)}")
+    if not pairs:  # rows without a value: no name can be given to them alone
+        return f"choose another `container:` in the config, and {load_again(spelled(plan.schema, plan.table))}"
+    more = ", and so for the others" if len(pairs) > _SHOWN else ""
+    listed = f"`containers: {{{', '.join(pairs[:_SHOWN])}}}`{more}"
+    return f"give it a name of its own in the config, as {listed}; then run the same command again"

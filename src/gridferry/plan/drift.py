@@ -17,8 +17,12 @@ def changed_columns(plan: TablePlan, table: Table) -> list[str]:
 
 
 def fingerprint(options: TableOptions) -> str:
-    """SHA-256 over a table's options as far as they decide what is loaded."""
-    document = options.model_dump(mode="json", exclude={"sync"})
+    """SHA-256 over a table's options as far as they decide what is loaded.
+
+    Not over the names under `containers`: a value that comes later may get one. Whether those that have a container
+    keep its name is asked of the catalog: see `engine.loaded.require_names_kept`.
+    """
+    document = options.model_copy(update={"containers": {}}).model_dump(mode="json", exclude={"sync"})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import chain, count
 
 from gridferry.griddb.wire.names import legal_part
@@ -29,6 +29,8 @@ NULL_SPELLING = "=null"
 EMPTY_SPELLING = "=empty"
 RESERVED_PREFIX = "gridferry_"
 VALUE_FIELD = "{value}"
+
+_SUGGESTED = 60  # bytes of a name that is made up
 
 _PLAIN = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-/")
 _ESCAPED = re.compile(r"=([0-9A-F]{2})")
@@ -100,6 +102,20 @@ def name_problem(name: str) -> str:
     if name.lower().startswith(RESERVED_PREFIX):
         return f"names that begin with {RESERVED_PREFIX} are kept for gridferry's own containers"
     return ""
+
+
+def free_name(plan: TablePlan, value: str | None, taken: Collection[str]) -> str:
+    """A name that a container for `value` can have, where that of `container_name` cannot be used.
+
+    Args: taken: names in small letters that it may not have.
+    """
+    base = container_name(plan, value)
+    if name_problem(base):
+        base = f"{in_ascii(plan.table) or 'table'}_{in_ascii(value or '') or 'value'}"
+        base = f"of_{base}" if name_problem(base[:_SUGGESTED]) else base[:_SUGGESTED]
+    base = base[: MAX_CONTAINER_NAME_BYTES - 8]
+    numbered = (f"{base}_{number}" for number in count(2))
+    return next(name for name in numbered if name.lower() not in taken)
 
 
 def column_name_problem(name: str) -> str:

@@ -30,13 +30,13 @@ _NUMBER = re.compile(r"(?:NaN|-?Infinity|-?\d{1,400}(?:\.\d{1,400})?)")
 
 
 def require_agrees(plan: TablePlan, options: TableOptions, table: Table | None = None, *, left: str) -> TablePlan:
-    """The stored plan with today's answers to bad and colliding rows, if the rest is what config and catalog make.
+    """The stored plan as `plan_of_today`, if the rest is what config and catalog make.
 
     Args: table: the catalog's description, where the source was asked: then columns, types and conversions are
         compared too; left: what the error says of what was left.
     Raises: CheckpointError that names what differs.
     """
-    different = next((what for what in _differences(plan, options, table) if what), None)
+    different = next((what for what in _differences(plan_of_today(plan, options), options, table) if what), None)
     if different is not None:
         raise CheckpointError(
             f"the stored plan of {plan.schema}.{plan.table} has {different} than the config",
@@ -46,13 +46,16 @@ def require_agrees(plan: TablePlan, options: TableOptions, table: Table | None =
         )
     if table is not None:
         plan = replace(plan, own_heap=table.own_heap)
-    return replace(
-        plan,
-        where=options.where,
-        order_by=options.order_by,
-        on_duplicate=options.on_duplicate,
-        on_bad_row=options.on_bad_row,
-    )
+    plan = plan_of_today(plan, options)
+    return replace(plan, where=options.where, order_by=options.order_by)
+
+
+def plan_of_today(plan: TablePlan, options: TableOptions) -> TablePlan:
+    """The stored plan with what the config may change after a load.
+
+    That are the answers to bad and colliding rows, and the names that values without a container are given.
+    """
+    return replace(plan, aliases=options.containers, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row)
 
 
 def inconsistency(plan: TablePlan) -> str:
@@ -99,7 +102,6 @@ def _differences(plan: TablePlan, options: TableOptions, table: Table | None) ->
         "`where`": plan.where == options.where,
         "`split_by`": plan.split_by == options.split_by,
         "`order_by`": plan.order_by == options.order_by,
-        "`containers`": plan.aliases == options.containers,
         "`container`": plan.naming == naming,
         "`key`": not options.key or plan.key == tuple(c for c in options.key if c != options.split_by),
     }

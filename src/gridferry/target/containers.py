@@ -9,15 +9,14 @@ from dataclasses import replace
 from gridferry.errors import DataError, PlanError, SchemaConflict, TargetNotEmpty
 from gridferry.griddb import Container, Store
 from gridferry.griddb.handle import Handle
-from gridferry.plan.advice import load_again, spelled
+from gridferry.plan.advice import named_apart
 from gridferry.plan.names import container_name, name_problem
 from gridferry.plan.plan import TablePlan
 
 _SHOWN = 5
-WAYS_OUT = (
-    "choose other names under `containers:` or `container:`; or, where nobody needs them, let "
-    "`gridferry load --replace --replace-unclaimed` drop them"
-)
+_UNTOUCHED = "what was checkpointed stays; nothing was put into that container"
+DROP_UNCLAIMED = "let `gridferry load --replace --replace-unclaimed` drop them"
+WAYS_OUT = f"choose other names under `containers:` or `container:`; or, where nobody needs them, {DROP_UNCLAIMED}"
 WAYS_OUT_CLAIMED = "let `gridferry load --replace` drop them, or choose other names under `containers:` or `container:`"
 
 
@@ -25,8 +24,9 @@ class TableContainers:
     """Handles by split value. Safe for use by several threads.
 
     `register` is called with (name, value) pairs before they are made and before any thread gets their handles: what
-    it writes down stands when the first row is put. `listed` gives the pairs that are written down by now; it is asked
-    where other processes make containers of the same table meanwhile.
+    it writes down stands when the first row is put. `require_own` is called with them before the target is looked at,
+    and raises for those that somebody else has written down. `listed` gives the pairs that are written down by now; it
+    is asked where other processes make containers of the same table meanwhile.
     """
 
     def __init__(
@@ -35,11 +35,13 @@ class TableContainers:
         plan: TablePlan,
         *,
         register: Callable[[Sequence[tuple[str, str | None]]], None],
+        require_own: Callable[[Sequence[tuple[str, str | None]]], None] = lambda names: None,
         listed: Callable[[], Collection[tuple[str, str | None]]] = tuple,
     ) -> None:
         self._store = store
         self._plan = plan
         self._register = register
+        self._require_own = require_own
         self._listed = listed
         self._expected: dict[str | None, str] = {}
         self._schema = plan.container_schema
@@ -132,16 +134,26 @@ class TableContainers:
 
     def _claim(self, names: Sequence[tuple[str, str | None]]) -> None:
         """Write new names down, unless rows of someone else stand there."""
+        self._require_own(names)
         try:
             require_free(self._store, self._plan, [name for name, _ in names])
-        except TargetNotEmpty:
+        except (TargetNotEmpty, PlanError) as error:
             listed = frozenset(self._listed())
             rest = [pair for pair in names if pair not in listed]
-            if len(rest) == len(names):
-                raise
-            names = rest
-            require_free(self._store, self._plan, [name for name, _ in names])
+            if len(rest) < len(names) and isinstance(error, TargetNotEmpty):
+                self._claim(rest)
+                return
+            error.state = _UNTOUCHED
+            error.next_step = self._ways_out(names)
+            raise
         self._register(names)
+
+    def _ways_out(self, names: Sequence[tuple[str, str | None]]) -> str:
+        """The advice where containers of new values stand already, and are of somebody else."""
+        full, other = _not_free(self._store, self._plan, [name for name, _ in names])
+        wrong = {*(container.name.lower() for container, _ in full), *(container.name.lower() for container in other)}
+        values = [value for name, value in names if name.lower() in wrong]
+        return f"{self._apart(values)}; or, where nobody needs what stands there, {DROP_UNCLAIMED}"
 
     def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
         wanted = [(name, value) for name, value in names if value not in self._handles]
@@ -153,17 +165,22 @@ class TableContainers:
             self._handles[value] = container.handle
 
     def _require_apart(self, names: Sequence[tuple[str, str | None]]) -> None:
+        meeting = []
         for name, value in names:
             other = self._taken.setdefault(name.lower(), value)
             if other != value:
-                raise DataError(
-                    f'{self._plan.qualified}: the values "{other}" and "{value}" of {self._plan.split_by} '
-                    f'would meet in container "{name}"',
-                    table=self._plan.qualified,
-                    column=self._plan.split_by or "",
-                    next_step="give one of them a name of its own under `containers:` in the config, and "
-                    + load_again(spelled(self._plan.schema, self._plan.table)),
-                )
+                meeting.append((name, other, value))
+        if meeting:
+            name, other, value = meeting[0]
+            more = f", and {len(meeting) - 1} more in those of others" if len(meeting) > 1 else ""
+            raise DataError(
+                f'{self._plan.qualified}: the values "{other}" and "{value}" of {self._plan.split_by} '
+                f'would meet in container "{name}"{more}',
+                table=self._plan.qualified,
+                column=self._plan.split_by or "",
+                state=_UNTOUCHED,
+                next_step=f'"{value}" has no container yet: {self._apart([value for _, _, value in meeting])}',
+            )
 
     def _name(self, value: str | None) -> str:
         name = container_name(self._plan, value)
@@ -173,10 +190,14 @@ class TableContainers:
                 f'{self._plan.qualified}: no container can be called "{name[:80]}": {problem}',
                 table=self._plan.qualified,
                 column=self._plan.split_by or "",
-                next_step="give this value a name under `containers:` in the config, and "
-                + load_again(spelled(self._plan.schema, self._plan.table)),
+                state=_UNTOUCHED,
+                next_step=self._apart([value]),
             )
         return name
+
+    def _apart(self, values: Sequence[str | None]) -> str:
+        """The advice for values whose containers cannot have the names that the plan gives."""
+        return named_apart(self._plan, values, taken=self._taken)
 
 
 def require_free(store: Store, plan: TablePlan, names: Sequence[str], *, claimed: bool = False) -> None:
@@ -185,10 +206,8 @@ def require_free(store: Store, plan: TablePlan, names: Sequence[str], *, claimed
     `claimed`: some are the table's own, of an earlier load that the state has forgotten.
     Raises: TargetNotEmpty for those with rows, PlanError for those with other columns.
     """
-    found = store.open_containers(names)
-    standing: list[Container] = [c for c in found.values() if c is not None]
-    counts = store.counts(standing)
-    filled = [f'"{c.name}" ({n:,} rows)' for c, n in zip(standing, counts, strict=True) if n]
+    full, other = _not_free(store, plan, names)
+    filled = [f'"{container.name}" ({rows:,} rows)' for container, rows in full]
     if filled:
         whose = "an earlier load left them" if claimed else "gridferry did not load them"
         raise TargetNotEmpty(
@@ -196,13 +215,22 @@ def require_free(store: Store, plan: TablePlan, names: Sequence[str], *, claimed
             state="nothing was changed",
             next_step=WAYS_OUT_CLAIMED if claimed else WAYS_OUT,
         )
-    different = [f'"{c.name}"' for c in standing if c.schema != plan.container_schema]
+    different = [f'"{container.name}"' for container in other]
     if different:
         raise PlanError(
             f"{plan.qualified} would go into containers that exist with other columns: " + _listed(different),
             state="nothing was changed",
             next_step=WAYS_OUT_CLAIMED if claimed else WAYS_OUT,
         )
+
+
+def _not_free(
+    store: Store, plan: TablePlan, names: Sequence[str]
+) -> tuple[list[tuple[Container, int]], list[Container]]:
+    """The containers of these names that hold rows, with their number, and those that have other columns."""
+    standing = [container for container in store.open_containers(names).values() if container is not None]
+    full = [(container, rows) for container, rows in zip(standing, store.counts(standing), strict=True) if rows]
+    return full, [container for container in standing if container.schema != plan.container_schema]
 
 
 def _listed(names: Sequence[str]) -> str:

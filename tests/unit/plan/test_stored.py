@@ -61,6 +61,14 @@ def test_what_was_planned_agrees_and_todays_answers_to_bad_rows_count() -> None:
     assert found.on_duplicate is OnDuplicate.LAST
 
 
+def test_names_of_containers_are_the_configs_whatever_was_stored() -> None:
+    grown = OPTIONS.model_copy(update={"containers": {"a": "alpha", "B": "second_b"}})
+    assert require_agrees(PLAN, grown, TABLE, left="x").aliases == {"a": "alpha", "B": "second_b"}
+    assert require_agrees(replace(PLAN, aliases={"z": "somebody_elses"}), OPTIONS, TABLE, left="x") == PLAN
+    with pytest.raises(CheckpointError, match="other names of containers"):
+        require_agrees(PLAN, OPTIONS.model_copy(update={"containers": {"a": "beta"}}), TABLE, left="x")
+
+
 @pytest.mark.parametrize(
     ("plan", "says"),
     [
@@ -71,7 +79,10 @@ def test_what_was_planned_agrees_and_todays_answers_to_bad_rows_count() -> None:
         (replace(PLAN, split_by="secret"), "another `split_by`"),
         (replace(PLAN, split_by=None), "another `split_by`"),
         (replace(PLAN, order_by=("secret",)), "another `order_by`"),
-        (replace(PLAN, aliases={"a": "somebody_elses"}), "another `containers`"),
+        (
+            replace(PLAN, containers=(ContainerPlan("somebody_elses", "a"),), aliases={"a": "somebody_elses"}),
+            "other names",
+        ),
         (replace(PLAN, naming="somebody_elses"), "another `container`"),
         (replace(PLAN, containers=(ContainerPlan("somebody_elses", "b"),)), "other names of containers"),
         (replace(PLAN, key=("value",)), "another row key"),
