@@ -35,9 +35,9 @@ Results go to stdout, progress, notes and errors to stderr. Every command has th
 |---|---|
 | 0 | done |
 | 1 | differences: `verify` found some, or `quarantine replay` could not store every row |
-| 2 | asked wrongly: options, config file, login, or a plan with problems; the same command will fail again |
-| 3 | failed for good: look at the message |
-| 75 | try later: the same command may succeed, for example when a server is back; `verify`: rows are not synced yet |
+| 2 | usage error: options, config file, login, or a plan with problems; the same command will fail again |
+| 3 | permanent failure: look at the message |
+| 75 | temporary failure: the same command may succeed, such as when a server is back; `verify`: rows not synced yet |
 | 130 | interrupted by Ctrl-C; a load goes on where it stopped when the same command is run again |
 
 ## Errors

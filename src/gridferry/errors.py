@@ -1,7 +1,7 @@
 """Every error of gridferry, in one tree.
 
     FerryError
-      ConfigError                          asked wrongly: options, config file, addresses
+      ConfigError                          usage error: options, config file, addresses
         NotLoaded                          the table is not loaded yet, or not to its end
       PlanError                            the plan found problems; all of them, raised together
       SourceError
@@ -37,7 +37,7 @@
     CheckpointError                        stored state: another plan's, a newer version's, broken
       OtherSource                          the source is not the one that the table is from
       LeaseHeld                            (transient) another run works on the same table
-    TargetNotEmpty                         data stands where the load would put its own
+    TargetNotEmpty                         there is data where the load would put its own
     SomeTablesFailed                       of several tables; see `model.failed_tables`
 
 Each leaf is `Transient` (the same call may succeed later) or `Terminal`. `engine.retry` reads that mark and

@@ -181,7 +181,7 @@ class TestOneAfterTheOther:
             (["status"], "public.meter: loaded"),
             (["containers"], "500"),
             (["verify"], "All values are equal (500 rows"),
-            (["quarantine", "list"], "No row is put aside."),
+            (["quarantine", "list"], "No row is in the quarantine."),
         ):
             result = run(*arguments)
             assert result.exit_code == 0, (arguments, result.output)

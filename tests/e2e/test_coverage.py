@@ -126,7 +126,7 @@ def test_duplicates_that_gave_way_are_in_the_numbers_and_fail_nothing(
     )
     wait_for_statistics(postgres)
     ferry = ferry.of({"table": "log", "key": "at", "on_duplicate": "last", "order_by": "v"})
-    stored = "6 of 9 rows stored, 3 gave way to another of their key"
+    stored = "6 of 9 rows stored, 3 superseded by another of their key"
     ends(command(ferry, tmp_path, "load"), 0, stored)
     for depth in ([], ["--quick"]):
         ends(command(ferry, tmp_path, "verify", *depth), 0, "are equal", stored)

@@ -1,4 +1,4 @@
-"""How the containers of a table stand, on a screen: those that need a look first, and no column that says nothing."""
+"""The state of a table's containers, on a screen: those that need a look first, and no column that says nothing."""
 
 from __future__ import annotations
 

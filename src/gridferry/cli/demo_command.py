@@ -76,7 +76,7 @@ def demo(
     """Show it all in a minute: PostgreSQL with sensor readings, loaded into GridDB, compared, asked, kept in step.
 
     Everything runs in a temporary folder and is gone at the end, but for the report's page. GRIDFERRY_TARGET (and
-    GRIDDB_PASSWORD) name a GridDB of your own instead of the stand-in.
+    GRIDDB_PASSWORD) name a GridDB of your own instead of the emulator.
     """
     if sum(wish is not None for wish in (rows, share, csv)) > 1:
         raise ConfigError("--rows, --share and --csv exclude each other", next_step="choose one of them")
@@ -123,7 +123,7 @@ def demo(
 
 
 def _target() -> tuple[str, str]:
-    """The user's own target and its password; both empty for the stand-in. Raises: ConfigError."""
+    """The user's own target and its password; both empty for the emulator. Raises: ConfigError."""
     url = os.environ.get(TARGET_VARIABLE, "")
     if not url:
         return "", ""

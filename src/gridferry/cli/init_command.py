@@ -115,7 +115,7 @@ def _has_secret(dsn: str) -> bool:
 
 
 def _is_written_out(context: typer.Context) -> bool:
-    """Whether the address stands on the command line, and not in the variable alone."""
+    """Whether the address is on the command line, and not in the variable alone."""
     source = context.get_parameter_source("dsn")
     return source is not None and source.name == "COMMANDLINE"
 

@@ -136,7 +136,7 @@ def _confirm_replace(output: Output, config: Path, table: list[str] | None, *, u
     with opening.open_migration(config) as migration:
         what = migration.what_replace_drops(chosen(table))
     if unclaimed:
-        what += "; --replace-unclaimed drops also what stands under the plan's names and no migration loaded"
+        what += "; --replace-unclaimed drops also containers with the plan's names that no migration loaded"
     if not can_ask():
         raise ConfigError(
             f"{what}. There is no terminal to ask on",

@@ -19,7 +19,7 @@ MOST_CONTAINERS = 20
 
 
 def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
-    """A line for each table, its notes, and how many rows stand on both sides of its containers."""
+    """A line for each table, its notes, and how many rows both sides of its containers have."""
     for number, load in enumerate(loads):
         if number:
             yield Text()

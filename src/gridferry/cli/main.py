@@ -29,7 +29,8 @@ from gridferry.cli.reporting import PIPE_CLOSED_EXIT_CODE, Terminated, reported
 from gridferry.cli.streams import ResultLost, drop_what_follows, use_standard_streams
 
 EPILOG = (
-    "Exit codes: 0 done, 1 differences found, 2 asked wrongly, 3 failed for good, 75 try later, 130 interrupted. "
+    "Exit codes: 0 done, 1 differences found, 2 usage error, 3 permanent failure, 75 temporary failure, "
+    "130 interrupted. "
     'With --json an error is the document on stdout: {"error": {...}}.'
 )
 
@@ -42,7 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-quarantine = typer.Typer(help="Rows that were put aside.", no_args_is_help=True, rich_markup_mode=None)
+quarantine = typer.Typer(help="Rows that GridDB cannot hold exactly.", no_args_is_help=True, rich_markup_mode=None)
 
 
 def _show_version(wanted: bool) -> None:

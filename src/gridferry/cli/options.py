@@ -19,7 +19,7 @@ Tables = Annotated[
 AcceptQuarantined = Annotated[
     bool,
     typer.Option(
-        "--accept-quarantined", help="Rows in the quarantine are told, and do not make the exit code 1 by themselves."
+        "--accept-quarantined", help="Rows in the quarantine are reported, but alone do not make the exit code 1."
     ),
 ]
 TargetUrl = Annotated[

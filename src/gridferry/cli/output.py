@@ -51,7 +51,7 @@ class Output:
                 self.out.print(renderable)
 
     def show_text(self, text: str) -> None:
-        """Print the text of a file as it stands, not wrapped; nothing in JSON mode."""
+        """Print the text of a file as it is, not wrapped; nothing in JSON mode."""
         if not self.as_json:
             sys.stdout.write(text)
             sys.stdout.flush()
@@ -106,7 +106,7 @@ def scalar(value: Any) -> Any:
 
 
 class _Console(Console):
-    """A console that lets a closed pipe be told from a result: rich's own ends with 1, which says "differences".
+    """A console that does not take a closed pipe for a result: rich's own ends with 1, which says "differences".
 
     Nothing that it prints commands a terminal but its own styles: names, values and messages of servers may hold
     sequences that colour, overwrite, or answer in the user's name.

@@ -1,4 +1,4 @@
-"""`quarantine list` and `quarantine replay`: rows that were put aside."""
+"""`quarantine list` and `quarantine replay`: quarantined rows."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ MOST_ROWS = 50
 
 
 def list_rows(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
-    """List the rows that were put aside, and why."""
+    """List the rows in the quarantine, and why each is there."""
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.quarantine(chosen(table))
     output.document(lambda: {"rows": found})
     if not found:
-        output.show(Text("No row is put aside."))
+        output.show(Text("No row is in the quarantine."))
         return
     rows = [[Text(r.id), Text(r.table), Text(r.column), Text(r.key), Text(r.sentence or r.reason)] for r in found]
     output.show(listing(["id", "table", "column", "key", "why"], rows[:MOST_ROWS]))
@@ -41,7 +41,7 @@ def replay(
         list[str] | None, typer.Option("--id", metavar="ID", help="Only this row. Can be given several times.")
     ] = None,
 ) -> None:
-    """Try the rows again that were put aside. Exit code 1 if some are still held."""
+    """Read the quarantined rows again from the source and store them. Exit code 1 if some stay."""
     output.interrupted = "Interrupted. Rows that were not stored stay in quarantine: run the same command again."
     with opening.open_migration(config) as migration, output.waiting("putting the rows again"):
         done, failed = kept_going(lambda: migration.replay(chosen(table), ids=chosen(row)))
@@ -51,7 +51,7 @@ def replay(
         held = f", {numbers.plural(one.still_held, 'row')} still held" if one.still_held else ""
         output.show(Text.assemble((one.table, "bold"), f": {numbers.plural(one.replayed, 'row')} stored{gone}{held}"))
     if not done and not failed:
-        output.show(Text("No row is put aside."))
+        output.show(Text("No row is in the quarantine."))
     show_failed(output, failed)
     code = code_of(failed, codes=[STILL_HELD_EXIT_CODE] if any(one.still_held for one in done) else [])
     if code:

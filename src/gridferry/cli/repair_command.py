@@ -132,7 +132,7 @@ def repair_document(report: RepairReport, failed: SomeTablesFailed | None = None
 
 
 def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
-    """What a repair did, and how both sides stand now."""
+    """What a repair did, and whether both sides are equal now."""
     from gridferry.model import coverage_words
     from gridferry.model.coverage import total as total_coverage
 
@@ -170,7 +170,7 @@ def _repair_line(one: TableRepair) -> Text:
         line.append(f"{numbers.plural(one.rows, 'row')} repaired", style="green")
         kinds = (("put", one.put), ("replaced", one.replaced), ("deleted", one.deleted))
         line.append(f" ({', '.join(f'{numbers.count(n)} {kind}' for kind, n in kinds if n)})")
-        line.append(f", {numbers.count(one.confirmed)} read again and right, {numbers.duration(one.seconds)}")
+        line.append(f", {numbers.count(one.confirmed)} re-read and confirmed, {numbers.duration(one.seconds)}")
         line.append(f", run {one.run}", style="dim")
     left = ((one.moved, "changed meanwhile"), (one.refused, "refused: several source rows share a key"))
     for count, why in left:
@@ -183,7 +183,7 @@ def _show_undo(output: Output, undone: TableUndo) -> None:
     output.document(lambda: plain(undone) | {"exit_code": undone.exit_code})
     line = Text.assemble((undone.table, "bold"), f": {numbers.plural(undone.restored, 'row')} brought back")
     if undone.already:
-        line.append(f", {numbers.plural(undone.already, 'row')} stood so already")
+        line.append(f", {numbers.plural(undone.already, 'row')} already as before")
     if undone.kept:
         line.append(f", {numbers.plural(undone.kept, 'row')} kept: changed since the repair", style="yellow")
     output.show(line, *(hanging("  ", f"kept: {key}", style="yellow") for key in undone.changed))

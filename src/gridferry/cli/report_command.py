@@ -48,7 +48,7 @@ def report(
         ),
     ] = None,
     offline: Annotated[
-        bool, typer.Option("--offline", help="Do not ask PostgreSQL: tell what the target's state knows.")
+        bool, typer.Option("--offline", help="Do not ask PostgreSQL: report what the target's state knows.")
     ] = False,
 ) -> None:
     """Write what was moved, how it is followed and how it was checked, as one HTML page without network or as JSON.
@@ -117,7 +117,7 @@ def _renderer(form: Form) -> Callable[[ReportFacts], str]:
 
 
 def writable(path: Path) -> Path:
-    """`path`, if a file can stand there: told before any work is done. Raises: ConfigError."""
+    """`path`, if a file can be written there: checked before any work is done. Raises: ConfigError."""
     if path.is_dir():
         raise ConfigError(f"{path} is a folder", next_step="name a file, such as --output report.html")
     if not path.parent.is_dir():

@@ -1,4 +1,4 @@
-"""`gridferry serve`: the stand-in GridDB, until Ctrl-C."""
+"""`gridferry serve`: the GridDB emulator, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ def serve(
         str, typer.Option("--user", metavar="NAME", help="Who may log in. The password: GRIDDB_PASSWORD.")
     ] = "admin",
 ) -> None:
-    """Run a stand-in for a GridDB server, for trying out and for tests. Not for production."""
+    """Run an emulator of a GridDB server, for trying out and for tests. Not for production."""
     if path is not None and memory:
         raise ConfigError("--path and --memory exclude each other", next_step="choose one of them")
     try:
         from gridferry.embedded.server import serve as start
     except ModuleNotFoundError as error:
         raise ConfigError(
-            f"the stand-in server needs {error.name}, which is not installed",
+            f"the GridDB emulator needs {error.name}, which is not installed",
             next_step="pip install 'gridferry[embedded]'",
         ) from error
     password = os.environ.get(PASSWORD_VARIABLE) or DEFAULT_PASSWORD
@@ -59,7 +59,7 @@ def serve(
 
 
 def _introduce(output: Output, address: str, *, path: Path | None, default_password: bool) -> None:
-    output.show(Text.assemble(("A stand-in for GridDB listens at ", ""), (address, "bold")))
+    output.show(Text.assemble(("The GridDB emulator listens at ", ""), (address, "bold")))
     output.show(Text("It is for trying out and for tests; in production use a real GridDB server."))
     kept = "in memory: all is gone when it stops (--path FOLDER keeps it)" if path is None else f"in {path}"
     output.note(f"Data is kept {kept}.")

@@ -34,7 +34,7 @@ def status(
     whole: Annotated[
         bool, typer.Option("--all", help="List the migrations of the target and their tables, whatever the config has.")
     ] = False,
-    each: Annotated[bool, typer.Option("--containers", help="Show how each container of the tables stands.")] = False,
+    each: Annotated[bool, typer.Option("--containers", help="Show the state of each container of the tables.")] = False,
     match: Annotated[
         str | None,
         typer.Option("--match", metavar="PATTERN", help="With --containers: only such names or split values."),
@@ -175,7 +175,7 @@ def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
     if sync.deleted:
         total += f", {numbers.count(sync.deleted)} deleted"
     if sync.superseded:
-        total += f", {numbers.count(sync.superseded)} gave way to another of their key"
+        total += f", {numbers.count(sync.superseded)} superseded by another of their key"
     return [
         ("sync", f"mode {sync.mode}, {sync.state}"),
         ("position", f"{sync.column} {sync.position}".strip() if sync.position else ""),

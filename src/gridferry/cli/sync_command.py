@@ -1,4 +1,4 @@
-"""`sync`: loaded tables brought level with their source, once or without end."""
+"""`sync`: loaded tables catch up with their source, once or without end."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def sync(
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = LOCAL,
 ) -> None:
-    """Bring loaded tables level with everything committed before now. Tables need a `sync` in the config.
+    """Store everything committed before now in the loaded tables. Tables need a `sync` in the config.
 
     Exit code 0 all of it is stored, 1 rows of the tables are in the quarantine (or differ, see `verify:`).
     """
@@ -160,7 +160,7 @@ def sync_line(sync: TableSync) -> Text:
         parts.append(f"as of {sync.as_of[:19].replace('T', ' ')} UTC")
     line.append(", " + ", ".join(parts))
     if sync.superseded:
-        line.append(f", {numbers.count(sync.superseded)} {coverage_words.GAVE_WAY}", style="yellow")
+        line.append(f", {numbers.count(sync.superseded)} {coverage_words.SUPERSEDED}", style="yellow")
     held = max(sync.coverage.quarantined, sync.quarantined)
     if held:
         new = f" ({numbers.count(sync.quarantined)} by this run)" if sync.quarantined else ""

@@ -1,4 +1,4 @@
-"""A command over several tables of which some fail: told at once, told again in the end, and the worst exit code."""
+"""A command over several tables of which some fail: reported at once and again at the end, and the worst exit code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ R = TypeVar("R")
 
 
 def kept_going(call: Callable[[], R]) -> tuple[R, SomeTablesFailed | None]:
-    """What a call did to the tables that did not fail, and the error that tells of the others, where some did."""
+    """What a call did to the tables that did not fail, and the error that names the others, where some did."""
     try:
         return call(), None
     except SomeTablesFailed as failed:
@@ -66,7 +66,7 @@ def summary_document(done: Sequence[dict[str, Any]], failed: SomeTablesFailed | 
 
 
 def telling(output: Output, listener: Listener | None = None) -> Listener:
-    """A listener that tells at once of a table that failed, and hands everything on to `listener`."""
+    """A listener that reports a table that failed at once, and hands everything on to `listener`."""
     from gridferry.engine.events import TableFailed, TablesLeft
 
     def hear(event: Event) -> None:

@@ -57,7 +57,8 @@ def verify(
         typer.Option("--wait", min=0.0, metavar="SECONDS", help="With --repair, --undo: wait for another run to end."),
     ] = 0.0,
     undo: Annotated[
-        str | None, typer.Option("--undo", metavar="RUN", help="Bring back what stood before a repair; verify nothing.")
+        str | None,
+        typer.Option("--undo", metavar="RUN", help="Store again the rows from before a repair; do not verify."),
     ] = None,
     workers: Annotated[
         int | None,

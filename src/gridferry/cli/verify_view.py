@@ -17,6 +17,7 @@ from gridferry.model.verification import (
     Depth,
     Difference,
     DifferenceCount,
+    DifferenceKind,
     TableVerification,
     Verdict,
     VerifyReport,
@@ -73,8 +74,8 @@ def table_view(table: TableVerification) -> Iterator[RenderableType]:
 
 def _line(table: TableVerification) -> Text:
     line = Text.assemble((table.table, "bold"), ": ", (_WORDS[table.verdict], _STYLES[table.verdict]))
-    kinds = ("missing", "extra", "different", "doubled", "unsettled")
-    found = [f"{numbers.count(getattr(table, kind))} {kind}" for kind in kinds if getattr(table, kind)]
+    kinds = [(kind.value, kind.words) for kind in DifferenceKind] + [("unsettled", "unsettled")]
+    found = [f"{numbers.count(getattr(table, kind))} {words}" for kind, words in kinds if getattr(table, kind)]
     if found:
         line.append(f" ({', '.join(found)})", style=_STYLES[table.verdict])
     parts = [rows_in_containers([table])]
@@ -115,7 +116,7 @@ def _summary(counts: tuple[DifferenceCount, ...]) -> Iterator[RenderableType]:
         [Text(c.container), Text(c.bucket), *(Text(numbers.count(n) if n else "") for n in _kinds(c))]
         for c in counts[:MOST_COUNTS]
     ]
-    kinds = ("missing", "extra", "different", "doubled")
+    kinds = [kind.words for kind in DifferenceKind]
     yield listing(["container", "time", *kinds], rows, right=kinds, indent=2)
     if len(counts) > MOST_COUNTS:
         rest = sum(c.total for c in counts[MOST_COUNTS:])
@@ -128,7 +129,7 @@ def _kinds(count: DifferenceCount) -> tuple[int, int, int, int]:
 
 def _difference(difference: Difference) -> Text:
     key = visible(", ".join(f"{name} {value}" for name, value in difference.key))
-    line = Text.assemble((difference.kind.value, "red"), f" {difference.container} ", (key, "bold"))
+    line = Text.assemble((difference.kind.words, "red"), f" {difference.container} ", (key, "bold"))
     if difference.kind.value == "different":
         shown = [
             f"{c.name}: {_value(c.source)} in PostgreSQL, {_value(c.target)} in GridDB" for c in difference.columns

@@ -66,7 +66,7 @@ class Coverage:
 
     @property
     def all_rows(self) -> bool:
-        """Whether each row that meets `where` is stored, or gave way as the user asked."""
+        """Whether each row that meets `where` is stored, or superseded as the user asked."""
         return not self.quarantined
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from gridferry import numbers
 from gridferry.model.coverage import Coverage, LeftOut, Why
 
-GAVE_WAY = "gave way to another of their key"
+SUPERSEDED = "superseded by another of their key"
 MOST_TABLES = 20
 QUARANTINE_STEP = (
     "gridferry quarantine list says why; correct those rows in the source, then run gridferry quarantine replay"
@@ -45,11 +45,11 @@ def has_gaps(c: Coverage) -> bool:
 
 
 def not_stored(c: Coverage) -> Iterator[str]:
-    """What became of the rows that are not stored: `7 in quarantine`, `2 gave way to another of their key`."""
+    """What became of the rows that are not stored: `7 in quarantine`, `2 superseded by another of their key`."""
     if c.quarantined:
         yield f"{numbers.count(c.quarantined)} in quarantine"
     if c.superseded:
-        yield f"{numbers.count(c.superseded)} {GAVE_WAY}"
+        yield f"{numbers.count(c.superseded)} {SUPERSEDED}"
 
 
 def remarks(c: Coverage) -> Iterator[str]:

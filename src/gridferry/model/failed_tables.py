@@ -8,7 +8,7 @@ from typing import Any
 
 from gridferry.errors import FerryError, Terminal, Transient
 
-# The worst first: failed for good, asked wrongly, try later, differences found, done. docs/adr/0021 says why.
+# The worst first: permanent failure, usage error, temporary failure, differences found, done. docs/adr/0021 says why.
 BADNESS = (3, 2, 75, 1, 0)
 _SHOWN = 10
 
@@ -66,7 +66,7 @@ class SomeTablesFailed(FerryError):
 
 
 class TablesFailed(Terminal, SomeTablesFailed):
-    """At least one table failed for good."""
+    """At least one table has a permanent failure."""
 
 
 class TablesPostponed(Transient, SomeTablesFailed):

@@ -45,6 +45,11 @@ class DifferenceKind(str, Enum):
     DIFFERENT = "different"  # both have it, with other values
     DOUBLED = "doubled"  # several source rows share the key, and the plan does not say which one counts
 
+    @property
+    def words(self) -> str:
+        """For people."""
+        return "duplicate key" if self is DifferenceKind.DOUBLED else self.value
+
 
 @dataclass(frozen=True)
 class ColumnDifference:
@@ -151,7 +156,7 @@ class KeyBounds:
 
 @dataclass(frozen=True)
 class ContainerVerification:
-    """One container. `quarantined` source rows are in the quarantine, `superseded` gave way by `on_duplicate`: neither
+    """One container. `quarantined` source rows are in the quarantine, `superseded` ones lost by `on_duplicate`: neither
     is to be stored.
 
     Of a quick verification `equal_rows` is 0 and `bounds` is set; `missing` and `extra` then say by how many the row

@@ -172,7 +172,7 @@ def _different(last: TableVerification) -> str:
             (last.different, "with other values"),
             (last.missing, "missing in GridDB"),
             (last.extra, "only in GridDB"),
-            (last.doubled, "sharing a key in PostgreSQL"),
+            (last.doubled, "with a duplicate key in PostgreSQL"),
         )
         if number
     ]

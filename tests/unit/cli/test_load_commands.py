@@ -95,7 +95,7 @@ class TestLoad:
         migration.loads = [replace(LOADED, quarantined=2, superseded=1, coverage=replace(covered, superseded=1))]
         result = run("load")
         out = " ".join(result.stdout.split())
-        assert "; 599 of 602 rows stored, 2 in quarantine, 1 gave way to another of their key" in out
+        assert "; 599 of 602 rows stored, 2 in quarantine, 1 superseded by another of their key" in out
         assert "1 of 3 columns is not in GridDB: note text (excluded, no reason given)" in out
         assert result.exit_code == 1
         assert "2 rows in quarantine" in result.stderr
@@ -108,7 +108,7 @@ class TestLoad:
         migration.loads = [replace(LOADED, superseded=1, coverage=covered)]
         result = run("load")
         assert result.exit_code == 0
-        assert "600 of 601 rows stored, 1 gave way" in " ".join(result.stdout.split())
+        assert "600 of 601 rows stored, 1 superseded" in " ".join(result.stdout.split())
 
     def test_progress_goes_to_stderr_as_lines(self, run: Run, migration: FakeMigration) -> None:
         result = run("load")

@@ -65,7 +65,7 @@ def test_quarantine_list_says_why(run: Run, migration: FakeMigration) -> None:
 
 
 def test_quarantine_list_can_be_empty(run: Run, migration: FakeMigration) -> None:
-    assert run("quarantine", "list").stdout == "No row is put aside.\n"
+    assert run("quarantine", "list").stdout == "No row is in the quarantine.\n"
     assert json.loads(run("quarantine", "list", "--json").stdout) == {"rows": []}
 
 

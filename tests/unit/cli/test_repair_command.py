@@ -34,7 +34,7 @@ def test_a_repair_tells_what_differed_what_it_did_and_how_to_go_back(run: Run, m
     result = run("verify", "--repair", "-t", "device", "--wait", "9", "--sync")
     assert result.exit_code == 0
     for part in (
-        "2 rows differ", "public.device: 2 rows repaired (1 put, 1 replaced), 2 read again and right",
+        "2 rows differ", "public.device: 2 rows repaired (1 put, 1 replaced), 2 re-read and confirmed",
         "containers made: device2", "Both sides are equal now",
     ):  # fmt: skip
         assert part in words(result.stdout), part
@@ -103,7 +103,7 @@ def test_an_undo_tells_what_was_kept(run: Run, migration: FakeMigration) -> None
     migration.undone = TableUndo("public.device", "r1", restored=5, already=2, kept=1, changed=("ts = 5",))
     result = run("verify", "--undo", "r1", "--wait", "3")
     assert result.exit_code == 1
-    for part in ("5 rows brought back", "2 rows stood so already", "1 row kept", "kept: ts = 5"):
+    for part in ("5 rows brought back", "2 rows already as before", "1 row kept", "kept: ts = 5"):
         assert part in words(result.stdout), part
     assert migration.calls == [("undo", ("r1", (), {"wait_s": 3.0}))]
     migration.undone = TableUndo("public.device", "r1", restored=5)

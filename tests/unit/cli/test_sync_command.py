@@ -40,7 +40,7 @@ def test_a_bounded_sync_tells_what_it_did(run: Run, migration: FakeMigration) ->
     assert result.exit_code == 1
     for part in (
         "public.device: synced, 1,198 rows in 3 containers (1 of them new), 0.4 s, as of 2024-05-01 00:00:10 UTC",
-        "1 gave way to another of their key", "5 rows in quarantine (2 by this run)",
+        "1 superseded by another of their key", "5 rows in quarantine (2 by this run)",
         "something to know", "public.other: nothing new",
     ):  # fmt: skip
         assert part in " ".join(result.stdout.split())
@@ -129,7 +129,7 @@ def test_status_shows_the_sync(run: Run, migration: FakeMigration) -> None:
     for line in (
         "sync mode watermark, idle", "position ts 2024-05-01 00:00:09.000001", "state of 2024-05-01 00:00:10 UTC",
         "lag 17 rows to read, 42 s since that state", "last run 2024-05-01 00:00:10 UTC, 5 rows read",
-        "since load 90 read, 88 written in 3 runs, 1 gave way to another of their key",
+        "since load 90 read, 88 written in 3 runs, 1 superseded by another of their key",
         "note updates and deletes in the source are not seen",
     ):  # fmt: skip
         assert line in lines

@@ -59,7 +59,7 @@ def report(*tables: TableVerification) -> VerifyReport:
         (
             [replace(TABLE, target_rows=6, superseded=2)],
             (
-                "All values are equal (6 of 8 rows stored, 2 gave way to another of their key, 1 container, "
+                "All values are equal (6 of 8 rows stored, 2 superseded by another of their key, 1 container, "
                 "compared in 1.0 s)"
             ),
         ),

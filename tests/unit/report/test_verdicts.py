@@ -21,7 +21,7 @@ from gridferry.report.verdicts import report_headline, table_headline
         (LoadFacts("interrupted", rows=7, chunks=5, chunks_done=2), [EQUAL], Tone.UNFINISHED, "2 of 5 chunks are done"),
         (LOADED, [], Tone.UNVERIFIED, "Not verified yet: 405,184 rows were loaded"),
         (LOADED, [EQUAL], Tone.EQUAL, "All 405,184 rows in 1 container are equal, checked by value"),
-        (LOADED, [replace(EQUAL, superseded=2)], Tone.EQUAL, "rows stored, 2 gave way to another of their key."),
+        (LOADED, [replace(EQUAL, superseded=2)], Tone.EQUAL, "rows stored, 2 superseded by another of their key."),
         (LOADED, [replace(EQUAL, depth=Depth.QUICK)], Tone.EQUAL, "least and greatest key only, not by value"),
         (LOADED, [replace(EQUAL, source_rows=1, target_rows=1)], Tone.EQUAL, "The one row in 1 container is equal"),
         (LOADED, [DIFFERENT, EQUAL], Tone.DIFFERENT, "1 row with other values, 1 row missing in GridDB, 1 row only in"),
