@@ -18,7 +18,7 @@ PYTEST := $(RUN) pytest -n $(JOBS) --dist loadfile
 export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo test check unit source conformance oracle e2e format lint type imports docs docs-check \
+.PHONY: help demo test check quick unit source conformance oracle e2e format lint type imports docs docs-check \
 	postgres-test histories airflow airflow-test screenshots bench bench-official coverage audit fuzz clean
 
 help:  ## show these targets
@@ -63,6 +63,10 @@ type: .venv
 
 imports: .venv
 	$(RUN) lint-imports
+
+# A tenth of the examples, and nothing that is marked slow: for between two edits, before `make unit` and `make test`.
+quick: .venv  ## the quick unit tests, in about 20 seconds
+	GRIDFERRY_HYPOTHESIS=quick $(RUN) pytest -q -n 2 --dist loadfile -m 'not slow' tests/unit
 
 unit: .venv  ## tests without a server
 	$(PYTEST) tests/unit

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+from tests import examples  # noqa: F401 - the profile is loaded before any test is collected
 from tests.postgres_binaries import NotHere, find_binaries
 
 from gridferry.local.postgres import LocalPostgres
@@ -24,12 +24,6 @@ from gridferry.source.postgres.source import PostgresSource
 CHOSEN = [int(version) for version in os.environ.get("GRIDFERRY_TEST_POSTGRES", "").split(",") if version]
 
 _numbers = itertools.count(1)
-
-# Machines are shared: how long an example or its making takes is nobody's mistake.
-hypothesis.settings.register_profile(
-    "shared machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
-)
-hypothesis.settings.load_profile("shared machine")
 
 # A suite that a script started in the background ignores Ctrl-C, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.conformance.conftest import Place
 from tests.conformance.tables import batch, collection, keys, plain, rows_of, series
+from tests.examples import FEW
 from tests.strategies import batches, schemas
 
 from gridferry.errors import DataError
@@ -158,7 +159,7 @@ def test_a_fine_timestamp_is_no_key_of_a_time_series(place: Place) -> None:
 
 
 @hypothesis.settings(
-    max_examples=15,
+    max_examples=FEW,
     derandomize=True,
     suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture, hypothesis.HealthCheck.too_slow],
 )

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import FEW
 
 from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
 from gridferry.source.postgres.chunks import chunks_to_resume, plan_chunks
@@ -37,7 +38,7 @@ def assert_each_once(database, plan, *, rows_per_chunk: int, page_ranges: bool |
     return chunks
 
 
-@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.integers(0, 3000),
     removed=st.integers(1, 7),

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import drop
+from tests.examples import FEW
 
 from gridferry.errors import SourceError, SourceRefused
 from gridferry.plan.plan import Kernel, ReadAs, TablePlan
@@ -251,7 +252,7 @@ def test_a_missing_key_column_is_named(postgres, plan):
         duplicates(postgres, plan("t", "a", key=("nope",)))
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=FEW, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.tuples(
     st.one_of(st.none(), st.integers(-(2**31), 2**31 - 1)),
     st.one_of(st.none(), st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)),

@@ -45,6 +45,7 @@ def test_it_stays_bounded_and_loses_no_count(number: int) -> None:
         assert max(each.lag_s or 0 for each in kept) == number - 1
 
 
+@pytest.mark.slow
 def test_a_document_holds_no_more_than_its_bound() -> None:
     store = HistoryStore(FakeDocuments())
     for second in range(MOST_SAMPLES + 1):

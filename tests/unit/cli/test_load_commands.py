@@ -42,6 +42,7 @@ class TestPlan:
         lines = run("plan").stdout.splitlines()
         assert any("numeric(10,2)" in line and "The nearest double." in line for line in lines)
 
+    @pytest.mark.slow
     def test_names_only_the_first_of_many_containers(self, run: Run, migration: FakeMigration) -> None:
         migration.planned = Plan((table_plan(containers=100_000),))
         out = " ".join(run("plan").stdout.split())

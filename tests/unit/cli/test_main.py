@@ -75,6 +75,7 @@ def test_no_command_shows_the_help(run: Run) -> None:
 
 
 @pytest.mark.parametrize("arguments", [["version"], ["version", "--json"]], ids=" ".join)
+@pytest.mark.slow
 def test_a_reader_that_went_away_is_no_difference_found(arguments: list[str]) -> None:
     reading, writing = os.pipe()
     os.close(reading)

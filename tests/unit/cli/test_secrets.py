@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import MANY
 from typer.testing import CliRunner
 
 from gridferry.cli.main import app
@@ -26,7 +27,7 @@ SPECIAL = "/@:?#%&= '\"\\,[]{}$!+;"
 PASSWORD = st.text(alphabet=st.sampled_from("QZXJVKWqzxjvkw7390" + SPECIAL * 2), min_size=6, max_size=24).filter(
     lambda text: text.strip() == text and re.search(r"[A-Za-z0-9]{2}", text) is not None
 )
-QUIET = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+QUIET = settings(max_examples=MANY, suppress_health_check=list(HealthCheck))
 
 
 def closed_port() -> int:
@@ -123,6 +124,7 @@ def test_no_piece_of_a_password_in_a_config_is_in_its_mistakes(
         (("verify", "-c", "CONFIG"), True),
     ],
 )
+@pytest.mark.slow
 def test_no_piece_of_a_password_is_in_what_a_command_says(
     tmp_path: Path, command: tuple[str, ...], target: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

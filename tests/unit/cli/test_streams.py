@@ -13,6 +13,8 @@ import pytest
 FULL = Path("/dev/full")
 GRIDFERRY = [sys.executable, "-m", "gridferry.cli.main"]
 
+pytestmark = pytest.mark.slow  # each starts the program
+
 full = pytest.mark.skipif(not FULL.is_char_device(), reason="this system has no device that is always full")
 
 

@@ -63,6 +63,7 @@ def test_options_reach_the_engine(run: Run, migration: FakeMigration, tmp_path: 
     assert migration.calls == [("verify", (("device",), asked))]
 
 
+@pytest.mark.slow
 def test_does_not_list_every_one_of_many(run: Run, migration: FakeMigration) -> None:
     many = [ContainerVerification(f"d{i:05}", str(i), 1, 1, equal_rows=1) for i in range(5000)]
     migration.report = report_of(*many)

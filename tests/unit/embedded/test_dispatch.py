@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import MANY
 from tests.unit.embedded.peer import Client, code
 
 from gridferry.embedded.catalog import Container
@@ -334,7 +335,7 @@ def test_mistakes_with_sessions(client: Client, tx: Transaction, expected: int) 
     assert code(client.send(PutRows(0, tx, 1, image(1)))) == expected
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=MANY, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(statement=st.sampled_from(sorted(HANDLERS)), body=st.binary(max_size=200), partition=st.integers(-1, 129))
 def test_no_body_goes_unanswered(client: Client, statement: int, body: bytes, partition: int) -> None:
     answer = client.raw(statement, body, partition=partition)
@@ -342,7 +343,7 @@ def test_no_body_goes_unanswered(client: Client, statement: int, body: bytes, pa
         assert code(answer) != 1041, "an internal error"
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=MANY, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 @pytest.mark.usefixtures("container")
 def test_no_damaged_put_is_an_internal_error(client: Client, data: st.DataObject) -> None:

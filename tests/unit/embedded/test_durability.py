@@ -209,6 +209,7 @@ def _lines(child: subprocess.Popen[str]) -> list[str]:
     return [line for line in lines if line]
 
 
+@pytest.mark.slow
 def test_killed_between_flushes(tmp_path: Path, ask: Make) -> None:
     child = _child(tmp_path, 0)
     assert child.stdout is not None
@@ -224,6 +225,7 @@ def test_killed_between_flushes(tmp_path: Path, ask: Make) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+@pytest.mark.slow
 def test_a_file_that_cannot_grow_is_a_refusal(tmp_path: Path, ask: Make) -> None:
     child = _child(tmp_path, 4_000_000)
     assert child.stdin is not None

@@ -325,6 +325,7 @@ def test_a_query_that_fails_on_a_row_harms_nothing(db: Database, ask: Make) -> N
     assert ask(probe, "select count(*)")[1] == 5
 
 
+@pytest.mark.slow
 def test_long_chains_of_conditions(store: Database, probe: Container, ask: Make) -> None:
     wanted = " or ".join(f"i = {n}" for n in range(1500))
     assert ask(probe, f"select count(*) where {wanted}", db=store)[1] == 2

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import MANY
 
 from gridferry.engine.fold import Folder, Keys, Stored
 from gridferry.errors import DataError
@@ -149,7 +150,7 @@ def histories(draw: st.DrawFn) -> tuple[dict[Key, Row], list[Any], dict[Key, Row
 
 
 @given(histories(), st.integers(0, 12))
-@settings(max_examples=300)
+@settings(max_examples=MANY)
 def test_a_fold_ends_where_the_history_ends(history: Any, cut: int) -> None:
     before, changes, after = history
     target = Target(before)
@@ -159,7 +160,6 @@ def test_a_fold_ends_where_the_history_ends(history: Any, cut: int) -> None:
 
 
 @given(histories())
-@settings(max_examples=100)
 def test_only_rows_that_stay_are_refused(history: Any) -> None:
     before, changes, after = history
     refused = Target(before).apply(batch_of(changes))

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
+from tests.examples import SOME
 from tests.strategies import Sample, batches, plain_rows, samples
 
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType
@@ -20,8 +21,8 @@ BLOBS = ContainerSchema(
     ContainerKind.COLLECTION, (ColumnSpec("k", GridType.LONG, nullable=False), ColumnSpec("b", GridType.BLOB))
 )
 FIXED = ContainerSchema(ContainerKind.COLLECTION, (ColumnSpec("k", GridType.LONG, nullable=False),))
-FEW = hypothesis.settings(
-    max_examples=30,
+RUNS = hypothesis.settings(
+    max_examples=SOME,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
 
@@ -33,7 +34,7 @@ def _blobs(*sizes: int) -> pa.RecordBatch:
     )
 
 
-@FEW
+@RUNS
 @hypothesis.given(sample=samples(max_rows=12), cut=st.data(), limit=st.integers(1, 400))
 def test_every_row_is_in_one_run_of_its_owner(sample: Sample, cut: st.DataObject, limit: int) -> None:
     n = len(sample.batch)
@@ -79,7 +80,7 @@ def test_empty_runs_are_left_out_and_large_ones_cut_among_small_ones() -> None:
     assert owners.tolist() == [1, 2, 2, 4]
 
 
-@FEW
+@RUNS
 @hypothesis.given(data=st.data(), sample=samples(max_rows=0))
 def test_entries_of_an_answer_are_joined(data: st.DataObject, sample: Sample) -> None:
     schema = sample.schema

@@ -64,6 +64,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.slow
 def test_a_hostile_text_is_one_error(text: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_yaml(text, name="it.yaml")
@@ -74,6 +75,7 @@ def test_a_hostile_text_is_one_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+@pytest.mark.slow
 def test_a_hostile_file_ends_within_little_memory_and_time(tmp_path: Path, text: str) -> None:
     file = tmp_path / "gridferry.yaml"
     file.write_text(text)
@@ -94,11 +96,13 @@ def test_plain_tags_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["device", "fifo", "directory", "huge", "utf-16", "latin"])
+@pytest.mark.slow
 def test_a_config_that_is_no_small_text_file(tmp_path: Path, kind: str) -> None:
     _refused(_thing(tmp_path, kind))
 
 
 @pytest.mark.parametrize("kind", ["device", "fifo", "directory", "huge", "utf-16", "latin", "name", "missing", "nul"])
+@pytest.mark.slow
 def test_a_password_file_that_is_no_small_text_file(tmp_path: Path, kind: str) -> None:
     thing = {"name": "a\\0b", "missing": str(tmp_path / "none")}.get(kind) or str(_thing(tmp_path, kind))
     config = tmp_path / "gridferry.yaml"

@@ -126,6 +126,7 @@ def test_headings_descend_and_tables_have_headers() -> None:
     assert seen.all("html") == [{"lang": "en"}]
 
 
+@pytest.mark.slow
 def test_ten_thousand_containers_are_a_page_of_less_than_5_mb() -> None:
     page = render_page(report(calm_table(10_000)))
     assert len(page.encode()) < 5_000_000
@@ -136,6 +137,7 @@ def test_ten_thousand_containers_are_a_page_of_less_than_5_mb() -> None:
     assert ["open" in part for part in parts] == [True] + [False] * 39
 
 
+@pytest.mark.slow
 def test_beyond_the_bound_containers_are_counted() -> None:
     assert "5 more containers are in the JSON only" in Page(render_page(report(calm_table(20_005)))).text
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.examples import MANY
 
 from gridferry.model.verification import DifferenceKind
 from gridferry.verify.block import Block
@@ -75,7 +76,7 @@ def plain(findings: Findings, kinds: list[str]) -> list[tuple[Any, ...]]:
     return found
 
 
-@settings(max_examples=300)
+@settings(max_examples=MANY)
 @given(sides(), st.integers(1, 5), st.booleans())
 def test_a_block_finds_what_a_row_by_row_comparison_finds(
     drawn: tuple[list[str], int, list[tuple[Any, ...]], list[tuple[Any, ...]]], page_rows: int, ordered: bool

@@ -35,6 +35,7 @@ def rows(kind: DifferenceKind, count: int, *, container: str = "d1", day: int = 
 
 
 @pytest.mark.parametrize("ending", ["parquet", "jsonl"])
+@pytest.mark.slow
 def test_every_difference_is_in_the_file(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"found.{ending}"
     with open_difference_file(path) as file:

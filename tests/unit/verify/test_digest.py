@@ -150,6 +150,7 @@ def test_a_value_in_another_column_or_row_is_another_value() -> None:
     assert digest((1, 2), (1, 2)) != digest((3, 4), (3, 4))
 
 
+@pytest.mark.slow
 def test_no_two_of_many_like_rows_have_one_digest() -> None:
     r = random.Random(7)
     count = 20_000

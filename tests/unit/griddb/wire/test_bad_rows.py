@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import slow_rows
+from tests.examples import SOME
 from tests.strategies import Sample, batches, samples, schemas
 
 from gridferry.errors import DataError, RemoteProtocolError
@@ -20,7 +21,7 @@ from gridferry.griddb.wire.octets import Reader, var_size
 from gridferry.griddb.wire.row_replies import image_size
 
 REFUSED = (RemoteProtocolError, DataError)
-FUZZ = settings(max_examples=50, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+FUZZ = settings(max_examples=SOME, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 _SIZES = (0, 1, 127, 128, 4001, (1 << 30) - 1, 1 << 30, 1 << 59, 1 << 60, 1 << 61, (1 << 62) - 1)
 HOSTILE = [var_size(n) for n in _SIZES] + [bytes(4), b"\xff" * 8, b"\x02" + bytes(7)]
 HOSTILE += [struct.pack("<q", -(1 << 63)), struct.pack("<q", (1 << 63) - 1)]

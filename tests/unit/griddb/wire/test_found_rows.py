@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
+from tests.examples import SOME
 from tests.strategies import batches, plain_rows, schemas
 
 from gridferry.errors import DataError, RemoteProtocolError
@@ -17,8 +18,8 @@ from gridferry.griddb.wire.names import ContainerKey
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.row_replies import FoundRows, MultiGetReply, rows_of
 
-FEW = hypothesis.settings(
-    max_examples=60,
+FOUND = hypothesis.settings(
+    max_examples=SOME,
     suppress_health_check=[hypothesis.HealthCheck.too_slow, hypothesis.HealthCheck.data_too_large],
 )
 NAMES = ("c", "Sensor@7", "a" * 200)
@@ -52,7 +53,7 @@ def _plain(keys: list[int], blobs: list[bytes | None]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(keys, pa.int64()), pa.array(blobs, pa.binary())], names=["k", "b"])
 
 
-@FEW
+@FOUND
 @hypothesis.given(data=st.data(), schema=schemas())
 def test_entries_of_any_counts(data: st.DataObject, schema: ContainerSchema) -> None:
     parts = data.draw(st.lists(st.tuples(st.sampled_from(NAMES), batches(schema, max_rows=3)), max_size=6))
@@ -75,6 +76,7 @@ def test_values_that_look_like_entries(size: int) -> None:
     assert rows.to_pylist() == [row for part in parts for row in part.to_pylist()]
 
 
+@pytest.mark.slow
 def test_one_row_entries_are_not_walked_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     def walked(*_: object) -> int:
         raise AssertionError("an entry was read alone")
@@ -117,6 +119,7 @@ def test_bytes_left_over_are_refused(tail: bytes) -> None:
             _read(_answer(PLAIN, entries) + tail)
 
 
+@pytest.mark.slow
 def test_cut_and_flipped_answers_are_refused_or_sound() -> None:
     body = _answer(PLAIN, [_entry(PLAIN, _plain([i], [b"xy"]), "ab", first_id=i) for i in range(3)])
     for end in range(len(body)):

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.examples import EACH_KIND
 from tests.strategies import batches, names, samples, schemas
 
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
@@ -32,7 +33,7 @@ from gridferry.griddb.wire.schema_image import (
 )
 from gridferry.griddb.wire.statement import MAX_PARTITIONS, Option, Property
 
-MESSAGES = settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+MESSAGES = settings(max_examples=EACH_KIND, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 
 I32, I64 = (st.integers(-(1 << bits - 1), (1 << bits - 1) - 1) for bits in (32, 64))
 U8, FLAG = st.integers(0, 255), st.booleans()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import slow_rows
+from tests.examples import FEW, SOME
 from tests.strategies import Sample, batches, column_array, plain_rows, runs, samples, schemas, values
 
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
@@ -22,7 +23,7 @@ from gridferry.griddb.wire.row_replies import image_size
 from gridferry.griddb.wire.row_requests import write_payload
 
 SLOW_TO_MAKE = [HealthCheck.too_slow, HealthCheck.data_too_large]
-ROWS = settings(max_examples=40, suppress_health_check=SLOW_TO_MAKE)
+ROWS = settings(max_examples=SOME, suppress_health_check=SLOW_TO_MAKE)
 
 
 def joined(parts: Any) -> bytes:
@@ -109,7 +110,7 @@ ALL_COLUMNS = [ColumnSpec("c", t) for t in GridType] + [ColumnSpec("c", t, array
 
 
 @pytest.mark.parametrize("column", ALL_COLUMNS, ids=lambda c: c.label)
-@settings(max_examples=15)
+@settings(max_examples=FEW)
 @given(data=st.data())
 def test_every_type_alone(column: ColumnSpec, data: st.DataObject) -> None:
     schema = ContainerSchema(ContainerKind.COLLECTION, (column,), 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tests import pgoutput_messages as m
 
@@ -91,6 +91,7 @@ def test_what_real_servers_sent(name, group_bytes):
 
 
 @pytest.mark.parametrize("name", ["PostgreSQL 16, whole", "PostgreSQL 18, streamed"])
+@pytest.mark.slow
 def test_cut_off_anywhere_it_says_so(name):
     """Each message of a capture, cut at each byte, after those before it."""
     messages = CAPTURES[name]
@@ -119,7 +120,6 @@ def _to_the_end(messages, at):
     return messages[at + 1 : end + 1]
 
 
-@settings(max_examples=100)
 @given(st.data())
 def test_changed_bytes_give_changes_or_our_error(data):
     messages = list(CAPTURES[data.draw(st.sampled_from(sorted(CAPTURES)))])
@@ -134,7 +134,6 @@ def test_changed_bytes_give_changes_or_our_error(data):
         return
 
 
-@settings(max_examples=100)
 @given(st.lists(st.binary(max_size=40), max_size=6))
 def test_noise_gives_our_error(noise):
     head = [m.begin(10), m.relation(T, TWO)]
