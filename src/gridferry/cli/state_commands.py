@@ -175,7 +175,7 @@ def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
     if sync.deleted:
         total += f", {numbers.count(sync.deleted)} deleted"
     if sync.superseded:
-        total += f", {numbers.count(sync.superseded)} superseded by another of their key"
+        total += f", {numbers.count(sync.superseded)} superseded"
     return [
         ("sync", f"mode {sync.mode}, {sync.state}"),
         ("position", f"{sync.column} {sync.position}".strip() if sync.position else ""),
