@@ -1,4 +1,4 @@
-"""The main job on real input, told step by step: PostgreSQL with sensor readings -> GridDB, compared, asked, followed.
+"""The main job on real input, shown step by step: PostgreSQL with sensor readings -> GridDB, compared, asked, followed.
 
 Everything runs in a temporary folder and is gone at the end, whatever the end is. A target of the user's own is left
 as it was found: only containers that a demo made are touched (see `footprint`).
@@ -40,7 +40,7 @@ FIRST_ROWS = 5
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What to show. `target` is a GridDB of the user's own, "" for the stand-in; `share` makes fewer readings."""
+    """What to show. `target` is a GridDB of the user's own, "" for the emulator; `share` makes fewer readings."""
 
     target: str = ""
     password: str = ""
@@ -150,14 +150,14 @@ def _fill_postgres(options: DemoOptions, audience: Audience, postgres: LocalPost
 
 
 def _start_griddb(options: DemoOptions, audience: Audience, folder: Path, made: ExitStack) -> LocalGridDB | None:
-    """The stand-in, or None where the user named a target."""
+    """The emulator, or None where the user named a target."""
     if options.target:
         audience.step(f"Your GridDB is the target: {options.target}")
         return None
-    audience.step("A stand-in for GridDB starts; GRIDFERRY_TARGET names a real one.", command="gridferry serve")
+    audience.step("A GridDB emulator starts; GRIDFERRY_TARGET names a real one.", command="gridferry serve")
     griddb = LocalGridDB(folder)
     made.callback(griddb.stop)
-    with audience.waiting("starting the stand-in"):
+    with audience.waiting("starting the emulator"):
         return griddb.start()
 
 

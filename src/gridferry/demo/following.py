@@ -1,6 +1,6 @@
 """The second half of the demo: the source goes on changing, and the target follows, first by watermark, then by cdc.
 
-Each mode is one function, told in steps like the rest; what a mode cannot see is shown, not only said.
+Each mode is one function, shown in steps like the rest; what a mode cannot see is shown, not only said.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from gridferry.report.gather import gather_facts
 from gridferry.report.page import render_page
 
 BLIND = (
-    "The late reading came. The corrected and the deleted one still stand as they were: mode watermark needs nothing "
-    "of the source, but it finds new rows only. Where rows are changed or deleted, take mode cdc."
+    "The late reading came. The corrected and the deleted one are still stored as they were: mode watermark needs "
+    "nothing of the source, but it finds new rows only. Where rows are changed or deleted, take mode cdc."
 )
 
 
 @dataclass(frozen=True)
 class WatermarkPart:
     """What mode watermark did. `first` is both sides after new rows, `last` after a late one, an update, a delete;
-    `repair` mended what it cannot see.
+    `repair` fixed what it cannot see.
     """
 
     syncs: list[TableSync]
@@ -125,7 +125,7 @@ def _sync(audience: Audience, config: Config, line: str) -> TableSync:
 
 
 def _repair(audience: Audience, config: Config) -> RepairReport:
-    audience.step("A repair writes just those rows, and keeps what stood there.", command="gridferry verify --repair")
+    audience.step("A repair writes just those rows, and keeps what was there.", command="gridferry verify --repair")
     with Migration(config) as migration:
         with audience.waiting("repairing"):
             report = migration.repairs.make()

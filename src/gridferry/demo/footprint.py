@@ -57,7 +57,7 @@ class Footprint:
         mark.flush()
 
     def erase(self) -> None:
-        """Take away what the demo made; gridferry's own containers only if nothing of others stands in them."""
+        """Take away what the demo made; gridferry's own containers only if nothing of others is in them."""
         self._clear(self._loaded(), set(self._containers))
         own = [c for c in self._store.open_containers(OWN_CONTAINERS).values() if c is not None]
         empty = [c.name for c, rows in zip(own, self._store.counts(own), strict=True) if rows == 0]

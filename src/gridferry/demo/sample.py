@@ -37,7 +37,7 @@ _CREATE = sql.SQL(
 
 @dataclass(frozen=True)
 class Site:
-    """One device and where it stands: means and spreads of what it measures, and how often light and motion are seen.
+    """One device and its place: means and spreads of what it measures, and how often light and motion are seen.
 
     `drift` is the size of the swing over a day, in degrees.
     """

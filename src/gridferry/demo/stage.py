@@ -1,4 +1,4 @@
-"""What the demo stands on: a temporary folder, and the stand-in GridDB as a process of its own."""
+"""What the demo runs on: a temporary folder, and the GridDB emulator as a process of its own."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class LocalGridDB:
         if "target" not in said:
             self.stop()
             raise GridDBError(
-                f"the stand-in GridDB did not start: {said.get('error', {}).get('message') or self._log_tail()}",
+                f"the GridDB emulator did not start: {said.get('error', {}).get('message') or self._log_tail()}",
                 next_step="`gridferry serve` shows more",
             )
         self.target = str(said["target"])
