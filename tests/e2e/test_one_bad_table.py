@@ -230,3 +230,30 @@ def test_a_table_that_postgresql_cannot_count_is_told_and_the_others_are_counted
     assert [bool(tables[f"public.{name}"]["failure"]) for name in NAMES] == [True, False, True]
     assert tables["public.ba"]["headline"]["tone"] == "equal"  # as it was when it was last compared
     assert [table["containers"][0]["target_rows"] for table in tables.values()] == [1, 1, 1]
+
+
+def test_each_failure_says_what_replace_would_drop(followed: Ferry, postgres: Database, tmp_path: Path) -> None:
+    followed.load()
+    for name in ("ba", "bb"):
+        postgres.run(f"ALTER TABLE {name} ALTER v TYPE varchar(9); INSERT INTO {name} VALUES (2, 'y')")
+    goes = "--replace drops 1 container with 1 row of public.{}, and loads it again"
+    for arguments in (("sync",), ("verify",), ("load",), ("load", "--table", "ba", "--table", "bb")):
+        code, found = document(followed, tmp_path, *arguments)
+        assert code == 3, found
+        failed = {each["table"]: each for each in found["tables"] if each["outcome"] == "failed"}
+        assert set(failed) == {"public.ba", "public.bb"}, found
+        for table, each in failed.items():
+            assert goes.format(table.removeprefix("public.")) in each["error"]["next_step"], each
+        said = command(followed, tmp_path, *arguments).text
+        assert said.count(goes.format("ba")) >= 1, said
+        assert said.count(goes.format("bb")) >= 1, said
+    page = command(followed, tmp_path, "report", "--no-source").text
+    assert "Traceback" not in page
+
+
+def test_checks_and_notes_say_what_replace_would_drop(ferry: Ferry, tables: None, tmp_path: Path) -> None:
+    ferry.of("public.ba").load()
+    changed = ferry.of({"table": "public.ba", "exclude": ["v"]})
+    for arguments in (("cutover",), ("verify",)):
+        said = command(changed, tmp_path, *arguments).text
+        assert "--replace drops 1 container with 1 row of public.ba, and loads it again" in said, said

@@ -19,6 +19,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import CUT_OVER, Tried, try_each
 from gridferry.engine.events import Listener, ignore
 from gridferry.engine.loaded import changed_options
+from gridferry.engine.replace_advice import completed_or_not
 from gridferry.engine.retry import is_transient
 from gridferry.engine.scope import other_tables
 from gridferry.engine.slots import guard
@@ -252,7 +253,10 @@ class Cutover:
         return TableCutover(
             table=table.name,
             mode="" if table.mode is None else table.mode.value,
-            checks=tuple(table.checks),
+            checks=tuple(
+                replace(each, next_step=completed_or_not(each.next_step, self._state, table.name))
+                for each in table.checks
+            ),
             info=tuple(_info(table, after)),
             drained_to=table.drained_to,
             verdict=None if table.verified is None else table.verified.verdict,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -65,7 +66,6 @@ class Migration:
         self.target: GridDBAddress = config.target
         self._verify = config.verify
         self._options = config.tables
-        self._listener = listener
         self._session = TargetSession(
             config.target,
             name=config.name,
@@ -73,6 +73,7 @@ class Migration:
             origin=self.source.fetch_origin,
             on_lock=lambda text: listener(note_of_lock(text)),
         )
+        self._listener = self._session.completing(listener)
 
     def __enter__(self) -> Self:
         return self
@@ -87,6 +88,19 @@ class Migration:
     def close(self) -> None:
         """Close the connections to the target."""
         self._session.close()
+
+    def complete_advice(self, error: FerryError, table: str) -> None:
+        """Let an error of a table that advises --replace say what that would drop. Never fails."""
+        self._session.complete_advice(error, table)
+
+    @contextmanager
+    def _advising(self, table: str) -> Iterator[None]:
+        try:
+            yield
+        except FerryError as error:
+            (options,) = self._chosen([table])
+            self.complete_advice(error, f"{options.schema_name}.{options.table_name}")
+            raise
 
     @property
     def state(self) -> TargetState:
@@ -146,7 +160,9 @@ class Migration:
         Plan, chunks and containers are written down. Then `shared_load.deal` says how to cut the work, `load_bucket`
         does a part of it, and `finish_load` ends it; each in any process, and again after any failure.
         """
-        return self._shared(table, LoadOptions(replace=replace, rows_per_chunk=rows_per_chunk, wait_s=wait_s)).prepare()
+        with self._advising(table):
+            load = LoadOptions(replace=replace, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+            return self._shared(table, load).prepare()
 
     def load_bucket(
         self,
@@ -159,15 +175,17 @@ class Migration:
         wait_s: float = 0.0,
     ) -> BucketLoad:
         """Copy what is left of bucket `bucket` (from 0) of `of`. Raises: ConfigError where nothing is prepared."""
-        return self._shared(
-            table, LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
-        ).load_bucket(bucket, of)
+        with self._advising(table):
+            load = LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+            return self._shared(table, load).load_bucket(bucket, of)
 
     def finish_load(
         self, table: str, *, workers: int | None = None, rows_per_chunk: int = 100_000, wait_s: float = 0.0
     ) -> TableLoad:
         """Read what the buckets left and what moved behind them, count both sides, and end the load."""
-        return self._shared(table, LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)).finish()
+        with self._advising(table):
+            load = LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+            return self._shared(table, load).finish()
 
     def drop_slot(self, tables: Sequence[str] = ()) -> list[str]:
         """Drop the replication slots and publications of tables, so that PostgreSQL is as it was before their load.

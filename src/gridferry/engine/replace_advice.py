@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from gridferry import numbers
 from gridferry.checkpoint.state import TargetState
 from gridferry.errors import FerryError
-from gridferry.plan.config import TableOptions
 
 _ADVISED = "--replace"
+_UNCLAIMED = "--replace-unclaimed"
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,31 @@ def what_goes(found: Sequence[Droppable]) -> str:
     return f"{_ADVISED} drops {' and '.join(map(str, held))}, and loads {again} again"
 
 
-def complete_advice(error: FerryError, state: TargetState, options: Sequence[TableOptions]) -> None:
+def completed(advice: str, state: TargetState, tables: Sequence[str], *, about: str = "") -> str:
+    """Advice with what --replace would drop, where it advises that; else as it was. Raises: as `droppable`.
+
+    Args: tables: those that it may mean (`schema.name`); about: the text before it, which names those that it means.
+    """
+    if _ADVISED not in advice or f"{_ADVISED} drops" in advice:
+        return advice
+    found = droppable(state, [name for name in tables if name in f"{about} {advice}"] or tables)
+    if _UNCLAIMED in advice and not any(each.containers for each in found):
+        return advice  # what it would drop is nobody's, and stands in the text
+    return f"{advice} ({what_goes(found)})"
+
+
+def complete_advice(error: FerryError, state: TargetState, tables: Sequence[str]) -> None:
     """Where an error advises --replace, let it say what that would drop. Never fails: the advice stays as it was."""
-    if _ADVISED not in error.next_step or f"{_ADVISED} drops" in error.next_step:
-        return
-    names = [f"{each.schema_name}.{each.table_name}" for each in options]
-    text = " ".join([error.message, *getattr(error, "problems", ()), *getattr(error, "__notes__", ())])
+    about = " ".join([error.message, *getattr(error, "problems", ()), *getattr(error, "__notes__", ())])
     try:
-        error.next_step += f" ({what_goes(droppable(state, [n for n in names if n in text] or names))})"
+        error.next_step = completed(error.next_step, state, tables, about=about)
     except FerryError as unknown:
         error.add_note(f"what --replace would drop is not known: {unknown.message}")
+
+
+def completed_or_not(advice: str, state: TargetState, table: str) -> str:
+    """The same for what is said of one table beside an error. Never fails: the advice stays as it was."""
+    try:
+        return completed(advice, state, [table])
+    except FerryError:
+        return advice

@@ -17,6 +17,7 @@ from gridferry.engine.follower import Follower
 from gridferry.engine.holdings import elsewhere, told
 from gridferry.engine.lineage import check_origin, command_of
 from gridferry.engine.loaded import changed_options
+from gridferry.engine.replace_advice import completed_or_not
 from gridferry.engine.sync import follower
 from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import CheckpointError, SourceError
@@ -61,9 +62,18 @@ class Standings:
             # The page of another program gives loads, and has no config to compare.
             notes = (*self._notes(), *(self._about(run, options) if known is None else ()))
             found = self._with_source(replace(found, notes=(*found.notes, *notes)), options, ask_source=ask_source)
-            return self._with_sync(found, options, ask_source=ask_source)
+            return self._with_advice(self._with_sync(found, options, ask_source=ask_source))
 
         return self._each(chosen, status)
+
+    def _with_advice(self, found: TableStatus) -> TableStatus:
+        """The same, whose notes say what --replace would drop where they advise it."""
+
+        def complete(notes: Sequence[str]) -> tuple[str, ...]:
+            return tuple(completed_or_not(note, self._state, found.table) for note in notes)
+
+        sync = None if found.sync is None else replace(found.sync, notes=complete(found.sync.notes))
+        return replace(found, notes=complete(found.notes), sync=sync)
 
     def _about(self, run: LoadRun | None, options: TableOptions) -> Iterator[str]:
         """What a command that goes by the load would refuse."""

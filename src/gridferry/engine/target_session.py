@@ -7,6 +7,7 @@ from functools import cache
 
 from gridferry.checkpoint.registry import keys_of
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Event, Listener, TableFailed
 from gridferry.engine.identity import Identity
 from gridferry.engine.replace_advice import complete_advice
 from gridferry.errors import FerryError, GridDBError
@@ -81,10 +82,24 @@ class TargetSession:
             origin = self._origin()
             return MigrationEntry(next(keys_of(self._name, origin)), self._name, origin)
 
-    def complete_advice(self, error: FerryError) -> None:
-        """Let an error that advises --replace say what that would drop, where the target was reached."""
+    def complete_advice(self, error: FerryError, table: str = "") -> None:
+        """Let an error that advises --replace say what that would drop, where the target was reached.
+
+        Args: table: the one that it is of, where that is known.
+        """
         if self._store is not None:
-            complete_advice(error, self.to_look_at(), self._tables)
+            tables = [table] if table else [f"{each.schema_name}.{each.table_name}" for each in self._tables]
+            complete_advice(error, self.to_look_at(), tables)
+
+    def completing(self, listener: Listener) -> Listener:
+        """The listener, told of a table's failure only once its advice is complete. So is the error of all tables."""
+
+        def tell(event: Event) -> None:
+            if isinstance(event, TableFailed):
+                self.complete_advice(event.error, event.table)
+            listener(event)
+
+        return tell
 
     def close(self) -> None:
         """Close the connections to the target."""

@@ -89,7 +89,9 @@ def _told(
     if ended is not None and not tried.done:
         raise ended
     found = {facts.table: facts for facts in tried.done}
-    found |= {each.table: untold(each.table, each.error) for each in tried.failures}
+    for each in tried.failures:
+        migration.complete_advice(each.error, each.table)
+        found[each.table] = untold(each.table, each.error)
     if ended is not None:
         found |= {name: not_looked_at(name, ended) for name in tried.not_tried}
     return tuple(found[options.qualified] for options in chosen)
