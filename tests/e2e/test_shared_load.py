@@ -19,7 +19,7 @@ from tests.e2e.sensors import CHUNK, TABLE, add_sensors, assert_arrived, make_se
 from gridferry.checkpoint.lease import Lease
 from gridferry.engine.events import BucketLoad, PreparedLoad
 from gridferry.engine.migration import Migration
-from gridferry.errors import CheckpointError, ConfigError, LeaseHeld, TargetNotEmpty
+from gridferry.errors import CheckpointError, ConfigError, LeaseHeld, PlanError
 from gridferry.griddb import Container, Store
 
 NAME = "sensor"
@@ -255,9 +255,12 @@ def test_rows_of_someone_else_are_not_touched(ferry: Ferry, postgres: Database) 
     postgres.run("CREATE TABLE other AS SELECT ts, n FROM sensor WHERE device = 'b8:27'")
     other = ferry.of({"table": "other", "key": "ts", "container": "sensor_late"})
     other.load()
+    before = ferry.rows("sensor_late")
     postgres.run("INSERT INTO sensor SELECT ts, 'late', n, temp, note FROM sensor")
-    with pytest.raises(TargetNotEmpty, match="sensor_late"):
+    with pytest.raises(PlanError, match=r'"sensor_late" is of public\.other') as caught:
         finish(ferry)
+    assert "--replace" not in caught.value.next_step  # it would be refused: that container is another table's
+    assert ferry.rows("sensor_late") == before
 
 
 def test_a_bucket_opens_the_containers_of_its_rows_alone(
