@@ -183,7 +183,7 @@ def test_two_dags_are_turned_on_and_rows_arrive(migrated: Pages) -> None:
         expect(pages.page.get_by_text(re.compile(rf"^{task}( \[ \])?$")).first).to_be_visible()
     pages.shoot("grid")
     pages.open(task_page(finished(pages, INITIAL), "finish"))
-    expect(pages.page.get_by_text(f"{ROWS:,} rows stand in 3 containers")).to_be_visible()
+    expect(pages.page.get_by_text(f"{ROWS:,} rows stored in 3 containers")).to_be_visible()
     pages.shoot("load-log")
     events: Any = pages.ask("/assets/events")["asset_events"]
     assert {event["name"] for event in events} >= {f"myCluster/public/device{n}" for n in (1, 2, 3)}

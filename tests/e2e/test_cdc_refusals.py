@@ -149,13 +149,13 @@ def test_too_much_log_warns_then_stops(loaded: Ferry, postgres: Database) -> Non
         (
             "ALTER TABLE reading DROP CONSTRAINT reading_pkey, ADD COLUMN i serial PRIMARY KEY, ADD UNIQUE (device, k)",
             {},
-            "does not tell the old device, k",
+            "does not carry the old device, k",
             'ALTER TABLE "public"."reading" REPLICA IDENTITY FULL;',
         ),
         (
             "ALTER TABLE reading REPLICA IDENTITY FULL",
             {"split_by": None, "key": "n", "on_duplicate": "quarantine"},
-            "mode cdc cannot put aside",
+            "mode cdc cannot quarantine",
             "on_duplicate: error",
         ),
         ("SELECT 1", {"where": "k > 1"}, "`where` cannot be applied", "leave `where` out"),

@@ -186,7 +186,7 @@ def test_a_report_goes_on_past_a_table_that_cannot_be_read(
     code, facts, tables = reported(three, tmp_path)
     assert code == facts["exit_code"] == 3
     assert facts["headline"]["tone"] == "failed"
-    assert facts["headline"]["sentence"] == "Nothing can be told of public.bb; 2 tables are proven equal."
+    assert facts["headline"]["sentence"] == "Nothing can be reported of public.bb; 2 tables are proven equal."
     assert [tables[f"public.{name}"]["headline"]["tone"] for name in NAMES] == ["equal", "failed", "equal"]
     failure = tables["public.bb"]["failure"]
     assert (failure["type"], failure["exit_code"], failure["next_step"]) == ("StatementError", 3, "look")
@@ -209,7 +209,7 @@ def test_a_report_says_which_tables_it_did_not_come_to(
     raising(monkeypatch, "public.bb", ConnectionLost("the connection to 127.0.0.1 broke"))
     code, facts, tables = reported(three, tmp_path)
     assert code == 75
-    assert facts["headline"]["sentence"] == "Nothing can be told of 2 of 3 tables."
+    assert facts["headline"]["sentence"] == "Nothing can be reported of 2 of 3 tables."
     assert "was not looked at" in tables["public.bc"]["headline"]["sentence"]
     raising(monkeypatch, "public.ba", ConnectionLost("the connection to 127.0.0.1 broke"))
     assert command(three, tmp_path, "report", "--output", str(tmp_path / "none.html")).code == 75

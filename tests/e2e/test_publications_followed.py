@@ -71,7 +71,7 @@ def test_an_identity_that_does_not_tell_the_key_is_not_used(keyless: Ferry, post
     said = command(keyless, tmp_path, "sync")
     assert said.code == 0
     assert (
-        "only its inserts can be followed: an update or delete in the source does not tell the old device, k"
+        "only its inserts can be followed: an update or delete in the source does not carry the old device, k"
         in said.text
     )
     postgres.run(f"{UPDATE}; INSERT INTO reading VALUES (100, 'd1', 1, 'x')")

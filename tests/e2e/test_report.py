@@ -205,7 +205,7 @@ def test_state_that_cannot_be_read_is_told_and_the_rest_is_there(ferry: Ferry, p
     with ferry.migration() as migration:
         migration.state.documents.put("load:public.reading", {"run": {"version": 99}})
     (table,) = facts_of(ferry).tables
-    assert table.headline.sentence.startswith("Nothing can be told: the state of public.reading has version 99")
+    assert table.headline.sentence.startswith("Nothing can be reported: the state of public.reading has version 99")
 
 
 def test_a_key_of_numbers_has_bounds_and_no_chart(ferry: Ferry, postgres: Database) -> None:

@@ -67,12 +67,12 @@ def test_a_table_that_failed_stands_in_the_head_and_in_its_place(browser: Browse
             view.getComputedStyle(page.querySelector("#t1 .verdict .mark")).color ===
               view.getComputedStyle(page.querySelector("header .verdict .mark")).color]""",
     )
-    assert "Nothing can be told of public.bad" in head
+    assert "Nothing can be reported of public.bad" in head
     assert "2 tables are proven equal" in head
-    assert "The report is not whole. Of 1 table not all is told:" in head
+    assert "The report is not whole. Of 1 table not all is reported:" in head
     assert "GridDB refused <script>" in head
     assert section.splitlines()[0].startswith("public.bad<script>")
-    assert "Nothing can be told: GridDB refused <script>" in section
+    assert "Nothing can be reported: GridDB refused <script>" in section
     assert "Next: " in section
     assert "What was moved" not in section
     assert (mark, color) == ("✕ not readable", True)

@@ -1,7 +1,7 @@
 """What gridferry fills, as Airflow's assets: each table always, its containers as long as they are few.
 
-An asset of a table is known when a DAG is read, and ties DAGs together. Those of containers are told at run time,
-through an alias, as nobody knows before which devices there are; of a fleet of thousands only the table is told.
+An asset of a table is known when a DAG is read, and ties DAGs together. Those of containers are reported at run time,
+through an alias, as nobody knows before which devices there are; of a fleet of thousands only the table is reported.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ GROUP = "gridferry"
 
 
 def table_asset(table: str, griddb_conn_id: str = GRIDDB_DEFAULT) -> Asset:
-    """The rows of one table, wherever they stand in that GridDB. `table` is schema.name."""
+    """The rows of one table, wherever they are in that GridDB. `table` is schema.name."""
     qualified = table if "." in table else f"public.{table}"
     return Asset(
         name=f"{griddb_conn_id}/{qualified}",
@@ -32,7 +32,7 @@ def table_asset(table: str, griddb_conn_id: str = GRIDDB_DEFAULT) -> Asset:
 
 
 def containers_alias(griddb_conn_id: str = GRIDDB_DEFAULT) -> AssetAlias:
-    """The alias under which the containers in one GridDB are told."""
+    """The alias under which the containers in one GridDB are reported."""
     return AssetAlias(name=f"{griddb_conn_id}/containers", group=GROUP)
 
 

@@ -31,7 +31,7 @@ _LOGS_IN_ELSEWHERE = ("iam", "azure_conn_id", "redshift")
 def griddb_address(connection: Connection) -> GridDBAddress:
     """The cluster that a connection of type griddb names.
 
-    Schema is the cluster, or cluster/database, so that gridferry's own address is a connection's URI as it stands.
+    Schema is the cluster, or cluster/database, so that gridferry's own address is a connection's URI as it is.
     Raises: ConfigError, which names the connection.
     """
     from gridferry.griddb.address import PUBLIC, parse_address

@@ -155,7 +155,7 @@ def _initial(made: _Made, tables: Sequence[TableOptions], *, cut: dict[str, Any]
 
 def _continuous(made: _Made, tables: Sequence[TableOptions], *, schedule: str) -> DAG:
     about = (
-        "Brings the tables in GridDB level with PostgreSQL.\n\n"
+        "Stores in GridDB what was committed in PostgreSQL since the last run.\n\n"
         "It waits, without a worker, until the first load is finished. A run takes everything committed before it "
         "began, so a missed hour is not made up for; a run without changes is a success."
     )

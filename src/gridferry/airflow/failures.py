@@ -23,9 +23,9 @@ class AskedToEnd(BaseException):
 
 
 def tells_airflow(step: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """A method that Airflow calls, its errors told as by `told_to_airflow`.
+    """A method that Airflow calls, its errors reported as by `told_to_airflow`.
 
-    Airflow logs an error with its traceback. This one begins here, so what stands above the line is Airflow's own, and
+    Airflow logs an error with its traceback. This one begins here, so what is above the line is Airflow's own, and
     nobody reads through our layers to find it. What was behind the error is logged at level debug.
     """
 

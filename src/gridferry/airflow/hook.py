@@ -106,7 +106,7 @@ class GridDBHook(BaseHook):
         return int(rows.num_rows)
 
     def test_connection(self) -> tuple[bool, str]:
-        """What the Test button says: log in, and tell what answered."""
+        """What the Test button says: log in, and say what answered."""
         from gridferry.griddb import Timing, connect
 
         limits = Timing(connect_s=_TEST_LIMIT_S, answer_s=_TEST_LIMIT_S, failover_s=_TEST_LIMIT_S)

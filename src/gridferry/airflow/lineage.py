@@ -1,4 +1,4 @@
-"""Lineage of a run as OpenLineage tells it: tables in, containers out, and which column became which."""
+"""Lineage of a run as OpenLineage has it: tables in, containers out, and which column became which."""
 
 from __future__ import annotations
 

@@ -28,9 +28,9 @@ PREPARE = Deed("prepare", "prepared", "then clear the task")
 class GridFerryLoadOperator(FerryTask):
     """Loads tables in this one task. Run again after any failure, it goes on; loaded tables are left as they are.
 
-    Args: replace: drop what stands in the way first; workers: threads, as many as processors without; rows_per_chunk:
+    Args: replace: drop what is in the way first; workers: threads, as many as processors without; rows_per_chunk:
         about what is read again at most after a failure; wait_s: how long to wait for another run on a table;
-        accept_quarantined: rows in the quarantine are told, False: they fail the task.
+        accept_quarantined: rows in the quarantine are reported, False: they fail the task.
     Returns: a document for each table, with rows, rows_per_second and coverage.
     """
 
@@ -209,7 +209,7 @@ class GridFerryLoadBucketOperator(FerryTask):
 class GridFerryFinishLoadOperator(FerryTask):
     """Ends shared loads: reads what moved meanwhile, counts both sides, and marks each table as loaded.
 
-    Args: accept_quarantined: rows in the quarantine are told, False: they fail the task.
+    Args: accept_quarantined: rows in the quarantine are reported, False: they fail the task.
     Returns: a document for each table, as `GridFerryLoadOperator`.
     """
 
@@ -258,7 +258,7 @@ def tell_load(task: FerryTask, context: Context, migration: Migration, table: st
     watermark = status.sync.as_of if status.sync is not None and status.sync.as_of else status.finished_at
     task.tell(context, migration, table, facts, watermark)
     task.log.info(
-        "%s: %s: %s stand in %s; read by this task: %s",
+        "%s: %s: %s stored in %s; read by this task: %s",
         load.table,
         load.outcome,
         plural(status.rows, "row"),

@@ -99,7 +99,7 @@ def _servers(folder: Path, made: ExitStack, *, share: float) -> Servers:
     readings.unlink()
     if address is not None:
         return Servers(postgres, address)
-    _say("starting the stand-in GridDB; GRIDFERRY_TARGET names a real one")
+    _say("starting the GridDB emulator; GRIDFERRY_TARGET names a real one")
     griddb = LocalGridDB(folder)
     made.callback(griddb.stop)
     griddb.start()
@@ -152,7 +152,7 @@ def connections(postgres: LocalPostgres, target: GridDBAddress) -> dict[str, dic
 
 
 def _introduce(airflow: LocalAirflow, servers: Servers) -> None:
-    """Where everything is, with commands that can be copied into another shell as they stand."""
+    """Where everything is, with commands that can be copied into another shell as they are."""
     psql = shutil.which("psql") or _from_here(servers.postgres.program("psql"))
     gridferry = _from_here(Path(sys.executable).with_name("gridferry"))
     # The stand-in's password is told aloud: its server is reached from this machine only, and not for long.

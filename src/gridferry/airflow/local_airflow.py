@@ -1,4 +1,4 @@
-"""An Airflow of our own in a folder: its processes, on 127.0.0.1 only; with SQLite and LocalExecutor unless told."""
+"""An Airflow of our own in a folder: its processes, on 127.0.0.1 only; by default SQLite and LocalExecutor."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Connections by their ids, asked of Airflow: one that is missing is told in one line, and not asked for again."""
+"""Connections by their ids, asked of Airflow: one that is missing is reported in one line, and not asked for again."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _PAUSE_S = 0.02
 
 
 class Offspring:
-    """The processes of some sessions, and their children. `look` as long as parents live: orphans tell of none."""
+    """The processes of some sessions, and their children. `look` as long as parents live: orphans have none."""
 
     def __init__(self, sessions: Iterable[int]) -> None:
         """Args: sessions: the ids of processes, each the leader of a session of its own."""

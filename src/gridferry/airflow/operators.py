@@ -28,14 +28,14 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 SYNC = Deed("sync", "synced", "then clear the task")
-_MEND = "`gridferry verify` lists them, with --repair it mends them; so does repair=True here"
+_MEND = "`gridferry verify` lists them, with --repair it fixes them; so does repair=True here"
 
 
 class GridFerrySyncOperator(FerryTask):
-    """Brings loaded tables level with everything committed before the task began. Nothing new is a success.
+    """Stores everything committed before the task began in the loaded tables. Nothing new is a success.
 
     Args: sweep: look at whole tables, for rows later than the lookback; wait_s: how long to wait for another run;
-        accept_quarantined: rows in the quarantine are told, False: they fail the task, once all is synced.
+        accept_quarantined: rows in the quarantine are reported, False: they fail the task, once all is synced.
     Returns: a document for each table: rows, deleted, rows_per_second, as_of, lag_seconds, coverage.
     """
 
@@ -85,7 +85,7 @@ class GridFerrySyncOperator(FerryTask):
         facts = sync_facts(done)
         self.tell(context, migration, table, facts, done.as_of)
         self.log.info(
-            "%s: %s: %s (%s read, %s deleted); level with %s",
+            "%s: %s: %s (%s read, %s deleted); synced through %s",
             done.table,
             done.outcome,
             speed(done.rows, done.octets, done.seconds),
@@ -182,7 +182,7 @@ class GridFerryVerifyOperator(FerryTask):
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Compare the tables, and mend them if asked. Raises: AirflowFailException for `quick` with `repair`."""
+        """Compare the tables, and repair them if asked. Raises: AirflowFailException for `quick` with `repair`."""
         from gridferry.model.verdict_words import sentence
         from gridferry.model.verification import EXIT_CODES, Verdict
 

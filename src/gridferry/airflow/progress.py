@@ -1,4 +1,4 @@
-"""What a run tells, as lines in a task's log: notes at once, rows and rows a second now and then."""
+"""What a run reports, as lines in a task's log: notes at once, rows and rows a second now and then."""
 
 from __future__ import annotations
 

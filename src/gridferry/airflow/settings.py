@@ -30,7 +30,7 @@ ConfigLike = str | os.PathLike[str] | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Settings:
-    """What an operator was told: its config, and the connections that stand for the config's addresses."""
+    """What an operator was given: its config, and the connections in place of the config's addresses."""
 
     config: ConfigLike
     postgres_conn_id: str | None = None
@@ -53,7 +53,7 @@ class Settings:
     def for_trigger(self) -> ConfigLike:
         """The config as a trigger is given it: the document, as the file need not be where the triggerer runs.
 
-        A bundle of DAG files stands on the workers, under a path that changes with its version. Of a document that is
+        A bundle of DAG files is on the workers, under a path that changes with its version. Of a document that is
         large or holds a password it is the path all the same: Airflow keeps what a trigger is given in its database.
         Raises: ConfigError.
         """

@@ -55,7 +55,7 @@ class CatalogEntry:
 class Catalog:
     """The entries of one migration; `migration` gives its key.
 
-    `claim` is on disk when it returns, so that no rows ever stand in a container that is not listed.
+    `claim` is on disk when it returns, so that no rows are ever in a container that is not listed.
     """
 
     def __init__(self, store: Store, migration: Callable[[], str]) -> None:
@@ -85,7 +85,7 @@ class Catalog:
     def of(self, plan: TablePlan) -> list[CatalogEntry]:
         """A table's entries, by container, each the one that the plan's naming gives for its value.
 
-        Rows are put, deleted and altered where the entries say, so no other container may stand in them.
+        Rows are put, deleted and altered where the entries say, so no other container may be named in them.
         Raises: CheckpointError for an entry that somebody else wrote or changed.
         """
         found = self.entries(plan.qualified)

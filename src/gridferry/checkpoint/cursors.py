@@ -1,4 +1,4 @@
-"""Where the watermark sync of each table stands."""
+"""How far the watermark sync of each table is: its cursor."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """What the runs of each table's sync did over time, in the state container: one bounded document a table.
 
-It tells people, it decides nothing: no run reads it. The older it is, the coarser it gets.
+It is for people, it decides nothing: no run reads it. The older it is, the coarser it gets.
 """
 
 from __future__ import annotations

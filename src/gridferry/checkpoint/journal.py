@@ -1,4 +1,4 @@
-"""`gridferry_journal`: what stood before a repair and after it, row by row and bit by bit, so that it can be undone.
+"""`gridferry_journal`: the rows before a repair and after it, row by row and bit by bit, so that it can be undone.
 
 One entry holds the changes of a few thousand rows: which rows of which containers, and both sides of them as Arrow
 IPC streams. An entry is on disk before the first of its rows is changed.
@@ -132,7 +132,7 @@ def _changes(row: dict[str, Any]) -> list[RowChange]:
                 raise ValueError(f"{count} rows were to be there")
             changes.append(change)
         if next(before, None) is not None or next(after, None) is not None:
-            raise ValueError("there are more rows than it tells of")
+            raise ValueError("there are more rows than it says")
     except (pa.ArrowException, StopIteration, ValueError, TypeError, OSError, RecursionError) as error:
         raise CheckpointError(
             f"entry {row['entry']} of the journal of repair {row['run']} in {JOURNAL_CONTAINER} is not readable: "

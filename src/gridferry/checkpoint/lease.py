@@ -46,7 +46,7 @@ _PART = "part:"
 
 @dataclass(frozen=True)
 class Holder:
-    """Who holds a lease. `born` tells a process apart from a later one with its number."""
+    """Who holds a lease. `born` makes a process another one than a later one with its number."""
 
     host: Name
     pid: ProcessId
@@ -147,7 +147,7 @@ class Lease:
                 return
 
     def _exclude_others(self) -> None:
-        """Wait for the parts to end; or, as a part, give way to a whole lease.
+        """Wait for the parts to end; or, as a part, leave the place to a whole lease.
 
         Both write down their own before they look for the other's, so at least one of them sees the other.
         """
@@ -272,7 +272,7 @@ class Lease:
         self._in_transaction(remove)
 
     def _in_transaction(self, work: Callable[[ContainerTransaction], T]) -> T:
-        """See `Container.in_transaction`. Where another client's lock stays in the way, the lease's holder is told."""
+        """See `Container.in_transaction`. Where another client's lock stays in the way, the lease's holder is named."""
         try:
             return self._documents.container().in_transaction(work)
         except LockConflict as error:
@@ -316,7 +316,7 @@ def _holder_from(document: Document, table: str) -> Holder:
 
 
 def born(pid: int) -> str:
-    """When a process of this machine began, in the kernel's ticks; "" where the kernel does not tell."""
+    """When a process of this machine began, in the kernel's ticks; "" where the kernel does not say."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:

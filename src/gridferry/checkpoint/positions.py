@@ -1,4 +1,4 @@
-"""Where the cdc sync of each table stands."""
+"""How far the cdc sync of each table is: its position."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gridferry.model.position import LogOrigin, Lsn
 
 @dataclass(frozen=True)
 class Gap:
-    """Changes that no slot has told of: those committed between two positions of the log.
+    """Changes that no slot has brought: those committed between two positions of the log.
 
     `after` is where the new slot's stream begins, None while it is being made: then nothing may be read from it. `at`
     is the source's clock when it had been made, and `horizon` a transaction id: what the gap holds was written by
@@ -46,9 +46,9 @@ class CdcRecord(Progress):
 
     `position`: every change that was committed before it is on the target's disk. `as_of` is the source's time of the
     last commit stored, or of the last moment when nothing was left to do. `fresh` are columns that were added to the
-    containers, and that changes from `position` on may not have yet. `origin` tells whose log `position` is in, None
+    containers, and that changes from `position` on may not have yet. `origin` says whose log `position` is in, None
     before the first run. `unseen`: updates and deletes made before that time were not published; or "". Transactions
-    below `unseen_horizon` made them. `gap` are changes that a lost slot took along. Both stand until a verification
+    below `unseen_horizon` made them. `gap` are changes that a lost slot took along. Both stay until a verification
     finds both sides equal.
     `adding` are those of `fresh` that not all containers may have, or not with the values of old rows.
     """

@@ -26,7 +26,7 @@ _COUNTS = ("generation", "runs", "read", "written", "deleted", "superseded")
 class Progress:
     """What the runs of one table's sync have done. `generation` counts how often the record was written.
 
-    `read`, `written`, `deleted`, `superseded` and `runs` count since the load; `last_*` tell of the last run, finished
+    `read`, `written`, `deleted`, `superseded` and `runs` count since the load; `last_*` are of the last run, finished
     or not.
     """
 
@@ -128,7 +128,7 @@ class ProgressStore(Generic[R]):
         return after
 
     def save(self, record: R) -> R:
-        """Write a record; returns it as it is then. Only after the rows that it tells of were flushed.
+        """Write a record; returns it as it is then. Only after the rows that it counts were flushed.
 
         The same call may be made again after an error.
         Raises: LeaseHeld if another run has written since this one read the record or wrote it last.
@@ -142,7 +142,7 @@ class ProgressStore(Generic[R]):
             raise _taken_over(record.table)
 
     def forget(self, table: str) -> None:
-        """Delete a table's record and all beside it, when it is loaded anew."""
+        """Delete a table's record and all beside it, when it is loaded again."""
         self._documents.delete_scope(scope_of(table))
 
     def _write(self, record: R) -> R:
@@ -173,7 +173,7 @@ class ProgressStore(Generic[R]):
 
 
 def scope_of(table: str) -> str:
-    """Where the documents of a table's sync stand."""
+    """Where the documents of a table's sync are."""
     return f"sync:{table}"
 
 

@@ -37,7 +37,7 @@ _MAX_KEY_CHARACTERS = 2000
 
 @dataclass(frozen=True)
 class HeldRow:
-    """One row put aside. `row` is a batch of exactly that row, as it came from the source."""
+    """One quarantined row. `row` is a batch of exactly that row, as it came from the source."""
 
     table: str
     id: str
@@ -51,7 +51,7 @@ class HeldRow:
 
 
 class Quarantine:
-    """The rows put aside of one migration; `migration` gives its key."""
+    """The quarantined rows of one migration; `migration` gives its key."""
 
     def __init__(self, store: Store, migration: Callable[[], str]) -> None:
         self.store = store
@@ -107,7 +107,7 @@ class Quarantine:
         return int(container.query(f"select count(*){mine}").value or 0)
 
     def release(self, table: str, ids: Sequence[str]) -> None:
-        """Forget rows, once they are stored or their table is loaded anew; and bring that to disk."""
+        """Forget rows, once they are stored or their table is loaded again; and bring that to disk."""
         container = self._existing()
         if container is not None and ids:
             keys = [[self.migration()] * len(ids), [table] * len(ids), list(ids)]
@@ -121,7 +121,7 @@ class Quarantine:
 
 
 def row_bytes(row: pa.RecordBatch) -> bytes:
-    """A batch as bytes that hold its schema too: equal for equal rows, wherever in a larger batch they stood."""
+    """A batch as bytes that hold its schema too: equal for equal rows, wherever in a larger batch they were."""
     row = row.take(pa.array(range(len(row))))  # a slice's bytes tell where it was cut
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, row.schema) as writer:

@@ -100,7 +100,7 @@ class Registry:
         old = sorted(scope.removeprefix(_OLD_SCOPE) for scope in self._documents.scopes(_OLD_SCOPE))
         if old:
             raise CheckpointError(
-                f"the state of {old[0]} in {STATE_CONTAINER} was written by an older gridferry, which did not tell "
+                f"the state of {old[0]} in {STATE_CONTAINER} was written by an older gridferry, which did not say "
                 "one source from another",
                 state="nothing was changed",
                 next_step="use the gridferry that wrote it; or drop its containers and gridferry's own four "

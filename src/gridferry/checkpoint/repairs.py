@@ -37,7 +37,7 @@ class RepairStore:
         return self.save(record)
 
     def save(self, record: RepairRecord) -> RepairRecord:
-        """Write a record. Its counts only after the rows that they tell of were flushed."""
+        """Write a record. Its counts only after the rows that they count were flushed."""
         document = {"version": REPAIR_VERSION, **asdict(record), "state": record.state.value}
         self._documents.put(_SCOPE + record.run, {_ITEM: document})
         return record

@@ -39,7 +39,7 @@ MOVES: dict[RunState | None, frozenset[RunState]] = {
 
 @dataclass(frozen=True)
 class ChunkRecord:
-    """A finished chunk: rows that were read and stored, and rows that were put aside."""
+    """A finished chunk: rows that were read and stored, and rows that were quarantined."""
 
     number: Count
     rows: Count
@@ -167,7 +167,7 @@ class RunStore:
         return self._rewrite(replace(run, spare=""))
 
     def restore(self, run: LoadRun) -> LoadRun:
-        """Write that a load stands as it did: the one that was to take its place dropped nothing."""
+        """Write that a load is as it was: the one that was to take its place dropped nothing."""
         return self._rewrite(run)
 
     def _rewrite(self, run: LoadRun) -> LoadRun:
@@ -229,7 +229,7 @@ def _from_items(table: str, items: dict[str, dict[str, Any]]) -> LoadRun:
         if len(set(numbers)) < len(numbers):
             raise Malformed("chunks", "have a number twice")
         if not finished.keys() <= set(numbers):
-            raise Malformed(_CHUNK, "tells of a chunk that the load does not have")
+            raise Malformed(_CHUNK, "is about a chunk that the load does not have")
         if run.plan is not None and run.plan.qualified != table:
             raise Malformed("plan.table", "is another one")
         wrong = "" if run.plan is None else inconsistency(run.plan)
@@ -252,5 +252,5 @@ def _finished(item: str, document: dict[str, Any]) -> tuple[int, ChunkRecord]:
     except Malformed as error:
         raise Malformed(f"{item}.{error}", "") from None
     if item != _chunk_item(record.number):
-        raise Malformed(item, f"tells of chunk {record.number}")
+        raise Malformed(item, f"is about chunk {record.number}")
     return record.number, record

@@ -46,7 +46,7 @@ class TallyStore:
         self._documents.put(_scope(table), after)
 
     def forget(self, table: str) -> None:
-        """Delete the tallies of a table, when it is loaded anew."""
+        """Delete the tallies of a table, when it is loaded again."""
         self._documents.delete_scope(_scope(table))
 
 

@@ -50,12 +50,12 @@ class VerificationStore:
         return [_verification(table, items[i]) for i in sorted(items, reverse=True) if _is_readable(table, items[i])]
 
     def forget_since(self, table: str, moment: str) -> None:
-        """Delete those that began at that time (ISO 8601, UTC) or later: what they found stands no more."""
+        """Delete those that began at that time (ISO 8601, UTC) or later: what they found is no longer true."""
         scope = _scope(table)
         self._documents.delete(scope, [item for item in self._documents.items(scope) if item >= moment])
 
     def forget(self, table: str) -> None:
-        """Delete all of a table's, when it is loaded anew."""
+        """Delete all of a table's, when it is loaded again."""
         self._documents.delete_scope(_scope(table))
 
 

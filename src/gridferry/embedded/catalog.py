@@ -24,7 +24,7 @@ _FORMAT = 1
 
 @dataclass(frozen=True)
 class Index:
-    """An index as its container lists it; the stand-in answers without using any. `type` 0 TREE, 1 HASH, 2 SPATIAL."""
+    """An index as its container lists it; the emulator answers without using any. `type` 0 TREE, 1 HASH, 2 SPATIAL."""
 
     name: str
     columns: tuple[int, ...]

@@ -1,4 +1,4 @@
-"""The whole store: one lock, what stands in memory, and when it becomes durable.
+"""The whole store: one lock, what is in memory, and when it becomes durable.
 
 Like the real server, a write is acknowledged before it is durable: it waits in memory until somebody reads, flushes or
 a second has passed, and is then written in one DuckDB transaction with everything else that waits. A crash loses

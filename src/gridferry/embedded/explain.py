@@ -1,4 +1,4 @@
-"""EXPLAIN's answer: a few rows in the real server's shape. The stand-in uses no index, and says so."""
+"""EXPLAIN's answer: a few rows in the real server's shape. The emulator uses no index, and says so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Switches that make the stand-in fail on purpose, so that a client's recovery can be tested."""
+"""Switches that make the emulator fail on purpose, so that a client's recovery can be tested."""
 
 from __future__ import annotations
 

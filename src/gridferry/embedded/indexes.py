@@ -1,4 +1,4 @@
-"""Indexes: which ones a container may list. The stand-in uses none. Rules as seen on GridDB CE 5.9.0."""
+"""Indexes: which ones a container may list. The emulator uses none. Rules as seen on GridDB CE 5.9.0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the stand-in answers instead of a result: GridDB's error code, its name and a sentence."""
+"""What the emulator answers instead of a result: GridDB's error code, its name and a sentence."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ def _put_alike(db: Database, entries: list[tuple[Container, pa.RecordBatch]]) ->
 
 
 def _before(batches: list[pa.RecordBatch], row: int) -> list[pa.RecordBatch]:
-    """The batches without what stands at and after `row`, counted over all of them."""
+    """The batches without what is at and after `row`, counted over all of them."""
     kept = []
     for batch in batches:
         kept.append(batch.slice(0, max(0, row)))

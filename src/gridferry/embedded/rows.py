@@ -1,6 +1,6 @@
-"""The rows: put aside in memory, written to DuckDB in bulk, looked up and removed by key.
+"""The rows: kept in memory, written to DuckDB in bulk, looked up and removed by key.
 
-A put is acknowledged when its batch stands in memory. `write` turns everything put since the last time into one
+A put is acknowledged when its batch is in memory. `write` turns everything put since the last time into one
 insert a shape inside the caller's transaction; `gridferry.embedded.database` says when.
 
 Measured with 10 M sensor rows in a random order of overlapping batches of 50,000: delete-then-insert by a join puts
@@ -95,7 +95,7 @@ class RowStore:
             waiting.contested = True
 
     def make(self, shape: Shape) -> None:
-        """See to it that the shape's table stands."""
+        """See to it that the shape's table exists."""
         if shape not in self._made:
             self._duck.run(shape.ddl)
             self._made.add(shape)

@@ -1,4 +1,4 @@
-"""The stand-in's sockets: it listens, and gives each connection two threads.
+"""The emulator's sockets: it listens, and gives each connection two threads.
 
 One thread reads and answers CONNECT at once, which is how clients ask whether a long statement is still being worked
 on; the other executes statements in the order they came.

@@ -13,7 +13,7 @@ SessionKey = tuple[bytes, int, int]
 
 @dataclass(eq=False)
 class Session:
-    """A client's session with one container. `owner` is whatever tells one connection from another.
+    """A client's session with one container. `owner` is whatever names one connection among others.
 
     `last_statement` is the number of the last statement that succeeded in it. A write with that number or a lower
     one was done before, and is not done again; a statement inside a transaction may not skip a number.

@@ -1,4 +1,4 @@
-"""Where rows stand: one DuckDB table for all containers whose columns have the same types.
+"""Where rows are stored: one DuckDB table for all containers whose columns have the same types.
 
 GridDB users make a container a device, so ten thousand containers of one shape are normal. One table a shape, with
 the container's number as its first column, turns a put into hundreds of containers into one insert, and an
@@ -74,12 +74,12 @@ class Shape:
 
     @property
     def identity(self) -> str:
-        """The DuckDB column that tells one row of a container from another."""
+        """The DuckDB column that identifies a row of a container."""
         return ROW_ID if self.row_ids else self.value_names[0]
 
     @property
     def ddl(self) -> str:
-        """CREATE TABLE for this shape, harmless when the table stands."""
+        """CREATE TABLE for this shape, harmless when the table exists."""
         columns = [f"{NUMBER} BIGINT", *([f"{ROW_ID} BIGINT"] if self.row_ids else [])]
         columns += [f"{n} {sql_type(t, array=a)}" for n, (t, a) in zip(self.value_names, self.columns, strict=True)]
         return f"CREATE TABLE IF NOT EXISTS {self.table} ({', '.join(columns)})"

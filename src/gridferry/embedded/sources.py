@@ -35,7 +35,7 @@ def committed_in(containers: Sequence[Container]) -> Source:
 
 
 def overlaid(container: Container, *, gone: pa.Table, rows: pa.Table) -> Source:
-    """The container without the rows whose identity stands in `gone` (column `identity`), and with `rows`."""
+    """The container without the rows whose identity is in `gone` (column `identity`), and with `rows`."""
     shape = shape_of(container.schema)
     names = ", ".join(shape.names)
     sql = (

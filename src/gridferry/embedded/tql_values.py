@@ -94,7 +94,7 @@ def bound_once(sql: str, name: str, use: Callable[[str], str]) -> str:
     """SQL of what `use` makes of a value that it names several times, with the value's own SQL in it only once.
 
     Written out each time, operands within operands would double at each level. `name` is one that no column has; an
-    inner use of it hides the outer one, which nothing inside the inner one means. Short SQL stands as it is: that is
+    inner use of it hides the outer one, which nothing inside the inner one means. Short SQL stays as it is: that is
     faster for a column, and does not grow.
     """
     if len(sql) <= _SHORT:

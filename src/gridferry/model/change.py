@@ -21,7 +21,7 @@ class Operation(IntEnum):
 
 
 class Identity(str, Enum):
-    """What an update or delete tells of the row as it was (REPLICA IDENTITY); the letters of pg_class.relreplident."""
+    """What an update or delete has of the row as it was (REPLICA IDENTITY); the letters of pg_class.relreplident."""
 
     DEFAULT = "d"  # the primary key
     INDEX = "i"  # the columns of one unique index

@@ -56,7 +56,7 @@ class Snapshot:
     """An exported snapshot, usable while the session that exported it lives.
 
     `name` for SET TRANSACTION SNAPSHOT; `lsn` the WAL position at export, as text; `visible` pg_current_snapshot()
-    as text (xmin:xmax:xip_list); `taken_at` the source's clock, ISO 8601, UTC; `origin` tells databases apart: the
+    as text (xmin:xmax:xip_list); `taken_at` the source's clock, ISO 8601, UTC; `origin` identifies the database: the
     cluster's system identifier, where the role may ask for it, and the database's oid.
     """
 

@@ -1,4 +1,4 @@
-"""What a cut-over needs, and how each of it stands."""
+"""What a cut-over needs, and whether each is met."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """JSON values -> the frozen records that were written: strict, field by field, and nothing else.
 
 A record is decoded by its own type hints: every field must be there and no other, of just that type, in the form that
-stands at the field (`model.forms`). Whoever may write to the target can write anything there, so nothing is guessed.
+is said at the field (`model.forms`). Whoever may write to the target can write anything there, so nothing is guessed.
 """
 
 from __future__ import annotations

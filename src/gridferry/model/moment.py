@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 
 def moment_of(stamp: str) -> datetime:
-    """The time that a stamp tells, in UTC; a stamp without a zone is in UTC. Raises: ValueError for any other text."""
+    """The time that a stamp means, in UTC; a stamp without a zone is in UTC. Raises: ValueError for any other text."""
     moment = datetime.fromisoformat(stamp[:-1] + "+00:00" if stamp.endswith("Z") else stamp)
     return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
 

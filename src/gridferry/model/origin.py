@@ -1,7 +1,7 @@
 """Where rows come from: the server, its timeline, the database and the table; and whether two answers mean one source.
 
 A cursor and a position in the log mean something at the source they were read from, and nowhere else. The system
-identifier tells clusters apart, but a base backup that was started as a server of its own has the same one, and the
+identifier differs between clusters, but a base backup that was started as a server of its own has the same one, and the
 same OIDs: the start of the server's process says whether it is the very process that was seen before.
 """
 
@@ -45,16 +45,16 @@ class SourceOrigin:
     log_end: LogEnd
 
     def __str__(self) -> str:
-        """For people: the database, where it is, and what tells its server apart."""
+        """For people: the database, where it is, and what identifies its server."""
         system = f"system identifier {self.system}" if self.system else "system identifier not known"
         line = f", timeline {self.timeline}" if self.timeline > 1 else ""
         return f"{self.address} (database {self.database}, oid {self.database_oid}, {system}{line})"
 
 
 def compare(known: SourceOrigin, now: SourceOrigin) -> tuple[Lineage, str]:
-    """How the source of now stands to the known one, and why it is not the same (for people, "" where it is).
+    """How the source of now relates to the known one, and why it is not the same (for people, "" where it is).
 
-    What cannot be known (no system identifier, a standby's timeline) tells nothing against it.
+    What cannot be known (no system identifier, a standby's timeline) is nothing against it.
     """
     why = _another(known, now)
     if why:

@@ -1,4 +1,4 @@
-"""What the source lets a follower of changes see of a table, and what stands in the way."""
+"""What the source lets a follower of changes see of a table, and what is in the way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Published(str, Enum):
 class Publishing:
     """What may be published of a table.
 
-    `identity`: the columns that updates and deletes tell of the old row; () with Published.INSERTS. `reason` says why
+    `identity`: the columns that updates and deletes carry of the old row; () with Published.INSERTS. `reason` says why
     it is inserts only, `advice` is the statement that gives the rest; both "" with Published.ALL. `unpublished` are
     generated columns that changes never hold on this version of PostgreSQL.
     """
@@ -38,7 +38,7 @@ class Publishing:
 
 @dataclass(frozen=True)
 class Obstacle:
-    """Something at the source that stops mode cdc, and what mends it.
+    """Something at the source that stops mode cdc, and what fixes it.
 
     `passing`: it may be gone by itself later. `of_slots`: there is no place for another slot.
     """

@@ -18,7 +18,7 @@ from gridferry.model.verification import EXIT_CODES, DifferenceKind, TableVerifi
 class RowChange:
     """Rows of one container that a repair changes in one way; row i of both batches has the same row key.
 
-    `before` is what stood in the target, `after` what is to stand there; None on the side that has no such rows. Both
+    `before` is what was in the target, `after` what is to be there; None on the side that has no such rows. Both
     are in the container's Arrow schema.
     """
 
@@ -75,9 +75,9 @@ class RepairRecord:
     """One repair of one table, as the state container has it. Times are ISO 8601, UTC.
 
     `by` is user@host. `loaded` says when the load began whose containers it changed. `entries` are the journal's
-    entries that were carried out; one more may stand there. `put` rows were missing, `replaced` differed, `deleted`
+    entries that were carried out; one more may be there. `put` rows were missing, `replaced` differed, `deleted`
     were too many. `noted` is what the table's sync noted of changes that it had not seen, as `CdcRecord` has it: the
-    repair made up for them, and an undo takes that back. After an undo: `restored` rows stand again as before the
+    repair made up for them, and an undo takes that back. After an undo: `restored` rows are again as before the
     repair, `kept` had been changed since.
     """
 
@@ -159,7 +159,7 @@ class RepairReport:
 
     @property
     def verdict(self) -> Verdict:
-        """How both sides stand now: as `after` says; else what was repaired was read again and counts as equal."""
+        """The verdict on both sides now: as `after` says; else what was repaired was read again and counts as equal."""
         again = {} if self.after is None else {found.table: found.verdict for found in self.after.tables}
         repaired = {repair.table: repair for repair in self.tables}
         verdicts = [
@@ -199,7 +199,7 @@ def _verdict_after(found: TableVerification, repair: TableRepair) -> Verdict:
 
 @dataclass(frozen=True)
 class TableUndo:
-    """What an undo did: `restored` rows stand as before the repair, `already` did before, `kept` were changed since.
+    """What an undo did: `restored` rows are as before the repair, `already` did before, `kept` were changed since.
 
     `changed` are the keys of the first few of those that were kept.
     """
@@ -214,5 +214,5 @@ class TableUndo:
 
     @property
     def exit_code(self) -> int:
-        """0 where all rows stand as before, 1 where some were kept."""
+        """0 where all rows are as before, 1 where some were kept."""
         return 1 if self.kept else 0

@@ -13,7 +13,7 @@ class SourceRole:
     `extra` names attributes beyond reading (`SUPERUSER`, `BYPASSRLS`, `CREATEDB`, `CREATEROLE`, `REPLICATION`).
     `owned` are (schema, table) that it owns itself or through a role that it is a member of; () for a superuser.
     `limits`: settings that end a session or a statement, as PostgreSQL writes them, without those that are off.
-    `connection_limit`: -1 for none. `pooled`: a pooler stands between.
+    `connection_limit`: -1 for none. `pooled`: a pooler is between.
     """
 
     name: str

@@ -100,7 +100,7 @@ class Table:
 
     @property
     def own_heap(self) -> bool:
-        """Whether every row lies in a heap of the table's own, so that ctid and xmin tell of all of them."""
+        """Whether every row lies in a heap of the table's own, so that ctid and xmin are known of all of them."""
         return bool(self.relations) and all(relation.heap for relation in self.relations)
 
     @property

@@ -1,6 +1,6 @@
 """What a verification found: differences as data, counts for each container and table, and the verdict.
 
-Values stand here as text, so that a report is JSON as it is; `DifferentRows` carries the rows themselves, whole and in
+Values are text here, so that a report is JSON as it is; `DifferentRows` carries the rows themselves, whole and in
 the container's types, for whoever repairs them.
 """
 
@@ -110,7 +110,7 @@ class DifferenceCount:
     """How many rows of one container differ within one time bucket.
 
     `bucket` is the bucket's beginning as the leading digits of its date, such as 2026-03-14, 2026-03 or 2026; "" where
-    the row key has no time, or the differences are too many to be told apart by time.
+    the row key has no time, or the differences are too many to be counted by time.
     """
 
     container: str
@@ -206,7 +206,7 @@ class TableVerification:
     `Snapshot`, or "" where only rows were counted. `source_rows` and `source_bytes` are what was read there,
     in Arrow's bytes; so at the target. Of `containers` there may be fewer than `containers_total` once the
     verification was stored; those that differ come first. `first` are the first few differences, `summary` counts all
-    of them. `rounds` tells how often candidates were looked at again until they were settled. `covered` says which of
+    of them. `rounds` is how often candidates were looked at again until they were settled. `covered` says which of
     the source's columns were compared at all.
     """
 

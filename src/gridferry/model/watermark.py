@@ -1,4 +1,4 @@
-"""Where a watermark sync stands: which rows have been read, told by transaction and by the growing column."""
+"""How far a watermark sync is: which rows have been read, by transaction and by the growing column."""
 
 from __future__ import annotations
 

@@ -222,7 +222,7 @@ def _expand_source(dsn: str, env: Mapping[str, str]) -> str:
 
 
 def _pair_quoted(value: str) -> str:
-    """`value` as it stands in a `name=value` connection string. Source: PostgreSQL manual, 34.1.1.1."""
+    """`value` as it is written in a `name=value` connection string. Source: PostgreSQL manual, 34.1.1.1."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 

@@ -44,7 +44,7 @@ def _shared_keys(options: TableOptions) -> Finding:
     """A change of one row must not be taken for a change of another: each is held against what is stored."""
     message = "nothing proves that no two rows share a row key, now or later"
     if options.on_duplicate is OnDuplicate.QUARANTINE:
-        message += "; mode cdc cannot put aside those that do"
+        message += "; mode cdc cannot quarantine those that do"
         return Finding(Severity.PROBLEM, "key", message, "set `on_duplicate: error`, `last` or `first`")
     if options.on_duplicate is OnDuplicate.ERROR:
         message += ": each change is held against what is stored, and the sync stops at two that do"
@@ -66,7 +66,7 @@ def _identity_findings(
     missing = sorted(needed - set(publishing.identity))
     if missing:
         message = (
-            f"an update or delete in the source does not tell the old {', '.join(missing)}, so its row would not be "
+            f"an update or delete in the source does not carry the old {', '.join(missing)}, so its row would not be "
             "found"
         )
         advice = f"ALTER TABLE {publishing.quoted} REPLICA IDENTITY FULL; or use the primary key as `key`"

@@ -86,7 +86,7 @@ def plan_columns(table: Table, options: TableOptions, *, choice: KeyChoice, form
 def added_column(column: Column, options: TableOptions) -> ColumnPlan | None:
     """The plan of a column that was added after the load; None where its type has no rule.
 
-    It takes NULL whatever the source says: rows that stand in the target already have no value in it.
+    It takes NULL whatever the source says: rows that are in the target already have no value in it.
     """
     rule = column_rule(column, options, in_key=False)
     if rule is None:

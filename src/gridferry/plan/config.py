@@ -233,7 +233,7 @@ class TableOptions(_Options):
     @classmethod
     def _table_name(cls, value: str) -> str:
         if _QUALIFIED.fullmatch(value) is None:
-            raise ValueError('expected schema.table; a name with a dot or a quote in it stands in "double quotes"')
+            raise ValueError('expected schema.table; a name with a dot or a quote in it is written in "double quotes"')
         return value
 
     @field_validator("container")
@@ -358,7 +358,7 @@ def load_config(path: str | os.PathLike[str], *, env: Mapping[str, str] | None =
 
 
 def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | None = None) -> Config:
-    """As `load_config`, from text. `name` stands in messages."""
+    """As `load_config`, from text. `name` is for messages."""
     variables = os.environ if env is None else env
     document = parse_yaml(text, name=name)
     if not isinstance(document, dict):

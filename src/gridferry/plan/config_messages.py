@@ -32,7 +32,7 @@ def validation_sentences(error: ValidationError, *, allowed: dict[str, tuple[str
 
 
 def not_known(name: str, allowed: Sequence[str]) -> str:
-    """What to say of a name that stands where only `allowed` ones may: the one that was meant, else all of them."""
+    """What to say of a name in a place where only `allowed` ones may be: the one that was meant, else all of them."""
     near = get_close_matches(name, allowed, n=1)
     return (
         f"is not known here; did you mean {near[0]}?" if near else f"is not known here; allowed: {', '.join(allowed)}"

@@ -1,4 +1,4 @@
-"""One container for each value of the split column, or one for the table; and what stands in the way of a name."""
+"""One container for each value of the split column, or one for the table; and what is in the way of a name."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _meetings(containers: tuple[ContainerPlan, ...], options: TableOptions) -> I
         if len(group) > 1:
             values = [_short("NULL" if c.value is None else c.value) for c in group]
             message = f"the {options.split_by} values {_listed(values)} meet in one container, {_short(group[0].name)}"
-            advice = "give each a name of its own in `containers`; GridDB does not tell capitals from small letters"
+            advice = "give each a name of its own in `containers`; to GridDB capitals and small letters are the same"
             yield Finding(Severity.PROBLEM, group[0].name, message, advice)
 
 

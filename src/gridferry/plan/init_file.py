@@ -34,9 +34,9 @@ def render_config(
 ) -> str:
     """A YAML text that `load_config` reads, with one entry a table.
 
-    `distinct` tells, by qualified table and column, how many values a column has (an estimate will do): only text
+    `distinct` says, by qualified table and column, how many values a column has (an estimate will do): only text
     columns with few values are suggested for `split_by`, and where nothing is known those in the key before others.
-    `source` should be a ${VARIABLE}, since a password must not stand in the file. `left_out` is named in comments.
+    `source` should be a ${VARIABLE}, since a password must not be in the file. `left_out` is named in comments.
     """
     known = distinct or {}
     parts = [
@@ -74,7 +74,9 @@ def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:
     elif times:
         lines.append(f"    key: {_text(times[0].name)}    # there is no primary key: check that no two rows share this")
     else:
-        lines.append("    # key: [COLUMN, ...]    # needed: there is no primary key, so name what tells rows apart")
+        lines.append(
+            "    # key: [COLUMN, ...]    # needed: there is no primary key, so name the columns that identify a row"
+        )
     for column in _split_candidates(table, choice.columns, distinct) if times else []:
         values = f"the {distinct[column.name]} values" if column.name in distinct else "each value"
         lines.append(f"    # split_by: {_text(column.name)}    # one container for {values}")

@@ -66,7 +66,7 @@ def choose_key(table: Table, options: TableOptions) -> KeyChoice:
         return KeyChoice((), findings=(_no_key(table, options),))
     within = tuple(c for c in columns if c != options.split_by)
     if not within:
-        message = f"the key is the split column {options.split_by} alone, so nothing tells its rows apart"
+        message = f"the key is the split column {options.split_by} alone, so its rows all have the same key"
         advice = "name more key columns with `key`, or leave split_by out"
         return KeyChoice((), findings=(Finding(Severity.PROBLEM, "key", message, advice),))
     findings = [
@@ -189,7 +189,7 @@ def _not_null(table: Table, name: str) -> bool:
 
 def _no_key(table: Table, options: TableOptions) -> Finding:
     times = [c.name for c in table.columns if c.type.name in TIME_TYPES and c.name != options.split_by]
-    hint = f"name the columns that tell rows apart, such as `key: {times[0]}`" if times else "name them with `key`"
+    hint = f"name the columns that identify a row, such as `key: {times[0]}`" if times else "name them with `key`"
     message = "no usable key: there is no primary key and no unique key without NULLs"
     return Finding(Severity.PROBLEM, "key", message, hint)
 
@@ -264,7 +264,7 @@ def _fine_form(options: TableOptions, key: KeyProfile) -> KeyForm:
         reason = f"no two rows of a container differ only below the millisecond; {kept}"
         return KeyForm(ContainerKind.TIME_SERIES, TimeKey.SPLIT_MS, truncated, examples, reason)
     close = counted(truncated - key.colliding)
-    reason = f"by milliseconds {close} would meet another of the same container, and microseconds tell them apart"
+    reason = f"by milliseconds {close} would meet another of the same container, and by microseconds they differ"
     return KeyForm(ContainerKind.COLLECTION, TimeKey.MICROSECONDS, key.colliding, key.examples, reason)
 
 

@@ -1,4 +1,4 @@
-"""Type rules: what a row of the type table says, and which row a column gets. The rows stand in `type_rules`."""
+"""Type rules: what a row of the type table says, and which row a column gets. The rows are in `type_rules`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Container names: aliases, templates, and an escape that gives every value a legal name of its own.
 
-GridDB takes ASCII letters, digits and `_ . - / =`, and does not tell capitals from small letters. `=` is the escape
+GridDB takes ASCII letters, digits and `_ . - / =`, and takes capitals and small letters for the same. `=` is the escape
 character here: each other byte of a value becomes `=` and two capital hex digits. NULL and the empty text have
 spellings that no value can produce, because what follows their `=` is not two hex digits.
 """
@@ -144,7 +144,7 @@ def needed_renames(columns: Sequence[tuple[str, str]]) -> dict[str, str]:
 def suggested_column_names(names: Sequence[str], taken: Iterable[str] = ()) -> dict[str, str]:
     """A legal name for each of `names`, by name: readable where letters can be written in ASCII, else numbered.
 
-    All of them and `taken`, names that stay, can stand in one container: no two are equal where case is ignored.
+    All of them and `taken`, names that stay, can be in one container: no two are equal where case is ignored.
     """
     used = {name.lower() for name in taken}
     found: dict[str, str] = {}

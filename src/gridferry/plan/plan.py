@@ -174,7 +174,7 @@ class TablePlan:
     def narrowed(self, condition: str) -> TablePlan:
         """The plan of those of its rows that meet `condition` too, SQL of gridferry's own.
 
-        The one place that adds to a user's `where`, which may end in a comment: each stands on lines of its own.
+        The one place that adds to a user's `where`, which may end in a comment: each is on lines of its own.
         """
         where = f"(\n{self.where}\n) AND (\n{condition}\n)" if self.where.strip() else condition
         return replace(self, where=where)

@@ -26,7 +26,7 @@ def role_findings(
         yield Finding(
             Severity.RISK,
             "pooler",
-            "a pooler stands before the server: a load, a sync or a verification holds two of its sessions while it "
+            "a pooler is in front of the server: a load, a sync or a verification holds two of its sessions while it "
             "reads, with one worker, and the application waits where the pool has no more",
             "have three or more sessions in the pool, or give the server's own address as the source",
         )

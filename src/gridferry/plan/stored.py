@@ -1,6 +1,6 @@
 """A plan that was stored, against what config and catalog say now: nothing of it is trusted for having been written.
 
-Whoever may write to the target can change what stands there. What reaches SQL, TQL or the name of a container is
+Whoever may write to the target can change what is there. What reaches SQL, TQL or the name of a container is
 therefore compared with what this config makes of this table, and taken from the config.
 """
 
@@ -41,7 +41,7 @@ def require_agrees(plan: TablePlan, options: TableOptions, table: Table | None =
         raise CheckpointError(
             f"the stored plan of {plan.schema}.{plan.table} has {different} than the config",
             state=left,
-            next_step="somebody changed gridferry_state, or the config: put that back as it was, or load anew with "
+            next_step="somebody changed gridferry_state, or the config: put that back as it was, or load again with "
             "`gridferry load --replace`",
         )
     if table is not None:
@@ -75,7 +75,7 @@ def require_chunks(chunks: tuple[Chunk, ...], table: Table, *, left: str) -> Non
             raise CheckpointError(
                 f"the stored chunk {chunk.number} of {table.qualified} is cut by a column that the table does not have",
                 state=left,
-                next_step="load it anew with `gridferry load --replace`",
+                next_step="load it again with `gridferry load --replace`",
             )
 
 
@@ -87,7 +87,7 @@ def require_values(cursor: Cursor, column: GrowingColumn, *, table: str, left: s
         raise CheckpointError(
             f"the stored cursor of {table} has a value that is none of {column.name}'s type ({column.type})",
             state=left,
-            next_step=f"somebody changed gridferry_state: load {table} anew with `gridferry load --replace`",
+            next_step=f"somebody changed gridferry_state: load {table} again with `gridferry load --replace`",
         )
 
 
@@ -150,7 +150,7 @@ def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
 
 
 def _against_catalog(column: ColumnPlan, plan: TablePlan, options: TableOptions, table: Table) -> str:
-    """A column of the catalog is converted by one of its type's rules. One that is gone is for others to tell."""
+    """A column of the catalog is converted by one of its type's rules. One that is gone is for others to report."""
     there = table.column(column.source)
     if there is None or there.type.formatted != column.pg_type:
         return "" if there is not None or _may_be_gone(column.source, table) else f"another column {column.source}"

@@ -56,9 +56,9 @@ def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -
 
 
 def by_value(table: Table) -> str:
-    """What mode watermark does where rows do not tell which transaction wrote them; to be asked of no other table."""
+    """What mode watermark does where rows do not say which transaction wrote them; to be asked of no other table."""
     return (
-        f"its rows do not tell which transaction wrote them ({table.elsewhere}): each sync reads the whole lookback "
+        f"its rows do not say which transaction wrote them ({table.elsewhere}): each sync reads the whole lookback "
         "again, and a row that comes later than that is found by a sweep only"
     )
 

@@ -71,9 +71,9 @@ for _tag, (_pattern, _first) in _FORMS.items():
 
 
 def _measured(node: yaml.Node, known: dict[int, int], inside: set[int]) -> int:
-    """How many values stand in a node once its anchors are written out. Raises: _Mistake for too many, or for ever."""
+    """How many values are in a node once its anchors are written out. Raises: _Mistake for too many, or for ever."""
     if id(node) in inside:
-        raise _Mistake("an anchor stands within itself", node.start_mark)
+        raise _Mistake("an anchor is within itself", node.start_mark)
     if id(node) not in known:
         inside.add(id(node))
         children = [part for pair in node.value for part in pair] if isinstance(node, yaml.MappingNode) else node.value
@@ -123,7 +123,7 @@ def _mapping(node: yaml.MappingNode) -> dict[str, Any]:
         if _NO_TEXT.search(key):
             raise _Mistake("a key holds a character that no name can hold", key_node.start_mark)
         if key in found:
-            raise _Mistake(f'the key "{_shown(key)}" stands twice', key_node.start_mark)
+            raise _Mistake(f'the key "{_shown(key)}" is there twice', key_node.start_mark)
         if key == "<<" and key_node.style is None:
             raise _Mistake("a merge (<<) is not taken here; name the anchor in its place", key_node.start_mark)
         found[key] = _plain(value_node)
@@ -140,7 +140,7 @@ def _shown(key: str) -> str:
 
 
 def flow_text(name: str) -> str:
-    """`name` as it stands between braces or brackets in YAML: in quotes where it would be read as something else."""
+    """`name` as written between braces or brackets in YAML: in quotes where it would be read as something else."""
     plain = _FLOW_PLAIN.fullmatch(name) is not None and name.lower() not in ("true", "false", "null")
     return name if plain else json.dumps(name, ensure_ascii=False)
 
@@ -148,7 +148,7 @@ def flow_text(name: str) -> str:
 def parse_yaml(text: str, *, name: str) -> Any:
     """The document in `text`, as dicts, lists, text, numbers, booleans and None. `name` is for messages.
 
-    Raises: ConfigError with line and column if it is not YAML, or a key stands twice in one mapping. The message
+    Raises: ConfigError with line and column if it is not YAML, or a key is twice in one mapping. The message
     never repeats the text of the file, which may hold a secret.
     """
     if len(text) > MOST_BYTES:
@@ -170,5 +170,5 @@ def parse_yaml(text: str, *, name: str) -> Any:
     except RecursionError:
         problem = f"{name}: it is nested too deeply to be a config"
     except (yaml.YAMLError, ValueError, OverflowError):  # the latter two of an escape or a directive
-        problem = f"{name}: this is not YAML; it holds characters that cannot stand in it"
+        problem = f"{name}: this is not YAML; it holds characters that YAML does not allow"
     raise ConfigError(problem, next_step="correct the file")

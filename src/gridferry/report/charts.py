@@ -1,4 +1,4 @@
-"""Charts as SVG that stands in the page: no script, no colours of their own, those of the page's style sheet.
+"""Charts as SVG inside the page: no script, no colours of their own, those of the page's style sheet.
 
 pygal draws them; what it adds for pages of another make (scripts, styles, hover boxes) is taken out again.
 """

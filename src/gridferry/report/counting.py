@@ -61,7 +61,7 @@ class Bounded:
 
 
 def bounded_column(plan: TablePlan) -> Bounded | None:
-    """The column to tell bounds of: the first time in the row key, else a number that begins it, else any time."""
+    """The column whose bounds are shown: the first time in the row key, else a number that begins it, else any time."""
     key = plan.columns[: plan.key_length]
     times = [c for c in key if _is_time(c.target)]
     if times:

@@ -21,5 +21,5 @@ def escaping(text_of: Callable[[str], str]) -> jinja2.Environment:
 
 
 def source_hash(text: str) -> str:
-    """How a Content-Security-Policy names a style or script that stands in the page, without its quotes."""
+    """How a Content-Security-Policy names a style or script that is in the page, without its quotes."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

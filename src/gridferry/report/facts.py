@@ -26,7 +26,7 @@ class Tone(str, Enum):
     INCOMPLETE = "incomplete"  # what is stored is equal, but rows of the source are in the quarantine
     UNSETTLED = "unsettled"
     DIFFERENT = "different"
-    FAILED = "failed"  # nothing can be told of a table
+    FAILED = "failed"  # nothing can be reported of a table
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class FindingFacts:
 
 @dataclass(frozen=True)
 class LoadFacts:
-    """The load. `state` is not begun, loading, interrupted, replacing or loaded; `rows` stand in the target by it."""
+    """The load. `state` is not begun, loading, interrupted, replacing or loaded; `rows` are in the target by it."""
 
     state: str
     started_at: str = ""
@@ -96,7 +96,7 @@ class PlanFacts:
 class ContainerFacts:
     """One container. Rows are those of now; bounds are the least and greatest of `TableFacts.bounded_by`.
 
-    `held` are rows put aside. `verdict` is that of the last full or quick verification that named the container, "" if
+    `held`: quarantined rows. `verdict` is that of the last full or quick verification that named the container, "" if
     none did; `differences` and `note` belong to it.
     """
 
@@ -144,7 +144,7 @@ class RowsOverTime:
 
 @dataclass(frozen=True)
 class QuarantineFacts:
-    """The rows put aside: how many, for which reasons, and the first of them."""
+    """The quarantined rows: how many, for which reasons, and the first of them."""
 
     rows: int = 0
     reasons: tuple[tuple[str, int], ...] = ()
@@ -153,7 +153,7 @@ class QuarantineFacts:
 
 @dataclass(frozen=True)
 class FailureFacts:
-    """What kept the report from telling all of a table. `exit_code` is what it asks of the command; `try_again`: it may
+    """What kept the report from showing all of a table. `exit_code` is what it asks of the command; `try_again`: it may
     pass by itself. `nothing_told`: not even how far the table is; else a note of the table names the part left out.
     """
 
@@ -170,7 +170,7 @@ class FailureFacts:
 class TableFacts:
     """Everything about one table. `verifications` are those remembered, the last one first; `next_steps` say what to do
     where something is wrong. `coverage` says which columns of the source the target has, and how many of its rows when
-    that was last compared; None where there is no plan. `failure`: why not all of it could be told; None where it was.
+    that was last compared; None where there is no plan. `failure`: why not all of it was reported; None where it was.
     """
 
     table: str
@@ -205,7 +205,7 @@ class ReportFacts:
     """A whole report. `source` and `target` are for people, without secrets; `source_note` says why it was not asked.
 
     `counted_at` is the source's clock when its rows were counted; `others` are tables of its database that the config
-    does not name. `exit_code` is 0 where every table is told whole, else the worst of their failures.
+    does not name. `exit_code` is 0 where every table is reported whole, else the worst of their failures.
     """
 
     version: int
@@ -222,7 +222,7 @@ class ReportFacts:
 
     @property
     def failed(self) -> tuple[TableFacts, ...]:
-        """The tables of which not all is told."""
+        """The tables of which not all is reported."""
         return tuple(table for table in self.tables if table.failure is not None)
 
 

@@ -1,4 +1,4 @@
-"""A table that cannot be told about, or not whole: its failure is a part of the report."""
+"""A table that cannot be reported, or not whole: its failure is a part of the report."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gridferry.errors import FerryError, Transient
 from gridferry.model.failed_tables import Deed
 from gridferry.report.facts import FailureFacts, Headline, LoadFacts, TableFacts, Tone
 
-REPORT = Deed("tell about", "told", "then `gridferry report` again")
+REPORT = Deed("report on", "reported", "then `gridferry report` again")
 
 
 def failure_facts(error: FerryError, *, nothing_told: bool) -> FailureFacts:
@@ -24,13 +24,13 @@ def failure_facts(error: FerryError, *, nothing_told: bool) -> FailureFacts:
 
 def untold(table: str, error: FerryError) -> TableFacts:
     """A table that an error kept from being read at all."""
-    headline = Headline(Tone.FAILED, f"Nothing can be told: {error.message}.", error.next_step)
+    headline = Headline(Tone.FAILED, f"Nothing can be reported: {error.message}.", error.next_step)
     return TableFacts(table, headline, LoadFacts("not readable"), failure=failure_facts(error, nothing_told=True))
 
 
 def not_looked_at(table: str, error: FerryError) -> TableFacts:
     """A table that was not come to: `error` concerns all tables, and ended the reading before."""
-    sentence = f"Nothing can be told: the table was not looked at, because of an error before it: {error.message}."
+    sentence = f"Nothing can be reported: the table was not looked at, because of an error before it: {error.message}."
     failure = failure_facts(error, nothing_told=True)
     return TableFacts(
         table, Headline(Tone.FAILED, sentence, error.next_step), LoadFacts("not readable"), failure=failure
@@ -38,7 +38,7 @@ def not_looked_at(table: str, error: FerryError) -> TableFacts:
 
 
 def not_whole(table: TableFacts) -> str:
-    """Why a table is not told whole, in one line; "" where it is."""
+    """Why a table is not reported whole, in one line; "" where it is."""
     if table.failure is None:
         return ""
     what = "" if table.failure.nothing_told else "a part is left out: "

@@ -52,9 +52,9 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
     """The facts about tables of the config, all of them without names. Changes nothing.
 
     Where the source is away, or `ask_source` is False, the facts are those that the target knows, and say so. A table
-    that cannot be read is there with its failure, and the others are told.
+    that cannot be read is there with its failure, and the others are reported.
     Raises: ConfigError for a table that is not in the config; an error that concerns all tables (GridDBError where the
-        target is away) if no table could be told before it.
+        target is away) if no table could be reported before it.
     """
     chosen = migration.options(tables)
     with ExitStack() as stack:
@@ -98,7 +98,7 @@ def _told(
 
 
 class _Table:
-    """Gathers the facts about one table. What cannot be known becomes a note; the rest is told."""
+    """Gathers the facts about one table. What cannot be known becomes a note; the rest is reported."""
 
     def __init__(self, migration: Migration, options: TableOptions, view: PostgresSnapshot | None) -> None:
         self._migration = migration
@@ -109,7 +109,7 @@ class _Table:
         self._failures: list[FerryError] = []
 
     def facts(self) -> TableFacts:
-        """All facts about the table. Raises: FerryError where not even its load can be told."""
+        """All facts about the table. Raises: FerryError where not even its load can be read."""
         found = self._found()
         if not self._failures:
             return found
@@ -166,7 +166,7 @@ class _Table:
         )
 
     def _coverage(self, plan: TablePlan) -> Coverage:
-        """The columns that the target has: of those of now, where the source tells them."""
+        """The columns that the target has: of those of now, where the source has them."""
         table = None
         if self._view is not None:
             try:
@@ -324,7 +324,7 @@ def _wrong(container: ContainerFacts) -> bool:
 
 
 def load_facts(status: TableStatus, run: LoadRun | None) -> LoadFacts:
-    """What there is to tell of a table's load."""
+    """What there is to say about a table's load."""
     return LoadFacts(
         state="not begun" if status.state == "planned" else status.state,
         started_at=status.started_at,

@@ -17,7 +17,7 @@ _FEWEST_ROWS = 50  # of fewer, none is called a stray one
 
 @dataclass(frozen=True)
 class Axis:
-    """Seconds of the epoch from `low` to `high`, and how many rows of each side stand outside; None: not known."""
+    """Seconds of the epoch from `low` to `high`, and how many rows of each side are outside; None: not known."""
 
     low: float
     high: float
@@ -26,7 +26,7 @@ class Axis:
 
     @property
     def note(self) -> str:
-        """The sentence that says so; "" where all stand inside."""
+        """The sentence that says so; "" where all are inside."""
         sides = (("PostgreSQL", self.source_outside), ("GridDB", self.target_outside))
         said = [f"{numbers.plural(rows, 'row')} in {side}" for side, rows in sides if rows]
         return f"Times far outside are not drawn: {' and '.join(said)}." if said else ""

@@ -13,7 +13,7 @@ from gridferry.model.verification import Depth, TableVerification, Verdict
 from gridferry.report.facts import Headline, LoadFacts, TableFacts, Tone
 
 _VERIFY = "gridferry verify"
-_TO_MEND = f"{_VERIFY} --output differences.jsonl lists every row; {_VERIFY} --repair mends them"
+_TO_FIX = f"{_VERIFY} --output differences.jsonl lists every row; {_VERIFY} --repair fixes them"
 
 
 def table_headline(
@@ -30,7 +30,7 @@ def table_headline(
     last = verifications[0]
     covered = with_rows(covered or last.covered, last)
     if last.verdict is Verdict.DIFFERENT:
-        return Headline(Tone.DIFFERENT, _different(last) + _remarks(covered), _TO_MEND)
+        return Headline(Tone.DIFFERENT, _different(last) + _remarks(covered), _TO_FIX)
     if last.verdict is Verdict.UNSETTLED:
         rows = numbers.plural(last.unsettled, "row")
         return Headline(
@@ -72,7 +72,7 @@ def report_headline(tables: Sequence[TableFacts]) -> Headline:
         )
     whose = those[0].table if len(those) == 1 else f"{len(those)} of {len(tables)} tables"
     said = {
-        Tone.FAILED: f"Nothing can be told of {whose}",
+        Tone.FAILED: f"Nothing can be reported of {whose}",
         Tone.DIFFERENT: f"Both sides differ in {whose}",
         Tone.UNSETTLED: f"Not settled: {whose}",
         Tone.INCOMPLETE: f"Not all rows are stored, some are in quarantine: {whose}",
@@ -116,7 +116,7 @@ def _unfinished(load: LoadFacts) -> Headline:
         return Headline(Tone.UNFINISHED, sentence, "gridferry load goes on where it stopped")
     if load.state == "loading":
         return Headline(Tone.UNFINISHED, f"The load is under way: {done} are done, {rows} are stored.")
-    return Headline(Tone.UNFINISHED, f"The table cannot be told about: its load is {load.state}.", "gridferry status")
+    return Headline(Tone.UNFINISHED, f"The table cannot be reported: its load is {load.state}.", "gridferry status")
 
 
 def _unverified(load: LoadFacts, covered: Coverage, held: int) -> Headline:

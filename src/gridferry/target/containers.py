@@ -24,7 +24,7 @@ class TableContainers:
     """Handles by split value. Safe for use by several threads.
 
     `register` is called with (name, value) pairs before they are made and before any thread gets their handles: what
-    it writes down stands when the first row is put. `require_own` is called with them before the target is looked at,
+    it writes down is there when the first row is put. `require_own` is called with them before the target is looked at,
     and raises for those that somebody else has written down. `listed` gives the pairs that are written down by now; it
     is asked where other processes make containers of the same table meanwhile.
     """
@@ -79,7 +79,7 @@ class TableContainers:
             self._make(list(names))
 
     def open_standing(self, names: Iterable[tuple[str, str | None]]) -> list[str]:
-        """Open the containers of (name, value) pairs that were made before. Returns those that are gone: made anew.
+        """Open the containers of (name, value) pairs that were made before. Returns those that are gone: made again.
 
         Raises: SchemaConflict for one whose columns are not the plan's any more.
         """
@@ -102,7 +102,7 @@ class TableContainers:
             return [self._handles[v] for v in values]
 
     def reopen(self) -> list[str]:
-        """Open all of them anew. Returns those that the server does not know any more: made anew."""
+        """Open all of them again. Returns those that the server does not know any more: made again."""
         with self._lock:
             names = [(handle.name, value) for value, handle in self._handles.items()]
             self._handles.clear()
@@ -124,7 +124,7 @@ class TableContainers:
                     f'the container "{name}" of {self._plan.qualified} has other columns than it was loaded with: '
                     "somebody changed it",
                     state="what was checkpointed stays; nothing was put into it now",
-                    next_step="give it its columns back, and compare; or load anew with `gridferry load --replace`",
+                    next_step="give it its columns back, and compare; or load again with `gridferry load --replace`",
                 )
             else:
                 # Handles of one schema share one object: comparing 100,000 of them is then cheap.
@@ -133,7 +133,7 @@ class TableContainers:
         return [name for name, _ in gone]
 
     def _claim(self, names: Sequence[tuple[str, str | None]]) -> None:
-        """Write new names down, unless rows of someone else stand there."""
+        """Write new names down, unless rows of someone else are there."""
         self._require_own(names)
         try:
             require_free(self._store, self._plan, [name for name, _ in names])
@@ -149,11 +149,11 @@ class TableContainers:
         self._register(names)
 
     def _ways_out(self, names: Sequence[tuple[str, str | None]]) -> str:
-        """The advice where containers of new values stand already, and are of somebody else."""
+        """The advice where containers of new values exist already, and are of somebody else."""
         full, other = _not_free(self._store, self._plan, [name for name, _ in names])
         wrong = {*(container.name.lower() for container, _ in full), *(container.name.lower() for container in other)}
         values = [value for name, value in names if name.lower() in wrong]
-        return f"{self._apart(values)}; or, where nobody needs what stands there, {DROP_UNCLAIMED}"
+        return f"{self._apart(values)}; or, where nobody needs what is stored there, {DROP_UNCLAIMED}"
 
     def _make(self, names: Sequence[tuple[str, str | None]]) -> None:
         wanted = [(name, value) for name, value in names if value not in self._handles]

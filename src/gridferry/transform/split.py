@@ -13,7 +13,7 @@ _RADIX = 1 << 16  # numpy sorts 16-bit integers by radix, in O(n)
 
 @dataclass(frozen=True)
 class SplitBatch:
-    """A batch whose rows stand container by container, in their old order within each.
+    """A batch whose rows come container by container, in their old order within each.
 
     Container i (split value `values[i]` as text, None for NULL) has the rows `boundaries[i]` up to, not including,
     `boundaries[i + 1]`. `order` (n,) are the rows' positions before the sort; None where nothing moved.

@@ -70,7 +70,7 @@ def digest_of(batch: pa.RecordBatch) -> RowsDigest:
 
 
 def row_words(columns: Sequence[pa.Array], *, seed: int = 0) -> Words:
-    """64 bits a row (n,), over n values of each column: equal rows have equal words. Another seed mixes anew."""
+    """64 bits a row (n,), over n values of each column: equal rows have equal words. Another seed, other words."""
     start, multiplier = _SEEDS[0] + np.uint64(seed & _MASK), _MULTIPLIERS[0]
     row = np.full(len(columns[0]), start, np.uint64)
     for array in columns:

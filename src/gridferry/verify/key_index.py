@@ -23,7 +23,7 @@ _NOWHERE = -1
 
 
 class KeyIndex:
-    """An index over n rows, told apart by `codes` (n,), the numbers of their containers, and their keys.
+    """An index over n rows, distinguished by `codes` (n,), the numbers of their containers, and their keys.
 
     `doubled` are the positions of all rows that share container and key with another one, rows of one key next to each
     other; `find` finds one of each such group, and may be called by several threads.
@@ -80,7 +80,7 @@ class KeyIndex:
         return words
 
     def _followed(self, codes: NDArray[np.int64], words: NDArray[np.int64]) -> Positions | None:
-        """The positions of rows of one container that stand here one after the other too, with none between them.
+        """The positions of rows of one container that are here one after the other too, with none between them.
 
         So do nearly all, and comparing two rows of words is much cheaper than looking each of them up.
         """
@@ -195,7 +195,7 @@ def _ascends(words: NDArray[np.int64] | Words) -> bool:
 def _in_order(
     words: NDArray[np.int64] | Words,
 ) -> tuple[Positions | None, NDArray[np.int64] | Words]:
-    """The order that sorts (None where all stand in order), and the words sorted."""
+    """The order that sorts (None where all are in order), and the words sorted."""
     if _ascends(words):
         return None, words
     order = np.argsort(words, kind="stable").astype(np.int64)

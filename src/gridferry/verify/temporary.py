@@ -1,4 +1,4 @@
-"""Temporary files of a verification and a repair: a disk that does not take them is told."""
+"""Temporary files of a verification and a repair: a disk that does not take them is reported."""
 
 from __future__ import annotations
 

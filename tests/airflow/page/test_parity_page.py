@@ -225,7 +225,7 @@ def test_a_table_from_its_load_to_a_difference(viewer: Any, ferry: Ferry, postgr
 
     said = text_of(viewer.get(ADDRESS).text)
     assert "Both sides differ in 1 of 5 containers" in said
-    assert "2 rows put aside" in said
+    assert "2 rows in quarantine" in said
     for secret in (ferry.server.password + '"', "PostgresSecret"):
         assert secret not in viewer.get(ADDRESS).text
         assert secret not in viewer.get(FACTS).text

@@ -180,7 +180,7 @@ def test_the_same_table_twice() -> None:
 
 
 def test_duplicate_keys_and_broken_yaml_name_the_line_and_no_text() -> None:
-    assert 'line 2, column 1: the key "source" stands twice' in _mistakes("source: a\nsource: hunter2\n")
+    assert 'line 2, column 1: the key "source" is there twice' in _mistakes("source: a\nsource: hunter2\n")
     message = _mistakes("source: hunter2\n  x: [\n")
     assert "line" in message
     assert "hunter2" not in message

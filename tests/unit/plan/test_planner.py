@@ -519,7 +519,7 @@ def test_cdc_without_a_replica_identity() -> None:
 def test_cdc_with_a_key_that_is_not_the_replica_identity() -> None:
     table = _keyed()
     short = _cdc(_all("ts"), table=table, kind="collection")
-    assert "does not tell the old device" in _text(short, Severity.PROBLEM)
+    assert "does not carry the old device" in _text(short, Severity.PROBLEM)
     assert 'ALTER TABLE "public"."device" REPLICA IDENTITY FULL' in _text(short, Severity.PROBLEM)
     with pytest.raises(PlanError, match="one problem"):
         require_sound(short)

@@ -63,5 +63,5 @@ def test_a_view_says_that_its_rows_tell_no_transaction() -> None:
     view = sensor(relkind="v", elsewhere="it is a view")
     options = table_options(table="device", key="ts", sync={"mode": "watermark"})
     messages = [f.message for f in watermark_findings(view, options, choose_key(view, options))]
-    assert any("do not tell which transaction" in m for m in messages)
+    assert any("do not say which transaction" in m for m in messages)
     assert any("updates and deletes" in m for m in messages)

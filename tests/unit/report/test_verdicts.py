@@ -48,9 +48,11 @@ def test_several_tables_are_as_good_as_the_worst() -> None:
     failed = untold("public.c", CheckpointError("its state is broken", next_step="look"))
     assert failed.headline.tone is Tone.FAILED
     assert report_headline([failed, different, equal, unverified]) == Headline(
-        Tone.FAILED, "Nothing can be told of public.c; both sides differ in 1 table; 1 table is proven equal.", "look"
+        Tone.FAILED,
+        "Nothing can be reported of public.c; both sides differ in 1 table; 1 table is proven equal.",
+        "look",
     )
-    assert report_headline([failed, unverified]).sentence == "Nothing can be told of public.c."
+    assert report_headline([failed, unverified]).sentence == "Nothing can be reported of public.c."
     assert report_headline([unverified, unverified]).sentence == "Not verified yet: 2 of 2 tables."
     assert report_headline([different]) == different.headline
     assert report_headline([]).tone is Tone.UNFINISHED

@@ -75,7 +75,7 @@ def part_of(containers: Sequence[ContainerFacts], choice: Choice) -> Part:
 
 
 def differs(container: ContainerFacts) -> bool:
-    """Whether the last verification found both sides different, or could not tell. Rows in quarantine are `held`."""
+    """Whether the last verification found both sides different, or was not sure. Rows in quarantine are `held`."""
     return container.verdict in (Verdict.DIFFERENT.value, Verdict.UNSETTLED.value)
 
 

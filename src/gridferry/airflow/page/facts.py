@@ -12,7 +12,7 @@ from gridferry.report.facts import Headline, LoadFacts
 
 @dataclass(frozen=True)
 class RowsAt:
-    """A table's rows at one time. At the end of a load only the target's are known: some may have been put aside."""
+    """A table's rows at one time. At the end of a load only the target's are known: some may have been quarantined."""
 
     at: str
     source: int | None
@@ -21,11 +21,11 @@ class RowsAt:
 
 @dataclass(frozen=True)
 class ContainerFacts:
-    """One container, as the target's state tells of it.
+    """One container, as the target's state has it.
 
     `verdict`, `differences`, `source_rows` and `verified_rows` (of the container) are those of the table's last
-    verification; "" or None where it does not tell them: of a fleet it keeps the numbers of 1,000 containers. `written`
-    and `deleted` count the syncs since the load, `last_written` is the last of them; `held` rows are put aside.
+    verification; "" or None where it does not have them: of a fleet it keeps the numbers of 1,000 containers. `written`
+    and `deleted` count the syncs since the load, `last_written` is the last of them; `held` rows are quarantined.
     """
 
     name: str
@@ -47,7 +47,7 @@ class TableFacts:
 
     `rows_at` says when that was, `rows_by` is verify or load. `lag_s` is the age of the state that the target shows,
     None where no sync has run. `coverage` has the columns and rows of the last verification, without one the columns of
-    the plan. `differing`, `unverified` and `holding` (rows put aside) count containers.
+    the plan. `differing`, `unverified` and `holding` (quarantined rows) count containers.
     """
 
     table: str
@@ -84,7 +84,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class TargetFacts:
-    """Everything that a target's state tells; the tables that need a look first. `target` is without secrets."""
+    """Everything that a target's state says; the tables that need a look first. `target` is without secrets."""
 
     target: str
     read_at: str
@@ -160,13 +160,13 @@ class PageFacts:
 
 
 _HIDDEN = "GridDB cannot be read."
-_ASK = "ask somebody who may see the connection: this page tells them why"
+_ASK = "ask somebody who may see the connection: this page says why"
 
 
 def figures_only(facts: PageFacts) -> PageFacts:
     """The page for somebody who may not read its connection: no address, no user, no other connection.
 
-    Why GridDB cannot be read is not told either: errors name nodes, users and databases.
+    Why GridDB cannot be read is not said either: errors name nodes, users and databases.
     """
     problem, counted = facts.problem, facts.counted
     if problem is not None and not problem.public:

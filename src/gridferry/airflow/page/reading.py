@@ -52,7 +52,7 @@ _NOWHERE = "host=unknown"  # the follower of a table wants a source; it is not a
 
 
 def read_target(address: GridDBAddress) -> TargetFacts:
-    """What the state in a target tells of every table that was loaded into it. Raises: GridDBError, CheckpointError."""
+    """What the state in a target says of every table that was loaded into it. Raises: GridDBError, CheckpointError."""
     with connect(address, timing=TIMING) as store:
         found: list[tuple[MigrationEntry, Standing]] = []
         for entry in Registry(DocumentStore(store)).all():

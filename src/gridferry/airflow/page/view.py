@@ -31,13 +31,13 @@ _ONLY = {
     Only.ALL: "all",
     Only.DIFFERS: "that differ",
     Only.UNVERIFIED: "never verified",
-    Only.HELD: "with rows put aside",
+    Only.HELD: "with quarantined rows",
 }
 _ORDER = {
     Order.NEED: "need a look first",
     Order.NAME: "by name",
     Order.LAST: "longest without sync first",
-    Order.HELD: "most put aside first",
+    Order.HELD: "most quarantined first",
     Order.ROWS: "most rows first",
 }
 

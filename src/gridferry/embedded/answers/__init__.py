@@ -1,1 +1,1 @@
-"""What the stand-in answers to each statement; see `gridferry.embedded.dispatch`."""
+"""What the emulator answers to each statement; see `gridferry.embedded.dispatch`."""

@@ -48,7 +48,7 @@ from gridferry.griddb.wire.statement import NO_LIMIT, SessionMode, TransactionMo
 
 
 def put(call: Call, request: MultiPut, _: Writer) -> None:
-    """Put rows into several containers; what stands before the first bad row of them all stays stored."""
+    """Put rows into several containers; what comes before the first bad row of them all stays stored."""
     mode = put_mode(request.options)
     ready = []
     try:

@@ -31,7 +31,7 @@ const refresh = async () => {
     }
     said.textContent = "";
   } catch {
-    said.textContent = "Airflow did not answer; this is how it stood before.";
+    said.textContent = "Airflow did not answer; this is the last state that was read.";
   }
 };
 setInterval(refresh, 30000);
