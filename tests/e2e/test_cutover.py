@@ -147,7 +147,7 @@ def test_a_view_does_not_tell_whether_it_is_still(
     assert list(missing(report)) == ["quiet"]
     assert "`gridferry verify`" in missing(report)["quiet"]
     (detail,) = (check.detail for check in only(report).checks if check.name == "quiet")
-    assert "does not tell" in detail
+    assert "does not show" in detail
     assert "written while" not in detail
 
 

@@ -122,7 +122,7 @@ def test_a_container_that_somebody_dropped_is_made_anew_and_told(
     add(postgres)
     said = command(loaded, tmp_path, "sync")
     assert said.code == 0
-    assert "containers were gone, and were made anew without the rows that they held: reading_d1;" in said.text
+    assert "containers were gone, and were made again without the rows that they held: reading_d1;" in said.text
     assert "verify --repair" in said.text
     assert {row["k"] for row in loaded.rows("reading_d1")} == {101, 105, 109, 113, 117}
     assert "gone" not in command(loaded, tmp_path, "sync").text

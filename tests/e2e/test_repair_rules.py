@@ -229,8 +229,8 @@ def test_what_cannot_be_undone_is_told(loaded: Ferry) -> None:
         assert "@" in listed.record.by
         migration.load(replace=True)
         (listed,) = migration.repairs.runs()
-        assert "loaded anew" in listed.note
-        with pytest.raises(ConfigError, match="loaded anew"):
+        assert "loaded again" in listed.note
+        with pytest.raises(ConfigError, match="loaded again"):
             migration.repairs.undo(done.run)
         assert migration.repairs.forget("1d") == []
         assert migration.repairs.forget("0s") == [done.run]

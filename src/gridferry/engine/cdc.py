@@ -1,8 +1,8 @@
 """One run of mode cdc over one table: changes from its slot, folded, stored, checkpointed, and only then confirmed.
 
-The order that keeps data safe: changes are on the target's disk before the record tells of them, and the record is on
-disk before PostgreSQL is told, which then forgets them. Killed anywhere, the next run gets again what the record does
-not tell of, and ends in the same state.
+The order that keeps data safe: changes are on the target's disk before the record counts them, and the record is on
+disk before it is confirmed to PostgreSQL, which then forgets them. Killed anywhere, the next run gets again what the
+record does not have, and ends in the same state.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ class CdcRun:
     def _stream(
         self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, until: Lsn | None
     ) -> tuple[CdcRecord, TablePlan, bool]:
-        """Follow the slot until its end, or until the table got a column, which has to be asked for anew.
+        """Follow the slot until its end, or until the table got a column, which has to be asked for again.
 
         Returns: the record and plan as they are then, and whether the end was reached.
         """
@@ -160,7 +160,7 @@ class CdcRun:
 
     @contextmanager
     def _unless_taken_over(self, record: CdcRecord) -> Iterator[None]:
-        """A slot that seems lost may only have been read on, while this run stood still, by one that took over."""
+        """A slot that seems lost may only have been read on, while this run was stopped, by one that took over."""
         try:
             yield
         except SlotLost:
@@ -208,7 +208,7 @@ class CdcRun:
             raise DataError(
                 f"{plan.qualified} was emptied by TRUNCATE in the source by the transaction that ends at {part.commit}",
                 table=plan.qualified,
-                state="everything committed before that is stored; the target's rows stand as they were before it",
+                state="everything committed before that is stored; the target's rows are as they were before it",
                 next_step="set `on_truncate: apply` under `sync` to empty the containers too, and sync again",
             )
         writer.truncate()
@@ -216,7 +216,7 @@ class CdcRun:
         self._tell(Note(plan.qualified, "the source emptied the table with TRUNCATE; so are its containers", "warning"))
 
     def _unchanged(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> tuple[CdcRecord, TablePlan]:
-        """Take over columns that were added with no change of a row since: the stream tells of a table with the next.
+        """Take over columns that were added with no change of a row since: the stream describes a table with the next.
 
         Returns: the record and plan as they are then.
         """
@@ -263,7 +263,7 @@ class CdcRun:
     def _checkpoint(
         self, group: ChangeGroup, record: CdcRecord, stream: ChangeStream, *, last: Lsn | None
     ) -> CdcRecord:
-        """Write how far the changes are stored, then tell PostgreSQL; seldom while nothing of this table comes."""
+        """Write how far changes are stored, then confirm it to PostgreSQL; seldom while nothing of this table comes."""
         if group.position is None or group.position <= record.position:
             return record
         # Only now: before, a stream that begins anew would come from where the table lacked those columns.
@@ -295,7 +295,7 @@ class CdcRun:
         return saved
 
     def _sample(self, record: CdcRecord) -> None:
-        """Let the history know how the stream stands, where its end was looked at since the last time."""
+        """Let the history know how far the stream is, where its end was looked at since the last time."""
         end = self._watch.new_log_end()
         if end is not None:
             self._history.looked(self._done(record, "following"), position=record.position, current=end)

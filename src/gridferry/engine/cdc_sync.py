@@ -1,4 +1,4 @@
-"""Mode cdc as the sync sees it: its runs, and how a table and its slot stand."""
+"""Mode cdc as the sync sees it: its runs, and the state of a table and its slot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are the rows that a cursor tells of as read really in the target? Asked once when the source's server is a new one.
+"""Are the rows that a cursor counts as read really in the target? Asked once when the source's server is a new one.
 
 A restarted server and a copy of it look the same: a base backup has the system identifier, the timeline and all OIDs
 of the server that it was made of. Fed by logical replication, its rows have transaction ids of its own, and a cursor
@@ -30,7 +30,7 @@ _MISSING = KIND_NUMBERS[DifferenceKind.MISSING]
 
 @dataclass(frozen=True)
 class Claimed:
-    """How many rows a cursor tells of as read, and how many of them the target does not have."""
+    """How many rows a cursor counts as read, and how many of them the target does not have."""
 
     rows: int
     missing: int
@@ -39,7 +39,7 @@ class Claimed:
 def look_for_claimed(state: TargetState, view: PostgresSnapshot, plan: TablePlan, table: Table, *, new: str) -> Claimed:
     """Look in the target for every row of the snapshot that does not meet `new`, the condition of those not yet read.
 
-    Rows in the quarantine and rows that gave way to another of their key need not be there. Nobody else may write to
+    Rows in the quarantine and rows superseded by another of their key need not be there. Nobody else may write to
     the table's containers meanwhile.
     """
     claimed = plan.narrowed(f"({new}) IS NOT TRUE")

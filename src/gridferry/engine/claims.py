@@ -1,4 +1,4 @@
-"""Whether a plan's containers are free in its target, told beside what the source says."""
+"""Whether a plan's containers are free in its target, reported beside what the source says."""
 
 from __future__ import annotations
 

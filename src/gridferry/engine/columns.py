@@ -90,7 +90,7 @@ def add_columns(
 ) -> None:
     """Alter the table's containers to `plan`, and store the rows that have a value in one of the columns `names`.
 
-    PostgreSQL gives a column with a default to rows that stand there already, and tells nobody of it. Rows are stored
+    PostgreSQL gives a column with a default to rows that are there already, and says so to nobody. Rows are stored
     as `view` sees them; what the stream has of them from earlier comes after, and ends in the same state.
     Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
     """
@@ -144,6 +144,6 @@ def _cannot(plan: TablePlan, column: str, why: str) -> DataError:
         table=plan.qualified,
         column=column,
         state=_STATE,
-        next_step=f"drop the column, or name it under `exclude`, `columns` or `rename` and load anew with "
+        next_step=f"drop the column, or name it under `exclude`, `columns` or `rename` and load again with "
         f"`gridferry load --replace`: {column}",
     )

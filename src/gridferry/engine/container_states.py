@@ -1,4 +1,4 @@
-"""How every container of a table stands, asked in a handful of requests however many there are."""
+"""The state of every container of a table, asked in a handful of requests however many there are."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Where nothing proves row keys unique: which keys of a batch the stream alone does not decide.
 
-A change tells of one row; the target knows its row by the row key alone. Two rows that share a key, or whose times
+A change is about one row; the target knows its row by the row key alone. Two rows that share a key, or whose times
 share a millisecond, could be taken for each other: the delete of one would take the other away. So each key's changes
 are held against what is stored: the first must begin with the stored row, and each later one with what the one before
 left. Changes that come once more end with the stored row instead. Every other key is contested, and settled by asking
@@ -78,7 +78,7 @@ def judge(plan: TablePlan, batch: ChangeBatch, events: KeyEvents, *, stored: pa.
 def _rows_of_events(
     plan: TablePlan, batch: ChangeBatch, events: KeyEvents, stored: pa.RecordBatch
 ) -> tuple[Positions, Positions, Positions]:
-    """Numbers for rows, equal for rows that are the same as far as changes tell: what stood under each event's key
+    """Numbers for rows, equal for rows that are the same as far as changes show: what was stored under each event's key
     before it, what does after it, and the stored rows. -1 is no row.
     """
     places = _identity(plan, batch)
@@ -100,14 +100,14 @@ def _rows_of_events(
 
 
 def _identity(plan: TablePlan, batch: ChangeBatch) -> list[int]:
-    """The plan's columns by which a row is told from another: those of the replica identity, else all that are sent."""
+    """The plan's columns by which a row is known from others: those of the replica identity, else all that are sent."""
     names = set(batch.relation.key) or set(batch.rows.schema.names)
     sent = set(batch.rows.schema.names)
     return [i for i, column in enumerate(plan.columns) if column.source in names & sent]
 
 
 def _filled(batch: ChangeBatch) -> pa.RecordBatch:
-    """The new rows, with values that were not sent taken from the old row of the same change, where it tells them."""
+    """The new rows, with values that were not sent taken from the old row of the same change, where it has them."""
     columns = dict(zip(batch.rows.schema.names, batch.rows.columns, strict=True))
     for name, mask in batch.unchanged.items():
         if name not in batch.old.schema.names or not mask.any():

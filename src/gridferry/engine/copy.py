@@ -50,8 +50,8 @@ class CopyResult:
 class ChunkCopier:
     """Copies chunks of one table. One a worker; `progress` hears (rows, bytes) as they are acknowledged.
 
-    `check` is called before each message to the target; what it raises ends the copy. `standing`: rows may stand in the
-    target already, so those that are put aside are taken out of it.
+    `check` is called before each message to the target; what it raises ends the copy. `standing`: rows may be in the
+    target already, so those that are quarantined are taken out of it.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class ChunkCopier:
     def store(self, read: Callable[[], Iterable[pa.RecordBatch]], *, name: str) -> CopyResult:
         """Store all rows of some batches; when this returns they are on the target's disk.
 
-        Rows put aside have ids that begin with `name`.
+        Quarantined rows have ids that begin with `name`.
         Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
         """
         held: list[HeldRow] = []
@@ -138,7 +138,7 @@ class ChunkCopier:
         return held
 
     def _take_out(self, writer: BulkWriter, rows: pa.RecordBatch) -> None:
-        """Delete what stands there under the keys of `rows`: it is what they were before."""
+        """Delete what is stored under the keys of `rows`: it is what they were before."""
         keys = self._keys.transform(rows)  # a row whose key has no place does not stand there either
         split = split_batch(keys.batch, self._split_column(rows, keys))
         if len(split.batch):
@@ -213,7 +213,7 @@ def held_row(
     name: str,
     seen: Counter[str],
 ) -> HeldRow:
-    """A row to put aside, with the container it was for and its key as people read it."""
+    """A row for the quarantine, with the container it was for and its key as people read it."""
     value = None
     if plan.split_by is not None:
         scalar = row.column(row.schema.get_field_index(plan.split_by)).cast(pa.utf8())[0]

@@ -1,6 +1,6 @@
 """The end of a load: both sides' rows counted, container by container. Nothing vanishes in silence.
 
-A put is an upsert, and a server may drop old rows on its own: only counting tells whether each row has its place.
+A put is an upsert, and a server may drop old rows on its own: only counting shows whether each row has its place.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Counted:
-    """What the counts say. `notes` tell of rows that the target has beyond the source's."""
+    """What the counts say. `notes` are about rows that the target has beyond the source's."""
 
     containers: tuple[ContainerCount, ...]
     quarantined: int

@@ -46,7 +46,7 @@ R = TypeVar("R")
 _POLL_S = 0.5
 _AGAIN = "then run `gridferry cutover` again"
 _QUIET = f"stop what writes to the table (the application), {_AGAIN}"
-_UNTOLD = "a view or foreign table does not tell whether anything was written"
+_UNTOLD = "a view or foreign table does not show whether anything was written"
 _UNTOLD_STEP = "stop what writes to the tables behind it, then `gridferry verify`: equal is all that can be known of it"
 
 
@@ -169,7 +169,7 @@ class Cutover:
         state = "not loaded" if table.run is None else f"the load is {table.run.state.value}, not finished"
         changed = changed_options(table.run, options) if table.run is not None and loaded else ""
         if changed:
-            step = "put them back as they were, or load anew with gridferry load --replace"
+            step = "put them back as they were, or load again with gridferry load --replace"
             table.check("loaded", False, changed, step)
             table.run = None  # nothing is drained by a plan that is not the config's
             return table

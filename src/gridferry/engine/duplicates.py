@@ -29,7 +29,7 @@ class ReadsDuplicates(Protocol):
 
 @dataclass(frozen=True)
 class Resolution:
-    """Rows that lost to another row of their key: by split value as text. `held` of them were put aside."""
+    """Rows that lost to another row of their key: by split value as text. `held` of them were quarantined."""
 
     superseded: Counter[str | None]
     held: int = 0
@@ -95,7 +95,7 @@ def _block(rows: pa.RecordBatch, starts: NDArray[np.int64], plan: TablePlan) -> 
 
 
 def _starts(keys: pa.RecordBatch, rows: pa.RecordBatch, plan: TablePlan) -> NDArray[np.int64]:
-    """Where each key's rows begin: rows of one key stand next to each other."""
+    """Where each key's rows begin: rows of one key are next to each other."""
     if not len(rows):
         return np.empty(0, np.int64)
     columns = list(keys.columns[: plan.key_length])

@@ -41,7 +41,7 @@ class Tried(Generic[R]):
     def require(self, deed: Deed, *, result: Any = None, codes: Iterable[int] = ()) -> None:
         """Return if nothing failed. Raises: the error itself where only one table was tried; else SomeTablesFailed.
 
-        Args: result: what stands in the error's `done`, else the list of what is done; codes: its exit codes.
+        Args: result: what is in the error's `done`, else the list of what is done; codes: its exit codes.
         """
         if not self.failures:
             return

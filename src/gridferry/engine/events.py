@@ -1,4 +1,4 @@
-"""What a run tells while it works, and what it reports at its end: frozen dataclasses, no I/O."""
+"""What a run reports while it works, and at its end: frozen dataclasses, no I/O."""
 
 from __future__ import annotations
 
@@ -188,7 +188,7 @@ class Stored:
 class Checkpointed:
     """A sync wrote its checkpoint: what it did since the last such event, and how far the table is.
 
-    `read` are rows or changes, of these `inserts`, `updates`, `deletes` where the mode tells them apart; `truncates`
+    `read` are rows or changes, of these `inserts`, `updates`, `deletes` where the mode counts them by kind; `truncates`
     are times that the whole table was emptied. `waiting` are rows that this run has found and not stored yet, None
     where it does not know. `position` and `as_of` as in `TableSync`.
     """
@@ -212,7 +212,7 @@ class Checkpointed:
 
 @dataclass(frozen=True)
 class SlotSeen:
-    """How a replication slot stands, as seen just now. Sizes in bytes; None where PostgreSQL does not say.
+    """The state of a replication slot, as seen just now. Sizes in bytes; None where PostgreSQL does not say.
 
     `log_end` is the end of the log then: who has stored all before it had everything that was committed.
     """
@@ -283,10 +283,10 @@ def ignore(event: Event) -> None:
 class SyncStatus:
     """How far one table is followed. Times are ISO 8601, UTC; `lag_rows` is None where the source was not asked.
 
-    It counts rows that were not read before; where rows do not tell, those above the greatest value read.
+    It counts rows that were not read before; where rows do not show it, those above the greatest value read.
 
     `lag_seconds` is the age of the state that the target shows; `state` is idle, running, interrupted or not begun.
-    In mode cdc `position` is where the stored changes end in the log, `confirmed` what PostgreSQL was told of that;
+    In mode cdc `position` is where the stored changes end in the log, `confirmed` what of it PostgreSQL knows;
     `lag_bytes` of log were written since, `kept_bytes` PostgreSQL keeps for the slot; `wal_status` is the slot's.
     """
 
@@ -351,12 +351,12 @@ class ContainerStatus:
 
 @dataclass(frozen=True)
 class ContainerState:
-    """How one container of a table stands. All containers of a table are at the table's position.
+    """The state of one container of a table. All containers of a table are at the table's position.
 
     `rows` and `newest`, the greatest value of the growing or key column (a time as ISO 8601, UTC), are what it holds
     now; None if it is not there. `waiting` are rows in the source that the next sync brings; None where only the log
-    could tell (mode cdc) or the source is away. `written` and `deleted` count the syncs since the load, `last_written`
-    is when the last of them got here; `quarantined` rows are put aside now.
+    could say (mode cdc) or the source is away. `written` and `deleted` count the syncs since the load, `last_written`
+    is when the last of them got here; `quarantined` rows are in the quarantine now.
     """
 
     table: str
@@ -373,7 +373,7 @@ class ContainerState:
 
 @dataclass(frozen=True)
 class QuarantinedRow:
-    """A row that was put aside. `key` is JSON for people; the row itself is kept exactly."""
+    """A row in the quarantine. `key` is JSON for people; the row itself is kept exactly."""
 
     id: str
     table: str

@@ -1,7 +1,7 @@
 """A batch of changes -> the last one of each row key, in the target's terms: rows to put, keys to delete.
 
 A delete names the key that the row had, an insert the one that it has, an update both: put in the order in which they
-were made, only the last event of each key decides what stands there. All of it is sorting and taking of arrays.
+were made, only the last event of each key decides what is stored. All of it is sorting and taking of arrays.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ ReadStored = Callable[[Keys], Stored]
 
 @dataclass(frozen=True)
 class Folded:
-    """What is left of a batch of changes; no key stands in two of its parts.
+    """What is left of a batch of changes; no key is in two of its parts.
 
     `puts` are rows of the container's schema with their `put_split`, `deletes` the keys whose rows go. `refused` are
-    rows that the target cannot store, as positions in `source`, the new rows as they came; what stood under their keys
-    is among `deletes`. `unknown` are positions in `source` of rows with a value that was neither sent nor is stored.
-    `contested` are keys that the stream does not decide.
+    rows that the target cannot store, as positions in `source`, the new rows as they came; what was stored under their
+    keys is among `deletes`. `unknown` are positions in `source` of rows with a value that was neither sent nor is
+    stored. `contested` are keys that the stream does not decide.
     """
 
     puts: pa.RecordBatch
@@ -71,7 +71,7 @@ class Folder:
         """The last change of each key. `read_stored` is asked only for rows with values that were not sent; where keys
         are not proven unique, for all.
 
-        Raises: DataError if an update or delete does not tell the row key; what `read_stored` raises.
+        Raises: DataError if an update or delete does not carry the row key; what `read_stored` raises.
         """
         self._require_identity(batch)
         events = self._events(batch)
@@ -113,7 +113,7 @@ class Folder:
         missing = sorted(self._needed - set(batch.relation.key))
         if missing and (len(batch.old_changes) or (batch.operations > 1).any()):
             raise DataError(
-                f"{self._plan.qualified}: an update or delete in the source does not tell {', '.join(missing)}, "
+                f"{self._plan.qualified}: an update or delete in the source does not carry {', '.join(missing)}, "
                 "so its row cannot be found in the target",
                 table=self._plan.qualified,
                 column=missing[0],

@@ -44,7 +44,7 @@ class OpensSnapshots(Protocol):
 
 @dataclass(frozen=True)
 class Applied:
-    """What became of a batch of changes: rows put, rows deleted, rows put aside.
+    """What became of a batch of changes: rows put, rows deleted, rows quarantined.
 
     `put_s` and `flush_s` say how long the target took, `containers` which of them got what.
     """
@@ -61,7 +61,7 @@ class ChangeWriter:
     """Applies changes of one table.
 
     `touched` are the split values that got changes, `created` the new containers, `gone` those that had been made
-    before and were missing; they were made anew. `check` is called before each message to them.
+    before and were missing; they were made again. `check` is called before each message to them.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class ChangeWriter:
         return applied
 
     def truncate(self) -> None:
-        """Empty the table's containers, and forget its rows put aside."""
+        """Empty the table's containers, and forget its quarantined rows."""
         self._state.store.drop_containers(self._names.values())
         self._open()
         self._containers.open_or_create([(name, value) for value, name in self._names.items()])

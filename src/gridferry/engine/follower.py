@@ -1,4 +1,4 @@
-"""One table that is followed, whatever the mode: the lease, what a run goes by, and how the table stands."""
+"""One table that is followed, whatever the mode: the lease, what a run goes by, and the state of the table."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ class Follower(ABC):
         except OtherSource as error:
             return replace(standing, notes=(*standing.notes, f"{error.message}. Next: {error.next_step}"))
         except (SourceError, CheckpointError) as error:
-            note = f"the source was not asked how it stands there: {error.message}"
+            note = f"the source was not asked for its state: {error.message}"
             return replace(standing, notes=(*standing.notes, note))
 
     def waiting(self) -> dict[str | None, int] | None:
@@ -116,7 +116,7 @@ class Follower(ABC):
         except GridDBError as error:
             error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
             error.next_step = (
-                error.next_step or "see what the target says and mend that; then run `gridferry sync` again"
+                error.next_step or "see what the target says and fix that; then run `gridferry sync` again"
             )
             raise
 

@@ -1,4 +1,4 @@
-"""`sync --follow`: tables followed side by side without end. One that fails is told, and the others go on."""
+"""`sync --follow`: tables followed side by side without end. One that fails is reported, and the others go on."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _WAKE_S = 0.2
 class Following:
     """Tables that are followed until `until` says so, or until none of them can be followed. Made for one `run`.
 
-    What may pass (a server away, a lease held) is told and tried again at the next turn. A table that is not loaded yet
-    is looked at again at each turn too, as long as another one is followed. Any other error ends the following of its
-    table alone: it is told at once, and raised in the end. `cut` is set where all is to end at once; the followers'
-    own `stop` has to look at it.
+    What may pass (a server away, a lease held) is reported and tried again at the next turn. A table that is not loaded
+    yet is looked at again at each turn too, as long as another one is followed. Any other error ends the following of
+    its table alone: it is reported at once, and raised at the end. `cut` is set where all is to end at once; the
+    followers' own `stop` has to look at it.
     """
 
     def __init__(

@@ -72,7 +72,7 @@ class Heights:
     def after(self, touched: Mapping[str | None, str], *, whole: bool) -> Iterator[str]:
         """What there is to say when all rows were put, and write down what the containers hold now.
 
-        Args: touched: names by split value; whole: no row was put aside or gave way to another.
+        Args: touched: names by split value; whole: no row was quarantined or superseded.
         """
         if self._behind:
             yield (

@@ -1,4 +1,4 @@
-"""Rows put aside, and what the source has now for their keys."""
+"""Quarantined rows, and what the source has now for their keys."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _MS = 1000  # microseconds in a millisecond
 
 
 def rows_with_keys_of(reader: ReadsRows, plan: TablePlan, held: Sequence[HeldRow]) -> Iterator[pa.RecordBatch]:
-    """The source's rows that would go to the same row keys as rows put aside."""
+    """The source's rows that would go to the same row keys as quarantined rows."""
     for start in range(0, len(held), KEYS_A_READ):
         narrow = narrowed(plan, [row.row for row in held[start : start + KEYS_A_READ]])
         for batch in reader.read_chunk(whole_table(plan), narrow):
@@ -48,7 +48,7 @@ def narrowed(plan: TablePlan, rows: Sequence[pa.RecordBatch]) -> TablePlan:
 def keep_current(reader: ReadsRows, plan: TablePlan, quarantine: Quarantine) -> None:
     """Let the quarantine forget rows that the source no longer has in that form, and repetitions of those it has.
 
-    Between an interruption and a resume a row may have been mended, or moved to where it was read a second time.
+    Between an interruption and a resume a row may have been corrected, or moved to where it was read a second time.
     """
     held = [row for row in quarantine.rows(plan.qualified) if row.reason != REASON]
     if not held:

@@ -65,11 +65,11 @@ class KeyEvents:
         return self._event[rows]
 
     def event_before(self, column: str, rows: Positions) -> Positions:
-        """The events of the keys under which the values of a column stood before the first change of some rows."""
+        """The events of the keys that the values of a column had before the first change of some rows."""
         return self._before[self.roots[column][rows]]
 
     def row_before(self, count: int) -> Positions:
-        """By new row, the new row that stood there before, of an earlier change; -1 where there was none."""
+        """By new row, the new row that was stored there before, of an earlier change; -1 where there was none."""
         places = np.arange(len(self.sorted))
         of_row = np.where(self.row[self.sorted] >= 0, places, NOWHERE)
         earlier = np.concatenate([[NOWHERE], np.maximum.accumulate(of_row)[:-1]])[: len(places)]

@@ -20,7 +20,7 @@ Positions = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Standing:
-    """What stands somewhere for the n keys of some changes, end to end: key i has the row `places[i]` of `rows`.
+    """What is stored somewhere for the n keys of some changes, end to end: key i has the row `places[i]` of `rows`.
 
     A place below 0 says that there is no row.
     """
@@ -82,7 +82,7 @@ def fetch_standing(store: Store, changes: Sequence[RowChange], schema: Container
             raise SchemaConflict(
                 f'container "{change.container}" has other columns than the plan of its table',
                 state="rows of earlier groups were changed as the journal says; none of this container were",
-                next_step="give it the columns back, or load the table anew with `gridferry load --replace`",
+                next_step="give it the columns back, or load the table again with `gridferry load --replace`",
             )
         asked.append((container, keys_of([change], schema).keys))
         values.append(change.value)
@@ -104,7 +104,7 @@ def agree(source: Standing, target: Standing) -> NDArray[np.bool_]:
 
 
 def as_seen(seen: pa.RecordBatch | None, now: Standing) -> NDArray[np.bool_]:
-    """(n,): what stands now is what was seen; where nothing was seen, nothing stands."""
+    """(n,): what is stored now is what was seen; where nothing was seen, nothing is stored."""
     same: NDArray[np.bool_] = now.there.copy()
     if seen is None:
         return ~same

@@ -35,7 +35,7 @@ class KnowsOrigin(Protocol):
 
 @dataclass(frozen=True)
 class Checked:
-    """A source that nothing speaks against: as it was known, as it is now, how the two stand, and why not the same."""
+    """A source that nothing speaks against: as it was known, as it is now, how the two relate, and why not the same."""
 
     record: OriginRecord
     now: SourceOrigin

@@ -1,4 +1,4 @@
-"""The load of one table: what stands already, the chunks, the check at the end. Killed anywhere, it can be run again.
+"""The load of one table: what is there already, the chunks, the check at the end. Killed anywhere, it can be run again.
 
 The order that keeps data safe: plan and containers are on disk before the first row is put; a chunk's rows are on disk
 before its checkpoint is written; a table counts as loaded only after both sides' rows were counted.
@@ -80,7 +80,7 @@ class TableLoader:
         self._broken = False  # what the state says of the table cannot be read, and is to be replaced
 
     def run(self, table_name: str) -> TableLoad:
-        """Load the table called so in the config. Raises: any FerryError; state and next step stand in it."""
+        """Load the table called so in the config. Raises: any FerryError; it has the state and the next step."""
         with self.begin(table_name) as begun:
             if begun.run.state is RunState.LOADED:
                 return self._already_loaded(begun.run)
@@ -162,7 +162,7 @@ class TableLoader:
             if before.state is not RunState.LOADED:
                 error.next_step = (
                     "if the address is wrong, put it right in the config; if this source took the other's place, drop "
-                    "what was loaded of the other and load anew with `gridferry load --replace`"
+                    "what was loaded of the other and load again with `gridferry load --replace`"
                 )
             raise
         changed = changed_columns(before.plan, table)
@@ -216,7 +216,7 @@ class TableLoader:
         return run, made.snapshot
 
     def _give_up(self, slot: SlotOfLoad, table: Table, error: BaseException) -> None:
-        """Take back a slot whose load could not begin. What was loaded before stands, unless its drop had begun."""
+        """Take back a slot whose load could not begin. What was loaded before stays, unless its drop had begun."""
         try:
             slot.drop()
             run = self._state.runs.get(table.qualified)

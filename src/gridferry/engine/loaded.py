@@ -1,7 +1,7 @@
 """The one gate to a loaded table: every command that goes by a finished load takes it up here.
 
 What must hold before a command reads or writes rows of a loaded table is asked in `take_up`, so that no command can
-forget it. A command that only looks asks `changed_options` and tells it as a note.
+forget it. A command that only looks asks `changed_options` and reports it as a note.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def take_up(
 ) -> Loaded:
     """A table's finished load, from the source that it is of.
 
-    Args: left: what an error says of what was left; then: the command that is to be run once the error is mended;
+    Args: left: what an error says of what was left; then: the command that is to be run once the error is fixed;
         described: the table as the catalog has it, where the source was asked.
     Raises: NotLoaded if the table was not loaded to its end; OtherSource if the source is another one;
         CheckpointError if it was loaded with other options, or if what is stored of its plan is not what config and
@@ -100,7 +100,7 @@ def require_names_kept(state: TargetState, plan: TablePlan, options: TableOption
         if (entry.migration, entry.table, entry.value) == (mine, plan.qualified, value):
             raise CheckpointError(
                 f'the config gives the value "{value}" of {plan.qualified} the container '
-                f'"{container_name(today, value)}", but its rows stand in "{entry.container}"',
+                f'"{container_name(today, value)}", but its rows are in "{entry.container}"',
                 state=left,
                 next_step="put its name under containers back as it was (values without a container may get any), or "
                 + load_again(options.table),

@@ -41,7 +41,7 @@ _OF = ("table", "mode")
 
 @dataclass
 class _Level:
-    """How far one table is, and when it was known to be level with its source: seconds since 1970."""
+    """How far one table is, and when it was known to be caught up with its source: seconds since 1970."""
 
     position: Lsn | None = None
     level_at: float = 0.0
@@ -62,8 +62,8 @@ class RunMetrics:
             "read": self._counter("rows_read", "Rows, in mode cdc changes, read from the source and checkpointed."),
             "written": self._counter("rows_written", "Rows put into the target."),
             "deleted": self._counter("rows_deleted", "Rows deleted from the target."),
-            "superseded": self._counter("rows_superseded", "Rows that gave way to another of their row key."),
-            "quarantined": self._counter("rows_quarantined", "Rows put aside because the target cannot hold them."),
+            "superseded": self._counter("rows_superseded", "Rows superseded by another of their row key."),
+            "quarantined": self._counter("rows_quarantined", "Rows quarantined because the target cannot hold them."),
             "created": self._counter("containers_created", "Containers made for new split values."),
         }
         self._changes = Counter(
@@ -168,7 +168,7 @@ class RunMetrics:
             self._status.labels(*of, status).set(status == event.wal_status)
 
     def _compare(self, table: str, level: _Level) -> None:
-        """Whoever stored the log up to an end that was seen is level with what was committed then."""
+        """Whoever stored the log up to an end that was seen has caught up with what was committed then."""
         if level.position is None or level.log_end is None:
             return
         self._lag_bytes.labels(table).set(max(0, level.log_end.value - level.position.value))
@@ -176,7 +176,7 @@ class RunMetrics:
             level.level_at = max(level.level_at, level.seen_at)
 
     def _is_level(self, of: tuple[str, str], level: _Level) -> None:
-        """From the first time that it is known, the age is told at each scrape."""
+        """From the first time that it is known, the age is reported at each scrape."""
         if level.level_at:
             self._lag.labels(*of).set_function(lambda: max(0.0, self._clock() - level.level_at))
 

@@ -119,7 +119,7 @@ class Migration:
     def plan(self, tables: Sequence[str] = ()) -> Plan:
         """What would be done, and everything found on the way, of all tables. Changes nothing; asks the target too.
 
-        Raises: what concerns all tables alike; a table that cannot be read stands in the plan's `unread`.
+        Raises: what concerns all tables alike; a table that cannot be read is in the plan's `unread`.
         """
         chosen = self._chosen(tables)
         target = str(self.target)
@@ -143,7 +143,7 @@ class Migration:
             also containers of the plan's names that no migration claims; dry_run: say what would be done, and do
             nothing; wait_s: how long to wait for another run on the same table.
         Raises: any FerryError; what was checkpointed stays, and the same call goes on from there. Of several tables
-            those that can be loaded are, before SomeTablesFailed tells of the others.
+            those that can be loaded are, before SomeTablesFailed names the others.
         """
         chosen = self._chosen(tables)
         load = LoadOptions(replace, workers, rows_per_chunk, wait_s, replace_unclaimed=replace_unclaimed)
@@ -209,14 +209,14 @@ class Migration:
         new_slot: bool = False,
         rows_per_chunk: int = 100_000,
     ) -> list[TableSync]:
-        """Bring loaded tables level with everything committed before now; with `follow` again and again.
+        """Store everything committed before now in the loaded tables; with `follow` again and again.
 
         Args: tables: those with a `sync` in the config, unless some are named; interval_s: from one beginning to the
             next; until: asked between chunks and runs, True ends the work after its checkpoint; sweep: look at whole
             tables, for rows that came later than the lookback; new_slot: where the slot of a table in mode cdc is lost,
             or it never had one, make another and go on from there; see `engine.new_slot`.
         Raises: any FerryError; what was checkpointed stays, and the next call goes on from there. With `follow` only
-            what will not pass. Of several tables those that can be synced are, before SomeTablesFailed tells of the
+            what will not pass. Of several tables those that can be synced are, before SomeTablesFailed names the
             others.
         """
         if interval_s < 0 or rows_per_chunk < 1:
@@ -254,10 +254,10 @@ class Migration:
 
         Args: output: a .parquet or .jsonl file for every difference; settle_s: how long to look again at rows that
             differ while the table is synced (default: a minute while someone syncs it, else not at all); sync: run
-            bounded syncs meanwhile, where nobody else does; most_differences: how many each table of the report tells
+            bounded syncs meanwhile, where nobody else does; most_differences: how many each table of the report lists
             in full; sink: takes all of them, as whole rows.
         Raises: NotLoaded for a table that was not loaded; CheckpointError where columns changed; any FerryError. Of
-            several tables those that can be compared are, before SomeTablesFailed tells of the others; its `done` is
+            several tables those that can be compared are, before SomeTablesFailed names the others; its `done` is
             their VerifyReport.
         """
         return required(
@@ -283,7 +283,7 @@ class Migration:
         most_differences: int = 10,
         sink: DifferenceSink | None = None,
     ) -> VerifyReport:
-        """As `verify`; tables that could not be compared stand in the report's `failures`."""
+        """As `verify`; tables that could not be compared are in the report's `failures`."""
         if most_differences < 0 or (settle_s is not None and settle_s < 0):
             raise ConfigError("the time to settle and the number of differences must be 0 or more")
         settings = VerifySettings(
@@ -350,7 +350,7 @@ class Migration:
     def container_states(
         self, tables: Sequence[str] = (), *, match: str = "", known: Sequence[TableStatus] = ()
     ) -> list[ContainerState]:
-        """How each container of loaded tables stands.
+        """The state of each container of loaded tables.
 
         Args: match: a pattern for names or split values; known: what `status` has just said, not to be asked again.
         """
@@ -361,11 +361,11 @@ class Migration:
         return self._standings().containers(self._chosen(tables))
 
     def quarantine(self, tables: Sequence[str] = ()) -> list[QuarantinedRow]:
-        """The rows put aside."""
+        """The quarantined rows."""
         return list(self._standings().put_aside(self._chosen(tables)))
 
     def replay(self, tables: Sequence[str] = (), *, ids: Sequence[str] = ()) -> list[Replay]:
-        """Store rows that were put aside as the source has them now; what still cannot be stored stays put aside."""
+        """Store quarantined rows as the source has them now; what still cannot be stored stays in the quarantine."""
         return replay_tables(self.source, self._state, self._chosen(tables), ids=frozenset(ids), tell=self._listener)
 
     def what_replace_drops(self, tables: Sequence[str] = ()) -> str:

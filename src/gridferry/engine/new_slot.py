@@ -2,7 +2,7 @@
 
 The order that keeps data safe: what is left of the old slot goes; the record says that a new one is being made; the
 slot is made; the record gets its position, and what was not seen. In between no run reads from it. Killed anywhere,
-the next call makes it anew, and the gap still begins where the changes were last followed.
+the next call makes it again, and the gap still begins where the changes were last followed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from gridferry.source.postgres.source import PostgresSource
 
 
 class SlotRenewal:
-    """Makes the slot of one table anew, where it has none that can be read. Under the table's lease."""
+    """Makes the slot of one table again, where it has none that can be read. Under the table's lease."""
 
     def __init__(
         self, state: TargetState, lease: Lease, source: PostgresSource, *, options: TableOptions, tell: Listener
@@ -80,9 +80,9 @@ class SlotRenewal:
         start = run.start or ("" if run.snapshot is None else run.snapshot.lsn)
         if not start:
             raise CheckpointError(
-                f"the load of {run.table} does not tell its place in the log",
+                f"the load of {run.table} does not say its place in the log",
                 state="nothing was changed",
-                next_step="load it anew with `gridferry load --replace`",
+                next_step="load it again with `gridferry load --replace`",
             )
         return CdcRecord(run.table, Lsn.parse(start))
 

@@ -72,7 +72,7 @@ class TakeOver:
         self._chosen = chosen
 
     def look(self, tables: Sequence[str] = ()) -> list[NewSource]:
-        """How the sources of loaded tables stand to those that they are from. Changes nothing.
+        """How the sources of loaded tables relate to those that they are from. Changes nothing.
 
         Raises: ConfigError for a table that was not loaded; CheckpointError for other options; SourceError.
         """

@@ -18,7 +18,7 @@ _MOVING = (
 
 
 def require_all_read(plan: TablePlan, *, counted: int, read: int, at_least: bool = False, state: str) -> None:
-    """Return if as many rows were read as a plain count under the same snapshot tells.
+    """Return if as many rows were read as a plain count under the same snapshot says.
 
     `at_least`: more may have been read, under earlier snapshots. Raises: ReadIncomplete with both numbers.
     """
@@ -35,7 +35,7 @@ def require_all_read(plan: TablePlan, *, counted: int, read: int, at_least: bool
 def require_all_there(state: TargetState, plan: TablePlan, *, counted: int, unique: bool) -> None:
     """Return unless the target is known to hold fewer rows than the source counts, by numbers alone.
 
-    Rows that give way to others of their key are not counted again: where there may be any, nothing is known.
+    Rows superseded by others of their key are not counted again: where there may be any, nothing is known.
     Raises: DataError with both numbers.
     """
     if not unique and plan.on_duplicate is not OnDuplicate.ERROR:
@@ -45,7 +45,7 @@ def require_all_there(state: TargetState, plan: TablePlan, *, counted: int, uniq
     stored, held = sum(state.store.counts(opened)), sum(state.quarantine.counts(plan.qualified).values())
     if stored + held >= counted:
         return
-    aside = f", and {numbers.plural(held, 'row')} put aside" if held else ""
+    aside = f", and {numbers.plural(held, 'row')} quarantined" if held else ""
     raise DataError(
         f"{plan.qualified}: PostgreSQL counts {numbers.plural(counted, 'row')}, and its containers hold "
         f"{numbers.count(stored)}{aside}",

@@ -1,8 +1,9 @@
 """Repair: exactly the rows that a verification proved different are written or deleted, and can be brought back.
 
-The order that keeps data safe, for each group of rows: both sides are looked at again; what stands and what is to
-stand go into the journal and to disk; the rows are put and deleted and flushed over the connections that carried them;
-the record counts them. Killed anywhere, a new repair does what is left, and an undo knows every row that was touched.
+The order that keeps data safe, for each group of rows: both sides are looked at again; what is stored and what is to
+be stored go into the journal and to disk; the rows are put and deleted and flushed over the connections that carried
+them; the record counts them. Killed anywhere, a new repair does what is left, and an undo knows every row that was
+touched.
 
 The source is read under a snapshot that was taken after the table's lease: all that any sync has stored was committed
 before it, so what is written is never older than what it replaces (docs/adr/0015).
@@ -196,7 +197,7 @@ class _Repair:
             )
             error.state = f"{error.state}; {ours}" if error.state else ours
             error.next_step = error.next_step or (
-                f"mend the cause and run the same command again, or `gridferry verify --undo {record.run}`"
+                f"fix the cause and run the same command again, or `gridferry verify --undo {record.run}`"
             )
             raise
 
@@ -216,7 +217,7 @@ class _Repair:
         return done
 
     def _confirm(self, changes: Sequence[RowChange]) -> None:
-        """Count the rows that stand now as they should."""
+        """Count the rows that are now as they should be."""
         stands = fetch_standing(self._state.store, changes, self._schema)
         start = 0
         for change in changes:

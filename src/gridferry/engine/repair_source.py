@@ -32,7 +32,7 @@ class FetchesKeys(SnapshotView, Protocol):
 
 @dataclass(frozen=True)
 class SourceRows:
-    """What stands in the source; `doubled` (n,): several rows share the key, and no option says which one counts."""
+    """What is in the source; `doubled` (n,): several rows share the key, and no option says which one counts."""
 
     standing: Standing
     doubled: NDArray[np.bool_]

@@ -65,7 +65,7 @@ class Repairs:
         Tables that were repaired are verified once more, without the file of differences.
 
         Args: as for `repair` and `Migration.verify`.
-        Raises: as both. Of several tables those that can be repaired are, before SomeTablesFailed tells of the others;
+        Raises: as both. Of several tables those that can be repaired are, before SomeTablesFailed names the others;
             its `done` is their RepairReport.
         """
         chosen = tuple(self._chosen(tables))
@@ -94,7 +94,7 @@ class Repairs:
         return try_each(chosen, free, name=lambda o: o.qualified, doing=REPAIR, tell=self._tell)
 
     def _compared_after(self, done: RepairReport, *, settle_s: float | None, sync: bool) -> VerifyReport | None:
-        """Verify what is other than it was found: the last stored verification is to tell how the tables stand."""
+        """Verify what is other than it was found: the last stored verification is to say how the tables are."""
         verdicts = {found.table: found.verdict for found in done.verification.tables}
         changed = [r.table for r in done.tables if verdicts[r.table] not in STORED_ARE_EQUAL and (r.run or r.settled)]
         return self._compare(changed, settle_s=settle_s, sync=sync) if changed else None
@@ -122,7 +122,7 @@ class Repairs:
         compare: Callable[[DifferenceSink], VerifyReport],
         settings: RepairSettings,
     ) -> RepairReport:
-        """As `repair`. Tables that could not be compared or repaired stand in the report's `failures`."""
+        """As `repair`. Tables that could not be compared or repaired are in the report's `failures`."""
         with ExitStack() as stack:
             spools = {options.qualified: stack.enter_context(Spool()) for options in chosen}
             report = compare(lambda rows: spools[rows.table].add(rows))

@@ -1,4 +1,4 @@
-"""What a load does before its first row: it looks whether it can begin at all, and only then drops what stands there.
+"""What a load does before its first row: it looks whether it can begin at all, and only then drops what is there.
 
 GridDB cannot rename a container, so a new copy cannot take the old one's place at once. What can be done is done: no
 row of the old copy goes before the new load has all that it needs. docs/adr/0020 has the order.

@@ -1,4 +1,4 @@
-"""Rows put aside, tried once more: each key is read again, because the source may have been mended meanwhile."""
+"""Quarantined rows, tried once more: each key is read again, because the source may have been corrected meanwhile."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gridferry.transform.split import split_batch
 
 @dataclass(frozen=True)
 class _Found:
-    """What the source has now for the key of a row put aside: rows, and those of them that can be stored."""
+    """What the source has now for the key of a quarantined row: rows, and those of them that can be stored."""
 
     rows: int
     good: pa.RecordBatch | None
@@ -58,10 +58,10 @@ def replay_tables(
 def replay_table(
     state: TargetState, options: TableOptions, view: SnapshotView, *, ids: frozenset[str] = frozenset()
 ) -> Replay:
-    """Try one table's rows put aside again, or those with `ids`, as the source has them now.
+    """Try one table's quarantined rows again, or those with `ids`, as the source has them now.
 
     A key with one row that can be stored: the row is put and flushed, then forgotten by the quarantine. A key without
-    a row: forgotten. Several rows of one key, or a row that still cannot be stored: stays put aside.
+    a row: forgotten. Several rows of one key, or a row that still cannot be stored: stays in the quarantine.
     Raises: as `take_up`.
     """
     plan = take_up(state, view, options, left="nothing was changed", then="gridferry quarantine replay").plan

@@ -1,4 +1,4 @@
-"""Contested keys -> what stands there, as the source has it now.
+"""Contested keys -> what is to be stored, as the source has it now.
 
 That is no older than the changes that were read. What came later is still to come in the stream, is held against what
 was stored here, and ends the same.
@@ -91,7 +91,7 @@ def _winners(reader: ReadsRows, plan: TablePlan, narrow: TablePlan, shared: pa.R
             table=plan.qualified,
             column=plan.key[0],
             state="everything committed before is stored; nothing was overwritten",
-            next_step="mend them in the source, or set `on_duplicate: last` or `first`; then sync again",
+            next_step="correct them in the source, or set `on_duplicate: last` or `first`; then sync again",
         )
     for block in duplicate_blocks(reader, narrow):
         yield block.rows.take(pa.array(block.winners)).select(shared.schema.names)

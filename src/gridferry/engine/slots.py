@@ -49,7 +49,7 @@ def require_own_slot(feed: ChangeFeed, state: TargetState, run: LoadRun, *, left
             raise CheckpointError(
                 f"the stored load of {run.table} names the replication slot {slot}; its own are {' and '.join(own)}",
                 state=left,
-                next_step="write the target's address as it was when the slot was made; or make the slot anew with "
+                next_step="write the target's address as it was when the slot was made; or make the slot again with "
                 f"`gridferry sync --new-slot`, and drop {slot} with pg_drop_replication_slot if nobody else needs it",
             )
 
@@ -91,9 +91,9 @@ class SlotOfLoad:
 
     @contextmanager
     def open(self, table: Table) -> Iterator[NewSlot]:
-        """Make publications and slot anew; their snapshot is held until the block ends.
+        """Make publications and slot again; their snapshot is held until the block ends.
 
-        Waits for the transactions that are open at the source, and tells whose they are.
+        Waits for the transactions that are open at the source, and says whose they are.
         Raises: TransactionOpen where one stays open; PlanError for what the source does not allow, before anything is
         made; SourceRefused, SlotInUse; see `ChangeFeed.new_slot`.
         """
@@ -123,7 +123,7 @@ class SlotOfLoad:
             raise CheckpointError(
                 f"the load of {run.table} was begun without a replication slot",
                 state="nothing was changed",
-                next_step="load it anew with --replace, or take `sync` out of the config until it is loaded",
+                next_step="load it again with --replace, or take `sync` out of the config until it is loaded",
             )
         try:
             if run.slot not in (self.name, *self._others):
@@ -134,7 +134,7 @@ class SlotOfLoad:
             raise SlotLost(
                 error.message,
                 state="the load is not finished, and changes since it began are lost",
-                next_step="run `gridferry load --replace`, which makes a new slot and begins anew",
+                next_step="run `gridferry load --replace`, which makes a new slot and begins again",
             ) from error
 
     def drop(self) -> None:
@@ -142,7 +142,7 @@ class SlotOfLoad:
         self._feed.drop(self.name)
 
     def drop_others(self, tell: Listener, table: str) -> None:
-        """Drop the slots of earlier loads. One that cannot be dropped now is told."""
+        """Drop the slots of earlier loads. One that cannot be dropped now is reported."""
         for name in {*self._others, self._standing} - {self.name, ""}:
             try:
                 self._feed.drop(name)

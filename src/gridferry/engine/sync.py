@@ -43,7 +43,7 @@ def followed(tables: Sequence[TableOptions], *, named: bool) -> list[TableOption
 
 
 def to_renew(tables: Sequence[TableOptions], *, named: bool, follow: bool) -> list[TableOptions]:
-    """The tables whose slot may be made anew: those named, else those in mode cdc. Raises: ConfigError."""
+    """The tables whose slot may be made again: those named, else those in mode cdc. Raises: ConfigError."""
     if follow:
         raise ConfigError(
             "a new slot is made once, not again and again",

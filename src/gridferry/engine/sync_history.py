@@ -40,9 +40,9 @@ class SyncHistory:
         self._seen: tuple[str, Lsn] | None = None
 
     def looked(self, so_far: TableSync, *, position: Lsn, current: Lsn) -> None:
-        """Note how an endless run stands: `so_far` is what it has done, `current` the end of the source's log now.
+        """Note how far an endless run is: `so_far` is what it has done, `current` the end of the source's log now.
 
-        Where nothing is committed, no commit tells how new the stored state is: once `position` is past what was the
+        Where nothing is committed, no commit says how new the stored state is: once `position` is past what was the
         log's end at an earlier look, the state is at least as new as that look.
         """
         as_of = so_far.as_of

@@ -1,4 +1,4 @@
-"""The target's side of a sync: only containers that get rows are touched, and a bad row is put aside once."""
+"""The target's side of a sync: only containers that get rows are touched, and a bad row is quarantined once."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class SyncContainers:
     """The containers of one table in one run.
 
     `touched` holds the split values that got rows, `created` the containers made for new ones, `gone` those that had
-    been made before and were missing; they were made anew.
+    been made before and were missing; they were made again.
     """
 
     def __init__(self, state: TargetState, plan: TablePlan, column: GrowingColumn) -> None:
@@ -39,7 +39,7 @@ class SyncContainers:
     def prepare(self, batches: Sequence[pa.RecordBatch]) -> None:
         """Open the containers of these rows. Those of new values are listed in the catalog, then made.
 
-        Raises: TargetNotEmpty or PlanError if one of them stands already with rows or columns of someone else.
+        Raises: TargetNotEmpty or PlanError if one of them is there already with rows or columns of someone else.
         """
         listed = self._catalog()
         wanted = [value for value in self._values(batches) if value not in self.touched]
@@ -57,7 +57,7 @@ class SyncContainers:
         self.created += tuple(name for name, _ in names)
 
     def reopen(self) -> None:
-        """Open all of them anew, after the server said that it knows one of them no more."""
+        """Open all of them again, after the server said that it knows one of them no more."""
         new = set(self.created)  # the server may have crashed before they were on its disk
         self.gone += [name for name in self.handles.reopen() if name not in new]
 
@@ -83,11 +83,11 @@ class SyncContainers:
 
 
 def gone_note(names: Sequence[str]) -> str:
-    """What there is to say of containers that were gone and made anew."""
+    """What there is to say of containers that were gone and made again."""
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return (
-        f"containers were gone, and were made anew without the rows that they held: {', '.join(names[:_SHOWN])}{more}; "
-        "run `gridferry verify --repair`"
+        "containers were gone, and were made again without the rows that they held: "
+        f"{', '.join(names[:_SHOWN])}{more}; run `gridferry verify --repair`"
     )
 
 

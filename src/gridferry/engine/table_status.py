@@ -1,4 +1,4 @@
-"""How each table stands: its load, its sync, its containers, its rows put aside. Reads only."""
+"""The state of each table: its load, its sync, its containers, its quarantined rows. Reads only."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ R = TypeVar("R")
 
 
 class Standings:
-    """How tables stand that are named by their options."""
+    """The state of tables that are named by their options."""
 
     def __init__(
         self, source: PostgresSource, state: TargetState, tell: Listener, *, notes: Callable[[], Sequence[str]] = tuple
     ) -> None:
-        """Args: notes: what is to be told of every table, once the state was asked."""
+        """Args: notes: what is to be reported of every table, once the state was asked."""
         self._source = source
         self._state = state
         self._tell = tell
@@ -87,7 +87,7 @@ class Standings:
             yield changed
 
     def _described(self, chosen: Sequence[TableOptions]) -> dict[str, Table]:
-        """The tables as the source has them now; none of them where it cannot tell: the status of a sync says why."""
+        """The tables as the source has them now; none of them where it cannot say: the status of a sync says why."""
         with suppress(SourceError):
             return {table.qualified: table for table in self._source.fetch_tables([o.table for o in chosen])}
         return {}
@@ -95,7 +95,7 @@ class Standings:
     def container_states(
         self, chosen: Sequence[TableOptions], *, match: str = "", known: Sequence[TableStatus] = ()
     ) -> list[ContainerState]:
-        """How each container of loaded tables stands.
+        """The state of each container of loaded tables.
 
         Args: match: a pattern for names or split values; known: what `tables` has just said, not to be asked again.
         Raises: as `tables`; its `done` is a list of lists.
@@ -142,7 +142,7 @@ class Standings:
         ]
 
     def put_aside(self, chosen: Sequence[TableOptions]) -> Iterator[QuarantinedRow]:
-        """The rows put aside."""
+        """The quarantined rows."""
         wanted = {options.qualified for options in chosen}
         for row in self._state.quarantine.rows():
             if row.table in wanted:

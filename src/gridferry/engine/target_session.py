@@ -19,7 +19,7 @@ from gridferry.plan.config import TableOptions
 class TargetSession:
     """A target and a config's migration in it. `close` ends its connections; a later call opens others.
 
-    Args: `on_lock` is told when a lock of another client is waited for; the others as for `Identity`.
+    Args: `on_lock` is called when a lock of another client is waited for; the others as for `Identity`.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Undo: what stood before a repair stands again, but for rows that somebody has changed since.
+"""Undo: the rows from before a repair are stored again, except those that somebody has changed since.
 
 A row is brought back only if it is just what the repair wrote, to the last bit. So an undo needs no marks of its own:
 killed anywhere, it is run again, and finds the rows that it brought back before as they should be.
@@ -53,7 +53,7 @@ def undo_repair(
     wait_s: float = 0.0,
     tell: Listener,
 ) -> TableUndo:
-    """Bring back what stood before a repair. Takes the table's lease; the source is not asked.
+    """Store the rows from before a repair again. Takes the table's lease; the source is not asked.
 
     Args: known: the config's tables and their options; tables: the repair must be of one of them, where they are given.
     Raises: ConfigError for a run that is not known, of another table, or of a load that was replaced since;
@@ -82,7 +82,7 @@ def undo_repair(
             raise ConfigError(
                 f"the repair {run} of {record.table} cannot be undone: {hindrance}",
                 state="nothing was changed",
-                next_step=f"`gridferry verify` says how both sides stand; forget it with "
+                next_step=f"`gridferry verify` says whether both sides are equal; forget it with "
                 f"`gridferry verify --forget {run}`",
             )
         changed = changed_options(load, options)
@@ -151,7 +151,7 @@ class _Undo:
             note_again(self._state, record.table, record.noted)
 
     def _back(self, changes: Sequence[RowChange]) -> list[RowChange]:
-        """The changes that lead back, of those rows that stand as the repair left them."""
+        """The changes that lead back, of those rows that are as the repair left them."""
         stands = fetch_standing(self._state.store, changes, self._schema)
         back: list[RowChange] = []
         start = 0
@@ -176,11 +176,11 @@ class _Undo:
             raise ConfigError(
                 f"the repair {record.run} of {record.table} cannot be undone: the containers have other columns now",
                 state="nothing was changed" if number == 0 else f"{self._counts.restored:,} rows were brought back",
-                next_step="`gridferry verify` says how both sides stand",
+                next_step="`gridferry verify` says whether both sides are equal",
             )
 
     def _require_own_containers(self, record: RepairRecord, number: int, changes: Sequence[RowChange]) -> None:
-        """What the journal tells of is read and written back: nothing but containers of this table may stand in it."""
+        """What the journal names is read and written back: nothing but containers of this table may be in it."""
         wrong = next((c for c in changes if c.container != container_name(self._plan, c.value)), None)
         if wrong is not None:
             raise CheckpointError(
@@ -230,7 +230,7 @@ def _hindrance(record: RepairRecord, load: LoadRun | None) -> str:
     if load is None or load.plan is None or load.state is not RunState.LOADED:
         return "the table is not loaded any more"
     if load.started_at != record.loaded:
-        return "the table was loaded anew since, with --replace"
+        return "the table was loaded again since, with --replace"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""Changes that the stream has not told of: what a record notes of them, and when it may forget.
+"""Changes that the stream has not brought: what a record notes of them, and when it may forget.
 
 Only a full verification ends a note: one that found both sides equal, under a snapshot of the source in which every
 transaction had ended that can have made such changes.
@@ -78,7 +78,7 @@ def notes_to_keep(state: TargetState, table: str) -> Document | None:
 
 @dataclass(frozen=True)
 class _Kept:
-    """What `notes_to_keep` told, read again."""
+    """What `notes_to_keep` returned, read again."""
 
     unseen: Moment
     unseen_horizon: TransactionId
@@ -86,7 +86,7 @@ class _Kept:
 
 
 def note_again(state: TargetState, table: str, kept: Document) -> None:
-    """Note again what `notes_to_keep` told, where nothing newer is noted. Only under the table's lease."""
+    """Note again what `notes_to_keep` returned, where nothing newer is noted. Only under the table's lease."""
     record = _record(state, table)
     if record is None:
         return

@@ -326,7 +326,7 @@ def require_columns(plan: TablePlan, table: Table) -> None:
         raise CheckpointError(
             f"{plan.qualified}: the column {column.source} of the source {what}, so the load's plan does not fit it",
             state="nothing was compared",
-            next_step="put the column back as it was, or load anew with `gridferry load --replace`",
+            next_step="put the column back as it was, or load again with `gridferry load --replace`",
         )
 
 
@@ -343,7 +343,7 @@ def verify_tables(
 ) -> VerifyReport:
     """Verify tables one after the other, and write what each verification found into the state.
 
-    One that fails does not stop the others: it stands in the report's `failures`. Raises no error of a table.
+    One that fails does not stop the others: it is in the report's `failures`. Raises no error of a table.
     """
     started, began = utc_now(), time.monotonic()
     with ExitStack() as stack:

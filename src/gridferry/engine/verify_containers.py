@@ -107,7 +107,7 @@ class Numbered:
         raise CheckpointError(
             f"{self._plan.qualified}: containers do not have the columns that the load gave them: {first}{more}",
             state="nothing was compared",
-            next_step="put the columns back as the load made them, or load anew with `gridferry load --replace`",
+            next_step="put the columns back as the load made them, or load again with `gridferry load --replace`",
         )
 
 

@@ -1,8 +1,8 @@
-"""Which row keys the source's log tells of: keys that came and went between two looks at the source, and keys whose
+"""Which row keys the source's log has: keys that came and went between two looks at the source, and keys whose
 changes are still to be stored.
 
 No snapshot shows rows that came and went, but the target may have held them meanwhile. And a row whose key no change
-waits for has to stand in the target as the snapshot shows it.
+waits for has to be in the target as the snapshot shows it.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class BroughtKeys:
 
 
 def waiting_keys(parts: Iterable[ChangePart], plan: TablePlan, *, position: Lsn) -> LoggedKeys | None:
-    """The keys of all changes that were committed behind `position`; None where the log does not tell them all.
+    """The keys of all changes that were committed behind `position`; None where the log does not have them all.
 
     It does not after a TRUNCATE; nor, of updates and deletes, where row key or split value are not part of the replica
     identity, or are stored out of line and were not sent.

@@ -38,7 +38,7 @@ _EXTRA = KIND_NUMBERS[DifferenceKind.EXTRA]
 @dataclass
 class Passed:
     """What a pass saw, by container number: source rows that are equal and that may not be, that share their key, and
-    of these those that gave way.
+    of these those that were superseded.
     """
 
     equal: Counter[int] = field(default_factory=Counter)
@@ -170,7 +170,7 @@ class FullPass:
             self._tell(findings_of(DifferenceKind.DOUBLED, codes, source=rows))
 
     def _shared_keys(self, reader: PostgresReader) -> None:
-        """Rows that share their key: the one that stays, as `on_duplicate` says, has to stand in the target."""
+        """Rows that share their key: the one that stays, as `on_duplicate` says, has to be in the target."""
         for block in duplicate_blocks(reader, self._plan):
             winners = list(
                 SourceRows(self._plan, self._containers).converted([block.rows.take(pa.array(block.winners))])

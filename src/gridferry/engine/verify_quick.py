@@ -25,7 +25,7 @@ from gridferry.verify.value_text import texts
 
 _POLL_S = 0.5
 _ASKED = frozenset({GridType.INTEGER, GridType.LONG, GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US})
-TEXT_NOTE = "the least and greatest key are not asked for: GridDB tells them of times and numbers only"
+TEXT_NOTE = "the least and greatest key are not asked for: GridDB has them of times and numbers only"
 
 
 @dataclass(frozen=True)
@@ -163,7 +163,7 @@ class QuickLook:
         )
 
     def _superseded(self, view: PostgresSnapshot, containers: Numbered) -> Counter[int]:
-        """Rows that gave way to another one of their key, by container number."""
+        """Rows superseded by another one of their key, by container number."""
         losers: Counter[int] = Counter()
         with view.open_reader() as reader:
             for block in duplicate_blocks(reader, self._plan):

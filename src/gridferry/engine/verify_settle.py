@@ -189,7 +189,7 @@ class Settler:
                 self._judge(later, findings, before, look)
 
     def _shared(self, rows: pa.RecordBatch, codes: Codes, pages: list[NumberedRows], after: list[Waiting]) -> None:
-        """Rows that share their key: where the target has one of them, all is well; else it is not told by one look."""
+        """Rows that share their key: where the target has one of them, all is well; else one look does not decide."""
         if self._plan.on_duplicate is OnDuplicate.ERROR:
             self._real(findings_of(DifferenceKind.DOUBLED, codes, source=rows))
             return
@@ -255,7 +255,7 @@ class Settler:
 
 
 def _same_version(before: _Rows, was: Codes, now: _Rows, there: Codes) -> NDArray[np.bool_]:
-    """Whether rows are the same version in both; where versions are not told, whether they are equal."""
+    """Whether rows are the same version in both; where versions are not known, whether they are equal."""
     old, new = pa.array(was), pa.array(there)
     if before.versions is not None and now.versions is not None:
         mask = differing(before.versions.take(old), now.versions.take(new))

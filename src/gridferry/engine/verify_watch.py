@@ -67,7 +67,7 @@ class SyncWatch:
         return holder_of(self._state.documents, self._run.table) is not None
 
     def passed(self, mark: Mark) -> bool:
-        """Whether the target has everything of the state that `mark` tells, as far as the mode can know."""
+        """Whether the target has everything of the state that `mark` names, as far as the mode can know."""
         if self.mode is SyncMode.CDC:
             return self._position() >= mark.position
         if self.mode is SyncMode.WATERMARK:
@@ -121,7 +121,7 @@ class SyncWatch:
             yield found
 
     def _wanted(self, plan: TablePlan) -> Wanted:
-        """The columns that tell a row's key and container."""
+        """The columns that give a row's key and container."""
         wanted = {*plan.key, plan.split_by}
         return {(plan.schema, plan.table): tuple(c for c in plan.source_columns if c.name in wanted)}
 

@@ -1,4 +1,4 @@
-"""What a run waits for is told to whoever listens to it."""
+"""What a run waits for is reported to whoever listens to it."""
 
 from __future__ import annotations
 

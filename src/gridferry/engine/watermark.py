@@ -1,7 +1,7 @@
 """One run of mode watermark over one table: what is new in one snapshot, put, flushed, checkpointed.
 
-The order that keeps data safe: rows are on the target's disk before the cursor tells of them. The cursor moves on
-chunk by chunk, the growing column ascending; killed anywhere, the next run reads what the cursor does not tell of.
+The order that keeps data safe: rows are on the target's disk before the cursor counts them. The cursor moves on
+chunk by chunk, the growing column ascending; killed anywhere, the next run reads what the cursor does not have.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ CHUNK_BYTES = 32 * 1024 * 1024
 
 
 class HoldsSnapshots(Protocol):
-    """A source that can hold a state of itself open, and tell what is new in it."""
+    """A source that can hold a state of itself open, and say what is new in it."""
 
     def open_snapshot(self) -> AbstractContextManager[FindsNewRows]:
         """One state of the source, held until the block ends."""
@@ -75,7 +75,7 @@ class SyncSettings:
 
 @dataclass(frozen=True)
 class Following:
-    """What one table's sync stands on: the plan it was loaded with, the growing column, the record so far."""
+    """What one table's sync is based on: the plan it was loaded with, the growing column, the record so far."""
 
     table: Table
     plan: TablePlan
@@ -192,7 +192,7 @@ class WatermarkRun:
                 by.plan,
                 counted=window.rows,
                 read=record.read - by.record.read,
-                state="the rows that were read are stored; the sync stands where it stood before, and reads them again",
+                state="the rows that were read are stored; the sync is where it was before, and reads them again",
             )
         except ReadIncomplete:
             # The checkpoints on the way said that all rows below them were read.
@@ -268,7 +268,7 @@ class WatermarkRun:
         return done
 
     def _resolve(self, plan: TablePlan, shared: SharedKeys, copier: ChunkCopier) -> int:
-        """Settle the keys that new rows share with others. Returns how many rows gave way.
+        """Settle the keys that new rows share with others. Returns how many rows were superseded.
 
         Raises: DuplicateKeys where the plan forbids them.
         """
@@ -280,7 +280,7 @@ class WatermarkRun:
                 error.message,
                 table=error.table,
                 column=error.column,
-                state="nothing of this run was stored: the rows that stood in the target before still do",
+                state="nothing of this run was stored: the rows that were in the target before still are",
                 next_step="correct the rows in the source, or set `on_duplicate: last`, `first` or `quarantine`, "
                 "and sync again",
             ) from error

@@ -1,4 +1,4 @@
-"""Mode watermark as the sync sees it: its runs, and how a table stands."""
+"""Mode watermark as the sync sees it: its runs, and the state of a table."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class WatermarkSync(Follower):
         return done
 
     def _require_claimed(self, view: PostgresSnapshot, by: Following, checked: Checked) -> None:
-        """Return if every row that the cursor tells of as read is in the target. Raises: OtherSource."""
+        """Return if every row that the cursor counts as read is in the target. Raises: OtherSource."""
         cursor = by.record.cursor
         new = view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=True).condition
         found = look_for_claimed(self._state, view, by.plan, by.table, new=new)

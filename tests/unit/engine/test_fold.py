@@ -196,6 +196,6 @@ def test_an_identity_without_the_key_is_an_error_for_all_but_inserts(operation: 
     change = (operation, None, {"k": 1}, frozenset[str]())
     if operation is Operation.UPDATE:
         change = (operation, row, None, frozenset[str]())  # type: ignore[assignment]
-    with pytest.raises(DataError, match="does not tell d") as told:
+    with pytest.raises(DataError, match="does not carry d") as told:
         Folder(PLAN).fold(batch_of([change], key=("k",)), Target({}).read)  # type: ignore[list-item]
     assert "REPLICA IDENTITY FULL" in told.value.next_step
