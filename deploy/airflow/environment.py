@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Run a program of the stack with Airflow's settings: `environment.py airflow scheduler`.
 
-Passwords come as plain variables, as they stand in `.env`. What Airflow wants of them are URLs and JSON, in which a
+Passwords come as plain variables, as they are in `.env`. What Airflow wants of them are URLs and JSON, in which a
 password like `p@ss:/%#"'$ w` has to be written otherwise; pasted into them by compose it would break them, or mean
 something else. So they are made here, by the libraries' own rules. Needs nothing but Python.
 """

@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
 
 
 def run() -> int:
-    """The node, until it ends or is told to. Returns its exit code."""
+    """The node, until it ends or is asked to. Returns its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     write_config(address=os.environ.get("GRIDDB_ADDRESS") or own_address(), password=password())
     # What the last container left: process numbers start anew, so it can name a stranger.

@@ -1,4 +1,4 @@
-"""The three DAGs of gridferry.yaml, which stands beside this file: first load, keeping in step, proof."""
+"""The three DAGs of gridferry.yaml, which is beside this file: first load, keeping in step, proof."""
 
 from gridferry.airflow import gridferry_dags
 

@@ -206,7 +206,7 @@ class Container:
         self._fresh(attempt)
 
     def indexes(self) -> tuple[IndexSpec, ...]:
-        """The indexes, the row key's own left out or not as the server tells them."""
+        """The indexes, the row key's own left out or not as the server lists them."""
         message = GetContainerProperties(
             (self._cluster.key(self.name),),
             (Property.INDEX_DETAIL,),

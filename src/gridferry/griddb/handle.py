@@ -132,5 +132,5 @@ def _handle(name: str, partition: int, answer: ContainerProperties) -> Handle:
             next_step="choose another container name",
         )
     if answer.key is None or answer.schema is None or answer.container_id is None or answer.version is None:
-        raise ContainerMissing(f'the server told nothing about container "{name}"')
+        raise ContainerMissing(f'the server said nothing about container "{name}"')
     return Handle(answer.key.name, partition, answer.container_id, answer.version, answer.schema)

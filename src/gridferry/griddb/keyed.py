@@ -52,7 +52,7 @@ def get_by_key(
     """The rows that m containers of one schema have for n keys, container i for those from bounds[i] to bounds[i + 1].
 
     Args: handles: at least one, each container once; keys: the row key's columns; bounds (m + 1,) ascending from 0 to
-        n; gone_is_empty: a container that does not exist has no rows. The server tells only where all of a request
+        n; gone_is_empty: a container that does not exist has no rows. The server says so only where all of a request
         are gone.
     Returns: the rows, in no certain order, and (rows,) whose each is, as a number of a handle.
     Raises: SchemaChanged; DataError for keys that cannot be; what `ask_all` raises.
@@ -94,7 +94,7 @@ def get_of_many(
 
 
 def _rounds(handles: Sequence[Handle]) -> list[list[int]]:
-    """The handles' numbers in lists of which none names a container twice: an answer tells whose a row is by name."""
+    """The handles' numbers in lists of which none names a container twice: an answer says whose a row is by name."""
     rounds: list[list[int]] = []
     seen: Counter[str] = Counter()
     for number, handle in enumerate(handles):

@@ -86,7 +86,7 @@ class ColumnSpec:
 
     @property
     def variable(self) -> bool:
-        """Whether the value stands in the variable part of a row."""
+        """Whether the value is in the variable part of a row."""
         return self.array or self.type in (GridType.STRING, GridType.BLOB, GridType.GEOMETRY)
 
     @property

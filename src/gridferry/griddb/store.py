@@ -240,7 +240,7 @@ class Store:
         return [found[index] for index in range(len(queries))]
 
     def _fresh(self, containers: Sequence[Container | Handle], attempt: Callable[[list[Handle]], T]) -> T:
-        """Repeat once, with handles asked for anew, if the server says that one is old but no column changed."""
+        """Repeat once, with handles asked for again, if the server says that one is old but no column changed."""
         handles = [c.handle if isinstance(c, Container) else c for c in containers]
         try:
             return attempt(handles)

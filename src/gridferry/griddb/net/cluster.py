@@ -53,7 +53,7 @@ def connect_socket(host: str, port: int, timeout_s: float) -> Transport:
 
 @dataclass(frozen=True)
 class Topology:
-    """What the master told: how containers are spread, and the id of the database logged in to."""
+    """What the master said: how containers are spread, and the id of the database logged in to."""
 
     master: Node
     partition_count: int
@@ -197,7 +197,7 @@ class Cluster:
     def wait_for_locks(self, attempt: Callable[[], T]) -> T:
         """`attempt` again while a lock is in its way, until `timing.lock_s` have passed since the first time.
 
-        Whom it waits for is told to `on_lock`, once for all threads that wait. Raises: LockConflict in the end.
+        Whom it waits for is reported to `on_lock`, once for all threads that wait. Raises: LockConflict in the end.
         """
         deadline: float | None = None
         while True:

@@ -142,7 +142,7 @@ class Connection:
                 f"the node {self.node} sent something in clear behind its first answer, before TLS began: somebody in "
                 "between may have added it",
                 state="nothing of the login was sent",
-                next_step="find out what stands between gridferry and the node",
+                next_step="find out what is between gridferry and the node",
             )
         self._transport.start_tls(tls_context(address), host)
         self.secure = True

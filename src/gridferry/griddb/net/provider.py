@@ -95,7 +95,7 @@ def _reason(error: Exception, timeout_s: float) -> str:
 class _Connection(http.client.HTTPConnection):
     """An HTTP connection all of which, the handshake and each read of a byte included, ends at one deadline.
 
-    A timeout of a socket begins anew with each read: a server that sends a byte now and then would hold us for ever.
+    A timeout of a socket begins again with each read: a server that sends a byte now and then would hold us for ever.
     """
 
     def __init__(self, host: str, port: int, *, deadline: float, context: ssl.SSLContext | None) -> None:

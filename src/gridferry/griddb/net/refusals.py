@@ -59,7 +59,7 @@ _NEXT_STEPS: dict[int, str] = {
     10054: "use GridDB 4.0.1 or newer",
     10033: "log in as a client that writes (immediate consistency)",
     10098: "the container's database is not the one logged in to: check the target address",
-    1005: "see the event log of that node: its disk may be full or broken; mend that, then run the same command again",
+    1005: "see the event log of that node: its disk may be full or broken; fix that, then run the same command again",
     10079: "log in as a user that may write to this database",
     1008: "shorten the name or use other characters",
     60016: "the container exists with other columns: choose another name, or load with --replace",

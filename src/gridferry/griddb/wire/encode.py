@@ -121,7 +121,7 @@ def encode_key_set(schema: ContainerSchema, batch: pa.RecordBatch) -> list[Buffe
 class KeySets:
     """Row keys in wire form, in runs: each is what one distinct predicate of a multi-get has.
 
-    Of single keys only the bare values are sent, which stand end to end in `bare`, key i from `starts[i]` on.
+    Of single keys only the bare values are sent, which are end to end in `bare`, key i from `starts[i]` on.
     """
 
     rows: EncodedRows
@@ -197,7 +197,7 @@ def _fill_fixed(fixed: NDArray[np.void], field: str, column: ColumnSpec, array: 
 
 
 def fixed_values(kind: GridType, array: pa.Array) -> NDArray[np.generic]:
-    """The values of a fixed-size Arrow array as numpy, (n,); what stands under a NULL is undefined."""
+    """The values of a fixed-size Arrow array as numpy, (n,); what is under a NULL is undefined."""
     if not len(array):
         return np.empty(0, np.int64)
     data = array.buffers()[1]
@@ -245,7 +245,7 @@ def _joined(pieces: list[pa.Array]) -> pa.Array:
 
 
 def _variable_bytes(column: ColumnSpec, array: pa.Array) -> pa.Array:
-    """What stands behind a value's size, as a binary array without NULLs."""
+    """What follows a value's size, as a binary array without NULLs."""
     if column.array:
         return _list_bytes(column, array)
     plain = array.cast(pa.binary())

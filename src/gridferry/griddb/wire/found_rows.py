@@ -101,7 +101,7 @@ def _octets(pieces: pa.Array) -> memoryview:
 
 
 def _entries(data: memoryview, count: int, layout: RowLayout, schemas: int) -> _Entries:
-    """Where the entries of an answer stand. Raises: RemoteProtocolError."""
+    """Where the entries of an answer are. Raises: RemoteProtocolError."""
     if not count:
         raise RemoteProtocolError(f"{len(data)} bytes are left over at the end of a multi-get answer")
     single = _SingleRows.of(data, layout, schemas)
@@ -145,7 +145,7 @@ def _one_entry(data: memoryview, head: int, layout: RowLayout, schemas: int) -> 
 class _SingleRows:
     """Places that may be the heads of one-row entries, ascending.
 
-    `ends`: where the row of each ends; `nexts`: where the head of the next entry would stand, behind its key;
+    `ends`: where the row of each ends; `nexts`: where the head of the next entry would be, behind its key;
     `follow`: which of the places that is, -1 if none.
     """
 
@@ -188,7 +188,7 @@ class _SingleRows:
 
 
 def _sizes(octets: NDArray[np.uint8], at: Places, size: int) -> tuple[Places, Places]:
-    """The tagged sizes at n places, and the place behind each; both lead past `size` where none can stand."""
+    """The tagged sizes at n places, and the place behind each; both lead past `size` where none can be."""
     first = octets[at].astype(np.int64)
     sizes, after = first >> 1, at + 1
     wide = np.flatnonzero((first & 1) == 0)

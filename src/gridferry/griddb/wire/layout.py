@@ -32,7 +32,7 @@ FIXED_DTYPES: dict[GridType, np.dtype[np.generic]] = {
 
 @dataclass(frozen=True)
 class RowLayout:
-    """Where each value stands. Fields of `dtype`: `row_id` and `offset` where there are such, `nulls`, then `c<k>`."""
+    """Where each value is. Fields of `dtype`: `row_id` and `offset` where there are such, `nulls`, then `c<k>`."""
 
     schema: ContainerSchema
     dtype: np.dtype[np.void]

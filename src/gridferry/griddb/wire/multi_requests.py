@@ -178,7 +178,7 @@ def _write_predicate(out: Writer, predicate: KeyPredicate) -> None:
 
 def _write_composite(out: Writer, predicate: KeyPredicate, ends: tuple[bool, bool] | None) -> None:
     if predicate.start is not None or predicate.end is not None or (ends is not None and predicate.count != sum(ends)):
-        raise LocalProtocolError("the ends of a range of composite row keys are told by `ends`, `count` and `keys`")
+        raise LocalProtocolError("the ends of a range of composite row keys are given by `ends`, `count` and `keys`")
     out.i32(len(predicate.types))
     for number in predicate.types:
         out.u8(number)

@@ -66,7 +66,7 @@ def var_sizes(lengths: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np
 
 
 def read_var_sizes(area: NDArray[np.uint8], at: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The sizes that stand at n positions, and the position behind each.
+    """The sizes at n positions, and the position behind each.
 
     Args: area (m,); at (n,) positions in it.
     Returns: sizes (n,) in bytes; after (n,).
@@ -74,7 +74,7 @@ def read_var_sizes(area: NDArray[np.uint8], at: NDArray[np.int64]) -> tuple[NDAr
     """
     end = len(area)
     if len(at) and (int(at.min()) < 0 or int(at.max()) >= end):
-        raise RemoteProtocolError("a size stands outside the variable area")
+        raise RemoteProtocolError("a size is outside the variable area")
     first = area[at].astype(np.int64)
     short = (first & 1) == 1
     if bool(short.all()):

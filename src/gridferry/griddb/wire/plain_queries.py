@@ -1,6 +1,6 @@
 """A multi-query as a driver asks it: outside of sessions, without options, each answer whole. There may be very many.
 
-The octets are those of a `MultiQuery` of such queries; what stands before each text is packed in one go.
+The octets are those of a `MultiQuery` of such queries; what comes before each text is packed in one go.
 """
 
 from __future__ import annotations

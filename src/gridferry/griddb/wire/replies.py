@@ -1,4 +1,4 @@
-"""Answers about connections, databases and containers, and errors: `write` stands next to `read`.
+"""Answers about connections, databases and containers, and errors: `write` is next to `read`.
 
 Source: docs/protocol.md, Errors, Login, Finding a node, Containers.
 """
@@ -56,7 +56,7 @@ class ConnectReply:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Read a body; what stands behind the version may be missing."""
+        """Read a body; what follows the version may be missing."""
         auth_mode, version = source.u8(), source.i32()
         auth_type = source.u8() if source.remaining else 0
         if not source.remaining:
@@ -293,7 +293,7 @@ def read_container_names(source: Reader, *, most: int) -> tuple[int, list[Contai
 
 
 def write_databases(out: Writer, names: Sequence[str]) -> None:
-    """Write the databases; privileges are not told."""
+    """Write the databases; privileges are not listed."""
     out.i32(len(names))
     for name in names:
         out.string(name)
@@ -337,7 +337,7 @@ class ErrorReply:
 
     @classmethod
     def read(cls, source: Reader) -> Self:
-        """Read a body; the first entry counts, and what stands behind the entries may be missing.
+        """Read a body; the first entry counts, and what follows the entries may be missing.
 
         Raises: RemoteProtocolError if it is malformed, or longer than any error.
         """

@@ -1,4 +1,4 @@
-"""Requests about connections and databases: `write` stands next to `read`.
+"""Requests about connections and databases: `write` is next to `read`.
 
 Source: docs/protocol.md, Login and Databases. Those about containers are in `container_requests`, those about rows in
 `row_requests` and `multi_requests`.

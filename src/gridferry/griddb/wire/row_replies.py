@@ -61,7 +61,7 @@ class RowsPart:
 
 @dataclass(frozen=True)
 class PartialFetch:
-    """More pages stand ready at the server."""
+    """More pages are ready at the server."""
 
     total: int
     result_id: int

@@ -39,7 +39,7 @@ class Transaction:
 
     @classmethod
     def read(cls, source: Reader, *, client: bytes | None = None) -> Self:
-        """Read the block; `client` stands in where the block has no client id."""
+        """Read the block; `client` is used where the block has no client id."""
         session_id = source.i64()
         uuid = bytes(source.raw(16)) if client is None else client
         version, session_mode, transaction_mode = source.i32(), source.u8(), source.u8()

@@ -70,7 +70,7 @@ def other_database(address: PostgresAddress) -> Obstacle | None:
 
 
 def fetch_access(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:
-    """What stands in the way of following each of `wanted` (schema, table, the slot that is or would be its own).
+    """What is in the way of following each of `wanted` (schema, table, the slot that is or would be its own).
 
     A table takes one slot: one that has it already takes no other, and those before it in `wanted` come first.
     """

@@ -72,9 +72,9 @@ class Holder:
 
 @dataclass(frozen=True)
 class Activity:
-    """One look at a table. `writes` counts rows that were ever written there, as PostgreSQL's statistics tell.
+    """One look at a table. `writes` counts rows that were ever written there, as PostgreSQL's statistics say.
 
-    They lag behind by a second or so, and tell nothing of views and foreign tables: `told` is False then. `holders` are
+    They lag behind by a second or so, and have nothing of views and foreign tables: `told` is False then. `holders` are
     other sessions with a lock on it now, `sessions` the number of all other sessions of the database.
     """
 

@@ -130,7 +130,7 @@ def _refuse_shadows(address: PostgresAddress) -> None:
         found = [str(name) for (name,) in connection.execute(_SHADOWS).fetchall()]
     if found:
         raise SourceRefused(
-            f"a pooler stands before {address.display}, so the search path cannot be given with the login, and the "
+            f"a pooler is in front of {address.display}, so the search path cannot be given with the login, and the "
             f"database has {', '.join(found[:3])}, which the driver might run instead of PostgreSQL's own",
             state="nothing was read",
             next_step="give the server's own address as the source, or drop what has PostgreSQL's name",

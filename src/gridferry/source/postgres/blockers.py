@@ -49,7 +49,7 @@ def fetch_blockers(address: PostgresAddress, pid: int) -> list[OpenTransaction] 
 
 
 class Patience:
-    """How long a new slot may wait for the transactions that are open at the server, and who is told of them.
+    """How long a new slot may wait for the transactions that are open at the server, and who hears of them.
 
     Call `check` about every second while it waits. `tell` gets a sentence after about two seconds, once more whenever
     it is another transaction, and every minute. Belongs to one wait.
@@ -74,7 +74,7 @@ class Patience:
         self._seen: Sequence[OpenTransaction] | None = ()
 
     def check(self, pid: int) -> None:
-        """Look, tell, and give up. Raises: TransactionOpen once the limit is reached."""
+        """Look, report, and give up. Raises: TransactionOpen once the limit is reached."""
         now = self._clock()
         over = now - self._began >= self._limit_s
         if now >= self._look_at or over:
@@ -103,7 +103,7 @@ class Patience:
     def _whom(self) -> str:
         if self._seen is None:
             return "the primary of this standby to write down which those are (SELECT pg_log_standby_snapshot() there)"
-        return "; ".join(map(str, self._seen)) or "one that PostgreSQL does not tell"
+        return "; ".join(map(str, self._seen)) or "one that PostgreSQL does not name"
 
     def _given_up(self) -> TransactionOpen:
         outs = [each.way_out for each in self._seen or ()]

@@ -33,7 +33,7 @@ _TIME = re.compile(r"(\d{4,7})-(\d\d)-(\d\d) (\d\d):(\d\d):(\d\d)(?:\.(\d{1,6}))
 class Texts:
     """m values inside `octets`: value i is `octets[starts[i]:ends[i]]`; NULL where `valid` is false.
 
-    `octets` is padded: at least 8 bytes stand before the first value and after the last. Starts are ascending, and no
+    `octets` is padded: at least 8 bytes are before the first value and after the last. Starts are ascending, and no
     value begins before the one ahead of it ends.
     """
 

@@ -163,7 +163,7 @@ def chunk_condition(chunk: Chunk) -> sql.Composable:
 
 
 def relation_source(chunk: Chunk, table: str | None = None) -> sql.Composed:
-    """What stands after FROM: ONLY the relation, unless the ones below it come with it.
+    """What comes after FROM: ONLY the relation, unless the ones below it come with it.
 
     A partition or child goes by the name of `table`, which the plan's condition may use.
     """

@@ -173,7 +173,7 @@ def admitted(open_session: Callable[[], S], address: PostgresAddress) -> S:
 
 
 def is_pooled(connection: psycopg.Connection[Any], backend_pid: int) -> bool:
-    """Whether a pooler stands between: it tells its clients a process id of its own making, for their cancel requests.
+    """Whether a pooler is between: it gives its clients a process id of its own making, for their cancel requests.
 
     Args: backend_pid: what pg_backend_pid() says there.
     """

@@ -25,7 +25,7 @@ def read_duplicates(
     keys meets, and keeps the search short.
 
     The key is `plan.key` within one value of `plan.split_by`, cut to milliseconds where the plan cuts it. Rows of one
-    key stand next to each other, by `plan.order_by` ascending with NULL last, then by their physical place; where they
+    key are next to each other, by `plan.order_by` ascending with NULL last, then by their physical place; where they
     have none that stays, by their values as text.
     Rows with a NULL in their key share it with none.
     Raises: SourceRefused if a column is missing; SourceUnreachable, SourceError.

@@ -38,12 +38,12 @@ _NOTHING_READ = "nothing was read"
 _STATEMENT_POOLING = "transaction blocks not allowed in statement pooling mode"
 _AGAIN = "run the same command again: it goes on where it stopped"
 _LOCKED = (
-    "another session locks the table, for an ALTER TABLE or VACUUM FULL maybe: pg_locks tells which; run the same "
+    "another session locks the table, for an ALTER TABLE or VACUUM FULL maybe: pg_locks shows which; run the same "
     "command again when it has ended"
 )
 # A prepared statement or a cursor is gone, or another's is there: the session changed hands.
 _OTHERS_SESSION = ("26000", "42P05", "34000", "25P01")
-_OTHERS_STEP = "run the same command again; if it comes again, a pooler stands in front: give the server's own address"
+_OTHERS_STEP = "run the same command again; if it comes again, a pooler is in front: give the server's own address"
 _UNKNOWN = ("42P01", "42703", "3F000", "42704", "42883")  # a table, column, schema, type, function or operator
 _UNKNOWN_STEP = (
     "correct the name in the config file; a condition finds PostgreSQL's own names by themselves, and all others with "

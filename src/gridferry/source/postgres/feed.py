@@ -129,7 +129,7 @@ class ChangeFeed:
 
     @contextmanager
     def new_slot(self, slot: str, *, schema: str, table: str, patience: Patience | None = None) -> Iterator[NewSlot]:
-        """Publications and slot of one table, made anew; what stood there under their names is dropped.
+        """Publications and slot of one table, made again; what had their names is dropped.
 
         The snapshot is held until the block ends; the slot stays. If it cannot be made, nothing of it is left.
         Args: as for `create_slot`. Raises: as `create_slot`; SlotInUse.

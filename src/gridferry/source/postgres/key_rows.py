@@ -38,7 +38,7 @@ class KeyLookup:
 
     @classmethod
     def of(cls, table: Table) -> Self:
-        """That of a table as it stands."""
+        """That of a table as it is."""
         types = {column.name: column.type.formatted for column in table.columns}
         return cls(table.indexed, versions=table.own_heap, types=types)
 
@@ -65,7 +65,7 @@ def fetch_keys(
 ) -> KeyRows:
     """The source's rows that would go to the row keys `keys`, in the containers of the split values `values`.
 
-    What stands in the target need not be a value of the source's type at all (a text that is no uuid, a number too
+    What is in the target need not be a value of the source's type at all (a text that is no uuid, a number too
     large): then all are compared as text.
 
     Args: keys: n keys as they are stored; values: (n,) split values as text, ignored where the table is not split.

@@ -34,7 +34,7 @@ _MOST_LOCKERS = 3
 
 @dataclass(frozen=True)
 class OpenTransaction:
-    """A transaction that somebody waits for. `pid` None: a prepared one, `gid`. Ages in seconds; None: not told."""
+    """A transaction that somebody waits for. `pid` None: a prepared one, `gid`. Ages in seconds; None: not known."""
 
     pid: int | None
     gid: str
@@ -68,7 +68,7 @@ class OpenTransaction:
 def name_lockers(connection: psycopg.Connection[tuple[Any, ...]]) -> str:
     """Who locks tables of the database more than a reader does, for a message; "" where nobody does.
 
-    For after a wait for a lock: PostgreSQL does not tell what was waited for, so all of them are named, the oldest
+    For after a wait for a lock: PostgreSQL does not say what was waited for, so all of them are named, the oldest
     first. Raises: psycopg.Error.
     """
     found = connection.execute(_LOCKERS, {"most": _MOST_LOCKERS}).fetchall()

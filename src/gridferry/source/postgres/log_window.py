@@ -106,7 +106,7 @@ def open_log_window(
 
 
 def _copy(connection: psycopg.Connection[tuple[object, ...]], followed: str, slot: str, patience_s: float) -> None:
-    """Copy a slot; once more where its reader moved it meanwhile, which the server tells as 55000."""
+    """Copy a slot; once more where its reader moved it meanwhile, which the server reports as 55000."""
     for left in reversed(range(_COPIES)):
         connection.rollback()
         _begin_within(connection, patience_s)

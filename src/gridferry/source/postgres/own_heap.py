@@ -1,6 +1,6 @@
-"""Which relations do not keep all their rows in a heap of their own, so that ctid and xmin do not tell of all of them.
+"""Which relations do not keep all their rows in a heap of their own, so that ctid and xmin do not cover all of them.
 
-Views, foreign tables and other access methods are told by the catalog. TimescaleDB keeps compressed rows of a plain
+Views, foreign tables and other access methods are known from the catalog. TimescaleDB keeps compressed rows of a plain
 table in another one, and only a scan of the whole table brings them back. Whatever else takes a scan over shows in the
 plan of one.
 """

@@ -174,7 +174,7 @@ def _key_facts(
 
 
 def _collisions(connection: Connection, key: KeyParts, scan: _Scan) -> tuple[int, tuple[str, ...]]:
-    """How many rows stand beyond the first of their key, and up to five such keys."""
+    """How many rows there are beyond the first of their key, and up to five such keys."""
     met = sql.SQL("FROM {} WHERE {} AND {} GROUP BY {} HAVING count(*) > 1").format(
         scan.source, scan.condition, key.complete, key.grouped
     )

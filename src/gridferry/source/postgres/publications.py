@@ -127,7 +127,7 @@ _CUT = """EXISTS (SELECT FROM pg_catalog.pg_publication_rel r
 
 
 def fetch_publishable(connection: Connection, *, schema: str, table: str) -> tuple[Publishing | None, list[Obstacle]]:
-    """What may be published of a table, None where nothing may, and what stands in the way of publishing it."""
+    """What may be published of a table, None where nothing may, and what is in the way of publishing it."""
     with mapped(f"reading the replica identity of {schema}.{table}"):
         members = _members(connection, schema, table)
         problem = _problem(connection, members, f"{schema}.{table}")
@@ -248,7 +248,7 @@ def _problem(connection: Connection, members: Sequence[_Member], name: str) -> s
         return f"changes of {name} cannot be followed: it is not a table"
     if kept := fetch_kept(connection, [root.oid]).get(root.oid):
         # The log tells of chunks under names that come and go, and of compressed rows in a form of TimescaleDB's own.
-        return f"changes of {name} cannot be followed: {kept}, and the log does not tell of its rows as they are"
+        return f"changes of {name} cannot be followed: {kept}, and the log does not have its rows as they are"
     if root.relkind == "p" and connection.info.server_version < 130000:
         return f"changes of {name} cannot be followed: partitioned tables are published since PostgreSQL 13"
     if any(m.persistence != "p" for m in members):

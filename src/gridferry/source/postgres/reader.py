@@ -124,7 +124,7 @@ class Reader:
         }
 
     def _text_columns(self, plan: TablePlan, names: Sequence[str]) -> frozenset[str]:
-        """The columns that would not come in an Arrow type of their own, as the driver itself tells."""
+        """The columns that would not come in an Arrow type of their own, as the driver itself says."""
         statement = sql.SQL("SELECT {} FROM {}").format(
             sql.SQL(", ").join(map(sql.Identifier, names)), relation_sql(plan.schema, plan.table)
         )

@@ -114,7 +114,7 @@ class ChangeStream:
                 return
 
     def confirm(self, position: Lsn) -> None:
-        """Tell the server that everything before `position`, of a group that was handed out, is stored for good.
+        """Tell the server that everything before `position`, of a group that was handed out, is stored and flushed.
 
         The position too has to be stored by then, also that of a group without parts: a slot that is ahead of the
         stored position was read by somebody else.

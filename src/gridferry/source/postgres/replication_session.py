@@ -28,7 +28,7 @@ POOLER_STEP = (
 )
 WAY_BACK = (
     "run `gridferry sync --new-slot`, then `gridferry verify --repair` for what was missed; "
-    "or `gridferry load --replace`, which loads anew"
+    "or `gridferry load --replace`, which loads again"
 )
 
 # What the server's text says, the error, and what to do. `{}` is the slot.
@@ -105,7 +105,7 @@ class ReplicationSession:
     ) -> list[Row]:
         """The rows that a command gives. Given up (KeyboardInterrupt), it is cancelled at the server too.
 
-        Args: in_use: the state to tell where another process reads the slot; meanwhile: called with the session's
+        Args: in_use: the state to report where another process reads the slot; meanwhile: called with the session's
             process id about every second until there is an answer; what it raises gives the command up.
         Raises: SourceError and its kinds, as `replication_failure` says.
         """

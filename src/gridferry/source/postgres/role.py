@@ -30,7 +30,7 @@ WHERE s.name = ANY(%(names)s::text[]) AND s.setting <> '0' ORDER BY s.name
 
 
 def fetch_role(address: PostgresAddress, tables: Sequence[tuple[str, str]]) -> SourceRole:
-    """The role, as it stands to `tables` (schema, table). Raises: SourceUnreachable, SourceRefused."""
+    """The role, as it relates to `tables` (schema, table). Raises: SourceUnreachable, SourceRefused."""
     asked = {"schemas": [schema for schema, _ in tables], "tables": [table for _, table in tables]}
     with connect(address) as connection, mapped("looking at the role"):
         ((name, database, pid, limit, *attributes),) = connection.execute(_ROLE).fetchall()

@@ -1,4 +1,4 @@
-"""How many rows a table has, as a plain scan of it tells."""
+"""How many rows a table has, as a plain scan of it says."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class NewSlot:
 
 @dataclass(frozen=True)
 class SlotFacts:
-    """How a slot stands. Sizes in bytes, times in seconds; None where PostgreSQL does not say (older, or no limit).
+    """The state of a slot. Sizes in bytes, times in seconds; None where PostgreSQL does not say (older, or no limit).
 
     `restart`: from where log is kept for it; `confirmed`: up to where changes were confirmed. `lag_bytes`: log written
     since `confirmed`; `kept_bytes`: log that cannot be removed because of the slot. `wal_status` reserved, extended,
@@ -107,7 +107,7 @@ def create_slot(address: PostgresAddress, name: str, *, patience: Patience | Non
 
 
 def fetch_slot(connection: Connection, name: str) -> SlotFacts | None:
-    """How the slot stands now; None if there is none of that name."""
+    """The state of the slot now; None if there is none of that name."""
     version = connection.info.server_version
     status = "s.wal_status, s.safe_wal_size" if version >= 130000 else "NULL, NULL"
     reason = "coalesce(s.invalidation_reason, '')" if version >= 170000 else "''"

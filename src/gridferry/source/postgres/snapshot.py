@@ -45,7 +45,7 @@ class HeldSnapshot:
 
     The session's open transaction sees the snapshot: catalog, profile and chunk planning may run on `connection`, one
     at a time. `standby` says that the server is in recovery, where a replay conflict may cancel a long read; `pooled`
-    that a pooler stands before it, which lends out sessions that the application needs too.
+    that a pooler is in front of it, which lends out sessions that the application needs too.
     """
 
     snapshot: Snapshot
@@ -76,7 +76,7 @@ def seen_until(held: HeldSnapshot) -> Lsn:
 
     Of the insert position, not the write position: a commit that does not wait for its log (synchronous_commit off)
     is seen before its record is written. A standby shows what it has replayed. A position just behind a page's header
-    is told as the page's beginning: no record lies between the two, and what is sent to a stream ends there.
+    is given as the page's beginning: no record lies between the two, and what is sent to a stream ends there.
     """
     function = "pg_last_wal_replay_lsn" if held.standby else "pg_current_wal_insert_lsn"
     with mapped("asking for the position in the log"):

@@ -42,7 +42,7 @@ def find_new(
     """The rows of the held snapshot that `cursor` has not read, from the floor up; with `sweep` wherever they lie.
 
     Without a mark to set a floor by, without an index to make use of one, and after the source's clock was set back,
-    every run is a sweep. Where not all rows tell which transaction wrote them (views, foreign tables, hypertables), all
+    every run is a sweep. Where not all rows say which transaction wrote them (views, foreign tables, hypertables), all
     from the floor up are read again, by a sweep all of the table.
     Raises: CheckpointError if the source has had fewer transactions than the cursor knows of: it is another server, or
     was restored from a backup. SnapshotGone if the table was rewritten since the snapshot was taken.
@@ -74,7 +74,7 @@ def find_new(
 def new_rows(column: GrowingColumn, cursor: Cursor, *, floor: str | None, next_xid: int | None) -> sql.Composable:
     """The condition of a row from `floor` up (None: any) that `cursor` has not read.
 
-    `next_xid` is the source's next transaction id, None where its rows tell of none: then all from `floor` up.
+    `next_xid` is the source's next transaction id, None where its rows have none: then all from `floor` up.
     """
     parts = [] if floor is None else [_from(column, floor)]
     if next_xid is not None:
@@ -205,7 +205,7 @@ def _from(column: GrowingColumn, low: str) -> sql.Composable:
 
 
 def _near(plan: TablePlan, column: GrowingColumn, *, low: str | None, high: str | None) -> sql.Composable:
-    """That a row may have a key of the window's rows: told by the growing column, where that is part of the key."""
+    """That a row may have a key of the window's rows: known by the growing column, where that is part of the key."""
     if column.name not in plan.key or low is None or high is None:
         return _TRUE
     # Keys may be cut to milliseconds.

@@ -156,10 +156,10 @@ TEXT = ContainerSchema(ContainerKind.COLLECTION, (ColumnSpec("s", GridType.STRIN
 @pytest.mark.parametrize(
     ("image", "words"),
     [
-        (bytes(9), "a size stands outside the variable area"),
+        (bytes(9), "a size is outside the variable area"),
         (bytes(9) + b"\x05\x01\x01", "does not have 1 variable columns"),
         (bytes(9) + b"\x01", "does not have 1 variable columns"),
-        (bytes(9) + b"\x03", "a size stands outside the variable area"),
+        (bytes(9) + b"\x03", "a size is outside the variable area"),
         (bytes(9) + b"\x03\x05a", "reaches beyond the end"),
         (bytes(9) + b"\x03\x03ab", "without a gap"),
         (bytes(9) + b"\x03\x00\x01", "a size is cut off"),
