@@ -54,7 +54,7 @@ def running(postgres_server: LocalPostgres, griddb: Server, tmp_path: Path) -> I
         databases = database_on(postgres_server)
         database = next(databases)
         stack.callback(databases.close)
-        make_readings(database)
+        make_turns(database)
         stack.enter_context(database_of(griddb, name))
         ferry = Ferry(database.dsn, griddb, name).of(*CONFIG["tables"])
         postgres_server.create_database(name)
@@ -72,7 +72,7 @@ def running(postgres_server: LocalPostgres, griddb: Server, tmp_path: Path) -> I
         yield Running(airflow, database, ferry, airflow.log_in())
 
 
-def make_readings(database: Database) -> None:
+def make_turns(database: Database) -> None:
     """A table in which devices take turns."""
     database.run("CREATE TABLE reading (ts timestamp NOT NULL, device text NOT NULL, n bigint, temp float8)")
     database.run(

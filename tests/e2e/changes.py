@@ -18,11 +18,6 @@ from gridferry.source.postgres.slots import drop_slot
 READING: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "k", "sync": {"mode": "cdc"}}
 
 
-def make_readings(postgres: Database) -> None:
-    postgres.run("CREATE TABLE reading (k int, device text, n bigint, note text, PRIMARY KEY (device, k))")
-    postgres.run("INSERT INTO reading SELECT i, 'd' || i % 3, i, 'note ' || i FROM generate_series(0, 29) AS i")
-
-
 @contextmanager
 def without_slots(postgres: Database) -> Iterator[None]:
     """Leaves no slot in the end: the database could not be dropped."""

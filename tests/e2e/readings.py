@@ -9,22 +9,12 @@ from typing import Any
 import psycopg
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
+from tests.readings import DAY, make_timed_readings
 
 from gridferry.engine.events import TableSync
 
 SYNC: dict[str, Any] = {"mode": "watermark"}
 TABLE: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "ts", "kind": "collection", "sync": SYNC}
-DAY = "timestamp '2024-05-01'"
-
-
-def make_readings(postgres: Database, *, indexed: bool = True) -> None:
-    """Readings of two devices, one a second, for ten seconds."""
-    postgres.run("CREATE TABLE reading (ts timestamp NOT NULL, device text NOT NULL, n bigint)")
-    if indexed:
-        postgres.run("CREATE INDEX ON reading (ts)")
-    postgres.run(
-        f"INSERT INTO reading SELECT {DAY} + i * interval '1 second', 'd' || i % 2, i FROM generate_series(0, 9) AS i"
-    )
 
 
 def add(postgres: Database, seconds: str, *, device: str = "d0", n: int = 100) -> None:
@@ -56,7 +46,7 @@ def open_transaction(postgres: Database) -> Iterator[psycopg.Connection[Any]]:
 
 def load_readings(ferry: Ferry, postgres: Database) -> Ferry:
     """The table made, and loaded."""
-    make_readings(postgres)
+    make_timed_readings(postgres)
     ferry = ferry.of(TABLE)
     ferry.load()
     return ferry

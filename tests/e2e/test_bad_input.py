@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry, Server
-from tests.e2e.proxy import CuttingProxy
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 from tests.e2e.test_lost_server import once_at
+from tests.proxy import Switches, proxy_to
 
 from gridferry.embedded.server import Server as EmbeddedServer
 from gridferry.engine.events import RowsPut
@@ -212,12 +212,13 @@ def test_a_source_whose_network_breaks_in_the_middle_of_a_message_is_read_on_lat
 ) -> None:
     make_sensors(postgres)
     server = postgres.server
-    with CuttingProxy(("127.0.0.1", server.port), cut_after=octets) as proxy:
+    switches = Switches(cut_down=octets)
+    with proxy_to(("127.0.0.1", server.port), switches, cuts_all=True) as proxy:
         dsn = server.tcp_dsn(postgres.name).replace(f"127.0.0.1:{server.port}", f"127.0.0.1:{proxy.port}")
         ferry = replace(ferry, dsn=dsn + "?sslmode=disable").of(TABLE)
         with pytest.raises(SourceError) as caught:
             ferry.load(**SMALL)
-        assert proxy.was_cut
+        assert switches.cuts == 1
         assert caught.value.exit_code == 75
         assert caught.value.next_step
         ferry.load(**SMALL)

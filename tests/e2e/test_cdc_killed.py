@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, sync, without_slots
+from tests.e2e.changes import READING, assert_level, left_in_source, sync, without_slots
 from tests.e2e.ferry import Ferry, kept_in
 from tests.e2e.killer import Killer
+from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.documents import STATE_SCHEMA
 from gridferry.checkpoint.lease import Lease
@@ -26,7 +27,7 @@ OPTIONS = {"rows_per_chunk": 10, "workers": 1}
 
 @pytest.fixture
 def followed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         yield ferry.of(APPLIED)
 

@@ -11,9 +11,10 @@ from typing import Any
 import psycopg
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, slot_of, sync, without_slots
+from tests.e2e.changes import READING, assert_level, left_in_source, slot_of, sync, without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.engine.events import Event, TableSync
@@ -34,7 +35,7 @@ from gridferry.source.postgres.feed import ChangeFeed
 
 @pytest.fixture
 def made(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         yield ferry.of(READING)
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, make_readings, sync, without_slots
+from tests.e2e.changes import READING, assert_level, sync, without_slots
 from tests.e2e.ferry import QUARANTINE, Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.errors import DataError, DuplicateKeys
 
@@ -23,7 +24,7 @@ def clean(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
 
 @pytest.fixture
 def loaded(clean: Ferry, postgres: Database) -> Ferry:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = clean.of(READING)
     ferry.load()
     assert_level(ferry, postgres)
@@ -180,7 +181,7 @@ def test_a_default_that_cannot_be_stored_stops_the_sync_in_words_of_a_sync(loade
 def test_rows_whose_default_cannot_be_stored_are_put_aside_and_do_not_stay_as_they_were(
     clean: Ferry, postgres: Database
 ) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = clean.of({**READING, "on_bad_row": "quarantine"})
     ferry.load()
     postgres.run("ALTER TABLE reading ADD COLUMN old date DEFAULT '0001-01-01 BC'")
@@ -194,7 +195,7 @@ def test_rows_whose_default_cannot_be_stored_are_put_aside_and_do_not_stay_as_th
 
 
 def test_changes_made_while_the_table_had_another_name_are_followed(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         ferry = ferry.of(READING)
         ferry.load()
@@ -210,7 +211,7 @@ def test_changes_made_while_the_table_had_another_name_are_followed(ferry: Ferry
 
 
 def test_two_tables_have_a_stream_each(clean: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run("CREATE TABLE other (id int PRIMARY KEY, v float8); INSERT INTO other VALUES (1, 1.5)")
     ferry = clean.of(READING, {"table": "other", "sync": {"mode": "cdc"}})
     ferry.load()

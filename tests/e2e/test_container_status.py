@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, without_slots
+from tests.e2e.changes import READING, without_slots
 from tests.e2e.changes import sync as sync_changes
 from tests.e2e.ferry import Ferry
 from tests.e2e.readings import add, load_readings, sync
+from tests.readings import make_numbered_readings
 
 from gridferry.engine.events import ContainerState
 
@@ -48,7 +49,7 @@ def test_by_watermark_it_tells_what_waits_for_whom(ferry: Ferry, postgres: Datab
 
 @pytest.fixture
 def followed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         loaded = ferry.of({**READING, "on_bad_row": "quarantine"})
         loaded.load()

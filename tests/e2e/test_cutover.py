@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, without_slots
+from tests.e2e.changes import READING, without_slots
 from tests.e2e.ferry import Ferry, kept_in
 from tests.e2e.planted import container_of, stored_batch, with_value
+from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.engine import cutover as cutover_module
@@ -29,7 +30,7 @@ def table(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 @pytest.fixture
 def followed(ferry: Ferry, postgres: Database, table: dict[str, Any]) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run("CREATE INDEX ON reading (k)")
     ferry = ferry.of(table)
     with without_slots(postgres):
@@ -90,14 +91,14 @@ def test_a_difference_is_missing_and_repair_is_the_next_step(followed: Ferry, po
 
 
 def test_a_table_that_is_not_loaded_is_not_ready(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     report = cutover(ferry.of(READING))
     assert missing(report)["loaded"] == "gridferry load"
     assert "verified" in missing(report)
 
 
 def test_rows_put_aside_are_missing(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run("INSERT INTO reading VALUES (77, 'd0', 1, repeat('x', 40000))")
     wait_for_statistics(postgres)
     ferry = ferry.of({**READING, "sync": None, "on_bad_row": "quarantine"})
@@ -139,7 +140,7 @@ def test_a_source_that_is_still_written_is_not_ready(followed: Ferry, postgres: 
 def test_a_view_does_not_tell_whether_it_is_still(
     ferry: Ferry, postgres: Database, mode: dict[str, str] | None
 ) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run("CREATE VIEW shown AS SELECT * FROM reading")
     ferry = ferry.of({"table": "shown", "key": "k", "sync": mode})
     ferry.load()
@@ -152,7 +153,7 @@ def test_a_view_does_not_tell_whether_it_is_still(
 
 
 def test_a_slot_that_is_gone_is_told_with_the_way_back(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = ferry.of(READING)
     with without_slots(postgres):
         ferry.load()
@@ -168,7 +169,7 @@ def test_a_slot_that_is_gone_is_told_with_the_way_back(ferry: Ferry, postgres: D
 def test_beside_a_running_follower_it_waits_for_the_stream(
     ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch, began: str
 ) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = ferry.of(READING)
     ended, syncing = threading.Event(), threading.Event()
     with without_slots(postgres):

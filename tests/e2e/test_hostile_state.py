@@ -15,10 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, sync, without_slots
+from tests.e2e.changes import READING, sync, without_slots
 from tests.e2e.command import command
 from tests.e2e.ferry import CATALOG, JOURNAL, OWN, QUARANTINE, STATE, Ferry
 from tests.e2e.test_repair_rules import spoil
+from tests.readings import make_numbered_readings
 
 from gridferry.griddb import Store
 
@@ -72,7 +73,7 @@ BODIES = (b"", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"5", b'{"ver
 @pytest.fixture(params=NAMES)
 def standing(request: pytest.FixtureRequest, ferry: Ferry, postgres: Database, tmp_path: Path) -> Iterator[Ferry]:
     """A table that was loaded, followed, verified and repaired, with a row in the quarantine; and the canary."""
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run("INSERT INTO reading VALUES (100, 'd0', 5, repeat('x', 40000))")
     postgres.run("CREATE TABLE canary (device text, secret text)")
     postgres.run(f"INSERT INTO canary VALUES ('d0', '{SECRET}')")

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, sync, without_slots
+from tests.e2e.changes import READING, sync, without_slots
 from tests.e2e.ferry import CATALOG, JOURNAL, QUARANTINE, STATE, Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.model.verification import STORED_ARE_EQUAL
 
@@ -18,7 +19,7 @@ from gridferry.model.verification import STORED_ARE_EQUAL
 @pytest.fixture
 def used(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
     """A table that is loaded and followed, with a row in each of gridferry's own containers."""
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run(
         "ALTER TABLE reading ADD at timestamptz DEFAULT '2026-01-01'; UPDATE reading SET at = 'infinity' WHERE k = 3"
     )

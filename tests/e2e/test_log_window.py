@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, left_in_source, make_readings, slot_of, without_slots
+from tests.e2e.changes import READING, left_in_source, slot_of, without_slots
 from tests.e2e.ferry import Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.source.postgres import log_window
 from gridferry.source.postgres.log_window import LogWindow, open_log_window
@@ -15,7 +16,7 @@ from gridferry.source.postgres.log_window import LogWindow, open_log_window
 
 @pytest.fixture
 def followed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         followed = ferry.of(READING)
         followed.load()

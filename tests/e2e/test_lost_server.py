@@ -14,9 +14,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, make_readings, sync, without_slots
+from tests.e2e.changes import READING, assert_level, sync, without_slots
 from tests.e2e.ferry import Ferry, Server
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
+from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.runs import RunStore
@@ -204,7 +205,7 @@ def test_trap_16_deletes_of_a_stream_that_a_crash_forgot_are_sent_again(
     postgres: Database, crashing: CrashingServer, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     ferry = Ferry(postgres.dsn, crashing.server, "public").of(READING)
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         ferry.load()
         postgres.run("DELETE FROM reading WHERE k < 20; UPDATE reading SET n = 7 WHERE k = 30")

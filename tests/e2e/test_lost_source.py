@@ -13,9 +13,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, make_readings, slot_of, sync, without_slots
+from tests.e2e.changes import READING, assert_level, slot_of, sync, without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.engine.events import Checkpointed, Event, Note
 from gridferry.errors import SourceUnreachable
@@ -30,7 +31,7 @@ SMALL_LOG = {"max_slot_wal_keep_size": "1MB", "wal_keep_size": "0", "min_wal_siz
 
 @pytest.fixture
 def loaded(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         followed = ferry.of(READING)
         followed.load()
@@ -49,7 +50,7 @@ def plant() -> Iterator[LocalPostgres]:
     with LocalPostgres(version=18) as server:
         server.create_database(NAME)
         with opened(server) as database:
-            make_readings(database)
+            make_numbered_readings(database)
         yield server
 
 
@@ -127,7 +128,7 @@ def test_a_source_that_is_away_for_a_moment_gives_no_slot_a_strange_name(
     ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which migration it is decides the slot's name, and the source says which."""
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     answers, asked = PostgresSource.fetch_origin, []
 
     def away_at_first(source: PostgresSource) -> DatabaseOrigin:
@@ -152,7 +153,7 @@ def test_a_slot_whose_log_was_removed(ferry: Ferry, tmp_path: Path) -> None:
     with LocalPostgres(version=18, settings=SMALL_LOG) as server:
         server.create_database(NAME)
         with opened(server) as database:
-            make_readings(database)
+            make_numbered_readings(database)
             followed = at(ferry, server)
             followed.load()
             sync(followed)
@@ -217,7 +218,7 @@ def test_another_server_under_the_same_address_is_refused(ferry: Ferry, plant: L
     with LocalPostgres(version=18) as stranger:
         stranger.create_database(NAME)
         with opened(stranger) as database:
-            make_readings(database)
+            make_numbered_readings(database)
             for _ in range(2):  # before the first sync, and after it
                 refused(
                     at(ferry, stranger), tmp_path, "sync", code=2, says="system identifier", advises="sync --new-source"

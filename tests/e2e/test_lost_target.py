@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, make_readings, sync, without_slots
+from tests.e2e.changes import READING, assert_level, sync, without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry, Server
+from tests.readings import make_numbered_readings
 
 from gridferry.embedded.refusal import Code
 from gridferry.embedded.server import Server as EmbeddedServer
@@ -34,7 +35,7 @@ def mode(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def loaded(ferry: Ferry, postgres: Database, mode: str) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         followed = ferry.of(TABLES[mode])
         followed.load()
@@ -44,7 +45,7 @@ def loaded(ferry: Ferry, postgres: Database, mode: str) -> Iterator[Ferry]:
 @pytest.fixture
 def failing(embedded_ferry: Ferry, postgres: Database, mode: str, impatient: None) -> Iterator[Ferry]:
     """The same on the embedded target, whose faults a test may switch on."""
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         followed = embedded_ferry.of(TABLES[mode])
         followed.load()
@@ -216,7 +217,7 @@ def test_rows_that_somebody_removed_are_told_by_the_cross_check(
 def test_rows_that_vanish_behind_a_put_are_told_by_the_cross_check(
     ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = ferry.of(TABLES["watermark"])
     ferry.load()
     add(postgres)

@@ -14,11 +14,12 @@ from urllib.request import urlopen
 import pytest
 from prometheus_client import generate_latest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, sync, without_slots
+from tests.e2e.changes import READING, sync, without_slots
 from tests.e2e.ferry import Ferry
 from tests.e2e.processes import ended, first_line, running
 from tests.e2e.readings import add, load_readings
 from tests.e2e.scraping import Samples, samples, scrape_until, value
+from tests.readings import make_numbered_readings
 
 from gridferry.engine.events import TableSync
 from gridferry.engine.metrics import RunMetrics
@@ -36,7 +37,7 @@ TOTALS = {
 
 @pytest.fixture
 def followed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         loaded = ferry.of({**READING, "on_bad_row": "quarantine"})
         loaded.load()
@@ -121,7 +122,7 @@ def test_by_watermark_too(ferry: Ferry, postgres: Database) -> None:
 
 
 def test_a_load_is_seen_too(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     metrics = RunMetrics()
     (done,) = ferry.of({"table": "reading", "split_by": "device"}).load(listener=metrics, rows_per_chunk=7)
     found = samples(generate_latest(metrics.registry).decode())

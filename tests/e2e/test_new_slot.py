@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, slot_of, sync, without_slots
+from tests.e2e.changes import READING, assert_level, left_in_source, slot_of, sync, without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
 from tests.e2e.killer import Killer
 from tests.e2e.test_lost_source import NAME, SMALL_LOG, at, opened
+from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.errors import ConfigError, PlanError, SlotInUse, SlotLost, SourceRefused
@@ -29,7 +30,7 @@ PLAIN = {key: value for key, value in READING.items() if key != "sync"}
 
 @pytest.fixture
 def made(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         yield ferry.of(READING)
 
@@ -113,7 +114,7 @@ def test_a_slot_that_lost_its_log_is_made_anew(ferry: Ferry, tmp_path: Path) -> 
     with LocalPostgres(version=18, settings=SMALL_LOG) as server:
         server.create_database(NAME)
         with opened(server) as database:
-            make_readings(database)
+            make_numbered_readings(database)
             followed = at(ferry, server)
             followed.load()
             gap(database)
@@ -137,7 +138,7 @@ def test_another_server_in_the_place_of_the_first(ferry: Ferry, tmp_path: Path) 
         for server in (first, second):
             server.create_database(NAME)
             with opened(server) as database:
-                make_readings(database)
+                make_numbered_readings(database)
         at(ferry, first).load()
         moved = at(ferry, second)
         for words in (["sync"], ["sync", "--new-slot"], ["verify", "--repair"]):

@@ -10,9 +10,10 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, slot_of, sync, without_slots
+from tests.e2e.changes import READING, slot_of, sync, without_slots
 from tests.e2e.command import command
 from tests.e2e.ferry import Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.model.verification import Verdict
 
@@ -26,7 +27,7 @@ PLACES = {
 
 @pytest.fixture
 def followed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run("CREATE TABLE other (id int)")
     with without_slots(postgres):
         followed = ferry.of(READING)

@@ -8,10 +8,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import assert_level, make_readings, without_slots
+from tests.e2e.changes import assert_level, without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
 from tests.pooling import Application, Pooler, pgbouncer
+from tests.readings import make_numbered_readings
 
 SETTINGS = [
     "timezone", "search_path", "default_transaction_read_only", "datestyle", "intervalstyle", "extra_float_digits",
@@ -97,7 +98,7 @@ def test_changes_cannot_be_read_through_it_and_nothing_is_dropped_before_that_is
 def test_changes_come_from_the_server_itself_beside_the_pooler(
     ferry: Ferry, postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with pgbouncer(postgres) as pooler, without_slots(postgres):
         asked = ferry.of({"table": "public.reading", "split_by": "device", "sync": {"mode": "cdc"}})
         text = asked.text.replace(
@@ -119,7 +120,7 @@ def test_changes_come_from_the_server_itself_beside_the_pooler(
 def test_two_addresses_that_name_two_databases_are_a_problem(
     ferry: Ferry, postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     asked = ferry.of({"table": "public.reading", "split_by": "device", "sync": {"mode": "cdc"}})
     text = asked.text.replace("source: ${SOURCE_DSN}", "source: {dsn: '${SOURCE_DSN}', replication_dsn: '${OTHER}'}")
     monkeypatch.setattr(Ferry, "text", property(lambda _: text))

@@ -10,9 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, make_readings, slot_of, sync, without_slots
+from tests.e2e.changes import READING, assert_level, slot_of, sync, without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.engine import source_watch
 
@@ -22,7 +23,7 @@ TOUCH = "UPDATE reading SET n = n"
 
 @pytest.fixture
 def loaded(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         followed = ferry.of(READING)
         followed.load()
@@ -32,7 +33,7 @@ def loaded(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
 @pytest.fixture
 def keyless(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
     """A table with a unique key, and without a replica identity."""
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run(
         "ALTER TABLE reading DROP CONSTRAINT reading_pkey, ADD UNIQUE (device, k),"
         " ALTER device SET NOT NULL, ALTER k SET NOT NULL"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import make_readings
 from tests.e2e.ferry import Ferry
 from tests.e2e.test_cutover import wait_for_statistics
 from tests.e2e.test_repair_rules import PLAIN, spoil
+from tests.readings import make_numbered_readings
 from typer.testing import CliRunner
 
 from gridferry.cli.main import app
@@ -20,7 +20,7 @@ from gridferry.cli.main import app
 def test_a_difference_on_its_way_through_the_commands(
     ferry: Ferry, postgres: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     wait_for_statistics(postgres)
     ferry = ferry.of(PLAIN)
     ferry.load()

@@ -6,10 +6,10 @@ import signal
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import make_readings
 from tests.e2e.ferry import Ferry
 from tests.e2e.killer import Killer
 from tests.e2e.planted import container_of, images, repair, stored_batch, with_value
+from tests.readings import make_numbered_readings
 
 from gridferry.model.repair import RepairState
 
@@ -21,7 +21,7 @@ SMALL = {"table": TABLE, "rows_per_group": 4}
 @pytest.fixture
 def planted(ferry: Ferry, postgres: Database) -> Ferry:
     """Ten rows in each of three containers: of each three are missing, three differ, and three are too many."""
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = ferry.of(PLAIN)
     ferry.load()
     with ferry.store() as store:

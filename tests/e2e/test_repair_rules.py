@@ -9,10 +9,11 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, without_slots
+from tests.e2e.changes import READING, without_slots
 from tests.e2e.changes import sync as sync_all
 from tests.e2e.ferry import JOURNAL, STATE, Ferry, kept_in
 from tests.e2e.planted import container_of, images, plain_verification, repair, stored_batch, with_value
+from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.embedded.refusal import Code
@@ -30,7 +31,7 @@ PLAIN: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "k"}
 
 @pytest.fixture
 def loaded(ferry: Ferry, postgres: Database) -> Ferry:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = ferry.of(PLAIN)
     ferry.load()
     return ferry
@@ -297,7 +298,7 @@ def test_beside_another_run_nothing_is_verified_or_changed(loaded: Ferry) -> Non
 def test_a_target_that_fails_midway_leaves_a_journal_that_leads_back(
     embedded_ferry: Ferry, stand_in: EmbeddedServer, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = embedded_ferry.of(PLAIN)
     ferry.load()
     for name in ferry.names():
@@ -343,7 +344,7 @@ def test_nothing_different_leaves_no_trace(loaded: Ferry) -> None:
 
 @pytest.fixture
 def streamed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     ferry = ferry.of(READING)
     with without_slots(postgres):
         ferry.load()

@@ -13,9 +13,10 @@ from typing import Any
 import psycopg
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, sync, without_slots
+from tests.e2e.changes import READING, assert_level, left_in_source, sync, without_slots
 from tests.e2e.ferry import OWN, Ferry
 from tests.e2e.killer import Killer
+from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.runs import RunState
 from gridferry.engine.load import TableLoader
@@ -29,7 +30,7 @@ WATERMARK = {**READING, "sync": {"mode": "watermark", "column": "k", "lookback_v
 
 @pytest.fixture
 def followed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         yield ferry.of(READING)
 

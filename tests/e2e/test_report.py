@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
-from tests.e2e.readings import TABLE, add, load_readings, make_readings, sync
+from tests.e2e.readings import TABLE, add, load_readings, sync
+from tests.readings import make_timed_readings
 from typer.testing import CliRunner
 
 from gridferry.cli.main import app
@@ -113,7 +114,7 @@ def test_differences_come_first_and_are_marked(ferry: Ferry, postgres: Database)
 
 
 def test_nothing_loaded_yet(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_timed_readings(postgres)
     facts = facts_of(ferry.of(TABLE))
     assert facts.headline.sentence == "Not loaded yet."
     assert facts.tables[0].containers == ()

@@ -10,9 +10,10 @@ from pathlib import Path
 import psycopg
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, slot_of, sync, without_slots
+from tests.e2e.changes import READING, slot_of, sync, without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.engine.events import Event, Note
 from gridferry.source.postgres import blockers
@@ -26,7 +27,7 @@ def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def made(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     postgres.run("CREATE TABLE other (id int)")
     with without_slots(postgres):
         yield ferry.of(READING)

@@ -13,12 +13,12 @@ from tests.e2e.readings import (
     TABLE,
     add,
     load_readings,
-    make_readings,
     open_transaction,
     source,
     stands,
     sync,
 )
+from tests.readings import make_timed_readings
 
 from gridferry.checkpoint.runs import RunState
 from gridferry.engine.events import Event, SyncStatus, TableSync
@@ -160,7 +160,7 @@ def test_numbers_that_are_read_as_text_are_read_in_their_own_order(ferry: Ferry,
 
 
 def test_a_table_without_an_index_is_read_whole_and_finds_all(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres, indexed=False)
+    make_timed_readings(postgres, indexed=False)
     ferry = ferry.of(TABLE)
     ferry.load()
     add(postgres, "100 days", n=1)
@@ -193,7 +193,7 @@ def test_partitions_and_a_view(ferry: Ferry, postgres: Database) -> None:
 
 
 def test_a_load_that_is_not_finished_is_to_be_finished_first(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_timed_readings(postgres)
     ferry = ferry.of(TABLE)
     with pytest.raises(ConfigError, match="was not loaded") as caught:
         sync(ferry)

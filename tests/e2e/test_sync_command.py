@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, left_in_source, make_readings, slot_of, without_slots
+from tests.e2e.changes import READING, assert_level, left_in_source, slot_of, without_slots
 from tests.e2e.changes import sync as sync_changes
 from tests.e2e.ferry import Ferry, Server
 from tests.e2e.processes import ended, first_line, running
 from tests.e2e.readings import add, load_readings, source, stands, sync
 from tests.e2e.scraping import scrape, scrape_until, value
+from tests.readings import make_numbered_readings
 
 from gridferry.demo.stage import LocalGridDB
 
@@ -26,7 +27,7 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 @pytest.fixture
 def followed(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
     """A table in mode cdc, loaded."""
-    make_readings(postgres)
+    make_numbered_readings(postgres)
     with without_slots(postgres):
         loaded = ferry.of(READING)
         loaded.load()
@@ -105,7 +106,7 @@ class TestWithATargetThatDoesNotAnswer:
     def test_the_second_signal_ends_a_stream_at_once(
         self, griddb: LocalGridDB, postgres: Database, tmp_path: Path, number: signal.Signals
     ) -> None:
-        make_readings(postgres)
+        make_numbered_readings(postgres)
         address = griddb.target.partition("@")[2].partition("/")[0]
         ferry = Ferry(postgres.dsn, Server(address), "public").of(READING)
         with without_slots(postgres):

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import QUARANTINE, Ferry
-from tests.e2e.readings import DAY, SYNC, TABLE, add, load_readings, make_readings, stands, sync
+from tests.e2e.readings import DAY, SYNC, TABLE, add, load_readings, stands, sync
+from tests.readings import make_timed_readings
 
 from gridferry.errors import DataError, DuplicateKeys
 
@@ -105,7 +106,7 @@ def test_trap_3_digits_that_the_key_cannot_hold_are_refused_not_cut(ferry: Ferry
 
 
 def test_a_key_without_the_growing_column(ferry: Ferry, postgres: Database) -> None:
-    make_readings(postgres)
+    make_timed_readings(postgres)
     table = {"table": "reading", "key": ["device", "n"], "on_duplicate": "last", "sync": {**SYNC, "column": "ts"}}
     ferry = ferry.of(table)
     ferry.load()

@@ -11,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, make_readings, sync, without_slots
+from tests.e2e.changes import READING, sync, without_slots
 from tests.e2e.ferry import Ferry
+from tests.readings import make_numbered_readings
 
 from gridferry.model.verification import DifferenceKind, Verdict, VerifyReport
 
@@ -22,7 +23,7 @@ ROWS = 20_000
 @pytest.fixture
 def loaded(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
     with without_slots(postgres):
-        make_readings(postgres)
+        make_numbered_readings(postgres)
         postgres.run(
             f"INSERT INTO reading SELECT i, 'd' || i % 7, i, 'note ' || i FROM generate_series(1000, {ROWS}) AS i"
         )

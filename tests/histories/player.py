@@ -16,9 +16,10 @@ import psycopg
 from tests.e2e.ferry import Ferry
 from tests.histories.ends import differences, differences_now
 from tests.histories.faults import NEEDS_OWN_TARGET
-from tests.histories.proxy import Weather, proxied
 from tests.histories.steps import Check, Crash, EndFollow, Fault, History, Run, Say, Step
+from tests.histories.weather import Weather
 from tests.histories.world import Running, World
+from tests.proxy import proxy_to
 
 LEVEL_S = 30.0
 WAIT_S = 30.0
@@ -270,8 +271,8 @@ class Player:
         weather = Weather(fault.name, after=after, split=max(1, fault.amount))
         address = self.ferry.server.address.rpartition(":")
         target = (address[0], int(address[2])) if fault.side == "target" else ("127.0.0.1", self.world.source.port)
-        with proxied(target, weather) as port:
-            running = self.begin(run, ports={fault.side: port})
+        with proxy_to(target, weather, cuts_all=True) as proxy:
+            running = self.begin(run, ports={fault.side: proxy.port})
             failed = self.may_fail(running)
         if failed and fault.name != "cut":
             raise Failed(f"a run ended for {fault}: {_shown(running.said[-1])}")

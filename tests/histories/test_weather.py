@@ -1,13 +1,13 @@
-"""The proxy's weather does what it says."""
+"""The weather on a proxy's line does what it says."""
 
 from __future__ import annotations
 
 import pytest
-from tests.histories.proxy import Weather
+from tests.histories.weather import Weather
 
 
 def passed(weather: Weather, *data: bytes) -> list[bytes | None]:
-    return [piece for each in data for piece in weather.pieces(each) if piece != b""]
+    return [piece for each in data for piece in weather.pieces(each, up=True) if piece != b""]
 
 
 def test_a_cut_comes_once_and_after_so_many_bytes() -> None:
