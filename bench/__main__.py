@@ -1,7 +1,7 @@
 """`make bench`: how fast, how much memory, and how close to what the servers can do. Figures are of one run.
 
 `python -m bench [--quick | --full | --tiny] [--only PART ...] [--target NAME] [--json FILE]`. Targets are the
-stand-in server (embedded) and, where GRIDFERRY_TEST_GRIDDB=host:port/cluster is set, that server (real) too; the source
+emulator (embedded) and, where GRIDFERRY_TEST_GRIDDB=host:port/cluster is set, that server (real) too; the source
 is a PostgreSQL of the run's own.
 """
 

@@ -1,4 +1,4 @@
-"""Writes transactions to the source at a steady rate, in a process of its own, and tells when each was committed.
+"""Writes transactions to the source at a steady rate, in a process of its own, and reports when each was committed.
 
 Reads a document: dsn, table, first (the first new row's number), rate (changes a second), seconds, inserts, updates,
 deletes (of each transaction). Prints one: changes, seconds, late_s (how far behind its clock it was at worst), and

@@ -1,4 +1,4 @@
-"""The stand-in server as a process: prints {"port": ...}, serves until its input ends. Argument: a folder, or none."""
+"""The emulator as a process: prints {"port": ...}, serves until its input ends. Argument: a folder, or none."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ class Ferry:
     table: SourceTable
 
     def load(self) -> dict[str, Any]:
-        """Load the table anew. Returns what the process told."""
+        """Load the table again. Returns what the process reported."""
         return run_load(self.postgres, self.target, self.table).told
 
     def call(self, what: str, *arguments: int) -> float:
@@ -46,7 +46,7 @@ class Ferry:
         return time.perf_counter() - start
 
     def sync(self) -> dict[str, Any]:
-        """One bounded sync. Returns what the process told. Raises: RunFailed."""
+        """One bounded sync. Returns what the process reported. Raises: RunFailed."""
         with self.syncing(follow=False) as process:
             return self.told(process)
 
@@ -83,7 +83,7 @@ class Ferry:
             process.communicate()
 
     def told(self, process: subprocess.Popen[str]) -> dict[str, Any]:
-        """End a process's input, wait for its end, and return what it told. Raises: RunFailed."""
+        """End a process's input, wait for its end, and return what it reported. Raises: RunFailed."""
         out, err = process.communicate(timeout=_LIMIT_S)
         if process.returncode != 0:
             raise RunFailed(f"the sync of {self.table.name} failed: {err.strip()[-1500:]}")

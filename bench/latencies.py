@@ -1,8 +1,8 @@
 """From commit to readable, while a writer commits changes at a steady rate and a sync follows in a process of its own.
 
 Measured from outside. Each transaction's time and place in the log are noted when it is asked for and committed. It
-counts as readable when PostgreSQL has been told that everything before that place is stored, which a sync says only
-after put, flush and checkpoint. Probes, single rows committed meanwhile and asked for at the target, show that this is
+counts as readable when a sync has confirmed to PostgreSQL that everything before that place is stored: only after put,
+flush and checkpoint. Probes, single rows committed meanwhile and asked for at the target, show that this is
 not too early.
 """
 

@@ -22,7 +22,7 @@ from gridferry.plan.config import Config
 
 
 def run(asked: dict[str, Any]) -> dict[str, Any]:
-    """Load the table anew, and verify if asked. Returns what is printed."""
+    """Load the table again, and verify if asked. Returns what is printed."""
     table = SourceTable(asked["table"], 0, asked["wishes"])
     config = Config(
         source=SourceAddress(asked["dsn"]),

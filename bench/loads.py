@@ -21,7 +21,7 @@ _LIMIT_S = 1800
 
 @dataclass(frozen=True)
 class Measured:
-    """What one loading process told, and what the servers used meanwhile (None where it cannot be seen)."""
+    """What one loading process reported, and what the servers used meanwhile (None where it cannot be seen)."""
 
     told: dict[str, Any]
     source_cpu_s: float | None
@@ -41,7 +41,7 @@ def run_load(
     workers: int | None = None,
     verify: bool = False,
 ) -> Measured:
-    """Load a table anew in a process of its own. Raises: RunFailed with what it said, if it failed."""
+    """Load a table again in a process of its own. Raises: RunFailed with what it said, if it failed."""
     asked = {
         "dsn": postgres.dsn(),
         "target": target.url,

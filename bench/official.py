@@ -6,7 +6,7 @@ takes and gives its row objects, from and to plain numbers. Figures are of one r
 
 When no server is named, or Java or a jar is missing, one line says which, and the exit code is 0. GridDB's Python
 client takes part where it can be imported (`uv run --with griddb-python ...`) and its jars (gridstore-arrow and Arrow's
-own) stand in GRIDFERRY_TEST_JARS.
+own) are in GRIDFERRY_TEST_JARS.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def missing_for_python() -> str:
 
 
 def missing() -> str:
-    """What stands in the way of any comparison, or ""."""
+    """What is in the way of any comparison, or ""."""
     if named_server() is None:
         return "no server: set GRIDFERRY_TEST_GRIDDB=host:port/cluster"
     return "" if find_java().classpath else f"no GridDB client: {find_java().why}"

@@ -2,7 +2,7 @@
 
 Run by official.py in a process of its own, since that client starts a Java machine inside it. Prints "lists put",
 "lists read", "arrow put", "arrow read", a line each, followed by rows and seconds. Arguments: class path, host:port,
-cluster, user, container, rows, batch; the password stands in GRIDFERRY_TEST_GRIDDB_PASSWORD.
+cluster, user, container, rows, batch; the password is in GRIDFERRY_TEST_GRIDDB_PASSWORD.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ def own_peak_mb() -> float:
 
 
 def listener(port: int) -> int | None:
-    """The process that listens on a port of this machine, or None where that cannot be told."""
+    """The process that listens on a port of this machine, or None where that cannot be seen."""
     try:
         found = psutil.net_connections("tcp")
     except psutil.AccessDenied:

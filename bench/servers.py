@@ -1,4 +1,4 @@
-"""Where the benchmark reads from and writes to, each server a process of its own so that its CPU time can be told."""
+"""Where the benchmark reads from and writes to, each server a process of its own so that its CPU time is seen."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Target:
 
 @contextmanager
 def embedded_target(folder: Path | None = None) -> Iterator[Target]:
-    """The stand-in, in a process of its own for as long as the block lasts; in memory without a folder."""
+    """The emulator, in a process of its own for as long as the block lasts; in memory without a folder."""
     command = [sys.executable, "-m", "bench.embedded_process", *([str(folder)] if folder else [])]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), cwd=ROOT)
     try:
@@ -73,7 +73,7 @@ def drop_all(store: Store, prefix: str = PREFIX) -> None:
 
 
 def clean_up(target: Target) -> None:
-    """Drop every container of the benchmark's own, and what gridferry's state there tells of its loads."""
+    """Drop every container of the benchmark's own, and what gridferry's state there has of its loads."""
     with target.connect() as store:
         drop_all(store)
         state = TargetState(store)

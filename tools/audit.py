@@ -50,7 +50,7 @@ def compare(found: Mapping[tuple[str, str], int], known: list[dict[str, object]]
         have, told = found.get(place, 0), explained.get(place, 0)
         if have != told:
             rule, file = place
-            problems.append(f"{rule} in {file}: {have} found, {told} explained; mend it, or say why it is no weakness")
+            problems.append(f"{rule} in {file}: {have} found, {told} explained; fix it, or say why it is no weakness")
     return problems
 
 

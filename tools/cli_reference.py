@@ -51,7 +51,7 @@ An error says what happened, which state was left, and the next step. `-v` adds 
 ```
 
 with `griddb_code` for what the server refused, and `table`, `column` and `row` for a value that cannot be stored.
-Options that do not exist are told on stderr only. If `tql --json` fails after the first rows, the document ends there,
+Options that do not exist are named on stderr only. If `tql --json` fails after the first rows, the document ends there,
 the error is on stderr, and the exit code is not 0.
 """
 

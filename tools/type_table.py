@@ -67,7 +67,7 @@ def page() -> str:
         parts.append("")
     names = ", ".join(f"`{name}`" for name, _ in REFUSED)
     parts += [
-        "## Refused unless told otherwise", "",
+        "## Refused unless the config chooses a type", "",
         f"Every other type, such as {names}: leave the column out with `exclude`, or store its text with",
         "`columns: {name: string}` (or `blob`, for text of any length).", "",
     ]  # fmt: skip

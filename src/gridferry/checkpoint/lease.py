@@ -121,7 +121,7 @@ class Lease:
     def check(self) -> None:
         """Return if others still respect the lease.
 
-        A process that stood still (stopped, swapped out, on a machine that was frozen) goes on where it was, maybe just
+        A process that did not run (stopped, swapped out, on a machine that was frozen) goes on where it was, maybe just
         before a put. So where the last renewal is too long ago, the lease is renewed here and now.
 
         Raises: LeaseHeld if another run took the lease over, now and ever after; a GridDBError if it is too old and the

@@ -27,7 +27,7 @@ from gridferry.source.postgres.source import PostgresSource
 
 
 class Follower(ABC):
-    """One table that is followed; a mode says how. A run of an `endless` mode goes on until told to stop."""
+    """One table that is followed; a mode says how. A run of an `endless` mode goes on until asked to stop."""
 
     mode: ClassVar[str]
     endless: ClassVar[bool] = False
@@ -51,7 +51,7 @@ class Follower(ABC):
         self._history = SyncHistory(state.history, self.table, tell=listener)
 
     def run(self, *, follow: bool = False) -> TableSync:
-        """One run: everything committed before it began; with `follow`, in an endless mode, until told to stop.
+        """One run: everything committed before it began; with `follow`, in an endless mode, until asked to stop.
 
         Takes the table's lease for its time. Raises: ConfigError for a table that is not loaded; CheckpointError if
         it was loaded with other options; LeaseHeld; any FerryError.

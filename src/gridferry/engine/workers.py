@@ -53,7 +53,7 @@ class _NoWorker(FerryError):
 
 
 class Stopped(FerryError):
-    """Raised inside a worker when the crew was told to stop; never seen outside."""
+    """Raised inside a worker when the crew was asked to stop; never seen outside."""
 
 
 class Crew:
@@ -63,7 +63,7 @@ class Crew:
     """
 
     def __init__(self, count: int, *, fewer: Callable[[NoSessionFree], None] = lambda _: None) -> None:
-        """Args: fewer: is told, once a run, that there are fewer workers than `count`, and why."""
+        """Args: fewer: is called, once a run, where there are fewer workers than `count`, and why."""
         self._count = count
         self._fewer = fewer
         self._told = False
@@ -73,7 +73,7 @@ class Crew:
         self._error: BaseException | None = None
 
     def check(self) -> None:
-        """Raises: Stopped if the crew was told to stop. Long jobs call this between their steps."""
+        """Raises: Stopped if the crew was asked to stop. Long jobs call this between their steps."""
         if self._stop.is_set():
             raise Stopped("stopped")
 

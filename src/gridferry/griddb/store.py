@@ -295,7 +295,7 @@ def connect(
     """Connect to a database, e.g. `connect("griddb://admin@127.0.0.1:10001/myCluster/public", password="admin")`.
 
     Raises: ConfigError, NodeUnreachable, AuthenticationFailed, WrongNode. Nothing is retried here: a wrong address
-    should be told at once.
+    should be reported at once.
     """
     address = parse_address(target, password=password) if isinstance(target, str) else target
     cluster = Cluster(address, timing=timing, connector=connector)

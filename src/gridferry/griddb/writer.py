@@ -299,7 +299,7 @@ def _check(schema: ContainerSchema, count: int, handles: Sequence[Handle], bound
 
 
 def _without_version(error: BaseException) -> BaseException:
-    """A multi-put tells the server no schema version; a schema that is old is refused with another number."""
+    """A multi-put gives the server no schema version; a schema that is old is refused with another number."""
     if not isinstance(error, StatementError) or error.code != _SCHEMA_INVALID:
         return error
     changed = SchemaChanged(error.message, code=error.code, name=error.name, parameters=error.parameters)

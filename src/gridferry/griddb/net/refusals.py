@@ -94,7 +94,7 @@ def _cut(text: str, most: int) -> str:
 
 @contextmanager
 def row_mode(mode: PutMode) -> Iterator[None]:
-    """Puts of this mode happen inside. GridDB has one number for "is there" and "is not there": the mode tells."""
+    """Puts of this mode happen inside. GridDB has one number for "is there" and "is not there": the mode decides."""
     try:
         yield
     except RowExists as error:

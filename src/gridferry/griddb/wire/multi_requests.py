@@ -110,7 +110,7 @@ class KeyPredicate:
     """Which rows a multi-get wants: a range of keys, both ends included, or distinct ones.
 
     `types` are the key columns' types. For a range of single keys `start` and `end` are one key each, or None. Distinct
-    keys, and the ends of a range of composite keys, stand in `keys`, `count` of them (see `encode.encode_key_set`);
+    keys, and the ends of a range of composite keys, are in `keys`, `count` of them (see `encode.encode_key_set`);
     `ends` says for such a range whether it has a start and an end.
     """
 

@@ -40,7 +40,7 @@ FROM pg_catalog.pg_database d WHERE d.datname = pg_catalog.current_database()
 
 @dataclass(frozen=True)
 class _Server:
-    """The server and the role, as `_SERVER` tells. `free_slots` and `free_senders` may be below 0."""
+    """The server and the role, as `_SERVER` says. `free_slots` and `free_senders` may be below 0."""
 
     wal_level: str
     standby: bool

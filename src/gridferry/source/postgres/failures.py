@@ -172,7 +172,7 @@ def mapped(doing: str, *, lockers: Callable[[], str] = lambda: "") -> Iterator[N
 
 
 def plain(text: str) -> str:
-    """The telling part of a driver's message: one line, without the statement, and never with a password."""
+    """The part that says why of a driver's message: one line, without the statement, and never with a password."""
     telling = re.split(r"Query was:|LINE \d+:", text)[0]
     fatal = re.search(r"(?:FATAL|ERROR):\s*(.*)", telling, re.DOTALL)
     line = " ".join((fatal.group(1) if fatal else telling).split())

@@ -17,7 +17,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 def count_all(connection: Connection, plan: TablePlan) -> int:
     """Rows that meet the plan's condition: a plain `count(*)` of the table with all that is below it.
 
-    What was read is held against this number, so it must not be told by what reads: no page, no key, no part.
+    What was read is held against this number, so it must not come from what reads: no page, no key, no part.
     """
     statement = sql.SQL("SELECT pg_catalog.count(*) FROM {} WHERE {}").format(
         relation_sql(plan.schema, plan.table), condition_sql(plan.where)
