@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from gridferry.griddb.net.refusals import _BY_CODE, _NEXT_STEPS
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire.encode import encode_rows
 from gridferry.griddb.wire.frame import encode_request
@@ -65,3 +66,15 @@ def test_two_rows() -> None:
     page = (DOCS / "protocol.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```\n(00000000.*?)```", page, re.DOTALL)
     assert "".join(line.split("     ")[0] for line in block.splitlines()).replace(" ", "") == octets
+
+
+def test_every_error_that_the_driver_knows_is_on_the_page() -> None:
+    section = (DOCS / "protocol.md").read_text(encoding="utf-8").split("## Errors")[1].split("\n## ")[0]
+    named = {int(code) for code in re.findall(r"\b\d{4,6}\b", section)}
+    assert {*_BY_CODE, *_NEXT_STEPS} - named == set()
+
+
+def test_every_statement_that_the_driver_knows_is_on_the_page() -> None:
+    section = (DOCS / "protocol.md").read_text(encoding="utf-8").split("## Statement types")[1].split("\n## ")[0]
+    named = {int(number) for number in re.findall(r"\b1\d\d\b", section)}
+    assert {int(statement) for statement in Statement} - named == set()
