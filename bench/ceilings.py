@@ -21,7 +21,8 @@ from gridferry.griddb.wire.row_requests import PutRows, Transaction
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request
 from gridferry.source.postgres.connection import parse_address
-from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.source import PostgresSource
 from gridferry.transform.compiled import compile_columns
 from gridferry.transform.split import split_batch
 

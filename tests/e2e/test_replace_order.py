@@ -23,7 +23,7 @@ from gridferry.engine.load import TableLoader
 from gridferry.errors import FerryError, PlanError, SourceRefused, StatementError, TargetNotEmpty
 from gridferry.griddb import Container, ContainerSchema, Store
 from gridferry.source.postgres import feed as feed_module
-from gridferry.source.postgres.source import PostgresSnapshot
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 WATERMARK = {**READING, "sync": {"mode": "watermark", "column": "k", "lookback_values": 5}}
 

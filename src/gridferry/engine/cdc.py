@@ -21,13 +21,13 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.columns import add_columns, added_names, extended_plan, unknown_columns
 from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, Stored, TableSync
 from gridferry.engine.follow import ChangeWriter
+from gridferry.engine.gone_containers import gone_note
 from gridferry.engine.retry import with_patience
 from gridferry.engine.run_counts import ContainerCounts, Counts
 from gridferry.engine.source_watch import EVERY_S, SourceWatch
 from gridferry.engine.sync_history import SyncHistory
-from gridferry.engine.sync_target import gone_note
+from gridferry.engine.sync_settings import SyncSettings
 from gridferry.engine.unseen import has_notes, proven
-from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import DataError, FerryError, SlotLost
 from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
 from gridferry.model.position import Lsn

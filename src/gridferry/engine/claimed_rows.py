@@ -22,7 +22,7 @@ from gridferry.model.table import Table
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
-from gridferry.source.postgres.source import PostgresSnapshot
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.verify.findings import KIND_NUMBERS, Findings
 
 _MISSING = KIND_NUMBERS[DifferenceKind.MISSING]

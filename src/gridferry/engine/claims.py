@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.load_work import require_own
+from gridferry.engine.container_claims import require_own
 from gridferry.engine.target_session import TargetSession
 from gridferry.errors import FerryError, PlanError, TargetNotEmpty
 from gridferry.plan.plan import Finding, Plan, Severity, TablePlan

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.container_claims import NewNames
 from gridferry.engine.copy import ChunkCopier
-from gridferry.engine.load_work import NewNames, SnapshotView
-from gridferry.engine.sync_target import OnceQuarantine
+from gridferry.engine.load_work import SnapshotView
+from gridferry.engine.once_quarantine import OnceQuarantine
 from gridferry.errors import DataError
 from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.change import ChangedRelation

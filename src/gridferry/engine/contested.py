@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gridferry.engine.key_events import NOWHERE, KeyEvents, Keys, Positions, key_codes
+from gridferry.engine.key_events import KeyEvents
+from gridferry.engine.row_keys import NOWHERE, Keys, Positions, key_codes
 from gridferry.model.change import ChangeBatch, Operation
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.transform.compiled import CompiledTransform, compile_columns

@@ -24,8 +24,8 @@ from gridferry.engine.retry import is_transient
 from gridferry.engine.scope import other_tables
 from gridferry.engine.slots import guard
 from gridferry.engine.sync import follower
+from gridferry.engine.sync_settings import SyncSettings
 from gridferry.engine.undo import list_repairs
-from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import FerryError, LeaseHeld
 from gridferry.model import coverage_words
 from gridferry.model.coverage import Coverage

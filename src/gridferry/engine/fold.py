@@ -14,7 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gridferry.engine.contested import Contested, Judged, first_events, judge
-from gridferry.engine.key_events import NOWHERE, KeyEvents, Keys, Positions, key_codes
+from gridferry.engine.key_events import KeyEvents
+from gridferry.engine.row_keys import NOWHERE, Keys, Positions, key_codes
 from gridferry.errors import DataError
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import TablePlan

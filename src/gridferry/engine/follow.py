@@ -14,17 +14,18 @@ import pyarrow as pa
 
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.container_claims import NewNames
 from gridferry.engine.contested import Contested
 from gridferry.engine.copy import held_row, new_load_for, row_key
 from gridferry.engine.fold import Folded, Folder, Stored
 from gridferry.engine.held_rows import rows_with_keys_of
-from gridferry.engine.key_events import Keys
 from gridferry.engine.keyed_rows import matched
-from gridferry.engine.load_work import NewNames, SnapshotView
+from gridferry.engine.load_work import SnapshotView
+from gridferry.engine.once_quarantine import OnceQuarantine
 from gridferry.engine.retry import with_patience
+from gridferry.engine.row_keys import Keys
 from gridferry.engine.run_counts import ContainerCounts
 from gridferry.engine.settle import Settled, settle
-from gridferry.engine.sync_target import OnceQuarantine
 from gridferry.errors import DataError, FerryError, SchemaChanged
 from gridferry.griddb import BulkWriter
 from gridferry.griddb.handle import Handle

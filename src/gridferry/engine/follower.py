@@ -17,7 +17,7 @@ from gridferry.engine.loaded import Loaded, take_up
 from gridferry.engine.retry import is_transient
 from gridferry.engine.slots import drop_spare
 from gridferry.engine.sync_history import SyncHistory
-from gridferry.engine.watermark import SyncSettings
+from gridferry.engine.sync_settings import SyncSettings
 from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
 from gridferry.model.table import Table
 from gridferry.plan.config import TableOptions

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gridferry.engine.key_events import Keys, key_codes
+from gridferry.engine.row_keys import Keys, key_codes
 from gridferry.engine.same_rows import same_rows
 from gridferry.errors import SchemaConflict
 from gridferry.griddb import Container, ContainerSchema, Store

@@ -40,11 +40,11 @@ from gridferry.engine.replay import replay_tables
 from gridferry.engine.shared_load import SharedLoad
 from gridferry.engine.slots import SlotOfLoad, drop_slots, slots_of
 from gridferry.engine.sync import followed, follower, is_cdc, sync_tables, to_renew
+from gridferry.engine.sync_settings import SyncSettings
 from gridferry.engine.table_status import Standings
 from gridferry.engine.target_session import TargetSession
 from gridferry.engine.verify import VerifySettings, required, verify_tables
 from gridferry.engine.waits import note_of_lock
-from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import ConfigError, FerryError
 from gridferry.griddb import GridDBAddress, Store
 from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverReport

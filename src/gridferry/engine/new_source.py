@@ -23,8 +23,9 @@ from gridferry.engine.loaded import look_up
 from gridferry.engine.new_slot import SlotRenewal
 from gridferry.engine.repairs import Repairs
 from gridferry.engine.sync import follower
+from gridferry.engine.sync_settings import SyncSettings
 from gridferry.engine.verify import VerifySettings, verify_tables
-from gridferry.engine.watermark import MODE, SyncSettings, new_cursor
+from gridferry.engine.watermark import MODE, new_cursor
 from gridferry.errors import DataError
 from gridferry.model.origin import Lineage, SourceOrigin, compare
 from gridferry.model.verification import STORED_ARE_EQUAL, DifferenceSink, VerifyReport

@@ -15,7 +15,8 @@ from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
 from gridferry.plan.planner import plan_tables, profile_request
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.source import PostgresSource
 
 
 def plan_all(

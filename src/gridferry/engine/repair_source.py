@@ -11,9 +11,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from gridferry.engine.duplicates import duplicate_blocks, split_values
-from gridferry.engine.key_events import Keys
 from gridferry.engine.keyed_rows import Standing, joined, keys_of, matched
 from gridferry.engine.load_work import SnapshotView
+from gridferry.engine.row_keys import Keys
 from gridferry.model.repair import RowChange
 from gridferry.model.table import Table
 from gridferry.plan.plan import OnDuplicate, TablePlan

@@ -11,8 +11,9 @@ import hashlib
 from gridferry.checkpoint.catalog import CatalogEntry
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.container_claims import enter_containers, require_own
 from gridferry.engine.events import Listener, Note
-from gridferry.engine.load_work import LoadOptions, SnapshotView, enter_containers, require_own
+from gridferry.engine.load_work import LoadOptions, SnapshotView
 from gridferry.errors import FerryError, PlanError
 from gridferry.plan.names import RESERVED_PREFIX
 from gridferry.plan.plan import TablePlan

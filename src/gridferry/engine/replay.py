@@ -10,11 +10,12 @@ import pyarrow as pa
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.container_claims import NewNames
 from gridferry.engine.each_table import REPLAY, try_each
 from gridferry.engine.events import Listener, Replay, ignore
 from gridferry.engine.held_rows import rows_with_keys_of
 from gridferry.engine.load import OpensSnapshots
-from gridferry.engine.load_work import NewNames, SnapshotView
+from gridferry.engine.load_work import SnapshotView
 from gridferry.engine.loaded import take_up
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan

@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.container_claims import NewNames
 from gridferry.engine.keyed_rows import joined, keys_of
-from gridferry.engine.load_work import NewNames
 from gridferry.engine.retry import with_patience
 from gridferry.errors import FerryError, SchemaChanged
 from gridferry.griddb.handle import Handle

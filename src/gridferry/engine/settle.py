@@ -16,7 +16,7 @@ from gridferry.engine.contested import Contested
 from gridferry.engine.copy import row_key
 from gridferry.engine.duplicates import duplicate_blocks
 from gridferry.engine.held_rows import KEYS_A_READ, narrowed, whole_table
-from gridferry.engine.key_events import Keys, Positions, key_codes
+from gridferry.engine.row_keys import Keys, Positions, key_codes
 from gridferry.errors import DuplicateKeys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.contract import ReadsRows

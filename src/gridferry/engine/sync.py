@@ -9,7 +9,7 @@ from gridferry.engine.cdc_sync import CdcSync
 from gridferry.engine.each_table import SYNC, try_each
 from gridferry.engine.events import Listener, TableSync
 from gridferry.engine.follower import Follower
-from gridferry.engine.watermark import SyncSettings
+from gridferry.engine.sync_settings import SyncSettings
 from gridferry.engine.watermark_sync import WatermarkSync
 from gridferry.errors import ConfigError
 from gridferry.plan.config import SyncMode, TableOptions

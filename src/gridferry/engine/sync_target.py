@@ -6,16 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import pyarrow as pa
 
-from gridferry.checkpoint.quarantine import HeldRow, Quarantine
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.container_claims import NewNames
+from gridferry.engine.gone_containers import gone_note
 from gridferry.engine.heights import Heights
-from gridferry.engine.load_work import NewNames
 from gridferry.model.watermark import GrowingColumn
 from gridferry.plan.plan import TablePlan
 from gridferry.target.containers import TableContainers
 from gridferry.transform.split import distinct_texts
-
-_SHOWN = 5
 
 
 class SyncContainers:
@@ -80,39 +78,3 @@ class SyncContainers:
             return [None]
         columns = (batch.column(batch.schema.get_field_index(split_by)) for batch in batches)
         return list(dict.fromkeys(value for column in columns for value in distinct_texts(column)))
-
-
-def gone_note(names: Sequence[str]) -> str:
-    """What there is to say of containers that were gone and made again."""
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return (
-        "containers were gone, and were made again without the rows that they held: "
-        f"{', '.join(names[:_SHOWN])}{more}; run `gridferry verify --repair`"
-    )
-
-
-class OnceQuarantine(Quarantine):
-    """A quarantine that leaves out rows which it holds already, whichever run put them aside.
-
-    A sync may read a row again. Rows that are equal in every column count once.
-    """
-
-    def __init__(self, whole: Quarantine, table: str) -> None:
-        super().__init__(whole.store, whole.migration)
-        self._table = table
-        self._known: set[str] | None = None
-
-    def hold(self, rows: Sequence[HeldRow]) -> None:
-        """Put rows aside, and bring them to disk."""
-        if not rows:
-            return
-        if self._known is None:
-            self._known = {_content(row) for row in self.rows(self._table)}
-        fresh = {_content(row): row for row in rows if _content(row) not in self._known}
-        super().hold(list(fresh.values()))
-        self._known |= set(fresh)
-
-
-def _content(row: HeldRow) -> str:
-    """The hash of the row in its id: `name:hash:number`."""
-    return row.id.split(":")[1]

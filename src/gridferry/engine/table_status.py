@@ -19,7 +19,7 @@ from gridferry.engine.lineage import check_origin, command_of
 from gridferry.engine.loaded import changed_options
 from gridferry.engine.replace_advice import completed_or_not
 from gridferry.engine.sync import follower
-from gridferry.engine.watermark import SyncSettings
+from gridferry.engine.sync_settings import SyncSettings
 from gridferry.errors import CheckpointError, SourceError
 from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.table import Table

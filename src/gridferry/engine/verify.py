@@ -47,7 +47,8 @@ from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
 from gridferry.plan.stored import require_agrees
 from gridferry.plan.watermark import by_value
 from gridferry.source.postgres.key_rows import KeyLookup
-from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.source import PostgresSource
 from gridferry.verify.difference_file import open_difference_file
 from gridferry.verify.findings import Findings, Waiting
 from gridferry.verify.rules import column_rules

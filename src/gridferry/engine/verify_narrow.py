@@ -6,7 +6,7 @@ from gridferry.engine.verify_containers import Numbered
 from gridferry.engine.verify_parts import Cut, Part
 from gridferry.griddb import Store
 from gridferry.plan.plan import TablePlan
-from gridferry.source.postgres.source import PostgresSnapshot
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 LEAST_RANGES = 8  # fewer are read almost as fast as they are counted
 MOST_QUESTIONS = 20_000

@@ -20,7 +20,7 @@ from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 from gridferry.source.postgres.key_bounds import KeySpread, Measure, bound_text
-from gridferry.source.postgres.source import PostgresSnapshot
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 ROWS_A_PART = 200_000
 LEAST_ROWS_A_PART = 1_000

@@ -25,7 +25,7 @@ from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.plan import OnDuplicate, TablePlan
-from gridferry.source.postgres.source import PostgresReader, PostgresSnapshot
+from gridferry.source.postgres.one_snapshot import PostgresReader, PostgresSnapshot
 from gridferry.verify.block import Block
 from gridferry.verify.findings import KIND_NUMBERS, Findings, findings_of
 from gridferry.verify.partitions import Partitions, Side

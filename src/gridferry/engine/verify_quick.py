@@ -20,7 +20,8 @@ from gridferry.griddb import GridType
 from gridferry.model.verification import STORED_ARE_EQUAL, ContainerVerification, KeyBounds
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.postgres.key_bounds import KeySpread
-from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.source import PostgresSource
 from gridferry.verify.value_text import texts
 
 _POLL_S = 0.5

@@ -27,7 +27,8 @@ from gridferry.model.verification import DifferenceKind
 from gridferry.plan.config import SyncMode
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.postgres.key_rows import KeyLookup
-from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.source import PostgresSource
 from gridferry.transform.compiled import compile_columns
 from gridferry.verify.block import Block
 from gridferry.verify.digest import row_words

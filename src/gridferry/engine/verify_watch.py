@@ -13,8 +13,8 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import ignore
 from gridferry.engine.slots import require_own_slot
 from gridferry.engine.sync import follower
+from gridferry.engine.sync_settings import SyncSettings
 from gridferry.engine.verify_log import BroughtKeys, LoggedKeys, waiting_keys
-from gridferry.engine.watermark import SyncSettings
 from gridferry.errors import SourceError
 from gridferry.model.moment import moment_of
 from gridferry.model.position import Lsn
@@ -23,8 +23,9 @@ from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.change_decoder import Wanted
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.log_window import open_log_window
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.pending import fetch_pending, read_pending
-from gridferry.source.postgres.source import PostgresSnapshot, PostgresSource
+from gridferry.source.postgres.source import PostgresSource
 
 # A snapshot is a moment older than the clock that is read with it.
 _CLOCK_MARGIN = timedelta(seconds=1)

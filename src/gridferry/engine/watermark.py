@@ -7,7 +7,7 @@ chunk by chunk, the growing column ascending; killed anywhere, the next run read
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
@@ -21,10 +21,12 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.copy import ChunkCopier, CopyResult
 from gridferry.engine.duplicates import duplicate_blocks, resolve_duplicates
 from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, RowsPut, Stored, TableSync
+from gridferry.engine.once_quarantine import OnceQuarantine
 from gridferry.engine.read_check import require_all_read, require_all_there
 from gridferry.engine.retry import with_patience
 from gridferry.engine.run_counts import ContainerCounts, Counts
-from gridferry.engine.sync_target import OnceQuarantine, SyncContainers
+from gridferry.engine.sync_settings import SyncSettings
+from gridferry.engine.sync_target import SyncContainers
 from gridferry.errors import (
     CheckpointError,
     ConfigError,
@@ -55,22 +57,6 @@ class HoldsSnapshots(Protocol):
 
     def open_snapshot(self) -> AbstractContextManager[FindsNewRows]:
         """One state of the source, held until the block ends."""
-
-
-@dataclass(frozen=True)
-class SyncSettings:
-    """How to sync. `sweep` looks at the whole table, not only at the lookback; `wait_s` waits for another run's end.
-
-    `stop` is asked between chunks; True ends the run after the checkpoint. `new_slot`: mode cdc makes a new slot where
-    its own is lost. `taking_over`: the source was accepted in another's place, and is being compared.
-    """
-
-    sweep: bool = False
-    wait_s: float = 0.0
-    rows_per_chunk: int = 100_000
-    stop: Callable[[], bool] = lambda: False
-    new_slot: bool = False
-    taking_over: bool = False
 
 
 @dataclass(frozen=True)

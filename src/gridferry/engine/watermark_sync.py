@@ -18,7 +18,7 @@ from gridferry.errors import ConfigError
 from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
 from gridferry.plan.watermark import BLIND_SPOT, by_value
-from gridferry.source.postgres.source import PostgresSnapshot
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 
 class WatermarkSync(Follower):

@@ -42,7 +42,7 @@ from gridferry.report.facts import (
 )
 from gridferry.report.failures import REPORT, failure_facts, not_looked_at, untold
 from gridferry.report.verdicts import report_headline, table_headline, with_rows
-from gridferry.source.postgres.source import PostgresSnapshot
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 MOST_SERIES = 24  # containers with a chart of their own; those that differ come first
 MOST_HELD_ROWS = 100

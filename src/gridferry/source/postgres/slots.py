@@ -17,11 +17,11 @@ from gridferry.model.position import Lsn
 from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S, Patience
 from gridferry.source.postgres.connection import PostgresAddress, connect
 from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.publications import drop_publications, fetch_publications
 from gridferry.source.postgres.replication_session import WAY_BACK, ReplicationSession
 from gridferry.source.postgres.slot_names import publication_names
 from gridferry.source.postgres.snapshot import hold_snapshot
-from gridferry.source.postgres.source import PostgresSnapshot
 from gridferry.source.postgres.transactions import begin
 
 Connection = psycopg.Connection[tuple[Any, ...]]
