@@ -20,8 +20,8 @@ from gridferry.griddb.wire.octets import Writer
 from gridferry.griddb.wire.row_requests import PutRows, Transaction
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request
-from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.session.connection import parse_address
 from gridferry.source.postgres.source import PostgresSource
 from gridferry.transform.compiled import compile_columns
 from gridferry.transform.split import split_batch

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from bench.figures import Figure, RunFailed
 
 from gridferry.plan.plan import ReadAs, SourceColumn
-from gridferry.source.postgres.change_decoder import ChangeDecoder
+from gridferry.source.postgres.log.decoder import ChangeDecoder
 
 AIM = 150_000
 _OID = 16384

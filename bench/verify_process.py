@@ -17,7 +17,7 @@ from typing import Any
 from bench.processes import own_peak_mb
 from bench.tables import SourceTable
 
-from gridferry.engine.load_work import OpenReader
+from gridferry.engine.load.copying import OpenReader
 from gridferry.engine.migration import Migration
 from gridferry.engine.workers import Crew, default_workers
 from gridferry.griddb import parse_address

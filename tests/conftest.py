@@ -17,7 +17,7 @@ from tests import examples  # noqa: F401 - the profile is loaded before any test
 from tests.postgres_binaries import NotHere, find_binaries
 
 from gridferry.local.postgres import LocalPostgres
-from gridferry.source.postgres.connection import PostgresAddress, connect, parse_address
+from gridferry.source.postgres.session.connection import PostgresAddress, connect, parse_address
 from gridferry.source.postgres.source import PostgresSource
 
 # Versions of PostgreSQL to run on, as 12,13,14,15,17: see `make postgres-test`.

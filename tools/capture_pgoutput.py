@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 
 from gridferry.local.postgres import LocalPostgres
-from gridferry.source.postgres.connection import parse_address
-from gridferry.source.postgres.replication_session import ReplicationSession
+from gridferry.source.postgres.session.connection import parse_address
+from gridferry.source.postgres.session.replication_session import ReplicationSession
 
 GOLDEN = Path(__file__).parent.parent / "tests" / "golden" / "pgoutput.json"
 

@@ -11,9 +11,9 @@ from tests.conftest import Database
 from tests.e2e.ferry import Ferry
 
 from gridferry.engine.events import Listener, TableSync, ignore
-from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.slots import drop_slot
+from gridferry.source.postgres.session.connection import parse_address
+from gridferry.source.postgres.slots.slots import drop_slot
 
 READING: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "k", "sync": {"mode": "cdc"}}
 

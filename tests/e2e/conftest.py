@@ -15,7 +15,8 @@ from tests.e2e.killer import Killer, killer_in
 from gridferry.checkpoint.lease import Lease
 from gridferry.embedded.server import Server as EmbeddedServer
 from gridferry.embedded.server import serve
-from gridferry.engine import retry, target_session
+from gridferry.engine import retry
+from gridferry.engine.ownership import target_session
 from gridferry.griddb import connect
 from gridferry.griddb.net.connection import Timing
 

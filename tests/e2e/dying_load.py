@@ -32,14 +32,14 @@ from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import Quarantine
 from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import RunStore
-from gridferry.engine.load import TableLoader
+from gridferry.engine.load.replacing import Replacing
+from gridferry.engine.load.table_load import TableLoader
 from gridferry.engine.migration import Migration
-from gridferry.engine.replacing import Replacing
 from gridferry.griddb import BulkWriter, Store
 from gridferry.plan.config import parse_config
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.reader import Reader
-from gridferry.source.postgres.replication import ChangeStream
+from gridferry.source.postgres.log.stream import ChangeStream
+from gridferry.source.postgres.rows.reader import Reader
 
 POINTS: dict[str, tuple[type, str]] = {
     "lease": (Lease, "_acquire"),

@@ -29,8 +29,8 @@ from gridferry.errors import (
 )
 from gridferry.local.postgres import LocalPostgres
 from gridferry.model.position import Lsn
-from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.session.connection import parse_address
 
 
 @pytest.fixture

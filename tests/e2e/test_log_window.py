@@ -10,8 +10,8 @@ from tests.e2e.changes import READING, left_in_source, slot_of, without_slots
 from tests.e2e.ferry import Ferry
 from tests.readings import make_numbered_readings
 
-from gridferry.source.postgres import log_window
-from gridferry.source.postgres.log_window import LogWindow, open_log_window
+from gridferry.source.postgres.log import window as log_window
+from gridferry.source.postgres.log.window import LogWindow, open_log_window
 
 
 @pytest.fixture

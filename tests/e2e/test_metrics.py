@@ -22,7 +22,7 @@ from tests.e2e.scraping import Samples, samples, scrape_until, value
 from tests.readings import make_numbered_readings
 
 from gridferry.engine.events import TableSync
-from gridferry.engine.metrics import RunMetrics
+from gridferry.metrics.collect import RunMetrics
 
 OF = {"table": "public.reading", "mode": "cdc"}
 BY_WATERMARK = {**OF, "mode": "watermark"}

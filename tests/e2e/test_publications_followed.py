@@ -15,7 +15,7 @@ from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
 from tests.readings import make_numbered_readings
 
-from gridferry.engine import source_watch
+from gridferry.engine.sync.cdc import source_checks as source_watch
 
 UPDATE = "UPDATE reading SET n = n + 1 WHERE k = 1"
 TOUCH = "UPDATE reading SET n = n"

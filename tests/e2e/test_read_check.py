@@ -16,8 +16,8 @@ from tests.e2e.planting import keys_of, open_all, stored
 
 from gridferry.errors import DataError, ReadIncomplete
 from gridferry.model.verification import Verdict
-from gridferry.source.postgres import key_bounds
-from gridferry.source.postgres.reader import Reader
+from gridferry.source.postgres.rows import key_bounds
+from gridferry.source.postgres.rows.reader import Reader
 
 TABLE: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "id", "sync": {"mode": "watermark"}}
 WHOLE = {**TABLE, "split_by": None}
@@ -121,7 +121,7 @@ def test_no_verification_calls_it_equal_when_both_sides_lack_the_same_rows(
     """What TimescaleDB's compressed chunks once did: the target lacks just the rows that are not read."""
     if way != "whole":
         for name in ("ROWS_IN_MEMORY", "LEAST_ROWS_A_PART", "ROWS_A_PART"):
-            monkeypatch.setattr(f"gridferry.engine.verify_parts.{name}", 400)
+            monkeypatch.setattr(f"gridferry.engine.comparison.ranges.{name}", 400)
     if way == "split values":
         postgres.run("ALTER TABLE reading DROP CONSTRAINT reading_pkey; CREATE INDEX ON reading (device)")
     lost = postgres.run("SELECT id FROM reading WHERE device = 'd1' ORDER BY id LIMIT 5")

@@ -19,7 +19,7 @@ from tests.e2e.killer import Killer
 from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.runs import RunState
-from gridferry.engine.load import TableLoader
+from gridferry.engine.load.table_load import TableLoader
 from gridferry.errors import FerryError, PlanError, SourceRefused, StatementError, TargetNotEmpty
 from gridferry.griddb import Container, ContainerSchema, Store
 from gridferry.source.postgres import feed as feed_module

@@ -16,8 +16,8 @@ from tests.e2e.ferry import Ferry
 from tests.readings import make_numbered_readings
 
 from gridferry.engine.events import Event, Note
-from gridferry.source.postgres import blockers
-from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.session import blockers
+from gridferry.source.postgres.session.connection import parse_address
 
 
 @pytest.fixture(autouse=True)

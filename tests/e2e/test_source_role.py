@@ -15,7 +15,7 @@ from tests.e2e.changes import without_slots
 from tests.e2e.command import command
 from tests.e2e.ferry import Ferry
 
-from gridferry.source.postgres.connection import connect, parse_address
+from gridferry.source.postgres.session.connection import connect, parse_address
 
 PAGE = Path(__file__).parents[2] / "docs" / "source-role.md"
 

@@ -16,7 +16,7 @@ from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.griddb import BulkWriter
-from gridferry.source.postgres.replication import ChangeStream
+from gridferry.source.postgres.log.stream import ChangeStream
 
 MODES = {"watermark": TABLE, "cdc": {**TABLE, "sync": {"mode": "cdc"}}}
 

@@ -23,7 +23,7 @@ from gridferry.engine.events import TableSync
 from gridferry.errors import PlanError, SnapshotGone
 from gridferry.model.chunk import ChunkKind
 from gridferry.model.verification import Verdict, VerifyReport
-from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.session.connection import parse_address
 from gridferry.source.postgres.source import PostgresSource
 
 DSN = os.environ.get("GRIDFERRY_TEST_TIMESCALE", "")
@@ -176,7 +176,7 @@ def test_a_verification_by_ranges_reads_every_row(
     timescale: Timescale, ferry: Ferry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, rows in (("ROWS_IN_MEMORY", 10), ("LEAST_ROWS_A_PART", 10), ("ROWS_A_PART", 1500)):
-        monkeypatch.setattr(f"gridferry.engine.verify_parts.{name}", rows)
+        monkeypatch.setattr(f"gridferry.engine.comparison.ranges.{name}", rows)
     compressed(timescale)
     ferry.load(**OPTIONS)
     proven(ferry, ROWS)

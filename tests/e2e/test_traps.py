@@ -19,7 +19,7 @@ from gridferry.errors import ConfigError, DataError, FerryError, PlanError
 from gridferry.griddb import BulkWriter
 from gridferry.griddb.wire.statement import Statement
 from gridferry.plan.config import parse_config
-from gridferry.source.postgres.reader import Reader
+from gridferry.source.postgres.rows.reader import Reader
 
 SMALL = {"rows_per_chunk": CHUNK, "workers": 2}
 

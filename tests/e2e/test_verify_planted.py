@@ -63,9 +63,9 @@ def cells(report: VerifyReport) -> list[Cell]:
 def reading(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The ways to read a table: small parts where it is not read whole."""
     if request.param != "whole":
-        monkeypatch.setattr("gridferry.engine.verify_parts.ROWS_IN_MEMORY", 10)
-        monkeypatch.setattr("gridferry.engine.verify_parts.LEAST_ROWS_A_PART", 10)
-        monkeypatch.setattr("gridferry.engine.verify_parts.ROWS_A_PART", 300)
+        monkeypatch.setattr("gridferry.engine.comparison.ranges.ROWS_IN_MEMORY", 10)
+        monkeypatch.setattr("gridferry.engine.comparison.ranges.LEAST_ROWS_A_PART", 10)
+        monkeypatch.setattr("gridferry.engine.comparison.ranges.ROWS_A_PART", 300)
     return str(request.param)
 
 

@@ -41,7 +41,7 @@ from gridferry.griddb.wire.replies import (
 from gridferry.griddb.wire.requests import REQUESTS
 from gridferry.griddb.wire.row_replies import FetchReply, MultiGetReply, QueryReply, read_multi_query, rows_of
 from gridferry.griddb.wire.statement import MAX_HELLO_BYTES
-from gridferry.source.postgres.change_decoder import ChangeDecoder
+from gridferry.source.postgres.log.decoder import ChangeDecoder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FRAMES = [bytes.fromhex(frame["hex"]) for frame in json.loads((GOLDEN / "frames.json").read_text())["frames"]]

@@ -30,13 +30,14 @@ from tests.e2e.dying_load import POINTS
 from tests.histories.planted import plant
 
 from gridferry.checkpoint.lease import Lease
-from gridferry.engine import cdc
 from gridferry.engine.events import ChunkDone, Event
 from gridferry.engine.migration import Migration
 from gridferry.engine.retry import is_transient
+from gridferry.engine.sync.cdc import run as cdc
 from gridferry.errors import FerryError
 from gridferry.plan.config import parse_config
-from gridferry.source.postgres import replication, snapshot
+from gridferry.source.postgres.log import stream as replication
+from gridferry.source.postgres.session import snapshot
 
 Job = dict[str, Any]
 DEAD_AFTER_S = 1.0

@@ -17,24 +17,25 @@ from psycopg import sql
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
-from gridferry.engine import cdc, watermark
-from gridferry.engine.cdc import CdcRun
-from gridferry.engine.fold import Folder
-from gridferry.engine.follow import ChangeWriter
-from gridferry.engine.key_events import KeyEvents
 from gridferry.engine.migration import Migration
+from gridferry.engine.sync.cdc import run as cdc
+from gridferry.engine.sync.cdc.apply import ChangeWriter
+from gridferry.engine.sync.cdc.fold import Folder
+from gridferry.engine.sync.cdc.key_events import KeyEvents
+from gridferry.engine.sync.cdc.run import CdcRun
+from gridferry.engine.sync.watermark import run as watermark
 from gridferry.errors import FerryError
 from gridferry.griddb import BulkWriter
 from gridferry.model.change import ChangeBatch, Operation
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import Kernel
-from gridferry.source.postgres import publications
-from gridferry.source.postgres import watermark as source_watermark
-from gridferry.source.postgres.change_decoder import ChangeDecoder
-from gridferry.source.postgres.pgoutput import Begin
-from gridferry.source.postgres.publications import Published
-from gridferry.source.postgres.replication import ChangeStream
-from gridferry.source.postgres.spill import Spill
+from gridferry.source.postgres.log.decoder import ChangeDecoder
+from gridferry.source.postgres.log.pgoutput import Begin
+from gridferry.source.postgres.log.spill import Spill
+from gridferry.source.postgres.log.stream import ChangeStream
+from gridferry.source.postgres.rows import new_rows as source_watermark
+from gridferry.source.postgres.slots import publications
+from gridferry.source.postgres.slots.publications import Published
 from gridferry.transform import kernels
 
 

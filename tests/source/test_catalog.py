@@ -7,7 +7,7 @@ import pytest
 
 from gridferry.errors import SourceRefused
 from gridferry.model.table import TypeKind
-from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.session.connection import parse_address
 from gridferry.source.postgres.source import PostgresSource
 
 HOSTILE = ['we"ird', "dotted.schema", "Ünïcödé ✓", "select", "a b", "semi;colon--", "per%cent %s", "brace{}", "'quote'"]

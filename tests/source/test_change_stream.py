@@ -16,10 +16,10 @@ from gridferry.errors import SlotInUse, SlotLost, SourceError, SourceUnreachable
 from gridferry.model.change import ChangeBatch, ChangeGroup, Operation, RelationChange, Truncation
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import ReadAs, SourceColumn
-from gridferry.source.postgres import replication
-from gridferry.source.postgres.publications import align_publications
-from gridferry.source.postgres.replication import ChangeStream, StreamOptions
-from gridferry.source.postgres.slots import create_slot, drop_slot, fetch_slot, send_heartbeat
+from gridferry.source.postgres.log import stream as replication
+from gridferry.source.postgres.log.stream import ChangeStream, StreamOptions
+from gridferry.source.postgres.slots.publications import align_publications
+from gridferry.source.postgres.slots.slots import create_slot, drop_slot, fetch_slot, send_heartbeat
 
 
 def plain(names: str) -> tuple[SourceColumn, ...]:

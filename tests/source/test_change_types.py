@@ -7,9 +7,9 @@ import pytest
 
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import ReadAs, SourceColumn
-from gridferry.source.postgres.publications import align_publications
-from gridferry.source.postgres.replication import ChangeStream
-from gridferry.source.postgres.slots import create_slot, drop_slot, send_heartbeat
+from gridferry.source.postgres.log.stream import ChangeStream
+from gridferry.source.postgres.slots.publications import align_publications
+from gridferry.source.postgres.slots.slots import create_slot, drop_slot, send_heartbeat
 
 # Type, and literals of it. Each is read plain, and as text too.
 VALUES: dict[str, tuple[str, ...]] = {

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from tests.examples import FEW
 
 from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
-from gridferry.source.postgres.chunks import chunks_to_resume, plan_chunks
-from gridferry.source.postgres.connection import connect
+from gridferry.source.postgres.rows.chunks import chunks_to_resume, plan_chunks
+from gridferry.source.postgres.session.connection import connect
 
 
 def ids(snapshot, chunks, plan) -> Counter[int]:

@@ -10,9 +10,9 @@ import pytest
 from tests.conftest import drop
 
 from gridferry.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
-from gridferry.source.postgres.arrow_session import connect_arrow, finish_arrow
-from gridferry.source.postgres.connection import PostgresAddress, connect, parse_address
-from gridferry.source.postgres.transactions import Work, begin
+from gridferry.source.postgres.session.arrow_session import connect_arrow, finish_arrow
+from gridferry.source.postgres.session.connection import PostgresAddress, connect, parse_address
+from gridferry.source.postgres.session.transactions import Work, begin
 
 SECRET = "s3cret-w0rd"
 Opener = Callable[[PostgresAddress], object]
@@ -120,7 +120,7 @@ def test_a_killed_server_is_unreachable(postgres_server, postgres):
     with postgres.source_session() as connection:
         pid = connection.info.backend_pid
         postgres.end_sessions(f"pid = {pid}")
-        from gridferry.source.postgres.catalog import fetch_tables
+        from gridferry.source.postgres.catalog.catalog import fetch_tables
 
         with pytest.raises(SourceUnreachable, match="reading the catalog"):
             fetch_tables(connection, ["t"])

@@ -8,10 +8,10 @@ import time
 import pytest
 
 from gridferry.errors import SourceUnreachable
-from gridferry.source.postgres import transactions
-from gridferry.source.postgres.log_window import open_log_window
-from gridferry.source.postgres.publications import align_publications
-from gridferry.source.postgres.slots import create_slot, drop_slot
+from gridferry.source.postgres.log.window import open_log_window
+from gridferry.source.postgres.session import transactions
+from gridferry.source.postgres.slots.publications import align_publications
+from gridferry.source.postgres.slots.slots import create_slot, drop_slot
 
 
 @pytest.fixture

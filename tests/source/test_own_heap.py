@@ -11,10 +11,10 @@ from tests.conftest import Database
 from gridferry.errors import SnapshotGone
 from gridferry.model.chunk import ChunkKind
 from gridferry.model.watermark import GrowingColumn, Growth, first_cursor
-from gridferry.source.postgres import own_heap
-from gridferry.source.postgres.connection import parse_address
-from gridferry.source.postgres.key_rows import KeyLookup
-from gridferry.source.postgres.publications import fetch_publishable
+from gridferry.source.postgres.catalog import own_heap
+from gridferry.source.postgres.rows.key_rows import KeyLookup
+from gridferry.source.postgres.session.connection import parse_address
+from gridferry.source.postgres.slots.publications import fetch_publishable
 from gridferry.source.postgres.source import PostgresSource
 
 HEAP2 = "CREATE ACCESS METHOD heap2 TYPE TABLE HANDLER heap_tableam_handler"
@@ -203,7 +203,7 @@ def test_whoever_takes_a_scan_over_shows_in_its_plan(monkeypatch: pytest.MonkeyP
 def test_a_table_whose_scan_is_taken_over_is_read_whole(
     postgres: Database, plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gridferry.source.postgres.catalog.find_scan", lambda *_: "it is read by Columns")
+    monkeypatch.setattr("gridferry.source.postgres.catalog.catalog.find_scan", lambda *_: "it is read by Columns")
     postgres.run("""
         CREATE TABLE p (id int) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (50);
         CREATE TABLE p2 PARTITION OF p DEFAULT; INSERT INTO p SELECT generate_series(1, 100)""")

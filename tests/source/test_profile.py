@@ -10,7 +10,7 @@ from tests.conftest import drop
 
 from gridferry.errors import ConfigError, SourceRefused
 from gridferry.model.profile import ColumnProfile, ColumnRequest, Facts, KeyProfile, KeyRequest, ProfileRequest
-from gridferry.source.postgres import profile
+from gridferry.source.postgres.catalog import profile
 
 MAX_TIME_US = 253402300799999000
 

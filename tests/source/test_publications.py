@@ -15,16 +15,16 @@ from gridferry.errors import SlotLost, SourceError, SourceRefused, SourceUnreach
 from gridferry.local.postgres import LocalPostgres
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
-from gridferry.source.postgres.connection import connect, parse_address
-from gridferry.source.postgres.publications import (
+from gridferry.source.postgres.log.stream import ChangeStream
+from gridferry.source.postgres.session.connection import connect, parse_address
+from gridferry.source.postgres.session.replication_session import ReplicationSession
+from gridferry.source.postgres.slots.publications import (
     align_publications,
     drop_publications,
     fetch_publications,
     fetch_publishing,
 )
-from gridferry.source.postgres.replication import ChangeStream
-from gridferry.source.postgres.replication_session import ReplicationSession
-from gridferry.source.postgres.slots import check_slot, create_slot, drop_slot, fetch_slot, send_heartbeat
+from gridferry.source.postgres.slots.slots import check_slot, create_slot, drop_slot, fetch_slot, send_heartbeat
 
 SLOT = "gridferry_p"
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from gridferry.errors import SnapshotGone, SourceUnreachable
-from gridferry.source.postgres.connection import parse_address
-from gridferry.source.postgres.reader import Reader
+from gridferry.source.postgres.rows.reader import Reader
+from gridferry.source.postgres.session.connection import parse_address
 from gridferry.source.postgres.source import PostgresSource
 
 

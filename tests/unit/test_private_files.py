@@ -11,8 +11,8 @@ import pytest
 
 from gridferry.cli.init_command import _write
 from gridferry.cli.report_command import write_whole
+from gridferry.compare.difference_file import open_difference_file
 from gridferry.private_files import make_private, private_text
-from gridferry.verify.difference_file import open_difference_file
 
 
 @pytest.fixture(autouse=True)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gridferry.engine.migration import Migration
     from gridferry.griddb.address import GridDBAddress
     from gridferry.plan.plan import TablePlan
-    from gridferry.source.postgres.connection import PostgresAddress
+    from gridferry.source.postgres.session.connection import PostgresAddress
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,7 @@ class GridFerryPrepareLoadOperator(FerryTask):
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Prepare the tables and say who reads what."""
-        from gridferry.engine.shared_load import deal
+        from gridferry.engine.load.shared import deal
 
         with self.migration() as migration:
 

@@ -82,7 +82,7 @@ def init(
 def _fetch_tables(output: Output, dsn: str, names: list[str] | None) -> Listing:
     """The tables that can be read. Raises: SourceRefused if there is none."""
     from gridferry.model.table import Listing
-    from gridferry.source.postgres.connection import parse_address
+    from gridferry.source.postgres.session.connection import parse_address
     from gridferry.source.postgres.source import PostgresSource
 
     source = PostgresSource(parse_address(dsn))

@@ -42,7 +42,7 @@ def measured(output: Output, listener: Listener, *, host: str, port: int | None)
     try:
         from prometheus_client import disable_created_metrics, start_http_server
 
-        from gridferry.engine.metrics import RunMetrics
+        from gridferry.metrics.collect import RunMetrics
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"--metrics-port needs {error.name}, which is not installed", next_step="pip install 'gridferry[metrics]'"

@@ -30,7 +30,7 @@ def open_migration(
     from gridferry.engine.events import ignore
     from gridferry.engine.migration import Migration
     from gridferry.plan.config import load_config
-    from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S
+    from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
 
     loaded = load_config(config)
     warn_of(loaded)

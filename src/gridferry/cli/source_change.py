@@ -15,7 +15,7 @@ from gridferry.errors import ConfigError
 if TYPE_CHECKING:
     from gridferry.engine.events import TableSync
     from gridferry.engine.migration import Migration
-    from gridferry.engine.new_source import NewSource
+    from gridferry.engine.repair.new_source import NewSource
 
 
 def take_over(

@@ -80,7 +80,7 @@ def status(
 
 
 def _list_migrations(output: Output, config: Path) -> None:
-    from gridferry.engine.holdings import holdings
+    from gridferry.engine.ownership.held_tables import holdings
 
     with opening.open_store(None, config) as store, output.waiting("asking GridDB"):
         found = holdings(store)

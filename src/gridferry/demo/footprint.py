@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 
 from gridferry.checkpoint.state import OWN_CONTAINERS, TargetState
-from gridferry.engine.undo import forget_repair
+from gridferry.engine.repair.undo import forget_repair
 from gridferry.errors import TargetNotEmpty
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType, Store
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry

@@ -18,14 +18,14 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import CUT_OVER, Tried, try_each
 from gridferry.engine.events import Listener, ignore
-from gridferry.engine.loaded import changed_options
-from gridferry.engine.replace_advice import completed_or_not
+from gridferry.engine.ownership.origin_check import changed_options
+from gridferry.engine.ownership.replace_advice import completed_or_not
+from gridferry.engine.repair.undo import list_repairs
 from gridferry.engine.retry import is_transient
 from gridferry.engine.scope import other_tables
 from gridferry.engine.slots import guard
-from gridferry.engine.sync import follower
-from gridferry.engine.sync_settings import SyncSettings
-from gridferry.engine.undo import list_repairs
+from gridferry.engine.sync.modes import follower
+from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import FerryError, LeaseHeld
 from gridferry.model import coverage_words
 from gridferry.model.coverage import Coverage
@@ -36,9 +36,9 @@ from gridferry.model.repair import RepairState
 from gridferry.model.verification import STORED_ARE_EQUAL, TableVerification, Verdict, VerifyReport
 from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
 from gridferry.plan.coverage import coverage_of
-from gridferry.source.postgres.activity import Activity, fetch_activity
+from gridferry.source.postgres.catalog.activity import Activity, fetch_activity
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.replication_session import WAY_BACK
+from gridferry.source.postgres.session.replication_session import WAY_BACK
 from gridferry.source.postgres.source import PostgresSource
 
 T = TypeVar("T")

@@ -12,7 +12,6 @@ from types import TracebackType
 from typing_extensions import Self
 
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.claims import with_claims
 from gridferry.engine.cutover import CutoverSettings, cut_over
 from gridferry.engine.events import (
     BucketLoad,
@@ -27,23 +26,24 @@ from gridferry.engine.events import (
     TableSync,
     ignore,
 )
-from gridferry.engine.following import Following
-from gridferry.engine.load import TableLoader
-from gridferry.engine.load_work import LoadOptions
-from gridferry.engine.loaded import look_up
-from gridferry.engine.loads import load_tables, what_would_be_loaded
-from gridferry.engine.new_source import TakeOver
+from gridferry.engine.load.copying import LoadOptions
+from gridferry.engine.load.shared import SharedLoad
+from gridferry.engine.load.table_load import TableLoader
+from gridferry.engine.load.tables import load_tables, what_would_be_loaded
+from gridferry.engine.ownership.origin_check import look_up
+from gridferry.engine.ownership.planned_claims import with_claims
+from gridferry.engine.ownership.replace_advice import droppable, what_goes
+from gridferry.engine.ownership.target_session import TargetSession
 from gridferry.engine.planning import plan_all
-from gridferry.engine.repairs import Repairs
-from gridferry.engine.replace_advice import droppable, what_goes
-from gridferry.engine.replay import replay_tables
-from gridferry.engine.shared_load import SharedLoad
+from gridferry.engine.repair.new_source import TakeOver
+from gridferry.engine.repair.replay import replay_tables
+from gridferry.engine.repair.service import Repairs
 from gridferry.engine.slots import SlotOfLoad, drop_slots, slots_of
-from gridferry.engine.sync import followed, follower, is_cdc, sync_tables, to_renew
-from gridferry.engine.sync_settings import SyncSettings
-from gridferry.engine.table_status import Standings
-from gridferry.engine.target_session import TargetSession
-from gridferry.engine.verify import VerifySettings, required, verify_tables
+from gridferry.engine.status.tables import Standings
+from gridferry.engine.sync.modes import followed, follower, is_cdc, sync_tables, to_renew
+from gridferry.engine.sync.settings import SyncSettings
+from gridferry.engine.sync.tables import Following
+from gridferry.engine.verify.table import VerifySettings, required, verify_tables
 from gridferry.engine.waits import note_of_lock
 from gridferry.errors import ConfigError, FerryError
 from gridferry.griddb import GridDBAddress, Store
@@ -51,9 +51,9 @@ from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverReport
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
 from gridferry.plan.config import Config, TableOptions, VerifyWish
 from gridferry.plan.plan import Plan, TablePlan
-from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S
-from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
+from gridferry.source.postgres.session.connection import parse_address
 from gridferry.source.postgres.source import PostgresSource
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from gridferry.engine.scope import other_tables
-from gridferry.engine.sync import is_cdc
+from gridferry.engine.sync.modes import is_cdc
 from gridferry.errors import FerryError
 from gridferry.model.profile import TableProfile
 from gridferry.model.publishing import ChangeAccess

@@ -11,7 +11,7 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import DROP_SLOT, try_each
 from gridferry.engine.events import Listener, Note
-from gridferry.engine.lineage import KnowsOrigin, check_origin
+from gridferry.engine.ownership.lineage import KnowsOrigin, check_origin
 from gridferry.errors import (
     CheckpointError,
     DataError,
@@ -27,9 +27,9 @@ from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
 from gridferry.plan.config import SyncOptions, TableOptions
 from gridferry.plan.planner import require_open
-from gridferry.source.postgres.blockers import Patience
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.slots import NewSlot, SlotFacts
+from gridferry.source.postgres.session.blockers import Patience
+from gridferry.source.postgres.slots.slots import NewSlot, SlotFacts
 from gridferry.source.postgres.source import PostgresSource
 
 

@@ -13,8 +13,8 @@ from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.each_table import try_each
 from gridferry.engine.events import QuarantinedRow, TableStatus
-from gridferry.engine.lineage import check_origin, known_origin
 from gridferry.engine.migration import Migration
+from gridferry.engine.ownership.lineage import check_origin, known_origin
 from gridferry.engine.scope import other_tables
 from gridferry.errors import CheckpointError, FerryError, OtherSource, SourceError, StatementError
 from gridferry.model.coverage import Coverage

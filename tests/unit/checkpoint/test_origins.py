@@ -8,7 +8,7 @@ import pytest
 
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.origins import OriginRecord, OriginStore
-from gridferry.engine.lineage import Checked
+from gridferry.engine.ownership.lineage import Checked
 from gridferry.errors import CheckpointError, SourceUnreachable
 from gridferry.model.origin import Lineage, SourceOrigin
 

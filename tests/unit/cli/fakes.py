@@ -21,7 +21,7 @@ from gridferry.engine.events import (
     TableSync,
     ignore,
 )
-from gridferry.engine.verify import summed
+from gridferry.engine.verify.table import summed
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
 from gridferry.model.cutover import CutoverReport
 from gridferry.model.repair import RepairReport, RepairStatus, TableUndo

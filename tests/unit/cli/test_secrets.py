@@ -20,7 +20,7 @@ from gridferry.errors import FerryError
 from gridferry.griddb.address import parse_address as parse_griddb
 from gridferry.plan.addresses import malformed_url
 from gridferry.plan.config import parse_config
-from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.session.connection import parse_address
 
 # What a person may take for a password, with all that means something in an address.
 SPECIAL = "/@:?#%&= '\"\\,[]{}$!+;"

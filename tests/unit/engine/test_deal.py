@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridferry.engine.events import LoadPart, PreparedLoad
-from gridferry.engine.shared_load import deal
+from gridferry.engine.load.shared import deal
 
 
 def prepared(table: str, waiting: int, rows: int) -> PreparedLoad:

@@ -22,7 +22,7 @@ from gridferry.errors import (
     Transient,
 )
 from gridferry.model.failed_tables import BADNESS, SomeTablesFailed, worst
-from gridferry.source.postgres.failures import connect_failure
+from gridferry.source.postgres.session.failures import connect_failure
 
 TABLES = ("public.a", "public.b", "public.c")
 

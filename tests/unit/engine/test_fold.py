@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import MANY
 
-from gridferry.engine.fold import Folder, Keys, Stored
+from gridferry.engine.sync.cdc.fold import Folder, Keys, Stored
 from gridferry.errors import DataError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
 from gridferry.model.change import ChangeBatch, ChangedColumn, ChangedRelation, Identity, Operation

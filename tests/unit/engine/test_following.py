@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gridferry.engine.events import Note, TableFailed, TableSync
-from gridferry.engine.following import Following
+from gridferry.engine.sync.tables import Following
 from gridferry.errors import DataError, FerryError, LeaseHeld, NotLoaded
 from gridferry.model.failed_tables import SomeTablesFailed
 

@@ -7,8 +7,8 @@ from prometheus_client import generate_latest
 from tests.e2e.scraping import Samples, samples, value
 
 from gridferry.engine.events import Checkpointed, Event, SlotSeen, SyncEnded, SyncStarted, TableFailed, TableLoad
-from gridferry.engine.metrics import RunMetrics
 from gridferry.errors import DataError
+from gridferry.metrics.collect import RunMetrics
 
 OF = {"table": "public.t", "mode": "cdc"}
 STARTED = SyncStarted("public.t", "cdc")

@@ -9,7 +9,7 @@ from typing import IO
 import pyarrow as pa
 import pytest
 
-from gridferry.engine.repair_spool import Spool
+from gridferry.engine.repair.spool import Spool
 from gridferry.errors import CheckpointError
 from gridferry.model.verification import DifferenceKind, DifferentRows
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridferry.engine.same_rows import same_rows
+from gridferry.engine.rows.equality import same_rows
 
 
 def double(bits: int) -> float:

@@ -6,7 +6,7 @@ from tests.unit.checkpoint.documents_fake import FakeDocuments
 
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.engine.events import Note, TableSync
-from gridferry.engine.sync_history import EVERY_S, SyncHistory
+from gridferry.engine.sync.history import EVERY_S, SyncHistory
 from gridferry.model.position import Lsn
 
 TABLE = "public.t"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gridferry.checkpoint.positions import CdcRecord, Gap
-from gridferry.engine.unseen import has_notes, notes_of, proven
+from gridferry.engine.sync.cdc.gaps import has_notes, notes_of, proven
 from gridferry.model.position import Lsn
 from gridferry.model.verification import Depth, TableVerification, Verdict
 

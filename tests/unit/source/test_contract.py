@@ -7,8 +7,8 @@ import inspect
 import pytest
 
 from gridferry.source import contract
+from gridferry.source.postgres.log.stream import ChangeStream
 from gridferry.source.postgres.one_snapshot import PostgresReader, PostgresSnapshot
-from gridferry.source.postgres.replication import ChangeStream
 from gridferry.source.postgres.source import PostgresSource
 
 

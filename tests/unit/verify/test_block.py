@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import MANY
 
+from gridferry.compare.block import Block
+from gridferry.compare.findings import KINDS, Findings, Waiting, findings_of
+from gridferry.compare.key_index import KeyIndex
 from gridferry.model.verification import DifferenceKind
-from gridferry.verify.block import Block
-from gridferry.verify.findings import KINDS, Findings, Waiting, findings_of
-from gridferry.verify.key_index import KeyIndex
 
 TYPES: dict[str, tuple[pa.DataType, st.SearchStrategy[Any]]] = {
     "ms": (pa.timestamp("ms", tz="UTC"), st.integers(0, 3) | st.sampled_from([0, 253402300799999])),
@@ -120,7 +120,7 @@ def test_a_block_finds_what_a_row_by_row_comparison_finds(
 
 
 def test_findings_wait_in_files_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gridferry.verify.findings._MEMORY_BYTES", 1000)
+    monkeypatch.setattr("gridferry.compare.findings._MEMORY_BYTES", 1000)
     with Waiting() as waiting:
         for start in range(0, 500, 50):
             rows = pa.record_batch({"k": pa.array(range(start, start + 50)), "v": pa.array(["x"] * 50)})

@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gridferry.compare.difference_file import open_difference_file
+from gridferry.compare.difference_rows import DIFFERENCE_SCHEMA
+from gridferry.compare.tally import Tally
+from gridferry.compare.value_text import texts
 from gridferry.errors import ConfigError
 from gridferry.model.verification import DifferenceKind, DifferentRows
-from gridferry.verify.difference_file import open_difference_file
-from gridferry.verify.difference_rows import DIFFERENCE_SCHEMA
-from gridferry.verify.tally import Tally
-from gridferry.verify.value_text import texts
 
 MS = pa.timestamp("ms", tz="UTC")
 

@@ -14,9 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridferry.compare.digest import RowsDigest, RunDigests, digest_of
 from gridferry.griddb.arrow_types import ARROW_TYPES
 from gridferry.griddb.schema import ARRAY_TYPES, GridType
-from gridferry.verify.digest import RowsDigest, RunDigests, digest_of
 
 EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 

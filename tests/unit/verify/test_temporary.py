@@ -9,11 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from gridferry.compare import findings as findings_module
+from gridferry.compare.findings import Findings, Waiting
+from gridferry.compare.partitions import Partitions, Side
 from gridferry.errors import CheckpointError, SourceError
-from gridferry.source.postgres.spill import Spill
-from gridferry.verify import findings as findings_module
-from gridferry.verify.findings import Findings, Waiting
-from gridferry.verify.partitions import Partitions, Side
+from gridferry.source.postgres.log.spill import Spill
 
 ROWS = pa.record_batch({"k": pa.array([1, 2], pa.int64())})
 

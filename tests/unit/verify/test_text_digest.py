@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridferry.verify.digest import RunDigests, digest_of
+from gridferry.compare.digest import RunDigests, digest_of
 
 
 def of(*values: bytes | None) -> object:

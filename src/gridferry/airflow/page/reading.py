@@ -26,7 +26,7 @@ from gridferry.checkpoint.registry import Registry
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import TableStatus, ignore
-from gridferry.engine.table_status import Standings
+from gridferry.engine.status.tables import Standings
 from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.griddb import GridDBAddress, Timing, connect
 from gridferry.model.migration import MigrationEntry
@@ -41,7 +41,7 @@ from gridferry.report.counting import bounded_column, count_target, counts_over_
 from gridferry.report.failures import untold
 from gridferry.report.gather import Judged, load_facts
 from gridferry.report.verdicts import table_headline, with_rows
-from gridferry.source.postgres.connection import parse_address
+from gridferry.source.postgres.session.connection import parse_address
 from gridferry.source.postgres.source import PostgresSource
 
 # Somebody looks at a page.

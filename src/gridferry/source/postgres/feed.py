@@ -13,21 +13,21 @@ from gridferry.model.change import ChangedRelation
 from gridferry.model.migration import MigrationEntry
 from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Obstacle, Publishing
-from gridferry.source.postgres.access import fetch_access, other_database
-from gridferry.source.postgres.blockers import Patience
-from gridferry.source.postgres.change_decoder import Wanted
-from gridferry.source.postgres.connection import PostgresAddress, connect
-from gridferry.source.postgres.failures import mapped
-from gridferry.source.postgres.publications import (
+from gridferry.source.postgres.log.decoder import Wanted
+from gridferry.source.postgres.log.stream import ChangeStream
+from gridferry.source.postgres.session.blockers import Patience
+from gridferry.source.postgres.session.connection import PostgresAddress, connect
+from gridferry.source.postgres.session.failures import mapped
+from gridferry.source.postgres.session.replication_session import ReplicationSession
+from gridferry.source.postgres.slots.access import fetch_access, other_database
+from gridferry.source.postgres.slots.publications import (
     Membership,
     align_publications,
     fetch_membership,
     fetch_publishing,
 )
-from gridferry.source.postgres.replication import ChangeStream
-from gridferry.source.postgres.replication_session import ReplicationSession
-from gridferry.source.postgres.slot_names import slot_name
-from gridferry.source.postgres.slots import (
+from gridferry.source.postgres.slots.slot_names import slot_name
+from gridferry.source.postgres.slots.slots import (
     NewSlot,
     SlotFacts,
     check_slot,

@@ -19,23 +19,13 @@ from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
-from gridferry.source.postgres import (
-    catalog,
-    chunks,
-    duplicates,
-    key_bounds,
-    key_rows,
-    listing,
-    origin,
-    over_time,
-    profile,
-    reader,
-    row_counts,
-    snapshot,
-    watermark,
-)
-from gridferry.source.postgres.connection import PostgresAddress
-from gridferry.source.postgres.failures import mapped
+from gridferry.source.postgres.catalog import catalog, listing, profile
+from gridferry.source.postgres.rows import chunks, duplicates, key_bounds, key_rows, over_time, reader, row_counts
+from gridferry.source.postgres.rows import new_rows as watermark
+from gridferry.source.postgres.session import snapshot
+from gridferry.source.postgres.session import table_origin as origin
+from gridferry.source.postgres.session.connection import PostgresAddress
+from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.selection import Resume, Window
 
 

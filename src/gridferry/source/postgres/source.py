@@ -11,19 +11,13 @@ from gridferry.model.origin import SourceOrigin
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.source_role import SourceRole
 from gridferry.model.table import Listing, Table
-from gridferry.source.postgres import (
-    catalog,
-    database_origin,
-    listing,
-    origin,
-    profile,
-    role,
-    snapshot,
-)
-from gridferry.source.postgres.blockers import DEFAULT_LIMIT_S
-from gridferry.source.postgres.connection import PostgresAddress, connect
+from gridferry.source.postgres.catalog import catalog, listing, profile
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
-from gridferry.source.postgres.transactions import Work
+from gridferry.source.postgres.session import database_origin, role, snapshot
+from gridferry.source.postgres.session import table_origin as origin
+from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
+from gridferry.source.postgres.session.connection import PostgresAddress, connect
+from gridferry.source.postgres.session.transactions import Work
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from gridferry.errors import SourceError, StreamBroken
 from gridferry.model.change import ChangeBatch, ChangeGroup, Operation, RelationChange, Truncation
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import ReadAs, SourceColumn
-from gridferry.source.postgres.change_decoder import ChangeDecoder
+from gridferry.source.postgres.log.decoder import ChangeDecoder
 
 GOLDEN = json.loads((Path(__file__).parents[3] / "golden" / "pgoutput.json").read_text())
 CAPTURES = {name: [bytes.fromhex(message) for message in messages] for name, messages in GOLDEN.items()}

@@ -7,8 +7,8 @@ import pytest
 from gridferry.errors import SourceRefused
 from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
 from gridferry.model.table import Relation
-from gridferry.source.postgres.chunks import chunk_condition, recent_chunk, relation_source, snapshot_xmin
-from gridferry.source.postgres.keys import key_parts
+from gridferry.source.postgres.rows.chunks import chunk_condition, recent_chunk, relation_source, snapshot_xmin
+from gridferry.source.postgres.sql.keys import key_parts
 
 
 def condition(kind: ChunkKind, low: str | None, high: str | None, column: str = "") -> str:

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 
 from gridferry.errors import NoSessionFree, SnapshotGone, SourceError, SourceRefused, SourceUnreachable, Transient
-from gridferry.source.postgres.connection import check_version
-from gridferry.source.postgres.failures import connect_failure, failure, mapped, plain
+from gridferry.source.postgres.session.connection import check_version
+from gridferry.source.postgres.session.failures import connect_failure, failure, mapped, plain
 
 
 @pytest.mark.parametrize(

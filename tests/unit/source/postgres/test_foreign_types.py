@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gridferry.model.table import Column, Table, UniqueKey
-from gridferry.source.postgres.chunks import _range_column
-from gridferry.source.postgres.names import listed_names
-from gridferry.source.postgres.pg_types import RawType, pg_type
+from gridferry.source.postgres.catalog.pg_types import RawType, pg_type
+from gridferry.source.postgres.rows.chunks import _range_column
+from gridferry.source.postgres.sql.names import listed_names
 
 
 def table(schema: str, name: str, typtype: str = "b") -> Table:

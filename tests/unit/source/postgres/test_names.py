@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridferry.errors import ConfigError
-from gridferry.source.postgres.names import condition_sql, name_readings, near_names, relation_sql
+from gridferry.source.postgres.sql.names import condition_sql, name_readings, near_names, relation_sql
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gridferry.model.table import TypeKind
-from gridferry.source.postgres.pg_types import RawType, pg_type
+from gridferry.source.postgres.catalog.pg_types import RawType, pg_type
 
 
 @pytest.mark.parametrize(

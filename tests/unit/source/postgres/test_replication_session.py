@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gridferry.errors import SlotInUse, SlotLost, SourceRefused, SourceUnreachable
-from gridferry.source.postgres.replication_session import mapped_replication, replication_failure
+from gridferry.source.postgres.session.replication_session import mapped_replication, replication_failure
 
 # SQLSTATE, message and detail as PostgreSQL 14 to 18 write them.
 ANSWERS = [

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from gridferry.errors import ConfigError
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
-from gridferry.source.postgres.connection import parse_address
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.slot_names import publication_names, slot_name, sync_of
+from gridferry.source.postgres.session.connection import parse_address
+from gridferry.source.postgres.slots.slot_names import publication_names, slot_name, sync_of
 
 
 @given(st.text(min_size=1, max_size=14))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridferry.errors import SourceError
-from gridferry.source.postgres import spill
-from gridferry.source.postgres.spill import Spill
+from gridferry.source.postgres.log import spill
+from gridferry.source.postgres.log.spill import Spill
 
 # A transaction's story: messages of nested subtransactions, and roll backs of one that is open.
 STEPS = st.lists(st.one_of(st.binary(max_size=30), st.sampled_from(["open", "keep", "roll back"])), max_size=40)

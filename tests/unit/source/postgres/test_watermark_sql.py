@@ -3,8 +3,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth, Step
-from gridferry.source.postgres.chunks import XID_MARGIN, XID_SPAN
-from gridferry.source.postgres.watermark import new_rows
+from gridferry.source.postgres.rows.chunks import XID_MARGIN, XID_SPAN
+from gridferry.source.postgres.rows.new_rows import new_rows
 
 TS = GrowingColumn("ts", "timestamp", Growth.TIME, 900_000, nullable=False, indexed=True)
 DONE = Cursor("ts", (Step(100),), 100)

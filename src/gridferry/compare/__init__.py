@@ -1,0 +1,1 @@
+"""Digests, findings and difference files: pure functions on blocks of rows."""

@@ -1,0 +1,1 @@
+"""Both sides of a table read and compared under one snapshot."""

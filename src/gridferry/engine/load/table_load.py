@@ -1,0 +1,275 @@
+"""The load of one table: what is there already, the chunks, the check at the end. Killed anywhere, it can be run again.
+
+The order that keeps data safe: plan and containers are on disk before the first row is put; a chunk's rows are on disk
+before its checkpoint is written; a table counts as loaded only after both sides' rows were counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.origins import OriginRecord
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener, Note, TableLoad
+from gridferry.engine.load.copying import LoadOptions, LoadWork, SnapshotView
+from gridferry.engine.load.replacing import Replacing
+from gridferry.engine.ownership.lineage import Checked, check_origin
+from gridferry.engine.ownership.origin_check import require_names_kept
+from gridferry.engine.ownership.replace_advice import droppable, what_goes
+from gridferry.engine.slots import SlotOfLoad
+from gridferry.errors import CheckpointError, FerryError, OtherSource
+from gridferry.model.coverage import NO_COVERAGE
+from gridferry.model.origin import Lineage
+from gridferry.model.table import Table
+from gridferry.plan.advice import load_again
+from gridferry.plan.config import TableOptions
+from gridferry.plan.coverage import coverage_of
+from gridferry.plan.drift import changed_columns, fingerprint, same_load
+from gridferry.plan.plan import TablePlan
+from gridferry.plan.planner import plan_table, profile_request, require_sound
+from gridferry.plan.stored import require_agrees, require_chunks
+from gridferry.source.postgres.slots.slots import NewSlot
+
+
+class OpensSnapshots(Protocol):
+    """A source that can hold a state of itself open."""
+
+    def open_snapshot(self) -> AbstractContextManager[SnapshotView]:
+        """One state of the source, held until the block ends."""
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A run that is written down, its lease, and the snapshot that its chunks were planned under.
+
+    `expected` are the snapshot's rows by split value, where the plan counted them.
+    """
+
+    run: LoadRun
+    view: SnapshotView
+    lease: Lease
+    outcome: str
+    expected: dict[str | None, int] | None
+
+
+class TableLoader:
+    """Loads one table. Made for one call of `run`."""
+
+    def __init__(
+        self,
+        *,
+        source: OpensSnapshots,
+        state: TargetState,
+        options: TableOptions,
+        load: LoadOptions,
+        listener: Listener,
+        slot: SlotOfLoad | None = None,
+    ) -> None:
+        """Args: `slot`: with mode cdc, the slot whose snapshot the load reads, and from which a sync goes on."""
+        self._slot = slot
+        self._source = source
+        self._options = options
+        self._load = load
+        self._tell = listener
+        self._state = state
+        self._broken = False  # what the state says of the table cannot be read, and is to be replaced
+
+    def run(self, table_name: str) -> TableLoad:
+        """Load the table called so in the config. Raises: any FerryError; it has the state and the next step."""
+        with self.begin(table_name) as begun:
+            if begun.run.state is RunState.LOADED:
+                return self._already_loaded(begun.run)
+            work = LoadWork(self._state, begun.run, begun.lease, self._load, self._tell)
+            return work.run(begun.view, outcome=begun.outcome, expected=begun.expected)
+
+    @contextmanager
+    def begin(self, table_name: str) -> Iterator[Begun]:
+        """Write down a new run, or that an earlier one goes on; a finished one stays as it is.
+
+        Lease and snapshot are held until the block ends. Raises: as `run`.
+        """
+        with self._source.open_snapshot() as view:
+            (table,) = view.fetch_tables([table_name])  # a wrong name or address is told before anything is written
+        with ExitStack() as stack:
+            lease = stack.enter_context(Lease(self._state.documents, table.qualified, wait_s=self._load.wait_s))
+            # Taken under the lease: an older one would put rows back as they were before another run's.
+            held = stack.enter_context(ExitStack())
+            view = held.enter_context(self._source.open_snapshot())
+            (table,) = view.fetch_tables([table_name])
+            before = self._before(table.qualified)
+            if before is None or self._load.replace or before.state is RunState.REPLACING:
+                run, view = self._fresh(held, view, table, before)
+                # The plan counted every row under this very snapshot.
+                expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
+                yield Begun(run, view, lease, "loaded", expected)
+                return
+            before, checked = self.require_same(view, table, before)
+            if before.state is RunState.LOADED:
+                if self._slot is not None and before.spare:
+                    self._slot.beside(before).drop_spare()
+                    before = self._state.runs.without_spare(before)
+                yield Begun(before, view, lease, "already loaded", None)
+                return
+            if self._slot is not None:
+                self._slot.check(before)
+                self._slot.beside(before).drop_spare()
+            yield Begun(self._resume(view, table, before, checked), view, lease, "resumed", None)
+
+    def _before(self, table: str) -> LoadRun | None:
+        """What the state says of the table. What cannot be read is forgotten where it is to be replaced."""
+        try:
+            return self._state.runs.get(table)
+        except CheckpointError:
+            if not self._load.replace:
+                raise
+        self._broken = True
+        return None
+
+    def _plan(self, view: SnapshotView, table: Table, slot: SlotOfLoad | None) -> TablePlan:
+        profile = view.fetch_profile(profile_request(table, self._options))
+        access = None if slot is None else slot.access(table)
+        plan = plan_table(table, profile, self._options, access)
+        require_sound(plan)
+        return plan
+
+    def _already_loaded(self, run: LoadRun) -> TableLoad:
+        when = run.finished_at[:19].replace("T", " ")
+        gone = what_goes(droppable(self._state, [run.table]))
+        message = f"was loaded at {when} UTC; nothing to do ({gone})"
+        held = self._state.quarantine.total(run.table)
+        columns = NO_COVERAGE if run.plan is None else coverage_of(run.plan, options=self._options)
+        covered = replace(columns, stored=run.rows, quarantined=held)
+        return TableLoad(
+            run.table, "already loaded", chunks=len(run.chunks), quarantined=held, notes=(message,), coverage=covered
+        )
+
+    def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> tuple[LoadRun, Checked]:
+        """The earlier load, its plan as the config has it now, and what is known of the source.
+
+        Raises: CheckpointError if source, options or columns are not those of the earlier load, or if what is stored
+        of it is not what config and catalog make of the table.
+        """
+        if before.plan is None or before.snapshot is None:
+            raise CheckpointError(f"the load of {before.table} has no plan", next_step="load it again with --replace")
+        try:
+            checked = check_origin(self._state, view, self._options, before, left="nothing was changed")
+        except OtherSource as error:
+            if before.state is not RunState.LOADED:
+                error.next_step = (
+                    "if the address is wrong, put it right in the config; if this source took the other's place, drop "
+                    "what was loaded of the other and load again with `gridferry load --replace`"
+                )
+            raise
+        changed = changed_columns(before.plan, table)
+        what = f"column {changed[0]} of the table has changed" if changed else ""
+        if not same_load(self._options, before.options):
+            what = "its options in the config have changed"
+        if what:
+            raise CheckpointError(
+                f"{before.table} {'was' if before.state is RunState.LOADED else 'is partly'} loaded "
+                f"with another plan: {what}",
+                state="nothing was changed",
+                next_step=f"put it back as it was, or {load_again(self._options.table)}",
+            )
+        require_names_kept(self._state, before.plan, self._options, left="nothing was changed")
+        plan = require_agrees(before.plan, self._options, table, left="nothing was changed")
+        require_chunks(before.chunks, table, left="nothing was changed")
+        return replace(before, plan=plan), checked
+
+    def _fresh(
+        self, held: ExitStack, view: SnapshotView, table: Table, before: LoadRun | None
+    ) -> tuple[LoadRun, SnapshotView]:
+        """Begin a new load; in mode cdc under the snapshot of a new slot, which takes the place of `view` in `held`.
+
+        What an earlier load left is dropped last of all: once the new one has its slot, its snapshot and its chunks.
+        Raises: any FerryError; until the first drop, what was loaded before stays as it was.
+        """
+        slot = None if self._slot is None else self._slot.beside(before)
+        plan = self._plan(view, table, slot)
+        replacing = Replacing(self._state, self._load, self._tell)
+        replacing.check(plan, before, view)
+        if slot is None:
+            if before is not None and before.slot:
+                message = f"the replication slot {before.slot} is still there: `gridferry drop-slot` drops it"
+                self._tell(Note(plan.qualified, message, "warning"))
+            return self._begin(replacing, view, table, before, plan=plan), view
+        held.close()
+        if before is not None:
+            # Before it is made: a slot that nobody knows of keeps log.
+            before = self._state.runs.with_spare(before, slot.name)
+        try:
+            made = held.enter_context(slot.open(table))
+            # What the table and the target are may have changed while the slot was waited for.
+            plan = self._plan(made.snapshot, table, slot)
+            replacing.check(plan, before, made.snapshot)
+            run = self._begin(replacing, made.snapshot, table, before, plan=plan, made=made)
+        except BaseException as error:
+            held.close()
+            self._give_up(slot, table, error)
+            raise
+        slot.drop_others(self._tell, table.qualified)
+        return run, made.snapshot
+
+    def _give_up(self, slot: SlotOfLoad, table: Table, error: BaseException) -> None:
+        """Take back a slot whose load could not begin. What was loaded before stays, unless its drop had begun."""
+        try:
+            slot.drop()
+            run = self._state.runs.get(table.qualified)
+            if run is not None and run.spare:
+                self._state.runs.without_spare(run)
+        except FerryError as left:
+            if isinstance(error, FerryError):
+                error.add_note(f"the slot {slot.name} is still there ({left.message}): `gridferry drop-slot` drops it")
+
+    def _begin(
+        self,
+        replacing: Replacing,
+        view: SnapshotView,
+        table: Table,
+        before: LoadRun | None,
+        *,
+        plan: TablePlan,
+        made: NewSlot | None = None,
+    ) -> LoadRun:
+        chunks = view.plan_chunks(table, rows_per_chunk=self._load.rows_per_chunk)
+        self._state.begin()
+        if self._broken:
+            self._state.runs.forget(plan.qualified)
+        before = replacing.clear(plan, before)
+        options = fingerprint(self._options)
+        run = LoadRun(plan.qualified, RunState.LOADING, plan, view.snapshot, chunks, options=options)
+        if made is not None:
+            run = replace(run, slot=made.name, start=str(made.start))
+        # First whose rows these are: a load without an origin could not be gone on with.
+        self._state.origins.save(OriginRecord(run.table, view.fetch_table_origin(table.schema, table.name)))
+        return self._state.runs.begin(run, before=before)
+
+    def _resume(self, view: SnapshotView, table: Table, before: LoadRun, checked: Checked) -> LoadRun:
+        finished = frozenset(before.finished)
+        if checked.lineage is not Lineage.SAME and finished:
+            # What chunks have read is told by pages and transaction ids, which a copy of the server has given anew.
+            message = f"all chunks are read again: {checked.why}, and it may be a copy"
+            self._tell(Note(before.table, message, "warning"))
+            finished = frozenset()
+        if before.snapshot is None:
+            raise CheckpointError(f"the load of {before.table} has no snapshot", next_step="load it with --replace")
+        resume = view.chunks_to_resume(
+            table,
+            planned=before.chunks,
+            finished=finished,
+            old=before.snapshot,
+            rows_per_chunk=self._load.rows_per_chunk,
+        )
+        done = tuple(c for c in before.chunks if c.number in resume.finished)
+        dropped = {*resume.dropped, *(set(before.finished) - finished)}
+        resumed = self._state.runs.resume(
+            before, snapshot=view.snapshot, chunks=(*done, *resume.chunks), dropped=dropped
+        )
+        if checked.lineage is not Lineage.SAME:
+            self._state.origins.save(replace(checked.record, origin=checked.now))
+        return resumed

@@ -1,0 +1,1 @@
+"""Which migration, source and containers a run may touch."""

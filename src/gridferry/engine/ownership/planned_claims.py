@@ -1,0 +1,48 @@
+"""Whether a plan's containers are free in its target, reported beside what the source says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.ownership.container_claims import require_own
+from gridferry.engine.ownership.target_session import TargetSession
+from gridferry.errors import FerryError, PlanError, TargetNotEmpty
+from gridferry.plan.plan import Finding, Plan, Severity, TablePlan
+from gridferry.target.containers import require_free
+
+
+def with_claims(plan: Plan, session: TargetSession) -> Plan:
+    """The plan, each table with a PROBLEM where its containers are of another one, or hold rows of somebody else.
+
+    Where the target cannot be asked, each table has a note that says so.
+    """
+    if not session.address.password:
+        return _unchecked(plan, "there is no password for the target")
+    try:
+        state = session.to_look_at()
+        return replace(plan, tables=tuple(_checked(table, state) for table in plan.tables))
+    except FerryError as error:
+        return _unchecked(plan, error.message)
+
+
+def _checked(table: TablePlan, state: TargetState) -> TablePlan:
+    names = [container.name for container in table.containers]
+    try:
+        require_own(state, table, names)
+        if state.runs.get(table.qualified) is None:
+            mine = {entry.container.lower() for entry in state.catalog.entries(table.qualified)}
+            require_free(state.store, table, [name for name in names if name.lower() not in mine])
+    except (PlanError, TargetNotEmpty) as error:
+        problem = Finding(Severity.PROBLEM, table.qualified, error.message, error.next_step)
+        return replace(table, findings=(problem, *table.findings))
+    return table
+
+
+def _unchecked(plan: Plan, why: str) -> Plan:
+    message = f"whether its containers are free in the target was not checked: {why}"
+    tables = [
+        replace(table, findings=(*table.findings, Finding(Severity.INFO, table.qualified, message)))
+        for table in plan.tables
+    ]
+    return replace(plan, tables=tuple(tables))

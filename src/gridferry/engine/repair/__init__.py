@@ -1,0 +1,1 @@
+"""Repairs of differences, and their undo."""

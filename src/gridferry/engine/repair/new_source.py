@@ -1,0 +1,207 @@
+"""A source that took another's place: accepted by one command, that compares everything and goes on from there.
+
+The order that keeps data safe: the state says that the table is being taken over, by which source; then the cursor is
+that of a snapshot of the new source, or a new slot is made there; then both sides are compared and what differs is
+repaired, journaled as any repair; and only when all is equal is the table followed again. In between every sync is
+refused. Killed anywhere, the same command does it again from its beginning, and what was repaired stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from gridferry.checkpoint.cursors import SyncRecord
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.origins import OriginRecord
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener, Note, TableSync
+from gridferry.engine.ownership.lineage import command_of, known_origin
+from gridferry.engine.ownership.origin_check import look_up
+from gridferry.engine.repair.service import Repairs
+from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
+from gridferry.engine.sync.follower import Follower
+from gridferry.engine.sync.modes import follower
+from gridferry.engine.sync.settings import SyncSettings
+from gridferry.engine.sync.watermark.run import MODE, new_cursor
+from gridferry.engine.verify.table import VerifySettings, verify_tables
+from gridferry.errors import DataError
+from gridferry.model.origin import Lineage, SourceOrigin, compare
+from gridferry.model.verification import STORED_ARE_EQUAL, DifferenceSink, VerifyReport
+from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.plan import TablePlan
+from gridferry.plan.stored import require_agrees
+from gridferry.source.postgres.source import PostgresSource
+
+_LEFT = "nothing was read or changed"
+_THEN = "gridferry sync --new-source"
+DEFAULT_SETTLE_S = 60.0
+
+
+@dataclass(frozen=True)
+class NewSource:
+    """A loaded table, the source that it is from, and the one that the config names now. `why` the two differ."""
+
+    table: str
+    known: SourceOrigin
+    now: SourceOrigin
+    lineage: Lineage
+    why: str
+    taking_over: bool = False
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is anything to take over."""
+        return self.taking_over or self.lineage is not Lineage.SAME
+
+
+class TakeOver:
+    """Lets sources take the place of others, a table at a time. `chosen` finds options by name, all without one."""
+
+    def __init__(
+        self,
+        state: TargetState,
+        source: PostgresSource,
+        tell: Listener,
+        *,
+        chosen: Callable[[Sequence[str]], Sequence[TableOptions]],
+    ) -> None:
+        self._state = state
+        self._source = source
+        self._tell = tell
+        self._chosen = chosen
+
+    def look(self, tables: Sequence[str] = ()) -> list[NewSource]:
+        """How the sources of loaded tables relate to those that they are from. Changes nothing.
+
+        Raises: ConfigError for a table that was not loaded; CheckpointError for other options; SourceError.
+        """
+        return [self._look(options)[0] for options in self._chosen(tables)]
+
+    def run(
+        self, tables: Sequence[str] = (), *, wait_s: float = 0.0, settle_s: float = DEFAULT_SETTLE_S
+    ) -> list[TableSync]:
+        """Take tables over whose source is another one, or may be; then sync those that are followed.
+
+        Args: wait_s: how long to wait for another run on a table to end; settle_s: how long to look again at rows that
+            differ while the new source is written to.
+        Raises: DataError if the two sides are not equal in the end; LeaseHeld; any FerryError of either side.
+        """
+        chosen = self._chosen(tables)
+        for options in chosen:
+            found, run, plan = self._look(options)
+            if not found.is_new:
+                said = f"its source is the one that it is from, {found.now}: there is nothing to take over"
+                self._tell(Note(found.table, said))
+                continue
+            self._begin(options, found, run, plan, wait_s=wait_s)
+            self._compare(options, wait_s=wait_s, settle_s=settle_s)
+            self._end(found, wait_s=wait_s)
+        done = []
+        for options in chosen:
+            if options.sync is not None:
+                done.append(self._follower(options, SyncSettings(wait_s=wait_s)).run())
+                self._tell(done[-1])
+        return done
+
+    def _look(self, options: TableOptions) -> tuple[NewSource, LoadRun, TablePlan]:
+        table = f"{options.schema_name}.{options.table_name}"
+        run, plan = look_up(self._state, options, left=_LEFT, then=_THEN)
+        record = known_origin(self._state, table)
+        now = self._source.fetch_table_origin(options.schema_name, options.table_name)
+        lineage, why = compare(record.origin, now)
+        return NewSource(table, record.origin, now, lineage, why, record.taking_over), run, plan
+
+    def _begin(self, options: TableOptions, found: NewSource, run: LoadRun, plan: TablePlan, *, wait_s: float) -> None:
+        """Write that the table is being taken over, and from where the new source is followed."""
+        with Lease(self._state.documents, found.table, wait_s=wait_s) as lease:
+            with self._source.open_snapshot() as view:
+                now = view.fetch_table_origin(options.schema_name, options.table_name)
+                (described,) = view.fetch_tables([options.table])
+                plan = require_agrees(plan, options, described, left=_LEFT)
+                cursor = new_cursor(view, options, plan) if _mode(options) is SyncMode.WATERMARK else None
+            lease.check()
+            self._tell_of_slot_left(found, run, now)
+            # First the migration: of tables that are not taken over yet, their own origins still tell.
+            database = self._source.fetch_origin()
+            if self._state.whose().origin != database:
+                self._state = self._state.of(self._state.registry.rebase(self._state.whose().key, database))
+            self._state.origins.save(OriginRecord(found.table, now, taking_over=True))
+            if cursor is not None:
+                before = self._state.cursors
+                if before.mode_of(found.table) in ("", MODE):
+                    record = before.get(found.table) or SyncRecord(found.table, cursor)
+                    before.save(replace(record, cursor=cursor))
+                else:
+                    before.take_over(SyncRecord(found.table, cursor))
+                before.save_heights(found.table, {})
+            elif _mode(options) is SyncMode.CDC:
+                renewal = SlotRenewal(self._state, lease, self._source, options=options, tell=self._tell)
+                why = found.why or "an earlier call was interrupted"
+                renewal.run(run, plan, because=f"the source is another one: {why}")
+
+    def _tell_of_slot_left(self, found: NewSource, run: LoadRun, now: SourceOrigin) -> None:
+        """Name the slot that stays in another server or database, and how it is dropped there."""
+        elsewhere = (found.known.system, found.known.database_oid) != (now.system, now.database_oid)
+        if run.slot and elsewhere and not found.taking_over:
+            drop = f"SELECT pg_drop_replication_slot('{run.slot}')"
+            said = f"the slot {run.slot} at {found.known.address} keeps log there until it is dropped: {drop}"
+            self._tell(Note(found.table, said, "warning"))
+
+    def _compare(self, options: TableOptions, *, wait_s: float, settle_s: float) -> None:
+        """Let both sides be equal. Syncs bring meanwhile what is written at the new source."""
+
+        def verify(
+            tables: Sequence[str],
+            *,
+            sync: bool,
+            settle_s: float | None,
+            sink: DifferenceSink | None = None,
+            **_: object,
+        ) -> VerifyReport:
+            return verify_tables(
+                self._source,
+                self._state,
+                [options],
+                settings=VerifySettings(settle_s=settle_s),
+                output=None,
+                sink=sink,
+                sync=self._sync_beside if sync else None,
+                listener=self._tell,
+            )
+
+        repairs = Repairs(self._state, self._source, self._tell, chosen=lambda _: [options], compare=verify)
+        done = repairs.make([options.table], wait_s=wait_s, settle_s=settle_s, sync=options.sync is not None)
+        last = done.verification if done.after is None else done.after
+        for table in last.tables:
+            if table.verdict not in STORED_ARE_EQUAL:
+                what = (
+                    f"{table.unsettled:,} rows are not settled"
+                    if not table.differences
+                    else (f"{table.differences:,} rows differ")
+                )
+                raise DataError(
+                    f"{table.table}: the new source and the target are not equal yet: {what}",
+                    table=table.table,
+                    state="what was repaired stays, and is in the journal; until both sides are equal no sync goes on",
+                    next_step=f"run `{command_of(options)}` again; `gridferry verify` says which rows differ",
+                )
+
+    def _sync_beside(self, options: TableOptions) -> None:
+        self._follower(options, SyncSettings(taking_over=True)).run()
+
+    def _end(self, found: NewSource, *, wait_s: float) -> None:
+        """Write that the table is of the new source from now on."""
+        with Lease(self._state.documents, found.table, wait_s=wait_s) as lease:
+            record = known_origin(self._state, found.table)
+            lease.check()
+            self._state.origins.save(replace(record, taking_over=False))
+        self._tell(Note(found.table, f"it is from {record.origin} from now on: both sides are equal"))
+
+    def _follower(self, options: TableOptions, settings: SyncSettings) -> Follower:
+        return follower(self._source, self._state, options, settings=settings, listener=self._tell)
+
+
+def _mode(options: TableOptions) -> SyncMode | None:
+    return None if options.sync is None else options.sync.mode

@@ -1,0 +1,1 @@
+"""Rows on their way into the target: copied, matched by key, quarantined."""

@@ -1,0 +1,1 @@
+"""Keeping a loaded table in step."""

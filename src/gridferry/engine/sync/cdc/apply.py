@@ -1,0 +1,248 @@
+"""Folded changes -> the target: keys deleted, rows put, all of it flushed. The checkpoint is the caller's next step."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from gridferry.checkpoint.quarantine import HeldRow
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.load.copying import SnapshotView
+from gridferry.engine.ownership.container_claims import NewNames
+from gridferry.engine.retry import with_patience
+from gridferry.engine.rows.copier import held_row, new_load_for, row_key
+from gridferry.engine.rows.keyed_rows import matched
+from gridferry.engine.rows.keys import Keys
+from gridferry.engine.rows.once_quarantine import OnceQuarantine
+from gridferry.engine.rows.quarantine import rows_with_keys_of
+from gridferry.engine.sync.cdc.conflict_lookup import Settled, settle
+from gridferry.engine.sync.cdc.conflicts import Contested
+from gridferry.engine.sync.cdc.fold import Folded, Folder, Stored
+from gridferry.engine.sync.counts import ContainerCounts
+from gridferry.errors import DataError, FerryError, SchemaChanged
+from gridferry.griddb import BulkWriter
+from gridferry.griddb.handle import Handle
+from gridferry.model.change import ChangeBatch
+from gridferry.plan.plan import OnBadRow, TablePlan
+from gridferry.target.containers import TableContainers
+from gridferry.transform.compiled import BadRows, compile_columns
+from gridferry.transform.split import split_batch
+
+
+class OpensSnapshots(Protocol):
+    """A source that can hold a state of itself open."""
+
+    def open_snapshot(self) -> AbstractContextManager[SnapshotView]:
+        """One state of the source, held until the block ends."""
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What became of a batch of changes: rows put, rows deleted, rows quarantined.
+
+    `put_s` and `flush_s` say how long the target took, `containers` which of them got what.
+    """
+
+    written: int = 0
+    deleted: int = 0
+    quarantined: int = 0
+    put_s: float = 0.0
+    flush_s: float = 0.0
+    containers: ContainerCounts = field(default_factory=ContainerCounts)
+
+
+class ChangeWriter:
+    """Applies changes of one table.
+
+    `touched` are the split values that got changes, `created` the new containers, `gone` those that had been made
+    before and were missing; they were made again. `check` is called before each message to them.
+    """
+
+    def __init__(
+        self,
+        state: TargetState,
+        plan: TablePlan,
+        source: OpensSnapshots,
+        *,
+        on_retry: Callable[[FerryError], None],
+        check: Callable[[], None],
+        proven: bool = True,
+    ) -> None:
+        self._state = state
+        self._plan = plan
+        self._new = NewNames(state, plan)
+        self._source = source
+        self._on_retry = on_retry
+        self._check = check
+        self._folder = Folder(plan, proven=proven)
+        self._quarantine = OnceQuarantine(state.quarantine, plan.qualified)
+        self.touched: set[str | None] = set()
+        self.created: list[str] = []
+        self.gone: list[str] = []
+        self._unsettled: set[str] = set()  # made for a batch that is not on disk yet
+        self._sent = ContainerCounts()
+        self._open()
+
+    def apply(self, batch: ChangeBatch) -> Applied:
+        """Store a batch's changes; when this returns they are on the target's disk. May be called again for the same.
+
+        Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
+        """
+
+        def again(error: FerryError) -> None:
+            self._on_retry(error)
+            if isinstance(error, SchemaChanged):
+                self.gone += [name for name in self._containers.reopen() if name not in self._unsettled]
+
+        applied = with_patience(lambda: self._apply(batch), on_retry=again)
+        self._unsettled.clear()
+        return applied
+
+    def truncate(self) -> None:
+        """Empty the table's containers, and forget its quarantined rows."""
+        self._state.store.drop_containers(self._names.values())
+        self._open()
+        self._containers.open_or_create([(name, value) for value, name in self._names.items()])
+        table = self._plan.qualified
+        self._quarantine.release(table, [row.id for row in self._quarantine.rows(table)])
+        self._quarantine = OnceQuarantine(self._state.quarantine, table)
+
+    def _open(self) -> None:
+        entries = self._state.catalog.of(self._plan)
+        self._names = {entry.value: entry.container for entry in entries}
+        self._containers = TableContainers(
+            self._state.store, self._plan, register=self._enter, require_own=self._new.require_own
+        )
+        self._containers.know([(name, value) for value, name in self._names.items()])
+
+    def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
+        self._new.enter(names)
+        self._names.update({value: name for name, value in names})
+        self.created += [name for name, _ in names]
+        self._unsettled.update(name for name, _ in names)
+
+    def _apply(self, batch: ChangeBatch) -> Applied:
+        folded = self._folder.fold(batch, self._read_stored)
+        parts: list[Folded | Settled] = [folded, *self._settled(folded.contested)]
+        held = self._refused(parts)
+        self._sent = ContainerCounts()
+        began = time.monotonic()
+        with self._state.store.writer(before_send=self._check) as writer:
+            for part in parts:
+                self._delete(writer, part.deletes)
+                self._put(writer, part.puts, part.put_split)
+            self._put_current(writer, folded)
+            sent = time.monotonic()
+            # Over the connections that carried deletes and puts: a node that crashed between would flush without them.
+            writer.flush_log()
+            flush_s = time.monotonic() - sent
+        self._quarantine.hold(held)
+        return Applied(writer.rows, writer.deleted, len(held), sent - began, flush_s, self._sent)
+
+    def _handles(self, values: tuple[str | None, ...]) -> list[Handle]:
+        known = [(self._names[value], value) for value in values if value in self._names]
+        self.gone += self._containers.open_standing(known)
+        self.touched.update(values)
+        return self._containers.handles(values)
+
+    def _put(self, writer: BulkWriter, rows: pa.RecordBatch, by: pa.Array | None) -> None:
+        split = split_batch(rows, by)
+        if len(split.batch):
+            handles = self._handles(split.values)
+            writer.put(self._plan.container_schema, split.batch, handles, split.boundaries)
+            self._sent.put(handles, split.boundaries)
+
+    def _put_current(self, writer: BulkWriter, folded: Folded) -> None:
+        """Put rows with values that were neither sent nor are stored, as the source has them now.
+
+        That is no older than the change; what came after it is still to come in the stream. A row that is gone there
+        is deleted or moved by a later change.
+        """
+        if not len(folded.unknown):
+            return
+        seen: Counter[str] = Counter()
+        keys = [
+            held_row(
+                self._plan, folded.source.slice(place, 1), column="", reason="", sentence="", name="again", seen=seen
+            )
+            for place in folded.unknown.tolist()
+        ]
+        transform = compile_columns(self._plan)
+        with self._source.open_snapshot() as view, view.open_reader() as reader:
+            for rows in rows_with_keys_of(reader, self._plan, keys):
+                converted = transform.transform(rows)
+                good = rows if converted.rows is None else rows.take(pa.array(converted.rows))
+                self._put(writer, converted.batch, _split_column(self._plan, good))
+
+    def _delete(self, writer: BulkWriter, deletes: Keys) -> None:
+        split = split_batch(deletes.keys, deletes.split)
+        # Rows of a value that has no container were never put: nothing is to be deleted.
+        known = [i for i, value in enumerate(split.values) if value in self._names]
+        if not known:
+            return
+        keys = split.batch
+        if len(known) < len(split.values):
+            keys = pa.Table.from_batches([split.part(i) for i in known]).combine_chunks().to_batches()[0]
+        runs = np.cumsum([0, *np.diff(split.boundaries)[known]])
+        handles = self._handles(tuple(split.values[i] for i in known))
+        writer.delete(self._plan.container_schema, keys, handles, runs)
+        self._sent.delete(handles, runs)
+
+    def _read_stored(self, keys: Keys) -> Stored:
+        """What the containers hold for some keys."""
+        split = split_batch(keys.keys, keys.split)
+        known = [i for i, value in enumerate(split.values) if value in self._names]
+        handles = self._handles(tuple(split.values[i] for i in known))
+        asked = [(handle, split.part(i)) for handle, i in zip(handles, known, strict=True)]
+        schema = self._plan.container_schema
+        rows, owners = self._state.store.multi_get(asked, schema)
+        # Containers are told apart by their place in the split.
+        wanted = np.repeat(np.arange(len(split.values)), np.diff(split.boundaries))
+        found = Keys(rows.select(schema.names[: schema.key_length]), pa.array(np.array(known, np.int64)[owners]))
+        at, _ = matched(Keys(split.batch, pa.array(wanted, pa.int64())), found)
+        places = np.empty(len(at), np.int64)
+        places[np.arange(len(at)) if split.order is None else split.order] = at
+        return Stored(rows, places)
+
+    def _settled(self, contested: Contested | None) -> list[Settled]:
+        if not contested:
+            return []
+        with self._source.open_snapshot() as view, view.open_reader() as reader:
+            return list(settle(reader, self._plan, contested))
+
+    def _refused(self, parts: Sequence[Folded | Settled]) -> list[HeldRow]:
+        held: list[HeldRow] = []
+        seen: Counter[str] = Counter()
+        for part in parts:
+            if part.refused and self._plan.on_bad_row is OnBadRow.ERROR:
+                raise self._refusal(part.source, part.refused[0])
+            first = {place: bad for bad in reversed(part.refused) for place in bad.rows.tolist()}
+            for place, bad in first.items():
+                row = part.source.slice(place, 1)
+                told = {"column": bad.column, "reason": bad.reason.value, "sentence": bad.sentence}
+                held.append(held_row(self._plan, row, **told, name="sync", seen=seen))
+        return held
+
+    def _refusal(self, rows: pa.RecordBatch, bad: BadRows) -> DataError:
+        row = int(bad.rows[0])
+        return DataError(
+            f"{self._plan.qualified}: {bad.sentence}, in the changed row with "
+            f"{row_key(self._plan, rows.slice(row, 1))}",
+            table=self._plan.qualified,
+            column=bad.column,
+            row=row,
+            state="everything committed before that change is stored, and PostgreSQL keeps the rest for the next run",
+            next_step="set `on_bad_row: quarantine` for the table and run the same command again: the row is put "
+            f"aside, and replayed once it fits; or {new_load_for(self._plan, bad)}",
+        )
+
+
+def _split_column(plan: TablePlan, batch: pa.RecordBatch) -> pa.Array | None:
+    return None if plan.split_by is None else batch.column(batch.schema.get_field_index(plan.split_by))

@@ -1,0 +1,146 @@
+"""Mode cdc as the sync sees it: its runs, and the state of a table and its slot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import ClassVar
+
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.positions import CdcRecord
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.engine.events import SyncStatus, TableSync
+from gridferry.engine.ownership.lineage import check_origin
+from gridferry.engine.ownership.origin_check import Loaded
+from gridferry.engine.slots import guard, require_own_slot
+from gridferry.engine.sync.cdc.gaps import has_notes, notes_of, proven
+from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
+from gridferry.engine.sync.cdc.run import MODE, CdcRun
+from gridferry.engine.sync.cdc.source_checks import HARMED
+from gridferry.engine.sync.follower import Follower
+from gridferry.errors import CheckpointError, FerryError, SlotLost
+from gridferry.model.moment import age_s
+from gridferry.model.origin import Lineage
+from gridferry.model.position import Lsn
+from gridferry.model.publishing import Published
+from gridferry.plan.config import SyncMode, SyncOptions
+from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.session.replication_session import WAY_BACK
+from gridferry.source.postgres.slots.publications import Membership
+from gridferry.source.postgres.slots.slots import SlotFacts
+
+_LOST = f"the slot {{0}} {{2}}: changes since {{1}} are lost: {WAY_BACK}"
+
+
+class CdcSync(Follower):
+    """`Follower` of mode cdc."""
+
+    mode: ClassVar[str] = MODE
+    endless: ClassVar[bool] = True
+
+    def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
+        run = loaded.run
+        if loaded.source.lineage is not Lineage.SAME:
+            # What the log and the slot say of another server is asked below, by the position.
+            lease.check()
+            self._state.origins.save(replace(loaded.source.record, origin=loaded.source.now))
+        if self._settings.new_slot:
+            renewal = SlotRenewal(self._state, lease, self._source, options=self._options, tell=self._tell)
+            run = renewal.run(run, loaded.plan)
+        if not run.slot:
+            raise SlotLost(
+                f"{run.table} has no replication slot: it was dropped, or the table was loaded without mode cdc",
+                state="the target is as it was; changes since then cannot be read any more",
+                next_step=WAY_BACK,
+            )
+        require_own_slot(ChangeFeed(self._source.address), self._state, run, left="nothing was changed")
+        record = self._record(run)
+        if record.gap is not None and record.gap.after is None:
+            raise SlotLost(
+                f"the new slot of {run.table} is not ready: making it was interrupted",
+                state=f"the target holds what was committed before {record.gap.before}",
+                next_step="run `gridferry sync --new-slot` again",
+            )
+        cdc = CdcRun(
+            self._state,
+            lease,
+            self._source,
+            options=self._options,
+            settings=self._settings,
+            tell=self._tell,
+            history=self._history,
+        )
+        return cdc.run(run, loaded.plan, record, follow=follow)
+
+    def _record(self, run: LoadRun) -> CdcRecord:
+        found = self._state.positions.get(run.table)
+        if found is None:
+            return CdcRecord(run.table, Lsn.parse(run.start))
+        return proven(found, self._state.verifications.readable(run.table)) if has_notes(found) else found
+
+    def _standing(self, run: LoadRun) -> SyncStatus:
+        if not run.slot:
+            note = f"it has no replication slot: {WAY_BACK}"
+            return SyncStatus(MODE, "not followed", notes=(note,))
+        record = self._record(run)
+        return replace(
+            self._report(record),
+            position=str(record.position),
+            as_of=record.as_of,
+            lag_seconds=age_s(record.as_of),
+            slot=run.slot,
+            notes=tuple(notes_of(record)),
+        )
+
+    def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
+        if not run.slot or run.plan is None:
+            return standing
+        check_origin(self._state, self._source, self._options, run, left="nothing was changed")
+        feed = ChangeFeed(self._source.address)
+        try:
+            require_own_slot(feed, self._state, run, left="")
+        except CheckpointError as error:
+            return replace(standing, state="lost", notes=(*standing.notes, f"{error.message}: {error.next_step}"))
+        member = feed.membership(run.slot, schema=run.plan.schema, table=run.plan.table)
+        notes = [*standing.notes, *_published(member)]
+        facts = feed.facts(run.slot)
+        if facts is None:
+            return replace(standing, state="lost", notes=(*notes, _LOST.format(run.slot, standing.position, "is gone")))
+        if facts.lost:
+            why = f"is of no use: {facts.invalidated or 'it lost its log'}"
+            notes.append(_LOST.format(run.slot, standing.position, why))
+        else:
+            notes += self._guarded(facts)
+        return replace(
+            standing,
+            state="lost" if facts.lost else standing.state,
+            confirmed="" if facts.confirmed is None else str(facts.confirmed),
+            lag_bytes=max(0, facts.current.value - Lsn.parse(standing.position).value),
+            kept_bytes=facts.kept_bytes,
+            wal_status=facts.wal_status or "",
+            notes=tuple(notes),
+        )
+
+    def _guarded(self, facts: SlotFacts) -> list[str]:
+        try:
+            return list(guard(facts, self._options.sync or SyncOptions(mode=SyncMode.CDC)))
+        except FerryError as error:
+            return [error.message]
+
+
+def _published(member: Membership | None) -> Iterator[str]:
+    """What the publications leave out."""
+    if member is None:
+        yield "a publication of the slot is gone: changes are lost. See `gridferry sync`"
+    elif member.harmful:
+        yield (
+            f"{HARMED}. Run `gridferry sync` at once: it takes the table out of that publication; or give it an "
+            f"identity again: {member.publishing.advice}"
+        )
+    elif member.mend:
+        yield f"somebody changed the publications, and changes are left out. See `gridferry sync`: {member.mend}"
+    elif member.published is Published.INSERTS and member.publishing.published is Published.ALL:
+        yield "it has a replica identity now: its updates and deletes will be followed from the next sync on"
+    elif member.published is Published.INSERTS:
+        publishing = member.publishing
+        yield f"only inserts are followed: {publishing.reason}. For the rest: {publishing.advice}"

@@ -1,0 +1,162 @@
+"""One table that is followed, whatever the mode: the lease, what a run goes by, and the state of the table."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from dataclasses import replace
+from typing import ClassVar
+
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.progress import Progress
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
+from gridferry.engine.ownership.lineage import unfinished
+from gridferry.engine.ownership.origin_check import Loaded, take_up
+from gridferry.engine.retry import is_transient
+from gridferry.engine.slots import drop_spare
+from gridferry.engine.sync.history import SyncHistory
+from gridferry.engine.sync.settings import SyncSettings
+from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
+from gridferry.model.table import Table
+from gridferry.plan.config import TableOptions
+from gridferry.plan.coverage import coverage_of
+from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.source import PostgresSource
+
+
+class Follower(ABC):
+    """One table that is followed; a mode says how. A run of an `endless` mode goes on until asked to stop."""
+
+    mode: ClassVar[str]
+    endless: ClassVar[bool] = False
+    notes: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(
+        self,
+        *,
+        source: PostgresSource,
+        state: TargetState,
+        options: TableOptions,
+        settings: SyncSettings,
+        listener: Listener,
+    ) -> None:
+        self._source = source
+        self._state = state
+        self._options = options
+        self._settings = settings
+        self._tell = listener
+        self.table = options.qualified
+        self._history = SyncHistory(state.history, self.table, tell=listener)
+
+    def run(self, *, follow: bool = False) -> TableSync:
+        """One run: everything committed before it began; with `follow`, in an endless mode, until asked to stop.
+
+        Takes the table's lease for its time. Raises: ConfigError for a table that is not loaded; CheckpointError if
+        it was loaded with other options; LeaseHeld; any FerryError.
+        """
+        table = self.table
+        started = time.monotonic()
+        self._tell(SyncStarted(table, self.mode))
+        try:
+            done = self._run_leased(follow=follow)
+        except BaseException as error:
+            outcome = "try later" if is_transient(error) else "failed"
+            self._tell(SyncEnded(table, self.mode, outcome, time.monotonic() - started, type(error).__name__))
+            raise
+        self._tell(SyncEnded(table, self.mode, done.outcome, time.monotonic() - started))
+        return done
+
+    def _covered(self, done: TableSync, table: Table) -> TableSync:
+        """What of the table is in the target after a run; columns that the run took over are in its plan then."""
+        run = self._state.runs.get(done.table)
+        if run is None or run.plan is None:
+            return done
+        covered = coverage_of(run.plan, table=table, options=self._options)
+        return replace(done, coverage=replace(covered, quarantined=self._state.quarantine.total(done.table)))
+
+    def status(self, *, ask_source: bool = True) -> SyncStatus:
+        """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""
+        run = self._state.runs.get(self.table)
+        if run is None or run.state is not RunState.LOADED:
+            return SyncStatus(self.mode, "not loaded", notes=self.notes)
+        standing = self._standing(run)
+        if not ask_source:
+            return standing
+        try:
+            return self._asked(standing, run)
+        except OtherSource as error:
+            return replace(standing, notes=(*standing.notes, f"{error.message}. Next: {error.next_step}"))
+        except (SourceError, CheckpointError) as error:
+            note = f"the source was not asked for its state: {error.message}"
+            return replace(standing, notes=(*standing.notes, note))
+
+    def waiting(self) -> dict[str | None, int] | None:
+        """Rows in the source that the next run brings, by split value; None where the mode cannot know.
+
+        Raises: ConfigError, CheckpointError as `run`; SourceError.
+        """
+        return None
+
+    def _run_leased(self, *, follow: bool) -> TableSync:
+        self._loaded()  # another source is refused before anything is written, the lease too
+        (table,) = self._source.fetch_tables([self._options.table])
+        try:
+            with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
+                loaded = self._loaded(table)
+                if loaded.source.record.taking_over and not self._settings.taking_over:
+                    raise unfinished(self._options)
+                if loaded.run.spare:
+                    run = drop_spare(ChangeFeed(self._source.address), self._state, loaded.run)
+                    loaded = replace(loaded, run=run)
+                done = self._covered(self._run(lease, loaded, follow=follow), table)
+                self._history.ended(done, last=self.endless or not follow or self._settings.stop())
+                return done
+        except GridDBError as error:
+            error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
+            error.next_step = (
+                error.next_step or "see what the target says and fix that; then run `gridferry sync` again"
+            )
+            raise
+
+    @abstractmethod
+    def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
+        """One run of the mode, under the lease."""
+
+    @abstractmethod
+    def _standing(self, run: LoadRun) -> SyncStatus:
+        """What the target's state says."""
+
+    @abstractmethod
+    def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
+        """The same with what the source says. Raises: SourceError."""
+
+    def _report(self, record: Progress) -> SyncStatus:
+        """A record as the status shows it, in every mode."""
+        state = "idle" if record.runs else "not begun"
+        if record.last_started and not record.last_finished:
+            state = "interrupted"
+        return SyncStatus(
+            mode=self.mode,
+            state=state,
+            runs=record.runs,
+            last_started=record.last_started,
+            last_finished=record.last_finished,
+            last_read=record.last_read,
+            read=record.read,
+            written=record.written,
+            deleted=record.deleted,
+            superseded=record.superseded,
+            notes=self.notes,
+        )
+
+    def _loaded(self, described: Table | None = None) -> Loaded:
+        return take_up(
+            self._state,
+            self._source,
+            self._options,
+            left="nothing was changed",
+            then="gridferry sync",
+            described=described,
+        )

@@ -1,0 +1,108 @@
+"""Mode watermark as the sync sees it: its runs, and the state of a table."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
+
+from gridferry import numbers
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.engine.comparison.claimed_rows import look_for_claimed, require_claimed
+from gridferry.engine.events import Note, SyncStatus, TableSync
+from gridferry.engine.ownership.lineage import Checked
+from gridferry.engine.ownership.origin_check import Loaded
+from gridferry.engine.sync.follower import Follower
+from gridferry.engine.sync.watermark.run import MODE, Following, WatermarkRun, following
+from gridferry.errors import ConfigError
+from gridferry.model.moment import age_s
+from gridferry.model.origin import Lineage
+from gridferry.plan.watermark import BLIND_SPOT, by_value
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+
+
+class WatermarkSync(Follower):
+    """`Follower` of mode watermark."""
+
+    mode: ClassVar[str] = MODE
+    notes: ClassVar[tuple[str, ...]] = (BLIND_SPOT,)
+
+    def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
+        if self._settings.new_slot:
+            raise ConfigError(
+                f"{loaded.run.table} is followed by mode watermark, which has no slot",
+                state="nothing was changed",
+                next_step="set `sync: {mode: cdc}` for it, or leave --new-slot out",
+            )
+        # After the lease: what another run read meanwhile is older than this snapshot.
+        with self._source.open_snapshot() as view:
+            now = view.fetch_table_origin(loaded.plan.schema, loaded.plan.table)
+            loaded.source.require_still(now)
+            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            settings = self._settings
+            if loaded.source.lineage is not Lineage.SAME:
+                self._require_claimed(view, by, loaded.source)
+                # Rows that the copy of a server got late lie anywhere.
+                settings = replace(settings, sweep=True)
+                # Until this run has come to its end, no server counts as the one that the cursor is of.
+                lease.check()
+                self._state.origins.save(replace(loaded.source.record, origin=replace(now, started="")))
+            done = WatermarkRun(self._state, lease, view, settings, self._tell).run(by)
+        if done.outcome != "stopped" and now != loaded.source.record.origin:
+            lease.check()
+            self._state.origins.save(replace(loaded.source.record, origin=now))
+        return done
+
+    def _require_claimed(self, view: PostgresSnapshot, by: Following, checked: Checked) -> None:
+        """Return if every row that the cursor counts as read is in the target. Raises: OtherSource."""
+        cursor = by.record.cursor
+        new = view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=True).condition
+        found = look_for_claimed(self._state, view, by.plan, by.table, new=new)
+        require_claimed(found, checked, self._options)
+        self._tell(
+            Note(
+                by.plan.qualified,
+                f"{checked.why}: a restart, or a copy. All {numbers.plural(found.rows, 'row')} that were read before "
+                "are in the target, and the sync goes on",
+                "warning",
+            )
+        )
+
+    def _standing(self, run: LoadRun) -> SyncStatus:
+        record = self._state.cursors.get(run.table)
+        if record is None:
+            return SyncStatus(MODE, "not begun", notes=self.notes)
+        cursor = record.cursor
+        return replace(self._report(record), column=cursor.column, position=cursor.position or "", as_of=cursor.clock)
+
+    def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
+        """The rows that wait are counted in the source."""
+        with self._source.open_snapshot() as view:
+            loaded = self._loaded()
+            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            cursor = by.record.cursor
+            notes = standing.notes
+            if by.table.elsewhere:
+                notes = (*notes, by_value(by.table))
+            if loaded.source.lineage is not Lineage.SAME:
+                notes = (*notes, f"{loaded.source.why}: a restart, or a copy; the next sync finds out which")
+            lag = view.find_new(by.table, by.plan, column=by.column, cursor=cursor).fresh
+            return replace(
+                standing,
+                column=cursor.column,
+                position=cursor.position or "",
+                as_of=cursor.clock,
+                notes=notes,
+                lag_rows=lag,
+                lag_seconds=age_s(cursor.clock, view.snapshot.taken_at),
+            )
+
+    def waiting(self) -> dict[str | None, int] | None:
+        """See `Follower`: one scan of the window, grouped."""
+        loaded = self._loaded()
+        with self._source.open_snapshot() as view:
+            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            new = view.find_new(by.table, by.plan, column=by.column, cursor=by.record.cursor).ahead
+            if new is None:
+                return None
+            return {value: rows for value, rows in view.count_rows(by.plan.narrowed(new)).items() if rows}

@@ -1,0 +1,329 @@
+"""One run of mode watermark over one table: what is new in one snapshot, put, flushed, checkpointed.
+
+The order that keeps data safe: rows are on the target's disk before the cursor counts them. The cursor moves on
+chunk by chunk, the growing column ascending; killed anywhere, the next run reads what the cursor does not have.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass, replace
+from typing import Protocol
+
+import pyarrow as pa
+
+from gridferry.checkpoint.cursors import SyncRecord
+from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, RowsPut, Stored, TableSync
+from gridferry.engine.retry import with_patience
+from gridferry.engine.rows.copier import ChunkCopier, CopyResult
+from gridferry.engine.rows.duplicates import duplicate_blocks, resolve_duplicates
+from gridferry.engine.rows.once_quarantine import OnceQuarantine
+from gridferry.engine.rows.read_check import require_all_read, require_all_there
+from gridferry.engine.sync.counts import ContainerCounts, Counts
+from gridferry.engine.sync.settings import SyncSettings
+from gridferry.engine.sync.watermark.containers import SyncContainers
+from gridferry.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    DuplicateKeys,
+    FerryError,
+    ReadIncomplete,
+    SchemaChanged,
+)
+from gridferry.model.table import Table
+from gridferry.model.watermark import Cursor, GrowingColumn, first_cursor, for_column
+from gridferry.plan.advice import load_again
+from gridferry.plan.config import TableOptions
+from gridferry.plan.drift import changed_columns
+from gridferry.plan.keys import choose_key, proves_keys
+from gridferry.plan.plan import OnDuplicate, TablePlan
+from gridferry.plan.stored import require_agrees, require_values
+from gridferry.plan.watermark import growing_column
+from gridferry.source.contract import FindsNewRows, ReadsWindows
+from gridferry.source.selection import Window
+
+MODE = "watermark"
+CHUNK_BYTES = 32 * 1024 * 1024
+
+
+class HoldsSnapshots(Protocol):
+    """A source that can hold a state of itself open, and say what is new in it."""
+
+    def open_snapshot(self) -> AbstractContextManager[FindsNewRows]:
+        """One state of the source, held until the block ends."""
+
+
+@dataclass(frozen=True)
+class Following:
+    """What one table's sync is based on: the plan it was loaded with, the growing column, the record so far."""
+
+    table: Table
+    plan: TablePlan
+    column: GrowingColumn
+    record: SyncRecord
+    unique: bool  # no two rows can share a row key
+
+
+def following(
+    state: TargetState, view: FindsNewRows, options: TableOptions, run: LoadRun, plan: TablePlan
+) -> Following:
+    """What a sync of a loaded table goes by. Raises: ConfigError, CheckpointError if the table has changed."""
+    if run.snapshot is None:
+        raise CheckpointError(f"the load of {run.table} has no snapshot", next_step="load it again with --replace")
+    table, column = _growing(view, options, plan)
+    plan = require_agrees(plan, options, table, left="nothing was changed")
+    record = state.cursors.get(run.table) or SyncRecord(run.table, first_cursor(column.name, run.snapshot))
+    record = replace(record, cursor=for_column(record.cursor, column.name))
+    require_values(record.cursor, column, table=run.table, left="nothing was changed")
+    unique = proves_keys(table, options, plan.columns[: plan.key_length])
+    # A load that was resumed stored what had come since it was planned.
+    plan = replace(plan, own_heap=table.own_heap, rows=max(plan.rows, run.rows))
+    return Following(table, plan, column, record, unique=unique)
+
+
+def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tuple[Table, GrowingColumn]:
+    (table,) = view.fetch_tables([options.table])
+    changed = changed_columns(plan, table)
+    if changed:
+        raise CheckpointError(
+            f"{plan.qualified} was loaded with another plan: column {changed[0]} of the table has changed",
+            state="nothing was changed",
+            next_step=f"put it back as it was, or {load_again(options.table)}",
+        )
+    column = growing_column(table, options, choose_key(table, options))
+    if column is None:
+        raise ConfigError(
+            f"{plan.qualified}: mode watermark does not know which column grows",
+            state="nothing was changed",
+            next_step="name a time or a number: `sync: {mode: watermark, column: NAME}`",
+        )
+    return table, column
+
+
+def new_cursor(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> Cursor:
+    """The cursor of a table whose target is to be compared with this snapshot. Raises: as `following`."""
+    return first_cursor(_growing(view, options, plan)[1].name, view.snapshot)
+
+
+class WatermarkRun:
+    """One bounded run: everything committed before its snapshot. Made for one call of `run`, under a lease."""
+
+    def __init__(
+        self, state: TargetState, lease: Lease, view: FindsNewRows, settings: SyncSettings, tell: Listener
+    ) -> None:
+        self._state = state
+        self._lease = lease
+        self._view = view
+        self._settings = settings
+        self._tell = tell
+        self._octets = 0
+        self._quarantined = 0
+        self._told = Counts()  # up to the last checkpoint
+        self._containers = ContainerCounts()
+
+    def run(self, by: Following) -> TableSync:
+        """Store what is new. Raises: any FerryError; what was checkpointed stays, and the next run goes on there."""
+        started = time.monotonic()
+        cursor = by.record.cursor
+        window = self._view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=self._settings.sweep)
+        by = replace(by, record=by.record.begun())
+        containers = SyncContainers(self._state, by.plan, by.column)
+        outcome, record = "nothing new", by.record
+        if window.rows:
+            with self._view.open_reader() as reader:
+                outcome, record = self._copy(reader, by, window, containers)
+        if outcome != "stopped":
+            self._require_all_read(by, window, record)
+            done = record.cursor.finished(
+                self._view.snapshot, floor=window.floor, position=window.position, mark=window.mark
+            )
+            record = self._save(replace(record, cursor=done).ended())
+            self._checkpointed(by, record, containers, waiting=0)
+            if self._settings.sweep:
+                counted = self._view.count_all(by.plan)
+                require_all_there(self._state, by.plan, counted=counted, unique=by.unique)
+        self._containers.save(self._state.tallies, by.plan.qualified)
+        notes = tuple(containers.notes(whole=not self._quarantined and record.superseded == by.record.superseded))
+        for note in notes:
+            self._tell(Note(by.plan.qualified, note, "warning"))
+        return TableSync(
+            table=by.plan.qualified,
+            mode=MODE,
+            outcome=outcome,
+            read=record.read - by.record.read,
+            rows=record.written - by.record.written,
+            octets=self._octets,
+            seconds=time.monotonic() - started,
+            quarantined=self._quarantined,
+            superseded=record.superseded - by.record.superseded,
+            position=window.position or "",
+            as_of=self._view.snapshot.taken_at,
+            swept=window.floor is None,
+            fresh=window.fresh,
+            touched=len(containers.touched),
+            created=containers.created,
+            notes=notes,
+        )
+
+    def _require_all_read(self, by: Following, window: Window, record: SyncRecord) -> None:
+        """Hold the rows that were read against the snapshot's own count of the window. Raises: ReadIncomplete."""
+        try:
+            require_all_read(
+                by.plan,
+                counted=window.rows,
+                read=record.read - by.record.read,
+                state="the rows that were read are stored; the sync is where it was before, and reads them again",
+            )
+        except ReadIncomplete:
+            # The checkpoints on the way said that all rows below them were read.
+            self._save(replace(record, cursor=by.record.cursor))
+            raise
+
+    def _copy(
+        self, reader: ReadsWindows, by: Following, window: Window, containers: SyncContainers
+    ) -> tuple[str, SyncRecord]:
+        """Put the window's rows. Returns the outcome, and the record as it is then."""
+        copier = self._copier(by.plan, containers)
+        shared = SharedKeys(reader, window)
+        colliding = not by.unique and next(duplicate_blocks(shared, by.plan), None) is not None
+        if colliding and by.plan.on_duplicate is OnDuplicate.ERROR:
+            self._resolve(by.plan, shared, copier)  # raises, before anything is put, if good rows collide
+        reached = by.record.cursor.floor if window.floor is None else window.reached
+        record = by.record
+        most = self._settings.rows_per_chunk
+        batches = reader.read_window(by.plan, window, most_rows=most)
+        for number, group in enumerate(grouped(batches, most)):
+            done = self._put(by.plan, group, copier, containers)
+            record = record.counted(read=group.rows, written=done.rows)
+            # Colliding keys are settled for all rows at once: until then none counts as read.
+            if group.below is not None and not colliding:
+                cursor = record.cursor.progressed(self._view.snapshot, below=group.below, floor=reached)
+                record = self._save(replace(record, cursor=cursor))
+                self._checkpointed(by, record, containers, waiting=window.rows - (record.read - by.record.read))
+                self._tell(ChunkDone(by.plan.qualified, number, done.rows, done.quarantined))
+                if self._settings.stop():
+                    return "stopped", record
+        if colliding:
+            record = record.counted(superseded=self._resolve(by.plan, shared, copier))
+        return "synced", record
+
+    def _checkpointed(self, by: Following, record: SyncRecord, containers: SyncContainers, *, waiting: int) -> None:
+        """Tell what a checkpoint covers that no earlier one did."""
+        now = Counts(
+            read=record.read - by.record.read,
+            written=record.written - by.record.written,
+            superseded=record.superseded - by.record.superseded,
+            quarantined=self._quarantined,
+            created=len(containers.created),
+        )
+        done, self._told = now.since(self._told), now
+        cursor = record.cursor
+        self._tell(
+            Checkpointed(
+                record.table, MODE, waiting=waiting, position=cursor.position or "", as_of=cursor.clock, **asdict(done)
+            )
+        )
+
+    def _put(self, plan: TablePlan, group: Group, copier: ChunkCopier, containers: SyncContainers) -> CopyResult:
+        def again(error: FerryError) -> None:
+            self._tell(Note(plan.qualified, f"rows are put again: {error}", "warning"))
+            if isinstance(error, SchemaChanged):
+                # The server does not know a container any more: it crashed before that was on its disk.
+                containers.reopen()
+
+        def attempt() -> CopyResult:
+            containers.prepare(group.batches)
+            try:
+                return copier.store(lambda: group.batches, name="sync")
+            except DataError as error:
+                error.state = "what was checkpointed before stays, and a later sync goes on from there"
+                raise
+
+        done = with_patience(attempt, on_retry=again)
+        self._tell(Stored(plan.qualified, done.put_s, done.flush_s))
+        for handles, bounds in done.placed:
+            self._containers.put(handles, bounds)
+        self._octets += done.octets
+        self._quarantined += done.quarantined
+        return done
+
+    def _resolve(self, plan: TablePlan, shared: SharedKeys, copier: ChunkCopier) -> int:
+        """Settle the keys that new rows share with others. Returns how many rows were superseded.
+
+        Raises: DuplicateKeys where the plan forbids them.
+        """
+        quarantine = self._state.quarantine
+        try:
+            settled = resolve_duplicates(shared, plan, copier=copier, quarantine=quarantine)
+        except DuplicateKeys as error:
+            raise DuplicateKeys(
+                error.message,
+                table=error.table,
+                column=error.column,
+                state="nothing of this run was stored: the rows that were in the target before still are",
+                next_step="correct the rows in the source, or set `on_duplicate: last`, `first` or `quarantine`, "
+                "and sync again",
+            ) from error
+        self._quarantined += settled.held
+        return sum(settled.superseded.values())
+
+    def _save(self, record: SyncRecord) -> SyncRecord:
+        self._lease.check()
+
+        def again(error: FerryError) -> None:
+            self._tell(Note(record.table, f"the checkpoint is written again: {error}", "warning"))
+
+        return with_patience(lambda: self._state.cursors.save(record), on_retry=again)
+
+    def _copier(self, plan: TablePlan, containers: SyncContainers) -> ChunkCopier:
+        return ChunkCopier(
+            store=self._state.store,
+            plan=plan,
+            containers=containers.handles,
+            quarantine=OnceQuarantine(self._state.quarantine, plan.qualified),
+            progress=lambda rows, octets: self._tell(RowsPut(plan.qualified, rows, octets)),
+            check=self._lease.check,
+        )
+
+
+class SharedKeys:
+    """A reader whose duplicates are those of one window's keys."""
+
+    def __init__(self, reader: ReadsWindows, window: Window) -> None:
+        self._reader = reader
+        self._window = window
+
+    def read_duplicates(self, plan: TablePlan) -> Iterator[pa.RecordBatch]:
+        """See `ReadsWindows.read_shared_keys`."""
+        return self._reader.read_shared_keys(plan, self._window)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Batches that are put and checkpointed together; rows below `below` are then all stored."""
+
+    batches: tuple[pa.RecordBatch, ...]
+    rows: int
+    below: str | None
+
+
+def grouped(batches: Iterable[tuple[pa.RecordBatch, str | None]], rows_per_chunk: int) -> Iterator[Group]:
+    """The batches in groups of about `rows_per_chunk` rows, and of bounded size."""
+    waiting: list[pa.RecordBatch] = []
+    rows = octets = 0
+    below: str | None = None
+    for batch, last in batches:
+        waiting.append(batch)
+        rows, octets = rows + len(batch), octets + batch.nbytes
+        below = last if last is not None else below
+        if rows >= rows_per_chunk or octets >= CHUNK_BYTES:
+            yield Group(tuple(waiting), rows, below)
+            waiting, rows, octets = [], 0, 0
+    if waiting:
+        yield Group(tuple(waiting), rows, below)

@@ -1,0 +1,390 @@
+"""The verification of one table: by value, as of a snapshot of the source, with no false alarm while it is synced."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridferry.checkpoint.documents import utc_now
+from gridferry.checkpoint.state import TargetState
+from gridferry.compare.difference_file import open_difference_file
+from gridferry.compare.findings import Findings, Waiting
+from gridferry.compare.rules import column_rules
+from gridferry.compare.tally import Tally
+from gridferry.engine.comparison.containers import Numbered
+from gridferry.engine.comparison.full_scan import FullPass
+from gridferry.engine.comparison.ranges import cut_table
+from gridferry.engine.each_table import VERIFY, Tried, try_each
+from gridferry.engine.events import Listener, Note
+from gridferry.engine.ownership.origin_check import take_up
+from gridferry.engine.rows.duplicates import REASON
+from gridferry.engine.sync.cdc.gaps import clear_unseen
+from gridferry.engine.verify.log_keys import LoggedKeys
+from gridferry.engine.verify.prescan import likely_first
+from gridferry.engine.verify.quick import QuickLook
+from gridferry.engine.verify.recheck import Settled, Settler
+from gridferry.engine.verify.sync_progress import SyncWatch
+from gridferry.errors import CheckpointError
+from gridferry.model.table import Table
+from gridferry.model.verification import (
+    EXIT_CODES,
+    ContainerVerification,
+    Depth,
+    DifferenceKind,
+    DifferenceSink,
+    DifferentRows,
+    TableVerification,
+    Verdict,
+    VerifyReport,
+)
+from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.coverage import coverage_of
+from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
+from gridferry.plan.stored import require_agrees
+from gridferry.plan.watermark import by_value
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.rows.key_rows import KeyLookup
+from gridferry.source.postgres.source import PostgresSource
+
+DEFAULT_SETTLE_S = 60.0
+ROWS_A_STEP = 20_000
+
+
+@dataclass(frozen=True)
+class VerifySettings:
+    """How to verify. `settle_s` None: a minute where a sync is under way, no wait where none is."""
+
+    depth: Depth = Depth.FULL
+    settle_s: float | None = None
+    most_differences: int = 10
+
+
+class TableVerifier:
+    """Verifies one table.
+
+    `sink` takes every difference, with the length of the row key; `sync` runs a bounded sync of the table, None: it may
+    not.
+    """
+
+    def __init__(
+        self,
+        source: PostgresSource,
+        state: TargetState,
+        options: TableOptions,
+        *,
+        settings: VerifySettings,
+        sink: Callable[[DifferentRows, int], None],
+        sync: Callable[[], None] | None,
+        listener: Listener,
+    ) -> None:
+        self._source = source
+        self._state = state
+        self._options = options
+        self._settings = settings
+        self._sink = sink
+        self._sync = sync
+        self._tell = listener
+
+    def run(self) -> TableVerification:
+        """Compare the table. Raises: ConfigError, CheckpointError; any FerryError of either side."""
+        started, began = utc_now(), time.monotonic()
+        loaded = take_up(self._state, self._source, self._options, left="nothing was compared", then="gridferry verify")
+        run, plan = loaded.run, loaded.plan
+        (table,) = self._source.fetch_tables([self._options.table])
+        plan = require_agrees(plan, self._options, table, left="nothing was compared")
+        run = replace(run, plan=plan)
+        require_columns(plan, table)
+        watch = SyncWatch(self._source, self._state, self._options, run)
+        if self._settings.depth is Depth.QUICK:
+            return self._quick(plan, table, watch, started, began)
+        containers = Numbered(self._state, plan)
+        with Waiting() as candidates:
+            alone = not watch.busy()
+            standing = watch.standing()
+            with self._source.open_snapshot() as view:
+                loaded.source.require_still(view.fetch_table_origin(plan.schema, plan.table))
+                (table,) = view.fetch_tables([self._options.table])
+                view.hold(table)
+                plan = replace(plan, own_heap=table.own_heap)
+                mark = watch.mark(view)
+                full, notes = self._pass(view, plan, table, containers, candidates)
+                snapshot = view.snapshot
+            # Then nothing was to be stored meanwhile, and nothing was: what differs now, differs.
+            still = alone and not watch.busy() and watch.standing() == standing
+            tally = Tally(key_length=plan.key_length, most_first=self._settings.most_differences)
+            settled = Settled()
+            if len(candidates) and not (still and not watch.waits(mark)):
+                with Waiting() as doubtful:
+                    keys = watch.waiting_keys(mark, plan) if still else None
+                    for findings in candidates.parts(ROWS_A_STEP):
+                        unsure = _unsure(findings, keys, plan, containers)
+                        if not unsure.all():
+                            self._real(plan, containers, tally, findings.take(~unsure))
+                        doubtful.add(findings.take(unsure))
+                    settled = self._settler(plan, table, containers, watch, tally).run(doubtful)
+            else:
+                for findings in candidates.parts(ROWS_A_STEP):
+                    self._real(plan, containers, tally, findings)
+        return self._report(
+            TableVerification(
+                table=plan.qualified,
+                depth=Depth.FULL,
+                started=started,
+                seconds=time.monotonic() - began,
+                snapshot_lsn=snapshot.lsn,
+                snapshot_at=snapshot.taken_at,
+                snapshot_visible=snapshot.visible,
+                snapshot_origin=snapshot.origin,
+                rules=column_rules(plan),
+                rounds=settled.rounds,
+                notes=(*notes, *self._notes(table, containers, watch)),
+                covered=coverage_of(plan, table=table, options=self._options),
+            ),
+            plan,
+            containers,
+            full=full,
+            tally=tally,
+            settled=settled,
+        )
+
+    def _pass(
+        self, view: PostgresSnapshot, plan: TablePlan, table: Table, containers: Numbered, candidates: Waiting
+    ) -> tuple[FullPass, list[str]]:
+        cut = cut_table(view, plan, table, containers)
+        if cut.warning:
+            self._tell(Note(plan.qualified, cut.warning, "warning"))
+        parts, first = likely_first(view, self._state.store, plan, cut=cut, containers=containers)
+        if first:
+            self._tell(Note(plan.qualified, first, "warning"))
+        cut = replace(cut, parts=parts)
+        full = FullPass(
+            self._state, plan, view, containers=containers, cut=cut, found=candidates.add, listener=self._tell
+        )
+        full.run(table)
+        return full, [note for note in (cut.warning, first) if note]
+
+    def _settler(self, plan: TablePlan, table: Table, containers: Numbered, watch: SyncWatch, tally: Tally) -> Settler:
+        return Settler(
+            self._source,
+            self._state.store,
+            plan,
+            containers,
+            lookup=KeyLookup.of(table),
+            watch=watch,
+            settle_s=self._patience(watch),
+            sync=self._sync,
+            real=lambda findings: self._real(plan, containers, tally, findings),
+        )
+
+    def _patience(self, watch: SyncWatch) -> float:
+        if self._settings.settle_s is not None:
+            return self._settings.settle_s
+        return DEFAULT_SETTLE_S if self._sync is not None or watch.busy() else 0.0
+
+    def _quick(self, plan: TablePlan, table: Table, watch: SyncWatch, started: str, began: float) -> TableVerification:
+        look = QuickLook(
+            self._source,
+            self._state,
+            plan,
+            table=self._options.table,
+            watch=watch,
+            settle_s=self._patience(watch),
+            sync=self._sync,
+        ).run()
+        found = TableVerification(
+            table=plan.qualified,
+            depth=Depth.QUICK,
+            started=started,
+            seconds=time.monotonic() - began,
+            snapshot_lsn=look.snapshot_lsn,
+            snapshot_at=look.snapshot_at,
+            source_rows=sum(c.source_rows for c in look.containers),
+            target_rows=sum(c.target_rows for c in look.containers),
+            rounds=look.rounds,
+            notes=look.notes,
+            covered=coverage_of(plan, table=table, options=self._options),
+        )
+        return summed(found, sorted(look.containers, key=lambda c: (c.verdict is Verdict.EQUAL, c.name)))
+
+    def _real(self, plan: TablePlan, containers: Numbered, tally: Tally, findings: Findings) -> None:
+        """Tell of rows that are proven to differ."""
+        for rows in findings.rows(plan.qualified, containers.names, containers.values):
+            tally.add(rows)
+            self._sink(rows, plan.key_length)
+
+    def _notes(self, table: Table, containers: Numbered, watch: SyncWatch) -> list[str]:
+        notes = []
+        missing = containers.missing
+        if missing:
+            shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+            notes.append(f"containers are not there: {shown}")
+        if watch.mode is SyncMode.WATERMARK:
+            notes.append(
+                "mode watermark does not follow updates and deletes: rows that they changed count as differences"
+            )
+            if table.elsewhere:
+                notes.append(by_value(table))
+        return notes
+
+    def _report(
+        self,
+        found: TableVerification,
+        plan: TablePlan,
+        containers: Numbered,
+        *,
+        full: FullPass,
+        tally: Tally,
+        settled: Settled,
+    ) -> TableVerification:
+        held = self._state.quarantine.counts(plan.qualified, without_reason=REASON)
+        each: list[ContainerVerification] = []
+        notes = list(found.notes)
+        to_quarantine = plan.on_duplicate is OnDuplicate.QUARANTINE
+        for code, (name, value) in enumerate(zip(containers.names, containers.values, strict=True)):
+            kinds = tally.by_container.get(name, Counter())
+            unfit, gave_way = full.source.unfit[code], full.passed.superseded[code]
+            lost = max(0, unfit - held[name])
+            if lost:
+                notes.append(f"{name}: {lost:,} rows of the source cannot be stored and are not in the quarantine")
+            each.append(
+                ContainerVerification(
+                    name=name,
+                    value=value,
+                    source_rows=full.source.read[code],
+                    target_rows=full.target.read[code],
+                    equal_rows=_equal(code, full, kinds, settled),
+                    missing=kinds[DifferenceKind.MISSING] + lost,
+                    extra=kinds[DifferenceKind.EXTRA],
+                    different=kinds[DifferenceKind.DIFFERENT],
+                    doubled=kinds[DifferenceKind.DOUBLED],
+                    quarantined=unfit - lost + (gave_way if to_quarantine else 0),
+                    superseded=0 if to_quarantine else gave_way,
+                    unsettled=settled.unsettled[code],
+                    note="the container is not there" if containers.opened[code] is None else "",
+                )
+            )
+        each.sort(key=lambda c: (c.verdict is Verdict.EQUAL, c.name))
+        return replace(
+            summed(found, each),
+            source_rows=full.source.rows,
+            target_rows=full.target.rows,
+            source_bytes=full.source.octets,
+            target_bytes=full.target.octets,
+            summary=tally.summary,
+            first=tally.first,
+            notes=tuple(notes),
+        )
+
+
+def _unsure(findings: Findings, keys: LoggedKeys | None, plan: TablePlan, containers: Numbered) -> NDArray[np.bool_]:
+    """(n,): which of these a change that is still to be stored may explain; all of them where `keys` is not known."""
+    if keys is None:
+        return np.ones(len(findings), bool)
+    return keys.among(findings.keys(plan.key_length), [containers.values[code] for code in findings.codes.tolist()])
+
+
+def _equal(code: int, full: FullPass, kinds: Counter[DifferenceKind], settled: Settled) -> int:
+    """Rows of one container found equal: in the pass, or when they were looked at again."""
+    still = kinds.total() - kinds[DifferenceKind.EXTRA] + settled.unsettled[code] - settled.extra[code]
+    return full.passed.equal[code] + full.passed.candidates[code] - still
+
+
+def summed(found: TableVerification, containers: list[ContainerVerification]) -> TableVerification:
+    """The table's verification with its containers, and their numbers added up."""
+    order = list(Verdict)
+    return replace(
+        found,
+        containers=tuple(containers),
+        containers_total=len(containers),
+        missing=sum(c.missing for c in containers),
+        extra=sum(c.extra for c in containers),
+        different=sum(c.different for c in containers),
+        doubled=sum(c.doubled for c in containers),
+        quarantined=sum(c.quarantined for c in containers),
+        superseded=sum(c.superseded for c in containers),
+        unsettled=sum(c.unsettled for c in containers),
+        verdict=max((c.verdict for c in containers), key=order.index, default=Verdict.EQUAL),
+    )
+
+
+def require_columns(plan: TablePlan, table: Table) -> None:
+    """Return if the source still has the plan's columns. Raises: CheckpointError."""
+    now = {c.name: c.type.formatted for c in table.columns}
+    for column in plan.columns:
+        is_now = now.get(column.source)
+        longer = column.kernel is Kernel.TEXT and (is_now or "").partition("(")[0] == column.pg_type.partition("(")[0]
+        if is_now == column.pg_type or longer:
+            continue
+        what = "is gone" if is_now is None else f"was {column.pg_type} and is now {is_now}"
+        raise CheckpointError(
+            f"{plan.qualified}: the column {column.source} of the source {what}, so the load's plan does not fit it",
+            state="nothing was compared",
+            next_step="put the column back as it was, or load again with `gridferry load --replace`",
+        )
+
+
+def verify_tables(
+    source: PostgresSource,
+    state: TargetState,
+    tables: Sequence[TableOptions],
+    *,
+    settings: VerifySettings,
+    output: Path | None,
+    sink: DifferenceSink | None,
+    sync: Callable[[TableOptions], None] | None,
+    listener: Listener,
+) -> VerifyReport:
+    """Verify tables one after the other, and write what each verification found into the state.
+
+    One that fails does not stop the others: it is in the report's `failures`. Raises no error of a table.
+    """
+    started, began = utc_now(), time.monotonic()
+    with ExitStack() as stack:
+        file = None if output is None else stack.enter_context(open_difference_file(output))
+
+        def take(rows: DifferentRows, key_length: int) -> None:
+            if file is not None:
+                file.add(rows, key_length=key_length)
+            if sink is not None:
+                sink(rows)
+
+        def verified(options: TableOptions) -> TableVerification:
+            found = TableVerifier(
+                source,
+                state,
+                options,
+                settings=settings,
+                sink=take,
+                sync=None if sync is None or options.sync is None else partial(sync, options),
+                listener=listener,
+            ).run()
+            state.verifications.add(found)
+            clear_unseen(state, found)
+            return found
+
+        tried = try_each(tables, verified, name=lambda o: o.qualified, doing=VERIFY, tell=listener)
+    return VerifyReport(
+        tried.done,
+        started,
+        time.monotonic() - began,
+        output="" if output is None else str(output),
+        failures=tried.failures,
+        not_tried=tried.not_tried,
+    )
+
+
+def required(report: VerifyReport) -> VerifyReport:
+    """The report, if every table was compared. Raises: as `each_table.Tried.require`, with the report in `done`."""
+    names = tuple(table.table for table in report.tables)
+    Tried(report.tables, names, report.failures, report.not_tried).require(
+        VERIFY, result=report, codes=[EXIT_CODES[report.verdict]]
+    )
+    return report

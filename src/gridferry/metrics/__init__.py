@@ -1,0 +1,1 @@
+"""Figures of runs for Prometheus. An extra: nothing imports it but the command line."""

@@ -1,0 +1,1 @@
+"""What the catalog and the statistics say of tables."""

@@ -1,0 +1,1 @@
+"""Reading rows: chunks, keys, new rows."""

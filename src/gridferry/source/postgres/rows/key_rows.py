@@ -1,0 +1,177 @@
+"""The rows of certain row keys, with the version of each: what a verification or a repair looks at once more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import sql
+from typing_extensions import Self
+
+from gridferry.errors import SourceError, Transient
+from gridferry.model.table import Table
+from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
+from gridferry.source.postgres.rows.reader import Reader
+from gridferry.source.postgres.sql.names import condition_sql, relation_sql
+
+_VERSION = "gridferry version"
+_COMMA, _AND = sql.SQL(", "), sql.SQL(" AND ")
+_CUT = frozenset({Kernel.TIME_MS_TRUNCATE})
+
+
+@dataclass(frozen=True)
+class KeyLookup:
+    """How rows are found by key: `indexed` names columns that lead an index; `versions` says that rows have one.
+
+    `types` are what format_type() says of the table's columns, by name, as the catalog has them now. `by_text` compares
+    as text whatever is no time: slower, and cannot fail for a key that is no value of the type.
+    """
+
+    indexed: frozenset[str]
+    versions: bool
+    types: Mapping[str, str]
+    by_text: bool = False
+
+    @classmethod
+    def of(cls, table: Table) -> Self:
+        """That of a table as it is."""
+        types = {column.name: column.type.formatted for column in table.columns}
+        return cls(table.indexed, versions=table.own_heap, types=types)
+
+
+class OpensReaders(Protocol):
+    """A held snapshot."""
+
+    def open_reader(self) -> AbstractContextManager[Reader]:
+        """A reader of it, with a session of its own."""
+
+
+@dataclass(frozen=True)
+class KeyRows:
+    """Batches of rows as `Reader.read_chunk` gives them, with their versions as text: a row version has another one
+    than every other of the table; None where the relation has no such thing. `lookup` is how they were found.
+    """
+
+    batches: tuple[tuple[pa.RecordBatch, pa.Array | None], ...]
+    lookup: KeyLookup
+
+
+def fetch_keys(
+    view: OpensReaders, plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], *, lookup: KeyLookup
+) -> KeyRows:
+    """The source's rows that would go to the row keys `keys`, in the containers of the split values `values`.
+
+    What is in the target need not be a value of the source's type at all (a text that is no uuid, a number too
+    large): then all are compared as text.
+
+    Args: keys: n keys as they are stored; values: (n,) split values as text, ignored where the table is not split.
+    Raises: SourceUnreachable, SnapshotGone, SourceError.
+    """
+    if not lookup.by_text:
+        try:
+            with view.open_reader() as reader:
+                return KeyRows(tuple(_read(reader, plan, keys, values, lookup)), lookup)
+        except SourceError as error:
+            if isinstance(error, Transient):
+                raise
+    lookup = replace(lookup, by_text=True)
+    # Another reader: the session of the failed statement is given up.
+    with view.open_reader() as reader:
+        return KeyRows(tuple(_read(reader, plan, keys, values, lookup)), lookup)
+
+
+def key_condition(plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], *, lookup: KeyLookup) -> str:
+    """The condition that the rows of `fetch_keys` meet. Others meet it too that the source calls equal to them."""
+    parts = [sql.SQL("({})").format(part) for part in _conditions(plan, keys, values, lookup)]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join(parts)).as_string(None)
+
+
+def _read(
+    reader: Reader, plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], lookup: KeyLookup
+) -> Iterator[tuple[pa.RecordBatch, pa.Array | None]]:
+    selected = [sql.SQL("{} AS {}").format(v, sql.Identifier(n)) for n, v in reader.column_expressions(plan).items()]
+    if lookup.versions:
+        version = sql.SQL("(tableoid::text || ' ' || xmin::text || ' ' || ctid::text) AS {}")
+        selected.append(version.format(sql.Identifier(_VERSION)))
+    for condition in _conditions(plan, keys, values, lookup):
+        statement = sql.SQL("SELECT {} FROM {} WHERE {} AND {}").format(
+            _COMMA.join(selected), relation_sql(plan.schema, plan.table), condition_sql(plan.where), condition
+        )
+        for batch in reader.read_statement(statement, doing=f"reading rows of {plan.qualified} by key"):
+            yield _cut(batch, versions=lookup.versions)
+
+
+def _cut(batch: pa.RecordBatch, *, versions: bool) -> tuple[pa.RecordBatch, pa.Array | None]:
+    if not versions:
+        return batch, None
+    rows = pa.RecordBatch.from_arrays(batch.columns[:-1], names=batch.schema.names[:-1])
+    return rows, batch.column(batch.num_columns - 1)
+
+
+def _conditions(
+    plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | None], lookup: KeyLookup
+) -> Iterator[sql.Composable]:
+    """Conditions that together hold for all keys: one for those of a split value, one for those of none."""
+    nulls = [value is None for value in values] if plan.split_by is not None else [False] * len(keys)
+    for without_value in (False, True):
+        rows = [row for row, null in enumerate(nulls) if null is without_value]
+        if not rows:
+            continue
+        part = keys.take(pa.array(rows))
+        splits = None if plan.split_by is None or without_value else [values[row] for row in rows]
+        conditions = list(_same_keys(plan, part, splits, lookup=lookup))
+        if plan.split_by is not None and without_value:
+            conditions.append(sql.SQL("{} IS NULL").format(sql.Identifier(plan.split_by)))
+        yield _AND.join(conditions)
+
+
+def _same_keys(
+    plan: TablePlan, keys: pa.RecordBatch, splits: Sequence[str | None] | None, *, lookup: KeyLookup
+) -> Iterator[sql.Composable]:
+    """That a row has one of the keys, in one comparison of all parts, so that PostgreSQL hashes or uses an index."""
+    names: list[sql.Composable] = []
+    arrays: list[sql.Composable] = []
+
+    def compare(column: sql.Composable, texts: Sequence[str | None], pg_type: str, *, by_text: bool) -> None:
+        if by_text:  # the bytes of the text: the source's encoding may have no letters for what stands in the target
+            column = sql.SQL("pg_catalog.convert_to({}::text, 'UTF8')").format(column)
+            texts, pg_type = [None if text is None else "\\x" + text.encode().hex() for text in texts], "bytea"
+        names.append(column)
+        arrays.append(sql.SQL("{}::text[]::{}[]").format(sql.Literal(list(texts)), sql.SQL(pg_type)))
+
+    if splits is not None and plan.split_by is not None:
+        compare(sql.Identifier(plan.split_by), splits, lookup.types.get(plan.split_by, "text"), by_text=lookup.by_text)
+    for place, column in enumerate(plan.columns[: plan.key_length]):
+        name: sql.Composable = sql.Identifier(column.source)
+        array = keys.column(place)
+        if column.kernel in _CUT:
+            if column.source in lookup.indexed:
+                yield _span(name, column, array)
+            name = sql.SQL("date_trunc('milliseconds', {})").format(name)
+        by_text = lookup.by_text and not pa.types.is_timestamp(array.type)
+        compare(name, key_texts(column, array), lookup.types.get(column.source, "text"), by_text=by_text)
+    yield sql.SQL("({}) IN (SELECT * FROM ROWS FROM ({}) AS k)").format(
+        _COMMA.join(names), _COMMA.join(sql.SQL("pg_catalog.unnest({})").format(array) for array in arrays)
+    )
+
+
+def _span(name: sql.Composable, column: ColumnPlan, array: pa.Array) -> sql.Composable:
+    """That a time lies between the least and the greatest key, which an index can answer."""
+    numbers = array.view(pa.int64())
+    low, high = pc.min(numbers).as_py(), pc.max(numbers).as_py()
+    texts = pa.array([low, high + 1], pa.int64()).view(array.type)
+    literals = [sql.Literal(text) for text in key_texts(column, texts)]
+    return sql.SQL("({0} >= {1} AND {0} < {2})").format(name, *literals)
+
+
+def key_texts(column: ColumnPlan, array: pa.Array) -> list[str]:
+    """Stored values of a key column as text that PostgreSQL reads in the source column's type."""
+    if pa.types.is_timestamp(array.type):
+        plain = array.view(pa.timestamp(array.type.unit)).cast(pa.utf8()).to_pylist()
+        return [text[:10] if column.kernel is Kernel.DATE_MS else f"{text}+00" for text in plain]
+    found: list[str] = array.cast(pa.utf8()).to_pylist()
+    return found

@@ -1,0 +1,230 @@
+"""New rows, found by a growing column and proven new by the transaction that wrote them.
+
+A sync reads a window of the column, from a floor up, so that an index on it serves. What makes the bound safe is not
+the column's greatest value but the snapshot of the run before: only rows of transactions that had not ended then are
+read (their ids lie at or above its xmin, subtransactions included), and the floor lies below whatever such a
+transaction can have written, less the lookback. `chunks.recent_chunk` says why the xmin is the bound.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow as pa
+from psycopg import sql
+
+from gridferry.errors import CheckpointError
+from gridferry.model.table import Table
+from gridferry.model.watermark import Cursor, GrowingColumn, Growth, bounds
+from gridferry.plan.plan import TablePlan
+from gridferry.source.postgres.rows.chunks import XID_MARGIN, XID_SPAN, held_storage
+from gridferry.source.postgres.rows.reader import Reader
+from gridferry.source.postgres.session.failures import mapped
+from gridferry.source.postgres.session.snapshot import HeldSnapshot
+from gridferry.source.postgres.sql.names import condition_sql, relation_sql
+from gridferry.source.selection import Window
+
+_POSITION = "gridferry position"
+_TRUE = sql.SQL("TRUE")
+_AND, _OR, _COMMA = sql.SQL(" AND "), sql.SQL(" OR "), sql.SQL(", ")
+
+# A session that has not written yet has no id, so no snapshot tells of it; but now() is frozen for it already. Roles
+# without pg_read_all_stats see their own sessions only: for the others there is the lookback.
+_OLDEST_BEGIN = (
+    "SELECT pg_catalog.min(xact_start) FROM pg_catalog.pg_stat_activity"
+    " WHERE pid <> pg_catalog.pg_backend_pid() AND datname = pg_catalog.current_database()"
+)
+
+
+def find_new(
+    held: HeldSnapshot, table: Table, plan: TablePlan, *, column: GrowingColumn, cursor: Cursor, sweep: bool = False
+) -> Window:
+    """The rows of the held snapshot that `cursor` has not read, from the floor up; with `sweep` wherever they lie.
+
+    Without a mark to set a floor by, without an index to make use of one, and after the source's clock was set back,
+    every run is a sweep. Where not all rows say which transaction wrote them (views, foreign tables, hypertables), all
+    from the floor up are read again, by a sweep all of the table.
+    Raises: CheckpointError if the source has had fewer transactions than the cursor knows of: it is another server, or
+    was restored from a backup. SnapshotGone if the table was rewritten since the snapshot was taken.
+    """
+    next_xid = bounds(held.snapshot)[1]
+    if cursor.xmin > next_xid:
+        raise CheckpointError(
+            f"the last sync of {plan.qualified} saw transaction {cursor.xmin:,}, and the source is at {next_xid:,}: "
+            "it is another server, or was restored from a backup",
+            state="nothing was changed",
+            next_step="if the address is wrong, put it right in the config; if this source took the other's place, run "
+            "`gridferry sync --new-source`: it compares everything, repairs what differs, and goes on from there",
+        )
+    heap = table.own_heap
+    with mapped(f"looking for new rows of {plan.qualified}"):
+        held_storage(held.connection, table)
+        clock_back = bool(cursor.clock) and held.snapshot.taken_at < cursor.clock
+        whole = sweep or clock_back or (heap and not column.indexed)
+        floor = reached = None
+        if cursor.open_marks and not whole:
+            floor, reached = _floors(held, column, cursor)
+        condition = new_rows(column, cursor, floor=floor, next_xid=next_xid if heap else None)
+        ahead = condition if heap else _above(column, cursor)
+        return _look(
+            held, plan, column=column, cursor=cursor, condition=condition, ahead=ahead, floors=(floor, reached)
+        )
+
+
+def new_rows(column: GrowingColumn, cursor: Cursor, *, floor: str | None, next_xid: int | None) -> sql.Composable:
+    """The condition of a row from `floor` up (None: any) that `cursor` has not read.
+
+    `next_xid` is the source's next transaction id, None where its rows have none: then all from `floor` up.
+    """
+    parts = [] if floor is None else [_from(column, floor)]
+    if next_xid is not None:
+        unread = [_not_in_step(column, step.below, _young(step.xmin, next_xid)) for step in cursor.steps]
+        above: sql.Composable = _AND.join(unread)
+        if cursor.floor is not None:
+            below = sql.SQL("{} < {}").format(sql.Identifier(column.name), _value(column, cursor.floor))
+            above = sql.SQL("(({} AND {}) OR ({} AND {}))").format(
+                _from(column, cursor.floor), above, below, _young(cursor.swept_xmin, next_xid)
+            )
+        parts.append(above)
+    return _AND.join(parts) if parts else _TRUE
+
+
+def read_window(
+    reader: Reader, plan: TablePlan, window: Window, *, most_rows: int
+) -> Iterator[tuple[pa.RecordBatch, str | None]]:
+    """The window's rows; see `ReadsWindows.read_window`. Columns as `Reader.read_chunk` gives them."""
+    selected = reader.column_expressions(plan)
+    # With its table: ORDER BY takes a bare name for the output column, which may be the text, where 10 precedes 9.
+    column = sql.Identifier(plan.schema, plan.table, window.column)
+    statement = sql.SQL("SELECT {}, {}::text AS {} FROM {} WHERE {} AND {} ORDER BY {} NULLS LAST").format(
+        _COMMA.join(sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in selected.items()),
+        column,
+        sql.Identifier(_POSITION),
+        relation_sql(plan.schema, plan.table),
+        condition_sql(plan.where),
+        sql.SQL(window.condition),
+        column,
+    )
+    for batch in reader.read_statement(statement, doing=f"reading the new rows of {plan.qualified}"):
+        for start in range(0, len(batch), most_rows):
+            part = batch.slice(start, most_rows)
+            positions = part.column(part.num_columns - 1)
+            known = len(positions) - positions.null_count  # rows without a value come last
+            rows = pa.RecordBatch.from_arrays(part.columns[:-1], names=part.schema.names[:-1])
+            yield rows, positions[known - 1].as_py() if known else None
+
+
+def _look(
+    held: HeldSnapshot,
+    plan: TablePlan,
+    *,
+    column: GrowingColumn,
+    cursor: Cursor,
+    condition: sql.Composable,
+    ahead: sql.Composable | None,
+    floors: tuple[str | None, str | None],
+) -> Window:
+    name = sql.Identifier(column.name)
+    table = sql.SQL("{} WHERE {}").format(relation_sql(plan.schema, plan.table), condition_sql(plan.where))
+    if cursor.position is not None:
+        newest = sql.SQL("pg_catalog.max({}) FILTER (WHERE {})").format(name, _finite(column))
+        top = sql.SQL("GREATEST({}, {})").format(newest, _value(column, cursor.position))
+    else:
+        top = sql.SQL("(SELECT pg_catalog.max({}) FROM {} AND {})").format(name, table, _finite(column))
+    mark: sql.Composable = top
+    if column.growth is Growth.TIME:
+        # A stamp from the future must not hide the rows that come after it.
+        now = sql.SQL("{}::pg_catalog.timestamptz").format(sql.Literal(held.snapshot.taken_at))
+        kind = sql.Identifier(column.type)
+        mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}::pg_catalog.{2}, ({3})::pg_catalog.{2}) END")
+        mark = mark.format(top, now, kind, sql.SQL(_OLDEST_BEGIN))
+    statement = sql.SQL(
+        "SELECT pg_catalog.count(*), pg_catalog.min({0})::text, pg_catalog.max({0})::text, ({1})::text, ({2})::text,"
+        " pg_catalog.count(*) FILTER (WHERE {5}) FROM {3} AND {4}"
+    ).format(name, top, mark, table, condition, _TRUE if ahead is None or ahead is condition else ahead)
+    found = held.connection.execute(statement).fetchone() or (0, None, None, None, None, 0)
+    rows, low, high, position, marked, fresh = found
+    floor, reached = floors
+    return Window(
+        column=column.name,
+        condition=condition.as_string(None),
+        near=_near(plan, column, low=low, high=high).as_string(None),
+        rows=rows,
+        # Before the first run nothing tells new rows from others but that there are more of them.
+        fresh=fresh if ahead is not None else max(0, rows - plan.rows),
+        ahead=None if ahead is None else ahead.as_string(None),
+        floor=floor,
+        reached=reached,
+        position=position,
+        mark=marked,
+    )
+
+
+def _above(column: GrowingColumn, cursor: Cursor) -> sql.Composable | None:
+    """That a row lies above all that were seen; None where it is not known which were."""
+    if cursor.position is None:
+        return None
+    return sql.SQL("{} > {}").format(sql.Identifier(column.name), _value(column, cursor.position))
+
+
+def _floors(held: HeldSnapshot, column: GrowingColumn, cursor: Cursor) -> tuple[str | None, str | None]:
+    """The floor of this run, and the greater of it and the cursor's (None where that has none)."""
+    lowest = sql.SQL("LEAST({})").format(_COMMA.join(_value(column, mark) for mark in cursor.open_marks))
+    if column.growth is Growth.TIME:
+        back = sql.SQL("{} - {}::pg_catalog.interval").format(lowest, sql.Literal(f"{column.lookback} milliseconds"))
+        floor = sql.SQL("({})::pg_catalog.{}").format(back, sql.Identifier(column.type))
+    else:
+        floor = sql.SQL("({} - {})").format(lowest, sql.Literal(column.lookback))
+    reached: sql.Composable = sql.SQL("NULL")
+    if cursor.floor is not None:
+        reached = sql.SQL("GREATEST({}, {})").format(floor, _value(column, cursor.floor))
+    statement = sql.SQL("SELECT {}::text, {}::text").format(floor, reached)
+    row = held.connection.execute(statement).fetchone()
+    return (None, None) if row is None else (row[0], row[1] if cursor.floor is not None else row[0])
+
+
+def _not_in_step(column: GrowingColumn, below: str | None, young: sql.Composable) -> sql.Composable:
+    if below is None:
+        return young
+    return sql.SQL("({} OR {})").format(_from(column, below), young)
+
+
+def _young(xmin: int, next_xid: int) -> sql.Composable:
+    """That a row's transaction has an id of `xmin` or above; all rows where ids that old cannot be compared."""
+    if not 0 <= next_xid - xmin < XID_SPAN - XID_MARGIN:
+        return _TRUE
+    # age() counts back from one and the same id within a transaction, so the two ages compare as the ids do.
+    return sql.SQL("pg_catalog.age(xmin) <= pg_catalog.age({}::pg_catalog.xid)").format(sql.Literal(str(xmin % 2**32)))
+
+
+def _from(column: GrowingColumn, low: str) -> sql.Composable:
+    """The rows from a value up. A row without a value may always be new."""
+    name = sql.Identifier(column.name)
+    condition = sql.SQL("{} >= {}").format(name, _value(column, low))
+    return sql.SQL("({} OR {} IS NULL)").format(condition, name) if column.nullable else condition
+
+
+def _near(plan: TablePlan, column: GrowingColumn, *, low: str | None, high: str | None) -> sql.Composable:
+    """That a row may have a key of the window's rows: known by the growing column, where that is part of the key."""
+    if column.name not in plan.key or low is None or high is None:
+        return _TRUE
+    # Keys may be cut to milliseconds.
+    around = "1 millisecond" if column.growth is Growth.TIME and column.type != "date" else ""
+    slack = sql.SQL("{}::pg_catalog.interval").format(sql.Literal(around)) if around else sql.SQL("0")
+    return sql.SQL("({0} >= {1} - {3} AND {0} <= {2} + {3})").format(
+        sql.Identifier(column.name), _value(column, low), _value(column, high), slack
+    )
+
+
+def _value(column: GrowingColumn, text: str) -> sql.Composable:
+    """A value of the column, in its type; whole numbers in the widest, so that a floor below the type's is one too."""
+    kind = "int8" if column.type in ("int2", "int4") else column.type
+    return sql.SQL("{}::pg_catalog.{}").format(sql.Literal(text), sql.Identifier(kind))
+
+
+def _finite(column: GrowingColumn) -> sql.Composable:
+    name = sql.Identifier(column.name)
+    if column.growth is Growth.TIME:
+        return sql.SQL("pg_catalog.isfinite({})").format(name)
+    # NaN and Infinity are greater than every number, and nothing would be new after them.
+    return sql.SQL("{} < 1e1000").format(name) if column.type == "numeric" else _TRUE

@@ -1,0 +1,1 @@
+"""Sessions, their settings and failures, and who is at the other end."""

@@ -1,0 +1,43 @@
+"""What the role that logs in may do beyond what it needs, and the limits that the DBA set for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gridferry.model.source_role import SourceRole
+from gridferry.source.postgres.session.connection import PostgresAddress, connect, is_pooled
+from gridferry.source.postgres.session.failures import mapped
+from gridferry.source.postgres.session.transactions import LIMITS
+
+_ROLE = """
+SELECT current_user::text, pg_catalog.current_database()::text, pg_catalog.pg_backend_pid(), r.rolconnlimit,
+       r.rolsuper, r.rolbypassrls, r.rolcreatedb, r.rolcreaterole, r.rolreplication
+FROM pg_catalog.pg_roles r WHERE r.rolname = current_user
+"""
+_ATTRIBUTES = ("SUPERUSER", "BYPASSRLS", "CREATEDB", "CREATEROLE", "REPLICATION")
+_OWNED = """
+SELECT n.nspname::text, c.relname::text
+FROM ROWS FROM (pg_catalog.unnest(%(schemas)s::text[]), pg_catalog.unnest(%(tables)s::text[])) AS w(nspname, relname)
+JOIN pg_catalog.pg_namespace n ON n.nspname = w.nspname
+JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = w.relname
+WHERE pg_catalog.pg_has_role(c.relowner, 'USAGE')
+ORDER BY 1, 2
+"""
+_LIMITS = """
+SELECT s.name, pg_catalog.current_setting(s.name) FROM pg_catalog.pg_settings s
+WHERE s.name = ANY(%(names)s::text[]) AND s.setting <> '0' ORDER BY s.name
+"""
+
+
+def fetch_role(address: PostgresAddress, tables: Sequence[tuple[str, str]]) -> SourceRole:
+    """The role, as it relates to `tables` (schema, table). Raises: SourceUnreachable, SourceRefused."""
+    asked = {"schemas": [schema for schema, _ in tables], "tables": [table for _, table in tables]}
+    with connect(address) as connection, mapped("looking at the role"):
+        ((name, database, pid, limit, *attributes),) = connection.execute(_ROLE).fetchall()
+        extra = tuple(word for word, has in zip(_ATTRIBUTES, attributes, strict=True) if has)
+        owned = [] if "SUPERUSER" in extra else connection.execute(_OWNED, asked).fetchall()
+        limits = dict(connection.execute(_LIMITS, {"names": list(LIMITS)}).fetchall())
+        pooled = is_pooled(connection, pid)
+    return SourceRole(
+        name, database, extra, tuple((s, t) for s, t in owned), limits, connection_limit=limit, pooled=pooled
+    )

@@ -1,0 +1,61 @@
+"""Which server, database and table a session reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+
+from gridferry.errors import SourceRefused
+from gridferry.model.origin import SourceOrigin
+from gridferry.source.postgres.session.connection import PostgresAddress
+from gridferry.source.postgres.session.failures import mapped
+from gridferry.source.postgres.sql.names import relation_sql
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+
+# The name of the log file that is written begins with the timeline, in hexadecimal digits. A standby cannot tell it.
+_ORIGIN = """
+SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0'
+            ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END,
+       d.oid, d.datname, coalesce(pg_catalog.to_regclass(%s)::pg_catalog.oid, 0),
+       coalesce(pg_catalog.host(pg_catalog.inet_server_addr()), ''), coalesce(pg_catalog.inet_server_port(), 0),
+       pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
+       pg_catalog.pg_is_in_recovery(),
+       coalesce(CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
+                ELSE pg_catalog.pg_current_wal_flush_lsn() END, '0/0')::pg_catalog.text
+FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()
+"""
+_MAY_ASK = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
+# A statement of its own: PostgreSQL refuses one that names the function, also where it is not called.
+_SYSTEM = "SELECT c.system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system() AS c"
+
+
+def fetch_system(connection: Connection) -> str:
+    """The cluster's system identifier; "" where the role may not ask for it. Raises: psycopg.Error."""
+    (may_ask,) = connection.execute(_MAY_ASK).fetchone() or (False,)
+    found = connection.execute(_SYSTEM).fetchone() if may_ask else None
+    return "" if found is None else str(found[0])
+
+
+def fetch_table_origin(connection: Connection, address: PostgresAddress, *, schema: str, table: str) -> SourceOrigin:
+    """The origin of a table as this session sees it. Raises: SourceError."""
+    name = relation_sql(schema, table).as_string(None)
+    with mapped("asking which server and database this is"):
+        row = connection.execute(_ORIGIN, (name,)).fetchone()
+        if row is None:
+            raise SourceRefused("PostgreSQL does not list the database that this session is in")
+        timeline, database_oid, database, table_oid, host, port, started, standby, log_end = row
+        system = fetch_system(connection)
+    return SourceOrigin(
+        system=system,
+        timeline=int(timeline, 16),
+        database_oid=int(database_oid),
+        table_oid=int(table_oid),
+        database=database,
+        address=address.display,
+        server=f"{host}:{port}" if host else "",
+        started=started,
+        standby=standby,
+        log_end=log_end,
+    )

@@ -1,0 +1,1 @@
+"""Replication slots, publications and what a role may do."""

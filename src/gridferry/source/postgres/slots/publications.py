@@ -1,0 +1,340 @@
+"""Publications that never harm the application: what of each table may be published, and publishing just that.
+
+PostgreSQL refuses UPDATE and DELETE on a table that is published for them and has no replica identity. Such a table
+goes into a second publication, for inserts and truncates only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+
+from gridferry.errors import SourceRefused
+from gridferry.model.publishing import Obstacle, Published, Publishing
+from gridferry.source.postgres.catalog.own_heap import fetch_kept
+from gridferry.source.postgres.session.connection import PostgresAddress, connect
+from gridferry.source.postgres.session.failures import mapped
+from gridferry.source.postgres.session.transactions import Work
+from gridferry.source.postgres.slots.slot_names import publication_names
+from gridferry.source.postgres.sql.names import relation_sql
+
+Connection = psycopg.Connection[tuple[Any, ...]]
+TableName = tuple[str, str]  # schema, table
+
+
+_TOLD = {Published.ALL: (True, True, True, True), Published.INSERTS: (True, False, False, True)}
+_KINDS = {Published.ALL: "insert, update, delete, truncate", Published.INSERTS: "insert, truncate"}
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A publication that exists. `oid` differs if it was dropped and made again: changes in between are lost.
+
+    `mend`: the statement that makes it publish again what it should, where somebody changed that; or "".
+    """
+
+    name: str
+    oid: int
+    tables: frozenset[TableName]
+    mend: str = ""
+
+
+@dataclass(frozen=True)
+class Membership:
+    """What one table is published for now (None: for nothing), and what it may be.
+
+    `mend`: the statement that makes the publications right again, where somebody changed them or took the table out;
+    or "".
+    """
+
+    publishing: Publishing
+    published: Published | None
+    mend: str = ""
+
+    @property
+    def harmful(self) -> bool:
+        """True while PostgreSQL refuses the application's UPDATE and DELETE because of the publication."""
+        return self.published is Published.ALL and self.publishing.published is Published.INSERTS
+
+
+@dataclass(frozen=True)
+class _Member:
+    """The table itself, or a partition or child below it, with the columns of its usable replica identity."""
+
+    oid: int
+    schema: str
+    name: str
+    relkind: str
+    persistence: str
+    is_partition: bool
+    full: bool
+    identity: list[str] | None
+    owned: bool  # by the role, or by one that it is a member of
+    access_method: str  # "" where it has none
+
+    @property
+    def quoted(self) -> str:
+        return relation_sql(self.schema, self.name).as_string(None)
+
+
+# The index that PostgreSQL itself would use: valid, not deferrable, chosen by relreplident (RelationGetReplicaIndex).
+_MEMBERS = """
+WITH RECURSIVE members AS (
+    SELECT c.oid AS root, c.oid, 0 AS depth FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(schema)s AND c.relname = %(table)s
+  UNION
+    SELECT m.root, i.inhrelid, m.depth + 1 FROM members m JOIN pg_catalog.pg_inherits i ON i.inhparent = m.oid
+)
+SELECT DISTINCT ON (m.depth, c.oid)
+       c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relispartition,
+       c.relreplident = 'f',
+       (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attnum)
+        FROM pg_catalog.pg_index i
+        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey::int2[])
+        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
+          AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END),
+       pg_catalog.pg_has_role(c.relowner, 'USAGE'), coalesce(a.amname::text, '')
+FROM members m JOIN pg_catalog.pg_class c ON c.oid = m.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
+ORDER BY m.depth, c.oid
+"""
+_GENERATED = """
+SELECT a.attname::text FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated::text = ANY(%(kinds)s)
+ORDER BY a.attnum
+"""
+_COLUMNS = """
+SELECT a.attname::text FROM pg_catalog.pg_attribute a
+WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
+"""
+_PUBLICATIONS = """
+SELECT p.pubname, p.oid::int8,
+       coalesce((SELECT pg_catalog.array_agg(ARRAY[n.nspname::text, c.relname::text])
+        FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
+        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.prpubid = p.oid), '{{}}'),
+       ARRAY[p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate], {through_root}, {cut}
+FROM pg_catalog.pg_publication p WHERE p.pubname = ANY(%(names)s)
+"""
+
+
+# Since 15 a publication may leave out columns and rows of a table.
+_CUT = """EXISTS (SELECT FROM pg_catalog.pg_publication_rel r
+               WHERE r.prpubid = p.oid AND (r.prattrs IS NOT NULL OR r.prqual IS NOT NULL))"""
+
+
+def fetch_publishable(connection: Connection, *, schema: str, table: str) -> tuple[Publishing | None, list[Obstacle]]:
+    """What may be published of a table, None where nothing may, and what is in the way of publishing it."""
+    with mapped(f"reading the replica identity of {schema}.{table}"):
+        members = _members(connection, schema, table)
+        problem = _problem(connection, members, f"{schema}.{table}")
+        if problem:
+            return None, [Obstacle(problem, "leave it out of the config file, or use `sync: {mode: watermark}`")]
+        root = members[0]  # the partitions are published through it
+        role = sql.Identifier(connection.execute("SELECT current_user::text").fetchall()[0][0]).as_string(None)
+        obstacles = []
+        if not root.owned:
+            message = f"the role {role} does not own {root.schema}.{root.name}, and only its owner may publish it"
+            advice = f"log in as its owner, or run ALTER TABLE {root.quoted} OWNER TO {role};"
+            obstacles.append(Obstacle(message, advice))
+        return _publishing(connection, members), obstacles
+
+
+def fetch_publishing(connection: Connection, tables: Sequence[TableName]) -> list[Publishing]:
+    """What may be published of each table, in order. Raises: SourceRefused, naming all that cannot be at all."""
+    with mapped("reading the tables' replica identities"):
+        return [_publishing(connection, members) for members in _all_members(connection, tables)]
+
+
+def align_publications(address: PostgresAddress, *, slot: str, tables: Sequence[TableName]) -> list[Publishing]:
+    """Make the two publications of `slot`, or change them, so that they hold just `tables`; all in one transaction.
+
+    To be called before the slot is made, and again whenever tables were added or a replica identity was changed.
+    Returns what is now published of each. Raises: SourceRefused if a table cannot be, or the role may not.
+    """
+    with connect(address, Work.WRITE) as connection, mapped("making the publications"):
+        groups = _all_members(connection, tables)
+        found = [_publishing(connection, members) for members in groups]
+        existing = {p.name: p for p in fetch_publications(connection, slot)}
+        for name, kind in zip(publication_names(slot), Published, strict=True):
+            chosen = [m for m, p in zip(groups, found, strict=True) if p.published is kind]
+            _align(connection, name, chosen, kind=kind, existing=existing.get(name))
+    return found
+
+
+def fetch_publications(connection: Connection, slot: str) -> list[Publication]:
+    """Those of the slot's two publications that exist."""
+    version = connection.info.server_version
+    statement = _PUBLICATIONS.format(
+        through_root="p.pubviaroot" if version >= 130000 else "true", cut=_CUT if version >= 150000 else "false"
+    )
+    kinds = dict(zip(publication_names(slot), Published, strict=True))
+    with mapped("reading the publications"):
+        rows = connection.execute(statement, {"names": list(kinds)}).fetchall()
+    found = []
+    for name, oid, tables, told, through_root, cut in rows:
+        mend = ""
+        if tuple(told) != _TOLD[kinds[name]] or not through_root:
+            options = _options(kinds[name], version)
+            mend = sql.SQL("ALTER PUBLICATION {} SET ({});").format(sql.Identifier(name), options).as_string(None)
+        elif cut:
+            members = sql.SQL(", ").join(relation_sql(*table) for table in tables)
+            mend = sql.SQL("ALTER PUBLICATION {} SET TABLE {};").format(sql.Identifier(name), members).as_string(None)
+        found.append(Publication(name, oid, frozenset((s, t) for s, t in tables), mend))
+    return found
+
+
+def fetch_membership(connection: Connection, slot: str, *, schema: str, table: str) -> Membership | None:
+    """What a table is published for, and what it may be; None if a publication is missing.
+
+    Raises: SourceRefused if nothing of it may be published.
+    """
+    by_name = {publication.name: publication for publication in fetch_publications(connection, slot)}
+    names = publication_names(slot)
+    if len(by_name) < len(names):
+        return None
+    (publishing,) = fetch_publishing(connection, [(schema, table)])
+    for name, kind in zip(names, Published, strict=True):
+        if (schema, table) in by_name[name].tables:
+            return Membership(publishing, kind, by_name[name].mend)
+    name = names[list(Published).index(publishing.published)]
+    statement = sql.SQL("ALTER PUBLICATION {} ADD TABLE {};")
+    return Membership(
+        publishing, None, statement.format(sql.Identifier(name), relation_sql(schema, table)).as_string(None)
+    )
+
+
+def drop_publications(address: PostgresAddress, *, slot: str) -> list[str]:
+    """Drop the slot's publications. Returns the names of those that existed."""
+    with connect(address, Work.WRITE) as connection, mapped("dropping the publications"):
+        names = [p.name for p in fetch_publications(connection, slot)]
+        for name in names:
+            connection.execute(sql.SQL("DROP PUBLICATION IF EXISTS {}").format(sql.Identifier(name)))
+    return names
+
+
+def _members(connection: Connection, schema: str, table: str) -> list[_Member]:
+    """The table and all below it, the table first; [] if there is none."""
+    return [_Member(*row) for row in connection.execute(_MEMBERS, {"schema": schema, "table": table})]
+
+
+def _all_members(connection: Connection, tables: Sequence[TableName]) -> list[list[_Member]]:
+    groups = []
+    problems = []
+    for schema, table in tables:
+        members = _members(connection, schema, table)
+        problem = _problem(connection, members, f"{schema}.{table}")
+        if problem:
+            problems.append(problem)
+        groups.append(members)
+    if problems:
+        raise SourceRefused(
+            "; ".join(problems),
+            state="no publication was made or changed",
+            next_step="leave them out of the config file, or sync them in watermark mode",
+        )
+    return groups
+
+
+def _problem(connection: Connection, members: Sequence[_Member], name: str) -> str:
+    """Why changes of a table cannot be followed at all, or ""."""
+    if not members:
+        return f"there is no table {name}"
+    root = members[0]
+    if root.relkind not in "rp":
+        return f"changes of {name} cannot be followed: it is not a table"
+    if kept := fetch_kept(connection, [root.oid]).get(root.oid):
+        # The log tells of chunks under names that come and go, and of compressed rows in a form of TimescaleDB's own.
+        return f"changes of {name} cannot be followed: {kept}, and the log does not have its rows as they are"
+    if root.relkind == "p" and connection.info.server_version < 130000:
+        return f"changes of {name} cannot be followed: partitioned tables are published since PostgreSQL 13"
+    if any(m.persistence != "p" for m in members):
+        return f"changes of {name} cannot be followed: it is unlogged or temporary, or a part of it is"
+    if any(m.relkind == "f" for m in members):
+        return f"changes of {name} cannot be followed: a part of it is a foreign table"
+    if odd := [m for m in members if m.relkind == "r" and m.access_method not in ("heap", "")]:
+        what = f"{odd[0].schema}.{odd[0].name} has the table access method {odd[0].access_method}"
+        return f"changes of {name} cannot be followed: {what}, which need not write them to the log"
+    children = [f"{m.schema}.{m.name}" for m in members[1:] if not m.is_partition]
+    if children:
+        # The log tells of them under their own names, and a child that is added later is in no publication.
+        return f"changes of {name} cannot be followed: {children[0]} inherits from it, and would not be seen"
+    return ""
+
+
+def _publishing(connection: Connection, members: Sequence[_Member]) -> Publishing:
+    root = members[0]
+    # Since 18 a publication may hold stored generated columns; those computed on reading are never in the log.
+    kinds = ["v"] if connection.info.server_version >= 180000 else ["s", "v"]
+    unpublished = tuple(n for (n,) in connection.execute(_GENERATED, {"oid": root.oid, "kinds": kinds}))
+    reason, advice = _shortfall(members)
+    if reason:
+        return Publishing(root.schema, root.name, Published.INSERTS, (), reason, advice, unpublished)
+    identity = tuple(root.identity or ())
+    if root.full:
+        every = [n for (n,) in connection.execute(_COLUMNS, {"oid": root.oid})]
+        identity = tuple(n for n in every if n not in unpublished)
+    return Publishing(root.schema, root.name, Published.ALL, identity, unpublished=unpublished)
+
+
+def _shortfall(members: Sequence[_Member]) -> tuple[str, str]:
+    """Why updates and deletes of a table must not be published, and the statement that would allow it; or two ""."""
+    root = members[0]
+    if root.relkind == "p":
+        # A partition added later has the default identity, whatever its siblings have: the key must be the table's.
+        if root.identity is None or root.full:
+            return f"{root.schema}.{root.name} is partitioned and has no primary key that serves as replica identity", (
+                f"ALTER TABLE {root.quoted} ADD PRIMARY KEY (...);"
+            )
+        for leaf in members[1:]:
+            if not leaf.full and set(leaf.identity or ()) != set(root.identity):
+                return f"the partition {leaf.schema}.{leaf.name} has another replica identity than its table", (
+                    f"ALTER TABLE {leaf.quoted} REPLICA IDENTITY DEFAULT;"
+                )
+        return "", ""
+    if not root.full and root.identity is None:
+        return f"{root.schema}.{root.name} has no replica identity", (
+            f"ALTER TABLE {root.quoted} ADD PRIMARY KEY (...); or, at the price of more log,"
+            f" ALTER TABLE {root.quoted} REPLICA IDENTITY FULL;"
+        )
+    return "", ""
+
+
+def _align(
+    connection: Connection,
+    name: str,
+    chosen: Sequence[Sequence[_Member]],
+    *,
+    kind: Published,
+    existing: Publication | None,
+) -> None:
+    """Make one publication hold just these tables."""
+    roots = [relation_sql(m[0].schema, m[0].name) for m in chosen]
+    members = frozenset((group[0].schema, group[0].name) for group in chosen)
+    publication = sql.Identifier(name)
+    if existing is None:
+        tables = sql.SQL(" FOR TABLE {}").format(sql.SQL(", ").join(roots)) if roots else sql.SQL("")
+        options = _options(kind, connection.info.server_version)
+        connection.execute(sql.SQL("CREATE PUBLICATION {}{} WITH ({})").format(publication, tables, options))
+        return
+    if existing.tables == members:
+        return
+    if roots:
+        names = sql.SQL(", ").join(roots)
+        connection.execute(sql.SQL("ALTER PUBLICATION {} SET TABLE {}").format(publication, names))
+        return
+    for schema, table in sorted(existing.tables):
+        statement = sql.SQL("ALTER PUBLICATION {} DROP TABLE ONLY {}")
+        connection.execute(statement.format(publication, relation_sql(schema, table)))
+
+
+def _options(kind: Published, server_version: int) -> sql.Composed:
+    options = [sql.SQL("publish = {}").format(sql.Literal(_KINDS[kind]))]
+    if server_version >= 130000:
+        options.append(sql.SQL("publish_via_partition_root = true").format())
+    if server_version >= 180000:
+        options.append(sql.SQL("publish_generated_columns = stored").format())
+    return sql.SQL(", ").join(options)

@@ -1,1 +1,0 @@
-"""Do both sides hold the same values?"""
