@@ -100,7 +100,7 @@ airflow: .venv-airflow  ## Apache Airflow with the three DAGs, on a sample, unti
 airflow-test: .venv-airflow $(REDIS)  ## tests of the Airflow provider, on a real Airflow
 	$(AIRFLOW_RUN) pytest tests/airflow
 
-screenshots: .venv-airflow  ## take the pictures of docs/walkthrough.md anew, with a browser
+screenshots: .venv-airflow  ## take the pictures of docs/walkthrough.md again, with a browser
 	GRIDFERRY_SCREENSHOTS=docs/images/airflow $(AIRFLOW_RUN) pytest tests/airflow/test_browser.py
 	$(AIRFLOW_RUN) --with pillow python tools/smaller_pictures.py docs/images/airflow
 

@@ -27,7 +27,7 @@ OWN = (CATALOG, STATE, QUARANTINE, JOURNAL)
 
 @dataclass(frozen=True)
 class Server:
-    """A GridDB protocol server. `embedded` says that it is the stand-in."""
+    """A GridDB protocol server. `embedded` says that it is the emulator."""
 
     address: str
     cluster: str = "myCluster"

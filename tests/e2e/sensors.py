@@ -54,7 +54,7 @@ def unfit(postgres: Database) -> int:
 
 
 def assert_arrived(ferry: Ferry, postgres: Database, *, quarantined: bool = False) -> None:
-    """Every container holds exactly the rows of its device; every row that does not fit is put aside exactly once."""
+    """Every container holds exactly the rows of its device; every row that does not fit is quarantined exactly once."""
     expected = wanted(postgres)
     catalog = ferry.catalog("public.sensor")
     found = {device: sorted(ferry.rows(name), key=lambda r: r["ts"]) for device, name in catalog.items()}

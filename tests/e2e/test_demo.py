@@ -83,7 +83,7 @@ def test_the_whole_story(environment: dict[str, str], folder: Path) -> None:
     ("number", "step", "code"),
     [
         (signal.SIGINT, "1. ", 130),  # PostgreSQL starts
-        (signal.SIGTERM, "3. ", 143),  # the stand-in starts
+        (signal.SIGTERM, "3. ", 143),  # the emulator starts
         (signal.SIGINT, "6. ", 130),  # the load
         (signal.SIGTERM, "8. ", 143),  # the queries
         (signal.SIGINT, "14. ", 130),  # a sync by watermark

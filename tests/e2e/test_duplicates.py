@@ -1,4 +1,4 @@
-"""Rows that share a row key, and rows put aside: which stay, what is counted, and what a replay does."""
+"""Rows that share a row key, and quarantined rows: which stay, what is counted, and what a replay does."""
 
 from __future__ import annotations
 

@@ -166,7 +166,7 @@ def reported(ferry: Ferry, folder: Path) -> tuple[int, dict[str, Any], dict[str,
 
 
 def raising(monkeypatch: pytest.MonkeyPatch, table: str, error: FerryError) -> None:
-    """The rows put aside of one table cannot be read."""
+    """The quarantined rows of one table cannot be read."""
     really = Migration.quarantine
 
     def quarantine(self: Migration, tables: Any = ()) -> Any:

@@ -46,7 +46,7 @@ def real_server() -> Server:
 
 @contextmanager
 def embedded_server() -> Iterator[Server]:
-    """The stand-in, in memory, for as long as the block lasts; skips where its extra is not installed."""
+    """The emulator, in memory, for as long as the block lasts; skips where its extra is not installed."""
     pytest.importorskip("duckdb", reason="the embedded server needs the extra gridferry[embedded]")
     from gridferry.embedded.server import serve
 

@@ -101,7 +101,7 @@ class FerryTask(BaseOperator):
 
         def tell(event: Event) -> None:
             error = getattr(event, "error", None)
-            # The failure of the only table ends the task, and is told by that.
+            # The failure of the only table ends the task, and is reported by that.
             if isinstance(error, FerryError) and len(tables) > 1:
                 self.log.error("%s: %s", getattr(event, "table", ""), one_line(error))
 

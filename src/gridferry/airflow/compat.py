@@ -134,7 +134,7 @@ def connection_ids(conn_type: str) -> set[str]:
             try:
                 connection = environment.get_connection(name)
             except (AirflowException, AttributeError, TypeError, ValueError):
-                continue  # no connection is written there; whoever uses it is told
+                continue  # no connection is written there; whoever uses it is warned
             if connection is not None and connection.conn_type == conn_type:
                 found.add(name)
     return found

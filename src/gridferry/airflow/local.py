@@ -155,7 +155,7 @@ def _introduce(airflow: LocalAirflow, servers: Servers) -> None:
     """Where everything is, with commands that can be copied into another shell as they are."""
     psql = shutil.which("psql") or _from_here(servers.postgres.program("psql"))
     gridferry = _from_here(Path(sys.executable).with_name("gridferry"))
-    # The stand-in's password is told aloud: its server is reached from this machine only, and not for long.
+    # The emulator's password is printed: its server is reached from this machine only, and not for long.
     password = f"GRIDDB_PASSWORD={servers.target.password} " if servers.stand_in else ""
     _say(
         f"""

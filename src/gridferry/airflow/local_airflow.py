@@ -25,7 +25,7 @@ from gridferry.errors import ConfigError, FerryError
 from gridferry.local.interrupts import held
 
 USER = "airflow"
-PASSWORD = "airflow"  # noqa: S105 - told aloud: a login for a server that only this machine can reach, and not for long
+PASSWORD = "airflow"  # noqa: S105 - printed: a login for a server that only this machine can reach, and not for long
 START_LIMIT_S = 180.0
 STOP_LIMIT_S = 20.0
 _LOG_LINES = 5

@@ -21,7 +21,7 @@ def named_connection(conn_id: str) -> Connection:
         raise _missing(conn_id) from None
     # Has what is secret in its extra masked in logs. It tells the supervisor, so a trigger's thread must not do it: the
     # whole triggerer of Airflow 3.1 ends with "Response read out of order".
-    with suppress(ValueError):  # one that cannot be read is told where it is used
+    with suppress(ValueError):  # one that cannot be read is reported where it is used
         json.loads(found.extra or "{}")
         _ = found.extra_dejson
     return found

@@ -125,7 +125,7 @@ def _render(listing: Listing, *, source: str, target: str | None) -> str:
     from gridferry.plan.init_file import DEFAULT_TARGET, render_config
 
     if target:
-        target_of_url(target)  # a wrong address is told now, not by the next command
+        target_of_url(target)  # a wrong address is reported now, not by the next command
     return render_config(listing.tables, source=source, target=target or DEFAULT_TARGET, left_out=listing.left_out)
 
 

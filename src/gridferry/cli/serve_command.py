@@ -14,7 +14,7 @@ from gridferry.cli.opening import PASSWORD_VARIABLE
 from gridferry.cli.output import Output
 from gridferry.errors import ConfigError
 
-DEFAULT_PASSWORD = "admin"  # noqa: S105 - GridDB's own default, told aloud
+DEFAULT_PASSWORD = "admin"  # noqa: S105 - GridDB's own default, no secret
 _LOCAL = ("127.0.0.1", "localhost", "::1")
 
 

@@ -58,7 +58,7 @@ class _Parquet:
         import pyarrow.parquet as pq
 
         self._path = path
-        # Without a buffer of its own: what cannot be written is told where it is written, and nothing is left to close.
+        # Without a buffer of its own: what cannot be written fails where it is written, and nothing is left to close.
         self._file = os.fdopen(make_private(path), "wb", buffering=0)
         try:
             self._writer = pq.ParquetWriter(self._file, DIFFERENCE_SCHEMA)

@@ -149,7 +149,9 @@ class Migration:
         load = LoadOptions(replace, workers, rows_per_chunk, wait_s, replace_unclaimed=replace_unclaimed)
         if dry_run:
             return what_would_be_loaded(self.plan(tables), self._state.runs)
-        state = self._state  # what is wrong with the target, or with whose it is, is told once and not of each table
+        state = (
+            self._state
+        )  # what is wrong with the target, or with whose it is, is reported once and not for each table
         return load_tables(chosen, loader=lambda options: self._loader(state, options, load), tell=self._listener)
 
     def prepare_load(

@@ -66,7 +66,7 @@ class ContainerTransaction:
             if error is None and not ended:
                 self._commit()
                 return
-            # What ended the transaction is told already, or below; the rest is for the server's sake.
+            # What ended the transaction is reported already, or below; the rest is for the server's sake.
             with suppress(GridDBError):
                 self._give_up()
             if error is None:

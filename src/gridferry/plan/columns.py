@@ -22,7 +22,7 @@ _FORM_TARGETS = {
     TimeKey.SPLIT_MS: GridType.TIMESTAMP_MS,
     TimeKey.MICROSECONDS: GridType.TIMESTAMP_US,
 }
-# Types whose text can be told from the value as it is read: such a split column can be stored too.
+# Types whose text follows from the value as it is read: such a split column can be stored too.
 _PLAIN_SPLITS = frozenset({"text", "varchar", "name", "int2", "int4", "int8", "bool", "date"})
 
 

@@ -295,7 +295,7 @@ class Config:
     path: str = ""
     verify: VerifyWish = VerifyWish.OFF
     warnings: tuple[str, ...] = ()  # what is worth telling once, though nothing is wrong with the file itself
-    name: str = ""  # of the migration; without one it is told by the source's database
+    name: str = ""  # of the migration; without one it is known by the source's database
 
     def table(self, name: str) -> TableOptions:
         """The options of the table written `schema.table` or `table`. Raises: ConfigError."""

@@ -1,4 +1,4 @@
-"""Names and bytes of rows put aside: the same row the same, equal rows beside each other not."""
+"""Names and bytes of quarantined rows: the same row the same, equal rows beside each other not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A client of the stand-in without a socket: frames in, frames out."""
+"""A client of the emulator without a socket: frames in, frames out."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def make_app(desk: Desk | None = None) -> FastAPI:
 
     @app.get(PAGE, response_class=HTMLResponse)
     def parity(choice: Annotated[Choice, Depends(choice_of)], user: User) -> HTMLResponse:
-        # A problem is told by the page, whatever stands between it and the viewer: no proxy replaces a 200.
+        # A problem is shown by the page, whatever is between it and the viewer: no proxy replaces a 200.
         return HTMLResponse(render(facts_for(choice, user), choice))
 
     @app.get(JSON)

@@ -31,7 +31,7 @@ class Order(str, Enum):
     NEED = ""  # those that need a look first
     NAME = "name"
     LAST = "last"  # longest without a row from a sync first
-    HELD = "held"  # most rows put aside first
+    HELD = "held"  # most quarantined rows first
     ROWS = "rows"  # most rows first, as last verified
 
 

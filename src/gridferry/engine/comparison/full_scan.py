@@ -80,7 +80,7 @@ class FullPass:
             self._by_parts(self._cut.parts)
         else:
             self._gathered(table)
-        # Before anything is told of the differences: rows that were not read would be extra in the target.
+        # Before any difference is reported: rows that were not read would be extra in the target.
         require_all_read(
             self._plan,
             counted=self._counted,

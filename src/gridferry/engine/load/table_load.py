@@ -94,7 +94,7 @@ class TableLoader:
         Lease and snapshot are held until the block ends. Raises: as `run`.
         """
         with self._source.open_snapshot() as view:
-            (table,) = view.fetch_tables([table_name])  # a wrong name or address is told before anything is written
+            (table,) = view.fetch_tables([table_name])  # a wrong name or address is reported before anything is written
         with ExitStack() as stack:
             lease = stack.enter_context(Lease(self._state.documents, table.qualified, wait_s=self._load.wait_s))
             # Taken under the lease: an older one would put rows back as they were before another run's.
@@ -252,7 +252,7 @@ class TableLoader:
     def _resume(self, view: SnapshotView, table: Table, before: LoadRun, checked: Checked) -> LoadRun:
         finished = frozenset(before.finished)
         if checked.lineage is not Lineage.SAME and finished:
-            # What chunks have read is told by pages and transaction ids, which a copy of the server has given anew.
+            # What chunks have read is known by pages and transaction ids, which a copy of the server has given again.
             message = f"all chunks are read again: {checked.why}, and it may be a copy"
             self._tell(Note(before.table, message, "warning"))
             finished = frozenset()

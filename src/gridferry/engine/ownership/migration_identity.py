@@ -40,7 +40,7 @@ class Identity:
         self._lock = threading.Lock()
         self._found: MigrationEntry | None = None
         self._looked_up: MigrationEntry | None = None
-        self.notes: tuple[str, ...] = ()  # what is to be told where a command only looks
+        self.notes: tuple[str, ...] = ()  # what is to be reported where a command only looks
 
     def entry(self) -> MigrationEntry:
         """The migration, to read and write by; one that would be entered, where the target does not know it yet.

@@ -196,7 +196,7 @@ class Repairs:
         load = self._state.runs.get(table)
         options = next((o for o in self._chosen(()) if f"{o.schema_name}.{o.table_name}" == table), None)
         if load is None or load.plan is None or options is None:
-            return  # what that means is told by the undo itself
+            return  # what that means is said by the undo itself
         with suppress(SourceUnreachable):
             check_origin(self._state, self._source, options, load, left="nothing was changed")
 

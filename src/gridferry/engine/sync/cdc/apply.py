@@ -203,7 +203,7 @@ class ChangeWriter:
         asked = [(handle, split.part(i)) for handle, i in zip(handles, known, strict=True)]
         schema = self._plan.container_schema
         rows, owners = self._state.store.multi_get(asked, schema)
-        # Containers are told apart by their place in the split.
+        # Containers are distinguished by their place in the split.
         wanted = np.repeat(np.arange(len(split.values)), np.diff(split.boundaries))
         found = Keys(rows.select(schema.names[: schema.key_length]), pa.array(np.array(known, np.int64)[owners]))
         at, _ = matched(Keys(split.batch, pa.array(wanted, pa.int64())), found)

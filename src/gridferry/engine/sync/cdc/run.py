@@ -266,7 +266,7 @@ class CdcRun:
         """Write how far changes are stored, then confirm it to PostgreSQL; seldom while nothing of this table comes."""
         if group.position is None or group.position <= record.position:
             return record
-        # Only now: before, a stream that begins anew would come from where the table lacked those columns.
+        # Only now: before, a stream that begins again would come from where the table lacked those columns.
         record = replace(record, position=group.position, fresh=() if self._seen_fresh else record.fresh)
         if group.committed_at_us is not None:
             record = replace(record, as_of=max(record.as_of, _stamp(group.committed_at_us)))

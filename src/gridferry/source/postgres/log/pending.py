@@ -24,7 +24,7 @@ MOST_MESSAGES = 200_000
 # The first byte of a pgoutput message: Insert, Update, Delete, Truncate. Source: PostgreSQL, logicalproto.h.
 _CHANGES = [ord(letter) for letter in "IUDT"]
 
-# Only what is on disk is decoded. A statement of its own, before the other: within that it would be told afterwards.
+# Only what is on disk is decoded. A statement of its own, before the other: within that it would be done afterwards.
 _UNFLUSHED = """
 SELECT NOT pg_catalog.pg_is_in_recovery() AND pg_catalog.pg_current_wal_flush_lsn() < %(until)s::pg_lsn
 """

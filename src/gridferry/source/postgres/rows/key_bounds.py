@@ -125,7 +125,7 @@ def fetch_range_counts(
 ) -> dict[tuple[str | None, int], int]:
     """Rows by split value and range: range i lies from bound i - 1 up to, not including, bound i."""
     # In the column's own type, which an untyped literal takes on: to make numbers of times first takes three times as
-    # long. And so the parts are told apart here as they are when they are read.
+    # long. And so the parts are distinguished here as they are when they are read.
     edges = "{" + ",".join(f'"{bound_text(bound, measure)}"' for bound in bounds) + "}"
     statement = sql.SQL(
         'SELECT value COLLATE "C", place, count(*) FROM (SELECT {} AS value,'

@@ -27,7 +27,7 @@ OWN_NAME = "gridferry"  # the application_name of every session
 # Every text that PostgreSQL sends has one form, whatever the server's, the database's or the role's defaults are.
 # row_security = off turns rows hidden by a policy into an error: otherwise they would be missing in silence.
 # quote_all_identifiers = off: format_type() would give names of types that nobody knows.
-# lock_timeout: whoever waits for an ALTER TABLE or VACUUM FULL of somebody else should be told so, rather than nothing.
+# lock_timeout: whoever waits for an ALTER TABLE or VACUUM FULL of somebody else should hear so, rather than nothing.
 # tcp_keepalives_*: where this process, or the network, is gone without a word, the server ends the session (and the
 # snapshot it holds) after about two minutes.
 SETTINGS = {
