@@ -16,6 +16,7 @@ from tests.oracle.servers import named_server
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.griddb import GridDBAddress, Store, connect, parse_address
+from gridferry.model.migration import DatabaseOrigin, MigrationEntry
 
 PREFIX = "bench_"
 """Every container of the benchmark's own begins so."""
@@ -72,12 +73,15 @@ def drop_all(store: Store, prefix: str = PREFIX) -> None:
     store.drop_containers([name for name in store.container_names() if name.lower().startswith(prefix)])
 
 
+NOBODY = MigrationEntry("none", "", DatabaseOrigin("", 0))
+
+
 def clean_up(target: Target) -> None:
     """Drop every container of the benchmark's own, and what gridferry's state there has of its loads."""
     with target.connect() as store:
         drop_all(store)
-        state = TargetState(store)
-        mine = [run.table for run in state.runs.all() if run.table.startswith(f"public.{PREFIX}")]
-        for table in mine:
-            state.catalog.remove(state.catalog.entries(table))
-            state.runs.forget(table)
+        any_one = TargetState(store, lambda: NOBODY)
+        for state in map(any_one.of, any_one.registry.all()):
+            for table in [run.table for run in state.runs.all() if run.table.startswith(f"public.{PREFIX}")]:
+                state.catalog.remove(state.catalog.entries(table))
+                state.runs.forget(table)

@@ -6,7 +6,7 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +89,7 @@ class Database:
         return psycopg.connect(self.dsn, autocommit=True)
 
 
-def database_on(server: LocalPostgres) -> Iterator[Database]:
+def database_on(server: LocalPostgres) -> Generator[Database]:
     name = f"test {next(_numbers)}"
     dsn = server.create_database(name)
     try:
@@ -123,7 +123,7 @@ def local_postgres(version: int) -> LocalPostgres:
         pytest.skip(str(reason))
 
 
-@pytest.fixture(scope="session", **({"params": CHOSEN, "ids": "pg{}".format} if CHOSEN else {}))
+@pytest.fixture(scope="session", params=CHOSEN or None, ids="pg{}".format if CHOSEN else None)
 def postgres_server(request: pytest.FixtureRequest) -> Iterator[LocalPostgres]:
     """PostgreSQL 18, or each version that GRIDFERRY_TEST_POSTGRES names, for the whole session."""
     with local_postgres(getattr(request, "param", 18)) as server:

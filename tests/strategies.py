@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -32,14 +32,14 @@ def _times(last: int) -> st.SearchStrategy[int]:
     return st.sampled_from([0, 1, 249, 250, 251, last - 1, last]) | st.integers(0, last)
 
 
-def _floats(width: int) -> st.SearchStrategy[float]:
+def _floats(width: Literal[32, 64]) -> st.SearchStrategy[float]:
     # NaN in one form only: its other bit patterns do not survive Python's own floats.
     special = st.sampled_from([0.0, -0.0, math.inf, -math.inf, math.nan])
     return special | st.floats(allow_nan=False, width=width)
 
 
 # NUL and halves of surrogate pairs cannot be stored; everything else can.
-_CHARACTERS = st.characters(blacklist_characters="\0", blacklist_categories=("Cs",))
+_CHARACTERS = st.characters(blacklist_characters="\0", blacklist_categories=["Cs"])
 texts: st.SearchStrategy[str] = st.text(_CHARACTERS, max_size=12)
 
 ELEMENTS: dict[GridType, st.SearchStrategy[Any]] = {
@@ -168,7 +168,7 @@ class Sample:
 
 
 @st.composite
-def samples(draw: st.DrawFn, **options: Any) -> Sample:
+def samples(draw: st.DrawFn, /, **options: Any) -> Sample:
     """Schemas with a batch each; options as `batches` has them."""
     schema = draw(schemas())
     return Sample(schema, draw(batches(schema, **options)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 
@@ -84,7 +85,7 @@ def _same(*pairs: tuple[str, object]) -> tuple[Edge, ...]:
     return tuple(Edge(literal, value, value) for literal, value in pairs)
 
 
-def _base(name: str, sql: str = "", **declared: int) -> PgType:
+def _base(name: str, sql: str = "", **declared: Any) -> PgType:
     return PgType(name=name, formatted=sql or name, **declared)
 
 

@@ -63,7 +63,7 @@ def audit_packages() -> int:
         file.write(locked)
         file.flush()
         asked = [
-            _BIN / "pip-audit",
+            str(_BIN / "pip-audit"),
             "--disable-pip",
             "--no-deps",
             "--progress-spinner",

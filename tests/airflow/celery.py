@@ -9,6 +9,7 @@ import socket
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,10 @@ def _answers(port: int) -> bool:
     return False
 
 
+def _is_ready(name: str, log: Path) -> bool:
+    return f"{name}@127.0.0.1 ready" in log.read_text()
+
+
 class CeleryAirflow(LocalAirflow):
     """An Airflow with two Celery workers, each of one task at a time. `metadata` and `broker` are addresses."""
 
@@ -86,7 +91,7 @@ class CeleryAirflow(LocalAirflow):
         """Return once both workers take tasks."""
         for name in WORKERS:
             log = self.home / f"{name}.log"
-            wait(lambda log=log, name=name: f"{name}@127.0.0.1 ready" in log.read_text(), f"{name}: {log}")
+            wait(partial(_is_ready, name, log), f"{name}: {log}")
 
     def worker_of(self, host: str) -> str:
         """Which worker a task's host is."""

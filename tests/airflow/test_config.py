@@ -72,8 +72,9 @@ def test_what_the_dag_file_asks_of_a_dag_wins() -> None:
 
 @pytest.mark.parametrize(("name", "instead"), [("schedule", "continuous"), ("dag_id", "prefix")])
 def test_what_three_dags_cannot_share(name: str, instead: str) -> None:
+    unknown: dict[str, Any] = {name: "x"}
     with pytest.raises(ConfigError, match=f"`{name}` cannot be one for all") as caught:
-        gridferry_dags(TABLES, **{name: "x"})
+        gridferry_dags(TABLES, **unknown)
     assert instead in str(caught.value)
 
 

@@ -77,7 +77,7 @@ def test_it_fires_once_the_table_is_loaded(ferry: Ferry, postgres: Database) -> 
     make_sensors(postgres, rows=100)
 
     async def wait() -> Any:
-        task = asyncio.create_task(anext(trigger().run()))  # type: ignore[arg-type]
+        task: asyncio.Task[Any] = asyncio.create_task(anext(trigger().run()))  # type: ignore[arg-type]
         done, _ = await asyncio.wait([task], timeout=1.0)
         assert not done
         await asyncio.to_thread(ferry.of(SYNCED).load)

@@ -16,6 +16,8 @@ from bench.figures import WIDTH, Figure, Results, RunFailed
 from bench.processes import cpu_seconds, facts, own_peak_mb
 from rich.console import Console
 
+from gridferry.engine.workers import default_workers
+
 
 @pytest.fixture(scope="module")
 def results() -> Results:
@@ -42,7 +44,7 @@ def test_no_figure_has_the_name_of_another(results: Results) -> None:
 
 
 def test_the_load_is_set_against_the_lower_ceiling(results: Results) -> None:
-    read = results.value("ceilings", f"read sensor rows, {program.default_workers()} readers")
+    read = results.value("ceilings", f"read sensor rows, {default_workers()} readers")
     put = results.value("ceilings, embedded", "put sensor rows, 2 connections")
     load = results.value("load, embedded", "load 3,000 sensor rows, after the plan")
     assert read is not None

@@ -15,9 +15,10 @@ import pytest
 from bench.ferries import Ferry, followed
 from bench.figures import RunFailed
 from bench.latencies import Confirmed, Probe, check_probes
-from bench.servers import embedded_target, environment
+from bench.servers import NOBODY, PREFIX, clean_up, embedded_target, environment
 from bench.tables import make_followed
 
+from gridferry.checkpoint.state import TargetState
 from gridferry.local.postgres import LocalPostgres
 from gridferry.model.position import Lsn
 
@@ -111,3 +112,14 @@ def test_a_row_confirmed_before_it_could_be_read_fails_the_run() -> None:
     check_probes([Probe(asked=0.5, place=150, missed=1.9, found=2.1)], confirmed)
     with pytest.raises(RunFailed, match="1 rows could not be read"):
         check_probes([Probe(asked=0.5, place=150, missed=2.05, found=2.1)], confirmed)
+
+
+def test_cleaning_up_leaves_nothing_of_the_benchmark(ferry: Ferry) -> None:
+    """The last one of this file: the others need what it takes away."""
+    clean_up(ferry.target)
+    with ferry.target.connect() as store:
+        assert [name for name in store.container_names() if name.lower().startswith(PREFIX)] == []
+        any_one = TargetState(store, lambda: NOBODY)
+        states = [any_one.of(entry) for entry in any_one.registry.all()]
+        assert states != []
+        assert [(state.runs.all(), state.catalog.entries()) for state in states] == [([], [])]

@@ -12,6 +12,7 @@ import psutil
 import pytest
 from tests.conformance.conftest import Place, Server
 from tests.conformance.tables import batch, collection, keys, plain, rows_of, series
+from tests.notes import notes
 from tests.proxy import Proxy, Switches, proxy_to
 
 from gridferry.errors import ConnectionLost, Transient
@@ -163,7 +164,7 @@ def test_a_node_that_hangs_up_for_a_while(line: Line, place: Place) -> None:
     line.switches.cut_up = 0
     with pytest.raises(ConnectionLost) as caught:
         container.count()
-    assert "tried" in caught.value.__notes__[-1]
+    assert "tried" in notes(caught.value)[-1]
     line.proxy.refuse = False
     assert container.count() == 0
 

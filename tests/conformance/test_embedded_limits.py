@@ -13,6 +13,7 @@ from gridferry.embedded.server import Idle, Server, serve
 from gridferry.embedded.tql_query import compiled
 from gridferry.errors import StatementError
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType, Store, connect
+from gridferry.griddb.net.transport import SocketTransport
 from gridferry.griddb.wire.frame import MAGIC
 
 SCHEMA = ContainerSchema(
@@ -117,7 +118,9 @@ def test_a_connection_that_says_nothing_any_more_is_closed_and_the_driver_makes_
     node = store.cluster.topology().master
     with store.cluster.connection(node) as connection:
         assert not connection.stale()
-        socket_ = connection._transport._socket
+        transport = connection._transport
+        assert isinstance(transport, SocketTransport)
+        socket_ = transport._socket
         socket_.settimeout(10)
         assert socket_.recv(1) == b""
     assert "limits" in store.container_names()

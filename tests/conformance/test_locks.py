@@ -94,7 +94,13 @@ def test_the_next_client_waits_until_the_server_has_ended_it(
         found = store.open_container(killed.name)
         assert found is not None
         work(found)
-        left = {put: (1, "z"), put_new: (1, "a"), delete: None, in_transaction: (1, "z")}[work]
+        lefts: dict[Callable[[Container], None], tuple[int, str] | None] = {
+            put: (1, "z"),
+            put_new: (1, "a"),
+            delete: None,
+            in_transaction: (1, "z"),
+        }
+        left = lefts[work]
         assert sorted(rows_of(found.scan())) == [row for row in (left, (2, "b")) if row is not None]
 
 

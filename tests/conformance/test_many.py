@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +13,7 @@ from tests.conformance.tables import batch, collection, columns, keys, plain, ro
 
 from gridferry.errors import DataError, LocalProtocolError, LockConflict, SchemaChanged, SchemaConflict, StatementError
 from gridferry.griddb import Container, ContainerSchema
+from gridferry.griddb.handle import Handle
 
 SERIES = series("ts TIMESTAMP(3)!, v DOUBLE, s STRING")
 FIXED = series("ts TIMESTAMP(3)!, v DOUBLE")
@@ -298,6 +300,7 @@ def test_multi_get_of_texts(place: Place) -> None:
 def test_multi_get_of_one_container_more_than_once(place: Place) -> None:
     first, second = _neighbours(place, 2)
     place.store.multi_put([(c, batch(SERIES, [(t, 0.5, c.name) for t in range(4)])) for c in (first, second)])
+    asked: list[tuple[Container | Handle, tuple[int]]]
     asked = [(first, (1,)), (second, (2,)), (first.handle, (3,)), (first, (1,)), (second, (7,))]
     found, owners = place.store.multi_get([(c, _asked(SERIES, key)) for c, key in asked], SERIES)
     told = sorted(zip(owners.tolist(), plain(SERIES, found), strict=True))
@@ -334,11 +337,12 @@ def test_multi_get_in_small_requests(
     place: Place, monkeypatch: pytest.MonkeyPatch, schema: ContainerSchema, limit: str, value: int
 ) -> None:
     monkeypatch.setattr(f"gridferry.griddb.keyed.{limit}", value)
-    rows = {
+    rows_of_each: dict[ContainerSchema, list[tuple[Any, ...]]] = {
         SERIES: [(t, t / 2, "x" * t) for t in range(30)],
         OTHER: [("k" * t, float(t)) for t in range(30)],
         PAIR: [("k" * t, t, None) for t in range(30)],
-    }[schema]
+    }
+    rows = rows_of_each[schema]
     made = _fleet(place, 5, schema)
     place.store.multi_put([(c, batch(schema, rows[: 6 * i])) for i, c in enumerate(made)])
     asked = _asked(schema, *(row[: schema.key_length] for row in rows))

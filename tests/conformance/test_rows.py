@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 import pytest
 from tests.conformance.conftest import Place
 from tests.conformance.tables import batch, collection, keys, plain, rows_of, series
 
 from gridferry.errors import LocalProtocolError, RowExists, RowMissing
-from gridferry.griddb import PutMode
+from gridferry.griddb import ContainerSchema, PutMode
 
 KEYED = collection("k LONG!, s STRING")
 SERIES = series("ts TIMESTAMP(3)!, v DOUBLE")
@@ -77,13 +79,14 @@ def test_put_mode_update(place: Place) -> None:
 
 
 @pytest.mark.parametrize("schema", [KEYED, SERIES, PAIR], ids=["collection", "series", "composite"])
-def test_get_leaves_out_what_is_not_there(place: Place, schema: object) -> None:
-    made = place.make(schema)  # type: ignore[arg-type]
-    rows = {
+def test_get_leaves_out_what_is_not_there(place: Place, schema: ContainerSchema) -> None:
+    made = place.make(schema)
+    rows_of_each: dict[ContainerSchema, list[tuple[Any, ...]]] = {
         KEYED: [(1, "a"), (2, None), (3, "c")],
         SERIES: [(1, 1.0), (2, None), (3, 3.0)],
         PAIR: [("a", 1, 1.0), ("a", 2, None), ("b", 1, 3.0)],
-    }[made.schema]
+    }
+    rows = rows_of_each[made.schema]
     made.put(batch(made.schema, rows))
     width = made.schema.key_length
     missing = (9,) if width == 1 else ("zz", 9)

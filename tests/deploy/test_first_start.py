@@ -54,7 +54,7 @@ def test_the_login_is_a_file_for_its_owner(tmp_path: Path) -> None:
         "AIRFLOW_UI_PASSWORD": NASTY,
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(file),
     }
-    command = [sys.executable, DEPLOY / "airflow" / "login.py"]
+    command = [sys.executable, str(DEPLOY / "airflow" / "login.py")]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=True)
     assert json.loads(file.read_text()) == {"airflow": NASTY}
     assert file.stat().st_mode & 0o777 == 0o600
@@ -105,7 +105,7 @@ def test_the_sample_as_a_program(postgres: Database) -> None:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(DEPLOY.parent / "src"),
     }
-    command = [sys.executable, DEPLOY / "airflow" / "sample.py"]
+    command = [sys.executable, str(DEPLOY / "airflow" / "sample.py")]
     done = subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "public.device was made with 405 rows\n"), done.stderr
     done = subprocess.run(command, env={**variables, "SOURCE_PORT": "1"}, capture_output=True, text=True, check=False)

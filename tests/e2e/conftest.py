@@ -66,8 +66,10 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds where minutes are usual; a lease that could not be given back is free after one."""
     timing = Timing(connect_s=1.0, answer_s=1.0, heartbeat_s=0.5, failover_s=1.0)
     monkeypatch.setattr(target_session, "connect", functools.partial(connect, timing=timing))
-    monkeypatch.setitem(Lease.__init__.__kwdefaults__, "dead_after_s", 1.0)
-    monkeypatch.setitem(retry.with_patience.__kwdefaults__, "patience_s", 0.5)
+    for function, name, seconds in ((Lease.__init__, "dead_after_s", 1.0), (retry.with_patience, "patience_s", 0.5)):
+        defaults = function.__kwdefaults__
+        assert defaults is not None
+        monkeypatch.setitem(defaults, name, seconds)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from gridferry.errors import (
 )
 from gridferry.local.postgres import LocalPostgres
 
-SMALL = {"rows_per_chunk": CHUNK, "workers": 2}
+SMALL: dict[str, Any] = {"rows_per_chunk": CHUNK, "workers": 2}
 
 
 def refused(ferry: Ferry, kind: type[FerryError], *, names: str) -> FerryError:

@@ -22,7 +22,7 @@ from gridferry.errors import LeaseHeld
 from gridferry.griddb import BulkWriter, ContainerSchema
 
 APPLIED = {**READING, "on_bad_row": "quarantine"}
-OPTIONS = {"rows_per_chunk": 10, "workers": 1}
+OPTIONS: dict[str, Any] = {"rows_per_chunk": 10, "workers": 1}
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from gridferry.errors import PlanError
 
 ROWS = 4000
 KEYS = 700
-SMALL = {"rows_per_chunk": 300, "workers": 2}
+SMALL: dict[str, Any] = {"rows_per_chunk": 300, "workers": 2}
 BASE: dict[str, Any] = {"table": "t", "key": "k"}
 
 

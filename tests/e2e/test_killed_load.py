@@ -15,7 +15,7 @@ from tests.e2e.sensors import CHUNK, TABLE, add_sensors, assert_arrived, make_se
 from gridferry.errors import TargetNotEmpty
 
 WORKERS = 2
-OPTIONS = {"rows_per_chunk": CHUNK, "workers": WORKERS}
+OPTIONS: dict[str, Any] = {"rows_per_chunk": CHUNK, "workers": WORKERS}
 DEVICE = "b8:27"
 
 

@@ -15,7 +15,8 @@ import pytest
 from tests.conftest import Database
 from tests.e2e import dying_load
 from tests.e2e.ferry import QUARANTINE, Ferry
-from tests.e2e.readings import DAY, SYNC, TABLE, add, load_readings, open_transaction, source, stands, sync
+from tests.e2e.readings import SYNC, TABLE, add, load_readings, open_transaction, source, stands, sync
+from tests.readings import DAY
 
 _ROOT = Path(__file__).parents[2]
 _jobs = itertools.count(1)

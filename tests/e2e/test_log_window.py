@@ -11,6 +11,7 @@ from tests.e2e.ferry import Ferry
 from tests.readings import make_numbered_readings
 
 from gridferry.source.postgres.log import window as log_window
+from gridferry.source.postgres.log.decoder import Wanted
 from gridferry.source.postgres.log.window import LogWindow, open_log_window
 
 
@@ -27,7 +28,7 @@ def keys(window: LogWindow) -> set[int]:
     return {key for batch in window.changes() for key in batch.rows.column("k").to_pylist()}
 
 
-def wanted(ferry: Ferry) -> log_window.Wanted:
+def wanted(ferry: Ferry) -> Wanted:
     with ferry.migration() as migration:
         run = migration.state.runs.get("public.reading")
     assert run is not None

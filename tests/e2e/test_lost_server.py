@@ -210,7 +210,12 @@ def test_trap_16_deletes_of_a_stream_that_a_crash_forgot_are_sent_again(
         ferry.load()
         postgres.run("DELETE FROM reading WHERE k < 20; UPDATE reading SET n = 7 WHERE k = 30")
         crashes: list[str] = []
-        crash = once_at(1, lambda: (crashing.crash(), crashes.append(step)))
+
+        def crash_now() -> None:
+            crashing.crash()
+            crashes.append(step)
+
+        crash = once_at(1, crash_now)
         flush = BulkWriter.flush_log
 
         def flushing(self: BulkWriter) -> int:

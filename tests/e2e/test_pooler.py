@@ -26,7 +26,7 @@ def settings_seen(pooler: Pooler) -> set[tuple[str, ...]]:
     seen = set()
     for _ in range(6):
         with psycopg.connect(pooler.dsn(), autocommit=True, prepare_threshold=None) as connection:
-            seen.add(tuple(connection.execute(f"SHOW {name}").fetchone()[0] for name in SETTINGS))
+            seen.add(tuple(str(connection.execute(f"SHOW {name}").fetchall()) for name in SETTINGS))
     return seen
 
 

@@ -135,7 +135,7 @@ class RandomTable:
     def make(self, postgres: Database) -> None:
         for statement in TYPES:
             postgres.run(statement)
-        columns = [
+        columns: list[sql.Composable] = [
             sql.SQL("{} " + kind.sql + ("" if name in self.nullable else " NOT NULL")).format(sql.Identifier(name))
             for name, kind in self.columns.items()
         ]

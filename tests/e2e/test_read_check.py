@@ -21,7 +21,7 @@ from gridferry.source.postgres.rows.reader import Reader
 
 TABLE: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "id", "sync": {"mode": "watermark"}}
 WHOLE = {**TABLE, "split_by": None}
-OPTIONS = {"rows_per_chunk": 500, "workers": 2}
+OPTIONS: dict[str, Any] = {"rows_per_chunk": 500, "workers": 2}
 ROWS = 3000
 LOST = 7
 

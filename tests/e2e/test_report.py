@@ -123,7 +123,7 @@ def test_nothing_loaded_yet(ferry: Ferry, postgres: Database) -> None:
 def test_loaded_and_neither_synced_nor_verified(ferry: Ferry, postgres: Database) -> None:
     (table,) = facts_of(load_readings(ferry, postgres)).tables
     assert table.headline.tone is Tone.UNVERIFIED
-    assert table.history == table.verifications == ()
+    assert (len(table.history), len(table.verifications)) == (0, 0)
     assert {c.verdict for c in table.containers} == {""}
     assert table.sync is not None
     assert table.sync.runs == 0

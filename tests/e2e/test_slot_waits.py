@@ -18,6 +18,7 @@ from tests.readings import make_numbered_readings
 from gridferry.engine.events import Event, Note
 from gridferry.source.postgres.session import blockers
 from gridferry.source.postgres.session.connection import parse_address
+from gridferry.source.postgres.session.lock_holders import OpenTransaction
 
 
 @pytest.fixture(autouse=True)
@@ -136,7 +137,7 @@ def test_a_role_that_may_not_see_others_still_names_the_process(made: Ferry, pos
         holding.execute("SET application_name = 'nightly'; UPDATE reading SET n = 0 WHERE k = 1")
         update = threading.Thread(target=lambda: waiting.execute("UPDATE reading SET n = 1 WHERE k = 1"))
         update.start()
-        found: list[blockers.OpenTransaction] | None = []
+        found: list[OpenTransaction] | None = []
         while not found:
             found = blockers.fetch_blockers(parse_address(postgres.dsn_as("watcher")), waiting.info.backend_pid)
         pid = holding.info.backend_pid

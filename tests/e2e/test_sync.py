@@ -7,18 +7,8 @@ from dataclasses import replace
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import QUARANTINE, Ferry
-from tests.e2e.readings import (
-    DAY,
-    SYNC,
-    TABLE,
-    add,
-    load_readings,
-    open_transaction,
-    source,
-    stands,
-    sync,
-)
-from tests.readings import make_timed_readings
+from tests.e2e.readings import SYNC, TABLE, add, load_readings, open_transaction, source, stands, sync
+from tests.readings import DAY, make_timed_readings
 
 from gridferry.checkpoint.runs import RunState
 from gridferry.engine.events import Event, SyncStatus, TableSync

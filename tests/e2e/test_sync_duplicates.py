@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import QUARANTINE, Ferry
-from tests.e2e.readings import DAY, SYNC, TABLE, add, load_readings, stands, sync
-from tests.readings import make_timed_readings
+from tests.e2e.readings import SYNC, TABLE, add, load_readings, stands, sync
+from tests.readings import DAY, make_timed_readings
 
 from gridferry.errors import DataError, DuplicateKeys
 

@@ -17,7 +17,8 @@ import psycopg
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
-from tests.e2e.readings import DAY, TABLE, load_readings, source, stands, sync
+from tests.e2e.readings import TABLE, load_readings, source, stands, sync
+from tests.readings import DAY
 
 HISTORIES = int(os.environ.get("GRIDFERRY_HISTORIES", "6"))
 WRITERS = 4

@@ -10,7 +10,8 @@ from tests.conftest import Database
 from tests.e2e.changes import without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
-from tests.e2e.readings import DAY, TABLE, add, load_readings, open_transaction, source, stands, sync
+from tests.e2e.readings import TABLE, add, load_readings, open_transaction, source, stands, sync
+from tests.readings import DAY
 
 from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.lease import Lease

@@ -35,7 +35,7 @@ TABLE: dict[str, Any] = {
     "key": "time",
     "sync": {"mode": "watermark"},
 }
-OPTIONS = {"rows_per_chunk": 1000, "workers": 2}
+OPTIONS: dict[str, Any] = {"rows_per_chunk": 1000, "workers": 2}
 ROWS = 19_445
 CREATE = (
     "CREATE TABLE conditions (time timestamptz NOT NULL, device text NOT NULL, temperature float8, humidity float8)"
@@ -237,10 +237,11 @@ def test_a_row_later_than_the_lookback_is_found_by_a_sweep_and_told_until_then(
 
 def test_a_load_that_was_killed_goes_on_across_compressions(timescale: Timescale, ferry: Ferry, killer: Killer) -> None:
     compressed(timescale)
-    for point in (
+    points: list[dict[str, Any]] = [
         {"point": "checkpoint", "moment": "after", "call": 5},
         {"point": "put", "moment": "after", "call": 3},
-    ):
+    ]
+    for point in points:
         killer.run_noting(ferry, "load", **OPTIONS, **point)
         timescale.decompress()
         timescale.run("INSERT INTO conditions SELECT max(time) + interval '1 minute', 'dev1', 5, 6 FROM conditions")

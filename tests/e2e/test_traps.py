@@ -21,7 +21,7 @@ from gridferry.griddb.wire.statement import Statement
 from gridferry.plan.config import parse_config
 from gridferry.source.postgres.rows.reader import Reader
 
-SMALL = {"rows_per_chunk": CHUNK, "workers": 2}
+SMALL: dict[str, Any] = {"rows_per_chunk": CHUNK, "workers": 2}
 
 
 @pytest.mark.parametrize("kind", ["auto", "collection"])
@@ -266,7 +266,7 @@ def test_trap_19_rows_that_vanish_behind_a_success_fail_the_load(ferry: Ferry, p
     make_sensors(postgres)
     ferry = ferry.of(TABLE)
 
-    taken = []
+    taken: list[Any] = []
 
     def take_away(event: Event) -> None:
         """What an expiry does: acknowledged, flushed, gone."""

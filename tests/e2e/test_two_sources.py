@@ -211,7 +211,7 @@ def test_of_two_that_claim_a_name_at_once_one_gets_it(site_a: Ferry, site_b: Fer
     with site_a.migration() as one, site_b.migration() as two:
         two.state.begin()
         claim: Callable[..., list[CatalogEntry]] = two.state.catalog.claim
-        owners = iter([[]])
+        owners: Iterator[list[CatalogEntry]] = iter([[]])
         two_catalog = two.state.catalog
         original = two_catalog.owners
         two_catalog.owners = lambda names: next(owners, None) or original(names)  # type: ignore[method-assign]

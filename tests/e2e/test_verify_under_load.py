@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -95,7 +95,7 @@ def told(capsys: pytest.CaptureFixture[str], written: Written, reports: list[Ver
             )
 
 
-def judged(report: VerifyReport, found: set[Key], *, planted: set[Key], doubtful: set[Key] = frozenset()) -> None:
+def judged(report: VerifyReport, found: set[Key], *, planted: set[Key], doubtful: Set[Key] = frozenset()) -> None:
     """Nothing may be called different but what was planted, and all of that unless the report says it is in doubt."""
     assert found <= planted | doubtful, report.tables[0].first
     assert len(planted - found) <= report.tables[0].unsettled

@@ -21,7 +21,7 @@ from gridferry.errors import CheckpointError, LeaseHeld, PlanError, TargetNotEmp
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.local.postgres import LocalPostgres
 
-SMALL = {"rows_per_chunk": CHUNK, "workers": 2}
+SMALL: dict[str, Any] = {"rows_per_chunk": CHUNK, "workers": 2}
 OTHER = ContainerSchema(ContainerKind.COLLECTION, (ColumnSpec("k", GridType.LONG, nullable=False),))
 
 
@@ -176,7 +176,8 @@ def test_a_dry_run_changes_nothing(sensors: Ferry) -> None:
     assert sensors.everything() == {}
     sensors.load(**SMALL)
     before = sensors.everything()
-    for options in ({}, {"replace": True}):
+    either: tuple[dict[str, Any], ...] = ({}, {"replace": True})
+    for options in either:
         (dry,) = sensors.load(dry_run=True, **options)
         assert dry.outcome == "planned"
         assert "loaded" in dry.notes[0]
@@ -208,7 +209,8 @@ def test_the_same_table_of_another_database_is_not_taken_for_the_one_that_was_lo
     before = sensors.everything()
     for other in database_on(postgres_server):
         make_sensors(other, rows=600)
-        for options in ({}, {"replace": True}):
+        either: tuple[dict[str, Any], ...] = ({}, {"replace": True})
+        for options in either:
             with pytest.raises(PlanError, match="of another migration") as caught:
                 replace(sensors, dsn=other.dsn).load(**options, **SMALL)
             assert "--replace" not in caught.value.next_step

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.fuzz.mutating import mutated, rounds, survive
@@ -54,6 +55,10 @@ def _owned(data: bytes) -> None:
     schemas = read_schemas(source)
     for schema in schemas:
         read_owned_rows([source], schema, schemas=len(schemas))
+
+
+def _request(kind: Any) -> Callable[[bytes], object]:
+    return lambda data: kind.read(Reader(data))
 
 
 def _query_rows(data: bytes) -> None:
@@ -109,7 +114,7 @@ ANSWERS: dict[str, Callable[[bytes], object]] = {
     "a thousand rows": _rows(1000),
     "multicast": parse_notification,
     "provider": _provider,
-    **{f"request {number}": (lambda data, kind=kind: kind.read(Reader(data))) for number, kind in REQUESTS.items()},
+    **{f"request {number}": _request(kind) for number, kind in REQUESTS.items()},
 }
 PROVIDER = [b'[{"transaction": {"address": "10.0.0.1", "port": 10001}}, {"transaction": {"address": "::1"}}]']
 

@@ -28,6 +28,7 @@ from gridferry.errors import FerryError
 from gridferry.griddb import BulkWriter
 from gridferry.model.change import ChangeBatch, Operation
 from gridferry.model.position import Lsn
+from gridferry.model.publishing import Published
 from gridferry.plan.plan import Kernel
 from gridferry.source.postgres.log.decoder import ChangeDecoder
 from gridferry.source.postgres.log.pgoutput import Begin
@@ -35,7 +36,6 @@ from gridferry.source.postgres.log.spill import Spill
 from gridferry.source.postgres.log.stream import ChangeStream
 from gridferry.source.postgres.rows import new_rows as source_watermark
 from gridferry.source.postgres.slots import publications
-from gridferry.source.postgres.slots.publications import Published
 from gridferry.transform import kernels
 
 
@@ -70,6 +70,11 @@ def around(owner: Any, name: str, made: Callable[[Callable[..., Any]], Callable[
     """Replace a function by one made from it."""
     original = getattr(owner, name)
     setattr(owner, name, functools.wraps(original)(made(original)))
+
+
+def instead(owner: Any, name: str, function: Callable[..., Any]) -> None:
+    """Replace a function by another."""
+    setattr(owner, name, function)
 
 
 def nothing(*_: Any, **__: Any) -> None:
@@ -123,7 +128,7 @@ def _milliseconds() -> None:
 @bug("trap 3: rows of one millisecond are one", mode="watermark")
 def _merged() -> None:
     _milliseconds()
-    watermark.WatermarkRun._resolve = nothing  # type: ignore[assignment,method-assign]
+    instead(watermark.WatermarkRun, "_resolve", nothing)
 
 
 @bug("trap 4: the newest rows come first", mode="watermark")
@@ -140,7 +145,7 @@ def _open_missed() -> None:
         if cursor.position is None:
             return _TRUE
         low = source_watermark._value(column, cursor.position)
-        back = sql.Literal(column.lookback)
+        back: sql.Composable = sql.Literal(column.lookback)
         if column.growth.value == "time":
             back = sql.SQL("interval '{} milliseconds'").format(sql.SQL(str(column.lookback)))
         return sql.SQL("({0} >= {1} - {2} OR {0} IS NULL)").format(sql.Identifier(column.name), low, back)
@@ -236,7 +241,7 @@ def _known_only() -> None:
 
 @bug("TRUNCATE is ignored")
 def _no_truncate() -> None:
-    ChangeWriter.truncate = nothing  # type: ignore[method-assign]
+    instead(ChangeWriter, "truncate", nothing)
 
 
 @bug("deletes come after the puts of later batches")
@@ -247,7 +252,7 @@ def _late_deletes() -> None:
         waiting.append((self, deletes))
 
     delete = ChangeWriter._delete
-    ChangeWriter._delete = hold  # type: ignore[method-assign]
+    instead(ChangeWriter, "_delete", hold)
 
     def made(original: Callable[..., Any]) -> Callable[..., Any]:
         def stream(self: Any, run: Any, plan: Any, record: Any, *, until: Any) -> Any:
@@ -272,7 +277,7 @@ def _no_default() -> None:
         entries = state.catalog.entries(plan.qualified)
         state.store.create_containers([e.container for e in entries], plan.container_schema, modify=True)
 
-    cdc.add_columns = altered
+    instead(cdc, "add_columns", altered)
 
 
 # Mode cdc: large transactions that are sent while they are open.
@@ -299,7 +304,7 @@ def _aborted_applied() -> None:
 
 @bug("rows of a savepoint that was rolled back are applied")
 def _savepoint_applied() -> None:
-    Spill.roll_back = nothing  # type: ignore[method-assign]
+    instead(Spill, "roll_back", nothing)
 
 
 # Order of safety, leases, errors.
@@ -316,7 +321,7 @@ def _dropped_on_retry() -> None:
                     keys = container.schema.names[: container.schema.key_length]
                     for rows in list(container.scan().batches()):
                         container.delete(rows.select(keys))
-            return original(self, record)  # type: ignore[no-any-return]
+            return original(self, record)
 
         return begin
 
@@ -339,7 +344,10 @@ def _green() -> None:
 
 @bug("trap 14: the lease is ignored")
 def _no_lease() -> None:
-    Lease._acquire = Lease._release = Lease._beat = Lease.check = nothing  # type: ignore[assignment,method-assign]
+    instead(Lease, "_acquire", nothing)
+    instead(Lease, "_release", nothing)
+    instead(Lease, "_beat", nothing)
+    instead(Lease, "check", nothing)
 
 
 @bug("trap 16: acknowledged is taken for flushed")
@@ -348,7 +356,7 @@ def _no_flush() -> None:
         self.drain()
         return 0
 
-    BulkWriter.flush_log = drained  # type: ignore[method-assign]
+    instead(BulkWriter, "flush_log", drained)
 
 
 @bug("trap 16: the checkpoint comes before the flush")

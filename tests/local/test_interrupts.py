@@ -79,7 +79,7 @@ def test_undisturbed_it_is_ignored(number: signal.Signals) -> None:
 @pytest.mark.parametrize("kept_out", [held, undisturbed])
 def test_another_thread_hears_no_signals_and_changes_no_handlers(kept_out: Callable[[], Any]) -> None:
     before = [signal.getsignal(number) for number in SIGNALS]
-    seen = []
+    seen: list[Any] = []
 
     def work() -> None:
         with kept_out():

@@ -6,6 +6,7 @@ import os
 import tempfile
 import warnings
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -16,9 +17,10 @@ from gridferry.local.postgres import LocalPostgres
 from gridferry.local.postgres_install import install_of
 
 
-def ask(dsn: str, question: str) -> object:
+def ask(dsn: str, question: str) -> Any:
     with psycopg.connect(dsn, autocommit=True) as connection:
-        return connection.execute(question).fetchone()[0]
+        ((answer,),) = connection.execute(question).fetchall()
+        return answer
 
 
 @pytest.mark.parametrize("version", [16, 18])

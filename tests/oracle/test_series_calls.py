@@ -7,7 +7,7 @@ import struct
 import pytest
 from tests.oracle.judge import Judge, JudgeError
 from tests.oracle.tql_table import SECOND_NS
-from tests.oracle.values import Nanos, Row, float_bits
+from tests.oracle.values import Nanos, Row, Value, float_bits
 
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 
@@ -39,7 +39,7 @@ NAMES = [column.name for column in SERIES.columns]
 
 def _row(second: float, *numbers: float) -> Row:
     double, single, *whole = numbers
-    tail = ("text", True, "POINT(1 2)", b"bytes", Nanos(7), ["a"])
+    tail: tuple[Value, ...] = ("text", True, "POINT(1 2)", b"bytes", Nanos(7), ["a"])
     bits = (float_bits(GridType.DOUBLE, double), float_bits(GridType.FLOAT, single))
     return (_at(second), *bits, *map(int, whole), *tail)
 
@@ -77,7 +77,7 @@ def _as_float(number: float) -> float:
 
 
 # What stands at 13 s; a DOUBLE was rounded to a FLOAT.
-BETWEEN = {
+BETWEEN: dict[str, Value] = {
     "double": float_bits(GridType.DOUBLE, _as_float(0.13)),
     "float": float_bits(GridType.FLOAT, 0.13),
     "byte": -116,
@@ -138,7 +138,7 @@ SAMPLED = [
 def test_which_times_are_sampled(
     judge: Judge, series: str, ends: tuple[int, int], how: tuple[str, ...], seconds: list[float]
 ) -> None:
-    assert _seconds(judge.sample(series, SERIES, *map(_at, ends), *how)) == seconds
+    assert _seconds(judge.sample(series, SERIES, _at(ends[0]), _at(ends[1]), *how)) == seconds
 
 
 REFUSED = [

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import psycopg
@@ -58,7 +59,7 @@ class Follower:
                     self.position = group.position
         return groups
 
-    def parts(self, **options) -> list:
+    def parts(self, **options) -> list[Any]:
         return [part for group in self.pull(**options) for part in group.parts]
 
     def batches(self, **options) -> list[ChangeBatch]:
@@ -74,7 +75,7 @@ def following(database, **tables: str) -> Iterator[Follower]:
         drop_slot(database.address, follower.slot)
 
 
-def story(batches: list[ChangeBatch]) -> list[tuple]:
+def story(batches: list[ChangeBatch]) -> list[tuple[Any, ...]]:
     """Each change as (operation, new row or None, old row or None), in order."""
     told = []
     for batch in batches:
@@ -283,12 +284,17 @@ def test_unconfirmed_changes_come_again_and_confirmed_ones_do_not(postgres):
         with follower.stream() as stream:  # the one before has given the slot free
             groups = stream.groups()
             again = next(g for g in groups if g.changes)
-            assert story([again.parts[-1]]) == story([first.parts[-1]])
+            here, before = again.parts[-1], first.parts[-1]
+            assert isinstance(here, ChangeBatch)
+            assert isinstance(before, ChangeBatch)
+            assert story([here]) == story([before])
+            assert again.position is not None
             with pytest.raises(SourceError, match="cannot be confirmed"):
                 stream.confirm(Lsn(again.position.value + 1))
             stream.confirm(again.position)
             follower.position = again.position
         facts = fetch_slot(postgres.connection, follower.slot)
+        assert facts is not None
         assert facts.confirmed == again.position
         assert not facts.active
         assert follower.batches() == []
@@ -301,6 +307,10 @@ def test_an_idle_database_moves_its_slot_by_heartbeats(postgres):
         groups = follower.pull()
         after = fetch_slot(postgres.connection, follower.slot)
     assert {g.parts for g in groups} == {()}  # one or more: what other databases log moves the position too
+    assert before is not None
+    assert before.confirmed is not None
+    assert after is not None
+    assert after.confirmed is not None
     assert after.confirmed > before.confirmed
     assert postgres.run("SELECT count(*) FROM pg_class WHERE relname LIKE 'gridferry%'") == [(0,)]
 

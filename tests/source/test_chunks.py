@@ -305,7 +305,7 @@ def test_recent_reads_need_no_rights_beyond_select(table_t, plan):
     table_t.run("DROP ROLE IF EXISTS reader_only; CREATE ROLE reader_only LOGIN; GRANT SELECT ON t TO reader_only")
     try:
         with psycopg.connect(table_t.dsn_as("reader_only"), autocommit=True) as connection:
-            (count,) = connection.execute("SELECT count(*) FROM ONLY t WHERE age(xmin) <= age('3'::xid)").fetchone()
+            ((count,),) = connection.execute("SELECT count(*) FROM ONLY t WHERE age(xmin) <= age('3'::xid)").fetchall()
         assert count == 3000
     finally:
         table_t.run("DROP OWNED BY reader_only; DROP ROLE reader_only")

@@ -189,8 +189,8 @@ def test_the_role_cannot_make_a_transaction_another_kind(postgres):
         postgres.run("ALTER ROLE odd SET default_transaction_read_only = off")
         with connect(parse_address(postgres.dsn_as("odd"))) as connection:
             kinds = ("transaction_isolation", "transaction_deferrable", "transaction_read_only")
-            assert [connection.execute(f"SHOW {kind}").fetchone()[0] for kind in kinds] == [
-                "read committed", "off", "on"
+            assert [connection.execute(f"SHOW {kind}").fetchall() for kind in kinds] == [
+                [("read committed",)], [("off",)], [("on",)]
             ]  # fmt: skip
     finally:
         postgres.run("DROP ROLE odd")
@@ -200,6 +200,6 @@ def test_a_dead_peer_is_noticed_on_both_sides(postgres):
     dsn = postgres.server.tcp_dsn(postgres.name)
     with connect(parse_address(dsn), Work.SNAPSHOT) as connection:
         names = ("tcp_keepalives_idle", "tcp_keepalives_interval", "tcp_keepalives_count")
-        assert [connection.execute(f"SHOW {name}").fetchone()[0] for name in names] == ["60", "15", "4"]
+        assert [connection.execute(f"SHOW {name}").fetchall() for name in names] == [[("60",)], [("15",)], [("4",)]]
         given = connection.info.get_parameters()
         assert (given["keepalives_idle"], given["keepalives_count"], given["tcp_user_timeout"]) == ("60", "4", "120000")

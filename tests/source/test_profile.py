@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.conftest import drop
+from tests.noted import noted
 
 from gridferry.errors import ConfigError, SourceRefused
 from gridferry.model.profile import ColumnProfile, ColumnRequest, Facts, KeyProfile, KeyRequest, ProfileRequest
@@ -209,9 +211,8 @@ def test_a_constraint_spares_the_look_at_full_keys_only(keyed):
 
 def test_truncation_is_not_asked_where_nothing_is_cut_off(postgres, monkeypatch):
     postgres.run("CREATE TABLE t (ts timestamp); INSERT INTO t VALUES ('2020-01-01'), ('2020-01-01')")
-    asked = []
-    real = profile._collisions
-    monkeypatch.setattr(profile, "_collisions", lambda *a: asked.append(1) or real(*a))
+    asked: list[Any] = []
+    monkeypatch.setattr(profile, "_collisions", noted(asked, profile._collisions))
     found = key(postgres, "ts", truncate="ts", facts_of=("ts",))
     assert (found.colliding, found.truncated_colliding, len(asked)) == (1, 1, 1)
 
@@ -251,8 +252,7 @@ def test_the_full_key_is_not_looked_at_where_the_cut_one_does_not_meet(postgres,
     postgres.run(
         "CREATE TABLE t (ts timestamp); INSERT INTO t VALUES ('2020-01-01 00:00:00.000001'), ('2020-01-01 1:0')"
     )
-    asked = []
-    real = profile._collisions
-    monkeypatch.setattr(profile, "_collisions", lambda *a: asked.append(1) or real(*a))
+    asked: list[Any] = []
+    monkeypatch.setattr(profile, "_collisions", noted(asked, profile._collisions))
     found = key(postgres, "ts", truncate="ts", facts_of=("ts",))
     assert (found.colliding, found.truncated_colliding, len(asked)) == (0, 0, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -203,7 +204,7 @@ def test_count_rows_by_split_value(postgres, plan):
         assert snapshot.count_rows(plan("t", "v", where="false")) == {None: 0}
 
 
-def duplicates(database, plan) -> list[dict]:
+def duplicates(database, plan) -> list[dict[str, Any]]:
     with database.source.open_snapshot() as snapshot, snapshot.open_reader() as reader:
         return [row for batch in reader.read_duplicates(plan) for row in batch.to_pylist()]
 

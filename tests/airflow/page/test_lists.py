@@ -149,7 +149,7 @@ def test_only_some_threads_wait_at_the_same_time() -> None:
     first = threading.Thread(target=answers.get, args=("a", ask))
     first.start()
     assert begun.wait(30)
-    while answers._waiting._value:  # type: ignore[attr-defined]
+    while answers._waiting._value:
         begun.wait(0.001)
     with pytest.raises(StillAsking):
         answers.get("b", ask)

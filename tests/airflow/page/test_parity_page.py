@@ -25,6 +25,7 @@ from gridferry.airflow.page import reading
 from gridferry.airflow.page.answers import Answers
 from gridferry.airflow.page.app import make_app
 from gridferry.airflow.page.desk import Desk
+from gridferry.airflow.page.reading import read_target
 from gridferry.airflow.page.routes import JSON, PAGE, PREFIX
 from gridferry.airflow.plugin import GridFerryPlugin
 from gridferry.checkpoint.catalog import CatalogEntry
@@ -368,7 +369,7 @@ def test_many_viewers_are_one_question(
     make_sensors(postgres, rows=10)
     ferry.of(TABLE).load()
     asked: list[GridDBAddress] = []
-    read = desk_module.read_target
+    read = read_target
 
     def counted(address: GridDBAddress) -> Any:
         asked.append(address)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gridferry.checkpoint.documents import DocumentStore
 from gridferry.errors import FerryError, RowExists
 from gridferry.griddb import PutMode
 
@@ -72,7 +73,7 @@ class FakeContainer:
             raise self.broken
 
 
-class FakeDocuments:
+class FakeDocuments(DocumentStore):
     """`DocumentStore` without a store."""
 
     def __init__(self) -> None:
@@ -82,7 +83,7 @@ class FakeDocuments:
     def full(self, scope: str) -> str:
         return scope
 
-    def container(self) -> FakeContainer:
+    def container(self) -> Any:
         return self.state
 
     def get(self, scope: str, item: str) -> dict[str, Any] | None:

@@ -11,6 +11,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
+from tests.notes import notes
 from tests.unit.checkpoint.documents_fake import FakeDocuments
 
 from gridferry.checkpoint.lease import Holder, Lease, born, holder_of
@@ -45,7 +46,7 @@ def documents() -> FakeDocuments:
 def lease(documents: FakeDocuments, clock: Clock | None = None, **options: Any) -> Lease:
     clock = clock or Clock()
     options.setdefault("beat_s", 1000.0)
-    return Lease(documents, TABLE, clock=clock, sleep=clock.sleep, **options)  # type: ignore[arg-type]
+    return Lease(documents, TABLE, clock=clock, sleep=clock.sleep, **options)
 
 
 def write(documents: FakeDocuments, holder: Holder) -> None:
@@ -130,7 +131,7 @@ def test_a_silent_holder_elsewhere_is_taken_over_by_our_own_clock_alone(document
 )
 def test_a_dead_holder_of_this_machine_is_taken_over_at_once(documents: FakeDocuments, holder: Holder) -> None:
     write(documents, holder)
-    assert holder_of(documents, TABLE) is None  # type: ignore[arg-type]
+    assert holder_of(documents, TABLE) is None
     clock = Clock()
     with lease(documents, clock) as held:
         assert clock.now == 0
@@ -138,9 +139,9 @@ def test_a_dead_holder_of_this_machine_is_taken_over_at_once(documents: FakeDocu
 
 
 def test_a_living_process_of_this_machine_is_told_as_the_holder(documents: FakeDocuments) -> None:
-    assert holder_of(documents, TABLE) is None  # type: ignore[arg-type]
+    assert holder_of(documents, TABLE) is None
     with lease(documents):
-        assert str(holder_of(documents, TABLE)) == f"process {os.getpid()} on {socket.gethostname()}"  # type: ignore[arg-type]
+        assert str(holder_of(documents, TABLE)) == f"process {os.getpid()} on {socket.gethostname()}"
 
 
 def test_a_lock_that_stays_tells_the_holder_of_the_lease_too(
@@ -153,7 +154,7 @@ def test_a_lock_that_stays_tells_the_holder_of_the_lease_too(
     monkeypatch.setattr(documents.state, "in_transaction", refused)
     with pytest.raises(LockConflict) as caught, lease(documents, dead_after_s=5.0):
         raise AssertionError("it was entered")
-    assert caught.value.__notes__ == [f"the lease of {TABLE} is held by process 1 on another machine"]
+    assert notes(caught.value) == [f"the lease of {TABLE} is held by process 1 on another machine"]
 
 
 def test_a_lease_that_another_version_wrote_is_told(documents: FakeDocuments) -> None:
@@ -162,7 +163,7 @@ def test_a_lease_that_another_version_wrote_is_told(documents: FakeDocuments) ->
         lease(documents).__enter__()
     assert "gridferry_state" in caught.value.next_step
     with pytest.raises(CheckpointError):
-        holder_of(documents, TABLE)  # type: ignore[arg-type]
+        holder_of(documents, TABLE)
     assert json.loads(documents.state.rows[KEY])["shift"] == "night"
 
 
@@ -225,7 +226,7 @@ def test_parts_stand_side_by_side(documents: FakeDocuments) -> None:
     with lease(documents, part="0/2") as first, lease(documents, part="1/2") as second:
         first.check()
         second.check()
-        assert holder_of(documents, TABLE) is not None  # type: ignore[arg-type]
+        assert holder_of(documents, TABLE) is not None
     assert not documents.state.rows
 
 
@@ -317,7 +318,7 @@ def test_one_that_cannot_renew_it_when_it_is_late_goes_on_when_the_target_is_bac
         for _ in range(2):
             with pytest.raises(ConnectionLost, match="no answer") as caught:
                 held.check()
-        assert caught.value.__notes__[-1] == f"while the lease of {TABLE} was renewed"
+        assert notes(caught.value)[-1] == f"while the lease of {TABLE} was renewed"
         documents.state.broken = None
         held.check()
         assert read(documents).beat == 1

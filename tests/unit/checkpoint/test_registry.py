@@ -23,7 +23,7 @@ def documents() -> FakeDocuments:
 
 @pytest.fixture
 def registry(documents: FakeDocuments) -> Registry:
-    return Registry(documents)  # type: ignore[arg-type]
+    return Registry(documents)
 
 
 def test_a_migration_without_a_name_is_that_of_its_database(registry: Registry) -> None:

@@ -43,7 +43,7 @@ def documents() -> FakeDocuments:
 
 @pytest.fixture
 def runs(documents: FakeDocuments) -> RunStore:
-    return RunStore(documents)  # type: ignore[arg-type]
+    return RunStore(documents)
 
 
 def test_a_load_comes_back_as_it_was_written(runs: RunStore) -> None:
@@ -106,7 +106,7 @@ def test_what_is_loaded_only_goes_by_replace_and_nothing_is_loaded_without_loadi
 
 def _broken(change: dict[str, Any]) -> dict[str, Any]:
     documents = FakeDocuments()
-    RunStore(documents).begin(RUN, before=None)  # type: ignore[arg-type]
+    RunStore(documents).begin(RUN, before=None)
     return {**json.loads(documents.state.rows[f"load:{TABLE}", "run"]), **change}
 
 

@@ -102,6 +102,7 @@ class FakeMigration:
     failure: BaseException | None = None
     calls: list[tuple[str, Any]] = field(default_factory=list)
     closed: bool = False
+    transactions_s: float | None = None
     listener: Callable[[Any], None] = ignore
 
     def __enter__(self) -> FakeMigration:

@@ -31,7 +31,10 @@ def kinds(base: type[FerryError] = FerryError) -> Iterator[type[FerryError]]:
             yield from kinds(kind)
 
 
-@pytest.mark.parametrize("kind", sorted(set(kinds()), key=lambda k: k.__name__), ids=lambda k: k.__name__)
+BY_NAME = dict(sorted((kind.__name__, kind) for kind in kinds()))
+
+
+@pytest.mark.parametrize("kind", BY_NAME.values(), ids=BY_NAME)
 def test_every_error_ends_with_its_exit_code(run: Run, migration: FakeMigration, kind: type[FerryError]) -> None:
     migration.failure = kind("it broke", state="half of it stands", next_step="mend it")
     code = EXPECTED.get(kind.__name__, 3)

@@ -11,7 +11,7 @@ import pytest
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.containers import put_container
 from gridferry.embedded.database import Database
-from gridferry.embedded.queries import plan, run
+from gridferry.embedded.queries import Analysis, plan, run
 from gridferry.embedded.results import Rows
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 
@@ -99,7 +99,10 @@ def ask(db: Database) -> Callable[..., Any]:
 
     def query(container: Container, text: str, **options: Any) -> Any:
         found = run(options.pop("db", db), container, plan(container, text), **options)
-        return tuples(found) if isinstance(found, Rows) else (found.type, found.value)
+        if isinstance(found, Rows):
+            return tuples(found)
+        assert not isinstance(found, Analysis)
+        return found.type, found.value
 
     return query
 

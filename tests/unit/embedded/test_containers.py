@@ -154,7 +154,7 @@ def test_a_collection_lists_an_index_on_its_row_key(db: Database, keyed: Contain
     assert keyed.indexes == (Index("", (0, 1), 0),)
     assert keyless.indexes == ()
     drop_index(db, keyed, Index("", (0, 1), 0), any_name=True, any_type=True)
-    assert keyed.indexes == ()
+    assert len(keyed.indexes) == 0
 
 
 def test_a_geometry_has_a_spatial_index_in_a_collection_only(db: Database) -> None:
@@ -193,7 +193,7 @@ def test_indexes_are_listed(db: Database, series: Container) -> None:
     drop_index(db, series, Index("no", (1,), 0), any_name=False, any_type=True)
     assert len(series.indexes) == 2
     drop_index(db, series, Index("", (1,), 0), any_name=True, any_type=True)
-    assert series.indexes == (Index("", (1, 2), 0),)
+    assert list(series.indexes) == [Index("", (1, 2), 0)]
     with pytest.raises(Refusal) as refused:
         create_index(db, series, Index("x", (3,), 0))
     assert refused.value.code == 60015

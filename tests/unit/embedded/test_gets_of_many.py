@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from tests.noted import noted
 
 from gridferry.embedded.answers.call import Node, Peer
 from gridferry.embedded.catalog import Container
@@ -79,8 +80,7 @@ def test_keys_of_many_containers_are_one_look_at_each_shape(
         wanted[c.name] = (c, keys(c.schema, *some))
     expected = {name: get_rows(db, c, some).batch for name, (c, some) in wanted.items()}
     asked: list[str] = []
-    select = db.duck.select
-    monkeypatch.setattr(db.duck, "select", lambda sql, **more: (asked.append(sql), select(sql, **more))[1])
+    monkeypatch.setattr(db.duck, "select", noted(asked, db.duck.select))
     found = got(db, [(name, of_keys(c, some)) for name, (c, some) in wanted.items()])
     assert len(asked) == 2
     assert isinstance(found, dict)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from tests.noted import noted
 
 from gridferry.embedded import queries
 from gridferry.embedded.catalog import Container
@@ -29,8 +30,7 @@ def test_one_aggregate_over_many_containers_is_one_scan(
     put_many(db, [(c, batch(schema, (n, float(n), ""), (n + 5, 0.0, ""))) for n, c in enumerate(fleet[1:], 1)])
     db.settle()
     asked: list[str] = []
-    select = db.duck.select
-    monkeypatch.setattr(db.duck, "select", lambda sql, **more: (asked.append(sql), select(sql, **more))[1])
+    monkeypatch.setattr(db.duck, "select", noted(asked, db.duck.select))
     newest = run_many(db, [(c, plan(c, "select MAX(ts)")) for c in fleet])
     counts = run_many(db, [(c, plan(c, "select COUNT(*)")) for c in fleet])
     assert len(asked) == 2

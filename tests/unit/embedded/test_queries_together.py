@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.noted import noted
 
 from gridferry.embedded.answers.call import Node, Peer
 from gridferry.embedded.catalog import Container
@@ -74,8 +75,7 @@ def together(db: Database, frames: list[Frame]) -> list[bytes]:
 def looks(db: Database, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The statements that DuckDB answers from now on."""
     asked: list[str] = []
-    select = db.duck.select
-    monkeypatch.setattr(db.duck, "select", lambda sql, **more: (asked.append(sql), select(sql, **more))[1])
+    monkeypatch.setattr(db.duck, "select", noted(asked, db.duck.select))
     return asked
 
 

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.examples import MANY
 
-from gridferry.engine.sync.cdc.fold import Folder, Keys, Stored
+from gridferry.engine.rows.keys import Keys
+from gridferry.engine.sync.cdc.fold import Folder, Stored
 from gridferry.errors import DataError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
 from gridferry.model.change import ChangeBatch, ChangedColumn, ChangedRelation, Identity, Operation
@@ -197,5 +198,5 @@ def test_an_identity_without_the_key_is_an_error_for_all_but_inserts(operation: 
     if operation is Operation.UPDATE:
         change = (operation, row, None, frozenset[str]())  # type: ignore[assignment]
     with pytest.raises(DataError, match="does not carry d") as told:
-        Folder(PLAN).fold(batch_of([change], key=("k",)), Target({}).read)  # type: ignore[list-item]
+        Folder(PLAN).fold(batch_of([change], key=("k",)), Target({}).read)
     assert "REPLICA IDENTITY FULL" in told.value.next_step

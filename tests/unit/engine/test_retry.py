@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from gridferry.engine.retry import is_transient, with_patience
@@ -42,7 +44,8 @@ def attempts(errors: list[FerryError]) -> object:
 
 
 def test_a_transient_error_of_the_target_is_tried_again_at_once_and_then_ever_later() -> None:
-    clock, heard = Clock(), []
+    clock = Clock()
+    heard: list[Any] = []
     errors: list[FerryError] = [ConnectionLost(str(n)) for n in range(8)]
     attempt = attempts(list(errors))
     assert with_patience(attempt, on_retry=heard.append, clock=clock, sleep=clock.sleep) == "done"  # type: ignore[arg-type]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.unit.checkpoint.documents_fake import FakeDocuments
 
 from gridferry.checkpoint.history import HistoryStore
@@ -34,7 +36,7 @@ def stamp(second: float, zone: str = "000Z") -> str:
     return f"2026-03-14T09:{int(second) // 60:02d}:{int(second) % 60:02d}.000{zone}"
 
 
-def run(as_of: float, **counts: int) -> TableSync:
+def run(as_of: float, **counts: Any) -> TableSync:
     return TableSync(TABLE, "watermark", "synced", as_of=stamp(as_of), **counts)
 
 

@@ -22,7 +22,7 @@ def test_each_creation_and_each_transaction_has_a_session_of_its_own() -> None:
         used.append(transaction._session)
         message = put_container(cluster, f"c{number}", SCHEMA, modify=False).message
         assert isinstance(message, PutContainer)
-        session, client = message.options[Option.CLIENT_ID]  # type: ignore[misc]
+        session, client = message.options[Option.CLIENT_ID]
         assert client == cluster.client
         used.append(session)
     assert sorted(used) == list(range(1, 7))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_a_process_that_was_started_again_has_to_prove_itself() -> None:
         ({"table_oid": 0}, "no table of that name"),
     ],
 )
-def test_what_proves_another_source_whenever_it_was_started(changed: dict[str, object], why: str) -> None:
+def test_what_proves_another_source_whenever_it_was_started(changed: dict[str, Any], why: str) -> None:
     for now in (KNOWN, LATER):
         found = compare(KNOWN, replace(now, **changed))
         assert found[0] is Lineage.OTHER
@@ -66,7 +67,7 @@ def test_what_proves_another_source_whenever_it_was_started(changed: dict[str, o
         ({"log_end": "0/4FFFFFF"}, "restored to an older state"),
     ],
 )
-def test_what_speaks_against_a_server_that_was_started_again(changed: dict[str, object], why: str) -> None:
+def test_what_speaks_against_a_server_that_was_started_again(changed: dict[str, Any], why: str) -> None:
     found = compare(KNOWN, replace(LATER, **changed))
     assert found[0] is Lineage.OTHER
     assert why in found[1]

@@ -19,7 +19,7 @@ from gridferry.plan.names import (
     value_of,
 )
 
-_VALUES = st.none() | st.text(st.characters(exclude_categories=("Cs",)))
+_VALUES = st.none() | st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(_VALUES)

@@ -26,7 +26,7 @@ def _options(**changes: object) -> TableOptions:
     return table_options(**{**SPLIT, **changes})
 
 
-def _plan(profile: TableProfile | None = None, table: Table | None = None, **changes: object) -> TablePlan:
+def _plan(profile: TableProfile | None = None, table: Table | None = None, **changes: Any) -> TablePlan:
     return plan_table(table or sensor(), profile or sensor_facts(), _options(**changes))
 
 
@@ -79,7 +79,7 @@ def test_no_fine_digits_need_no_second_column() -> None:
 
 
 def test_a_followed_table_whose_type_has_more_digits_than_its_rows_is_told_before_the_load() -> None:
-    followed = {"sync": {"mode": "watermark", "column": "ts"}}
+    followed: dict[str, Any] = {"sync": {"mode": "watermark", "column": "ts"}}
     said = _text(_plan(sensor_facts(fine=0), **followed), Severity.RISK)
     assert "a later row that has some, as now() gives them, cannot be stored by a sync" in said
     assert "`precision: keep`" in said

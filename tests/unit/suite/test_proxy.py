@@ -55,7 +55,8 @@ def test_all_of_it_passes_in_pieces_of_any_size(echo: tuple[str, int]) -> None:
 
 @pytest.mark.parametrize("switch", ["cut_up", "cut_down"])
 def test_it_is_cut_after_so_many_bytes_and_once(echo: tuple[str, int], switch: str) -> None:
-    switches = Switches(**{switch: 5})
+    switches = Switches()
+    setattr(switches, switch, 5)
     with proxy_to(echo, switches) as proxy:
         with socket.create_connection(proxy.address) as client:
             client.sendall(b"abcdefgh")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -24,9 +25,7 @@ def _column(kernel: Kernel, target: GridType, scale: int | None = None) -> Colum
     return ColumnPlan("c", "any", spec, ReadAs.PLAIN, kernel, Verdict.EXACT, "", scale)
 
 
-def _check(
-    array: pa.Array, values: Sequence[object], column: ColumnPlan, expected: Callable[[object], Outcome]
-) -> None:
+def _check(array: pa.Array, values: Sequence[object], column: ColumnPlan, expected: Callable[[Any], Outcome]) -> None:
     converted, refusals = KERNELS[column.kernel](array, column)
     assert converted.type == column.target.arrow_type
     assert len(converted) == len(values)
@@ -46,9 +45,7 @@ def _check(
             assert got == wanted or (got != got and wanted != wanted), value
 
 
-def _both(
-    values: list[object], kind: pa.DataType, view: pa.DataType | None = None
-) -> list[tuple[pa.Array, list[object]]]:
+def _both(values: list[Any], kind: pa.DataType, view: pa.DataType | None = None) -> list[tuple[pa.Array, list[Any]]]:
     """The array, and a slice with an offset."""
     array = pa.array(values, kind)
     array = array.view(view) if view is not None else array

@@ -100,7 +100,8 @@ def test_a_block_finds_what_a_row_by_row_comparison_finds(
     size = 1 + key_length
     times = Counter(r[:size] for r in source)
     there = {r[:size]: r for r in target}
-    expected, equal = [], Counter()
+    expected: list[Any] = []
+    equal: Counter[Any] = Counter()
     for r in source:
         if times[r[:size]] > 1:
             continue
@@ -134,6 +135,7 @@ def test_findings_wait_in_files_when_they_are_many(monkeypatch: pytest.MonkeyPat
         assert sorted(keys) == sorted([*range(500), 7])
         (extra,) = [p for p in parts if (p.kinds == KINDS.index(DifferenceKind.EXTRA)).any()]
         (told,) = [r for r in extra.rows("t", [str(i) for i in range(500)], ["v"] * 500) if r.kind.value == "extra"]
+        assert told.target is not None
         assert (told.container, told.source, told.target.to_pylist()) == ("1", None, [{"k": 7, "v": None}])
 
 

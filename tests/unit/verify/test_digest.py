@@ -154,7 +154,7 @@ def test_a_value_in_another_column_or_row_is_another_value() -> None:
 def test_no_two_of_many_like_rows_have_one_digest() -> None:
     r = random.Random(7)
     count = 20_000
-    base = [1594512094385, 0.004955938648391245, True, "b8:27:eb:bf:9d:51", None]
+    base: list[Any] = [1594512094385, 0.004955938648391245, True, "b8:27:eb:bf:9d:51", None]
     rows = []
     for n in range(count):
         row = list(base)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.notes import notes
 from tests.unit.griddb.net.memory import END, FakeClock, MemoryTransport, refused, reply, request_of, written
 
 from gridferry.errors import (
@@ -94,7 +95,7 @@ def test_a_silent_node_is_asked_whether_it_lives() -> None:
     assert peer.heartbeats == 9
     assert peer.time.time == pytest.approx(100.0)
     assert peer.connection.broken
-    assert "request 0" in caught.value.__notes__[0]
+    assert "request 0" in notes(caught.value)[0]
 
 
 def test_two_heartbeats_without_an_answer_are_the_end() -> None:

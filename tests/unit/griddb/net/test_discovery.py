@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from gridferry.errors import ConfigError, NodeUnreachable, RemoteProtocolError
 from gridferry.griddb import GridDBAddress
-from gridferry.griddb.net.discovery import candidates, from_multicast, from_provider, parse_notification
+from gridferry.griddb.net.discovery import candidates, from_multicast, parse_notification
+from gridferry.griddb.net.provider import from_provider
 from gridferry.griddb.wire.frame import MAGIC
 
 Serve = Callable[..., str]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from typing import Any
 
 import pytest
 from tests.unit.griddb.net.memory import MemoryTransport, reply, request_of, written
@@ -21,7 +22,7 @@ SECRET = "a password of mine"
 DIGEST = hashlib.sha256(SECRET.encode()).hexdigest()
 
 
-def _address(sslmode: SslMode = SslMode.AUTO, *, user: str = "reader", **options: object) -> GridDBAddress:
+def _address(sslmode: SslMode = SslMode.AUTO, *, user: str = "reader", **options: Any) -> GridDBAddress:
     return GridDBAddress("c", user=user, password=SECRET, members=(("h", 1),), sslmode=sslmode, **options)
 
 
@@ -138,7 +139,7 @@ def test_the_public_route_goes_into_login_and_look_ups() -> None:
     node = Node(secure=True)
     cluster = Cluster(_address(route=Route.PUBLIC), connector=lambda *_: node.transport)
     cluster.topology()
-    asked = [request_of(frame) for frame in node.transport.requests if frame.statement != Statement.CONNECT]
+    asked: list[Any] = [request_of(frame) for frame in node.transport.requests if frame.statement != Statement.CONNECT]
     assert [type(each) for each in asked] == [Login, GetPartitionAddress]
     assert [each.options[Option.CONNECTION_ROUTE] for each in asked] == [1, 1]
 

@@ -21,7 +21,7 @@ def messages(draw: st.DrawFn) -> tuple[Role, bytes, Frame]:
     """Who reads a frame, its bytes, and what it says."""
     statement, body = draw(STATEMENTS), draw(st.binary(max_size=40))
     number = draw(st.integers(0, (1 << (31 if statement is Statement.CONNECT else 63)) - 1))
-    pieces = [body[: len(body) // 2], memoryview(body)[len(body) // 2 :]]
+    pieces: list[bytes | memoryview] = [body[: len(body) // 2], memoryview(body)[len(body) // 2 :]]
     if draw(st.booleans()):
         partition = draw(st.integers(0, 127))
         data = b"".join(encode_request(statement, number, pieces, partition=partition))

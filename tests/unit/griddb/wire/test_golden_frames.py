@@ -143,7 +143,9 @@ def test_values_of_captured_rows() -> None:
 def test_values_of_captured_rows_with_row_id() -> None:
     reply = QueryReply.read(reply_body("TQL rows with row id"))
     assert reply.rows is not None
-    batch, row_ids = decode_rows(VEC6, reply.rows.count, bytes(reply.rows.image), row_ids=True)
+    image = reply.rows.image
+    assert isinstance(image, bytes | bytearray | memoryview)
+    batch, row_ids = decode_rows(VEC6, reply.rows.count, image, row_ids=True)
     assert row_ids is not None
     assert row_ids.tolist() == [0]
     assert batch.column("ts").cast("int64").to_pylist() == [1700000000123456]

@@ -9,7 +9,7 @@ from gridferry.errors import RemoteProtocolError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire.encode import encode_key_set, encode_keys
 from gridferry.griddb.wire.multi_requests import KeyPredicate, MultiGet
-from gridferry.griddb.wire.octets import Reader, Writer
+from gridferry.griddb.wire.octets import Buffer, Reader, Writer
 
 HEAD = bytes(16) + bytes(4) + (1).to_bytes(4, "little")  # no client, no options, one predicate
 TAIL = bytes(4)  # no containers
@@ -24,9 +24,9 @@ PAIR_KEY = "0000000000000000 00 09000000  03 03 61"
 TWO_PAIRS = "0000000000000000 00 09000000  0300000000000000 00 07000000  03 03 61  03 05 6262"
 
 
-def _pairs(*keys: tuple[str, int]) -> list[memoryview]:
+def _pairs(*keys: tuple[str, int]) -> list[Buffer]:
     arrays = [pa.array([a for a, _ in keys]), pa.array([b for _, b in keys], pa.int32())]
-    return list(encode_key_set(PAIR, pa.record_batch(arrays, schema=PAIR.arrow_schema)))
+    return encode_key_set(PAIR, pa.record_batch(arrays, schema=PAIR.arrow_schema))
 
 
 def _single(*keys: str) -> list[bytes]:

@@ -14,7 +14,7 @@ from gridferry.griddb.wire.options import read_options, write_options
 from gridferry.griddb.wire.statement import Option
 
 I8, I32, I64 = (st.integers(-(1 << b - 1), (1 << b - 1) - 1) for b in (8, 32, 64))
-TEXT = st.text(st.characters(blacklist_categories=("Cs",)), max_size=8)
+TEXT = st.text(st.characters(blacklist_categories=["Cs"]), max_size=8)
 VALUES: dict[Option, st.SearchStrategy[Any]] = {
     Option.LEGACY_VERSION: I8,
     Option.TRANSACTION_TIMEOUT: I32,
@@ -43,7 +43,7 @@ VALUES: dict[Option, st.SearchStrategy[Any]] = {
     Option.SUB_CONTAINER_VERSION: I64,
     Option.SUB_CONTAINER_EXPIRABLE: st.booleans(),
 }
-options = st.fixed_dictionaries({}, optional=VALUES)  # type: ignore[type-var]
+options = st.fixed_dictionaries({}, optional=VALUES)
 
 
 def image(value: dict[Option, Any]) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,9 +41,9 @@ def decode(messages, *, wanted=WANTED, **options) -> list[ChangeGroup]:
     return groups
 
 
-def story(groups: list[ChangeGroup]) -> list[tuple]:
+def story(groups: list[ChangeGroup]) -> list[tuple[Any, ...]]:
     """Every change and truncation: by table, what was done, the row, the old row."""
-    told: list[tuple] = []
+    told: list[tuple[Any, ...]] = []
     for part in (part for group in groups for part in group.parts):
         if isinstance(part, Truncation):
             told.append(("truncate", tuple(r.name for r in part.relations), part.cascade, part.restart_identity))
@@ -152,7 +153,8 @@ SENT = st.one_of(VALUE, st.just(m.UNCHANGED))
 @st.composite
 def changes(draw):
     """Messages over two tables of three text columns, keyed by the first or in full, and what they mean."""
-    messages, meant = [], []
+    messages: list[bytes] = []
+    meant: list[tuple[Any, ...]] = []
     for _ in range(draw(st.integers(0, 25))):
         oid, full = draw(st.sampled_from([(1, False), (2, True)]))
         key, letter = draw(st.text(max_size=4).map(str.encode)), b"O" if full else b"K"

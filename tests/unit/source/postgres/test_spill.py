@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridferry.errors import SourceError
-from gridferry.source.postgres.log import spill
 from gridferry.source.postgres.log.spill import Spill
 
 # A transaction's story: messages of nested subtransactions, and roll backs of one that is open.
@@ -49,7 +48,7 @@ def test_a_full_disk_is_told(monkeypatch):
         def close(self) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(spill.tempfile, "TemporaryFile", FullDisk)
+    monkeypatch.setattr("tempfile.TemporaryFile", FullDisk)
     with closing(Spill(block_bytes=1)) as spilled, pytest.raises(SourceError, match="No space left") as caught:
         spilled.append(b"x", subxid=1)
     assert "TMPDIR" in caught.value.next_step
