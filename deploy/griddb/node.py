@@ -2,7 +2,7 @@
 """One GridDB node in a container: write its config, start it, form the cluster, stop it cleanly.
 
 `node.py` runs the node until SIGTERM or SIGINT; `node.py health` exits 0 when the cluster serves, and says why not
-otherwise. It asks the node's own REST interface instead of the gs_* commands, so that the password stands in no
+otherwise. It asks the node's own REST interface instead of the gs_* commands, so that the password is in no
 process list. Needs Python 3.8 and nothing else.
 
 Environment: GRIDDB_PASSWORD (of the user admin; set at every start), GRIDDB_CLUSTER, GRIDDB_ADDRESS (else what the
@@ -58,7 +58,7 @@ def run() -> int:
     """The node, until it ends or is asked to. Returns its exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     write_config(address=os.environ.get("GRIDDB_ADDRESS") or own_address(), password=password())
-    # What the last container left: process numbers start anew, so it can name a stranger.
+    # What the last container left: process numbers start again, so it can name a stranger.
     (HOME / "conf" / "gridstore.pid").unlink(missing_ok=True)
     node = subprocess.Popen(  # noqa: S603 - the server, no shell
         [SERVER, "--conf", str(HOME / "conf")], cwd=HOME, start_new_session=True

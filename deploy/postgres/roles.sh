@@ -3,7 +3,7 @@
 # REPLICATION is what mode cdc needs; for watermark alone it may go.
 set -eu
 : "${SOURCE_USER:?is not set}" "${SOURCE_PASSWORD:?is not set: see deploy/.env.example}"
-# By psql's variables: a name or a password may hold any character. The password stands in no process list.
+# By psql's variables: a name or a password may hold any character. The password is in no process list.
 psql --no-psqlrc --quiet --set=ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname "$POSTGRES_DB" <<'SQL'
 \set role `printf '%s' "$SOURCE_USER"`
 \set password `printf '%s' "$SOURCE_PASSWORD"`

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Redis with the password of REDIS_PASSWORD, which stands in no process list: the config comes on stdin.
+# Redis with the password of REDIS_PASSWORD, which is in no process list: the config comes on stdin.
 set -eu
 : "${REDIS_PASSWORD:?is not set: see deploy/.env.example}"
 password=$(printf '%s' "$REDIS_PASSWORD" | sed 's/[\\"]/\\&/g')

@@ -148,5 +148,5 @@ def _batches(octets: bytes | None) -> Iterator[pa.RecordBatch]:
     if octets is not None:
         with pa.ipc.open_stream(octets) as reader:
             for batch in reader:
-                batch.validate(full=True)  # what stands there need not have been written by gridferry
+                batch.validate(full=True)  # what is there need not have been written by gridferry
                 yield batch

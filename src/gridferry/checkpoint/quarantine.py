@@ -145,7 +145,7 @@ def _held(row: dict[str, object]) -> HeldRow:
         texts = [decoded_value(str, row[name]) for name in names]
         with pa.ipc.open_stream(row["source_row"]) as reader:
             (batch,) = reader
-        batch.validate(full=True)  # what stands there need not have been written by gridferry
+        batch.validate(full=True)  # what is there need not have been written by gridferry
         if len(batch) != 1 or len(set(batch.schema.names)) < batch.num_columns:
             raise ValueError(f"it is not one row, but {len(batch)} with columns {len(set(batch.schema.names))}")
     except (pa.ArrowException, ValueError, TypeError, OSError, RecursionError) as error:

@@ -1,8 +1,8 @@
 """The one loop over tables: a table that fails does not stop the others.
 
 `load`, `sync`, `verify`, `repair`, `cutover`, `status`, `report`, `quarantine replay`, `drop-slot` and Airflow's
-operators go through `try_each`. (`sync --follow` runs its tables side by side: `engine.following`. `plan` looks at all
-tables under one snapshot: `engine.planning`.) What concerns every table alike ends the loop: see
+operators go through `try_each`. (`sync --follow` runs its tables side by side: `engine.sync.tables`. `plan` looks at
+all tables under one snapshot: `engine.planning`.) What concerns every table alike ends the loop: see
 `FerryError.concerns_all`.
 """
 

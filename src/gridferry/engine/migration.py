@@ -216,7 +216,7 @@ class Migration:
         Args: tables: those with a `sync` in the config, unless some are named; interval_s: from one beginning to the
             next; until: asked between chunks and runs, True ends the work after its checkpoint; sweep: look at whole
             tables, for rows that came later than the lookback; new_slot: where the slot of a table in mode cdc is lost,
-            or it never had one, make another and go on from there; see `engine.new_slot`.
+            or it never had one, make another and go on from there; see `engine.sync.cdc.renew_slot`.
         Raises: any FerryError; what was checkpointed stays, and the next call goes on from there. With `follow` only
             what will not pass. Of several tables those that can be synced are, before SomeTablesFailed names the
             others.

@@ -20,7 +20,7 @@ def fingerprint(options: TableOptions) -> str:
     """SHA-256 over a table's options as far as they decide what is loaded.
 
     Not over the names under `containers`: a value that comes later may get one. Whether those that have a container
-    keep its name is asked of the catalog: see `engine.loaded.require_names_kept`.
+    keep its name is asked of the catalog: see `engine.ownership.origin_check.require_names_kept`.
     """
     document = options.model_copy(update={"containers": {}}).model_dump(mode="json", exclude={"sync"})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()

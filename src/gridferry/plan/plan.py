@@ -143,7 +143,7 @@ class TablePlan:
     rows: Count = 0
     size_bytes: Count = 0
     own_heap: bool = True  # every row lies in a heap of the table's own: `Table.own_heap` when this was planned
-    colliding: Count = 0  # rows beyond the first of their row key, as the data stood when the plan was made
+    colliding: Count = 0  # rows beyond the first of their row key, as the data was when the plan was made
     findings: tuple[Finding, ...] = ()
     left_out: tuple[LeftOut, ...] = ()  # columns of the source that the config leaves out
 

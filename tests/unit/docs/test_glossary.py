@@ -94,3 +94,17 @@ def test_nothing_points_at_pages_that_are_not_here() -> None:
         for path in sorted((ROOT / folder).rglob("*.*")):
             if path.suffix in {".py", ".md", ".java", ".j2"} and path != Path(__file__):
                 assert not away.search(path.read_text(encoding="utf-8")), path
+
+
+def test_modules_that_pages_and_comments_mention_exist() -> None:
+    """Short names too: `engine.retry` is `gridferry.engine.retry`."""
+    packages = "engine|checkpoint|compare|source.postgres|griddb.net|griddb.wire|metrics|transform"
+    mention = re.compile(rf"`((?:{packages.replace('.', chr(92) + '.')})(?:\.\w+)+)`")
+    pages = [*DOCS.rglob("*.md"), *(ROOT / "src").rglob("*.py"), ROOT / "CONTRIBUTING.md", ROOT / "README.md"]
+    lost = [
+        f"{page.relative_to(ROOT)}: {name}"
+        for page in sorted(pages)
+        for name in mention.findall(page.read_text(encoding="utf-8"))
+        if not found(f"gridferry.{name}")
+    ]
+    assert lost == []

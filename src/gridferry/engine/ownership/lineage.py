@@ -2,7 +2,7 @@
 
 A cursor, a position and a repair's rows are of one source. Of another one they say nothing: its rows would be lost in
 silence, or would take the place of the right ones. So whatever may be another source is refused, with the one way on:
-`gridferry sync --new-source`, which compares everything (`engine.new_source`, docs/adr/0024).
+`gridferry sync --new-source`, which compares everything (`engine.repair.new_source`, docs/adr/0024).
 """
 
 from __future__ import annotations

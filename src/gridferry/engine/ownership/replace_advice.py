@@ -56,7 +56,7 @@ def completed(advice: str, state: TargetState, tables: Sequence[str], *, about: 
         return advice
     found = droppable(state, [name for name in tables if name in f"{about} {advice}"] or tables)
     if _UNCLAIMED in advice and not any(each.containers for each in found):
-        return advice  # what it would drop is nobody's, and stands in the text
+        return advice  # what it would drop is nobody's, and is in the text
     return f"{advice} ({what_goes(found)})"
 
 

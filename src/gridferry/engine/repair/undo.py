@@ -220,7 +220,7 @@ def forget_repair(state: TargetState, run: str, *, record: RepairRecord | None, 
 
 
 def _forget(state: TargetState, run: str, *, entries: int) -> None:
-    # First the journal: while the record stands, the same call can be made again.
+    # First the journal: while the record exists, the same call can be made again.
     state.journal.forget(run, entries=entries)
     state.repairs.forget(run)
 

@@ -1,4 +1,4 @@
-"""Keeping loaded tables in step: the modes, and one run over several tables (without end: `engine.following`)."""
+"""Keeping loaded tables in step: the modes, and one run over several tables (without end: `engine.sync.tables`)."""
 
 from __future__ import annotations
 

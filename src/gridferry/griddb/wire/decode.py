@@ -104,7 +104,7 @@ def _fixed_column(column: ColumnSpec, values: NDArray[np.generic], nulls: NDArra
     elif column.type is GridType.TIMESTAMP_NS:
         data = _nanoseconds(column, values, nulls)
     else:
-        # A column of a single row is contiguous as it stands, but seldom aligned.
+        # A column of a single row is contiguous as it is, but seldom aligned.
         data = np.require(values, requirements=["C", "A"])
     return pa.Array.from_buffers(column.arrow_type, len(values), [_validity(nulls), pa.py_buffer(data)])
 

@@ -18,7 +18,7 @@ from gridferry.griddb.wire.statement import NO_LIMIT, SessionMode, Statement, Tr
 # transaction mode, no options; limit, rows a page, no partial execution, no states; the length of the text.
 _HEAD = struct.Struct("<iqqqiBBiqq?ii")
 _LENGTH_BYTES = 4
-# What stands in them around container, session and version.
+# What is in them around container, session and version.
 _BEGINS = (Statement.QUERY_TQL, 0)
 _ENDS = (SessionMode.AUTO, TransactionMode.AUTO, 0, NO_LIMIT, NO_LIMIT, False, 0)
 

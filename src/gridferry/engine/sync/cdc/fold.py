@@ -213,7 +213,7 @@ class Folder:
         asked = [(place, at) for place, at in asked if len(at)]
         if not asked:
             return arrays, np.empty(0, np.int64)
-        # Where the row's last known version stood; or, when changes come once more, where it stands already.
+        # Where the row's last known version was; or, when changes come once more, where it is already.
         pairs = [(events.event_before(self._plan.columns[p].source, at), events.event_of(at)) for p, at in asked]
         every = np.unique(np.concatenate([event for pair in pairs for event in pair]))
         stored = read_stored(events.keys.take(every))

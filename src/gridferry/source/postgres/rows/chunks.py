@@ -31,7 +31,7 @@ _MOST_HISTOGRAM_PARTS = 100  # about as many as a column's statistics have by de
 XID_SPAN = 2**31  # transaction ids are compared modulo 2**32: half of them are "younger" than a given one
 XID_MARGIN = 10_000_000
 
-# The first as this transaction's snapshot sees the catalog, the second as it stands now.
+# The first as this transaction's snapshot sees the catalog, the second as it is now.
 _STORAGE = """
 SELECT coalesce(nullif(c.relfilenode, 0)::text, ''), coalesce(pg_catalog.pg_relation_filenode(c.oid)::text, '')
 FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(%s)

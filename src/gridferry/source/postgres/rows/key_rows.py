@@ -137,7 +137,7 @@ def _same_keys(
     arrays: list[sql.Composable] = []
 
     def compare(column: sql.Composable, texts: Sequence[str | None], pg_type: str, *, by_text: bool) -> None:
-        if by_text:  # the bytes of the text: the source's encoding may have no letters for what stands in the target
+        if by_text:  # the bytes of the text: the source's encoding may have no letters for what is in the target
             column = sql.SQL("pg_catalog.convert_to({}::text, 'UTF8')").format(column)
             texts, pg_type = [None if text is None else "\\x" + text.encode().hex() for text in texts], "bytea"
         names.append(column)
