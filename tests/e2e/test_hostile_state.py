@@ -10,7 +10,6 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -19,12 +18,12 @@ from tests.e2e.changes import READING, sync, without_slots
 from tests.e2e.command import command
 from tests.e2e.ferry import CATALOG, JOURNAL, OWN, QUARANTINE, STATE, Ferry
 from tests.e2e.test_repair_rules import spoil
+from tests.fuzz.hostile_json import HOSTILE, STRANGER, changed
 from tests.readings import make_numbered_readings
 
 from gridferry.griddb import Store
 
 SECRET = "canary-7c1e-value"
-STRANGER = "somebody_elses_slot"
 NAMES = ["watermark", "cdc"]
 COMMANDS: tuple[tuple[str, ...], ...] = (
     ("status",),
@@ -38,34 +37,6 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("quarantine", "replay"),
     ("drop-slot",),
     ("cutover",),
-)
-HOSTILE: tuple[Any, ...] = (
-    "true) OR (true",
-    "device IN (SELECT secret FROM canary)",
-    "canary",
-    "secret",
-    "pg_catalog",
-    "reading_d1",
-    "elsewhere",
-    STRANGER,
-    'x" PHYSICAL; DROP TABLE canary; --',
-    "text[]) AS k, canary --",
-    "\0",
-    "\ud800",
-    "",
-    "x" * 100_000,
-    -1,
-    2**63,
-    10**30,
-    1.5,
-    True,
-    None,
-    [],
-    {},
-    [[["nested"]]],
-    "2024-01-01T00:00:00Z",
-    "16/B374D848",
-    "2024-13-45T99:00:00Z",
 )
 BODIES = (b"", b"\xff", b"[" * 100_000, b'{"a":' * 100_000, b"[]", b"5", b'{"version": 1}', b'{"version": NaN}')
 
@@ -107,32 +78,6 @@ def put_back(store: Store, rows: dict[str, pa.Table]) -> None:
             container.put(batch)
 
 
-def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Every place in a document."""
-    if at:
-        yield at
-    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, part in parts:
-        yield from paths(part, (*at, key))
-
-
-def changed(document: Any, chance: random.Random) -> Any:
-    """The document with one hostile value in it, a field too many, or one too few."""
-    document = json.loads(json.dumps(document))
-    path = chance.choice(list(paths(document)))
-    place = document
-    for key in path[:-1]:
-        place = place[key]
-    how = chance.random()
-    if how < 0.1 and isinstance(place, dict):
-        del place[path[-1]]
-    elif how < 0.2 and isinstance(place, dict):
-        place["strange"] = chance.choice(HOSTILE)
-    else:
-        place[path[-1]] = chance.choice(HOSTILE)
-    return document
-
-
 def spoiled(store: Store, rows: dict[str, pa.Table], chance: random.Random) -> str:
     """Change one row of one of gridferry's own containers. Returns what was done, for a failure's message."""
     name = chance.choice([STATE, STATE, STATE, CATALOG, QUARANTINE, JOURNAL])
@@ -150,7 +95,7 @@ def spoiled(store: Store, rows: dict[str, pa.Table], chance: random.Random) -> s
         what = f"{row['scope']} {row['item']}: {row['body'][:3000]!r}"
     else:
         column = chance.choice([f for f in schema.arrow_schema if f.name not in keys])
-        texts = [v for v in HOSTILE if isinstance(v, str) and "\0" not in v and v.isascii()]
+        texts = [v for v in HOSTILE if isinstance(v, str) and "\0" not in v and v.isascii() and len(v) < 30_000]
         if pa.types.is_string(column.type):
             row[column.name] = chance.choice([None, *texts])
         elif pa.types.is_binary(column.type):

@@ -15,7 +15,7 @@ from gridferry.checkpoint.documents import make_to_last, open_own, rows_of, tql_
 from gridferry.errors import CheckpointError, RowExists
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, PutMode, Store
 from gridferry.plan.advice import load_again, spelled
-from gridferry.plan.names import container_name
+from gridferry.plan.names import container_name, name_problem
 from gridferry.plan.plan import TablePlan
 
 CATALOG_CONTAINER = "gridferry_catalog"
@@ -108,9 +108,17 @@ class Catalog:
         return found
 
     def told_apart(self, table: str, plans: Sequence[TablePlan | None]) -> tuple[list[str], list[str]]:
-        """The names that are listed for a table: those that one of the plans gives for their value, and the others."""
+        """The names that are listed for a table: those that are proven to be its own, and the others.
+
+        A container is its own if one of the plans gives the name for its value, *and* the entry under that very name is
+        this migration's and table's. So neither a plan nor an entry that somebody changed is enough by itself: an entry
+        of another name may tell of a container that is somebody else's, and a plan may be told to name it so. Names
+        that no container of a table can have, as gridferry's own, are never proven.
+        """
         entries = self.entries(table)
-        ours = {e.container for e in entries for plan in plans if plan is not None and _is_of(e, plan)}
+        named = [e for e in entries if any(plan is not None and _is_of(e, plan) for plan in plans)]
+        owned = {e.container: e for e in self.owners([e.container for e in named if not name_problem(e.container)])}
+        ours = {e.container for e in named if owned.get(e.container) == e}
         return sorted(ours), sorted({e.container for e in entries} - ours)
 
     def made_since(self, table: str, at: str) -> set[str]:
@@ -155,6 +163,24 @@ class Catalog:
             state="nothing was written to the containers",
             next_step="see which other runs work in this target, then run the same command again",
         )
+
+    def keep_only(self, plan: TablePlan) -> None:
+        """Delete the table's entries that are not just those of the plan's containers, and bring that to disk.
+
+        Also one that stands under another name than its container's: each is deleted by its own, which tells whose it
+        is, so that no entry of another table or migration can go.
+        """
+        container = self._existing()
+        if container is None:
+            return
+        wanted = {(c.name.lower(), c.name, c.value, plan.split_by) for c in plan.containers}
+        gone: list[str] = []
+        for batch in container.query(rows_of(self._migration(), plan.qualified)).batches():
+            columns = (batch.column(name).to_pylist() for name in ("name", "container", "value", "split_by"))
+            gone += [name for name, *rest in zip(*columns, strict=True) if (name, *rest) not in wanted]
+        if gone:
+            container.delete(_keys(gone))
+            container.flush()
 
     def remove(self, entries: Sequence[CatalogEntry]) -> None:
         """Delete entries of the migration, and bring that to disk."""

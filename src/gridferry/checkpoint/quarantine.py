@@ -143,6 +143,8 @@ def _held(row: dict[str, object]) -> HeldRow:
     names = ("source_table", "id", "container", "column_name", "reason", "sentence", "row_key")
     try:
         texts = [decoded_value(str, row[name]) for name in names]
+        if row["source_row"] is None:
+            raise ValueError("the row itself is missing")
         with pa.ipc.open_stream(row["source_row"]) as reader:
             (batch,) = reader
         batch.validate(full=True)  # what is there need not have been written by gridferry

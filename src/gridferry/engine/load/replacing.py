@@ -45,7 +45,7 @@ class Replacing:
             require_free(self._state.store, plan, sorted(standing), claimed=bool(mine))
             return
         if not self._load.replace_unclaimed:
-            claimed = {entry.container.lower() for entry in mine}
+            claimed = {entry.container.lower() for entry in self._state.catalog.owners(names)}  # all its own, see above
             require_free(self._state.store, plan, [name for name in names if name.lower() not in claimed])
         self._require_taken(plan)
         with view.open_reader():
@@ -57,9 +57,8 @@ class Replacing:
         Returns: what the new run takes the place of.
         """
         pairs = [(c.name, c.value) for c in plan.containers]
-        mine = self._mine(plan)
         if before is None and not self._load.replace:
-            self._state.catalog.remove(_others(mine, plan))  # of a run that was killed before it wrote itself down
+            self._state.catalog.keep_only(plan)  # not those of a run that was killed before it wrote itself down
             enter_containers(self._state, plan, pairs)
             return None
         runs, table = self._state.runs, plan.qualified
@@ -90,7 +89,9 @@ class Replacing:
             )
             self._tell(Note(table, message, "warning"))
         self._state.store.drop_containers(sorted({*ours, *(name for name, _ in pairs)}))
-        self._state.catalog.remove(_others(mine, plan))
+        # Also those whose name is another value's now. Until all are claimed again the state says that it is replaced.
+        self._state.catalog.keep_only(plan)
+        enter_containers(self._state, plan, pairs)
         self._state.quarantine.release(table, [r.id for r in self._state.quarantine.rows(table)])
         return replacing
 
@@ -109,9 +110,3 @@ class Replacing:
             error.state = "nothing was dropped: what was loaded before is all there"
             error.add_note(f"when a container for {plan.qualified} was tried, before anything is replaced")
             raise
-
-
-def _others(entries: list[CatalogEntry], plan: TablePlan) -> list[CatalogEntry]:
-    """Entries whose container the plan does not name."""
-    named = {c.name.lower() for c in plan.containers}
-    return [entry for entry in entries if entry.container.lower() not in named]

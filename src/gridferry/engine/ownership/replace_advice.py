@@ -32,7 +32,9 @@ def droppable(state: TargetState, tables: Sequence[str]) -> list[Droppable]:
     """What `--replace` would drop of some tables (`schema.name`). Raises: GridDBError, CheckpointError, SourceError."""
     found = []
     for table in tables:
-        opened = state.store.open_containers([entry.container for entry in state.catalog.entries(table)])
+        listed = state.catalog.entries(table)
+        owned = set(state.catalog.owners([entry.container for entry in listed]))
+        opened = state.store.open_containers([entry.container for entry in listed if entry in owned])
         standing = [container for container in opened.values() if container is not None]
         found.append(Droppable(table, len(standing), sum(state.store.counts(standing))))
     return found
