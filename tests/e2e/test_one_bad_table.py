@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.conftest import Database
+from tests.e2e.changes import without_slots
 from tests.e2e.command import command, refused
 from tests.e2e.ferry import Ferry
 from tests.e2e.processes import ended, running
@@ -257,3 +259,98 @@ def test_checks_and_notes_say_what_replace_would_drop(ferry: Ferry, tables: None
     for arguments in (("cutover",), ("verify",)):
         said = command(changed, tmp_path, *arguments).text
         assert "--replace drops 1 container with 1 row of public.ba, and loads it again" in said, said
+
+
+def failures(ferry: Ferry) -> dict[str, Any]:
+    with ferry.migration() as migration:
+        return {one.table: one.sync.failure if one.sync else None for one in migration.status()}
+
+
+def kept_failure(ferry: Ferry, table: str) -> dict[str, Any]:
+    """What the state holds of a table's failure, with the time of writing."""
+    with ferry.migration() as migration:
+        documents = migration.state.documents
+        full, found = documents.full(f"failure:{table}"), documents.container().scan().read_all().to_pylist()
+    return {row["item"]: row for row in found if row["scope"] == full}
+
+
+def test_status_says_why_the_last_sync_failed_until_one_ends_well(
+    followed: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    followed.load()
+    assert set(failures(followed).values()) == {None}
+    postgres.run(f"INSERT INTO bb VALUES (2, {TOO_LONG})")
+    assert command(followed, tmp_path, "sync").code == 3
+    first = kept_failure(followed, "public.bb")
+    assert len(first) == 1
+    code, found = document(followed, tmp_path, "status")
+    assert code == 0
+    tables = {table["table"]: table["sync"] for table in found["tables"]}
+    assert {name: sync["state"] for name, sync in tables.items()} == {
+        "public.ba": "idle", "public.bb": "failed", "public.bc": "idle"
+    }  # fmt: skip
+    failure = tables["public.bb"]["failure"]
+    assert (failure["type"], failure["try_again"], failure["exit_code"]) == ("DataError", False, 3)
+    assert tables["public.ba"]["failure"] is None
+    said = command(followed, tmp_path, "status").text
+    assert "mode watermark, failed" in said
+    assert f"failed since {failure['since'][:10]}" in said
+    assert failure["next_step"] in said
+    assert command(followed, tmp_path, "sync").code == 3
+    assert kept_failure(followed, "public.bb") == first  # not written again
+    (told,) = [t for t in reported(followed, tmp_path)[2].values() if t["table"] == "public.bb"]
+    assert any(step.startswith("the last sync failed (") for step in told["next_steps"])
+    postgres.run("UPDATE bb SET v = 'short' WHERE id = 2")
+    assert command(followed, tmp_path, "sync").code == 0
+    assert set(failures(followed).values()) == {None}
+    assert kept_failure(followed, "public.bb") == {}
+
+
+def test_a_load_that_replaces_forgets_the_failure_of_a_sync(
+    followed: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    followed.load()
+    postgres.run(f"INSERT INTO bb VALUES (2, {TOO_LONG})")
+    assert command(followed, tmp_path, "sync", "--table", "public.bb").code == 3
+    assert kept_failure(followed, "public.bb")
+    postgres.run("DELETE FROM bb WHERE id = 2")
+    followed.load(tables=["public.bb"], replace=True)
+    assert kept_failure(followed, "public.bb") == {}
+
+
+@pytest.mark.parametrize("mode", ["watermark", "cdc"])
+def test_a_follower_tells_its_failure_and_takes_it_back_when_it_works_again(
+    ferry: Ferry, tables: None, postgres: Database, tmp_path: Path, mode: str
+) -> None:
+    each = ferry.of(*({"table": f"public.{name}", "sync": {"mode": mode}} for name in NAMES[:2]))
+    with without_slots(postgres):
+        each.load()
+        of = {"table": "public.bb", "mode": mode}
+        with running(
+            each, tmp_path, "sync", "--follow", "--interval", "1s", "--json", "--metrics-port", "0"
+        ) as process:
+            assert process.stderr is not None
+            url = process.stderr.readline().split()[-1]
+            postgres.run(f"INSERT INTO bb VALUES (2, {TOO_LONG})")
+            seen = scrape_until(url, lambda seen: value(seen, "up", **of) == 0)
+            assert value(seen, "failing", **of, error="DataError") == 1
+            assert value(seen, "last_failure_timestamp_seconds", **of)
+            failure = failures(each)["public.bb"]
+            assert (failure.type, failure.try_again) == ("DataError", False)
+            assert failures(each)["public.ba"] is None
+            process.terminate()
+            ended(process, code=3)
+        shorter = each.of(*({**table, "on_bad_row": "quarantine"} for table in each.tables))
+        with running(
+            shorter, tmp_path, "sync", "--follow", "--interval", "1s", "--json", "--metrics-port", "0"
+        ) as again:
+            assert again.stderr is not None
+            url = again.stderr.readline().split()[-1]
+            scrape_until(url, lambda seen: value(seen, "rows_quarantined_total", **of) == 1)
+            scrape_until(url, lambda seen: value(seen, "up", **of) == 1)
+            deadline = time.monotonic() + 20
+            while failures(each)["public.bb"] is not None and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert failures(each)["public.bb"] is None
+            again.terminate()
+            ended(again, code=1)

@@ -15,6 +15,7 @@ from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
 from gridferry.checkpoint.registry import Registry
 from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import RunStore
+from gridferry.checkpoint.sync_failures import SyncFailureStore
 from gridferry.checkpoint.tallies import TallyStore
 from gridferry.checkpoint.verifications import VerificationStore
 from gridferry.griddb import Store
@@ -43,6 +44,7 @@ class TargetState:
         self.tallies = TallyStore(self.documents)
         self.verifications = VerificationStore(self.documents)
         self.history = HistoryStore(self.documents)
+        self.failures = SyncFailureStore(self.documents)
         self.catalog = Catalog(store, self._key)
         self.quarantine = Quarantine(store, self._key)
         self.repairs = RepairStore(self.documents)

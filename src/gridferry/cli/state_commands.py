@@ -178,6 +178,7 @@ def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
         total += f", {numbers.count(sync.superseded)} superseded"
     return [
         ("sync", f"mode {sync.mode}, {sync.state}"),
+        *_failure(sync),
         ("position", f"{sync.column} {sync.position}".strip() if sync.position else ""),
         ("slot", _slot(sync)),
         ("state of", f"{_moment(sync.as_of)} UTC" if sync.as_of else ""),
@@ -186,6 +187,17 @@ def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
         ("since load", total if sync.runs or sync.read else ""),
         *(("note", note) for note in sync.notes),
     ]
+
+
+def _failure(sync: SyncStatus) -> list[tuple[str, str]]:
+    """Why the last sync failed, since when, and what to do."""
+    failure = sync.failure
+    if failure is None:
+        return []
+    said = "; ".join(line.strip() for line in failure.message.splitlines())
+    passes = "; it may pass, and a sync that follows tries again" if failure.try_again else ""
+    lines = [("failed", f"since {_moment(failure.since)} UTC: {said}{passes}")]
+    return lines + ([("next", failure.next_step)] if failure.next_step else [])
 
 
 def _slot(sync: SyncStatus) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from gridferry.errors import FerryError, NoSessionFree
 from gridferry.model.coverage import NO_COVERAGE, Coverage
 from gridferry.model.failed_tables import Deed, FailedTable
+from gridferry.model.sync_failure import SyncFailure
 from gridferry.model.verification import TableVerification
 from gridferry.plan.plan import TablePlan
 
@@ -285,7 +286,8 @@ class SyncStatus:
 
     It counts rows that were not read before; where rows do not show it, those above the greatest value read.
 
-    `lag_seconds` is the age of the state that the target shows; `state` is idle, running, interrupted or not begun.
+    `lag_seconds` is the age of the state that the target shows; `state` is idle, running, failed, interrupted or not
+    begun. `failure` is how the last sync failed, None once one ended well.
     In mode cdc `position` is where the stored changes end in the log, `confirmed` what of it PostgreSQL knows;
     `lag_bytes` of log were written since, `kept_bytes` PostgreSQL keeps for the slot; `wal_status` is the slot's.
     """
@@ -311,6 +313,7 @@ class SyncStatus:
     lag_bytes: int | None = None
     kept_bytes: int | None = None
     wal_status: str = ""
+    failure: SyncFailure | None = None
 
 
 @dataclass(frozen=True)

@@ -73,6 +73,14 @@ class RunMetrics:
             "gridferry_runs", "Runs that ended, by outcome.", (*_OF, "outcome"), registry=self.registry
         )
         self._up = self._gauge("up", "1 while the last that was heard of the table is good, 0 after an error.")
+        self._failing = Gauge(
+            "gridferry_failing",
+            "1 for the error that ended the last run, until a checkpoint or a run that ends well; 0 for others.",
+            (*_OF, "error"),
+            registry=self.registry,
+        )
+        self._failures: dict[tuple[str, str], str] = {}
+        self._failed_at = self._gauge("last_failure_timestamp_seconds", "When a run last failed.")
         self._running = self._gauge("running", "1 while a run is at work.")
         self._success = self._gauge(
             "last_success_timestamp_seconds", "When a run last ended well, or a stream last wrote a checkpoint."
@@ -185,11 +193,24 @@ class RunMetrics:
         self._running.labels(*of).set(0)
         self._runs.labels(*of, event.outcome.replace(" ", "_")).inc()
         if event.outcome in _FAILED:
-            self._up.labels(*of).set(0)
+            self._bad(of, event.error)
         else:
             self._good(of)
 
+    def _bad(self, of: tuple[str, str], error: str) -> None:
+        self._up.labels(*of).set(0)
+        self._failed_at.labels(*of).set(self._clock())
+        self._forget_failure(of)
+        self._failures[of] = error
+        self._failing.labels(*of, error).set(1)
+
+    def _forget_failure(self, of: tuple[str, str]) -> None:
+        known = self._failures.pop(of, None)
+        if known is not None:
+            self._failing.labels(*of, known).set(0)
+
     def _good(self, of: tuple[str, str]) -> None:
+        self._forget_failure(of)
         self._up.labels(*of).set(1)
         self._success.labels(*of).set(self._clock())
 
@@ -224,7 +245,7 @@ class RunMetrics:
         if event.doing == LOAD:
             self._running.labels(*of).set(0)
             self._runs.labels(*of, "failed").inc()
-            self._up.labels(*of).set(0)
+            self._bad(of, type(event.error).__name__)
 
     def _counter(self, name: str, says: str) -> Counter:
         return Counter(f"gridferry_{name}", says, _OF, registry=self.registry)

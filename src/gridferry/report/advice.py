@@ -41,6 +41,9 @@ def _of_sync(sync: SyncStatus | None) -> Iterator[str]:
         yield "the replication slot is lost: gridferry sync --new-slot, then gridferry verify --repair"
     elif sync.wal_status == _LEAVING:
         yield "PostgreSQL will soon remove log that is not read yet: sync now, or raise max_slot_wal_keep_size"
+    elif sync.failure is not None:
+        step = sync.failure.next_step or "gridferry sync, once its reason is mended"
+        yield f"the last sync failed ({sync.failure.since[:16].replace('T', ' ')} UTC): {sync.failure.message}. {step}"
     elif sync.state == "interrupted":
         yield "the last sync was interrupted: gridferry sync goes on where it stopped"
     elif sync.state == "not begun":

@@ -70,6 +70,21 @@ def test_it_is_down_from_an_error_to_the_next_checkpoint() -> None:
     assert value(found, "runs_total", outcome="stopped", **OF) == 1
 
 
+def test_the_kind_of_the_last_error_stands_until_it_works_again() -> None:
+    metrics = RunMetrics()
+
+    def failing(*events: Event) -> dict[str, float | None]:
+        found = told(metrics, *events)
+        return {kind: value(found, "failing", error=kind, **OF) for kind in ("SourceUnreachable", "DataError")}
+
+    failing_once = SyncEnded("public.t", "cdc", "try later", 1.0, "SourceUnreachable")
+    told(metrics, STARTED, SyncEnded("public.t", "cdc", "failed", 1.0, "DataError"), failing_once)
+    assert failing() == {"SourceUnreachable": 1, "DataError": 0}
+    assert failing(STARTED) == {"SourceUnreachable": 1, "DataError": 0}
+    assert failing(at("0/1")) == {"SourceUnreachable": 0, "DataError": 0}
+    assert value(told(metrics), "last_failure_timestamp_seconds", **OF)
+
+
 def test_a_load_that_failed_is_down_until_one_ends_well() -> None:
     metrics = RunMetrics()
     of = {"table": "public.t", "mode": "load"}

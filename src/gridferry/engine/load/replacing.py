@@ -80,6 +80,7 @@ class Replacing:
             self._state.tallies.forget,
             self._state.verifications.forget,
             self._state.history.forget,
+            self._state.failures.forget,
         ):
             forget(table)
         if strange:

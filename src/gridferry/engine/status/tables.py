@@ -177,7 +177,7 @@ class Standings:
         if options.sync is None:
             return status
         sync = self._follower(options).status(ask_source=ask_source)
-        if status.held_by and sync.state == "interrupted":
+        if status.held_by and sync.state in ("interrupted", "failed"):
             sync = replace(sync, state="running")
         return replace(status, sync=sync)
 

@@ -11,12 +11,13 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.progress import Progress
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
+from gridferry.engine.events import Checkpointed, Event, Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
 from gridferry.engine.ownership.lineage import unfinished
 from gridferry.engine.ownership.origin_check import Loaded, take_up
 from gridferry.engine.retry import is_transient
 from gridferry.engine.slots import drop_spare
 from gridferry.engine.sync.history import SyncHistory
+from gridferry.engine.sync.outcome import SyncOutcome
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
 from gridferry.model.table import Table
@@ -46,8 +47,9 @@ class Follower(ABC):
         self._state = state
         self._options = options
         self._settings = settings
-        self._tell = listener
+        self._listener = listener
         self.table = options.qualified
+        self._outcome = SyncOutcome(state, self.table)
         self._history = SyncHistory(state.history, self.table, tell=listener)
 
     def run(self, *, follow: bool = False) -> TableSync:
@@ -62,11 +64,18 @@ class Follower(ABC):
         try:
             done = self._run_leased(follow=follow)
         except BaseException as error:
+            self._outcome.failed(error)
             outcome = "try later" if is_transient(error) else "failed"
             self._tell(SyncEnded(table, self.mode, outcome, time.monotonic() - started, type(error).__name__))
             raise
+        self._outcome.ended_well()
         self._tell(SyncEnded(table, self.mode, done.outcome, time.monotonic() - started))
         return done
+
+    def _tell(self, event: Event) -> None:
+        if self.endless and isinstance(event, Checkpointed):
+            self._outcome.checkpointed()
+        self._listener(event)
 
     def _covered(self, done: TableSync, table: Table) -> TableSync:
         """What of the table is in the target after a run; columns that the run took over are in its plan then."""
@@ -81,7 +90,7 @@ class Follower(ABC):
         run = self._state.runs.get(self.table)
         if run is None or run.state is not RunState.LOADED:
             return SyncStatus(self.mode, "not loaded", notes=self.notes)
-        standing = self._standing(run)
+        standing = self._with_failure(self._standing(run))
         if not ask_source:
             return standing
         try:
@@ -91,6 +100,14 @@ class Follower(ABC):
         except (SourceError, CheckpointError) as error:
             note = f"the source was not asked for its state: {error.message}"
             return replace(standing, notes=(*standing.notes, note))
+
+    def _with_failure(self, standing: SyncStatus) -> SyncStatus:
+        """With how the last sync failed, where it did and none has ended well since."""
+        try:
+            failure = self._state.failures.get(self.table)
+        except CheckpointError as error:
+            return replace(standing, notes=(*standing.notes, f"{error.message}: {error.next_step}"))
+        return standing if failure is None else replace(standing, state="failed", failure=failure)
 
     def waiting(self) -> dict[str | None, int] | None:
         """Rows in the source that the next run brings, by split value; None where the mode cannot know.

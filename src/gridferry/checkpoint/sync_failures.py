@@ -1,0 +1,58 @@
+"""How the last sync of each table failed, in the state container: one document a table, none where it ended well."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from gridferry.checkpoint.documents import DocumentStore
+from gridferry.errors import CheckpointError
+from gridferry.model.decoding import decoded, readable, require_version
+from gridferry.model.sync_failure import SyncFailure
+
+FAILURE_VERSION = 1
+_ITEM = "failure"
+
+
+class SyncFailureStore:
+    """The failures. What is written is on disk when the call returns."""
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def get(self, table: str) -> SyncFailure | None:
+        """How a table's last sync failed; None where it did not. Raises: CheckpointError for a broken document."""
+        document = self._documents.get(_scope(table), _ITEM)
+        if document is None:
+            return None
+        again = "the next sync writes it anew, or takes it away"
+        what = f"how the last sync of {table} failed (scope {_scope(table)}, item {_ITEM})"
+        fields = require_version(
+            document, FAILURE_VERSION, what=what, next_step=f"use the gridferry that wrote it; {again}"
+        )
+        return readable(what, lambda: decoded(SyncFailure, fields), next_step=again)
+
+    def met(self, table: str, failure: SyncFailure) -> None:
+        """Remember a failure, unless the one that is remembered tells the same."""
+        try:
+            known = self.get(table)
+        except CheckpointError:
+            known = None
+        if known is None or not known.same_as(failure):
+            self._documents.put(_scope(table), {_ITEM: {"version": FAILURE_VERSION, **asdict(failure)}})
+
+    def clear(self, table: str) -> None:
+        """Take away what is remembered, if anything is."""
+        try:
+            known = self.get(table) is not None
+        except CheckpointError:
+            known = True
+        if known:
+            self.forget(table)
+
+    def forget(self, table: str) -> None:
+        """Delete what is remembered, readable or not."""
+        self._documents.delete(_scope(table), [_ITEM])
+
+
+def _scope(table: str) -> str:
+    return f"failure:{table}"
