@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
 
@@ -11,8 +12,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from airflow.sdk import Connection
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from tests.airflow.conftest import connections
 from tests.e2e.ferry import Ferry
+from tests.unit.cli.test_secrets import PASSWORD, told
 
 from gridferry.airflow import GridDBHook
 from gridferry.airflow.compat import AirflowFailException
@@ -73,6 +77,29 @@ def test_the_button_says_in_one_line_what_is_wrong(
     assert what in said
     assert "\n" not in said
     assert SECRET not in said
+
+
+# Where a person may have put a password by mistake, beside its own field.
+# Hosts, groups and choices of a word are not here: they are said, as the places and words that they are.
+PLACES: tuple[Callable[[str], dict[str, Any]], ...] = (
+    lambda p: {"password": p},
+    lambda p: {"host": f"griddb://ann:{p}@127.0.0.1"},
+    lambda p: {"extra": {"ca_file": p}},
+    lambda p: {"extra": {"provider": f"http://ann:{p}@127.0.0.1:1/nodes"}},
+    lambda p: {"extra": {"members": f"ann:{p}@127.0.0.1:1"}},
+    lambda p: {"extra": p},
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@given(password=PASSWORD, place=st.sampled_from(PLACES))
+def test_the_button_says_no_piece_of_a_password(
+    ferry: Ferry, monkeypatch: pytest.MonkeyPatch, password: str, place: Callable[[str], dict[str, Any]]
+) -> None:
+    ok, said = changed(ferry, monkeypatch, **place(password)).test_connection()
+    assert not ok or place is not PLACES[0], said
+    assert "\n" not in said
+    assert not told(said, password, f"{ferry.url} https://127.0.0.1"), said
 
 
 def test_rows_go_in_and_come_out(hook: GridDBHook) -> None:

@@ -12,6 +12,16 @@ from gridferry.errors import NoSessionFree, SnapshotGone, SourceError, SourceRef
 
 _SECRET = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
 
+# What stands in quotes in the text of a failed connection is shown behind these words only. All else may be a value of
+# the address, a service file or a PG* variable that libpq could not use ("invalid port number"), so a piece of a
+# password; so may the name of a service.
+_NAMED = re.compile(
+    r"(?:\b(?:server at|(?:on|domain) socket|host|host name|user|role|database|file|files|directory|library"
+    r"|certificate for|permission denied for|connection option|configuration parameter)|port \d+ at) $",
+    re.IGNORECASE,
+)
+_OPENED = re.compile(r"""(?:^|(?<=[\s(:=,]))["']|\"""")
+
 # SQLSTATE, or its two-digit class, of failures that may not come again. PostgreSQL, appendix A.
 _TRANSIENT = (
     "08",
@@ -77,6 +87,11 @@ _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
         True,
         "set sslcert, sslkey, sslrootcert and sslmode in the source address as the server wants them",
     ),
+    (
+        "definition of service|service file",
+        True,
+        "correct the service's name in the source address or PGSERVICE, or the file that PGSERVICEFILE names",
+    ),
     ("server does not support ssl", True, "set sslmode=prefer in the source address"),
     ("could not translate host name|name or service not known", False, "check the host's name in the source address"),
     ("connection refused|no such file or directory", False, "check host and port, and that the server runs there"),
@@ -97,7 +112,7 @@ _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
 
 def connect_failure(text: str, *, display: str, user: str) -> SourceError:
     """The error for a connection that did not come about. `text` is libpq's message."""
-    reason = plain(text)
+    reason = without_values(plain(text))
     if re.search(_FULL, reason, re.IGNORECASE):
         return NoSessionFree(
             f"no connection to PostgreSQL at {display} as {user}: {reason}", state=_NOTHING_READ, next_step=_FULL_STEP
@@ -178,6 +193,23 @@ def plain(text: str) -> str:
     line = " ".join((fatal.group(1) if fatal else telling).split())
     line = re.sub(r"\.? SQLSTATE: \w{5}$", "", line)
     return _SECRET.sub(lambda m: (m.group(1) or m.group(3) or "") + "***", line).rstrip(" .")
+
+
+def without_values(text: str) -> str:
+    """The text of a failed connection with what it names, and "***" for any other thing in quotes.
+
+    A value may have quotes in it, so what is not shown goes up to the last quote of its kind.
+    """
+    shown = ""
+    while opened := _OPENED.search(text):
+        before, quote, rest = text[: opened.start()], opened.group(), text[opened.end() :]
+        if not _NAMED.search(before):
+            value, option, option_name = rest.rpartition('" for connection option "')
+            tail = option + option_name if option and value else quote + rest.rpartition(quote)[2]
+            return f"{shown}{before}{quote}***{tail}"
+        value, _, text = rest.partition(quote)
+        shown += f"{before}{quote}{value}{quote}"
+    return shown + text
 
 
 def _privilege_step(text: str) -> str:
