@@ -7,11 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from tests.conftest import Database
 from tests.e2e.changes import without_slots
 from tests.e2e.command import command, refused
-from tests.e2e.ferry import Ferry
+from tests.e2e.ferry import STATE, Ferry
 from tests.e2e.processes import ended, running
 from tests.e2e.scraping import scrape, scrape_until, value
 from typer.testing import CliRunner
@@ -249,16 +250,15 @@ def test_each_failure_says_what_replace_would_drop(followed: Ferry, postgres: Da
         said = command(followed, tmp_path, *arguments).text
         assert said.count(goes.format("ba")) >= 1, said
         assert said.count(goes.format("bb")) >= 1, said
-    page = command(followed, tmp_path, "report", "--no-source").text
-    assert "Traceback" not in page
 
 
 def test_checks_and_notes_say_what_replace_would_drop(ferry: Ferry, tables: None, tmp_path: Path) -> None:
     ferry.of("public.ba").load()
     changed = ferry.of({"table": "public.ba", "exclude": ["v"]})
+    goes = "--replace drops 1 container with 1 row of public.ba, and loads it again"
     for arguments in (("cutover",), ("verify",)):
         said = command(changed, tmp_path, *arguments).text
-        assert "--replace drops 1 container with 1 row of public.ba, and loads it again" in said, said
+        assert goes in said, said
 
 
 def failures(ferry: Ferry) -> dict[str, Any]:
@@ -354,3 +354,24 @@ def test_a_follower_tells_its_failure_and_takes_it_back_when_it_works_again(
             assert failures(each)["public.bb"] is None
             again.terminate()
             ended(again, code=1)
+
+
+def test_the_status_and_the_page_say_what_replace_would_drop(ferry: Ferry, tables: None, tmp_path: Path) -> None:
+    followed = ferry.of({"table": "public.ba", "sync": {"mode": "cdc"}})
+    ferry.of("public.ba").load()  # without a slot
+    goes = "--replace drops 1 container with 1 row of public.ba, and loads it again"
+    assert goes in command(followed, tmp_path, "status").text
+    with followed.store() as store:
+        state = store.open_container(STATE)
+        assert state is not None
+        (row,) = [
+            r
+            for r in state.scan().read_all().to_pylist()
+            if r["scope"].endswith("load:public.ba") and r["item"] == "run"
+        ]
+        state.put(pa.RecordBatch.from_pylist([{**row, "body": b"{}"}], schema=state.schema.arrow_schema))
+        state.flush()
+    page = tmp_path / "report.json"
+    said = command(followed, tmp_path, "report", "--offline", "--format", "json", "--output", str(page))
+    assert said.code == 3, said.text
+    assert goes in page.read_text()
