@@ -26,7 +26,7 @@ from tests.unit.report.samples import EQUAL
 
 from gridferry.checkpoint import journal, quarantine
 from gridferry.checkpoint.cursors import CursorStore
-from gridferry.checkpoint.documents import read_document
+from gridferry.checkpoint.documents import read_document, utc_now
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.lease import Holder, holder_of
 from gridferry.checkpoint.origins import OriginRecord, OriginStore
@@ -34,10 +34,12 @@ from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.registry import Registry
 from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import ChunkRecord, RunStore
+from gridferry.checkpoint.sync_failures import SyncFailureStore
 from gridferry.checkpoint.tallies import TallyStore
 from gridferry.checkpoint.verifications import VerificationStore
 from gridferry.errors import CheckpointError
 from gridferry.model.repair import RowChange
+from gridferry.model.sync_failure import sync_failure
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.plan import Plan
 
@@ -109,6 +111,12 @@ def _history(documents: Any) -> Callable[[], object]:
     return lambda: history.get(TABLE)
 
 
+def _failures(documents: Any) -> Callable[[], object]:
+    failures = SyncFailureStore(documents)
+    failures.met(TABLE, sync_failure(CheckpointError("broken", state="left", next_step="mend"), now=utc_now()))
+    return lambda: failures.get(TABLE)
+
+
 def _repairs(documents: Any) -> Callable[[], object]:
     repairs = RepairStore(documents)
     record = repairs.finish(repairs.begin(TABLE, by="me", loaded="2026-01-01T00:00:00Z", noted={"fresh": ["b"]}))
@@ -129,6 +137,7 @@ STORES = {
     "tallies": _tallies,
     "verifications": _verifications,
     "history": _history,
+    "failures": _failures,
     "repairs": _repairs,
     "leases": _leases,
 }
