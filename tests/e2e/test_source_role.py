@@ -136,3 +136,28 @@ def test_no_session_at_all_is_for_later_and_says_what_is_full(ferry: Ferry, sour
     assert said.code == 75, said.text
     assert 'too many connections for role "gridferry"' in said.text
     assert "Next: " in said.text
+
+
+@pytest.mark.parametrize("mode", ["watermark", "cdc"])
+def test_a_role_that_may_not_ask_which_server_it_is_gets_the_grant_and_is_served_without(
+    ferry: Ferry, source: Database, tmp_path: Path, mode: str
+) -> None:
+    source.run("REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC")
+    dsn = make_role(source, "watermark", *(["cdc"] if mode == "cdc" else []))
+    table = asked(ferry, dsn, mode)
+    told = run(table, tmp_path, "plan")
+    assert "may not ask for the server's system identifier" in told
+    run(table, tmp_path, "load")
+    with table.migration() as migration:
+        origin = migration.state.origins.get("app.reading")
+    assert origin is not None
+    assert origin.origin.system == ""
+    source.run("INSERT INTO app.reading VALUES (2000, '2026-05-01', 1)")
+    assert "1 row" in run(table, tmp_path, "sync")
+    # The advice helps when it is followed, also a table that was loaded before.
+    (grant,) = re.findall(r"GRANT EXECUTE ON FUNCTION [^;]*;", " ".join(told.split()))
+    source.run(grant)
+    assert "may not ask for the server's" not in run(table, tmp_path, "plan")
+    source.run("INSERT INTO app.reading VALUES (2001, '2026-05-02', 1)")
+    assert "1 row" in run(table, tmp_path, "sync")
+    assert "All values are equal" in run(table, tmp_path, "verify")

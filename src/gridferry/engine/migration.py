@@ -71,6 +71,7 @@ class Migration:
             name=config.name,
             tables=config.tables,
             origin=self.source.fetch_origin,
+            place=self.source.place,
             on_lock=lambda text: listener(note_of_lock(text)),
         )
         self._listener = self._session.completing(listener)

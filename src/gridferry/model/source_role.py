@@ -13,7 +13,8 @@ class SourceRole:
     `extra` names attributes beyond reading (`SUPERUSER`, `BYPASSRLS`, `CREATEDB`, `CREATEROLE`, `REPLICATION`).
     `owned` are (schema, table) that it owns itself or through a role that it is a member of; () for a superuser.
     `limits`: settings that end a session or a statement, as PostgreSQL writes them, without those that are off.
-    `connection_limit`: -1 for none. `pooled`: a pooler is between.
+    `connection_limit`: -1 for none. `pooled`: a pooler is between. `knows_system`: it may ask for the server's
+    system identifier.
     """
 
     name: str
@@ -23,3 +24,4 @@ class SourceRole:
     limits: Mapping[str, str] = field(default_factory=dict)
     connection_limit: int = -1
     pooled: bool = False
+    knows_system: bool = True

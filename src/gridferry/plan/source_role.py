@@ -31,6 +31,15 @@ def role_findings(
             "have three or more sessions in the pool, or give the server's own address as the source",
         )
     yield from _rights(role, tables, followed)
+    if not role.knows_system:
+        yield Finding(
+            Severity.RISK,
+            "identity",
+            f"the role {role.name} may not ask for the server's system identifier: another server with the same OIDs "
+            "at the same address is told from this one by its start and its rows alone",
+            f"in the database {role.database}: GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO "
+            f"{_quoted(role.name)};",
+        )
     for name, value in role.limits.items():
         yield Finding(
             Severity.INFO,

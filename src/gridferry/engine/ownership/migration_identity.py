@@ -26,17 +26,24 @@ _NOBODY = "none"  # no key: hexadecimal digits only
 class Identity:
     """The migration that a config means. Safe for use by several threads.
 
-    `name` is the config's, `tables` all its tables; `origin` asks the source.
+    `name` is the config's, `tables` all its tables; `origin` asks the source, whose host and port are `place`.
     """
 
     def __init__(
-        self, store: Store, *, name: str, tables: Sequence[TableOptions], origin: Callable[[], DatabaseOrigin]
+        self,
+        store: Store,
+        *,
+        name: str,
+        tables: Sequence[TableOptions],
+        origin: Callable[[], DatabaseOrigin],
+        place: str = "",
     ) -> None:
         self._documents = DocumentStore(store)
         self._registry = Registry(self._documents)
         self._name = name
         self._tables = tables
         self._origin = origin
+        self._place = place
         self._lock = threading.Lock()
         self._found: MigrationEntry | None = None
         self._looked_up: MigrationEntry | None = None
@@ -50,7 +57,9 @@ class Identity:
         with self._lock:
             if self._found is None:
                 origin = self._origin()
-                found = self._registry.find(self._name, origin)
+                found = self._find(origin)
+                if found is not None and found.origin == self._by_place(origin) != origin:
+                    found = self._registry.rebase(found.key, origin)
                 if found is not None:
                     require_origin(found, origin)
                 self._found = found or self._registry.proposed(self._name, origin)
@@ -65,7 +74,7 @@ class Identity:
         with self._lock:
             self._found = self._looked_up = None  # it may be of another database after this
             origin = self._origin()
-            found = self._registry.find(self._name, origin)
+            found = self._find(origin)
             if found is not None:
                 return found
             having = [] if self._name else [e for e in self._registry.all() if not e.name and self._holds(e, all)]
@@ -103,9 +112,23 @@ class Identity:
             return self._looked_up
 
     def _of_origin(self, origin: DatabaseOrigin) -> MigrationEntry:
-        found = self._registry.find(self._name, origin)
-        self.notes = () if found is None or found.origin == origin else (other_origin(found, origin),)
+        found = self._find(origin)
+        known = found is None or found.origin in (origin, self._by_place(origin))
+        self.notes = () if found is None or known else (other_origin(found, origin),)
         return found or self._registry.proposed(self._name, origin)
+
+    def _find(self, origin: DatabaseOrigin) -> MigrationEntry | None:
+        """The migration of this database: also one that was entered by its address, while the role could not ask for
+        the server's identifier. That its tables are from this source is compared table by table (`lineage`).
+        """
+        found = self._registry.find(self._name, origin)
+        if found is not None and found.origin == origin:
+            return found
+        earlier = self._registry.find(self._name, self._by_place(origin))
+        return earlier if earlier is not None and earlier.origin == self._by_place(origin) else found
+
+    def _by_place(self, origin: DatabaseOrigin) -> DatabaseOrigin:
+        return replace(origin, system=self._place) if self._place else origin
 
     def _without_source(self, why: str) -> MigrationEntry:
         if self._name:

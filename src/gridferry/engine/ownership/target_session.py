@@ -29,12 +29,14 @@ class TargetSession:
         name: str,
         tables: Sequence[TableOptions],
         origin: Callable[[], DatabaseOrigin],
+        place: str = "",
         on_lock: Callable[[str], None] = lambda text: None,
     ) -> None:
         self.address = address
         self._name = name
         self._tables = tables
         self._origin = origin
+        self._place = place
         self._on_lock = on_lock
         self._store: Store | None = None
         self._identity: Identity | None = None
@@ -56,7 +58,9 @@ class TargetSession:
         """Which migration the config means. Raises: GridDBError where the target is away."""
         store = self.store
         if self._identity is None:
-            self._identity = Identity(store, name=self._name, tables=self._tables, origin=self._origin)
+            self._identity = Identity(
+                store, name=self._name, tables=self._tables, origin=self._origin, place=self._place
+            )
         return self._identity
 
     @property

@@ -42,6 +42,11 @@ class PostgresSource:
                 return list(listing.fetch_listing(connection).tables)
             return catalog.fetch_tables(connection, names)
 
+    @property
+    def place(self) -> str:
+        """See `database_origin.place_of`."""
+        return database_origin.place_of(self.address)
+
     def fetch_origin(self) -> DatabaseOrigin:
         """See `database_origin.fetch_origin`."""
         with connect(self.address) as connection:

@@ -26,4 +26,9 @@ def fetch_origin(connection: psycopg.Connection[tuple[Any, ...]], address: Postg
     if row is None:
         raise SourceUnreachable("PostgreSQL answered the question for its database with nothing")
     oid, name = row
-    return DatabaseOrigin(system or f"{address.host}:{address.port}", oid, name)
+    return DatabaseOrigin(system or place_of(address), oid, name)
+
+
+def place_of(address: PostgresAddress) -> str:
+    """What stands for a server's identifier where the role may not ask for it: its host and port."""
+    return f"{address.host}:{address.port}"

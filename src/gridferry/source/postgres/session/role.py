@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gridferry.model.source_role import SourceRole
 from gridferry.source.postgres.session.connection import PostgresAddress, connect, is_pooled
 from gridferry.source.postgres.session.failures import mapped
+from gridferry.source.postgres.session.table_origin import may_ask_for_system
 from gridferry.source.postgres.session.transactions import LIMITS
 
 _ROLE = """
@@ -38,6 +39,14 @@ def fetch_role(address: PostgresAddress, tables: Sequence[tuple[str, str]]) -> S
         owned = [] if "SUPERUSER" in extra else connection.execute(_OWNED, asked).fetchall()
         limits = dict(connection.execute(_LIMITS, {"names": list(LIMITS)}).fetchall())
         pooled = is_pooled(connection, pid)
+        knows_system = may_ask_for_system(connection)
     return SourceRole(
-        name, database, extra, tuple((s, t) for s, t in owned), limits, connection_limit=limit, pooled=pooled
+        name,
+        database,
+        extra,
+        tuple((s, t) for s, t in owned),
+        limits,
+        connection_limit=limit,
+        pooled=pooled,
+        knows_system=knows_system,
     )

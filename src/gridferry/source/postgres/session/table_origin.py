@@ -31,10 +31,15 @@ _MAY_ASK = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_syst
 _SYSTEM = "SELECT c.system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system() AS c"
 
 
+def may_ask_for_system(connection: Connection) -> bool:
+    """Whether the role may ask for the cluster's system identifier. Raises: psycopg.Error."""
+    (may_ask,) = connection.execute(_MAY_ASK).fetchone() or (False,)
+    return bool(may_ask)
+
+
 def fetch_system(connection: Connection) -> str:
     """The cluster's system identifier; "" where the role may not ask for it. Raises: psycopg.Error."""
-    (may_ask,) = connection.execute(_MAY_ASK).fetchone() or (False,)
-    found = connection.execute(_SYSTEM).fetchone() if may_ask else None
+    found = connection.execute(_SYSTEM).fetchone() if may_ask_for_system(connection) else None
     return "" if found is None else str(found[0])
 
 
