@@ -10,6 +10,7 @@ from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
 from gridferry.checkpoint.origins import OriginStore
+from gridferry.checkpoint.parts import PartsStore
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
 from gridferry.checkpoint.registry import Registry
@@ -39,6 +40,7 @@ class TargetState:
         self.documents = shared.of(self._key)
         self.runs = RunStore(self.documents)
         self.origins = OriginStore(self.documents)
+        self.parts = PartsStore(self.documents)
         self.cursors = CursorStore(self.documents)
         self.positions = PositionStore(self.documents)
         self.tallies = TallyStore(self.documents)

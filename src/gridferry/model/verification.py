@@ -239,6 +239,12 @@ class TableVerification:
     snapshot_origin: Name = ""
     covered: Coverage = NO_COVERAGE
 
+    def is_equal_after(self, at: str, *, horizon: int = 0) -> bool:
+        """Whether both sides were equal in a snapshot after that time, with all transactions below `horizon` ended."""
+        if self.depth is not Depth.FULL or self.verdict not in STORED_ARE_EQUAL or self.snapshot_at[:23] <= at[:23]:
+            return False
+        return bool(self.snapshot_visible) and int(self.snapshot_visible.partition(":")[0]) >= horizon
+
     @property
     def differences(self) -> int:
         """Row keys at which both sides differ."""

@@ -196,7 +196,13 @@ def _sync_findings(
     if options.sync is None:
         return
     if table.relkind == "p":
-        message = "rows that come or go with a whole partition (ATTACH, DETACH, DROP or TRUNCATE of one) are not seen"
+        message = (
+            "rows that go with a whole partition (DETACH, DROP or TRUNCATE of one) stay in GridDB; the next sync says "
+            "so"
+            if options.sync.mode is SyncMode.WATERMARK
+            else "rows that come or go with a whole partition (ATTACH, DETACH, DROP or TRUNCATE of one) are in no log; "
+            "the next sync says so"
+        )
         yield Finding(Severity.RISK, table.qualified, message, "run `gridferry verify --repair` after each of these")
     if options.sync.mode is SyncMode.CDC:
         known = access or ChangeAccess()

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from gridferry.model.change import ChangeGroup
 from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.parts import Part
 from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
@@ -94,10 +95,24 @@ class FindsNewRows(Protocol):
     def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
         """See `ReadsCatalog`."""
 
+    def fetch_parts(self, schema: str, table: str) -> tuple[Part, ...]:
+        """The relations that hold a table's rows."""
+
+    def has_older(self, plan: TablePlan, part: Part, *, horizon: int) -> bool:
+        """Whether a part has a row that a transaction with an id below `horizon` wrote."""
+
     def find_new(
-        self, table: Table, plan: TablePlan, *, column: GrowingColumn, cursor: Cursor, sweep: bool = False
+        self,
+        table: Table,
+        plan: TablePlan,
+        *,
+        column: GrowingColumn,
+        cursor: Cursor,
+        sweep: bool = False,
+        joined: Sequence[Part] = (),
     ) -> Window:
-        """The rows that `cursor` has not read; with `sweep` also those that are later than the lookback.
+        """The rows that `cursor` has not read; with `sweep` also those that are later than the lookback; and all rows
+        of the parts that `joined` the table since, if some of them would not be found.
 
         Raises: CheckpointError if the cursor is ahead of the source; SnapshotGone after a rewrite of the table.
         """

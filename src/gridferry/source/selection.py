@@ -31,7 +31,7 @@ class Window:
     the greatest value seen so far, `mark` the value below which no later transaction is expected to write. `fresh` is
     how many of `rows` were not there before, which `ahead` is the condition of, as text: all of them where rows tell
     which transaction wrote them. Where they do not, those above the position before; `ahead` is None where there is
-    none.
+    none. `brought` of `rows` came with parts that joined the table, and are older than the cursor.
     """
 
     column: str
@@ -44,3 +44,4 @@ class Window:
     mark: str | None
     fresh: int = 0
     ahead: str | None = None
+    brought: int = 0

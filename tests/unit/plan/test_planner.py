@@ -555,9 +555,9 @@ def test_partitions_that_come_and_go_with_rows_in_them_are_told_as_a_risk(mode: 
     options = _options(sync={"mode": mode})
     access = ChangeAccess(_all("device", "ts"))
     whole = plan_table(replace(_keyed(), relkind="p"), sensor_facts(), options, access)
-    assert "ATTACH" in _text(whole, Severity.RISK)
+    assert "DETACH" in _text(whole, Severity.RISK)
     assert "`gridferry verify --repair`" in _text(whole, Severity.RISK)
-    assert "ATTACH" not in _text(plan_table(_keyed(), sensor_facts(), options, access), Severity.RISK)
+    assert "DETACH" not in _text(plan_table(_keyed(), sensor_facts(), options, access), Severity.RISK)
 
 
 def test_what_may_pass_by_itself_does_not_stop_the_load_before_it_was_met() -> None:

@@ -26,6 +26,7 @@ from gridferry.engine.events import (
 from gridferry.engine.load.count_check import CountCheck
 from gridferry.engine.ownership.container_claims import NewNames
 from gridferry.engine.ownership.lineage import KnowsOrigin
+from gridferry.engine.ownership.parts import ShowsParts
 from gridferry.engine.retry import with_patience
 from gridferry.engine.rows.copier import ChunkCopier
 from gridferry.engine.rows.quarantine import keep_current
@@ -39,7 +40,7 @@ from gridferry.source.contract import ReadsRows, ReadsSnapshot
 from gridferry.target.containers import TableContainers
 
 
-class SnapshotView(ReadsSnapshot, KnowsOrigin, Protocol):
+class SnapshotView(ReadsSnapshot, KnowsOrigin, ShowsParts, Protocol):
     """A held snapshot that can also say which source it is of, and describe and profile tables."""
 
     def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:

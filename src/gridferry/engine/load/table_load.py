@@ -20,6 +20,7 @@ from gridferry.engine.load.copying import LoadOptions, LoadWork, SnapshotView
 from gridferry.engine.load.replacing import Replacing
 from gridferry.engine.ownership.lineage import Checked, check_origin
 from gridferry.engine.ownership.origin_check import require_names_kept
+from gridferry.engine.ownership.parts import first_look
 from gridferry.engine.ownership.replace_advice import droppable, what_goes
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError, FerryError, OtherSource
@@ -247,6 +248,7 @@ class TableLoader:
             run = replace(run, slot=made.name, start=str(made.start))
         # First whose rows these are: a load without an origin could not be gone on with.
         self._state.origins.save(OriginRecord(run.table, view.fetch_table_origin(table.schema, table.name)))
+        self._state.parts.save(first_look(view, plan))
         return self._state.runs.begin(run, before=before)
 
     def _resume(self, view: SnapshotView, table: Table, before: LoadRun, checked: Checked) -> LoadRun:

@@ -19,6 +19,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableSync
 from gridferry.engine.ownership.lineage import command_of, known_origin
 from gridferry.engine.ownership.origin_check import look_up
+from gridferry.engine.ownership.parts import first_look
 from gridferry.engine.repair.service import Repairs
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
 from gridferry.engine.sync.follower import Follower
@@ -120,6 +121,7 @@ class TakeOver:
                 now = view.fetch_table_origin(options.schema_name, options.table_name)
                 (described,) = view.fetch_tables([options.table])
                 plan = require_agrees(plan, options, described, left=_LEFT)
+                parts = first_look(view, plan)
                 cursor = new_cursor(view, options, plan) if _mode(options) is SyncMode.WATERMARK else None
             lease.check()
             self._tell_of_slot_left(found, run, now)
@@ -128,6 +130,7 @@ class TakeOver:
             if self._state.whose().origin != database:
                 self._state = self._state.of(self._state.registry.rebase(self._state.whose().key, database))
             self._state.origins.save(OriginRecord(found.table, now, taking_over=True))
+            self._state.parts.save(parts)
             if cursor is not None:
                 before = self._state.cursors
                 if before.mode_of(found.table) in ("", MODE):

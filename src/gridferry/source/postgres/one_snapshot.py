@@ -14,13 +14,23 @@ from gridferry.errors import NoSessionFree
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.model.origin import SourceOrigin
 from gridferry.model.over_time import Buckets, GroupBounds
+from gridferry.model.parts import Part
 from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.catalog import catalog, listing, profile
-from gridferry.source.postgres.rows import chunks, duplicates, key_bounds, key_rows, over_time, reader, row_counts
+from gridferry.source.postgres.rows import (
+    chunks,
+    duplicates,
+    key_bounds,
+    key_rows,
+    over_time,
+    parts,
+    reader,
+    row_counts,
+)
 from gridferry.source.postgres.rows import new_rows as watermark
 from gridferry.source.postgres.session import snapshot
 from gridferry.source.postgres.session import table_origin as origin
@@ -122,6 +132,18 @@ class PostgresSnapshot:
         """See `origin.fetch_table_origin`."""
         return origin.fetch_table_origin(self.held.connection, self.address, schema=schema, table=table)
 
+    def fetch_parts(self, schema: str, table: str) -> tuple[Part, ...]:
+        """See `parts.fetch_parts`."""
+        return parts.fetch_parts(self.held.connection, schema, table)
+
+    def count_brought(self, plan: TablePlan, part: Part) -> int:
+        """See `parts.count_brought`."""
+        return parts.count_brought(self.held.connection, plan, part)
+
+    def has_older(self, plan: TablePlan, part: Part, *, horizon: int) -> bool:
+        """See `parts.has_older`."""
+        return parts.has_older(self.held.connection, plan, part, horizon=horizon)
+
     def plan_chunks(self, table: Table, *, rows_per_chunk: int) -> tuple[Chunk, ...]:
         """See `chunks.plan_chunks`."""
         return chunks.plan_chunks(self.held.connection, table, rows_per_chunk=rows_per_chunk)
@@ -181,10 +203,17 @@ class PostgresSnapshot:
         return over_time.fetch_counts(self.held.connection, plan, column, buckets=buckets, values=values)
 
     def find_new(
-        self, table: Table, plan: TablePlan, *, column: GrowingColumn, cursor: Cursor, sweep: bool = False
+        self,
+        table: Table,
+        plan: TablePlan,
+        *,
+        column: GrowingColumn,
+        cursor: Cursor,
+        sweep: bool = False,
+        joined: Sequence[Part] = (),
     ) -> Window:
         """See `watermark.find_new`."""
-        return watermark.find_new(self.held, table, plan, column=column, cursor=cursor, sweep=sweep)
+        return watermark.find_new(self.held, table, plan, column=column, cursor=cursor, sweep=sweep, joined=joined)
 
     def check(self) -> None:
         """Raises: SnapshotGone if the snapshot was lost."""

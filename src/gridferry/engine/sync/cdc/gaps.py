@@ -16,7 +16,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.errors import LeaseHeld
 from gridferry.model.decoding import decoded, readable
 from gridferry.model.forms import Moment, TransactionId
-from gridferry.model.verification import STORED_ARE_EQUAL, Depth, TableVerification
+from gridferry.model.verification import STORED_ARE_EQUAL, TableVerification
 
 UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry verify --repair` once"
 GAP = "changes committed between {} and {} were not followed: run `gridferry verify --repair` once"
@@ -37,7 +37,7 @@ def proven(record: CdcRecord, verifications: Sequence[TableVerification]) -> Cdc
     if gap is not None and any(_answers_gap(found, gap) for found in verifications):
         record = replace(record, gap=None)
     horizon = record.unseen_horizon
-    if record.unseen and any(_later(found, at=record.unseen, horizon=horizon) for found in verifications):
+    if record.unseen and any(found.is_equal_after(record.unseen, horizon=horizon) for found in verifications):
         record = replace(record, unseen="", unseen_horizon=0)
     return record
 
@@ -107,14 +107,7 @@ def _record(state: TargetState, table: str) -> CdcRecord | None:
 
 
 def _answers_gap(found: TableVerification, gap: Gap) -> bool:
-    if gap.after is None or not _later(found, at=gap.at, horizon=gap.horizon):
+    if gap.after is None or not found.is_equal_after(gap.at, horizon=gap.horizon):
         return False
     system = found.snapshot_origin.partition("/")[0]
     return not system or not gap.system or system == gap.system
-
-
-def _later(found: TableVerification, *, at: str, horizon: int) -> bool:
-    """Whether both sides were equal in a snapshot after that time, with all transactions below `horizon` ended."""
-    if found.depth is not Depth.FULL or found.verdict not in STORED_ARE_EQUAL or found.snapshot_at[:23] <= at[:23]:
-        return False
-    return bool(found.snapshot_visible) and int(found.snapshot_visible.partition(":")[0]) >= horizon

@@ -12,6 +12,7 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import SyncStatus, TableSync
 from gridferry.engine.ownership.lineage import check_origin
 from gridferry.engine.ownership.origin_check import Loaded
+from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.slots import guard, require_own_slot
 from gridferry.engine.sync.cdc.gaps import has_notes, notes_of, proven
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
@@ -89,7 +90,7 @@ class CdcSync(Follower):
             as_of=record.as_of,
             lag_seconds=age_s(record.as_of),
             slot=run.slot,
-            notes=tuple(notes_of(record)),
+            notes=(*notes_of(record), *notes_of_parts(self._state, run.table)),
         )
 
     def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:

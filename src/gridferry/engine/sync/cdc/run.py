@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -24,6 +24,7 @@ from gridferry.engine.rows.gone_containers import gone_note
 from gridferry.engine.sync.cdc.apply import ChangeWriter
 from gridferry.engine.sync.cdc.columns import add_columns, added_names, extended_plan, unknown_columns
 from gridferry.engine.sync.cdc.gaps import has_notes, proven
+from gridferry.engine.sync.cdc.parts_watch import PartsWatch
 from gridferry.engine.sync.cdc.source_checks import EVERY_S, SourceWatch
 from gridferry.engine.sync.counts import ContainerCounts, Counts
 from gridferry.engine.sync.history import SyncHistory
@@ -79,6 +80,7 @@ class CdcRun:
         self._proven_at = time.monotonic()
         self._seen_fresh = False  # the stream has described the table with every column of `CdcRecord.fresh`
         self._watch = SourceWatch(source, options, tell)
+        self._parts = PartsWatch(state, source, lease, options=options)
 
     def run(self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, follow: bool = False) -> TableSync:
         """Store what was committed before now; with `follow` go on until asked to stop.
@@ -90,6 +92,7 @@ class CdcRun:
             checked = self._watch.begin(run, plan, record)
         record = self._state.positions.begin(checked)
         record = self._added(plan, record)
+        self._warn(self._parts.look(plan))
         until, now = self._feed.now()
         ended = False
         while not ended:
@@ -149,6 +152,7 @@ class CdcRun:
                         return record, extended, False
                     record = self._checkpoint(group, record, stream, last=until)
                     record = self._watch.again(run, plan, record)
+                    self._warn(self._parts.look(plan, every_s=EVERY_S))
                     record = self._proven(record)
                     self._sample(record)
                     if self._settings.stop():
@@ -293,6 +297,11 @@ class CdcRun:
         saved = with_patience(lambda: self._state.positions.save(record), on_retry=self._again)
         self._saved_at = time.monotonic()
         return saved
+
+    def _warn(self, words: Sequence[str]) -> None:
+        self._notes += words
+        for text in words:
+            self._tell(Note(self._table, text, "warning"))
 
     def _sample(self, record: CdcRecord) -> None:
         """Let the history know how far the stream is, where its end was looked at since the last time."""

@@ -12,8 +12,9 @@ from gridferry.engine.comparison.claimed_rows import look_for_claimed, require_c
 from gridferry.engine.events import Note, SyncStatus, TableSync
 from gridferry.engine.ownership.lineage import Checked
 from gridferry.engine.ownership.origin_check import Loaded
+from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.sync.follower import Follower
-from gridferry.engine.sync.watermark.run import MODE, Following, WatermarkRun, following
+from gridferry.engine.sync.watermark.run import MODE, Following, WatermarkRun, find_new, following
 from gridferry.errors import ConfigError
 from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
@@ -55,8 +56,7 @@ class WatermarkSync(Follower):
 
     def _require_claimed(self, view: PostgresSnapshot, by: Following, checked: Checked) -> None:
         """Return if every row that the cursor counts as read is in the target. Raises: OtherSource."""
-        cursor = by.record.cursor
-        new = view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=True).condition
+        new = find_new(view, by, sweep=True).condition
         found = look_for_claimed(self._state, view, by.plan, by.table, new=new)
         require_claimed(found, checked, self._options)
         self._tell(
@@ -73,7 +73,13 @@ class WatermarkSync(Follower):
         if record is None:
             return SyncStatus(MODE, "not begun", notes=self.notes)
         cursor = record.cursor
-        return replace(self._report(record), column=cursor.column, position=cursor.position or "", as_of=cursor.clock)
+        return replace(
+            self._report(record),
+            column=cursor.column,
+            position=cursor.position or "",
+            as_of=cursor.clock,
+            notes=(*self.notes, *notes_of_parts(self._state, run.table)),
+        )
 
     def _asked(self, standing: SyncStatus, run: LoadRun) -> SyncStatus:
         """The rows that wait are counted in the source."""
@@ -86,7 +92,7 @@ class WatermarkSync(Follower):
                 notes = (*notes, by_value(by.table))
             if loaded.source.lineage is not Lineage.SAME:
                 notes = (*notes, f"{loaded.source.why}: a restart, or a copy; the next sync finds out which")
-            lag = view.find_new(by.table, by.plan, column=by.column, cursor=cursor).fresh
+            lag = find_new(view, by).fresh
             return replace(
                 standing,
                 column=cursor.column,
@@ -102,7 +108,7 @@ class WatermarkSync(Follower):
         loaded = self._loaded()
         with self._source.open_snapshot() as view:
             by = following(self._state, view, self._options, loaded.run, loaded.plan)
-            new = view.find_new(by.table, by.plan, column=by.column, cursor=by.record.cursor).ahead
+            new = find_new(view, by).ahead
             if new is None:
                 return None
             return {value: rows for value, rows in view.count_rows(by.plan.narrowed(new)).items() if rows}

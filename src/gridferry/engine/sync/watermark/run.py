@@ -19,6 +19,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, RowsPut, Stored, TableSync
+from gridferry.engine.ownership.parts import PartsLook, brought_words, look_at_parts
 from gridferry.engine.retry import with_patience
 from gridferry.engine.rows.copier import ChunkCopier, CopyResult
 from gridferry.engine.rows.duplicates import duplicate_blocks, resolve_duplicates
@@ -67,6 +68,7 @@ class Following:
     plan: TablePlan
     column: GrowingColumn
     record: SyncRecord
+    parts: PartsLook
     unique: bool  # no two rows can share a row key
 
 
@@ -84,7 +86,9 @@ def following(
     unique = proves_keys(table, options, plan.columns[: plan.key_length])
     # A load that was resumed stored what had come since it was planned.
     plan = replace(plan, own_heap=table.own_heap, rows=max(plan.rows, run.rows))
-    return Following(table, plan, column, record, unique=unique)
+    seen = record.cursor.snapshot
+    parts = look_at_parts(state, view, plan, table, seen=int(seen.split(":")[1]) if seen else 0)
+    return Following(table, plan, column, record, parts, unique=unique)
 
 
 def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tuple[Table, GrowingColumn]:
@@ -104,6 +108,12 @@ def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tupl
             next_step="name a time or a number: `sync: {mode: watermark, column: NAME}`",
         )
     return table, column
+
+
+def find_new(view: FindsNewRows, by: Following, *, sweep: bool = False) -> Window:
+    """The rows of the snapshot that a table's cursor has not read, those of parts that joined the table among them."""
+    cursor, joined = by.record.cursor, by.parts.changes.joined
+    return view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=sweep, joined=joined)
 
 
 def new_cursor(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> Cursor:
@@ -130,8 +140,7 @@ class WatermarkRun:
     def run(self, by: Following) -> TableSync:
         """Store what is new. Raises: any FerryError; what was checkpointed stays, and the next run goes on there."""
         started = time.monotonic()
-        cursor = by.record.cursor
-        window = self._view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=self._settings.sweep)
+        window = find_new(self._view, by, sweep=self._settings.sweep)
         by = replace(by, record=by.record.begun())
         containers = SyncContainers(self._state, by.plan, by.column)
         outcome, record = "nothing new", by.record
@@ -150,6 +159,8 @@ class WatermarkRun:
                 require_all_there(self._state, by.plan, counted=counted, unique=by.unique)
         self._containers.save(self._state.tallies, by.plan.qualified)
         notes = tuple(containers.notes(whole=not self._quarantined and record.superseded == by.record.superseded))
+        if outcome != "stopped":
+            notes += self._parts(by, window)
         for note in notes:
             self._tell(Note(by.plan.qualified, note, "warning"))
         return TableSync(
@@ -170,6 +181,13 @@ class WatermarkRun:
             created=containers.created,
             notes=notes,
         )
+
+    def _parts(self, by: Following, window: Window) -> tuple[str, ...]:
+        """Write down which parts the table had in this run's snapshot, all rows of which are stored now."""
+        self._lease.check()
+        by.parts.saved(self._state)
+        brought = (brought_words(by.parts.changes.joined, window.brought),) if window.brought else ()
+        return (*brought, *map(str, by.parts.notes))
 
     def _require_all_read(self, by: Following, window: Window, record: SyncRecord) -> None:
         """Hold the rows that were read against the snapshot's own count of the window. Raises: ReadIncomplete."""

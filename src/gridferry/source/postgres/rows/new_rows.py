@@ -8,16 +8,19 @@ transaction can have written, less the lookback. `chunks.recent_chunk` says why 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 from psycopg import sql
 
 from gridferry.errors import CheckpointError
+from gridferry.model.parts import Part
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth, bounds
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.rows.chunks import XID_MARGIN, XID_SPAN, held_storage
+from gridferry.source.postgres.rows.parts import count_beside
 from gridferry.source.postgres.rows.reader import Reader
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.snapshot import HeldSnapshot
@@ -37,13 +40,21 @@ _OLDEST_BEGIN = (
 
 
 def find_new(
-    held: HeldSnapshot, table: Table, plan: TablePlan, *, column: GrowingColumn, cursor: Cursor, sweep: bool = False
+    held: HeldSnapshot,
+    table: Table,
+    plan: TablePlan,
+    *,
+    column: GrowingColumn,
+    cursor: Cursor,
+    sweep: bool = False,
+    joined: Sequence[Part] = (),
 ) -> Window:
     """The rows of the held snapshot that `cursor` has not read, from the floor up; with `sweep` wherever they lie.
 
     Without a mark to set a floor by, without an index to make use of one, and after the source's clock was set back,
     every run is a sweep. Where not all rows say which transaction wrote them (views, foreign tables, hypertables), all
-    from the floor up are read again, by a sweep all of the table.
+    from the floor up are read again, by a sweep all of the table. Parts that `joined` the table since the cursor was
+    written are read whole, if they have rows that are none of these.
     Raises: CheckpointError if the source has had fewer transactions than the cursor knows of: it is another server, or
     was restored from a backup. SnapshotGone if the table was rewritten since the snapshot was taken.
     """
@@ -65,10 +76,16 @@ def find_new(
         if cursor.open_marks and not whole:
             floor, reached = _floors(held, column, cursor)
         condition = new_rows(column, cursor, floor=floor, next_xid=next_xid if heap else None)
+        brought = count_beside(held.connection, plan, joined, condition=condition)
+        if brought:
+            condition = sql.SQL("(({}) OR tableoid = ANY ({}::pg_catalog.oid[]))").format(
+                condition, sql.Literal([part.oid for part in joined])
+            )
         ahead = condition if heap else _above(column, cursor)
-        return _look(
+        window = _look(
             held, plan, column=column, cursor=cursor, condition=condition, ahead=ahead, floors=(floor, reached)
         )
+        return replace(window, brought=brought)
 
 
 def new_rows(column: GrowingColumn, cursor: Cursor, *, floor: str | None, next_xid: int | None) -> sql.Composable:
