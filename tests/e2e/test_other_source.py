@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -15,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 from tests.conftest import Database, database_on
-from tests.copies import base_backup
+from tests.copies import base_backup, keep_files, put_back
 from tests.e2e.changes import sync, without_slots
 from tests.e2e.command import Said, command, refused
 from tests.e2e.ferry import Ferry
@@ -325,19 +324,13 @@ def test_a_server_put_back_to_an_older_state(ferry: Ferry, plant: LocalPostgres,
     followed = at(ferry, plant, MODES["watermark"])
     followed.load()
     plant.stop()
-    backup = tmp_path / "backup"
-    shutil.copytree(plant.data, backup)
+    backup = keep_files(plant, tmp_path / "backup")
     plant.start()
     with opened(plant) as database:
         database.run("INSERT INTO stock SELECT i, 'lost ' || i FROM generate_series(1000, 1999) AS i")
         sync(followed)
     plant.stop()
-    owner = plant.data.stat()
-    for part in plant.data.iterdir():
-        shutil.rmtree(part) if part.is_dir() else part.unlink()
-    shutil.copytree(backup, plant.data, dirs_exist_ok=True)
-    for path in [plant.data, *plant.data.rglob("*")]:
-        shutil.chown(path, owner.st_uid, owner.st_gid)
+    put_back(plant, backup)
     plant.start()
     with opened(plant) as database:
         said = refused(followed, tmp_path, "sync", code=3, says="restored to an older state")
@@ -416,6 +409,59 @@ def test_a_role_that_may_not_ask_for_the_system_identifier(ferry: Ferry, plant: 
         twin.run("GRANT SELECT ON stock TO reader")
     moved = replace(followed, dsn=plant.tcp_dsn("twin", user="reader", password="x"))
     elsewhere(moved, tmp_path, "sync")
+
+
+def pass_the_log_of(database: Database, lsn: str) -> None:
+    """Let a server's log go on by itself until it has passed a position."""
+    while not database.run(f"SELECT pg_current_wal_flush_lsn() > '{lsn}'::pg_lsn")[0][0]:
+        database.run("SELECT pg_switch_wal(); CREATE TABLE IF NOT EXISTS t (a int); INSERT INTO t VALUES (1)")
+
+
+def test_a_cold_copy_with_its_slots_whose_log_has_passed_the_position(
+    ferry: Ferry, plant: LocalPostgres, tmp_path: Path
+) -> None:
+    """Identifiers, timeline, address, slots: all the same; only what the catalog got since is not there."""
+    followed = at(ferry, plant, MODES["cdc"])
+    followed.load()
+    sync(followed)
+    plant.stop()
+    files = keep_files(plant, tmp_path / "files")
+    plant.start()
+    with opened(plant) as database:
+        database.run("INSERT INTO stock SELECT i, 'lost ' || i FROM generate_series(1000, 1099) AS i")
+        sync(followed)
+        ((lsn,),) = database.run("SELECT pg_current_wal_insert_lsn()::text")
+    plant.stop()
+    put_back(plant, files)
+    plant.start()
+    with opened(plant) as database:
+        database.run("UPDATE stock SET v = 'of the copy' WHERE k < 5; INSERT INTO stock VALUES (70, 'of the copy')")
+        pass_the_log_of(database, lsn)
+        before = held(followed)
+        for words in (["sync"], ["sync", "--new-slot"], ["verify", "--repair"]):
+            said = refused(followed, tmp_path, *words, code=3, says="a copy of the server from before that")
+            assert held(followed) == before
+        assert "a copy of the server from before that" in command(followed, tmp_path, "status").text
+        leads_back(followed, database, tmp_path, said)
+
+
+def test_a_cold_copy_of_all_that_was_stored_goes_on(ferry: Ferry, plant: LocalPostgres, tmp_path: Path) -> None:
+    followed = at(ferry, plant, MODES["cdc"])
+    followed.load()
+    with opened(plant) as database:
+        database.run("INSERT INTO stock VALUES (60, 'one')")
+        sync(followed)
+        database.run("INSERT INTO stock VALUES (61, 'not synced')")
+    plant.stop()
+    files = keep_files(plant, tmp_path / "files")
+    plant.start()
+    plant.stop()
+    put_back(plant, files)
+    plant.start()
+    with opened(plant) as database:
+        database.run("INSERT INTO stock VALUES (62, 'of the copy'); DELETE FROM stock WHERE k = 1")
+        assert command(followed, tmp_path, "sync").code == 0
+        assert level(followed, database)
 
 
 STEPS = [

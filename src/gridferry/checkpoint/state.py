@@ -9,6 +9,7 @@ from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
+from gridferry.checkpoint.marks import MarkStore
 from gridferry.checkpoint.origins import OriginStore
 from gridferry.checkpoint.parts import PartsStore
 from gridferry.checkpoint.positions import PositionStore
@@ -40,6 +41,7 @@ class TargetState:
         self.documents = shared.of(self._key)
         self.runs = RunStore(self.documents)
         self.origins = OriginStore(self.documents)
+        self.marks = MarkStore(self.documents)
         self.parts = PartsStore(self.documents)
         self.cursors = CursorStore(self.documents)
         self.positions = PositionStore(self.documents)

@@ -69,6 +69,7 @@ SnapshotText = Annotated[str, TextForm("a snapshot, as 10:20:10,14", _VISIBLE, m
 SnapshotName = Annotated[str, TextForm("the name of an exported snapshot", re.compile(r"[0-9A-Fa-f-]{0,64}"))]
 RepairName = Annotated[str, TextForm("the name of a repair", re.compile(r"[0-9A-Za-z-]{1,64}"))]
 Digits = Annotated[str, TextForm("a number, or nothing", re.compile(r"[0-9]{0,20}"))]
+MarkText = Annotated[str, TextForm("a mark, or nothing", re.compile(r"(?:gridferry [0-9a-f]{32})?"))]
 Name = Annotated[str, TextForm("a name", most=1000)]
 ColumnName = Annotated[str, TextForm("the name of a column", most=63)]
 Sentence = Annotated[str, TextForm("a text", most=10_000)]

@@ -14,6 +14,7 @@ from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.ownership.marks import why_not_marked
 from gridferry.errors import CheckpointError, OtherSource, SlotLost, SourceUnreachable
 from gridferry.model.origin import Lineage, SourceOrigin, compare
 from gridferry.model.position import Lsn
@@ -71,6 +72,10 @@ def check_origin(state: TargetState, source: KnowsOrigin, options: TableOptions,
     if lineage is Lineage.MOVED:
         against = _not_by_log(state, source, record.origin, run)
         lineage, why = (lineage, why) if not against else (Lineage.OTHER, f"{why}; {against}")
+    elif lineage is Lineage.UNPROVEN and run.slot and now.timeline == record.origin.timeline:
+        # A standby that took over need not have got the mark, and its timeline tells what it has.
+        against = why_not_marked(state, ChangeFeed(source.address), run)
+        lineage, why = (lineage, why) if not against else (Lineage.OTHER, f"{why}, and {against}")
     if lineage is Lineage.OTHER:
         raise other_source(record.origin, now, why, options=options, left=left)
     return Checked(record, now, lineage, why)

@@ -20,6 +20,7 @@ from gridferry.source.postgres.session.connection import PostgresAddress, connec
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.replication_session import ReplicationSession
 from gridferry.source.postgres.slots.access import fetch_access, other_database
+from gridferry.source.postgres.slots.marks import fetch_mark, leave_mark
 from gridferry.source.postgres.slots.publications import (
     Membership,
     align_publications,
@@ -170,6 +171,14 @@ class ChangeFeed:
         with connect(self.address) as connection, mapped("asking for a transaction id"):
             row = connection.execute(_HORIZON).fetchone()
         return (int(row[0]), str(row[1])) if row else (0, "")
+
+    def mark(self, slot: str) -> tuple[int, str] | None:
+        """See `fetch_mark`."""
+        return fetch_mark(self.address, slot)
+
+    def leave_mark(self, slot: str, mark: str) -> int:
+        """See `leave_mark`."""
+        return leave_mark(self.address, slot, mark)
 
     def stream(self, slot: str, *, start: Lsn, wanted: Wanted) -> ChangeStream:
         """See `ChangeStream`."""

@@ -19,6 +19,7 @@ from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, Stored, TableSync
+from gridferry.engine.ownership.marks import Marks
 from gridferry.engine.retry import with_patience
 from gridferry.engine.rows.gone_containers import gone_note
 from gridferry.engine.sync.cdc.apply import ChangeWriter
@@ -80,6 +81,7 @@ class CdcRun:
         self._proven_at = time.monotonic()
         self._seen_fresh = False  # the stream has described the table with every column of `CdcRecord.fresh`
         self._watch = SourceWatch(source, options, tell)
+        self._marks = Marks(state, self._feed, lease)
         self._parts = PartsWatch(state, source, lease, options=options)
 
     def run(self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, follow: bool = False) -> TableSync:
@@ -94,6 +96,7 @@ class CdcRun:
         record = self._added(plan, record)
         self._warn(self._parts.look(plan))
         until, now = self._feed.now()
+        self._marks.leave(run)
         ended = False
         while not ended:
             record, plan, ended = self._stream(run, plan, record, until=None if follow else until)
@@ -155,6 +158,7 @@ class CdcRun:
                     self._warn(self._parts.look(plan, every_s=EVERY_S))
                     record = self._proven(record)
                     self._sample(record)
+                    self._marks.again(run, stored=bool(group.changes), every_s=EVERY_S)
                     if self._settings.stop():
                         break
         finally:

@@ -1,0 +1,49 @@
+"""The mark that each table's sync in mode cdc left at the source: a later look finds it there, or another server."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from gridferry.checkpoint.documents import DocumentStore
+from gridferry.model.decoding import decoded, readable, require_version
+from gridferry.model.forms import MarkText, Oid
+
+MARK_VERSION = 1
+_ITEM = "mark"
+
+
+@dataclass(frozen=True)
+class MarkRecord:
+    """What stands at the table's publication, whose OID is `publication`: `left`, or `leaving` if a run was killed
+    while it wrote that; "" for none.
+    """
+
+    table: str
+    publication: Oid
+    left: MarkText
+    leaving: MarkText = ""
+
+
+class MarkStore:
+    """The marks. What is written is on disk when the call returns."""
+
+    def __init__(self, documents: DocumentStore) -> None:
+        self._documents = documents
+
+    def get(self, table: str) -> MarkRecord | None:
+        """A table's mark, or None. Raises: CheckpointError for a broken record."""
+        document = self._documents.get(_scope(table), _ITEM)
+        if document is None:
+            return None
+        what, step = f"the mark of {table} (scope {_scope(table)})", f"load {table} again with --replace"
+        fields = require_version(document, MARK_VERSION, what=what, next_step=step)
+        return readable(what, lambda: decoded(MarkRecord, fields, table=table), next_step=step)
+
+    def save(self, record: MarkRecord) -> None:
+        """Write a table's mark. Only under the table's lease."""
+        fields = {name: value for name, value in asdict(record).items() if name != "table"}
+        self._documents.put(_scope(record.table), {_ITEM: {"version": MARK_VERSION, **fields}})
+
+
+def _scope(table: str) -> str:
+    return f"mark:{table}"
