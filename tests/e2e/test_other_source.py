@@ -417,13 +417,15 @@ def pass_the_log_of(database: Database, lsn: str) -> None:
         database.run("SELECT pg_switch_wal(); CREATE TABLE IF NOT EXISTS t (a int); INSERT INTO t VALUES (1)")
 
 
+@pytest.mark.parametrize("marked", [True, False])
 def test_a_cold_copy_with_its_slots_whose_log_has_passed_the_position(
-    ferry: Ferry, plant: LocalPostgres, tmp_path: Path
+    ferry: Ferry, plant: LocalPostgres, tmp_path: Path, marked: bool
 ) -> None:
     """Identifiers, timeline, address, slots: all the same; only what the catalog got since is not there."""
     followed = at(ferry, plant, MODES["cdc"])
     followed.load()
-    sync(followed)
+    if marked:
+        sync(followed)
     plant.stop()
     files = keep_files(plant, tmp_path / "files")
     plant.start()

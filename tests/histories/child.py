@@ -150,13 +150,14 @@ def work(job: Job, line: Line) -> None:
             line.stopped.set()
 
     options = dict(job["options"])
-    if job["verb"] != "load":
+    if job["verb"] in ("sync", "follow"):
         options["until"] = line.stopped.is_set
     if left == 0:
         line.stopped.set()
     try:
         with Migration(parse_config(job["config"], env=job["env"]), listener=hear) as migration:
-            done = getattr(migration, "load" if job["verb"] == "load" else "sync")(**options)
+            verbs: dict[str, Callable[..., Any]] = {"load": migration.load, "take over": migration.sources.run}
+            done = verbs.get(job["verb"], migration.sync)(**options)
         sums = {n: sum(getattr(d, n, 0) for d in done) for n in ("read", "rows", "deleted")}
         line.tell(done=[d.outcome for d in done], **sums)
     except FerryError as error:

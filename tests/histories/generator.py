@@ -10,7 +10,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.histories import row_steps, table_steps, watermark_steps
+from tests.histories import move_steps, row_steps, table_steps, watermark_steps
 from tests.histories.faults import random_fault
 from tests.histories.shapes import Shape, random_shape
 from tests.histories.steps import Check, Crash, EndFollow, Fault, History, Run, Say, Step
@@ -78,6 +78,8 @@ class Maker:
         for _ in range(self.random.randrange(14, 34)):
             self.clock_s += self.random.choice((0, 1, 30, 300))
             self.random.choices([event for _, event in events], weights)[0](self)
+        if self.faults and move_steps.is_moving(self.seed, mode=self.mode):
+            move_steps.move(self)
         self.end()
         return History(self.seed, self.mode, self.shapes, tuple(self.steps))
 

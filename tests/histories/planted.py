@@ -18,11 +18,13 @@ from psycopg import sql
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
 from gridferry.engine.migration import Migration
+from gridferry.engine.ownership import lineage
 from gridferry.engine.sync.cdc import run as cdc
 from gridferry.engine.sync.cdc.apply import ChangeWriter
 from gridferry.engine.sync.cdc.fold import Folder
 from gridferry.engine.sync.cdc.key_events import KeyEvents
 from gridferry.engine.sync.cdc.run import CdcRun
+from gridferry.engine.sync.watermark import mode as watermark_sync
 from gridferry.engine.sync.watermark import run as watermark
 from gridferry.errors import FerryError
 from gridferry.griddb import BulkWriter
@@ -170,6 +172,16 @@ def _no_lookback() -> None:
         return lambda *args: replace(original(*args), lookback=0)
 
     around(watermark, "growing_column", made)
+
+
+@bug("the rows of a copy of the source are not looked for", mode="watermark")
+def _copy_not_looked_for() -> None:
+    around(watermark_sync, "require_claimed", lambda original: nothing)
+
+
+@bug("a copy of the source's files is taken for the source", mode="cdc")
+def _copy_taken() -> None:
+    around(lineage, "why_not_marked", lambda original: lambda *_: "")
 
 
 # Mode cdc: what becomes of changes.

@@ -16,7 +16,19 @@ import psycopg
 from tests.e2e.ferry import Ferry
 from tests.histories.ends import differences, differences_now
 from tests.histories.faults import NEEDS_OWN_TARGET
-from tests.histories.steps import Check, Crash, EndFollow, Fault, History, Run, Say, Step
+from tests.histories.steps import (
+    Check,
+    CopySource,
+    Crash,
+    EndFollow,
+    Fault,
+    History,
+    MoveSource,
+    Run,
+    Say,
+    Settle,
+    Step,
+)
 from tests.histories.weather import Weather
 from tests.histories.world import Running, World
 from tests.proxy import proxy_to
@@ -68,6 +80,8 @@ class Player:
         self.sessions: dict[int, psycopg.Connection[Any]] = {}
         self.follower: Running | None = None
         self.follow_run = Run("follow")
+        self.copied = False
+        self.passed: tuple[int, str] | None = None  # how far the source had got that a copy took the place of
         self.crashed = False  # whether a server crashed beside the follower
         self.done = False  # whether the last run said that it is
         stack.callback(self.close)
@@ -82,6 +96,7 @@ class Player:
         """Play one step. Raises: Failed."""
         plays: dict[type, Callable[[Any], None]] = {
             Say: self.say, Run: self.run, EndFollow: self.end_follow, Crash: self.crash, Check: self.check,
+            CopySource: self.copy_source, MoveSource: self.move_source, Settle: self.settle,
         }  # fmt: skip
         plays[type(step)](step)
 
@@ -107,6 +122,34 @@ class Player:
             self.world.crash_source()
             self.close()
         return True
+
+    def copy_source(self, copy: CopySource) -> None:
+        """The source is copied; its sessions end."""
+        self.close()
+        self.world.copy_source()
+        self.counts[copy.kind] += 1
+        self.copied = True
+
+    def move_source(self, move: MoveSource) -> None:
+        """The copy takes its place."""
+        self.close()
+        if self.copied:
+            self.passed = self.world.move_source()
+            self.counts[move.kind] += 1
+
+    def settle(self, settle: Settle) -> None:
+        """A run that goes on just where the target holds nothing that the copy never had."""
+        if self.passed is not None:
+            self.world.pass_on(*self.passed)
+        running = self.begin(Run("sync"))
+        word = running.hear()
+        if word is not None and "done" not in word and settle.followed and "from another source" in word["message"]:
+            self.finished(self.begin(Run("take over")))
+            self.counts["taken over"] += 1
+        elif word is None or "done" not in word:
+            raise Failed(f"the run after the move ended with {_shown(word)}")
+        self.compare()
+        self.counts[settle.kind] += 1
 
     def check(self, check: Check) -> None:
         """A run without faults has to succeed and to leave both ends equal."""
@@ -190,7 +233,9 @@ class Player:
             port = f":{self.world.source.port}"
             env["SOURCE_DSN"] = self.world.source.tcp_dsn().replace(port, f":{ports['source']}")
         options: dict[str, Any] = {"rows_per_chunk": run.rows_per_chunk, "wait_s": wait_s}
-        if run.verb == "load":
+        if run.verb == "take over":
+            options = {"wait_s": wait_s}
+        elif run.verb == "load":
             options["workers"] = 1
         else:
             options["sweep"] = run.sweep

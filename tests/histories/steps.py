@@ -103,6 +103,41 @@ class Crash:
 
 
 @dataclass(frozen=True)
+class CopySource:
+    """PostgreSQL's files are copied while it is stopped; then it goes on."""
+
+    kind: str = "source copied"
+
+    def __str__(self) -> str:
+        return "the source's files are COPIED"
+
+
+@dataclass(frozen=True)
+class MoveSource:
+    """The copy takes the place of the server. `followed`: a run has stored what that got after it was copied."""
+
+    followed: bool
+    kind: str = "source moved to a copy"
+
+    def __str__(self) -> str:
+        return "the source MOVES to the copy"
+
+
+@dataclass(frozen=True)
+class Settle:
+    """A run after the move, once the copy's log and transaction ids have passed those of the server before. It goes
+    on, or refuses and the copy is taken over; unless the server was `followed`, it has to go on. Both ends are equal
+    then.
+    """
+
+    followed: bool
+    kind: str = "settled after a move"
+
+    def __str__(self) -> str:
+        return "gridferry sync, and sync --new-source if that refuses; both ends are compared"
+
+
+@dataclass(frozen=True)
 class Check:
     """A run without faults, and then both ends have to be equal."""
 
@@ -113,7 +148,7 @@ class Check:
         return "gridferry sync" + ", sweep" * self.sweep + "; both ends are compared"
 
 
-Step = Say | Run | EndFollow | Crash | Check
+Step = Say | Run | EndFollow | Crash | CopySource | MoveSource | Settle | Check
 
 
 @dataclass(frozen=True)

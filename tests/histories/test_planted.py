@@ -12,6 +12,8 @@ from tests.histories.planted import BUGS
 SEEDS: dict[str, tuple[int, ...]] = {
     "trap 4: the newest rows come first": (4,),
     "late rows are not looked for": (2,),
+    "the rows of a copy of the source are not looked for": (19,),
+    "a copy of the source's files is taken for the source": (33, 54),
     "trap 6: deletes are not seen": (1,),
     "a new key is a put without a delete": (8,),
     "the first change of a key stays": (1,),

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from tests.copies import keep_files, put_back
 from tests.e2e.ferry import Ferry, Server, database_of, named_server
 from tests.histories import child
 from tests.histories.shapes import Shape
@@ -32,6 +33,8 @@ SETTINGS = {
     "synchronous_commit": "on",  # what was committed survives a crash: the histories end with all of it
     "logical_decoding_work_mem": "64kB",
     "fsync": "off",
+    "min_wal_size": "32MB",  # it may be copied
+    "max_wal_size": "128MB",
 }
 PATIENCE_S = 300.0  # a busy machine is slow at groups of one row; a run that hangs is found all the same
 LOCK_TIMEOUT_S = 2.0  # a run that is frozen may hold a row of its lease
@@ -183,6 +186,7 @@ class World:
         self.source = LocalPostgres(version=18, settings=SETTINGS).start()
         self.target: Target | None = None
         self._targets = folder / "griddb"
+        self._copy = folder / "copy"
         self._path = str(folder / "line")
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self._path)
@@ -260,6 +264,31 @@ class World:
         """PostgreSQL is killed, and started again: it recovers from its log."""
         self.source.kill()
         self.source.start()
+
+    def copy_source(self) -> None:
+        """Copy PostgreSQL's files while it is stopped. There is one copy, the last."""
+        self.source.stop()
+        shutil.rmtree(self._copy, ignore_errors=True)
+        keep_files(self.source, self._copy)
+        self.source.start()
+
+    def move_source(self) -> tuple[int, str]:
+        """Let the copy take PostgreSQL's place. Returns the transaction id and the position that had been reached."""
+        with self.connect() as session:
+            ((xid, lsn),) = session.execute("SELECT txid_current(), pg_current_wal_insert_lsn()::text").fetchall()
+        self.source.stop()
+        put_back(self.source, self._copy)
+        self.source.start()
+        return xid, lsn
+
+    def pass_on(self, xid: int, lsn: str) -> None:
+        """Let PostgreSQL pass a transaction id and a position by itself."""
+        with self.connect() as session:
+            session.execute(f"DO $$ BEGIN WHILE txid_current() <= {xid} LOOP COMMIT; END LOOP; END $$")
+            passed = f"SELECT pg_current_wal_flush_lsn() > '{lsn}'::pg_lsn"
+            while not session.execute(passed).fetchall()[0][0]:
+                session.execute("SELECT pg_switch_wal()")
+                session.execute("SELECT pg_logical_emit_message(true, 'moved', '')")
 
     def clean_source(self) -> None:
         """Nothing of an earlier history is left."""

@@ -55,7 +55,8 @@ def why_not_marked(state: TargetState, feed: ChangeFeed, run: LoadRun) -> str:
     if known is None or not known.left:
         return ""
     found = feed.mark(run.slot)
-    if found is None or found[0] != known.publication or found[1] in (known.left, known.leaving):
+    right = {known.left, known.leaving} - {""}  # a copy from before the first mark has none
+    if found is None or found[0] != known.publication or found[1] in right:
         return ""
     return (
         "its catalog does not have what the last sync wrote there: it is a copy of the server from before that, or was "
