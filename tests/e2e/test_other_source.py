@@ -327,6 +327,7 @@ def test_a_server_put_back_to_an_older_state(ferry: Ferry, plant: LocalPostgres,
     backup = keep_files(plant, tmp_path / "backup")
     plant.start()
     with opened(plant) as database:
+        database.run("SET synchronous_commit = on")  # its log is on disk when the sync asks where that ends
         database.run("INSERT INTO stock SELECT i, 'lost ' || i FROM generate_series(1000, 1999) AS i")
         sync(followed)
     plant.stop()
