@@ -329,7 +329,6 @@ def test_a_server_put_back_to_an_older_state(ferry: Ferry, plant: LocalPostgres,
     with opened(plant) as database:
         database.run("SET synchronous_commit = on")  # its log is on disk when the sync asks where that ends
         database.run("INSERT INTO stock SELECT i, 'lost ' || i FROM generate_series(1000, 1999) AS i")
-        database.run("CHECKPOINT")  # all of the log is on disk: its end, as the sync sees it, lies behind the rows
         sync(followed)
     plant.stop()
     put_back(plant, backup)
