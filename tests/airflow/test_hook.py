@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.airflow.conftest import connections
 from tests.e2e.ferry import Ferry
+from tests.examples import PROFILE, share
 from tests.unit.cli.test_secrets import PASSWORD, told
 
 from gridferry.airflow import GridDBHook
@@ -91,7 +92,7 @@ PLACES: tuple[Callable[[str], dict[str, Any]], ...] = (
 )
 
 
-@settings(max_examples=80, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=share(80, PROFILE), suppress_health_check=list(HealthCheck))
 @given(password=PASSWORD, place=st.sampled_from(PLACES))
 def test_the_button_says_no_piece_of_a_password(
     ferry: Ferry, monkeypatch: pytest.MonkeyPatch, password: str, place: Callable[[str], dict[str, Any]]

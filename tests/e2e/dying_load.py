@@ -47,7 +47,7 @@ POINTS: dict[str, tuple[type, str]] = {
     "resume run": (RunStore, "resume"),
     "document": (DocumentStore, "put"),
     "catalog add": (Catalog, "claim"),
-    "catalog remove": (Catalog, "remove"),
+    "catalog keeps": (Catalog, "keep_only"),
     "create containers": (Store, "create_containers"),
     "drop containers": (Store, "drop_containers"),
     "put": (BulkWriter, "put"),

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from psycopg.conninfo import make_conninfo
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
+from tests.examples import PROFILE, share
 from tests.unit.cli.test_secrets import PASSWORD, told
 from typer.testing import CliRunner
 
@@ -18,7 +19,7 @@ from gridferry.cli.main import app
 from gridferry.errors import AuthenticationFailed
 from gridferry.griddb import connect
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=share(25, PROFILE), suppress_health_check=list(HealthCheck))
 
 
 @FEW
@@ -31,7 +32,7 @@ def test_no_piece_of_a_password_is_in_griddbs_refusal(ferry: Ferry, password: st
     assert not told(said.split("gridferry.errors.")[-1], password, ferry.url), said
 
 
-@settings(FEW, max_examples=8)
+@settings(FEW, max_examples=share(8, PROFILE))
 @given(password=PASSWORD)
 @pytest.mark.parametrize("side", ["source", "target"])
 @pytest.mark.parametrize("words", [("plan",), ("status", "--json"), ("load",), ("report", "-o", "REPORT")])

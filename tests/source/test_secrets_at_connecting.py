@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import make_conninfo
 from tests.conftest import Database
+from tests.examples import PROFILE, share
 from tests.unit.cli.test_secrets import PASSWORD, PORT, told
 
 from gridferry.errors import SourceError, SourceRefused
@@ -19,7 +20,7 @@ from gridferry.source.postgres.session.arrow_session import connect_arrow
 from gridferry.source.postgres.session.connection import PostgresAddress, connect, parse_address
 from gridferry.source.postgres.session.failures import without_values
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=share(40, PROFILE), suppress_health_check=list(HealthCheck))
 Opener = Callable[[PostgresAddress], object]
 
 # Lines of a service file in which a password may have come to stand by mistake, beside those that are right.
@@ -86,7 +87,7 @@ def test_nor_of_one_in_the_password_file(
     assert not told(said, password, str(passwords)), said
 
 
-@settings(FEW, max_examples=150)
+@settings(FEW, max_examples=share(150, PROFILE))
 @given(password=PASSWORD, line=st.sampled_from(LINES))
 def test_nor_of_one_that_stands_anywhere_in_a_service_file(
     opener: Opener, password: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -101,7 +102,7 @@ def test_nor_of_one_that_stands_anywhere_in_a_service_file(
     assert not told(said, password, f"{services} {line}"), said
 
 
-@settings(FEW, max_examples=150)
+@settings(FEW, max_examples=share(150, PROFILE))
 @given(password=PASSWORD, option=st.sampled_from(OPTIONS))
 def test_nor_of_one_that_stands_at_any_option_of_the_address(opener: Opener, password: str, option: str) -> None:
     assume(not is_a_place(password, option))
@@ -110,7 +111,7 @@ def test_nor_of_one_that_stands_at_any_option_of_the_address(opener: Opener, pas
     assert not told(said, password, option), said
 
 
-@settings(FEW, max_examples=150)
+@settings(FEW, max_examples=share(150, PROFILE))
 @given(password=PASSWORD, name=st.sampled_from(("PGPORT", "PGSSLMODE", "PGHOSTADDR", "PGSERVICE", "PGREQUIREAUTH")))
 def test_nor_of_one_in_a_variable(opener: Opener, password: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assume(not is_a_place(password, name.removeprefix("PG").lower()))
