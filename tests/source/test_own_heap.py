@@ -113,10 +113,12 @@ def test_another_access_method_is_read_by_values_and_not_followed(postgres_each:
     assert seen == Counter(range(1, 5001))
     assert ChunkKind.KEYS in kinds
     with postgres_each.source_session() as connection:
-        for name in ("t", "p"):
+        never = "partitioned tables are published since PostgreSQL 13"
+        heap2 = "has the table access method heap2"
+        for name, why in (("t", heap2), ("p", heap2 if connection.info.server_version >= 130000 else never)):
             published, obstacles = fetch_publishable(connection, schema="public", table=name)
             assert published is None
-            assert "has the table access method heap2" in obstacles[0].message
+            assert why in obstacles[0].message
 
 
 def test_a_hypertable_is_one_relation_cut_at_the_edges_of_its_chunks(postgres_each: Database, plan) -> None:
