@@ -45,10 +45,18 @@ class SocketTransport:
                 f"no connection to the GridDB node {self.peer}: {_reason(error)}",
                 next_step="check that the node runs and that host and port (the transaction service's) are right",
             ) from error
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         self.address_size = 16 if self._socket.family == socket.AF_INET6 else 4
-        self.local = ipaddress.ip_address(self._socket.getpeername()[0].partition("%")[0]).is_loopback
+        try:
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            address = self._socket.getpeername()[0]
+        except OSError as error:  # the node ended the connection at once: it is starting, stopping or full
+            self._socket.close()
+            raise NodeUnreachable(
+                f"the GridDB node {self.peer} ended the connection at once: {_reason(error)}",
+                next_step="look whether the node is starting or stopping, and at its connectionLimit",
+            ) from error
+        self.local = ipaddress.ip_address(address.partition("%")[0]).is_loopback
 
     def send(self, data: bytes) -> None:
         """Send all of it. Raises: ConnectionLost."""

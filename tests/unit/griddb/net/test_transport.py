@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import shutil
 import socket
 import ssl
@@ -11,11 +13,19 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.griddb.net.memory import reply, request_of, written
 
-from gridferry.errors import AuthenticationFailed, ConnectionLost, GridDBError, NodeUnreachable, RemoteProtocolError
+from gridferry.engine.retry import is_transient
+from gridferry.errors import (
+    AuthenticationFailed,
+    ConnectionLost,
+    GridDBError,
+    NodeUnreachable,
+    RemoteProtocolError,
+)
 from gridferry.griddb import GridDBAddress, SslMode, Timing
 from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.net.transport import SocketTransport
@@ -217,6 +227,21 @@ def test_goodbye_reaches_the_node(node: Callable[..., FakeNode]) -> None:
     found.stop()
     assert found.heard is not None
     assert found.heard[-1] == Statement.DISCONNECT
+
+
+def test_a_node_that_ends_the_connection_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system then says of the socket that it is not connected, where it is asked for the other end."""
+
+    class Gone(socket.socket):
+        def getpeername(self) -> Any:
+            raise OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN))
+
+    made = Gone(socket.AF_INET, socket.SOCK_STREAM)
+    monkeypatch.setattr(socket, "create_connection", lambda *_, **__: made)
+    with pytest.raises(NodeUnreachable, match="ended the connection at once") as caught:
+        SocketTransport("127.0.0.1", 10001, timeout_s=1.0)
+    assert is_transient(caught.value)
+    assert made.fileno() == -1
 
 
 @pytest.mark.parametrize(
