@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from tests import examples  # noqa: F401 - the profile is loaded before any test is collected
+from tests import profiles  # noqa: F401 - the profile is loaded before any test is collected
 from tests.postgres_binaries import NotHere, find_binaries
 
 from gridferry.local.postgres import LocalPostgres

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.airflow.conftest import connections
 from tests.e2e.ferry import Ferry
-from tests.examples import PROFILE, share
+from tests.profiles import PROFILE, share
 from tests.unit.cli.test_secrets import PASSWORD, told
 
 from gridferry.airflow import GridDBHook

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.conformance.conftest import Place
 from tests.conformance.tables import batch, collection, keys, plain, rows_of, series
-from tests.examples import FEW
+from tests.profiles import FEW
 from tests.strategies import batches, schemas
 
 from gridferry.errors import DataError

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from psycopg.conninfo import make_conninfo
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
-from tests.examples import PROFILE, share
+from tests.profiles import PROFILE, share
 from tests.unit.cli.test_secrets import PASSWORD, told
 from typer.testing import CliRunner
 

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.examples import FEW
+from tests.profiles import FEW
 
 from gridferry.model.chunk import Chunk, ChunkKind, Snapshot
 from gridferry.source.postgres.rows.chunks import chunks_to_resume, plan_chunks

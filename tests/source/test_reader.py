@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.conftest import drop
-from tests.examples import FEW
+from tests.profiles import FEW
 
 from gridferry.errors import SourceError, SourceRefused
 from gridferry.plan.plan import Kernel, ReadAs, TablePlan

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from psycopg.conninfo import make_conninfo
 from tests.conftest import Database
-from tests.examples import PROFILE, share
+from tests.profiles import PROFILE, share
 from tests.unit.cli.test_secrets import PASSWORD, PORT, told
 
 from gridferry.errors import SourceError, SourceRefused

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.examples import MANY
+from tests.profiles import MANY
 from typer.testing import CliRunner
 
 from gridferry.cli.main import app

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.examples import MANY
+from tests.profiles import MANY
 from tests.unit.embedded.peer import Client, code
 
 from gridferry.embedded.catalog import Container

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.examples import MANY
+from tests.profiles import MANY
 
 from gridferry.engine.rows.keys import Keys
 from gridferry.engine.sync.cdc.fold import Folder, Stored

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
-from tests.examples import SOME
+from tests.profiles import SOME
 from tests.strategies import Sample, batches, plain_rows, samples
 
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.examples import MANY
+from tests.profiles import MANY
 
 from gridferry.compare.block import Block
 from gridferry.compare.findings import KINDS, Findings, Waiting, findings_of

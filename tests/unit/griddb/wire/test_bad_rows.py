@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import slow_rows
-from tests.examples import SOME
+from tests.profiles import SOME
 from tests.strategies import Sample, batches, samples, schemas
 
 from gridferry.errors import DataError, RemoteProtocolError

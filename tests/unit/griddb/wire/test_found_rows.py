@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import strategies as st
-from tests.examples import SOME
+from tests.profiles import SOME
 from tests.strategies import batches, plain_rows, schemas
 
 from gridferry.errors import DataError, RemoteProtocolError

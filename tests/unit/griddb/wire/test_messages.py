@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.examples import EACH_KIND
+from tests.profiles import EACH_KIND
 from tests.strategies import batches, names, samples, schemas
 
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError

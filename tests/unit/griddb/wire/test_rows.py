@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import slow_rows
-from tests.examples import FEW, SOME
+from tests.profiles import FEW, SOME
 from tests.strategies import Sample, batches, column_array, plain_rows, runs, samples, schemas, values
 
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError

@@ -7,28 +7,28 @@ from pathlib import Path
 
 import hypothesis
 import pytest
-from tests import examples
+from tests import profiles
 
 TESTS = Path(__file__).parents[2]
 A_NUMBER_OF_ITS_OWN = re.compile(r"max_examples\s*=\s*\d")
 
 
 def test_a_profile_is_chosen_by_its_name() -> None:
-    assert examples.chosen_profile({}) == "default"
-    assert examples.chosen_profile({examples.VARIABLE: "thorough"}) == "thorough"
+    assert profiles.chosen_profile({}) == "default"
+    assert profiles.chosen_profile({profiles.VARIABLE: "thorough"}) == "thorough"
     with pytest.raises(ValueError, match="quick, default, thorough"):
-        examples.chosen_profile({examples.VARIABLE: "quik"})
+        profiles.chosen_profile({profiles.VARIABLE: "quik"})
 
 
 def test_shares_grow_with_the_profile_and_are_never_one() -> None:
     for percent in (6, 15, 50, 300):
-        shares = [examples.share(percent, profile) for profile in examples.PROFILES]
+        shares = [profiles.share(percent, profile) for profile in profiles.PROFILES]
         assert shares == sorted(set(shares))
         assert shares[0] >= 2
 
 
 def test_the_profile_is_in_force() -> None:
-    assert hypothesis.settings().max_examples == examples.PROFILES[examples.PROFILE]
+    assert hypothesis.settings().max_examples == profiles.PROFILES[profiles.PROFILE]
     assert hypothesis.settings().deadline is None
 
 
