@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help demo test check quick unit source conformance oracle e2e format lint type imports docs docs-check \
-	postgres-test histories airflow airflow-test screenshots bench bench-official coverage audit fuzz clean
+	postgres-test histories airflow airflow-test screenshots build bench bench-official coverage audit fuzz clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -117,6 +117,9 @@ coverage: .venv  ## branch coverage of unit tests
 	$(RUN) --with coverage coverage run -m pytest -q tests/unit
 	$(RUN) --with coverage coverage report --skip-covered
 
+build: $(UV)  ## the wheel and the source distribution, in dist/
+	$(UV) build
+
 bench: .venv  ## speed and memory, as ratios of one run
 	$(RUN) python -m bench
 
@@ -131,5 +134,5 @@ docs-check: .venv
 	$(RUN) python tools/type_table.py --check
 	$(RUN) python tools/cli_reference.py --check
 
-clean:  ## remove the environment and caches
-	rm -rf .venv .venv-airflow .venv-audit .tools .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+clean:  ## remove the environments, caches and what was built
+	rm -rf .venv .venv-airflow .venv-audit .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
