@@ -19,7 +19,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
 .PHONY: help demo test check quick unit source conformance oracle e2e format lint type imports docs docs-check \
-	postgres-test histories airflow airflow-test screenshots build bench bench-official coverage audit fuzz clean
+	postgres-test histories airflow airflow-test screenshots build bench bench-compare bench-official coverage audit fuzz clean
 
 help:  ## show these targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -122,6 +122,10 @@ build: $(UV)  ## the wheel and the source distribution, in dist/
 
 bench: .venv  ## speed and memory, as ratios of one run
 	$(RUN) python -m bench
+
+# OLD may name several runs of one commit: then the noise is measured, and not assumed.
+bench-compare: .venv  ## against an earlier run: make bench-compare OLD=old.json [NEW=new.json] [FAIL_OVER=30]
+	$(RUN) python -m bench.compare $(OLD:%=--old %) $(NEW:%=--new %) $(FAIL_OVER:%=--fail-over %)
 
 bench-official: .venv  ## the same rows through GridDB's own client and ours (GRIDFERRY_TEST_GRIDDB)
 	$(RUN) python -m bench.official

@@ -10,6 +10,8 @@ from typing import Any
 from rich.table import Table
 
 WIDTH = 100
+VERSION = 1  # of the JSON document
+RATIO = "ratio"  # what the document says where a figure has no unit: one figure of the run by another
 
 
 class RunFailed(Exception):
@@ -35,6 +37,16 @@ class Figure:
             return None
         return self.value >= self.aim if self.more_is_better else self.value <= self.aim
 
+    @property
+    def gains_by_more(self) -> bool:
+        """Whether a greater value is a better one: a rate always, others where they say so."""
+        return self.more_is_better or self.unit.endswith("/s")
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in the document."""
+        better = "more" if self.gains_by_more else "less"
+        return {**asdict(self), "unit": self.unit or RATIO, "better": better, "met": self.met}
+
 
 @dataclass
 class Results:
@@ -55,9 +67,9 @@ class Results:
 
     def document(self, facts: dict[str, Any]) -> dict[str, Any]:
         """The JSON document: facts about machine and versions, figures, notes."""
-        figures = [{**asdict(figure), "met": figure.met} for figure in self.figures]
+        figures = [figure.to_json() for figure in self.figures]
         told = {"notes": self.notes, "failed": self.failed, "seconds": self.seconds}
-        return {"version": 1, **facts, "figures": figures, **told}
+        return {"version": VERSION, **facts, "figures": figures, **told}
 
     def table(self) -> Table:
         """The figures, a section a part."""
@@ -80,13 +92,14 @@ class Results:
 def _cells(figure: Figure) -> tuple[str, str, str, str]:
     aim = ""
     if figure.aim is not None:
-        aim = f"{'>=' if figure.more_is_better else '<='} {_number(figure.aim)}"
+        aim = f"{'>=' if figure.more_is_better else '<='} {number(figure.aim)}"
     mark = "" if figure.met is None else "[green]yes[/]" if figure.met else "[red]no[/]"
     note = " ".join(filter(None, (mark, figure.note)))
-    return f"  {figure.name}", f"{_number(figure.value)} {figure.unit}".strip(), aim, note
+    return f"  {figure.name}", f"{number(figure.value)} {figure.unit}".strip(), aim, note
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A value for people: three digits or so."""
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3f}".rstrip("0").rstrip(".") if abs(value) < 10 else f"{value:.1f}"
