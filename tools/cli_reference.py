@@ -27,14 +27,16 @@ Results go to stdout, progress, notes and errors to stderr. Every command has th
 
 {shared}
 `GRIDDB_PASSWORD` holds the target's password, `SOURCE_DSN` the source's address where the config file asks for it.
-`NO_COLOR` switches colours off. SIGTERM ends a command in order, as Ctrl-C does, with exit code 143.
+The line that begins with *Changes* says what a command writes; *state* is what gridferry keeps in GridDB for itself
+([how it works](../how-it-works.md#where-things-are-kept)). `NO_COLOR` switches colours off. SIGTERM ends a command in
+order, as Ctrl-C does, with exit code 143.
 
 ## Exit codes
 
 | code | meaning |
 |---|---|
 | 0 | done |
-| 1 | differences: `verify` found some, or `quarantine replay` could not store every row |
+| 1 | differences: `verify` found some, `repair` or `undo` left some, or `quarantine replay` could not store every row |
 | 2 | usage error: options, config file, login, or a plan with problems; the same command will fail again |
 | 3 | permanent failure: look at the message |
 | 75 | temporary failure: the same command may succeed, such as when a server is back; `verify`: rows not synced yet |

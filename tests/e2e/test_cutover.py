@@ -83,7 +83,7 @@ def test_a_difference_is_missing_and_repair_is_the_next_step(followed: Ferry, po
         container = container_of(store, "reading_d0")
         container.put(with_value(stored_batch(container).slice(0, 1), 1, 4711))
     report = cutover(followed)
-    assert missing(report) == {"verified": "gridferry verify --repair, then run `gridferry cutover` again"}
+    assert missing(report) == {"verified": "gridferry repair, then run `gridferry cutover` again"}
     assert (report.ready, report.exit_code) == (False, 1)
     with followed.migration() as migration:
         assert migration.repairs.make().exit_code == 0

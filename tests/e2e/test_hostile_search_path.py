@@ -106,7 +106,7 @@ def test_no_command_runs_what_hides_postgresqls_own(ferry: Ferry, hostile: Datab
         batch = next(iter(container.scan().batches()))
         container.delete(batch.select(batch.schema.names[:1]).slice(0, 1))
     run("verify", code=1)
-    run("verify", "--repair")
+    run("repair")
     run("verify")
     run("report", "-o", str(tmp_path / "report.html"))
     made = CliRunner().invoke(app, ["init", asked.dsn, "--target", asked.url, "-o", str(tmp_path / "made.yaml")])

@@ -32,8 +32,8 @@ COMMANDS: tuple[tuple[str, ...], ...] = (
     ("sync",),
     ("verify",),
     ("verify", "--quick"),
-    ("verify", "--repair"),
-    ("verify", "--runs"),
+    ("repair",),
+    ("repairs",),
     ("quarantine", "replay"),
     ("drop-slot",),
     ("cutover",),
@@ -57,7 +57,7 @@ def standing(request: pytest.FixtureRequest, ferry: Ferry, postgres: Database, t
         postgres.run("INSERT INTO reading VALUES (200, 'd0', 6, 'later')")
         sync(ferry)
         spoil(ferry)
-        assert command(ferry, tmp_path, "verify", "--repair").code in (0, 1)  # one row is in the quarantine
+        assert command(ferry, tmp_path, "repair").code in (0, 1)  # one row is in the quarantine
         yield ferry
 
 
@@ -118,12 +118,12 @@ def test_changed_state_is_refused_or_without_effect(
         rows = rows_of(store)
         for _ in range(6):
             what = spoiled(store, rows, chance)
-            arguments = chance.choice([*COMMANDS, ("verify", "--undo", run)])
+            arguments = chance.choice([*COMMANDS, ("undo", run)])
             said = command(standing, tmp_path, *arguments)
             told = f"{what}\n{arguments}\n{said.text}"
             assert SECRET not in said.text, told
             assert said.code in (0, 1, 2, 3, 4, 5, 6, 70, 75), told
-            if arguments[:2] != ("verify", "--undo") or said.code != 0:
+            if arguments[0] != "undo" or said.code != 0:
                 now = {name: sorted(map(repr, standing.rows(name))) for name in standing.names()}
                 assert now == containers, told
             assert postgres.run("SELECT * FROM reading ORDER BY device, k") == source, told
@@ -131,5 +131,5 @@ def test_changed_state_is_refused_or_without_effect(
             slots = postgres.run(f"SELECT 1 FROM pg_replication_slots WHERE slot_name = '{STRANGER}'")
             assert len(slots) == 1, told
             put_back(store, rows)
-            if arguments[0] in ("drop-slot",) or arguments[:2] == ("verify", "--undo"):
+            if arguments[0] in ("drop-slot", "undo"):
                 break  # the source's slot or the target's rows are not as they were

@@ -124,7 +124,7 @@ def test_a_container_that_somebody_dropped_is_made_anew_and_told(
     said = command(loaded, tmp_path, "sync")
     assert said.code == 0
     assert "containers were gone, and were made again without the rows that they held: reading_d1;" in said.text
-    assert "verify --repair" in said.text
+    assert "gridferry repair" in said.text
     assert {row["k"] for row in loaded.rows("reading_d1")} == {101, 105, 109, 113, 117}
     assert "gone" not in command(loaded, tmp_path, "sync").text
     assert command(loaded, tmp_path, "load", "--replace", "--yes").code == 0
@@ -206,7 +206,7 @@ def test_rows_that_somebody_removed_are_told_by_the_cross_check(
     said = command(ferry, tmp_path, "sync")
     assert said.code == 0
     assert "containers held less than an earlier run left in them: reading_d1; somebody removed" in said.text
-    assert "verify --repair" in said.text
+    assert "gridferry repair" in said.text
     assert "reading_d0" not in said.text
     insert(4)
     assert "removed" not in command(ferry, tmp_path, "sync").text

@@ -87,9 +87,7 @@ def test_a_device_whose_name_another_table_has_gets_another(user: User, postgres
     assert user.ferry.rows("t_other") == [{"id": 1}]
 
 
-@pytest.mark.parametrize(
-    "command", [("sync",), ("verify",), ("load",), ("quarantine", "replay"), ("verify", "--repair")]
-)
+@pytest.mark.parametrize("command", [("sync",), ("verify",), ("load",), ("quarantine", "replay"), ("repair",)])
 def test_a_container_that_stands_keeps_its_name(user: User, command: tuple[str, ...]) -> None:
     user.table["containers"] = {"b8:27:eb": "other"}
     error = advised(user, *command)

@@ -24,7 +24,7 @@ from gridferry.local.postgres import LocalPostgres
 from gridferry.model.verification import Verdict
 from gridferry.source.postgres.feed import ChangeFeed
 
-NOT_FOLLOWED = "were not followed: run `gridferry verify --repair` once"
+NOT_FOLLOWED = "were not followed: run `gridferry repair` once"
 PLAIN = {key: value for key, value in READING.items() if key != "sync"}
 
 
@@ -98,7 +98,7 @@ def test_a_dropped_slot_is_made_anew_and_a_repair_brings_the_gap_level(
     after_gap(postgres)
     assert command(loaded, tmp_path, "sync").code == 0
     assert NOT_FOLLOWED in command(loaded, tmp_path, "status").text
-    assert "Both sides are equal now" in command(loaded, tmp_path, "verify", "--repair").text
+    assert "Both sides are equal now" in command(loaded, tmp_path, "repair").text
     assert_level(loaded, postgres)
     said = command(loaded, tmp_path, "status")
     assert "were not followed" not in said.text
@@ -141,7 +141,7 @@ def test_another_server_in_the_place_of_the_first(ferry: Ferry, tmp_path: Path) 
                 make_numbered_readings(database)
         at(ferry, first).load()
         moved = at(ferry, second)
-        for words in (["sync"], ["sync", "--new-slot"], ["verify", "--repair"]):
+        for words in (["sync"], ["sync", "--new-slot"], ["repair"]):
             refused(moved, tmp_path, *words, code=2, says="was not loaded", advises="gridferry sync --new-source")
         with opened(second) as database:
             gap(database)

@@ -105,7 +105,7 @@ def test_verify_compares_the_others(three: Ferry, postgres: Database, tmp_path: 
     code, found = document(three, tmp_path, "verify", "--quick")
     assert code == 3
     assert outcomes(found) == {"public.ba": "compared", "public.bc": "compared", "public.bb": "failed"}
-    code, found = document(three, tmp_path, "verify", "--repair")
+    code, found = document(three, tmp_path, "repair")
     assert code == 3
     assert found["verdict"] == "equal"
     assert found["summary"]["failed"] == ["public.bb"]

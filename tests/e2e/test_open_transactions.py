@@ -115,9 +115,9 @@ def test_the_advice_after_a_repair_that_left_rows_in_doubt_works(
 ) -> None:
     damage(followed)
     postgres.run("UPDATE reading SET n = 0 WHERE k IN (2, 5)")
-    first = command(followed, tmp_path, "verify", "--repair")
+    first = command(followed, tmp_path, "repair")
     assert first.code == 75
     assert "2 rows left alone: changes of them are not synced yet" in first.text
-    assert "Next: gridferry verify --repair --sync" in first.text
-    assert command(followed, tmp_path, "verify", "--repair", "--sync").code == 0
+    assert "Next: gridferry repair --sync" in first.text
+    assert command(followed, tmp_path, "repair", "--sync").code == 0
     assert command(followed, tmp_path, "verify").code == 0

@@ -33,7 +33,7 @@ READS = [
     ["sync"],
     ["verify"],
     ["verify", "--quick"],
-    ["verify", "--repair"],
+    ["repair"],
     ["quarantine", "replay"],
     ["load"],
 ]
@@ -200,9 +200,9 @@ def test_a_repair_made_by_taking_over_can_be_undone(
     assert level(moved, other)
     with moved.migration() as migration:
         (made,) = migration.repairs.runs()
-    command(first, tmp_path, "verify", "--undo", made.record.run)
+    command(first, tmp_path, "undo", made.record.run)
     assert level(moved, other)
-    assert command(moved, tmp_path, "verify", "--undo", made.record.run).code == 0
+    assert command(moved, tmp_path, "undo", made.record.run).code == 0
     assert level(first, postgres)
 
 
@@ -212,7 +212,7 @@ def test_a_table_that_is_not_followed(ferry: Ferry, postgres: Database, other: D
     first = ferry.of("stock")
     first.load()
     moved = replace(first, dsn=other.dsn)
-    said = elsewhere(moved, tmp_path, "verify", "--repair")
+    said = elsewhere(moved, tmp_path, "repair")
     assert "sync --new-source" in command(moved, tmp_path, "status").text
     assert command(moved, tmp_path, *way_back(said), "--yes").code == 0
     assert level(moved, other)
@@ -238,7 +238,7 @@ def test_a_table_that_took_the_name_of_another(
             postgres.run("DROP TABLE stock; CREATE TABLE stock (k int PRIMARY KEY, v text)")
             postgres.run("INSERT INTO stock SELECT i, 'new ' || i FROM generate_series(15, 50) AS i")
         before = held(followed)
-        for words in (["sync"], ["verify", "--repair"], ["verify", "--quick"]):
+        for words in (["sync"], ["repair"], ["verify", "--quick"]):
             said = refused(followed, tmp_path, *words, code=3, says="the table is another one")
             assert held(followed) == before
         leads_back(followed, postgres, tmp_path, said)
@@ -289,7 +289,7 @@ def test_a_copy_at_another_address_does_not_overwrite_the_target(
             database.run("UPDATE stock SET v = 'staging'; INSERT INTO stock VALUES (900, 'staging')")
             staging = at(ferry, copy, mode)
             before = held(staging)
-            for words in (["sync"], ["verify", "--repair"], ["verify"], ["quarantine", "replay"]):
+            for words in (["sync"], ["repair"], ["verify"], ["quarantine", "replay"]):
                 said = refused(staging, tmp_path, *words, code=3, says="another address", advises="put it right")
                 assert held(staging) == before
             assert command(followed, tmp_path, "sync").code == 0
@@ -441,7 +441,7 @@ def test_a_cold_copy_with_its_slots_whose_log_has_passed_the_position(
         database.run("UPDATE stock SET v = 'of the copy' WHERE k < 5; INSERT INTO stock VALUES (70, 'of the copy')")
         pass_the_log_of(database, lsn)
         before = held(followed)
-        for words in (["sync"], ["sync", "--new-slot"], ["verify", "--repair"]):
+        for words in (["sync"], ["sync", "--new-slot"], ["repair"]):
             said = refused(followed, tmp_path, *words, code=3, says="a copy of the server from before that")
             assert held(followed) == before
         assert "a copy of the server from before that" in command(followed, tmp_path, "status").text

@@ -18,7 +18,7 @@ WATERMARK: dict[str, Any] = {
     "key": "id",
     "sync": {"mode": "watermark", "column": "id", "lookback_values": 5},
 }
-SETTLE = "run `gridferry verify --repair` once"
+SETTLE = "run `gridferry repair` once"
 
 
 def make_tree(database: Database, kind: str) -> None:
@@ -58,7 +58,7 @@ def level(ferry: Ferry, database: Database) -> bool:
 def repaired(ferry: Ferry, database: Database, folder: Path) -> None:
     """Follow the advice: both sides are equal then, and nothing is told any more."""
     assert SETTLE in command(ferry, folder, "status").text
-    done = command(ferry, folder, "verify", "--repair")
+    done = command(ferry, folder, "repair")
     assert done.code == 0, done.text
     assert level(ferry, database)
     assert SETTLE not in command(ferry, folder, "status").text

@@ -100,7 +100,7 @@ def test_what_the_log_tells_and_what_keeps_all_rows_is_no_news(
 ) -> None:
     postgres.run(statement)
     postgres.run("INSERT INTO log VALUES (250, 'more')")
-    assert "verify --repair" not in command(followed, tmp_path, "sync").text
+    assert "gridferry repair" not in command(followed, tmp_path, "sync").text
     assert level(followed, postgres)
 
 

@@ -56,12 +56,12 @@ def test_an_identity_that_is_added_later_is_used_from_then_on(
     said = command(keyless, tmp_path, "sync")
     assert said.code == 0
     assert "its updates and deletes are followed from here on" in said.text
-    assert "run `gridferry verify --repair` once" in said.text
+    assert "run `gridferry repair` once" in said.text
     postgres.run("UPDATE reading SET n = 77 WHERE k = 5; DELETE FROM reading WHERE k = 6")
     said = command(keyless, tmp_path, "sync")
     assert "1 row deleted" in said.text
     assert "from here on" not in said.text
-    assert "were not published: run `gridferry verify --repair` once" in command(keyless, tmp_path, "status").text
+    assert "were not published: run `gridferry repair` once" in command(keyless, tmp_path, "status").text
     postgres.run(f"INSERT INTO reading VALUES (2, 'd2', 1, ''); DELETE FROM reading WHERE k = 2; {TOUCH}")
     sync(keyless)
     assert_level(keyless, postgres)
@@ -154,7 +154,7 @@ def test_publications_that_somebody_changed(loaded: Ferry, postgres: Database, t
     postgres.run(change.format(slot=slot_of(loaded)))
     if "(k, device)" not in change:  # a change without its columns cannot be stored, and stops the sync
         postgres.run(UPDATE)
-    said = refused(loaded, tmp_path, "sync", code=3, says="were changed by somebody", advises="verify --repair")
+    said = refused(loaded, tmp_path, "sync", code=3, says="were changed by somebody", advises="gridferry repair")
     mend = said.text.partition("Next: run ")[2].partition(";")[0]
     assert mend in command(loaded, tmp_path, "status").text
     postgres.run(mend)

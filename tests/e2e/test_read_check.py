@@ -212,8 +212,8 @@ def test_a_sweep_ends_with_the_numbers_of_both_sides(loaded: Ferry, postgres: Da
             container.delete(keys_of(stored(container).slice(0, 50), container))
         with pytest.raises(DataError, match="counts 3,000 rows, and its containers hold 2,950") as caught:
             migration.sync(sweep=True)
-        assert "verify --repair" in caught.value.next_step
-    assert command(loaded, tmp_path, "verify", "--repair").code == 0
+        assert "gridferry repair" in caught.value.next_step
+    assert command(loaded, tmp_path, "repair").code == 0
     said = command(loaded, tmp_path, "sync", "--sweep")
     assert said.code == 0, said.text
 
@@ -265,7 +265,7 @@ def test_rows_outside_heaps_are_loaded_followed_repaired_and_ready(
         container = open_all(ferry, store, "public.reading")["d1"]
         container.delete(keys_of(stored(container).slice(0, 300), container))
     assert command(ferry, tmp_path, "verify").code == 1
-    said = command(ferry, tmp_path, "verify", "--repair")
+    said = command(ferry, tmp_path, "repair")
     assert said.code == 0, said.text
     with ferry.migration() as migration:
         assert migration.verify().verdict is Verdict.EQUAL

@@ -35,20 +35,20 @@ def test_a_difference_on_its_way_through_the_commands(
         document: dict[str, Any] = json.loads(result.stdout)
         return document
 
-    assert run("verify", "--repair")["repairs"][0]["run"] == ""
+    assert run("repair")["repairs"][0]["run"] == ""
     spoil(ferry)
     assert run("verify", code=1)["differences"] == 3
     report = run("cutover", code=1)
     assert [c["name"] for c in report["tables"][0]["checks"] if not c["ok"]] == ["verified"]
-    repaired = run("verify", "--repair", "-t", "reading")
+    repaired = run("repair", "-t", "reading")
     assert repaired["verdict"] == "equal"
     (repair,) = repaired["repairs"]
     assert (repair["put"], repair["replaced"], repair["deleted"]) == (1, 1, 1)
     assert run("cutover")["ready"] is True
-    (listed,) = run("verify", "--runs")["runs"]
+    (listed,) = run("repairs")["runs"]
     assert (listed["run"], listed["rows"], listed["state"]) == (repair["run"], 3, "done")
-    assert run("verify", "--undo", repair["run"])["restored"] == 3
+    assert run("undo", repair["run"])["restored"] == 3
     assert run("verify", code=1)["differences"] == 3
-    assert "there is no repair" in run("verify", "--undo", "nobody", code=2)["error"]["message"]
-    assert run("verify", "--forget", repair["run"])["forgotten"] == [repair["run"]]
-    assert run("verify", "--runs")["runs"] == []
+    assert "there is no repair" in run("undo", "nobody", code=2)["error"]["message"]
+    assert run("forget", repair["run"])["forgotten"] == [repair["run"]]
+    assert run("repairs")["runs"] == []

@@ -211,7 +211,7 @@ def test_new_rows_in_compressed_and_other_chunks_come_whatever_is_compressed_mea
         standing = stored(containers["dev2"])
         containers["dev2"].delete(keys_of(standing.slice(0, 700), containers["dev2"]))
     assert verified(ferry).tables[0].missing == 700
-    said = command(ferry, tmp_path, "verify", "--repair")
+    said = command(ferry, tmp_path, "repair")
     assert said.code == 0, said.text
     proven(ferry, timescale.count())
     said = command(ferry, tmp_path, "cutover")

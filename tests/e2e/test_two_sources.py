@@ -101,8 +101,8 @@ def test_no_command_of_the_one_touches_the_other(site_a: Ferry, site_b: Ferry, o
         ["sync"],
         ["sync", "--sweep"],
         ["verify"],
-        ["verify", "--repair"],
-        ["verify", "--runs"],
+        ["repair"],
+        ["repairs"],
         ["quarantine", "list"],
         ["quarantine", "replay"],
         ["cutover"],
@@ -148,7 +148,7 @@ def test_the_config_of_the_other_database_is_not_the_loaded_one(
 ) -> None:
     """As seen before: the second site's config and the first site's table, and verify said equal of the wrong ones."""
     site_a.load()
-    for arguments in (["sync"], ["verify"], ["verify", "--repair"], ["quarantine", "replay"]):
+    for arguments in (["sync"], ["verify"], ["repair"], ["quarantine", "replay"]):
         said = refused(site_b, tmp_path, *arguments, code=2, says="public.reading was not loaded into this target")
         assert f'public.reading from the database "{postgres.name}"' in said.text
     assert command(site_b, tmp_path, "cutover").code != 0
@@ -158,7 +158,7 @@ def test_a_third_config_on_the_same_database_needs_a_name_of_its_own(site_a: Fer
     site_a.load()
     before = site_a.everything()
     third = site_a.of({**site_a.tables[0], "container": "third_{value}"})
-    for arguments in (["load"], ["sync"], ["verify"], ["verify", "--repair"], ["quarantine", "replay"]):
+    for arguments in (["load"], ["sync"], ["verify"], ["repair"], ["quarantine", "replay"]):
         refused(third, tmp_path, *arguments, code=3, says="its options in the config have changed")
     assert {name: rows for name, rows in site_a.everything().items() if name != STATE} == {
         name: rows for name, rows in before.items() if name != STATE
@@ -256,7 +256,7 @@ def test_a_changed_config_is_refused_by_each_command_and_told_by_those_that_look
         ["sync"],
         ["verify"],
         ["verify", "--quick"],
-        ["verify", "--repair"],
+        ["repair"],
         ["quarantine", "replay"],
     ):
         refused(changed, tmp_path, *arguments, code=3, says="its options in the config have changed")
@@ -294,7 +294,7 @@ def test_replace_says_what_it_drops_before_it_does(site_a: Ferry, tmp_path: Path
     goes = "--replace drops 2 containers with 100 rows of public.reading, and loads them again"
     refused(site_a, tmp_path, "load", "--replace", code=2, says=goes, advises="--yes")
     changed = site_a.of({**site_a.tables[0], "where": "v > 1010"})
-    for arguments in (["load"], ["sync"], ["verify"], ["verify", "--repair"]):
+    for arguments in (["load"], ["sync"], ["verify"], ["repair"]):
         refused(changed, tmp_path, *arguments, code=3, says="options in the config have changed", advises=goes)
     assert goes in command(site_a, tmp_path, "load").text
     assert len(site_a.rows("sitea_d1")) == 50

@@ -78,7 +78,7 @@ def test_verify_and_repair_see_the_rows_of_the_condition_only(part: Ferry, postg
     postgres.run("DELETE FROM part WHERE id = 4; UPDATE part SET active = NOT active WHERE id IN (5, 6)")
     # The sync sees the new versions of both, and takes the one for which the condition holds now.
     assert command(part, tmp_path, "sync").code == 1
-    said = command(part, tmp_path, "verify", "--repair")
+    said = command(part, tmp_path, "repair")
     assert "2 rows repaired (2 deleted)" in said.text
     assert command(part, tmp_path, "verify").code == 1  # but for the row in quarantine they are equal
     assert stored(part) == sorted({*EVEN, 5} - {4, 6})

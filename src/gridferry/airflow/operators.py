@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 5
 SYNC = Deed("sync", "synced", "then clear the task")
-_MEND = "`gridferry verify` lists them, with --repair it fixes them; so does repair=True here"
+_MEND = "`gridferry verify` lists them, `gridferry repair` fixes them; so does repair=True here"
 
 
 class GridFerrySyncOperator(FerryTask):

@@ -138,8 +138,7 @@ def _changes(row: dict[str, Any]) -> list[RowChange]:
             f"entry {row['entry']} of the journal of repair {row['run']} in {JOURNAL_CONTAINER} is not readable: "
             f"{first_line(error) or 'rows are missing'}",
             state="the rows of this entry and of later ones are as they were",
-            next_step="restore the container from a backup; or give the undo up with "
-            f"`gridferry verify --forget {row['run']}`",
+            next_step=f"restore the container from a backup; or give the undo up with `gridferry forget {row['run']}`",
         ) from error
     return changes
 

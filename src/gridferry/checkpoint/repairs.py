@@ -53,7 +53,7 @@ class RepairStore:
             raise ConfigError(
                 f"there is no repair {run} in this target",
                 state="nothing was changed",
-                next_step="list them with `gridferry verify --runs`",
+                next_step="list them with `gridferry repairs`",
             )
         return _record(run, document)
 
@@ -69,7 +69,7 @@ class RepairStore:
 
 
 def _record(run: str, document: Document) -> RepairRecord:
-    forget = f"give its undo up with `gridferry verify --forget {run}`"
+    forget = f"give its undo up with `gridferry forget {run}`"
     what = f"the record of repair {run} (scope {_SCOPE}{run})"
     fields = require_version(
         document, REPAIR_VERSION, what=what, next_step=f"use the gridferry that wrote it, or {forget}"

@@ -13,9 +13,8 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, chosen
 from gridferry.cli.output import Output, plain
-from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document
+from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document, warnings
 from gridferry.cli.tables import hanging
-from gridferry.cli.verify_command import warnings
 
 if TYPE_CHECKING:
     from gridferry.model.cutover import CutoverReport, TableCutover
@@ -42,7 +41,7 @@ def cutover(
 ) -> None:
     """Store what is left, verify, and say READY or what is missing. Exit code 0 ready, 1 not.
 
-    It changes nothing at the source, and nothing in the application.
+    Changes: as `sync`, and the stored verdict; nothing in the application.
     """
     from gridferry.model.cutover import Accepted
 

@@ -73,10 +73,12 @@ def demo(
         Path, typer.Option("--report", metavar="FILE", help="Where the report's page goes; it stays.")
     ] = Path("gridferry-demo.html"),
 ) -> None:
-    """Show it all in a minute: PostgreSQL with sensor readings, loaded into GridDB, compared, asked, kept in step.
+    """Show it all in a minute, on a sample. Sensor readings in PostgreSQL: loaded, compared, asked, kept in step.
 
     Everything runs in a temporary folder and is gone at the end, but for the report's page. GRIDFERRY_TARGET (and
     GRIDDB_PASSWORD) name a GridDB of your own instead of the emulator.
+
+    Changes: the report's file; with GRIDFERRY_TARGET also containers there.
     """
     if sum(wish is not None for wish in (rows, share, csv)) > 1:
         raise ConfigError("--rows, --share and --csv exclude each other", next_step="choose one of them")
@@ -187,7 +189,7 @@ class _Screen:
         self._show(*report_view(report))
 
     def repaired(self, report: RepairReport) -> None:
-        """What `gridferry verify --repair` shows, without what `verify` has just shown."""
+        """What `gridferry repair` shows, without what `verify` has just shown."""
         self._show(*repair_lines(report))
 
     def page(self, page: str) -> None:

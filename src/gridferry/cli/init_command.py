@@ -42,7 +42,10 @@ def init(
     ] = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> None:
-    """Write a config file from the catalog of a PostgreSQL database."""
+    """Write a config file from the catalog of a PostgreSQL database.
+
+    Changes: the config file; nothing in PostgreSQL, nothing in GridDB.
+    """
     if _has_secret(dsn) and _is_written_out(context):
         output.warn(
             "the address on the command line holds a password: everybody on this machine can see it in the list of "

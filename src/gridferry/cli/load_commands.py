@@ -18,6 +18,7 @@ from gridferry.cli.options import (
     AcceptQuarantined,
     ConfigFile,
     Tables,
+    Wait,
     WaitForTransactions,
     chosen,
     seconds,
@@ -37,7 +38,10 @@ _RESUME = "Interrupted. What was stored stays: run the same command again and th
 
 
 def plan(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
-    """Show what a load would make of the tables: containers, columns, risks. Changes nothing."""
+    """Show what a load would make of the tables, and every risk.
+
+    Changes nothing.
+    """
     with opening.open_migration(config, with_target=False) as migration, output.waiting("looking at the tables"):
         made = migration.plan(chosen(table))
     output.document(lambda: plan_document(made))
@@ -76,9 +80,7 @@ def load(
             "--rows-per-chunk", metavar="N", min=1, help="About how many rows a resume may have to read again."
         ),
     ] = 100_000,
-    wait: Annotated[
-        float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
-    ] = 0.0,
+    wait: Wait = 0.0,
     wait_for_transactions: WaitForTransactions = "10m",
     accept_quarantined: AcceptQuarantined = False,
     metrics_port: MetricsPort = None,
@@ -87,6 +89,8 @@ def load(
     """Load the tables, or go on with a load that was interrupted. What is loaded already is left alone.
 
     Exit code 0 all rows are stored, 1 some are in the quarantine (or differ, where the config asks for a verification).
+
+    Changes: rows, state in GridDB; mode cdc: slot, publication in PostgreSQL.
     """
     if replace_unclaimed and not replace:
         raise ConfigError(

@@ -14,9 +14,11 @@ from gridferry.cli import (
     cutover_command,
     demo_command,
     init_command,
+    journal_commands,
     load_commands,
     quarantine_commands,
     query_commands,
+    repair_command,
     report_command,
     serve_command,
     slot_command,
@@ -62,7 +64,10 @@ def _root(
 
 
 def version(output: Output) -> None:
-    """Show the version."""
+    """Show the version.
+
+    Changes nothing.
+    """
     output.document(lambda: {"gridferry": __version__, "python": platform.python_version()})
     output.show(f"gridferry {__version__}")
 
@@ -71,7 +76,11 @@ app.command()(reported(init_command.init))
 app.command()(reported(load_commands.plan))
 app.command()(reported(load_commands.load))
 app.command()(reported(sync_command.sync))
-app.command()(reported(verify_command.verify))
+app.command(cls=verify_command.VerifyCommand)(reported(verify_command.verify))
+app.command()(reported(repair_command.repair))
+app.command()(reported(journal_commands.undo))
+app.command()(reported(journal_commands.repairs))
+app.command()(reported(journal_commands.forget))
 app.command()(reported(state_commands.status))
 app.command()(reported(state_commands.containers))
 app.command()(reported(cutover_command.cutover))

@@ -22,6 +22,34 @@ AcceptQuarantined = Annotated[
         "--accept-quarantined", help="Rows in the quarantine are reported, but alone do not make the exit code 1."
     ),
 ]
+DifferencesFile = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write every difference: FILE.parquet or FILE.jsonl."),
+]
+MostDifferences = Annotated[
+    int, typer.Option("--max-differences", metavar="N", min=0, help="How many a table to show here.")
+]
+Settle = Annotated[
+    float | None,
+    typer.Option(
+        "--settle",
+        metavar="SECONDS",
+        min=0.0,
+        help="How long to look again at rows that differ while the table is synced.  [default: 60 while a sync "
+        "runs, else 0]",
+        show_default=False,
+    ),
+]
+SyncBetween = Annotated[
+    bool, typer.Option("--sync", help="Sync in between, where nobody else does, so that nothing is left to come.")
+]
+ComparingWorkers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, max=256, help="How many read and compare at the same time."),
+]
+Wait = Annotated[
+    float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
+]
 TargetUrl = Annotated[
     str | None,
     typer.Option(

@@ -19,7 +19,10 @@ MOST_ROWS = 50
 
 
 def list_rows(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
-    """List the rows in the quarantine, and why each is there."""
+    """List the rows in the quarantine, and why each is there.
+
+    Changes nothing.
+    """
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found = migration.quarantine(chosen(table))
     output.document(lambda: {"rows": found})
@@ -41,7 +44,10 @@ def replay(
         list[str] | None, typer.Option("--id", metavar="ID", help="Only this row. Can be given several times.")
     ] = None,
 ) -> None:
-    """Read the quarantined rows again from the source and store them. Exit code 1 if some stay."""
+    """Read the quarantined rows again from the source and store them. Exit code 1 if some stay.
+
+    Changes: rows, quarantine and state in GridDB; nothing in PostgreSQL.
+    """
     output.interrupted = "Interrupted. Rows that were not stored stay in quarantine: run the same command again."
     with opening.open_migration(config) as migration, output.waiting("putting the rows again"):
         done, failed = kept_going(lambda: migration.replay(chosen(table), ids=chosen(row)))

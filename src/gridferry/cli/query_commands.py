@@ -27,7 +27,10 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The container.")]
 
 
 def show(output: Output, name: Name, config: ConfigFile = DEFAULT_CONFIG, target: TargetUrl = None) -> None:
-    """Show a container: kind, columns, row key, indexes, number of rows."""
+    """Show a container: kind, columns, row key, indexes, rows.
+
+    Changes nothing.
+    """
     with opening.open_store(target, config) as store:
         container = _open(store, name)
         found = _description(store, container)
@@ -70,7 +73,10 @@ def tql(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
     records: Annotated[bool, typer.Option("--records", help="A line for each value instead of a table.")] = False,
 ) -> None:
-    """Run a TQL query on a container."""
+    """Run a TQL query on a container.
+
+    Changes nothing.
+    """
     from gridferry.cli import rows_view
 
     if as_csv and output.as_json:

@@ -1,90 +1,83 @@
-"""`verify --repair`, `--undo`, `--runs` and `--forget`: rows made equal, and brought back."""
+"""`repair`: exactly the rows that differ, made equal."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
 from rich.console import RenderableType
 from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.load_commands import repeated
-from gridferry.cli.options import chosen
+from gridferry.cli.options import (
+    DEFAULT_CONFIG,
+    AcceptQuarantined,
+    ComparingWorkers,
+    ConfigFile,
+    DifferencesFile,
+    MostDifferences,
+    Settle,
+    SyncBetween,
+    Tables,
+    Wait,
+    chosen,
+)
 from gridferry.cli.output import Output, plain
-from gridferry.cli.table_outcomes import failed_documents, show_failed, summary_document
-from gridferry.cli.tables import hanging, listing
-from gridferry.errors import ConfigError
+from gridferry.cli.table_outcomes import failed_documents, kept_going, show_failed, summary_document, warnings
+from gridferry.cli.tables import hanging
+from gridferry.cli.verified import end_with_verdict, report_document
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import Listener
     from gridferry.model.failed_tables import SomeTablesFailed
-    from gridferry.model.repair import RepairReport, RepairStatus, TableRepair, TableUndo
+    from gridferry.model.repair import RepairReport, TableRepair
 
-INTERRUPTED = (
-    "Interrupted. What was written is in the journal: run the same command again, or see `gridferry verify --runs`."
-)
+INTERRUPTED = "Interrupted. What was written is in the journal: run the same command again, or see `gridferry repairs`."
 
 
-@dataclass(frozen=True)
-class RepairOptions:
-    """What `verify` was asked for beyond a verification; at most one of the first four."""
+def repair(
+    output: Output,
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    file: DifferencesFile = None,
+    most_differences: MostDifferences = 10,
+    settle: Settle = None,
+    sync: SyncBetween = False,
+    wait: Wait = 0.0,
+    workers: ComparingWorkers = None,
+    accept_quarantined: AcceptQuarantined = False,
+) -> None:
+    """Verify, then write and delete exactly the rows that differ. `undo` brings them back.
 
-    repair: bool = False
-    undo: str | None = None
-    runs: bool = False
-    forget: str | None = None
-    wait_s: float = 0.0
+    Exit code 0 equal now, 1 differences or rows in quarantine are left, 75 run it again.
 
-    def check(self, *, quick: bool, output: Path | None) -> None:
-        """Raises: ConfigError for options that do not go together."""
-        asked = [
-            name
-            for name, given in (
-                ("--repair", self.repair),
-                ("--undo", self.undo is not None),
-                ("--runs", self.runs),
-                ("--forget", self.forget is not None),
+    Changes: rows and state in GridDB; nothing in PostgreSQL without --sync.
+    """
+    from gridferry.engine.workers import at_most
+
+    output.interrupted = INTERRUPTED
+    with (
+        at_most(workers),
+        opening.open_migration(config, listener=warnings(output)) as migration,
+        output.waiting("repairing"),
+    ):
+        done, failed = kept_going(
+            lambda: migration.repairs.make(
+                chosen(table),
+                wait_s=wait,
+                output=file,
+                settle_s=settle,
+                sync=sync,
+                most_differences=most_differences,
             )
-            if given
-        ]
-        if len(asked) > 1:
-            raise ConfigError(f"{' and '.join(asked)} do not go together", next_step="give one of them")
-        unused = (("--quick", quick), ("--output", output is not None and not self.repair))
-        wrong = [name for name, given in unused if given]
-        if asked and wrong:
-            raise ConfigError(
-                f"{asked[0]} and {wrong[0]} do not go together",
-                next_step="leave one of them out: a repair needs every value, the others verify nothing",
-            )
-
-    @property
-    def verifies_nothing(self) -> bool:
-        """Whether only the journal is asked for."""
-        return self.undo is not None or self.runs or self.forget is not None
-
-    def answer(self, output: Output, config: Path, table: list[str] | None, *, listener: Listener) -> None:
-        """Do what was asked for of the journal."""
-        tables = chosen(table)
-        with opening.open_migration(config, listener=listener) as migration:
-            if self.undo is not None:
-                output.interrupted = INTERRUPTED
-                with output.waiting("bringing rows back"):
-                    undone = migration.repairs.undo(self.undo, tables, wait_s=self.wait_s)
-                _show_undo(output, undone)
-            elif self.forget is not None:
-                gone = migration.repairs.forget(self.forget, tables, wait_s=self.wait_s)
-                output.document(lambda: {"forgotten": gone})
-                output.show(*([f"forgotten: {run}" for run in gone] or ["there was nothing to forget"]))
-            else:
-                _show_runs(output, migration.repairs.runs(tables))
+        )
+    _show(output, done, failed, config=config, table=table)
+    end_with_verdict(failed, done.verdict, accept_quarantined=accept_quarantined)
 
 
-def show_repair(
+def _show(
     output: Output,
     report: RepairReport,
     failed: SomeTablesFailed | None = None,
@@ -110,17 +103,15 @@ def show_repair(
     if report.verdict is Verdict.INCOMPLETE:
         output.note(f"\nNext: {QUARANTINE_STEP}", style="bold")
     elif report.unsettled:
-        output.note(f"\nNext: gridferry verify --repair --sync{again}, which syncs what is left first", style="bold")
+        output.note(f"\nNext: gridferry repair --sync{again}, which syncs what is left first", style="bold")
     elif report.verdict is not Verdict.EQUAL:
-        output.note(f"\nNext: gridferry verify --repair{again} once more, for what is left", style="bold")
+        output.note(f"\nNext: gridferry repair{again} once more, for what is left", style="bold")
     elif runs:
-        output.note(f"\nTo bring the old rows back: gridferry verify --undo {runs[0]}{again}", style="bold")
+        output.note(f"\nTo bring the old rows back: gridferry undo {runs[0]}{again}", style="bold")
 
 
 def repair_document(report: RepairReport, failed: SomeTablesFailed | None = None) -> dict[str, Any]:
     """A repair as JSON."""
-    from gridferry.cli.verified import report_document
-
     return {
         "verdict": report.verdict.value,
         "exit_code": report.exit_code,
@@ -177,39 +168,3 @@ def _repair_line(one: TableRepair) -> Text:
         if count:
             line.append(f", {numbers.plural(count, 'row')} {why}", style="yellow")
     return line
-
-
-def _show_undo(output: Output, undone: TableUndo) -> None:
-    output.document(lambda: plain(undone) | {"exit_code": undone.exit_code})
-    line = Text.assemble((undone.table, "bold"), f": {numbers.plural(undone.restored, 'row')} brought back")
-    if undone.already:
-        line.append(f", {numbers.plural(undone.already, 'row')} already as before")
-    if undone.kept:
-        line.append(f", {numbers.plural(undone.kept, 'row')} kept: changed since the repair", style="yellow")
-    output.show(line, *(hanging("  ", f"kept: {key}", style="yellow") for key in undone.changed))
-    if undone.exit_code:
-        raise typer.Exit(undone.exit_code)
-
-
-def _show_runs(output: Output, found: list[RepairStatus]) -> None:
-    output.document(
-        lambda: {"runs": [plain(one.record) | {"rows": one.record.rows, "note": one.note} for one in found]}
-    )
-    if not found:
-        output.show(Text("There was no repair, or its journal was forgotten."))
-        return
-    rows: list[list[RenderableType]] = [
-        [
-            Text(one.record.run),
-            Text(one.record.table),
-            Text(one.record.started[:19].replace("T", " ")),
-            Text(one.record.by),
-            Text(numbers.count(one.record.put)),
-            Text(numbers.count(one.record.replaced)),
-            Text(numbers.count(one.record.deleted)),
-            Text(one.note or one.record.state.value, style="yellow" if one.note else ""),
-        ]
-        for one in found
-    ]
-    right = ("put", "replaced", "deleted")
-    output.show(listing(["run", "table", "when (UTC)", "by", *right, "state"], rows, right=right))

@@ -51,10 +51,12 @@ def report(
         bool, typer.Option("--offline", help="Do not ask PostgreSQL: report what the target's state knows.")
     ] = False,
 ) -> None:
-    """Write what was moved, how it is followed and how it was checked, as one HTML page without network or as JSON.
+    """Write a report. What was moved, how it is followed and was checked, as one HTML page without network or as JSON.
 
     Exit code 0 says that the report was made and is whole, not that both sides are equal: `gridferry verify` says that.
     Where a table cannot be read, the report is written all the same, and the exit code is that of the worst table.
+
+    Changes: the report's file; nothing in PostgreSQL, nothing in GridDB.
     """
     target = to or f"gridferry-report.{form.value}"
     if target == STDOUT and output.as_json:

@@ -33,7 +33,10 @@ def serve(
         str, typer.Option("--user", metavar="NAME", help="Who may log in. The password: GRIDDB_PASSWORD.")
     ] = "admin",
 ) -> None:
-    """Run an emulator of a GridDB server, for trying out and for tests. Not for production."""
+    """Run an emulator of a GridDB server. It is for trying out and for tests, not for production.
+
+    Changes: files in the folder of --path; without it nothing.
+    """
     if path is not None and memory:
         raise ConfigError("--path and --memory exclude each other", next_step="choose one of them")
     try:

@@ -11,7 +11,10 @@ from gridferry.cli.table_outcomes import kept_going, show_failed, tables_documen
 
 
 def drop_slot(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
-    """Drop the replication slots and publications of tables, so that PostgreSQL is as it was. Ends their sync."""
+    """Drop the replication slots and publications of tables. PostgreSQL is then as it was, and their sync ends.
+
+    Changes: slots and publications in PostgreSQL; state in GridDB, no row.
+    """
     with opening.open_migration(config) as migration, output.waiting("asking PostgreSQL"):
         dropped, failed = kept_going(lambda: migration.drop_slot(chosen(table)))
     output.document(lambda: {"dropped": dropped, **tables_document([], failed)})

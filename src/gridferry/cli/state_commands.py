@@ -49,7 +49,10 @@ def status(
         ),
     ] = None,
 ) -> None:
-    """Show how far each table is."""
+    """Show how far each table is.
+
+    Changes nothing.
+    """
     if whole:
         if each or table:
             raise ConfigError("--all lists whole migrations", next_step="leave out --containers and --table")
@@ -218,7 +221,10 @@ def _moment(stamp: str) -> str:
 def containers(
     output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None, target: TargetUrl = None
 ) -> None:
-    """List the containers of the tables; with --target all of a database."""
+    """List the containers of the tables. With --target all of a database.
+
+    Changes nothing.
+    """
     if target:
         with opening.open_store(target, config) as store, output.waiting("asking GridDB"):
             _list_database(output, store)

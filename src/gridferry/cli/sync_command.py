@@ -21,6 +21,7 @@ from gridferry.cli.options import (
     AcceptQuarantined,
     ConfigFile,
     Tables,
+    Wait,
     WaitForTransactions,
     chosen,
     seconds,
@@ -73,9 +74,7 @@ def sync(
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="With --new-source: do not ask.")] = False,
-    wait: Annotated[
-        float, typer.Option("--wait", min=0.0, metavar="SECONDS", help="How long to wait for another run to end.")
-    ] = 0.0,
+    wait: Wait = 0.0,
     wait_for_transactions: WaitForTransactions = "10m",
     accept_quarantined: AcceptQuarantined = False,
     metrics_port: MetricsPort = None,
@@ -84,6 +83,8 @@ def sync(
     """Store everything committed before now in the loaded tables. Tables need a `sync` in the config.
 
     Exit code 0 all of it is stored, 1 rows of the tables are in the quarantine (or differ, see `verify:`).
+
+    Changes: rows, state in GridDB; mode cdc: slot, publication in PostgreSQL.
     """
     if interval is not None and not follow:
         raise ConfigError("--interval is of use with --follow only", next_step="give both, or neither")

@@ -82,6 +82,17 @@ def telling(output: Output, listener: Listener | None = None) -> Listener:
     return hear
 
 
+def warnings(output: Output) -> Listener:
+    """A listener that shows warnings only, and tables that failed."""
+    from gridferry.engine.events import Note
+
+    def hear(event: Event) -> None:
+        if isinstance(event, Note) and event.level == "warning":
+            output.warn(f"{event.table}: {event.message}")
+
+    return telling(output, hear)
+
+
 def _left(event: TablesLeft) -> str:
     """What became of the tables of a command that a signal ended."""
     parts = [f"{event.deed.done}: {', '.join(event.finished) or 'none'}"]

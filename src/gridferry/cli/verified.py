@@ -73,7 +73,7 @@ def show_verified(output: Output, report: VerifyReport, *, again: str) -> None:
         return
     output.show(*report_view(report))
     if report.verdict is Verdict.DIFFERENT:
-        output.note(f"\nNext: gridferry verify --repair{again} writes exactly the rows that differ", style="bold")
+        output.note(f"\nNext: gridferry repair{again} writes exactly the rows that differ", style="bold")
     elif report.verdict is Verdict.INCOMPLETE and report.coverage.quarantined:
         output.note(f"\nNext: {QUARANTINE_STEP}", style="bold")
     elif report.verdict is Verdict.UNSETTLED:
@@ -85,6 +85,13 @@ def verdict_code(verdict: Verdict, *, accept_quarantined: bool) -> int:
     from gridferry.model.verification import EXIT_CODES, Verdict
 
     return 0 if accept_quarantined and verdict is Verdict.INCOMPLETE else EXIT_CODES[verdict]
+
+
+def end_with_verdict(failed: SomeTablesFailed | None, verdict: Verdict, *, accept_quarantined: bool) -> None:
+    """Raises: typer.Exit with the worst exit code of the tables, unless it is 0."""
+    code = code_of(failed, codes=[verdict_code(verdict, accept_quarantined=accept_quarantined)])
+    if code:
+        raise typer.Exit(code)
 
 
 def report_document(report: VerifyReport, failed: SomeTablesFailed | None = None) -> dict[str, Any]:

@@ -125,7 +125,7 @@ def _sync(audience: Audience, config: Config, line: str) -> TableSync:
 
 
 def _repair(audience: Audience, config: Config) -> RepairReport:
-    audience.step("A repair writes just those rows, and keeps what was there.", command="gridferry verify --repair")
+    audience.step("A repair writes just those rows, and keeps what was there.", command="gridferry repair")
     with Migration(config) as migration:
         with audience.waiting("repairing"):
             report = migration.repairs.make()

@@ -309,7 +309,7 @@ class Cutover:
         ]
         detail = "; ".join(f"{s.record.run} is {s.note}" for s in open_ones) or "none is open"
         undoing = [s for s in open_ones if s.record.state is RepairState.UNDOING]
-        step = f"gridferry verify --undo {undoing[0].record.run}" if undoing else "gridferry verify --repair"
+        step = f"gridferry undo {undoing[0].record.run}" if undoing else "gridferry repair"
         table.check("repairs", not open_ones, detail, step)
 
     def _quiet(self, table: _Table) -> Activity:
@@ -362,7 +362,7 @@ def _verified(found: TableVerification) -> CutoverCheck:
         detail = f"{found.unsettled:,} of {rows} not yet synced"
         return CutoverCheck("verified", False, detail, _QUIET)
     detail = f"{found.differences:,} of {rows} different"
-    return CutoverCheck("verified", False, detail, f"gridferry verify --repair, {_AGAIN}")
+    return CutoverCheck("verified", False, detail, f"gridferry repair, {_AGAIN}")
 
 
 def _info(table: _Table, after: Activity) -> Iterator[str]:

@@ -265,7 +265,7 @@ def guard(facts: SlotFacts | None, sync: SyncOptions) -> Iterator[str]:
             f"{kept}, more than `stop_lag`",
             state="nothing is lost: the slot still holds every change",
             next_step="raise `stop_lag` and sync to catch up; or free the source's disk with `gridferry drop-slot`, "
-            "and go on later with `gridferry sync --new-slot` and `gridferry verify --repair`",
+            "and go on later with `gridferry sync --new-slot` and `gridferry repair`",
         )
     if facts.wal_status == "unreserved":
         yield f"{kept}, and may remove it at any checkpoint: raise max_slot_wal_keep_size, or sync without delay"

@@ -13,7 +13,7 @@ from enum import Enum
 from gridferry.model.forms import Count, Moment, Name, Oid, TransactionId
 
 _NAMED = 3
-_SETTLE = "run `gridferry verify --repair` once"
+_SETTLE = "run `gridferry repair` once"
 
 
 @dataclass(frozen=True)

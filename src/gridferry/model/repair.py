@@ -106,7 +106,7 @@ class RepairRecord:
 
 @dataclass(frozen=True)
 class RepairStatus:
-    """A repair as `--runs` lists it. `note` says what hinders an undo, or that it was interrupted, or is ""."""
+    """A repair as `gridferry repairs` lists it. `note`: what hinders an undo, or that it was interrupted, or ""."""
 
     record: RepairRecord
     note: str = ""

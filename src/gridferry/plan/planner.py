@@ -203,7 +203,7 @@ def _sync_findings(
             else "rows that come or go with a whole partition (ATTACH, DETACH, DROP or TRUNCATE of one) are in no log; "
             "the next sync says so"
         )
-        yield Finding(Severity.RISK, table.qualified, message, "run `gridferry verify --repair` after each of these")
+        yield Finding(Severity.RISK, table.qualified, message, "run `gridferry repair` after each of these")
     if options.sync.mode is SyncMode.CDC:
         known = access or ChangeAccess()
         yield from cdc_findings(table, options, choice, columns=columns, key_length=key_length, access=known)

@@ -33,7 +33,7 @@ def growing_column(table: Table, options: TableOptions, choice: KeyChoice) -> Gr
 
 def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
     """What mode watermark means for this table."""
-    change = "`gridferry verify --repair`" if table.elsewhere else "`sync: {mode: cdc}`"
+    change = "`gridferry repair`" if table.elsewhere else "`sync: {mode: cdc}`"
     advice = f"use {change} where rows change after their insert"
     yield Finding(Severity.RISK, table.qualified, BLIND_SPOT, advice)
     column = growing_column(table, options, choice)

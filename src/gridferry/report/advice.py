@@ -28,7 +28,7 @@ def _of_verification(last: TableVerification | None) -> Iterator[str]:
         return
     if last.verdict is Verdict.DIFFERENT:
         rows = numbers.plural(last.differences, "row differs", more="rows differ")
-        yield f"{rows}: gridferry verify --repair writes just those, and can be undone"
+        yield f"{rows}: gridferry repair writes just those, and can be undone"
     if last.unsettled:
         rows = numbers.plural(last.unsettled, "row")
         yield f"{rows} not settled: gridferry verify again, when the sync has caught up"
@@ -38,7 +38,7 @@ def _of_sync(sync: SyncStatus | None) -> Iterator[str]:
     if sync is None:
         return
     if sync.wal_status == _LOST:
-        yield "the replication slot is lost: gridferry sync --new-slot, then gridferry verify --repair"
+        yield "the replication slot is lost: gridferry sync --new-slot, then gridferry repair"
     elif sync.wal_status == _LEAVING:
         yield "PostgreSQL will soon remove log that is not read yet: sync now, or raise max_slot_wal_keep_size"
     elif sync.failure is not None:

@@ -13,7 +13,7 @@ from gridferry.model.verification import Depth, TableVerification, Verdict
 from gridferry.report.facts import Headline, LoadFacts, TableFacts, Tone
 
 _VERIFY = "gridferry verify"
-_TO_FIX = f"{_VERIFY} --output differences.jsonl lists every row; {_VERIFY} --repair fixes them"
+_TO_FIX = f"{_VERIFY} --output differences.jsonl lists every row; gridferry repair fixes them"
 
 
 def table_headline(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from gridferry import __version__
 from gridferry.cli.main import app
 
 Run = Callable[..., Result]
+NARROW = 78  # what is written to on a terminal of 80 columns
 HEAVY = ("pyarrow", "duckdb", "adbc_driver_manager", "psycopg", "pydantic", "numpy", "sqlglot")
 
 
@@ -50,8 +52,25 @@ def test_every_command_has_help_and_the_shared_options(run: Run, command: list[s
         assert option in result.stdout
 
 
+@pytest.mark.parametrize("command", leaf_commands(), ids=" ".join)
+def test_every_command_says_in_one_line_what_it_changes(run: Run, command: list[str]) -> None:
+    text = run(*command, "--help").stdout
+    (line,) = [line for line in text.splitlines() if line.lstrip().startswith("Changes")]
+    assert re.fullmatch(r"  Changes( nothing|: [^.]+)\.", line)
+    assert len(line) <= NARROW
+    paragraph = next(part for part in text.split("\n\n") if line in part)
+    assert paragraph == line, "it is one line, and nothing else stands beside it"
+
+
+def test_the_list_of_commands_cuts_no_sentence(run: Run) -> None:
+    commands = run("--help").stdout.split("Commands:")[1].split("Exit codes:")[0].splitlines()
+    assert len(commands) > 20
+    assert [line for line in commands if "..." in line or len(line) > NARROW] == []
+
+
 def test_all_commands_are_there() -> None:
-    names = "init plan load sync verify report status containers cutover drop-slot show tql serve demo version"
+    names = "init plan load sync verify repair undo repairs forget report status containers cutover drop-slot show tql"
+    names += " serve demo version"
     expected = [[name] for name in names.split()] + [["quarantine", "list"], ["quarantine", "replay"]]
     assert sorted(leaf_commands()) == sorted(expected)
 

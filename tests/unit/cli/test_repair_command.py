@@ -31,14 +31,14 @@ def words(text: str) -> str:
 
 def test_a_repair_tells_what_differed_what_it_did_and_how_to_go_back(run: Run, migration: FakeMigration) -> None:
     migration.repaired = RepairReport(DIFFERENT, (REPAIRED,))
-    result = run("verify", "--repair", "-t", "device", "--wait", "9", "--sync")
+    result = run("repair", "-t", "device", "--wait", "9", "--sync")
     assert result.exit_code == 0
     for part in (
         "2 rows differ", "public.device: 2 rows repaired (1 put, 1 replaced), 2 re-read and confirmed",
         "containers made: device2", "Both sides are equal now",
     ):  # fmt: skip
         assert part in words(result.stdout), part
-    assert f"--undo {REPAIRED.run}" in words(result.stderr)
+    assert f"gridferry undo {REPAIRED.run} --table device" in words(result.stderr)
     (call,) = migration.calls
     options = {"wait_s": 9.0, "output": None, "settle_s": None, "sync": True, "most_differences": 10}
     assert call == ("make", (("device",), options))
@@ -59,14 +59,14 @@ def test_the_verdict_counts_what_was_read_again(
     run: Run, migration: FakeMigration, found: VerifyReport, repair: TableRepair, code: int, said: str
 ) -> None:
     migration.repaired = RepairReport(found, (repair,))
-    result = run("verify", "--repair")
+    result = run("repair")
     assert result.exit_code == code
     assert said in words(result.stdout)
 
 
 def test_a_repair_as_json(run: Run, migration: FakeMigration) -> None:
     migration.repaired = RepairReport(DIFFERENT, (REPAIRED,))
-    document = json.loads(run("verify", "--repair", "--json").stdout)
+    document = json.loads(run("repair", "--json").stdout)
     assert (document["verdict"], document["exit_code"]) == ("equal", 0)
     assert document["repairs"][0]["rows"] == 2
     assert document["verification"]["differences"] == 2
@@ -74,57 +74,85 @@ def test_a_repair_as_json(run: Run, migration: FakeMigration) -> None:
 
 def test_a_held_table_is_tried_later(run: Run, migration: FakeMigration) -> None:
     migration.failure = LeaseHeld("another run works on it", next_step="run again with --wait SECONDS")
-    result = run("verify", "--repair")
+    result = run("repair")
     assert result.exit_code == 75
     assert "--wait SECONDS" in result.stderr
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "command"),
     [
-        ("--repair", "--undo", "r1"), ("--runs", "--forget", "r1"), ("--repair", "--quick"),
-        ("--undo", "r1", "--quick"), ("--runs", "-o", "x.parquet"),
+        (("--repair",), "gridferry repair"), (("--wait", "9", "--repair"), "gridferry repair"),
+        (("--undo", "r1"), "gridferry undo RUN"), (("--undo=r1",), "gridferry undo RUN"),
+        (("--runs", "--json"), "gridferry repairs"), (("--forget", "30d"), "gridferry forget RUN"),
     ],
 )  # fmt: skip
-def test_options_that_do_not_go_together(run: Run, migration: FakeMigration, options: tuple[str, ...]) -> None:
+def test_verify_names_the_command_that_was_looked_for(
+    run: Run, migration: FakeMigration, options: tuple[str, ...], command: str
+) -> None:
     result = run("verify", *options)
-    assert result.exit_code == 2
-    assert "do not go together" in words(result.stderr)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert f"It is a command of its own: {command}" in words(result.stderr)
+    assert migration.calls == []
+
+
+def test_verify_names_no_other_command_where_none_was_looked_for(run: Run) -> None:
+    for options in (("--quik",), ("--output",), ("--max-differences", "-1")):
+        result = run("verify", *options)
+        assert result.exit_code == 2
+        assert "command of its own" not in words(result.stderr)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("repair", "--quick"), ("undo",), ("undo", "r1", "--quick"), ("repairs", "-o", "x.parquet"),
+        ("repairs", "--forget", "r1"), ("forget",),
+    ],
+)  # fmt: skip
+def test_what_a_command_does_not_do_is_a_usage_error(
+    run: Run, migration: FakeMigration, arguments: tuple[str, ...]
+) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
     assert migration.calls == []
 
 
 def test_a_repair_may_write_the_differences_to_a_file(run: Run, migration: FakeMigration, tmp_path: Path) -> None:
     file = tmp_path / "found.jsonl"
-    assert run("verify", "--repair", "-o", str(file)).exit_code == 0
+    assert run("repair", "-o", str(file)).exit_code == 0
     assert migration.calls[0][1][1]["output"] == file
 
 
 def test_an_undo_tells_what_was_kept(run: Run, migration: FakeMigration) -> None:
     migration.undone = TableUndo("public.device", "r1", restored=5, already=2, kept=1, changed=("ts = 5",))
-    result = run("verify", "--undo", "r1", "--wait", "3")
+    result = run("undo", "r1", "--wait", "3")
     assert result.exit_code == 1
     for part in ("5 rows brought back", "2 rows already as before", "1 row kept", "kept: ts = 5"):
         assert part in words(result.stdout), part
     assert migration.calls == [("undo", ("r1", (), {"wait_s": 3.0}))]
     migration.undone = TableUndo("public.device", "r1", restored=5)
-    assert run("verify", "--undo", "r1", "--json").exit_code == 0
+    assert run("undo", "r1", "--json").exit_code == 0
 
 
 def test_the_runs_are_listed(run: Run, migration: FakeMigration) -> None:
-    assert "no repair" in run("verify", "--runs").stdout
+    assert "no repair" in run("repairs").stdout
     migration.listed = [RepairStatus(RECORD, "interrupted: run it again"), RepairStatus(RECORD)]
-    shown = words(run("verify", "--runs", "-t", "device").stdout)
+    shown = words(run("repairs", "-t", "device").stdout)
     assert "interrupted" in shown
     assert "ann@box" in shown
-    document = json.loads(run("verify", "--runs", "--json").stdout)
+    document = json.loads(run("repairs", "--json").stdout)
     assert [one["rows"] for one in document["runs"]] == [7, 7]
     assert document["runs"][0]["note"].startswith("interrupted")
 
 
 def test_a_journal_is_forgotten(run: Run, migration: FakeMigration) -> None:
-    assert "nothing to forget" in run("verify", "--forget", "30d").stdout
+    assert "nothing to forget" in run("forget", "30d").stdout
     migration.forgotten = ["r1"]
-    assert "forgotten: r1" in run("verify", "--forget", "r1").stdout
+    result = run("forget", "r1", "-t", "device", "--wait", "3")
+    assert "forgotten: r1" in result.stdout
+    assert migration.calls[-1] == ("forget", ("r1", ("device",), {"wait_s": 3.0}))
+    assert json.loads(run("forget", "r1", "--json").stdout) == {"forgotten": ["r1"]}
 
 
 READY = TableCutover(

@@ -556,7 +556,7 @@ def test_partitions_that_come_and_go_with_rows_in_them_are_told_as_a_risk(mode: 
     access = ChangeAccess(_all("device", "ts"))
     whole = plan_table(replace(_keyed(), relkind="p"), sensor_facts(), options, access)
     assert "DETACH" in _text(whole, Severity.RISK)
-    assert "`gridferry verify --repair`" in _text(whole, Severity.RISK)
+    assert "`gridferry repair`" in _text(whole, Severity.RISK)
     assert "DETACH" not in _text(plan_table(_keyed(), sensor_facts(), options, access), Severity.RISK)
 
 

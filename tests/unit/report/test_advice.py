@@ -22,7 +22,7 @@ def test_where_all_is_well_there_is_nothing_to_do() -> None:
 def test_differences_and_rows_put_aside() -> None:
     last = replace(EQUAL, verdict=Verdict.DIFFERENT, missing=2, unsettled=3)
     first, second, third = next_steps(last, IDLE, 4)
-    assert first.startswith("2 rows differ: gridferry verify --repair")
+    assert first.startswith("2 rows differ: gridferry repair")
     assert second.startswith("3 rows not settled")
     assert third.startswith("4 rows in quarantine, not stored: gridferry quarantine list")
 

@@ -168,7 +168,9 @@ class Repairs:
         try:
             before = datetime.now(timezone.utc) - timedelta(milliseconds=duration_ms(what))
         except (ValueError, OverflowError) as error:
-            raise ConfigError(f"--forget {what}: {error}", next_step="give a run, or a time such as 30d") from None
+            raise ConfigError(
+                f"gridferry forget {what}: {error}", next_step="give a run, or a time such as 30d"
+            ) from None
         records = self._state.repairs.all(self._names(tables))
         old = [r for r in records if r.finished and moment_of(max(r.finished, r.undone)) < before]
         for record in old:

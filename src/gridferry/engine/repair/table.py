@@ -91,7 +91,7 @@ def repair_table(
         return TableRepair(table, refused=spool.refused)
     # The snapshot after the lease: what syncs have stored until now was committed before it.
     with Lease(state.documents, table, wait_s=settings.wait_s) as lease, source.open_snapshot() as view:
-        loaded = take_up(state, view, options, left="nothing was changed", then="gridferry verify --repair")
+        loaded = take_up(state, view, options, left="nothing was changed", then="gridferry repair")
         _close(state, table)
         (described,) = view.fetch_tables([options.table])
         plan = require_agrees(loaded.plan, options, described, left="nothing was changed")
@@ -197,7 +197,7 @@ class _Repair:
             )
             error.state = f"{error.state}; {ours}" if error.state else ours
             error.next_step = error.next_step or (
-                f"fix the cause and run the same command again, or `gridferry verify --undo {record.run}`"
+                f"fix the cause and run the same command again, or `gridferry undo {record.run}`"
             )
             raise
 

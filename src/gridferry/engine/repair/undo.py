@@ -65,7 +65,7 @@ def undo_repair(
         raise ConfigError(
             f"the repair {run} is of {record.table}, which was not asked for",
             state="nothing was changed",
-            next_step=f"name that table, or none: gridferry verify --undo {run}",
+            next_step=f"name that table, or none: gridferry undo {run}",
         )
     options = known.get(record.table)
     if options is None:
@@ -83,7 +83,7 @@ def undo_repair(
                 f"the repair {run} of {record.table} cannot be undone: {hindrance}",
                 state="nothing was changed",
                 next_step=f"`gridferry verify` says whether both sides are equal; forget it with "
-                f"`gridferry verify --forget {run}`",
+                f"`gridferry forget {run}`",
             )
         changed = changed_options(load, options)
         if changed:
@@ -187,7 +187,7 @@ class _Undo:
                 f'entry {number} of the journal of repair {record.run} names the container "{wrong.container[:80]}", '
                 f"which is not that of its rows of {record.table}",
                 state="nothing was changed" if number == 0 else f"{self._counts.restored:,} rows were brought back",
-                next_step=f"somebody changed it: give the undo up with `gridferry verify --forget {record.run}`",
+                next_step=f"somebody changed it: give the undo up with `gridferry forget {record.run}`",
             )
 
     def _again(self, error: FerryError) -> None:
@@ -236,7 +236,5 @@ def _hindrance(record: RepairRecord, load: LoadRun | None) -> str:
 
 def _interrupted(record: RepairRecord) -> str:
     if record.state is RepairState.UNDOING:
-        return f"interrupted: run `gridferry verify --undo {record.run}` again"
-    return (
-        f"interrupted: `gridferry verify --repair` does what is left, `--undo {record.run}` brings back what was done"
-    )
+        return f"interrupted: run `gridferry undo {record.run}` again"
+    return f"interrupted: `gridferry repair` does what is left, `gridferry undo {record.run}` brings back what was done"

@@ -12,5 +12,5 @@ def gone_note(names: Sequence[str]) -> str:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     return (
         "containers were gone, and were made again without the rows that they held: "
-        f"{', '.join(names[:_SHOWN])}{more}; run `gridferry verify --repair`"
+        f"{', '.join(names[:_SHOWN])}{more}; run `gridferry repair`"
     )

@@ -51,5 +51,5 @@ def require_all_there(state: TargetState, plan: TablePlan, *, counted: int, uniq
         f"{numbers.count(stored)}{aside}",
         table=plan.qualified,
         state="all that this sync found is stored; rows from before are missing",
-        next_step="run `gridferry verify --repair`: it finds them by value, and stores them",
+        next_step="run `gridferry repair`: it finds them by value, and stores them",
     )

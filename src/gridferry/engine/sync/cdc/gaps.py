@@ -18,8 +18,8 @@ from gridferry.model.decoding import decoded, readable
 from gridferry.model.forms import Moment, TransactionId
 from gridferry.model.verification import STORED_ARE_EQUAL, TableVerification
 
-UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry verify --repair` once"
-GAP = "changes committed between {} and {} were not followed: run `gridferry verify --repair` once"
+UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry repair` once"
+GAP = "changes committed between {} and {} were not followed: run `gridferry repair` once"
 PENDING = "a new slot is being made, or that was interrupted: run `gridferry sync --new-slot` again"
 
 
@@ -93,7 +93,7 @@ def note_again(state: TargetState, table: str, kept: Document) -> None:
     found = readable(
         f"what a repair of {table} noted of its sync",
         lambda: decoded(_Kept, kept),
-        next_step="forget the repair with `gridferry verify --forget RUN`; `gridferry verify --runs` lists them",
+        next_step="forget the repair with `gridferry forget RUN`; `gridferry repairs` lists them",
     )
     if found.unseen and not record.unseen:
         record = replace(record, unseen=found.unseen, unseen_horizon=found.unseen_horizon)

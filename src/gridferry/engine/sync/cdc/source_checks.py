@@ -151,7 +151,7 @@ class SourceWatch:
                 f"the publications of the slot {run.slot} were changed by somebody: they leave out changes of "
                 f"{run.table}",
                 state="changes made since then may be missing in the target; nothing was changed now",
-                next_step=f"run {found.mend} in the source, then `gridferry sync` and `gridferry verify --repair`; "
+                next_step=f"run {found.mend} in the source, then `gridferry sync` and `gridferry repair`; "
                 f"or {WAY_BACK}",
             )
         if found.published is Published.INSERTS and found.publishing.published is Published.ALL:

@@ -77,7 +77,7 @@ class Heights:
         if self._behind:
             yield (
                 f"containers held less than an earlier run left in them: {_listed(self._behind)}; somebody removed or "
-                "changed rows: run `gridferry verify --repair`"
+                "changed rows: run `gridferry repair`"
             )
         if self._target is None or not touched:
             return
@@ -91,7 +91,7 @@ class Heights:
         if whole and (empty or short):
             yield (
                 f"containers got rows and do not hold them now: {_listed([*empty, *short])}; "
-                "look for an expiry or another writer at the target, then run `gridferry verify --repair`"
+                "look for an expiry or another writer at the target, then run `gridferry repair`"
             )
         heights = {**self._known(), **{name: height for name, height in found.items() if height is not None}}
         self._state.cursors.save_heights(self._plan.qualified, heights)

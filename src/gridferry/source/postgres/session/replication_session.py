@@ -27,7 +27,7 @@ POOLER_STEP = (
     "`source: {{dsn: ..., replication_dsn: ...}}`; or use `sync: {{mode: watermark}}`"
 )
 WAY_BACK = (
-    "run `gridferry sync --new-slot`, then `gridferry verify --repair` for what was missed; "
+    "run `gridferry sync --new-slot`, then `gridferry repair` for what was missed; "
     "or `gridferry load --replace`, which loads again"
 )
 

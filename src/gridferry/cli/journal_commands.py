@@ -1,0 +1,106 @@
+"""`undo`, `repairs` and `forget`: what the journal of repairs is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.text import Text
+
+from gridferry import numbers
+from gridferry.cli import opening
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, Wait, chosen
+from gridferry.cli.output import Output, plain
+from gridferry.cli.repair_command import INTERRUPTED
+from gridferry.cli.table_outcomes import warnings
+from gridferry.cli.tables import hanging, listing
+
+if TYPE_CHECKING:
+    from gridferry.model.repair import RepairStatus, TableUndo
+
+
+def undo(
+    output: Output,
+    run: Annotated[str, typer.Argument(metavar="RUN", help="The repair; `gridferry repairs` lists them.")],
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    wait: Wait = 0.0,
+) -> None:
+    """Store the rows from before a repair again. Exit code 1 if some were kept, since somebody changed them.
+
+    Changes: rows and state in GridDB; nothing in PostgreSQL.
+    """
+    output.interrupted = INTERRUPTED
+    with (
+        opening.open_migration(config, listener=warnings(output)) as migration,
+        output.waiting("bringing rows back"),
+    ):
+        undone = migration.repairs.undo(run, chosen(table), wait_s=wait)
+    _show_undo(output, undone)
+
+
+def repairs(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
+    """List the repairs. Run, when, by whom, how many rows, and whether it was interrupted.
+
+    Changes nothing.
+    """
+    with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("asking GridDB"):
+        found = migration.repairs.runs(chosen(table))
+    _show_repairs(output, found)
+
+
+def forget(
+    output: Output,
+    what: Annotated[
+        str,
+        typer.Argument(metavar="RUN|AGE", help="The repair, or an age such as 30d: all that ended longer ago."),
+    ],
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    wait: Wait = 0.0,
+) -> None:
+    """Delete what is kept of repairs, by run or by age. They cannot be undone any more.
+
+    Changes: state in GridDB, no row; nothing in PostgreSQL.
+    """
+    with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("asking GridDB"):
+        gone = migration.repairs.forget(what, chosen(table), wait_s=wait)
+    output.document(lambda: {"forgotten": gone})
+    output.show(*([f"forgotten: {run}" for run in gone] or ["there was nothing to forget"]))
+
+
+def _show_undo(output: Output, undone: TableUndo) -> None:
+    output.document(lambda: plain(undone) | {"exit_code": undone.exit_code})
+    line = Text.assemble((undone.table, "bold"), f": {numbers.plural(undone.restored, 'row')} brought back")
+    if undone.already:
+        line.append(f", {numbers.plural(undone.already, 'row')} already as before")
+    if undone.kept:
+        line.append(f", {numbers.plural(undone.kept, 'row')} kept: changed since the repair", style="yellow")
+    output.show(line, *(hanging("  ", f"kept: {key}", style="yellow") for key in undone.changed))
+    if undone.exit_code:
+        raise typer.Exit(undone.exit_code)
+
+
+def _show_repairs(output: Output, found: list[RepairStatus]) -> None:
+    output.document(
+        lambda: {"runs": [plain(one.record) | {"rows": one.record.rows, "note": one.note} for one in found]}
+    )
+    if not found:
+        output.show(Text("There was no repair, or its journal was forgotten."))
+        return
+    rows: list[list[RenderableType]] = [
+        [
+            Text(one.record.run),
+            Text(one.record.table),
+            Text(one.record.started[:19].replace("T", " ")),
+            Text(one.record.by),
+            Text(numbers.count(one.record.put)),
+            Text(numbers.count(one.record.replaced)),
+            Text(numbers.count(one.record.deleted)),
+            Text(one.note or one.record.state.value, style="yellow" if one.note else ""),
+        ]
+        for one in found
+    ]
+    right = ("put", "replaced", "deleted")
+    output.show(listing(["run", "table", "when (UTC)", "by", *right, "state"], rows, right=right))
