@@ -94,10 +94,10 @@ class Ferry:
         """Raises: RunFailed unless the target holds what the source does: value by value, or by counts."""
         with self._migration() as migration:
             if by_value:
-                if migration.verify().exit_code:
+                if migration.verifications.verify().exit_code:
                     raise RunFailed(f"{self.table.name}: both sides differ after the sync")
                 return
-            stored = sum(each.rows or 0 for each in migration.containers())
+            stored = sum(each.rows or 0 for each in migration.status.containers())
         with psycopg.connect(self.postgres.dsn()) as connection:
             row = connection.execute(f"SELECT count(*) FROM {self.table.name}".encode()).fetchone()
         if row is None or row[0] != stored:
@@ -106,7 +106,7 @@ class Ferry:
     def drop(self) -> None:
         """Drop the slot, if there is one, the containers, and the table with all that belongs to it."""
         with self._migration() as migration:
-            migration.drop_slot()
+            migration.syncs.drop_slots()
         with self.target.connect() as store:
             drop_all(store, f"{self.table.name}_")
         with psycopg.connect(self.postgres.dsn(), autocommit=True) as connection:

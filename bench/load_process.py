@@ -38,7 +38,7 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
     base_mb = own_peak_mb()
     started, started_cpu = time.perf_counter(), time.process_time()
     with Migration(config, listener=listen) as migration:
-        (load,) = migration.load(replace=True, workers=asked["workers"], **asked.get("load", {}))
+        (load,) = migration.loads.load(replace=True, workers=asked["workers"], **asked.get("load", {}))
         loaded, loaded_cpu = time.perf_counter(), time.process_time()
         ((copying, copying_cpu),) = planned
         found: dict[str, Any] = {
@@ -50,7 +50,7 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
             "load": {"seconds": loaded - copying, "cpu_s": loaded_cpu - copying_cpu},
         }
         if asked["verify"]:
-            report = migration.verify()
+            report = migration.verifications.verify()
             if report.exit_code:
                 raise SystemExit("both sides differ after the load")
             found["verify"] = {

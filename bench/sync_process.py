@@ -32,7 +32,7 @@ def run(asked: dict[str, Any], ended: threading.Event) -> dict[str, Any]:
     base_mb = own_peak_mb()
     started, started_cpu = time.perf_counter(), time.process_time()
     with Migration(config) as migration:
-        done = migration.sync(follow=asked["follow"], until=ended.is_set if asked["follow"] else None)
+        done = migration.syncs.sync(follow=asked["follow"], until=ended.is_set if asked["follow"] else None)
     return {
         "seconds": time.perf_counter() - started,
         "cpu_s": time.process_time() - started_cpu,

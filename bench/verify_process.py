@@ -41,7 +41,7 @@ def run(asked: dict[str, Any]) -> dict[str, Any]:
     with Migration(config) as migration:
         for _ in range(asked["times"]):
             started, started_cpu = time.perf_counter(), time.process_time()
-            report = migration.verify(quick=asked["quick"])
+            report = migration.verifications.verify(quick=asked["quick"])
             took.append(time.perf_counter() - started)
             cpu.append(time.process_time() - started_cpu)
             if report.exit_code:
@@ -80,7 +80,7 @@ def _read_source(migration: Migration, plan: TablePlan) -> None:
         for _ in worker().reader.read_chunk(chunk, plan):
             pass
 
-    with migration.source.open_snapshot() as view:
+    with migration.endpoints.source.open_snapshot() as view:
         (table,) = view.fetch_tables([f"{plan.schema}.{plan.table}"])
         Crew(default_workers()).run(
             view.plan_chunks(table, rows_per_chunk=100_000),
@@ -92,8 +92,8 @@ def _read_source(migration: Migration, plan: TablePlan) -> None:
 
 def _read_target(migration: Migration) -> None:
     """Every row of the containers, to nowhere."""
-    names = [container.name for container in migration.containers()]
-    opened = migration.store.open_containers(names)
+    names = [container.name for container in migration.status.containers()]
+    opened = migration.endpoints.store.open_containers(names)
 
     def work(name: str, worker: Callable[[], None]) -> None:
         container = opened[name]

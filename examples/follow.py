@@ -66,18 +66,18 @@ def change(dsn: str, begun: threading.Event) -> None:
 
 def follow(migration: Migration, heard: Heard, dsn: str) -> None:
     """Load, then follow until everything is stored."""
-    migration.load(replace=True)
+    migration.loads.load(replace=True)
     writer = threading.Thread(target=change, args=(dsn, heard.begun), daemon=True)
     writer.start()
     # Without `until` it goes on until the process is stopped; a stop loses nothing.
-    migration.sync(follow=True, interval_s=0.2, until=heard.everything)
+    migration.syncs.sync(follow=True, interval_s=0.2, until=heard.everything)
     writer.join()
 
-    container = migration.store.open_container(TABLE)
+    container = migration.endpoints.store.open_container(TABLE)
     assert container is not None
     rows = container.scan().read_all().sort_by("id").to_pylist()
     print("in GridDB:", ", ".join(f"{row['id']} {row['state']}" for row in rows))
-    print("verify:", migration.verify().verdict.value)
+    print("verify:", migration.verifications.verify().verdict.value)
 
 
 def main() -> None:
@@ -100,7 +100,7 @@ def main() -> None:
             try:
                 follow(migration, heard, dsn)
             finally:
-                migration.drop_slot()  # or PostgreSQL would keep its log for it
+                migration.syncs.drop_slots()  # or PostgreSQL would keep its log for it
         finally:
             source.execute(f"DROP TABLE {TABLE}")
 

@@ -62,15 +62,15 @@ def main() -> None:
                     print(f"plan: {table.qualified} becomes {len(table.containers)} containers")
 
                 # One snapshot of the source. Killed anywhere, the same call goes on.
-                for loaded in migration.load(replace=True):
+                for loaded in migration.loads.load(replace=True):
                     print(f"load: {loaded.outcome}, {loaded.rows:,} rows")
 
                 insert(source, 1001, 1010)
-                for synced in migration.sync():
+                for synced in migration.syncs.sync():
                     print(f"sync: {synced.outcome}, {synced.fresh} new rows in {synced.touched} containers")
 
                 # Every value of both sides. What differs is in the report, as data.
-                report = migration.verify()
+                report = migration.verifications.verify()
                 for checked in report.tables:
                     print(f"verify: {checked.table} is {checked.verdict.value}, {checked.source_rows:,} rows")
         finally:

@@ -51,5 +51,5 @@ def test_ten_thousand_devices(ferry: Ferry, postgres: Database) -> None:
     assert not [uri for uri in told if f"/{ferry.database}/" in uri]
     # Rows and bounds of every container; values are compared elsewhere, where there are fewer of them.
     with ferry.of(TABLE).migration() as migration:
-        report = migration.verify(quick=True)
+        report = migration.verifications.verify(quick=True)
     assert (report.verdict, report.tables[0].containers_total) == (Verdict.EQUAL, DEVICES)

@@ -46,9 +46,9 @@ def test_a_load_that_is_asked_to_end(
     assert not isinstance(found.value, AirflowFailException)  # so that it is tried again
     assert asked.is_set()
     with ferry.migration() as migration:
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
         assert (status.state, status.held_by) == ("interrupted", "")
-        assert migration.load()[0].outcome == "resumed"
+        assert migration.loads.load()[0].outcome == "resumed"
     assert_arrived(ferry, postgres)
 
 

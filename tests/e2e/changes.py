@@ -30,7 +30,7 @@ def without_slots(postgres: Database) -> Iterator[None]:
 
 def sync(ferry: Ferry, *, listener: Listener = ignore, **options: Any) -> list[TableSync]:
     with ferry.migration(listener) as migration:
-        return migration.sync(**options)
+        return migration.syncs.sync(**options)
 
 
 def plain(value: Any) -> Any:
@@ -66,9 +66,11 @@ def assert_level(ferry: Ferry, postgres: Database, table: str = "reading", split
 
 def slot_of(ferry: Ferry, table: str = "reading") -> str:
     with ferry.migration() as migration:
-        run = migration.state.runs.get(f"public.{table}")
-        whose = migration.state.whose()
-        first = ChangeFeed(parse_address(ferry.dsn)).slot_for(f"public.{table}", str(migration.target), whose)
+        run = migration.endpoints.look_at_state().runs.get(f"public.{table}")
+        whose = migration.endpoints.look_at_state().whose()
+        first = ChangeFeed(parse_address(ferry.dsn)).slot_for(
+            f"public.{table}", str(migration.endpoints.config.target), whose
+        )
         return run.slot if run is not None and run.slot else first
 
 

@@ -2,7 +2,7 @@
 
 Run as a program it reads the names of jobs, one a line, runs each in a child of its own (forked, because the imports
 take longer than the loads) and writes the child's wait status. A job is a JSON file: config, env, options, verb (of
-`VERBS` or `Migration`, load unless it is named), point, moment (before | after), call, and `reads`, a file that gets
+`VERBS`, load unless it is named), point, moment (before | after), call, and `reads`, a file that gets
 the number of each chunk as it is read. Without a point the job runs to its end. What a child has to say goes to
 `errors`, another file.
 """
@@ -76,10 +76,11 @@ POINTS: dict[str, tuple[type, str]] = {
     "finish repair": (RepairStore, "finish"),
 }
 
-# What a child does; any other verb is a method of `Migration`.
 VERBS: dict[str, Callable[..., Any]] = {
+    "load": lambda migration, **options: migration.loads.load(**options),
+    "sync": lambda migration, **options: migration.syncs.sync(**options),
     "repair": repair_one,
-    "take over": lambda migration, **options: migration.sources.run(**options),
+    "take over": lambda migration, **options: migration.sources.take_over(**options),
     "undo": lambda migration, **options: migration.repairs.undo(**options),
     "forget": lambda migration, **options: migration.repairs.forget(**options),
 }
@@ -122,9 +123,7 @@ def main(job_file: str) -> None:
         die_at(job["point"], job["moment"], job["call"])
     note_reads(Path(job["reads"]))
     with Migration(parse_config(job["config"], env=job["env"])) as migration:
-        verb = job.get("verb", "load")
-        act = VERBS[verb] if verb in VERBS else getattr(Migration, verb)
-        act(migration, **job["options"])
+        VERBS[job.get("verb", "load")](migration, **job["options"])
 
 
 def run_forked(job_file: str) -> int:

@@ -101,12 +101,12 @@ class Ferry:
 
     def load(self, *, listener: Listener = ignore, **options: Any) -> list[TableLoad]:
         with self.migration(listener) as migration:
-            return migration.load(**options)
+            return migration.loads.load(**options)
 
     def equal(self) -> bool:
         """Whether the engine's own comparison says that all is equal, but for rows in the quarantine."""
         with self.migration() as migration:
-            report = migration.verify()
+            report = migration.verifications.verify()
         held = sum(table.quarantined for table in report.tables)
         return report.verdict is (Verdict.INCOMPLETE if held else Verdict.EQUAL)
 

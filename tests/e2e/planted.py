@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 from tests.e2e.ferry import Ferry
 
 from gridferry.engine.migration import Migration
+from gridferry.engine.repair.table import RepairSettings
+from gridferry.engine.repair.tables import RepairOfTables
 from gridferry.griddb import Container, ContainerSchema, Store
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.repair import TableRepair
 from gridferry.model.verification import DifferenceKind, DifferenceSink, DifferentRows, VerifyReport
+from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.transform.compiled import compile_columns
 from gridferry.transform.split import split_batch
@@ -72,24 +76,31 @@ def value_of(row: pa.RecordBatch, place: int) -> Any:
     return (column.view(pa.int64()) if pa.types.is_timestamp(column.type) else column)[0].as_py()
 
 
-def plain_verification(migration: Migration, table: str) -> Callable[[DifferenceSink], VerifyReport]:
-    """A verification that holds all rows in memory and compares them one by one."""
+class PlainComparison:
+    """A comparison of one table that holds all rows in memory and compares them one by one."""
 
-    def verify(sink: DifferenceSink) -> VerifyReport:
-        run = migration._state.runs.get(table)
+    def __init__(self, migration: Migration, table: str) -> None:
+        self._migration = migration
+        self._table = table
+
+    def run(
+        self, tables: Sequence[TableOptions], *, output: Path | None = None, sink: DifferenceSink | None = None
+    ) -> VerifyReport:
+        """Find the differences of the table."""
+        assert sink is not None
+        migration, table = self._migration, self._table
+        run = migration.endpoints.state.runs.get(table)
         assert run is not None
         assert run.plan is not None
         expected = expected_rows(migration, run.plan)
-        catalog = {e.value: e.container for e in migration._state.catalog.entries(table)}
+        catalog = {e.value: e.container for e in migration.endpoints.state.catalog.entries(table)}
         for value in {**catalog, **expected}:
             name = catalog.get(value) or f"{run.plan.table}_{value}"
-            container = migration.store.open_container(name)
+            container = migration.endpoints.store.open_container(name)
             schema = run.plan.container_schema
             stands = empty(schema) if container is None else stored_batch(container)
             _report(sink, (table, name, value), expected.get(value, empty(schema)), stands, run.plan.key_length)
         return VerifyReport((), "", 0.0)
-
-    return verify
 
 
 def empty(schema: ContainerSchema) -> pa.RecordBatch:
@@ -98,7 +109,7 @@ def empty(schema: ContainerSchema) -> pa.RecordBatch:
 
 def expected_rows(migration: Migration, plan: TablePlan) -> dict[str | None, pa.RecordBatch]:
     found: dict[str | None, list[pa.RecordBatch]] = {}
-    with migration.source.open_snapshot() as view, view.open_reader() as reader:
+    with migration.endpoints.source.open_snapshot() as view, view.open_reader() as reader:
         for batch in reader.read_chunk(Chunk(0, ChunkKind.WHOLE, plan.schema, plan.table, tree=True), plan):
             converted = compile_columns(plan).transform(batch)
             good = batch if converted.rows is None else batch.take(pa.array(converted.rows))
@@ -133,8 +144,10 @@ def _report(
 
 def repair_one(migration: Migration, *, table: str, **options: Any) -> TableRepair:
     """A repair of what the plain comparison finds in one table."""
-    verify = plain_verification(migration, table)
-    (done,) = migration.repairs.repair(migration._chosen([table]), verify, **options).tables
+    ends = migration.endpoints
+    comparison = PlainComparison(migration, table)
+    work = RepairOfTables(ends.state, ends.source, comparison, RepairSettings(**options), ends.tell)
+    (done,) = work.run_once(ends.chosen([table])).tables
     return done
 
 

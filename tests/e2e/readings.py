@@ -23,7 +23,7 @@ def add(postgres: Database, seconds: str, *, device: str = "d0", n: int = 100) -
 
 def sync(ferry: Ferry, **options: Any) -> TableSync:
     with ferry.migration() as migration:
-        (done,) = migration.sync(**options)
+        (done,) = migration.syncs.sync(**options)
     return done
 
 

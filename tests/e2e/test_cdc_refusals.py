@@ -48,8 +48,8 @@ def loaded(made: Ferry) -> Ferry:
 
 def test_two_syncs_at_once(loaded: Ferry) -> None:
     with loaded.migration() as migration:
-        migration.status()
-        with Lease(migration._state.documents, "public.reading"), pytest.raises(LeaseHeld):
+        migration.status.tables()
+        with Lease(migration.endpoints.state.documents, "public.reading"), pytest.raises(LeaseHeld):
             sync(loaded)
     assert sync(loaded)[0].outcome == "nothing new"
 
@@ -57,10 +57,10 @@ def test_two_syncs_at_once(loaded: Ferry) -> None:
 def test_drop_slot_leaves_postgresql_as_it_was_and_a_new_load_begins_anew(loaded: Ferry, postgres: Database) -> None:
     assert left_in_source(postgres) == (1, 2)
     with loaded.migration() as migration:
-        dropped = migration.drop_slot()
+        dropped = migration.syncs.drop_slots()
         assert len(dropped) == 3
-        assert migration.drop_slot() == []
-        (status,) = migration.status()
+        assert migration.syncs.drop_slots() == []
+        (status,) = migration.status.tables()
     assert left_in_source(postgres) == (0, 0)
     assert status.sync is not None
     assert status.sync.state == "not followed"
@@ -79,7 +79,7 @@ def test_a_lost_slot_is_told_as_data_loss_with_the_way_back(loaded: Ferry, postg
         sync(loaded)
     assert "missing in the target" in lost.value.state
     with loaded.migration() as migration:
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
     assert status.sync is not None
     assert status.sync.state == "lost"
     loaded.load(replace=True)
@@ -92,7 +92,7 @@ def test_status_tells_position_lag_and_slot(loaded: Ferry, postgres: Database) -
     postgres.run("SET synchronous_commit = on")  # what is not written yet is no lag
     postgres.run("INSERT INTO reading SELECT i, 'd0', i, 'x' FROM generate_series(100, 199) AS i")
     with loaded.migration() as migration:
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
     found = status.sync
     assert found is not None
     assert (found.mode, found.state, found.runs, found.slot) == ("cdc", "idle", 1, slot_of(loaded))

@@ -257,7 +257,7 @@ def test_a_table_without_identity_is_followed_for_its_inserts_and_its_applicatio
         sync(ferry)
     assert sync(ferry.of({**ferry.tables[0], "on_duplicate": "last"}))[0].rows == 1
     with ferry.migration() as migration:
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
     assert status.sync is not None
     assert any("ALTER TABLE" in note for note in status.sync.notes)
 

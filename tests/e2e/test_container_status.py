@@ -17,7 +17,7 @@ from gridferry.engine.events import ContainerState
 
 def states(ferry: Ferry, match: str = "") -> dict[str | None, ContainerState]:
     with ferry.migration() as migration:
-        return {state.value: state for state in migration.container_states(match=match)}
+        return {state.value: state for state in migration.status.container_states(match=match)}
 
 
 def test_by_watermark_it_tells_what_waits_for_whom(ferry: Ferry, postgres: Database) -> None:

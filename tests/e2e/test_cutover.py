@@ -86,7 +86,7 @@ def test_a_difference_is_missing_and_repair_is_the_next_step(followed: Ferry, po
     assert missing(report) == {"verified": "gridferry repair, then run `gridferry cutover` again"}
     assert (report.ready, report.exit_code) == (False, 1)
     with followed.migration() as migration:
-        assert migration.repairs.make().exit_code == 0
+        assert migration.repairs.repair().exit_code == 0
     assert cutover(followed).ready
 
 
@@ -123,14 +123,14 @@ def test_a_source_that_is_still_written_is_not_ready(followed: Ferry, postgres: 
     """A row comes while both sides are compared: after the drain, before the end."""
     wait_for_statistics(postgres)
     with followed.migration() as migration:
-        verify = migration.verify
+        verify = migration.verifications.verify
 
         def slow(*tables: Any, **options: Any) -> Any:
             found = verify(*tables, **options)
             postgres.run("INSERT INTO reading VALUES (600, 'd0', 1, 'late')")
             return found
 
-        migration.verify = slow  # type: ignore[method-assign]
+        migration.verifications.verify = slow  # type: ignore[method-assign]
         report = migration.cutover()
     assert "quiet" in missing(report)
     assert not report.ready
@@ -175,7 +175,7 @@ def test_beside_a_running_follower_it_waits_for_the_stream(
     with without_slots(postgres):
         ferry.load()
         with ferry.migration(lambda event: syncing.set()) as migration:
-            work = threading.Thread(target=lambda: migration.sync(follow=True, until=ended.is_set))
+            work = threading.Thread(target=lambda: migration.syncs.sync(follow=True, until=ended.is_set))
             work.start()
             try:
                 postgres.run("INSERT INTO reading VALUES (700, 'd0', 1, 'by the follower')")

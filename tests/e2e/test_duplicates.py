@@ -100,12 +100,12 @@ def test_a_replay_of_a_row_that_lost_its_millisecond_does_not_overwrite_the_one_
     ferry = ferry.of({"table": "t", **options})
     ferry.load()
     with ferry.migration() as migration:
-        (replay,) = migration.replay()
+        (replay,) = migration.repairs.replay()
     assert (replay.replayed, replay.gone, replay.still_held) == (0, 0, 1)
     assert [r["n"] for r in ferry.rows("t")] == [1]
     postgres.run("DELETE FROM t WHERE n = 1")
     with ferry.migration() as migration:
-        (replay,) = migration.replay()
+        (replay,) = migration.repairs.replay()
     assert (replay.replayed, replay.gone, replay.still_held) == (1, 0, 0)
     assert [r["n"] for r in ferry.rows("t")] == [2]
 
@@ -123,14 +123,14 @@ def test_a_replay_stores_what_was_mended_forgets_what_is_gone_and_keeps_the_rest
     postgres.run("UPDATE t SET at = '2020-01-01' WHERE k IN (1, 2, 7, 9)")
     postgres.run("DELETE FROM t WHERE k IN (3, 8)")
     with ferry.migration() as migration:
-        held = migration.quarantine()
+        held = migration.status.quarantine()
         assert {row.reason for row in held} == {"time_range"}
         assert {row.key for row in held} >= {"device = d1, k = 1", "device = only bad, k = 10"}
-        (only,) = migration.replay(ids=[row.id for row in held if row.key == "device = d1, k = 1"])
+        (only,) = migration.repairs.replay(ids=[row.id for row in held if row.key == "device = d1, k = 1"])
         assert (only.replayed, only.gone, only.still_held) == (1, 0, 0)
-        (replay,) = migration.replay()
+        (replay,) = migration.repairs.replay()
         assert (replay.replayed, replay.gone, replay.still_held) == (3, 2, 4)
-        assert {row.key.rpartition(" ")[2] for row in migration.quarantine()} == {"4", "5", "6", "10"}
+        assert {row.key.rpartition(" ")[2] for row in migration.status.quarantine()} == {"4", "5", "6", "10"}
     catalog = ferry.catalog("public.t")
     found = {device: sorted(r["k"] for r in ferry.rows(name)) for device, name in catalog.items()}
     assert found == {"d0": [2, 7], "d1": [1], "only bad": [9]}

@@ -68,8 +68,8 @@ def test_a_first_load_killed_anywhere_and_run_again_ends_with_the_same_data(
     assert finish(ferry) == "already loaded"
     assert ferry.equal()
     with ferry.migration() as migration:
-        assert migration.status()[0].state == "loaded"
-        assert migration.status()[0].quarantined == unfit(postgres)
+        assert migration.status.tables()[0].state == "loaded"
+        assert migration.status.tables()[0].quarantined == unfit(postgres)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_an_interrupted_load_is_told_by_status_and_not_as_one_that_is_running(
     ferry = ferry.of(TABLE)
     run(killer, ferry, point="checkpoint", moment="after", call=3)
     with ferry.migration() as migration:
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
     assert (status.state, status.held_by) == ("interrupted", "")
     assert 3 <= status.chunks_done < status.chunks
 
@@ -152,13 +152,13 @@ def test_a_key_that_became_impossible_meanwhile_is_put_aside_and_can_be_replayed
     postgres.run("INSERT INTO sensor VALUES ('infinity', 'b8:27', 1, 1, ''), ('-infinity', 'b8:27', 2, 2, '')")
     assert finish(ferry) == "resumed"
     with ferry.migration() as migration:
-        held = migration.quarantine()
+        held = migration.status.quarantine()
         assert {(row.column, row.reason) for row in held} == {("ts", "time_range")}
         assert len(held) == 2
-        (replay,) = migration.replay()
+        (replay,) = migration.repairs.replay()
         assert (replay.replayed, replay.gone, replay.still_held) == (0, 0, 2)
         postgres.run("DELETE FROM sensor WHERE n = 1 AND NOT isfinite(ts) OR ts = '-infinity'")
-        (replay,) = migration.replay()
+        (replay,) = migration.repairs.replay()
         assert (replay.replayed, replay.gone, replay.still_held) == (0, 2, 0)
     assert_arrived(ferry, postgres, quarantined=True)
 

@@ -32,7 +32,7 @@ def used(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
             assert container is not None
             container.delete(container.scan().read_all().to_batches()[0].slice(0, 1).select(["k"]))
         with used.migration() as migration:
-            migration.repairs.make()
+            migration.repairs.repair()
         yield used
 
 
@@ -53,7 +53,7 @@ def test_the_next_run_comes_to_its_end(used: Ferry, postgres: Database, name: st
     (synced,) = sync(used)
     assert synced.outcome != "stopped"
     with used.migration() as migration:
-        assert migration.verify().verdict in STORED_ARE_EQUAL
+        assert migration.verifications.verify().verdict in STORED_ARE_EQUAL
 
 
 @pytest.mark.parametrize("name", [STATE, "reading_d1"])

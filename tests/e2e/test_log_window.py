@@ -30,7 +30,7 @@ def keys(window: LogWindow) -> set[int]:
 
 def wanted(ferry: Ferry) -> Wanted:
     with ferry.migration() as migration:
-        run = migration.state.runs.get("public.reading")
+        run = migration.endpoints.look_at_state().runs.get("public.reading")
     assert run is not None
     assert run.plan is not None
     return {("public", "reading"): tuple(c for c in run.plan.source_columns if c.name in ("k", "device"))}

@@ -231,7 +231,7 @@ def test_rows_that_vanish_behind_a_put_are_told_by_the_cross_check(
                 container.delete(batch.select(["k"]))
 
     with ferry.migration(remove) as migration:
-        (done,) = migration.sync()
+        (done,) = migration.syncs.sync()
     assert "got rows and do not hold them now: reading_d1;" in done.notes[0]
 
 

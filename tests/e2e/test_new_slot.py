@@ -60,23 +60,23 @@ def lose(ferry: Ferry, postgres: Database) -> None:
 
 def record_of(ferry: Ferry) -> CdcRecord:
     with ferry.migration() as migration:
-        record = migration.state.positions.get("public.reading")
+        record = migration.endpoints.look_at_state().positions.get("public.reading")
     assert record is not None
     return record
 
 
 def notes(ferry: Ferry) -> str:
     with ferry.migration() as migration:
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
     assert status.sync is not None
     return "; ".join(status.sync.notes)
 
 
 def repair(ferry: Ferry) -> None:
     with ferry.migration() as migration:
-        report = migration.repairs.make()
+        report = migration.repairs.repair()
         assert report.verdict is Verdict.EQUAL
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
     assert report.after is not None
     assert status.verified is not None
     assert status.verified.verdict is Verdict.EQUAL
@@ -170,7 +170,7 @@ def test_a_dropped_publication_and_a_second_loss_keep_the_first_position(loaded:
     sync(loaded, new_slot=True)
     postgres.run("DELETE FROM reading WHERE k = 25")
     with loaded.migration() as migration:
-        migration.drop_slot()
+        migration.syncs.drop_slots()
     postgres.run("DELETE FROM reading WHERE k = 26")
     sync(loaded, new_slot=True)
     found = record_of(loaded).gap
@@ -233,7 +233,7 @@ def test_dropping_a_slot_in_use_says_that_nothing_was_dropped(loaded: Ferry, pos
         loaded.migration() as migration,
         pytest.raises(SlotInUse) as held,
     ):
-        migration.drop_slot()
+        migration.syncs.drop_slots()
     assert held.value.state == "nothing was dropped"
     assert left_in_source(postgres) == (1, 2)
 
@@ -248,12 +248,12 @@ def test_a_note_stays_while_a_writer_from_before_it_is_open(made: Ferry, postgre
         writer.execute("UPDATE reading SET n = 99 WHERE k = 9")
         sync(made)
         with made.migration() as migration:
-            assert migration.verify().tables[0].verdict is Verdict.EQUAL
+            assert migration.verifications.verify().tables[0].verdict is Verdict.EQUAL
         assert "were not published" in notes(made)
         writer.execute("COMMIT")
     sync(made)
     with made.migration() as migration:
-        migration.repairs.make()
+        migration.repairs.repair()
     assert_level(made, postgres)
     assert "were not published" not in notes(made)
 
@@ -349,7 +349,7 @@ def test_killed_anywhere_and_run_again_ends_the_same(
 
 def command_drop(ferry: Ferry) -> None:
     with ferry.migration() as migration:
-        migration.drop_slot()
+        migration.syncs.drop_slots()
 
 
 def test_an_undo_brings_back_what_the_repair_made_up_for(loaded: Ferry, postgres: Database) -> None:
@@ -362,9 +362,9 @@ def test_an_undo_brings_back_what_the_repair_made_up_for(loaded: Ferry, postgres
     repair(loaded)
     assert record_of(loaded).gap is None
     with loaded.migration() as migration:
-        (done,) = migration.repairs.runs()
+        (done,) = migration.repairs.all()
         migration.repairs.undo(done.record.run)
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
     assert record_of(loaded).gap == noted
     assert status.verified is not None
     assert status.verified.verdict is Verdict.DIFFERENT

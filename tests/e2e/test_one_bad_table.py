@@ -18,7 +18,7 @@ from tests.e2e.scraping import scrape, scrape_until, value
 from typer.testing import CliRunner
 
 from gridferry.cli.main import app
-from gridferry.engine.migration import Migration
+from gridferry.engine.status.status import Status
 from gridferry.errors import ConnectionLost, FerryError, StatementError
 
 NAMES = ("ba", "bb", "bc")
@@ -170,14 +170,14 @@ def reported(ferry: Ferry, folder: Path) -> tuple[int, dict[str, Any], dict[str,
 
 def raising(monkeypatch: pytest.MonkeyPatch, table: str, error: FerryError) -> None:
     """The quarantined rows of one table cannot be read."""
-    really = Migration.quarantine
+    really = Status.quarantine
 
-    def quarantine(self: Migration, tables: Any = ()) -> Any:
+    def quarantine(self: Status, tables: Any = ()) -> Any:
         if table in tables:
             raise error
         return really(self, tables)
 
-    monkeypatch.setattr(Migration, "quarantine", quarantine)
+    monkeypatch.setattr(Status, "quarantine", quarantine)
 
 
 def test_a_report_goes_on_past_a_table_that_cannot_be_read(
@@ -263,13 +263,13 @@ def test_checks_and_notes_say_what_replace_would_drop(ferry: Ferry, tables: None
 
 def failures(ferry: Ferry) -> dict[str, Any]:
     with ferry.migration() as migration:
-        return {one.table: one.sync.failure if one.sync else None for one in migration.status()}
+        return {one.table: one.sync.failure if one.sync else None for one in migration.status.tables()}
 
 
 def kept_failure(ferry: Ferry, table: str) -> dict[str, Any]:
     """What the state holds of a table's failure, with the time of writing."""
     with ferry.migration() as migration:
-        documents = migration.state.documents
+        documents = migration.endpoints.look_at_state().documents
         full, found = documents.full(f"failure:{table}"), documents.container().scan().read_all().to_pylist()
     return {row["item"]: row for row in found if row["scope"] == full}
 

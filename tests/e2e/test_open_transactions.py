@@ -62,12 +62,12 @@ def damage(ferry: Ferry) -> None:
 def test_differences_are_proven_and_repaired(followed: Ferry, postgres: Database, where: str) -> None:
     damage(followed)
     with left_open(postgres, where), followed.migration() as migration:
-        found = migration.verify()
+        found = migration.verifications.verify()
         assert (found.verdict, found.exit_code) == (Verdict.DIFFERENT, 1)
         assert [(t.missing, t.extra, t.different, t.unsettled) for t in found.tables] == [(1, 1, 1, 0)]
-        repaired = migration.repairs.make()
+        repaired = migration.repairs.repair()
         assert repaired.exit_code == 0
-        assert migration.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
         (table,) = migration.cutover().tables
         missing = {check.name for check in table.checks if not check.ok}
         if where == "the table itself":  # its writer has to end before the application is pointed elsewhere
@@ -81,9 +81,9 @@ def test_after_a_lost_slot_the_advice_leads_to_equal(followed: Ferry, postgres: 
     postgres.run(f"SELECT pg_drop_replication_slot('{slot_of(followed)}')")
     sync(followed, new_slot=True)
     with left_open(postgres, "another database"), followed.migration() as migration:
-        assert migration.verify().verdict is Verdict.DIFFERENT
-        assert migration.repairs.make().exit_code == 0
-        assert migration.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.DIFFERENT
+        assert migration.repairs.repair().exit_code == 0
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
 
 
 def test_only_rows_that_a_change_waits_for_stay_in_doubt(followed: Ferry, postgres: Database) -> None:
@@ -91,21 +91,21 @@ def test_only_rows_that_a_change_waits_for_stay_in_doubt(followed: Ferry, postgr
     postgres.run("UPDATE reading SET n = 0 WHERE k IN (2, 5); UPDATE reading SET k = 200 WHERE k = 8")
     postgres.run("INSERT INTO reading VALUES (300, 'new', 0, ''); DELETE FROM reading WHERE k = 11")
     with followed.migration() as migration:
-        (found,) = migration.verify().tables
+        (found,) = migration.verifications.verify().tables
         # In doubt: 2 and 5 changed; 8, 200, 300 and 11 moved, came and went.
         assert (found.missing, found.extra, found.different, found.unsettled) == (1, 1, 1, 6)
-        report = migration.repairs.make()
+        report = migration.repairs.repair()
         assert report.exit_code == 75
         assert [(t.put, t.deleted, t.replaced) for t in report.tables] == [(1, 1, 1)]
-        migration.sync()
-        assert migration.verify().verdict is Verdict.EQUAL
+        migration.syncs.sync()
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
 
 
 def test_where_the_log_does_not_tell_the_keys_all_stay_in_doubt(followed: Ferry, postgres: Database) -> None:
     damage(followed)
     postgres.run("TRUNCATE reading; INSERT INTO reading SELECT i, 'd1', i, '' FROM generate_series(50, 60) AS i")
     with followed.migration() as migration:
-        (found,) = migration.verify().tables
+        (found,) = migration.verifications.verify().tables
     assert (found.missing, found.extra, found.different) == (0, 0, 0)
     assert found.unsettled
 

@@ -199,7 +199,7 @@ def test_a_repair_made_by_taking_over_can_be_undone(
     assert command(moved, tmp_path, "sync", "--new-source", "--yes").code == 0
     assert level(moved, other)
     with moved.migration() as migration:
-        (made,) = migration.repairs.runs()
+        (made,) = migration.repairs.all()
     command(first, tmp_path, "undo", made.record.run)
     assert level(moved, other)
     assert command(moved, tmp_path, "undo", made.record.run).code == 0
@@ -511,6 +511,6 @@ def test_killed_anywhere_and_run_again_ends_the_same(
         assert done.code == 0, done.text
         assert level(moved, other)
         with moved.migration() as migration:
-            assert migration.verify().verdict is Verdict.EQUAL
+            assert migration.verifications.verify().verdict is Verdict.EQUAL
         other.run("DELETE FROM stock WHERE k = 20; INSERT INTO stock VALUES (800, 'x')")
         assert command(moved, tmp_path, "sync").code == 0

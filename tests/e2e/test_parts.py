@@ -86,7 +86,7 @@ def test_rows_of_a_part_that_joins_are_read_though_they_are_older_than_the_curso
     assert "joined" not in said.text
     assert "nothing new" in said.text
     with followed.migration() as migration:
-        assert migration.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
 
 
 @pytest.mark.parametrize("kind", ["partitions", "children"])

@@ -61,7 +61,7 @@ def has_first(batch: pa.RecordBatch) -> bool:
 
 def state_of(ferry: Ferry) -> str:
     with ferry.migration() as migration:
-        return migration.status()[0].state
+        return migration.status.tables()[0].state
 
 
 def test_a_load_that_lost_rows_is_not_loaded_and_says_both_numbers(
@@ -93,14 +93,14 @@ def test_a_load_shared_by_several_is_counted_at_its_end(
 ) -> None:
     ferry = made(ferry, postgres)
     with ferry.migration() as migration:
-        migration.prepare_load("reading", rows_per_chunk=500)
-        migration.load_bucket("reading", bucket=0, of=2)
+        migration.loads.prepare("reading", rows_per_chunk=500)
+        migration.loads.load_bucket("reading", bucket=0, of=2)
         with monkeypatch.context() as patch:
             lose(patch)
-            migration.load_bucket("reading", bucket=1, of=2)
+            migration.loads.load_bucket("reading", bucket=1, of=2)
         postgres.run("UPDATE reading SET v = -1 WHERE id < 3")
         with pytest.raises(ReadIncomplete, match=f"counts {ROWS:,} rows"):
-            migration.finish_load("reading", rows_per_chunk=500)
+            migration.loads.finish("reading", rows_per_chunk=500)
 
 
 def test_changes_between_the_runs_of_one_load_are_no_loss(ferry: Ferry, postgres: Database, killer: Killer) -> None:
@@ -144,7 +144,7 @@ def test_no_verification_calls_it_equal_when_both_sides_lack_the_same_rows(
             loaded.migration() as migration,
             pytest.raises(ReadIncomplete, match=r"counts 3,000 rows .* 2,995 were read"),
         ):
-            migration.verify()
+            migration.verifications.verify()
     report = command(loaded, tmp_path, "verify")
     assert (report.code, "5 rows differ" in report.text) == (1, True), report.text
 
@@ -156,11 +156,11 @@ def test_rows_that_were_not_read_are_never_told_as_extra_or_repaired(
     with monkeypatch.context() as patch, loaded.migration() as migration:
         lose(patch)
         with pytest.raises(ReadIncomplete):
-            migration.verify(sink=told.append)
+            migration.verifications.verify(sink=told.append)
         with pytest.raises(ReadIncomplete):
-            migration.repairs.make()
+            migration.repairs.repair()
         assert told == []
-        assert migration.repairs.runs() == []
+        assert migration.repairs.all() == []
     assert loaded.equal()
 
 
@@ -169,7 +169,7 @@ def test_a_quick_look_holds_its_numbers_against_the_count_too(loaded: Ferry, mon
     with monkeypatch.context() as patch, loaded.migration() as migration:
         patch.setattr(key_bounds, "fetch_key_spread", lambda *args: original(*args)[1:])
         with pytest.raises(ReadIncomplete, match="counts 3,000 rows"):
-            migration.verify(quick=True)
+            migration.verifications.verify(quick=True)
 
 
 def test_a_table_that_is_not_read_whole_is_not_ready(loaded: Ferry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,29 +189,29 @@ def test_a_sync_that_lost_rows_stands_where_it_stood_and_reads_them_again(
     ferry = made(ferry, postgres).of(table)
     ferry.load(**OPTIONS)
     with ferry.migration() as migration:
-        migration.sync()
+        migration.syncs.sync()
         postgres.run(
             f"INSERT INTO reading SELECT i, 'd' || i % 3, i FROM generate_series({ROWS + 1}, {ROWS + 300}) AS i"
         )
         with monkeypatch.context() as patch:
             lose(patch)
             with pytest.raises(ReadIncomplete, match=r"counts 300 rows .* 293 were read"):
-                migration.sync(rows_per_chunk=50)
-        assert migration.verify().verdict is not Verdict.EQUAL
-        (done,) = migration.sync()
+                migration.syncs.sync(rows_per_chunk=50)
+        assert migration.verifications.verify().verdict is not Verdict.EQUAL
+        (done,) = migration.syncs.sync()
         assert done.read == 300
-        assert migration.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
 
 
 def test_a_sweep_ends_with_the_numbers_of_both_sides(loaded: Ferry, postgres: Database, tmp_path: Path) -> None:
     """Rows that no rule of the sync finds: they were read in the eyes of the cursor, and are not there."""
     with loaded.migration() as migration:
-        migration.sync()
+        migration.syncs.sync()
         with loaded.store() as store:
             container = open_all(loaded, store, "public.reading")["d1"]
             container.delete(keys_of(stored(container).slice(0, 50), container))
         with pytest.raises(DataError, match="counts 3,000 rows, and its containers hold 2,950") as caught:
-            migration.sync(sweep=True)
+            migration.syncs.sync(sweep=True)
         assert "gridferry repair" in caught.value.next_step
     assert command(loaded, tmp_path, "repair").code == 0
     said = command(loaded, tmp_path, "sync", "--sweep")
@@ -252,15 +252,15 @@ def test_rows_outside_heaps_are_loaded_followed_repaired_and_ready(
     (load,) = ferry.load(**OPTIONS)
     assert load.outcome == "resumed"
     with ferry.migration() as migration:
-        assert migration.verify().verdict is Verdict.EQUAL
-        assert migration.verify(quick=True).verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify(quick=True).verdict is Verdict.EQUAL
         postgres.run(f"INSERT INTO {into} SELECT i, 'd9', i FROM generate_series({ROWS + 51}, {ROWS + 99}) AS i")
-        (done,) = migration.sync()
+        (done,) = migration.syncs.sync()
         assert done.fresh == 49
-        (status,) = migration.status()
+        (status,) = migration.status.tables()
         assert status.sync is not None
         assert (status.sync.lag_rows, any("by a sweep only" in note for note in status.sync.notes)) == (0, True)
-        assert migration.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
     with ferry.store() as store:
         container = open_all(ferry, store, "public.reading")["d1"]
         container.delete(keys_of(stored(container).slice(0, 300), container))
@@ -268,7 +268,7 @@ def test_rows_outside_heaps_are_loaded_followed_repaired_and_ready(
     said = command(ferry, tmp_path, "repair")
     assert said.code == 0, said.text
     with ferry.migration() as migration:
-        assert migration.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
         (table,) = migration.cutover().tables
     # Of views PostgreSQL does not tell who writes.
     wrong = {check.name for check in table.checks if not check.ok}

@@ -174,7 +174,7 @@ def test_a_thousand_planted_differences_are_repaired_undone_and_repaired_again(
     )
     assert different >= 1000
     with every_type.migration() as migration:
-        report = migration.repairs.make()
+        report = migration.repairs.repair()
         (done,) = report.tables
         assert report.verification.differences == different
         assert (done.rows, done.confirmed, done.moved, done.refused) == (different, different, 0, 0)

@@ -38,7 +38,7 @@ def planted(ferry: Ferry, postgres: Database) -> Ferry:
 def undo_all(ferry: Ferry) -> int:
     """Undoes every repair, the newest first; returns how many rows were kept."""
     with ferry.migration() as migration:
-        runs = [status.record.run for status in migration.repairs.runs()]
+        runs = [status.record.run for status in migration.repairs.all()]
         return sum(migration.repairs.undo(run).kept for run in reversed(runs))
 
 
@@ -63,11 +63,11 @@ def test_a_repair_killed_anywhere_and_run_again_ends_right_and_can_be_undone(
     before = images(planted)
     assert killer.run(planted, "repair", point=point, moment=moment, call=call, **SMALL) == -signal.SIGKILL
     with planted.migration() as migration:
-        begun = [s for s in migration.repairs.runs() if s.record.state is RepairState.WRITING]
+        begun = [s for s in migration.repairs.all() if s.record.state is RepairState.WRITING]
         assert all("interrupted" in status.note for status in begun)
         done = repair(planted, TABLE)
         assert done.confirmed == done.rows
-        assert all(s.record.state is RepairState.DONE and not s.note for s in migration.repairs.runs())
+        assert all(s.record.state is RepairState.DONE and not s.note for s in migration.repairs.all())
     assert repair(planted, TABLE).run == ""
     rows = {row["n"] for name in planted.names() for row in planted.rows(name)}
     assert rows == set(range(30))
@@ -91,7 +91,7 @@ def test_an_undo_killed_anywhere_and_run_again_brings_everything_back(
         undone = migration.repairs.undo(done.run)
         assert undone.kept == 0
         assert undone.restored + undone.already == 27
-        assert migration.repairs.runs()[0].record.state is RepairState.UNDONE
+        assert migration.repairs.all()[0].record.state is RepairState.UNDONE
     assert images(planted) == before
 
 
@@ -103,5 +103,5 @@ def test_a_journal_whose_forgetting_was_killed_can_be_forgotten_again(
     assert killer.run(planted, "forget", point=point, moment=moment, call=1, what=done.run) == -signal.SIGKILL
     with planted.migration() as migration:
         assert migration.repairs.forget(done.run) == [done.run]
-        assert migration.repairs.runs() == []
+        assert migration.repairs.all() == []
     assert planted.rows("gridferry_journal") == []

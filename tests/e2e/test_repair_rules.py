@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,18 +14,21 @@ from tests.conftest import Database
 from tests.e2e.changes import READING, without_slots
 from tests.e2e.changes import sync as sync_all
 from tests.e2e.ferry import JOURNAL, STATE, Ferry, kept_in
-from tests.e2e.planted import container_of, images, plain_verification, repair, stored_batch, with_value
+from tests.e2e.planted import PlainComparison, container_of, images, repair, stored_batch, with_value
 from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.embedded.refusal import Code
 from gridferry.embedded.server import Server as EmbeddedServer
 from gridferry.engine.migration import Migration
+from gridferry.engine.repair.table import RepairSettings
+from gridferry.engine.repair.tables import RepairOfTables
 from gridferry.errors import CheckpointError, ConfigError, FerryError, LeaseHeld
 from gridferry.griddb import BulkWriter
 from gridferry.griddb.handle import Handle
 from gridferry.model.repair import RepairReport, RepairState
 from gridferry.model.verification import DifferenceSink, Verdict, VerifyReport
+from gridferry.plan.config import TableOptions
 
 TABLE = "public.reading"
 PLAIN: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "k"}
@@ -47,17 +52,28 @@ def spoil(ferry: Ferry, name: str = "reading_d0") -> None:
         container.put(with_value(rows.slice(2, 1), 0, 9999))
 
 
+@dataclass(frozen=True)
+class ThenChanged:
+    """A comparison after which something changes."""
+
+    comparison: PlainComparison
+    change: Callable[[], object]
+
+    def run(
+        self, tables: Sequence[TableOptions], *, output: Path | None = None, sink: DifferenceSink | None = None
+    ) -> VerifyReport:
+        """As the comparison."""
+        found = self.comparison.run(tables, sink=sink)
+        self.change()
+        return found
+
+
 def repaired_after(ferry: Ferry, change: Callable[[], object]) -> RepairReport:
     """A repair before whose writes, and after whose verification, something changes."""
     with ferry.migration() as migration:
-        verify = plain_verification(migration, TABLE)
-
-        def verify_then_change(sink: DifferenceSink) -> VerifyReport:
-            found = verify(sink)
-            change()
-            return found
-
-        return migration.repairs.repair(migration._chosen([]), verify_then_change)
+        comparison = ThenChanged(PlainComparison(migration, TABLE), change)
+        ends = migration.endpoints
+        return RepairOfTables(ends.state, ends.source, comparison, RepairSettings()).run_once(ends.chosen())
 
 
 def ns(ferry: Ferry, name: str) -> dict[int, int]:
@@ -85,7 +101,7 @@ def test_rows_that_do_not_differ_are_never_touched(loaded: Ferry, monkeypatch: p
     monkeypatch.setattr(BulkWriter, "put", noting_put)
     monkeypatch.setattr(BulkWriter, "delete", noting_delete)
     with loaded.migration() as migration:
-        report = migration.repairs.make()
+        report = migration.repairs.repair()
     first, second = sorted(k for k in ns(loaded, "reading_d0"))[:2]
     assert sorted(put) == [("reading_d0", first), ("reading_d0", second)]
     assert deleted == [("reading_d0", 9999)]
@@ -128,10 +144,10 @@ def test_a_container_that_is_missing_is_made_and_one_too_many_is_left_empty(load
     with loaded.store() as store:
         store.drop_container("reading_d1")
     with loaded.migration() as migration:
-        (done,) = migration.repairs.make().tables
+        (done,) = migration.repairs.repair().tables
         assert (done.put, done.deleted, done.created, done.emptied) == (10, 10, ("reading_d1",), ("reading_d2",))
         assert loaded.rows("reading_d2") == []
-        assert migration.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
         migration.repairs.undo(done.run)
     assert (len(loaded.rows("reading_d2")), loaded.rows("reading_d1")) == (10, [])
 
@@ -146,12 +162,12 @@ def test_rows_that_share_a_key_are_refused_unless_the_plan_says_which_counts(fer
         container = container_of(store, "reading_d0")
         container.delete(pa.record_batch([pa.array([2], pa.int32())], names=["k"]))
     with ferry.migration() as migration:
-        report = migration.repairs.make()
+        report = migration.repairs.repair()
         assert report.tables[0].refused >= 2
         assert report.exit_code == 1
     assert ns(ferry, "reading_d0") == {1: 1, **{k: k for k in range(3, 10)}}
     with ferry.of({**PLAIN, "on_duplicate": "last"}).migration() as migration:
-        assert migration.repairs.make().exit_code == 0
+        assert migration.repairs.repair().exit_code == 0
     assert ns(ferry, "reading_d0") == {1: 100, 2: 200, **{k: k for k in range(3, 10)}}
 
 
@@ -196,7 +212,7 @@ def test_many_keys_of_one_container_with_a_key_cut_to_milliseconds(ferry: Ferry,
         rows = stored_batch(container)
         container.delete(rows.slice(0, 300).select([0]))
     with ferry.migration() as migration:
-        (done,) = migration.repairs.make(rows_per_group=256).tables
+        (done,) = migration.repairs.repair(rows_per_group=256).tables
     assert (done.put, done.moved) == (300, 0)
     assert images(ferry) == before
 
@@ -225,17 +241,17 @@ def test_what_cannot_be_undone_is_told(loaded: Ferry) -> None:
             migration.repairs.undo("4711")
         with loaded.store() as store, Lease(kept_in(store).documents, TABLE), pytest.raises(LeaseHeld):
             migration.repairs.undo(done.run)
-        (listed,) = migration.repairs.runs()
+        (listed,) = migration.repairs.all()
         assert (listed.record.run, listed.record.rows, listed.note) == (done.run, 3, "")
         assert "@" in listed.record.by
-        migration.load(replace=True)
-        (listed,) = migration.repairs.runs()
+        migration.loads.load(replace=True)
+        (listed,) = migration.repairs.all()
         assert "loaded again" in listed.note
         with pytest.raises(ConfigError, match="loaded again"):
             migration.repairs.undo(done.run)
         assert migration.repairs.forget("1d") == []
         assert migration.repairs.forget("0s") == [done.run]
-        assert migration.repairs.runs() == []
+        assert migration.repairs.all() == []
     assert loaded.rows(JOURNAL) == []
 
 
@@ -250,7 +266,7 @@ def test_a_run_of_another_table_is_not_undone(loaded: Ferry, postgres: Database)
             migration.repairs.undo(done.run, ["other"])
         with pytest.raises(ConfigError, match=r"is of public\.reading"):
             migration.repairs.forget(done.run, ["other"])
-        assert migration.repairs.runs(["other"]) == []
+        assert migration.repairs.all(["other"]) == []
         assert migration.repairs.undo(done.run, ["reading"]).restored == 3
 
 
@@ -280,7 +296,7 @@ def test_a_record_that_is_not_readable_is_told_and_can_be_forgotten(loaded: Ferr
         with pytest.raises(CheckpointError, match="is not readable"):
             migration.repairs.undo(done.run)
         assert migration.repairs.forget(done.run) == [done.run]
-        assert migration.repairs.runs() == []
+        assert migration.repairs.all() == []
 
 
 def test_beside_another_run_nothing_is_verified_or_changed(loaded: Ferry) -> None:
@@ -288,7 +304,7 @@ def test_beside_another_run_nothing_is_verified_or_changed(loaded: Ferry) -> Non
     before = images(loaded)
     with loaded.store() as store, loaded.migration() as migration, Lease(kept_in(store).documents, TABLE):
         with pytest.raises(LeaseHeld) as held:
-            migration.repairs.make()
+            migration.repairs.repair()
         assert "--wait" in held.value.next_step
         assert held.value.exit_code == 75
     assert images(loaded) == before
@@ -323,20 +339,20 @@ def test_a_target_that_fails_midway_leaves_a_journal_that_leads_back(
     monkeypatch.undo()
     assert "journal" in error.value.state
     with ferry.migration() as migration:
-        (listed,) = migration.repairs.runs()
+        (listed,) = migration.repairs.all()
         assert listed.record.state is RepairState.WRITING
         assert listed.record.run in error.value.state
         assert error.value.next_step
         assert migration.repairs.undo(listed.record.run).kept == 0
         assert images(ferry) == before
-        assert migration.repairs.make().exit_code == 0
+        assert migration.repairs.repair().exit_code == 0
 
 
 def test_nothing_different_leaves_no_trace(loaded: Ferry) -> None:
     with loaded.migration() as migration:
-        report = migration.repairs.make()
+        report = migration.repairs.repair()
         assert (report.exit_code, report.tables[0].run) == (0, "")
-        assert migration.repairs.runs() == []
+        assert migration.repairs.all() == []
     with loaded.store() as store:
         assert JOURNAL not in store.container_names()
     assert not [r for r in loaded.rows(STATE) if "repair:" in r["scope"]]
@@ -364,14 +380,14 @@ def test_a_repair_before_the_stream_catches_up_ends_equal(streamed: Ferry, postg
     assert done.rows > 10
     sync_all(streamed)
     with streamed.migration() as migration:
-        assert migration.verify().verdict is Verdict.EQUAL
+        assert migration.verifications.verify().verdict is Verdict.EQUAL
 
 
 def refused_beside_a_follower(migration: Migration) -> bool:
     """Tries until the follower has the table, and says so."""
     try:
         while True:
-            migration.repairs.make(settle_s=0.0)
+            migration.repairs.repair(settle_s=0.0)
     except LeaseHeld as error:
         return "--wait" in error.next_step
 
@@ -390,7 +406,7 @@ def test_under_write_load_beside_a_follower(streamed: Ferry, postgres: Database)
 
     def follow() -> None:
         with streamed.migration() as migration:
-            migration.sync(follow=True, interval_s=0.1, until=stop_following.is_set)
+            migration.syncs.sync(follow=True, interval_s=0.1, until=stop_following.is_set)
 
     writer, follower = threading.Thread(target=write), threading.Thread(target=follow)
     writer.start()
@@ -401,7 +417,7 @@ def test_under_write_load_beside_a_follower(streamed: Ferry, postgres: Database)
             assert refused_beside_a_follower(migration)
             stop_following.set()
             follower.join()
-            report = migration.repairs.make(sync=True, settle_s=30.0)
+            report = migration.repairs.repair(sync=True, settle_s=30.0)
             assert report.tables[0].refused == 0
     finally:
         stop_writing.set()
@@ -411,6 +427,6 @@ def test_under_write_load_beside_a_follower(streamed: Ferry, postgres: Database)
     sync_all(streamed)
     with streamed.migration() as migration:
         for _ in range(3):
-            if migration.repairs.make(sync=True).exit_code == 0:
+            if migration.repairs.repair(sync=True).exit_code == 0:
                 break
-        assert migration.verify(sync=True).verdict is Verdict.EQUAL
+        assert migration.verifications.verify(sync=True).verdict is Verdict.EQUAL

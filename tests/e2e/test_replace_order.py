@@ -47,7 +47,7 @@ def nothing_lost(ferry: Ferry, loaded_as: Ferry) -> Iterator[None]:
     yield
     assert rows_of(ferry) == before
     with loaded_as.migration() as migration:
-        run = migration.state.runs.get("public.reading")
+        run = migration.endpoints.look_at_state().runs.get("public.reading")
         assert run is not None
         assert (run.state, run.spare) == (RunState.LOADED, "")
     assert loaded_as.equal()
@@ -99,7 +99,7 @@ def test_where_no_slot_is_free(followed: Ferry, postgres: Database) -> None:
         assert "max_replication_slots" in problem
         assert "gridferry drop-slot --table public.reading" in problem
         with followed.migration() as migration:
-            migration.drop_slot(["public.reading"])
+            migration.syncs.drop_slots(["public.reading"])
         assert followed.load(replace=True)[0].outcome == "loaded"
     finally:
         for name in names:
@@ -192,7 +192,7 @@ def test_killed_anywhere_either_the_old_copy_is_whole_or_a_load_ends_it(
     status = killer.run(followed, "load", point=point, moment=moment, call=call, replace=True)
     assert status == -signal.SIGKILL, "the point was not reached"
     with followed.migration() as migration:
-        run = migration.state.runs.get("public.reading")
+        run = migration.endpoints.look_at_state().runs.get("public.reading")
         assert run is not None
     if run.state is RunState.LOADED:
         assert rows_of(followed) == before
@@ -235,7 +235,7 @@ def test_an_unreadable_state_is_forgotten_only_when_the_new_load_begins(
     ferry = followed.of(WATERMARK)
     ferry.load()
     with ferry.migration() as migration:
-        migration.state.documents.put("load:public.reading", {"run": {"version": 99}})
+        migration.endpoints.look_at_state().documents.put("load:public.reading", {"run": {"version": 99}})
     with _kept(ferry), monkeypatch.context() as patch:
         patch.setattr(TableLoader, "_plan", refused)
         with pytest.raises(SourceRefused):

@@ -37,7 +37,7 @@ def make_notes(postgres: Database) -> None:
 
 def verify(ferry: Ferry, **options: Any) -> None:
     with ferry.migration() as migration:
-        migration.verify(**options)
+        migration.verifications.verify(**options)
 
 
 def test_the_json_is_what_the_engine_says(ferry: Ferry, postgres: Database, tmp_path: Path) -> None:
@@ -56,11 +56,11 @@ def test_the_json_is_what_the_engine_says(ferry: Ferry, postgres: Database, tmp_
     facts = json.loads(written.read_text())
     (table,) = facts["tables"]
     with ferry.migration() as migration:
-        (status,) = migration.status()
-        (run,) = migration.state.runs.all()
-        verified = migration.state.verifications.of("public.reading")
-        containers = {c.name: c.rows for c in migration.containers()}
-        history = migration.state.history.get("public.reading")
+        (status,) = migration.status.tables()
+        (run,) = migration.endpoints.look_at_state().runs.all()
+        verified = migration.endpoints.look_at_state().verifications.of("public.reading")
+        containers = {c.name: c.rows for c in migration.status.containers()}
+        history = migration.endpoints.look_at_state().history.get("public.reading")
     assert table["load"]["rows"] == status.rows == 10
     assert table["load"]["copied"] == plain(run.copied)
     assert run.copied is not None
@@ -199,12 +199,12 @@ def test_a_container_that_is_gone_and_a_device_that_is_new(ferry: Ferry, postgre
 def test_state_that_cannot_be_read_is_told_and_the_rest_is_there(ferry: Ferry, postgres: Database) -> None:
     ferry = load_readings(ferry, postgres)
     with ferry.migration() as migration:
-        migration.state.documents.put("history:public.reading", {"history": {"version": 99}})
+        migration.endpoints.look_at_state().documents.put("history:public.reading", {"history": {"version": 99}})
     (table,) = facts_of(ferry).tables
     assert [note[:35] for note in table.notes] == ["The history of its runs is left out"]
     assert table.target_rows == 10
     with ferry.migration() as migration:
-        migration.state.documents.put("load:public.reading", {"run": {"version": 99}})
+        migration.endpoints.look_at_state().documents.put("load:public.reading", {"run": {"version": 99}})
     (table,) = facts_of(ferry).tables
     assert table.headline.sentence.startswith("Nothing can be reported: the state of public.reading has version 99")
 

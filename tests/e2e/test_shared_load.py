@@ -36,22 +36,22 @@ CHANGES = (
 
 def prepare(ferry: Ferry, **options: bool) -> PreparedLoad:
     with ferry.migration() as migration:
-        return migration.prepare_load(NAME, rows_per_chunk=CHUNK, **options)
+        return migration.loads.prepare(NAME, rows_per_chunk=CHUNK, **options)
 
 
 def bucket(ferry: Ferry, number: int, *, of: int = OF) -> BucketLoad:
     with ferry.migration() as migration:
-        return migration.load_bucket(NAME, bucket=number, of=of)
+        return migration.loads.load_bucket(NAME, bucket=number, of=of)
 
 
 def finish(ferry: Ferry) -> str:
     with ferry.migration() as migration:
-        return migration.finish_load(NAME, rows_per_chunk=CHUNK).outcome
+        return migration.loads.finish(NAME, rows_per_chunk=CHUNK).outcome
 
 
 def state(ferry: Ferry) -> str:
     with ferry.migration() as migration:
-        return migration.status()[0].state
+        return migration.status.tables()[0].state
 
 
 def test_buckets_read_at_different_times_end_as_the_source_is_at_the_end(ferry: Ferry, postgres: Database) -> None:
@@ -73,7 +73,7 @@ def test_buckets_read_at_different_times_end_as_the_source_is_at_the_end(ferry: 
     assert_arrived(ferry, postgres)
     add_sensors(postgres, 5000, 5100)
     with ferry.migration() as migration:
-        assert migration.sync()[0].rows == 100
+        assert migration.syncs.sync()[0].rows == 100
     assert_arrived(ferry, postgres)
 
 
@@ -139,7 +139,7 @@ def test_a_table_that_was_rewritten_meanwhile(ferry: Ferry, postgres: Database) 
     postgres.run("CLUSTER sensor USING sensor_pkey")
     assert bucket(ferry, 1).chunks == 0
     with ferry.migration() as migration:
-        load = migration.finish_load(NAME, rows_per_chunk=CHUNK)
+        load = migration.loads.finish(NAME, rows_per_chunk=CHUNK)
     assert load.rows == 3000
     # The row that was deleted had come with bucket 0; the counts tell of it.
     assert load.notes
@@ -168,11 +168,11 @@ def test_changes_between_buckets_come_again_in_the_stream(ferry: Ferry, postgres
         finish(ferry)
         postgres.run("DELETE FROM sensor WHERE n % 17 = 0")
         with ferry.migration() as migration:
-            migration.sync()
+            migration.syncs.sync()
         assert_arrived(ferry, postgres)
     finally:
         with ferry.migration() as migration:
-            migration.drop_slot()
+            migration.syncs.drop_slots()
 
 
 def test_a_bucket_that_is_killed_is_done_again(ferry: Ferry, postgres: Database, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_bucket_that_is_killed_is_done_again(ferry: Ferry, postgres: Database,
         "    if isinstance(event, ChunkDone):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
         "with Migration(parse_config(job['config'], env=job['env']), listener=die) as migration:\n"
-        "    migration.load_bucket('sensor', bucket=1, of=2)\n"
+        "    migration.loads.load_bucket('sensor', bucket=1, of=2)\n"
     )
     ended = subprocess.run([sys.executable, "-c", program, str(job)], check=False)
     assert ended.returncode == -signal.SIGKILL
@@ -245,7 +245,7 @@ def test_what_is_asked_wrongly(ferry: Ferry, postgres: Database) -> None:
     with pytest.raises(CheckpointError, match="options in the config have changed"):
         bucket(ferry.of({**TABLE, "rename": {"n": "number"}}), 0)
     with Migration(ferry.config) as migration, pytest.raises(ConfigError, match="1 or more"):
-        migration.load_bucket(NAME, bucket=0, of=1, workers=0)
+        migration.loads.load_bucket(NAME, bucket=0, of=1, workers=0)
 
 
 def test_rows_of_someone_else_are_not_touched(ferry: Ferry, postgres: Database) -> None:
@@ -276,7 +276,7 @@ def test_a_bucket_opens_the_containers_of_its_rows_alone(
     postgres.run("ANALYZE sensor")
     ferry = ferry.of({"table": NAME, "split_by": "device", "key": "ts"})
     with ferry.migration() as migration:
-        migration.prepare_load(NAME, rows_per_chunk=1000)
+        migration.loads.prepare(NAME, rows_per_chunk=1000)
     opened: list[str] = []
     asked = Store.open_containers
 

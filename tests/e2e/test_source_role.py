@@ -149,7 +149,7 @@ def test_a_role_that_may_not_ask_which_server_it_is_gets_the_grant_and_is_served
     assert "may not ask for the server's system identifier" in told
     run(table, tmp_path, "load")
     with table.migration() as migration:
-        origin = migration.state.origins.get("app.reading")
+        origin = migration.endpoints.look_at_state().origins.get("app.reading")
     assert origin is not None
     assert origin.origin.system == ""
     source.run("INSERT INTO app.reading VALUES (2000, '2026-05-01', 1)")

@@ -71,10 +71,10 @@ def test_a_clock_set_back_loses_nothing(loaded: Ferry, postgres: Database) -> No
     sync(loaded)
     sync(loaded)
     with loaded.migration() as migration:
-        record = migration._state.cursors.get("public.reading")
+        record = migration.endpoints.state.cursors.get("public.reading")
         assert record is not None
         cursor = replace(record.cursor, clock="2999-01-01T00:00:00.000000Z")
-        migration._state.cursors.save(replace(record, cursor=cursor))
+        migration.endpoints.state.cursors.save(replace(record, cursor=cursor))
     add(postgres, "1 day", n=2)
     done = sync(loaded)
     assert (done.read, done.swept) == (1, True)
@@ -174,11 +174,11 @@ def test_partitions_and_a_view(ferry: Ferry, postgres: Database) -> None:
     for day in ("2024-03-01", "2025-03-01", "2025-03-02"):
         postgres.run(f"INSERT INTO base VALUES ('{day}', 1)")
         with ferry.migration() as migration:
-            base, shown = migration.sync()
+            base, shown = migration.syncs.sync()
             assert base.read == 1
             assert shown.read >= 1
     with ferry.migration() as migration:
-        assert migration.sync(["base"])[0].outcome == "nothing new"
+        assert migration.syncs.sync(["base"])[0].outcome == "nothing new"
     assert ferry.equal()
 
 
@@ -190,9 +190,9 @@ def test_a_load_that_is_not_finished_is_to_be_finished_first(ferry: Ferry, postg
     assert "gridferry load" in caught.value.next_step
     ferry.load()
     with ferry.migration() as migration:
-        run = migration._state.runs.get("public.reading")
+        run = migration.endpoints.state.runs.get("public.reading")
         assert run is not None
-        migration._state.runs._write(replace(run, state=RunState.LOADING))
+        migration.endpoints.state.runs._write(replace(run, state=RunState.LOADING))
     with pytest.raises(ConfigError, match="is not finished") as caught:
         sync(ferry)
     assert "gridferry load" in caught.value.next_step
@@ -211,10 +211,10 @@ def test_what_cannot_be_synced_is_said_plainly(loaded: Ferry, postgres: Database
 def test_a_source_with_fewer_transactions_is_another_one(loaded: Ferry, postgres: Database) -> None:
     sync(loaded)
     with loaded.migration() as migration:
-        record = migration._state.cursors.get("public.reading")
+        record = migration.endpoints.state.cursors.get("public.reading")
         assert record is not None
         cursor = replace(record.cursor, steps=(Step(2**40),))
-        migration._state.cursors.save(replace(record, cursor=cursor))
+        migration.endpoints.state.cursors.save(replace(record, cursor=cursor))
     with pytest.raises(CheckpointError, match="another server"):
         sync(loaded)
 
@@ -224,7 +224,7 @@ def test_a_reload_begins_anew(loaded: Ferry, postgres: Database) -> None:
     sync(loaded)
     loaded.load(replace=True)
     with loaded.migration() as migration:
-        assert migration._state.cursors.get("public.reading") is None
+        assert migration.endpoints.state.cursors.get("public.reading") is None
     add(postgres, "2 hours")
     assert sync(loaded).read == 1
     assert stands(loaded) == source(postgres)
@@ -264,7 +264,7 @@ def test_a_bad_row_is_put_aside_once_however_often_it_is_read(ferry: Ferry, post
 def test_status_tells_position_and_lag(loaded: Ferry, postgres: Database) -> None:
     def status() -> SyncStatus:
         with loaded.migration() as migration:
-            (one,) = migration.status()
+            (one,) = migration.status.tables()
         assert one.sync is not None
         return one.sync
 
@@ -290,7 +290,7 @@ def test_follow_goes_on_until_it_is_told(loaded: Ferry, postgres: Database) -> N
                 add(postgres, f"{len(heard)} hours", n=len(heard))
 
     with loaded.migration(listen) as migration:
-        (total,) = migration.sync(follow=True, interval_s=0, until=lambda: len(heard) >= 4)
+        (total,) = migration.syncs.sync(follow=True, interval_s=0, until=lambda: len(heard) >= 4)
     assert [each.read for each in heard] == [0, 1, 1, 1]
     assert (total.read, total.rows, total.outcome) == (3, 3, "synced")
     assert stands(loaded) == source(postgres)

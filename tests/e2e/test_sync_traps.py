@@ -147,7 +147,7 @@ def test_trap_14_a_sync_beside_a_load_or_another_sync_is_refused(
     loaded: Ferry, postgres: Database, tmp_path: Any
 ) -> None:
     add(postgres, "1 hour")
-    with loaded.migration() as migration, Lease(migration._state.documents, "public.reading"):
+    with loaded.migration() as migration, Lease(migration.endpoints.state.documents, "public.reading"):
         refused(loaded, tmp_path, "sync", code=75, says="another run works on public.reading", advises="--wait")
         refused(loaded, tmp_path, "load", "--replace", "--yes", code=75, says="another run works on", advises="--wait")
     assert sync(loaded).read == 1

@@ -148,7 +148,7 @@ def shaped(request: pytest.FixtureRequest, timescale: Timescale) -> Timescale:
 
 def verified(ferry: Ferry, **options: Any) -> VerifyReport:
     with ferry.migration() as migration:
-        return migration.verify(**options)
+        return migration.verifications.verify(**options)
 
 
 def proven(ferry: Ferry, rows: int) -> None:
@@ -158,7 +158,7 @@ def proven(ferry: Ferry, rows: int) -> None:
 
 def synced(ferry: Ferry, **options: Any) -> TableSync:
     with ferry.migration() as migration:
-        (done,) = migration.sync(**options)
+        (done,) = migration.syncs.sync(**options)
         return done
 
 
@@ -330,7 +330,7 @@ def test_foreign_tables_as_partitions_and_children_are_read_with_the_rest(timesc
         "INSERT INTO c SELECT i, i FROM generate_series(9001, 9100) i",
     )
     with ferry.migration() as migration:
-        migration.sync()
+        migration.syncs.sync()
     report = verified(ferry)
     assert [(t.table, t.verdict, t.source_rows) for t in report.tables] == [
         ("public.p", Verdict.EQUAL, 8200),

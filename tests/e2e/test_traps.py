@@ -98,7 +98,7 @@ def test_trap_09_a_refused_put_fails_the_load(
         stand_in.faults.refuse_puts = None
     assert caught.value.exit_code == 3
     with ferry.migration() as migration:
-        assert migration.status()[0].state != "loaded"
+        assert migration.status.tables()[0].state != "loaded"
     monkeypatch.undo()
     ferry.load(**SMALL)
     assert_arrived(ferry, postgres)
@@ -198,8 +198,8 @@ def test_trap_15_an_empty_table_and_a_table_without_values_to_split_by_are_loade
     assert ferry.rows("bare") == []
     assert ferry.equal()
     with ferry.migration() as migration:
-        assert [s.state for s in migration.status()] == ["loaded", "loaded"]
-        assert [c.rows for c in migration.containers()] == [0]
+        assert [s.state for s in migration.status.tables()] == ["loaded", "loaded"]
+        assert [c.rows for c in migration.status.containers()] == [0]
 
 
 def test_trap_17_more_than_a_thousand_containers_are_loaded_with_one_scan(
@@ -282,7 +282,7 @@ def test_trap_19_rows_that_vanish_behind_a_success_fail_the_load(ferry: Ferry, p
     assert caught.value.exit_code == 3
     assert "--replace" in caught.value.next_step
     with ferry.migration() as migration:
-        assert migration.status()[0].state != "loaded"
+        assert migration.status.tables()[0].state != "loaded"
     ferry.load(replace=True, **SMALL)
     assert_arrived(ferry, postgres)
 

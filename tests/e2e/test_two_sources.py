@@ -66,7 +66,7 @@ def kept_of(ferry: Ferry, prefix: str) -> Contents:
     """All rows of a site's containers, and all that gridferry keeps of its migration but its leases."""
     everything = ferry.everything()
     with ferry.migration() as migration:
-        key = migration.state.whose().key
+        key = migration.endpoints.look_at_state().whose().key
     rows = {name: rows for name, rows in everything.items() if name not in OWN and name.startswith(prefix)}
     for name in OWN:
         rows[name] = [r for r in everything.get(name, ()) if r.get("migration", r.get("item")) == key or (
@@ -118,7 +118,7 @@ def test_no_command_of_the_one_touches_the_other(site_a: Ferry, site_b: Ferry, o
         assert kept_of(site_a, "sitea_") == before, arguments
     with site_b.migration() as migration:
         lose_rows(site_b, "siteb_d3")
-        run = migration.repairs.make().tables[0].run
+        run = migration.repairs.repair().tables[0].run
         assert run
         migration.repairs.undo(run)
         migration.repairs.forget(run)
@@ -190,17 +190,18 @@ def test_two_configs_on_one_database_have_slots_and_leases_of_their_own(site_a: 
         {**READING, "container": "two_{value}", "on_bad_row": "quarantine", "sync": sync}
     )
     one.load()
-    with one.migration() as migration, Lease(migration.state.documents, "public.reading"):
+    with one.migration() as migration, Lease(migration.endpoints.look_at_state().documents, "public.reading"):
         two.load()
         with two.migration() as second:
-            second.sync()
-            slots = {m.state.runs.get("public.reading").slot for m in (migration, second)}  # type: ignore[union-attr]
+            second.syncs.sync()
+            runs = [m.endpoints.state.runs.get("public.reading") for m in (migration, second)]
+            slots = {run.slot for run in runs if run is not None}
     assert len(slots) == (2 if mode == "cdc" else 1)
     with two.migration() as migration:
-        migration.drop_slot()
+        migration.syncs.drop_slots()
     with one.migration() as migration:
-        migration.sync()
-        migration.drop_slot()
+        migration.syncs.sync()
+        migration.syncs.drop_slots()
     assert one.equal()
     assert two.equal()
 
@@ -209,18 +210,20 @@ def test_of_two_that_claim_a_name_at_once_one_gets_it(site_a: Ferry, site_b: Fer
     """The second one looked before the first one had claimed."""
     site_a.load()
     with site_a.migration() as one, site_b.migration() as two:
-        two.state.begin()
-        claim: Callable[..., list[CatalogEntry]] = two.state.catalog.claim
+        two.endpoints.look_at_state().begin()
+        claim: Callable[..., list[CatalogEntry]] = two.endpoints.look_at_state().catalog.claim
         owners: Iterator[list[CatalogEntry]] = iter([[]])
-        two_catalog = two.state.catalog
+        two_catalog = two.endpoints.look_at_state().catalog
         original = two_catalog.owners
         two_catalog.owners = lambda names: next(owners, None) or original(names)  # type: ignore[method-assign]
         taken = two_catalog.claim([CatalogEntry("public.reading", name, name) for name in ("fresh", "sitea_d1")])
         assert [entry.container for entry in taken] == ["sitea_d1"]
-        assert [entry.container for entry in two.state.catalog.entries()] == []
+        assert [entry.container for entry in two.endpoints.look_at_state().catalog.entries()] == []
         assert claim([CatalogEntry("public.reading", "Fresh", "x", "device")]) == []
-        assert [e.container for e in one.state.catalog.owners(["FRESH"])] == ["Fresh"]
-        assert [e.migration for e in one.state.catalog.owners(["fresh"])] == [two.state.whose().key]
+        assert [e.container for e in one.endpoints.look_at_state().catalog.owners(["FRESH"])] == ["Fresh"]
+        assert [e.migration for e in one.endpoints.look_at_state().catalog.owners(["fresh"])] == [
+            two.endpoints.state.whose().key
+        ]
 
 
 def test_a_row_of_nobody_is_not_dropped(site_a: Ferry) -> None:
@@ -238,11 +241,11 @@ def test_what_is_not_loaded_from_this_database_is_told_with_what_is_there(
     site_a: Ferry, site_b: Ferry, postgres: Database
 ) -> None:
     with site_b.migration() as migration, pytest.raises(ConfigError, match="was not loaded into this target") as empty:
-        migration.verify()
+        migration.verifications.verify()
     assert "migration" not in empty.value.message
     replace(site_a, name="shop").load()
     with site_b.migration() as migration, pytest.raises(ConfigError) as caught:
-        migration.verify()
+        migration.verifications.verify()
     assert "`name`" in caught.value.next_step
     assert f'the migration "shop" of the database "{postgres.name}"' in caught.value.message
 
@@ -262,7 +265,7 @@ def test_a_changed_config_is_refused_by_each_command_and_told_by_those_that_look
         refused(changed, tmp_path, *arguments, code=3, says="its options in the config have changed")
     assert "changed" in command(changed, tmp_path, "status").text
     with pytest.raises(CheckpointError), changed.migration() as migration:
-        migration.sync()
+        migration.syncs.sync()
     assert {n: r for n, r in site_a.everything().items() if n != STATE} == {
         n: r for n, r in before.items() if n != STATE
     }

@@ -23,7 +23,7 @@ def loaded(ferry: Ferry, postgres: Database) -> Ferry:
 
 def verified(ferry: Ferry, **options: Any) -> Any:
     with ferry.migration() as migration:
-        return migration.verify(**options)
+        return migration.verifications.verify(**options)
 
 
 def change(ferry: Ferry, device: str, rows: list[int], **values: Any) -> None:

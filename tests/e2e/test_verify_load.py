@@ -34,7 +34,7 @@ def loaded(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
 
 def verified(ferry: Ferry, **options: Any) -> VerifyReport:
     with ferry.migration() as migration:
-        return migration.verify(**options)
+        return migration.verifications.verify(**options)
 
 
 @contextmanager
@@ -46,7 +46,7 @@ def followed(ferry: Ferry) -> Iterator[None]:
     def follow() -> None:
         try:
             with ferry.migration() as migration:
-                migration.sync(follow=True, interval_s=0.2, until=ended.is_set)
+                migration.syncs.sync(follow=True, interval_s=0.2, until=ended.is_set)
         except BaseException as error:
             errors.append(error)
 

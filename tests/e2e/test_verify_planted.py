@@ -23,7 +23,7 @@ Cell = tuple[int, str]
 
 def verified(ferry: Ferry, **options: Any) -> VerifyReport:
     with ferry.migration() as migration:
-        return migration.verify(**options)
+        return migration.verifications.verify(**options)
 
 
 def _either(rows: DifferentRows) -> pa.RecordBatch:

@@ -30,7 +30,7 @@ def loaded(ferry: Ferry, postgres: Database) -> Ferry:
 
 def verified(ferry: Ferry, **options: Any) -> VerifyReport:
     with ferry.migration() as migration:
-        return migration.verify(**options)
+        return migration.verifications.verify(**options)
 
 
 @pytest.mark.parametrize("quick", [False, True])
@@ -178,22 +178,22 @@ def test_what_was_found_is_kept_and_forgotten_with_the_load(loaded: Ferry, postg
     for _ in range(12):
         verified(loaded, quick=True)
     with loaded.migration() as migration:
-        (status,) = migration.status()
-        kept = migration._state.verifications.of("public.sensor")
+        (status,) = migration.status.tables()
+        kept = migration.endpoints.state.verifications.of("public.sensor")
     assert status.verified == kept[0]
     assert len(kept) == 10
     assert kept[0].extra == second.tables[0].extra == 1
     assert first.tables[0].verdict is Verdict.EQUAL
     loaded.load(replace=True)
     with loaded.migration() as migration:
-        assert migration.status()[0].verified is None
+        assert migration.status.tables()[0].verified is None
 
 
 def test_it_reads_back_what_it_wrote(loaded: Ferry, postgres: Database) -> None:
     postgres.run("UPDATE sensor SET temp = temp + 1 WHERE n = 5")
     report = verified(loaded)
     with loaded.migration() as migration:
-        assert migration._state.verifications.last("public.sensor") == report.tables[0]
+        assert migration.endpoints.state.verifications.last("public.sensor") == report.tables[0]
 
 
 def test_a_verification_that_is_not_readable_is_told_by_the_status_and_forgotten_by_the_next(

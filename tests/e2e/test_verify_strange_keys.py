@@ -33,12 +33,12 @@ def test_a_key_that_is_no_value_of_the_source_is_an_extra_row_while_a_sync_goes_
             container.put(pa.record_batch([[strange], [0]], schema=container.schema.arrow_schema))
         postgres.run("UPDATE keyed SET n = -n WHERE n = 3")  # something waits: candidates are looked at again
         with table.migration() as migration:
-            report = migration.verify(sync=True, settle_s=60)
+            report = migration.verifications.verify(sync=True, settle_s=60)
             assert report.verdict is Verdict.DIFFERENT
             (found,) = report.tables
             assert (found.extra, found.missing, found.different, found.unsettled) == (1, 0, 0, 0)
-            assert migration.repairs.make().verdict is Verdict.EQUAL
-            assert migration.verify().verdict is Verdict.EQUAL
+            assert migration.repairs.repair().verdict is Verdict.EQUAL
+            assert migration.verifications.verify().verdict is Verdict.EQUAL
 
 
 def test_a_key_that_the_source_s_encoding_cannot_write_is_an_extra_row_and_is_deleted(
@@ -58,7 +58,7 @@ def test_a_key_that_the_source_s_encoding_cannot_write_is_an_extra_row_and_is_de
             strange = pa.record_batch([["日€", "ä"], [0, 7]], schema=container.schema.arrow_schema)
             container.put(strange)
         with table.migration() as migration:
-            done = migration.repairs.make()
+            done = migration.repairs.repair()
         assert done.verdict is Verdict.EQUAL
         assert sorted(r["id"] for r in table.rows("keyed")) == ["", "ä"]
     finally:

@@ -43,7 +43,7 @@ def followed(ferry: Ferry, folder: Path) -> Iterator[None]:
     """`gridferry sync --follow` at work while the block runs."""
     with running(ferry, folder, "sync", "--follow", "--interval", "1s") as process:
         with ferry.migration() as migration:
-            while holder_of(migration.state.documents, "public.reading") is None:
+            while holder_of(migration.endpoints.look_at_state().documents, "public.reading") is None:
                 assert process.poll() is None, process.communicate()
         yield
         assert process.poll() is None, process.communicate()
@@ -61,7 +61,7 @@ def verified(ferry: Ferry, **options: Any) -> tuple[VerifyReport, set[Key]]:
         found.update((rows.value, key) for key in side.column(0).to_pylist())
 
     with ferry.migration() as migration:
-        return migration.verify(sink=take, **options), found
+        return migration.verifications.verify(sink=take, **options), found
 
 
 def plant(ferry: Ferry, keys: list[int]) -> set[Key]:

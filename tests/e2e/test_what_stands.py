@@ -6,11 +6,13 @@ import json
 import threading
 from dataclasses import replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from tests.conftest import Database, database_on
+from tests.e2e.command import command
 from tests.e2e.ferry import STATE, Ferry, kept_in
 from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 
@@ -37,7 +39,10 @@ def sensors(ferry: Ferry, postgres: Database) -> Ferry:
 
 
 def test_a_second_load_is_refused_while_the_first_one_works(sensors: Ferry) -> None:
-    with sensors.migration() as migration, Lease(migration.state.documents, "public.sensor", beat_s=0.1):
+    with (
+        sensors.migration() as migration,
+        Lease(migration.endpoints.look_at_state().documents, "public.sensor", beat_s=0.1),
+    ):
         with pytest.raises(LeaseHeld, match=r"public\.sensor") as caught:
             sensors.load(**SMALL)
         assert caught.value.exit_code == 75
@@ -53,7 +58,10 @@ def test_with_wait_the_second_load_begins_when_the_first_one_ends(sensors: Ferry
         done.append(sensors.load(wait_s=60, **SMALL))
 
     thread = threading.Thread(target=load)
-    with sensors.migration() as migration, Lease(migration.state.documents, "public.sensor", beat_s=0.1):
+    with (
+        sensors.migration() as migration,
+        Lease(migration.endpoints.look_at_state().documents, "public.sensor", beat_s=0.1),
+    ):
         thread.start()
         begun.wait()
         thread.join(2)
@@ -170,17 +178,18 @@ def test_other_options_or_other_columns_are_told_and_nothing_is_changed(sensors:
     assert sensors.everything() == before
 
 
-def test_a_dry_run_changes_nothing(sensors: Ferry) -> None:
-    (dry,) = sensors.load(dry_run=True)
+def test_a_dry_run_changes_nothing(sensors: Ferry, tmp_path: Path) -> None:
+    with sensors.migration() as migration:
+        (dry,) = migration.loads.preview(migration.plan())
     assert dry.outcome == "planned"
     assert sensors.everything() == {}
     sensors.load(**SMALL)
     before = sensors.everything()
-    either: tuple[dict[str, Any], ...] = ({}, {"replace": True})
-    for options in either:
-        (dry,) = sensors.load(dry_run=True, **options)
-        assert dry.outcome == "planned"
-        assert "loaded" in dry.notes[0]
+    with sensors.migration() as migration:
+        (dry,) = migration.loads.preview(migration.plan())
+    assert dry.outcome == "planned"
+    assert "loaded" in dry.notes[0]
+    assert "planned" in command(sensors, tmp_path, "load", "--dry-run", "--replace").text
     assert sensors.everything() == before
 
 

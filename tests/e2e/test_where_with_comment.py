@@ -54,11 +54,11 @@ def test_load_and_replay_of_the_quarantine(part: Ferry, postgres: Database, tmp_
 def test_a_load_that_goes_on_with_rows_in_quarantine(part: Ferry, postgres: Database, tmp_path: Path) -> None:
     postgres.run("UPDATE part SET v = chr(1) || repeat('L', 40000) WHERE id = 2")
     with part.migration() as migration:
-        migration.prepare_load("public.part", rows_per_chunk=5)
-        migration.load_bucket("public.part", bucket=0, of=1, rows_per_chunk=5)
+        migration.loads.prepare("public.part", rows_per_chunk=5)
+        migration.loads.load_bucket("public.part", bucket=0, of=1, rows_per_chunk=5)
     postgres.run("UPDATE part SET v = 'short' WHERE id = 2")
     with part.migration() as migration:
-        migration.finish_load("public.part", rows_per_chunk=5)
+        migration.loads.finish("public.part", rows_per_chunk=5)
     assert stored(part) == EVEN
 
 
@@ -66,7 +66,7 @@ def test_status_of_containers_counts_what_waits(part: Ferry, postgres: Database,
     part.load()
     postgres.run("INSERT INTO part SELECT g, now(), 'd' || g % 3, g % 2 = 0, 'y' FROM generate_series(200, 205) g")
     with part.migration() as migration:
-        waiting = {state.value: state.waiting for state in migration.container_states()}
+        waiting = {state.value: state.waiting for state in migration.status.container_states()}
     assert sum(count or 0 for count in waiting.values()) == 3
     assert command(part, tmp_path, "status", "--containers").code == 0
     assert command(part, tmp_path, "sync").code == 1  # a row of the load is in quarantine

@@ -157,10 +157,10 @@ def work(job: Job, line: Line) -> None:
     try:
         with Migration(parse_config(job["config"], env=job["env"]), listener=hear) as migration:
             verbs: dict[str, Callable[..., Any]] = {
-                "load": migration.load,
-                "take over": lambda **given: migration.sources.run(**given),
+                "load": migration.loads.load,
+                "take over": lambda **given: migration.sources.take_over(**given),
             }
-            done = verbs.get(job["verb"], migration.sync)(**options)
+            done = verbs.get(job["verb"], migration.syncs.sync)(**options)
         sums = {n: sum(getattr(d, n, 0) for d in done) for n in ("read", "rows", "deleted")}
         line.tell(done=[d.outcome for d in done], **sums)
     except FerryError as error:

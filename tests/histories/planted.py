@@ -17,13 +17,13 @@ from psycopg import sql
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
-from gridferry.engine.migration import Migration
 from gridferry.engine.ownership import lineage
 from gridferry.engine.sync.cdc import run as cdc
 from gridferry.engine.sync.cdc.apply import ChangeWriter
 from gridferry.engine.sync.cdc.fold import Folder
 from gridferry.engine.sync.cdc.key_events import KeyEvents
 from gridferry.engine.sync.cdc.run import CdcRun
+from gridferry.engine.sync.syncs import Syncs
 from gridferry.engine.sync.watermark import mode as watermark_sync
 from gridferry.engine.sync.watermark import run as watermark
 from gridferry.errors import FerryError
@@ -351,7 +351,7 @@ def _green() -> None:
 
         return sync
 
-    around(Migration, "sync", made)
+    around(Syncs, "sync", made)
 
 
 @bug("trap 14: the lease is ignored")

@@ -123,14 +123,14 @@ class FerryTask(BaseOperator):
         """Put what was done into the asset events of this task, and keep it for its lineage."""
         from gridferry.airflow.assets import tell_assets
 
-        containers = migration.containers([table])
+        containers = migration.status.containers([table])
         tell_assets(
             context["outlet_events"],
             getattr(self, "outlets", ()),
             table=facts["table"],
             facts=facts,
             containers=containers,
-            address=replace(migration.target, password=""),
+            address=replace(migration.endpoints.config.target, password=""),
             watermark=watermark,
         )
         self.remember_lineage(migration, table, [container.name for container in containers])

@@ -27,7 +27,12 @@ class Lineage:
     @classmethod
     def of(cls, migration: Migration, table: str, containers: Sequence[str]) -> Lineage:
         """The lineage of a loaded table."""
-        return cls(migration.source.address, migration.target, migration.loaded_plan(table), tuple(containers))
+        return cls(
+            migration.endpoints.source.address,
+            migration.endpoints.config.target,
+            migration.loads.plan_of(table),
+            tuple(containers),
+        )
 
     @property
     def input_dataset(self) -> tuple[str, str]:

@@ -59,7 +59,7 @@ class GridFerryLoadOperator(FerryTask):
         with self.migration() as migration:
 
             def load(table: str) -> dict[str, Any]:
-                (done,) = migration.load(
+                (done,) = migration.loads.load(
                     [table],
                     replace=as_bool(self.replace),
                     workers=self.workers,
@@ -110,7 +110,7 @@ class GridFerryPrepareLoadOperator(FerryTask):
         with self.migration() as migration:
 
             def prepare(table: str) -> PreparedLoad:
-                each = migration.prepare_load(
+                each = migration.loads.prepare(
                     table,
                     replace=as_bool(self.replace),
                     rows_per_chunk=self.rows_per_chunk,
@@ -181,7 +181,7 @@ class GridFerryLoadBucketOperator(FerryTask):
         with self.migration() as migration:
 
             def read(part: dict[str, Any]) -> BucketLoad:
-                done = migration.load_bucket(
+                done = migration.loads.load_bucket(
                     part["table"],
                     bucket=part["bucket"],
                     of=part["of"],
@@ -234,7 +234,7 @@ class GridFerryFinishLoadOperator(FerryTask):
         with self.migration() as migration:
 
             def finish(table: str) -> dict[str, Any]:
-                load = migration.finish_load(table, rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s)
+                load = migration.loads.finish(table, rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s)
                 if load.outcome == "resumed":
                     load = replace(load, outcome="loaded")  # to whoever looks at the task, all of it was one load
                 return tell_load(self, context, migration, table, load)
@@ -245,7 +245,7 @@ class GridFerryFinishLoadOperator(FerryTask):
 
 def tell_load(task: FerryTask, context: Context, migration: Migration, table: str, load: TableLoad) -> dict[str, Any]:
     """Log a load, put it into the task's asset events, and return it as a document for XCom."""
-    (status,) = migration.status([table])
+    (status,) = migration.status.tables([table])
     facts = {
         "table": load.table,
         "outcome": load.outcome,

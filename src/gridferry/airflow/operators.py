@@ -79,7 +79,7 @@ class GridFerrySyncOperator(FerryTask):
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
 
     def _sync(self, context: Context, migration: Migration, table: str) -> dict[str, Any]:
-        (done,) = migration.sync(
+        (done,) = migration.syncs.sync(
             [table], sweep=as_bool(self.sweep), rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s
         )
         facts = sync_facts(done)
@@ -231,7 +231,7 @@ class GridFerryVerifyOperator(FerryTask):
 
     def _verify(self, migration: Migration) -> tuple[VerifyReport, SomeTablesFailed | None]:
         try:
-            report = migration.verify(
+            report = migration.verifications.verify(
                 self.wanted,
                 quick=as_bool(self.quick),
                 output=self.differences_file or None,
@@ -244,7 +244,7 @@ class GridFerryVerifyOperator(FerryTask):
 
     def _repair(self, migration: Migration) -> tuple[RepairReport, SomeTablesFailed | None]:
         try:
-            done = migration.repairs.make(
+            done = migration.repairs.repair(
                 self.wanted,
                 wait_s=self.wait_s,
                 output=self.differences_file or None,

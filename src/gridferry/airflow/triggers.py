@@ -155,7 +155,7 @@ def is_ready(
     from gridferry.engine.migration import Migration
 
     with Migration(settings.resolve(connections.__getitem__)) as migration:
-        return judge(migration.status(tables), kind, bounds)
+        return judge(migration.status.tables(tables), kind, bounds)
 
 
 def judge(found: Sequence[TableStatus], kind: str, bounds: Bounds) -> bool:

@@ -46,7 +46,7 @@ def repairs(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables =
     Changes nothing.
     """
     with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("asking GridDB"):
-        found = migration.repairs.runs(chosen(table))
+        found = migration.repairs.all(chosen(table))
     _show_repairs(output, found)
 
 

@@ -105,17 +105,20 @@ def load(
         measured(output, telling(output, shown), host=metrics_host, port=metrics_port) as listener,
         opening.open_migration(config, listener=listener, transactions_s=transactions_s) as migration,
     ):
-        loads, failed = kept_going(
-            lambda: migration.load(
+
+        def load() -> list[TableLoad]:
+            if dry_run:
+                return migration.loads.preview(migration.plan(chosen(table)))
+            return migration.loads.load(
                 chosen(table),
                 replace=replace,
                 replace_unclaimed=replace_unclaimed,
-                dry_run=dry_run,
                 workers=workers,
                 rows_per_chunk=rows_per_chunk,
                 wait_s=wait,
             )
-        )
+
+        loads, failed = kept_going(load)
         skip = dry_run or (failed is not None and not loads)
         wished = Wished() if skip else Wished.of(migration, chosen(table), failed, synced=False)
     tables = [load_document(t) for t in loads]
@@ -138,7 +141,7 @@ def load_document(load: TableLoad) -> dict[str, Any]:
 def _confirm_replace(output: Output, config: Path, table: list[str] | None, *, unclaimed: bool) -> None:
     """Return if the user agrees. Raises: ConfigError if not, or if nobody can be asked; what the target raises."""
     with opening.open_migration(config) as migration:
-        what = migration.what_replace_drops(chosen(table))
+        what = migration.loads.what_replace_drops(chosen(table))
     if unclaimed:
         what += "; --replace-unclaimed drops also containers with the plan's names that no migration loaded"
     if not can_ask():

@@ -24,7 +24,7 @@ def list_rows(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables
     Changes nothing.
     """
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
-        found = migration.quarantine(chosen(table))
+        found = migration.status.quarantine(chosen(table))
     output.document(lambda: {"rows": found})
     if not found:
         output.show(Text("No row is in the quarantine."))
@@ -50,7 +50,7 @@ def replay(
     """
     output.interrupted = "Interrupted. Rows that were not stored stay in quarantine: run the same command again."
     with opening.open_migration(config) as migration, output.waiting("putting the rows again"):
-        done, failed = kept_going(lambda: migration.replay(chosen(table), ids=chosen(row)))
+        done, failed = kept_going(lambda: migration.repairs.replay(chosen(table), ids=chosen(row)))
     output.document(lambda: tables_document([plain(one) | {"outcome": "replayed"} for one in done], failed))
     for one in done:
         gone = f", {numbers.plural(one.gone, 'row')} gone from the source" if one.gone else ""

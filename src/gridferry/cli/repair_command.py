@@ -64,7 +64,7 @@ def repair(
         output.waiting("repairing"),
     ):
         done, failed = kept_going(
-            lambda: migration.repairs.make(
+            lambda: migration.repairs.repair(
                 chosen(table),
                 wait_s=wait,
                 output=file,

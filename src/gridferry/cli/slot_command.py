@@ -16,7 +16,7 @@ def drop_slot(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables
     Changes: slots and publications in PostgreSQL; state in GridDB, no row.
     """
     with opening.open_migration(config) as migration, output.waiting("asking PostgreSQL"):
-        dropped, failed = kept_going(lambda: migration.drop_slot(chosen(table)))
+        dropped, failed = kept_going(lambda: migration.syncs.drop_slots(chosen(table)))
     output.document(lambda: {"dropped": dropped, **tables_document([], failed)})
     for what in dropped:
         output.show(f"dropped: {what}")

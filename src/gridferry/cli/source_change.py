@@ -26,7 +26,7 @@ def take_over(
     if found and not yes:
         _confirm(output, found)
     with output.waiting("comparing everything"):
-        return migration.sources.run(tables, wait_s=wait_s)
+        return migration.sources.take_over(tables, wait_s=wait_s)
 
 
 def _confirm(output: Output, found: Sequence[NewSource]) -> None:

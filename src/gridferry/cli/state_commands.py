@@ -62,8 +62,8 @@ def status(
         if given is not None and not each:
             raise ConfigError(f"{option} says which containers to show", next_step="add --containers, or leave it out")
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
-        found, failed = kept_going(lambda: migration.status(chosen(table)))
-        states = migration.container_states(chosen(table), match=match or "", known=found) if each else []
+        found, failed = kept_going(lambda: migration.status.tables(chosen(table)))
+        states = migration.status.container_states(chosen(table), match=match or "", known=found) if each else []
     tables = [plain(one) | {"outcome": "shown", "coverage": coverage_document(one.coverage)} for one in found]
     output.document(lambda: {**tables_document(tables, failed), **({"containers": states} if each else {})})
     for number, one in enumerate(found):
@@ -230,7 +230,7 @@ def containers(
             _list_database(output, store)
         return
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
-        found = migration.containers(chosen(table))
+        found = migration.status.containers(chosen(table))
     output.document(lambda: {"containers": found})
     rows = [
         [Text(c.name), Text(c.value or ""), _rows(c.rows), Text(str(c.partition)), Text(c.table)] for c in found

@@ -108,7 +108,7 @@ def sync(
         elif follow:
             with asked_to_stop("" if output.quiet else _ENDING) as stop:
                 done, failed = kept_going(
-                    lambda: migration.sync(
+                    lambda: migration.syncs.sync(
                         chosen(table),
                         follow=True,
                         interval_s=interval_s,
@@ -121,7 +121,7 @@ def sync(
         else:
             with output.waiting("looking for new rows"):
                 done, failed = kept_going(
-                    lambda: migration.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
+                    lambda: migration.syncs.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
                 )
         skip = follow or new_source or (failed is not None and not done)
         wished = Wished() if skip else Wished.of(migration, chosen(table), failed, synced=True)

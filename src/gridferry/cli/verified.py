@@ -37,7 +37,9 @@ class Wished:
         """Verify the tables that did not fail, if the config asks for it."""
         without = [] if failed is None else [*(each.table for each in failed.failures), *failed.not_tried]
         try:
-            report, error = kept_going(lambda: migration.verify_as_wished(tables, synced=synced, without=without))
+            report, error = kept_going(
+                lambda: migration.verifications.verify_as_configured(tables, synced=synced, without=without)
+            )
         except FerryError as other:
             return cls(None, other)
         return cls(report, error)

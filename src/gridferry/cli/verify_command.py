@@ -78,7 +78,7 @@ def verify(
         output.waiting("comparing both sides"),
     ):
         report, failed = kept_going(
-            lambda: migration.verify(
+            lambda: migration.verifications.verify(
                 chosen(table), quick=quick, output=file, settle_s=settle, sync=sync, most_differences=most_differences
             )
         )

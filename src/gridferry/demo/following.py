@@ -94,7 +94,7 @@ def load(audience: Audience, config: Config, *, replace: bool = False) -> list[T
     """Load, and show what was done."""
     audience.command("gridferry load --replace --yes" if replace else "gridferry load")
     with audience.loading() as listener, Migration(config, listener=listener) as migration:
-        loads = migration.load(replace=replace)
+        loads = migration.loads.load(replace=replace)
     audience.loaded(loads)
     return loads
 
@@ -104,7 +104,7 @@ def verify(audience: Audience, config: Config, line: str) -> VerifyReport:
     audience.step(line, command="gridferry verify")
     with Migration(config) as migration:
         with audience.waiting("comparing"):
-            report = migration.verify()
+            report = migration.verifications.verify()
         audience.verified(report)
     return report
 
@@ -119,7 +119,7 @@ def _sync(audience: Audience, config: Config, line: str) -> TableSync:
     audience.step(line, command="gridferry sync")
     with Migration(config) as migration:
         with audience.waiting("looking for changes"):
-            done = migration.sync()
+            done = migration.syncs.sync()
         audience.synced(done)
     return done[0]
 
@@ -128,7 +128,7 @@ def _repair(audience: Audience, config: Config) -> RepairReport:
     audience.step("A repair writes just those rows, and keeps what was there.", command="gridferry repair")
     with Migration(config) as migration:
         with audience.waiting("repairing"):
-            report = migration.repairs.make()
+            report = migration.repairs.repair()
         audience.repaired(report)
     return report
 
@@ -143,6 +143,6 @@ def _report(audience: Audience, config: Config) -> None:
 def _drop_slot(audience: Audience, config: Config) -> list[str]:
     audience.step("Where a table is not to be followed any more: PostgreSQL as it was.", command="gridferry drop-slot")
     with Migration(config) as migration:
-        dropped = migration.drop_slot()
+        dropped = migration.syncs.drop_slots()
     audience.text("\n".join(f"dropped: {what}" for what in dropped))
     return dropped

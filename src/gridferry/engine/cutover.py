@@ -18,6 +18,7 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import CUT_OVER, Tried, try_each
 from gridferry.engine.events import Listener, ignore
+from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.ownership.origin_check import changed_options
 from gridferry.engine.ownership.replace_advice import completed_or_not
 from gridferry.engine.repair.undo import list_repairs
@@ -26,6 +27,7 @@ from gridferry.engine.scope import other_tables
 from gridferry.engine.slots import guard
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
+from gridferry.engine.verify.verifications import Verifications
 from gridferry.errors import FerryError, LeaseHeld
 from gridferry.model import coverage_words
 from gridferry.model.coverage import Coverage
@@ -95,7 +97,7 @@ class _Table:
     @property
     def mode(self) -> SyncMode | None:
         """How the table is followed."""
-        return None if self.options.sync is None else self.options.sync.mode
+        return self.options.sync_mode
 
     def check(self, name: str, ok: bool, detail: str, next_step: str = "") -> None:
         """Note one thing; the next step only where it is not so."""
@@ -378,21 +380,17 @@ def _info(table: _Table, after: Activity) -> Iterator[str]:
 
 
 def cut_over(
-    source: PostgresSource,
-    state: TargetState,
-    chosen: Sequence[TableOptions],
-    settings: CutoverSettings,
-    *,
-    verify: Callable[[Sequence[str]], VerifyReport],
-    listener: Listener,
+    ends: Endpoints, verifications: Verifications, chosen: Sequence[TableOptions], settings: CutoverSettings
 ) -> CutoverReport:
-    """See `Cutover.run`, with the syncs of these tables."""
+    """See `Cutover.run`, with the syncs and verifications of these tables."""
+    state = ends.state
 
     def sync(options: TableOptions, sweep: bool) -> int:
-        cdc = options.sync is not None and options.sync.mode is SyncMode.CDC
+        cdc = options.sync_mode is SyncMode.CDC
         # A stream that another sync begins to follow goes on without end: its progress is waited for, not its lease.
         how = SyncSettings(sweep=sweep, wait_s=0.0 if cdc else settings.wait_s)
-        done = follower(source, state, options, settings=how, listener=listener).run()
+        done = follower(ends.source, state, options, settings=how, listener=ends.tell).run()
         return done.read if cdc else done.fresh
 
-    return Cutover(source, state, CutoverWork(sync, verify, settings), tell=listener).run(chosen)
+    work = CutoverWork(sync, verifications.verify, settings)
+    return Cutover(ends.source, state, work, tell=ends.tell).run(chosen)

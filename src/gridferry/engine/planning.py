@@ -6,12 +6,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from gridferry.engine.scope import other_tables
-from gridferry.engine.sync.modes import is_cdc
 from gridferry.errors import FerryError
 from gridferry.model.profile import TableProfile
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
-from gridferry.plan.config import TableOptions
+from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
 from gridferry.plan.planner import plan_tables, profile_request
 from gridferry.source.postgres.feed import ChangeFeed
@@ -90,7 +89,9 @@ class _Planning:
         self, feed: ChangeFeed, found: dict[str, Table], slots: Callable[[TableOptions], Sequence[str]]
     ) -> dict[str, ChangeAccess]:
         """What the source allows of the tables in mode cdc. Asked for all at once: they share its free slots."""
-        followed = [o for o in self._chosen if is_cdc(o) and o.table in found and o.table not in self.unread]
+        followed = [
+            o for o in self._chosen if o.sync_mode is SyncMode.CDC and o.table in found and o.table not in self.unread
+        ]
         named = [slots(o) for o in followed]
         standing = feed.standing([name for names in named for name in names]) if named else set()
         wanted = [

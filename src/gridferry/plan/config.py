@@ -278,6 +278,11 @@ class TableOptions(_Options):
         return f"{self.schema_name}.{self.table_name}"
 
     @property
+    def sync_mode(self) -> SyncMode | None:
+        """How the table is followed; None where it is not."""
+        return None if self.sync is None else self.sync.mode
+
+    @property
     def _parts(self) -> tuple[str, str]:
         match = _QUALIFIED.fullmatch(self.table)
         quoted_schema, schema, quoted_name, name = match.groups() if match else (None, None, None, self.table)

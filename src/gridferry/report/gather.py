@@ -56,12 +56,12 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
     Raises: ConfigError for a table that is not in the config; an error that concerns all tables (GridDBError where the
         target is away) if no table could be reported before it.
     """
-    chosen = migration.options(tables)
+    chosen = migration.endpoints.chosen(tables)
     with ExitStack() as stack:
         view, note = None, "" if ask_source else "PostgreSQL was not asked, as wished: its side is left out."
         if ask_source:
             try:
-                view = stack.enter_context(migration.source.open_snapshot())
+                view = stack.enter_context(migration.endpoints.source.open_snapshot())
             except SourceError as error:
                 note = f"PostgreSQL was not reached, so its side is left out: {error.message}."
         found = _told(migration, chosen, view)
@@ -69,13 +69,13 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
             version=FACTS_VERSION,
             gridferry=__version__,
             made_at=utc_now(),
-            source=migration.source.display,
-            target=str(migration.target),
+            source=migration.endpoints.source.display,
+            target=str(migration.endpoints.config.target),
             headline=report_headline(found),
             tables=found,
             source_note=note,
             counted_at=view.snapshot.taken_at if view is not None else "",
-            others=other_tables(view, migration.options()) if view is not None else (),
+            others=other_tables(view, migration.endpoints.chosen()) if view is not None else (),
             exit_code=worst(table.failure.exit_code for table in found if table.failure is not None),
         )
 
@@ -90,7 +90,7 @@ def _told(
         raise ended
     found = {facts.table: facts for facts in tried.done}
     for each in tried.failures:
-        migration.complete_advice(each.error, each.table)
+        migration.endpoints.session.complete_advice(each.error, each.table)
         found[each.table] = untold(each.table, each.error)
     if ended is not None:
         found |= {name: not_looked_at(name, ended) for name in tried.not_tried}
@@ -125,7 +125,7 @@ class _Table:
         self._failures.append(error)
 
     def _found(self) -> TableFacts:
-        run = self._migration.state.runs.get(self._name)
+        run = self._migration.endpoints.look_at_state().runs.get(self._name)
         self._leave_other_source(run)
         status = self._status()
         load = load_facts(status, run)
@@ -135,7 +135,7 @@ class _Table:
             return TableFacts(self._name, table_headline(load, verifications), load, notes=notes)
         try:
             plan = require_agrees(run.plan, self._options, left="")
-            held = self._migration.quarantine([self._options.table])
+            held = self._migration.status.quarantine([self._options.table])
         except CheckpointError as error:
             self._leave_out("Its containers and its quarantine are left out", error)
             headline = table_headline(load, verifications)
@@ -182,7 +182,8 @@ class _Table:
             return
         try:
             with self._view.apart():
-                check_origin(self._migration.state, self._view, self._options, run, left="nothing was changed")
+                state = self._migration.endpoints.look_at_state()
+                check_origin(state, self._view, self._options, run, left="nothing was changed")
         except OtherSource as error:
             if self._is_another_table(self._view):
                 self._failures.append(error)
@@ -193,7 +194,7 @@ class _Table:
 
     def _is_another_table(self, view: PostgresSnapshot) -> bool:
         """Whether it is the table alone that is gone or another one, in the database that it is from."""
-        known = known_origin(self._migration.state, self._name).origin
+        known = known_origin(self._migration.endpoints.look_at_state(), self._name).origin
         now = view.fetch_table_origin(self._options.schema_name, self._options.table_name)
         same = (known.system, known.database_oid) == (now.system, now.database_oid)
         return same and known.table_oid != now.table_oid
@@ -203,21 +204,21 @@ class _Table:
         table = [self._options.table]
         if self._view is not None:
             try:
-                return self._migration.status(table)[0]
+                return self._migration.status.tables(table)[0]
             except FerryError as error:
                 self._leave_out("What waits in PostgreSQL is not known", error)
-        return self._migration.status(table, ask_source=False)[0]
+        return self._migration.status.tables(table, ask_source=False)[0]
 
     def _history(self) -> tuple[Sample, ...]:
         try:
-            return self._migration.state.history.get(self._name)
+            return self._migration.endpoints.look_at_state().history.get(self._name)
         except CheckpointError as error:
             self._leave_out("The history of its runs is left out", error)
             return ()
 
     def _verifications(self) -> tuple[TableVerification, ...]:
         try:
-            return tuple(self._migration.state.verifications.of(self._name))
+            return tuple(self._migration.endpoints.look_at_state().verifications.of(self._name))
         except CheckpointError as error:
             self._leave_out("Its verifications are left out", error)
             return ()
@@ -230,7 +231,7 @@ class _Table:
         held: Sequence[QuarantinedRow],
     ) -> tuple[tuple[ContainerFacts, ...], RowsOverTime | None]:
         """The containers, those that differ first, then by rows; and rows over time of the first of them."""
-        state = self._migration.state
+        state = self._migration.endpoints.look_at_state()
         names = {e.value: e.container for e in state.catalog.entries(self._name)}
         opened, target = count_target(state.store, list(names.values()), bounded)
         source = self._source_bounds(plan, bounded)

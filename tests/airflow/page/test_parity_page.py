@@ -190,8 +190,8 @@ def test_a_table_from_its_load_to_a_difference(viewer: Any, ferry: Ferry, postgr
 
     add_sensors(postgres, 1000, 1100)
     with ferry.migration() as migration:
-        migration.sync()
-        migration.verify()
+        migration.syncs.sync()
+        migration.verifications.verify()
     equal = facts_of(viewer)
     (table,) = equal["tables"]
     assert equal["headline"]["tone"] == "incomplete"
@@ -209,7 +209,7 @@ def test_a_table_from_its_load_to_a_difference(viewer: Any, ferry: Ferry, postgr
         keys = container.scan().read_all().column(0).slice(0, 1).combine_chunks()
         container.delete(pa.RecordBatch.from_arrays([keys], schema=container.schema.key_schema.arrow_schema))
     with ferry.migration() as migration:
-        migration.verify()
+        migration.verifications.verify()
     different = facts_of(viewer)
     assert different["headline"]["tone"] == "different"
     first = different["rows"][0]["facts"]
@@ -257,9 +257,9 @@ def test_only_containers_made_since_the_last_verification_count_as_not_verified(
     ferry = ferry.of({**TABLE, "sync": {"mode": "watermark"}})
     ferry.load()
     with ferry.migration() as migration:
-        migration.verify()
+        migration.verifications.verify()
         add_sensors(postgres, 100, 101, device="brand new")
-        migration.sync()
+        migration.syncs.sync()
     (table,) = facts_of(viewer)["tables"]
     assert (table["containers"], table["unverified"]) == (6, 1)
     assert [row["facts"]["value"] for row in facts_of(viewer, only="unverified")["rows"]] == ["brand new"]

@@ -82,17 +82,17 @@ def table_plan(*findings: Finding, containers: int = 3) -> TablePlan:
 
 @dataclass
 class FakeMigration:
-    """The engine's shape. `calls` are what it was asked; `failure` is raised instead of an answer."""
+    """The engine's shape, in one piece. `calls` are what it was asked; `failure` is raised instead of an answer."""
 
     planned: Plan = field(default_factory=lambda: Plan((table_plan(RISK),), "db.example:5432/shop", "griddb://here"))
-    loads: list[TableLoad] = field(default_factory=list)
+    loaded: list[TableLoad] = field(default_factory=list)
     report: VerifyReport = field(default_factory=lambda: VerifyReport((), "", 0.0))
     wished: bool = False
     statuses: list[TableStatus] = field(default_factory=list)
     found: list[ContainerStatus] = field(default_factory=list)
     states: list[ContainerState] = field(default_factory=list)
     held: list[QuarantinedRow] = field(default_factory=list)
-    syncs: list[TableSync] = field(default_factory=list)
+    synced: list[TableSync] = field(default_factory=list)
     replays: list[Replay] = field(default_factory=list)
     repaired: RepairReport = field(default_factory=lambda: RepairReport(VerifyReport((), "", 0.0), ()))
     undone: TableUndo = field(default_factory=lambda: TableUndo("public.device", "r1"))
@@ -110,6 +110,12 @@ class FakeMigration:
 
     def __exit__(self, *error: object) -> None:
         self.closed = True
+
+    @property
+    def loads(self) -> FakeMigration:
+        return self
+
+    syncs = verifications = repairs = status = loads
 
     def _answer(self, name: str, asked: Any, answer: Any) -> Any:
         self.calls.append((name, asked))
@@ -129,43 +135,42 @@ class FakeMigration:
         self.listener(Note("public.device", "a hazard", level="warning"))
         self.listener(RowsPut("public.device", 300, 9000))
         self.listener(ChunkDone("public.device", 0, 300, 0))
-        return self._answer("load", (tables, options), self.loads)
+        return self._answer("load", (tables, options), self.loaded)
+
+    def preview(self, plan: Plan) -> list[TableLoad]:
+        return self._answer("preview", plan, self.loaded)
 
     def sync(self, tables: Any = (), **options: Any) -> list[TableSync]:
         self.listener(Note("public.device", "a hazard", level="warning"))
-        for done in self.syncs:
+        for done in self.synced:
             self.listener(done)
         if "until" in options:
             options = {**options, "until": options["until"]()}
-        return self._answer("sync", (tables, options), self.syncs)
+        return self._answer("sync", (tables, options), self.synced)
 
     def verify(self, tables: Any = (), **options: Any) -> VerifyReport:
         return self._answer("verify", (tables, options), self.report)
 
-    def verify_as_wished(self, tables: Any = (), **options: Any) -> VerifyReport | None:
+    def verify_as_configured(self, tables: Any = (), **options: Any) -> VerifyReport | None:
         return self.report if self.wished else None
 
-    def make(self, tables: Any = (), **options: Any) -> RepairReport:
-        return self._answer("make", (tables, options), self.repaired)
+    def repair(self, tables: Any = (), **options: Any) -> RepairReport:
+        return self._answer("repair", (tables, options), self.repaired)
 
     def cutover(self, tables: Any = (), **options: Any) -> CutoverReport:
         return self._answer("cutover", (tables, options), self.ready)
 
-    @property
-    def repairs(self) -> FakeMigration:
-        return self
-
     def undo(self, run: str, tables: Any = (), **options: Any) -> TableUndo:
         return self._answer("undo", (run, tables, options), self.undone)
 
-    def runs(self, tables: Any = ()) -> list[RepairStatus]:
-        return self._answer("runs", tables, self.listed)
+    def all(self, tables: Any = ()) -> list[RepairStatus]:
+        return self._answer("all", tables, self.listed)
 
     def forget(self, what: str, tables: Any = (), **options: Any) -> list[str]:
         return self._answer("forget", (what, tables, options), self.forgotten)
 
-    def status(self, tables: Any = ()) -> list[TableStatus]:
-        return self._answer("status", tables, self.statuses)
+    def tables(self, tables: Any = ()) -> list[TableStatus]:
+        return self._answer("tables", tables, self.statuses)
 
     def containers(self, tables: Any = ()) -> list[ContainerStatus]:
         return self._answer("containers", tables, self.found)

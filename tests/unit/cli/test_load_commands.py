@@ -80,12 +80,12 @@ class TestLoad:
             "load", "-t", "device", "--workers", "3", "--rows-per-chunk", "500", "--wait", "2.5", "--replace", "--yes"
         )
         assert result.exit_code == 0
-        options = {"replace": True, "dry_run": False, "workers": 3, "rows_per_chunk": 500, "wait_s": 2.5}
+        options = {"replace": True, "workers": 3, "rows_per_chunk": 500, "wait_s": 2.5}
         options["replace_unclaimed"] = False
         assert migration.calls == [("load", (("device",), options))]
 
     def test_shows_outcome_and_counts_those_that_differ_first(self, run: Run, migration: FakeMigration) -> None:
-        migration.loads = [LOADED]
+        migration.loaded = [LOADED]
         result = run("load")
         assert "public.device: loaded, 600 rows in 2 chunks, 0.5 s, 1,200 rows/s, 36 kB" in result.stdout
         assert result.stdout.index("device2") < result.stdout.index("device1")
@@ -93,7 +93,7 @@ class TestLoad:
 
     def test_tells_of_rows_that_are_not_stored_and_ends_with_1(self, run: Run, migration: FakeMigration) -> None:
         covered = Coverage(3, 2, left_out=(LeftOut("note", "text"),), source_rows=602, stored=599, quarantined=2)
-        migration.loads = [replace(LOADED, quarantined=2, superseded=1, coverage=replace(covered, superseded=1))]
+        migration.loaded = [replace(LOADED, quarantined=2, superseded=1, coverage=replace(covered, superseded=1))]
         result = run("load")
         out = " ".join(result.stdout.split())
         assert "; 599 of 602 rows stored, 2 in quarantine, 1 superseded by another of their key" in out
@@ -106,7 +106,7 @@ class TestLoad:
 
     def test_rows_that_gave_way_as_wished_are_told_and_fail_nothing(self, run: Run, migration: FakeMigration) -> None:
         covered = Coverage(3, 3, source_rows=601, stored=600, superseded=1)
-        migration.loads = [replace(LOADED, superseded=1, coverage=covered)]
+        migration.loaded = [replace(LOADED, superseded=1, coverage=covered)]
         result = run("load")
         assert result.exit_code == 0
         assert "600 of 601 rows stored, 1 superseded" in " ".join(result.stdout.split())
@@ -122,7 +122,7 @@ class TestLoad:
         assert run("load", "--quiet").stderr == "warning: public.device: a hazard\n"
 
     def test_as_json(self, run: Run, migration: FakeMigration) -> None:
-        migration.loads = [LOADED]
+        migration.loaded = [LOADED]
         (table,) = json.loads(run("load", "--json").stdout)["tables"]
         assert table["rows"] == 600
         assert table["rows_per_second"] == 1200
@@ -161,7 +161,7 @@ class TestLoad:
 
     def test_a_dry_run_with_replace_asks_nothing(self, run: Run, migration: FakeMigration) -> None:
         assert run("load", "--replace", "--dry-run").exit_code == 0
-        assert migration.calls[0][1][1]["dry_run"] is True
+        assert [name for name, _ in migration.calls] == ["plan", "preview"]
 
     def test_an_interrupted_load_says_how_to_go_on(self, run: Run, migration: FakeMigration) -> None:
         migration.failure = KeyboardInterrupt()

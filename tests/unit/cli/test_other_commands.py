@@ -42,7 +42,7 @@ def test_status_as_json(run: Run, migration: FakeMigration) -> None:
     migration.statuses = [STATUS]
     (table,) = json.loads(run("status", "--json", "-t", "device").stdout)["tables"]
     assert (table["state"], table["chunks_done"], table["rows"]) == ("interrupted", 2, 240_000)
-    assert migration.calls == [("status", ("device",))]
+    assert migration.calls == [("tables", ("device",))]
 
 
 def test_containers_tells_of_one_that_is_not_there(run: Run, migration: FakeMigration) -> None:

@@ -41,7 +41,7 @@ def test_a_repair_tells_what_differed_what_it_did_and_how_to_go_back(run: Run, m
     assert f"gridferry undo {REPAIRED.run} --table device" in words(result.stderr)
     (call,) = migration.calls
     options = {"wait_s": 9.0, "output": None, "settle_s": None, "sync": True, "most_differences": 10}
-    assert call == ("make", (("device",), options))
+    assert call == ("repair", (("device",), options))
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ SYNCED = TableSync(
 
 
 def test_a_bounded_sync_tells_what_it_did(run: Run, migration: FakeMigration) -> None:
-    migration.syncs = [SYNCED, TableSync("public.other", "watermark", "nothing new", as_of="2024-05-01T00:00:10.1Z")]
+    migration.synced = [SYNCED, TableSync("public.other", "watermark", "nothing new", as_of="2024-05-01T00:00:10.1Z")]
     result = run("sync", "-t", "device", "--wait", "3", "--sweep")
     assert result.exit_code == 1
     for part in (
@@ -50,7 +50,7 @@ def test_a_bounded_sync_tells_what_it_did(run: Run, migration: FakeMigration) ->
 
 
 def test_follow_hands_over_the_interval_and_a_way_to_stop(run: Run, migration: FakeMigration) -> None:
-    migration.syncs = [SYNCED]
+    migration.synced = [SYNCED]
     result = run("sync", "--follow", "--interval", "5m")
     assert result.exit_code == 1
     ((_, (tables, options)),) = migration.calls
@@ -67,7 +67,7 @@ def test_follow_hands_over_the_interval_and_a_way_to_stop(run: Run, migration: F
 
 
 def test_as_json(run: Run, migration: FakeMigration) -> None:
-    migration.syncs = [SYNCED]
+    migration.synced = [SYNCED]
     (table,) = json.loads(run("sync", "--json").stdout)["tables"]
     assert (table["outcome"], table["rows"], table["position"]) == ("synced", 1198, "2024-05-01 00:00:09.000001")
     assert table["created"] == ["device4"]

@@ -8,7 +8,7 @@ refused. Killed anywhere, the same command does it again from its beginning, and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gridferry.checkpoint.cursors import SyncRecord
@@ -20,16 +20,18 @@ from gridferry.engine.events import Listener, Note, TableSync
 from gridferry.engine.ownership.lineage import command_of, known_origin
 from gridferry.engine.ownership.origin_check import look_up
 from gridferry.engine.ownership.parts import first_look
-from gridferry.engine.repair.service import Repairs
+from gridferry.engine.repair.table import RepairSettings
+from gridferry.engine.repair.tables import RepairOfTables
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.watermark.run import MODE, new_cursor
-from gridferry.engine.verify.table import VerifySettings, verify_tables
+from gridferry.engine.verify.table import VerifySettings
+from gridferry.engine.verify.tables import Comparison
 from gridferry.errors import DataError
 from gridferry.model.origin import Lineage, SourceOrigin, compare
-from gridferry.model.verification import STORED_ARE_EQUAL, DifferenceSink, VerifyReport
+from gridferry.model.verification import STORED_ARE_EQUAL
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
@@ -58,38 +60,22 @@ class NewSource:
 
 
 class TakeOver:
-    """Lets sources take the place of others, a table at a time. `chosen` finds options by name, all without one."""
+    """Lets sources take the place of others, a table at a time. `state` is of the migration that gets the source."""
 
-    def __init__(
-        self,
-        state: TargetState,
-        source: PostgresSource,
-        tell: Listener,
-        *,
-        chosen: Callable[[Sequence[str]], Sequence[TableOptions]],
-    ) -> None:
+    def __init__(self, state: TargetState, source: PostgresSource, tell: Listener) -> None:
         self._state = state
         self._source = source
         self._tell = tell
-        self._chosen = chosen
 
-    def look(self, tables: Sequence[str] = ()) -> list[NewSource]:
-        """How the sources of loaded tables relate to those that they are from. Changes nothing.
+    def look(self, chosen: Sequence[TableOptions]) -> list[NewSource]:
+        """See `Sources.look`."""
+        return [self._look(options)[0] for options in chosen]
 
-        Raises: ConfigError for a table that was not loaded; CheckpointError for other options; SourceError.
-        """
-        return [self._look(options)[0] for options in self._chosen(tables)]
-
-    def run(
-        self, tables: Sequence[str] = (), *, wait_s: float = 0.0, settle_s: float = DEFAULT_SETTLE_S
-    ) -> list[TableSync]:
+    def run(self, chosen: Sequence[TableOptions], *, wait_s: float, settle_s: float) -> list[TableSync]:
         """Take tables over whose source is another one, or may be; then sync those that are followed.
 
-        Args: wait_s: how long to wait for another run on a table to end; settle_s: how long to look again at rows that
-            differ while the new source is written to.
-        Raises: DataError if the two sides are not equal in the end; LeaseHeld; any FerryError of either side.
+        Args and Raises: see `Sources.take_over`.
         """
-        chosen = self._chosen(tables)
         for options in chosen:
             found, run, plan = self._look(options)
             if not found.is_new:
@@ -107,7 +93,7 @@ class TakeOver:
         return done
 
     def _look(self, options: TableOptions) -> tuple[NewSource, LoadRun, TablePlan]:
-        table = f"{options.schema_name}.{options.table_name}"
+        table = options.qualified
         run, plan = look_up(self._state, options, left=_LEFT, then=_THEN)
         record = known_origin(self._state, table)
         now = self._source.fetch_table_origin(options.schema_name, options.table_name)
@@ -122,7 +108,7 @@ class TakeOver:
                 (described,) = view.fetch_tables([options.table])
                 plan = require_agrees(plan, options, described, left=_LEFT)
                 parts = first_look(view, plan)
-                cursor = new_cursor(view, options, plan) if _mode(options) is SyncMode.WATERMARK else None
+                cursor = new_cursor(view, options, plan) if options.sync_mode is SyncMode.WATERMARK else None
             lease.check()
             self._tell_of_slot_left(found, run, now)
             # First the migration: of tables that are not taken over yet, their own origins still tell.
@@ -139,7 +125,7 @@ class TakeOver:
                 else:
                     before.take_over(SyncRecord(found.table, cursor))
                 before.save_heights(found.table, {})
-            elif _mode(options) is SyncMode.CDC:
+            elif options.sync_mode is SyncMode.CDC:
                 renewal = SlotRenewal(self._state, lease, self._source, options=options, tell=self._tell)
                 why = found.why or "an earlier call was interrupted"
                 renewal.run(run, plan, because=f"the source is another one: {why}")
@@ -154,28 +140,11 @@ class TakeOver:
 
     def _compare(self, options: TableOptions, *, wait_s: float, settle_s: float) -> None:
         """Let both sides be equal. Syncs bring meanwhile what is written at the new source."""
-
-        def verify(
-            tables: Sequence[str],
-            *,
-            sync: bool,
-            settle_s: float | None,
-            sink: DifferenceSink | None = None,
-            **_: object,
-        ) -> VerifyReport:
-            return verify_tables(
-                self._source,
-                self._state,
-                [options],
-                settings=VerifySettings(settle_s=settle_s),
-                output=None,
-                sink=sink,
-                sync=self._sync_beside if sync else None,
-                listener=self._tell,
-            )
-
-        repairs = Repairs(self._state, self._source, self._tell, chosen=lambda _: [options], compare=verify)
-        done = repairs.make([options.table], wait_s=wait_s, settle_s=settle_s, sync=options.sync is not None)
+        sync = None if options.sync is None else self._sync_beside
+        verifying = VerifySettings(settle_s=settle_s)
+        comparison = Comparison(self._source, self._state, verifying, self._tell, sync)
+        repair = RepairOfTables(self._state, self._source, comparison, RepairSettings(wait_s=wait_s), self._tell)
+        done = repair.run([options])
         last = done.verification if done.after is None else done.after
         for table in last.tables:
             if table.verdict not in STORED_ARE_EQUAL:
@@ -204,7 +173,3 @@ class TakeOver:
 
     def _follower(self, options: TableOptions, settings: SyncSettings) -> Follower:
         return follower(self._source, self._state, options, settings=settings, listener=self._tell)
-
-
-def _mode(options: TableOptions) -> SyncMode | None:
-    return None if options.sync is None else options.sync.mode

@@ -141,7 +141,7 @@ class Standings:
             for e in entries
         ]
 
-    def put_aside(self, chosen: Sequence[TableOptions]) -> Iterator[QuarantinedRow]:
+    def quarantined(self, chosen: Sequence[TableOptions]) -> Iterator[QuarantinedRow]:
         """The quarantined rows."""
         wanted = {options.qualified for options in chosen}
         for row in self._state.quarantine.rows():

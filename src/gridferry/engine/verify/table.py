@@ -4,29 +4,23 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.state import TargetState
-from gridferry.compare.difference_file import open_difference_file
 from gridferry.compare.findings import Findings, Waiting
 from gridferry.compare.rules import column_rules
 from gridferry.compare.tally import Tally
 from gridferry.engine.comparison.containers import Numbered
 from gridferry.engine.comparison.full_scan import FullPass
 from gridferry.engine.comparison.ranges import cut_table
-from gridferry.engine.each_table import VERIFY, Tried, try_each
 from gridferry.engine.events import Listener, Note
 from gridferry.engine.ownership.origin_check import take_up
 from gridferry.engine.rows.duplicates import REASON
-from gridferry.engine.sync.cdc.gaps import clear_unseen
 from gridferry.engine.verify.log_keys import LoggedKeys
 from gridferry.engine.verify.prescan import likely_first
 from gridferry.engine.verify.quick import QuickLook
@@ -35,15 +29,12 @@ from gridferry.engine.verify.sync_progress import SyncWatch
 from gridferry.errors import CheckpointError
 from gridferry.model.table import Table
 from gridferry.model.verification import (
-    EXIT_CODES,
     ContainerVerification,
     Depth,
     DifferenceKind,
-    DifferenceSink,
     DifferentRows,
     TableVerification,
     Verdict,
-    VerifyReport,
 )
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.coverage import coverage_of
@@ -329,62 +320,3 @@ def require_columns(plan: TablePlan, table: Table) -> None:
             state="nothing was compared",
             next_step="put the column back as it was, or load again with `gridferry load --replace`",
         )
-
-
-def verify_tables(
-    source: PostgresSource,
-    state: TargetState,
-    tables: Sequence[TableOptions],
-    *,
-    settings: VerifySettings,
-    output: Path | None,
-    sink: DifferenceSink | None,
-    sync: Callable[[TableOptions], None] | None,
-    listener: Listener,
-) -> VerifyReport:
-    """Verify tables one after the other, and write what each verification found into the state.
-
-    One that fails does not stop the others: it is in the report's `failures`. Raises no error of a table.
-    """
-    started, began = utc_now(), time.monotonic()
-    with ExitStack() as stack:
-        file = None if output is None else stack.enter_context(open_difference_file(output))
-
-        def take(rows: DifferentRows, key_length: int) -> None:
-            if file is not None:
-                file.add(rows, key_length=key_length)
-            if sink is not None:
-                sink(rows)
-
-        def verified(options: TableOptions) -> TableVerification:
-            found = TableVerifier(
-                source,
-                state,
-                options,
-                settings=settings,
-                sink=take,
-                sync=None if sync is None or options.sync is None else partial(sync, options),
-                listener=listener,
-            ).run()
-            state.verifications.add(found)
-            clear_unseen(state, found)
-            return found
-
-        tried = try_each(tables, verified, name=lambda o: o.qualified, doing=VERIFY, tell=listener)
-    return VerifyReport(
-        tried.done,
-        started,
-        time.monotonic() - began,
-        output="" if output is None else str(output),
-        failures=tried.failures,
-        not_tried=tried.not_tried,
-    )
-
-
-def required(report: VerifyReport) -> VerifyReport:
-    """The report, if every table was compared. Raises: as `each_table.Tried.require`, with the report in `done`."""
-    names = tuple(table.table for table in report.tables)
-    Tried(report.tables, names, report.failures, report.not_tried).require(
-        VERIFY, result=report, codes=[EXIT_CODES[report.verdict]]
-    )
-    return report

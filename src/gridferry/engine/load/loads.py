@@ -1,0 +1,159 @@
+"""The loads of a migration: of several tables in one go, or of one table in steps that several processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.each_table import LOAD, try_each
+from gridferry.engine.events import BucketLoad, PreparedLoad, TableLoad
+from gridferry.engine.load.copying import LoadOptions
+from gridferry.engine.load.shared import SharedLoad
+from gridferry.engine.load.table_load import TableLoader
+from gridferry.engine.ownership.endpoints import Endpoints
+from gridferry.engine.ownership.origin_check import look_up
+from gridferry.engine.ownership.replace_advice import droppable, what_goes
+from gridferry.engine.slots import SlotOfLoad, slots_of
+from gridferry.errors import FerryError
+from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.plan import Plan, TablePlan
+
+ROWS_PER_CHUNK = 100_000
+
+
+class Loads:
+    """Loads of tables. Tables are named as in the config; where several can be named, none means all.
+
+    `rows_per_chunk` is how much is read, stored and checkpointed at once; `wait_s` is how long to wait for another run
+    on the same table.
+    """
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._ends = endpoints
+
+    def load(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        replace: bool = False,
+        replace_unclaimed: bool = False,
+        workers: int | None = None,
+        rows_per_chunk: int = ROWS_PER_CHUNK,
+        wait_s: float = 0.0,
+    ) -> list[TableLoad]:
+        """Load tables, or go on where an earlier run stopped. One that fails does not stop the others.
+
+        Args: replace: drop what this migration loaded of them, once the new load can begin; replace_unclaimed: with it,
+            also containers of the plan's names that no migration claims; workers: how many read at the same time, None:
+            as many as the machine is good for.
+        Raises: any FerryError of the only table; what was checkpointed stays, and the same call goes on from there.
+            Of several tables SomeTablesFailed after all others were loaded, its `done` a list of TableLoad.
+        """
+        options = LoadOptions(replace, workers, rows_per_chunk, wait_s, replace_unclaimed=replace_unclaimed)
+        chosen = self._ends.chosen(tables)
+        state = self._ends.state  # what is wrong with the target, or with whose it is, is reported once
+
+        def load(table: TableOptions) -> TableLoad:
+            done = self._loader(state, table, options).run(table.table)
+            self._ends.tell(done)
+            return done
+
+        tried = try_each(chosen, load, name=lambda o: o.qualified, doing=LOAD, tell=self._ends.tell)
+        tried.require(LOAD)
+        return list(tried.done)
+
+    def preview(self, plan: Plan) -> list[TableLoad]:
+        """What `load` would do with the plan's tables: one each, its problems as notes, in the order of the plan."""
+        runs = self._ends.state.runs
+        loads = []
+        for table in plan.tables:
+            run = runs.get(table.qualified)
+            what = "nothing of it is loaded yet" if run is None else f"an earlier load is {run.state.value}"
+            notes = tuple(f.message for f in table.problems) or (what,)
+            loads.append(TableLoad(table.qualified, "planned", notes=notes))
+        return loads + [TableLoad(unread.table, "planned", notes=(unread.finding.message,)) for unread in plan.unread]
+
+    def prepare(
+        self, table: str, *, replace: bool = False, rows_per_chunk: int = ROWS_PER_CHUNK, wait_s: float = 0.0
+    ) -> PreparedLoad:
+        """Begin one table's load so that several processes can share it, or see what an earlier one left to be read.
+
+        Plan, chunks and containers are written down. Then `engine.load.shared.deal` says how to cut the work,
+        `load_bucket` does a part of it, and `finish` ends it; each in any process, and again after any failure.
+        Raises: as `load` of one table.
+        """
+        options = LoadOptions(replace=replace, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+        with self._shared(table, options) as shared:
+            return shared.prepare()
+
+    def load_bucket(
+        self,
+        table: str,
+        *,
+        bucket: int,
+        of: int,
+        workers: int = 1,
+        rows_per_chunk: int = ROWS_PER_CHUNK,
+        wait_s: float = 0.0,
+    ) -> BucketLoad:
+        """Copy what is left of bucket `bucket` (from 0) of `of`.
+
+        Raises: ConfigError where nothing is prepared; as `load` of one table.
+        """
+        options = LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+        with self._shared(table, options) as shared:
+            return shared.load_bucket(bucket, of)
+
+    def finish(
+        self, table: str, *, workers: int | None = None, rows_per_chunk: int = ROWS_PER_CHUNK, wait_s: float = 0.0
+    ) -> TableLoad:
+        """Read what the buckets left and what moved behind them, count both sides, and end the load.
+
+        Raises: ConfigError where nothing is prepared; as `load` of one table.
+        """
+        options = LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+        with self._shared(table, options) as shared:
+            return shared.finish()
+
+    def what_replace_drops(self, tables: Sequence[str] = ()) -> str:
+        """What `load` with `replace` would drop of these tables, as the target holds it now, in a sentence."""
+        return what_goes(droppable(self._ends.state, [options.qualified for options in self._ends.chosen(tables)]))
+
+    def plan_of(self, table: str) -> TablePlan:
+        """The plan that a table was loaded with. Raises: ConfigError if it was not."""
+        (options,) = self._ends.chosen([table])
+        return look_up(self._ends.look_at_state(), options, left="", then="gridferry status")[1]
+
+    @contextmanager
+    def _shared(self, table: str, load: LoadOptions) -> Iterator[SharedLoad]:
+        """One table's steps; an error of them that advises --replace says what that would drop."""
+        (options,) = self._ends.chosen([table])
+        try:
+            state = self._ends.state
+            yield SharedLoad(
+                source=self._ends.source,
+                state=state,
+                options=options,
+                load=load,
+                listener=self._ends.tell,
+                slot=self._slot(state, options),
+            )
+        except FerryError as error:
+            self._ends.session.complete_advice(error, options.qualified)
+            raise
+
+    def _loader(self, state: TargetState, options: TableOptions, load: LoadOptions) -> TableLoader:
+        return TableLoader(
+            source=self._ends.source,
+            state=state,
+            options=options,
+            load=load,
+            listener=self._ends.tell,
+            slot=self._slot(state, options),
+        )
+
+    def _slot(self, state: TargetState, options: TableOptions) -> SlotOfLoad | None:
+        if options.sync_mode is not SyncMode.CDC:
+            return None
+        return SlotOfLoad(self._ends.source, slots_of(self._ends.feed, state, options.qualified), self._ends.tell)

@@ -1,0 +1,69 @@
+"""Both ends of a migration: the source, the target, and the tables of the config that go from one to the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener
+from gridferry.engine.ownership.target_session import TargetSession
+from gridferry.engine.waits import note_of_lock
+from gridferry.griddb import Store
+from gridferry.plan.config import Config, TableOptions
+from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
+from gridferry.source.postgres.session.connection import parse_address
+from gridferry.source.postgres.source import PostgresSource
+
+
+class Endpoints:
+    """What all work on a migration is given. Connects to either end when it is first needed.
+
+    `tell` takes the events of the work; what advises --replace says by then what that would drop.
+    """
+
+    def __init__(self, config: Config, *, listener: Listener, transactions_s: float = DEFAULT_LIMIT_S) -> None:
+        """Args: transactions_s: how long a statement waits for transactions of others that it needs to have ended."""
+        address = parse_address(config.source.dsn, replication=config.source.replication_dsn)
+        self.config = config
+        self.source = PostgresSource(address, transactions_s)
+        self.session = TargetSession(
+            config.target,
+            name=config.name,
+            tables=config.tables,
+            origin=self.source.fetch_origin,
+            place=self.source.place,
+            on_lock=lambda text: listener(note_of_lock(text)),
+        )
+        self.tell = self.session.completing(listener)
+
+    @property
+    def store(self) -> Store:
+        """The target database. Raises: GridDBError where it is away."""
+        return self.session.store
+
+    @property
+    def state(self) -> TargetState:
+        """What the target keeps of the migration, to read and write by. Raises: as `TargetSession.state`."""
+        return self.session.state
+
+    def look_at_state(self, *, ask_source: bool = True) -> TargetState:
+        """The same for who only looks: see `TargetSession.to_look_at`."""
+        return self.session.to_look_at(ask_source=ask_source)
+
+    def chosen(self, tables: Sequence[str] = ()) -> tuple[TableOptions, ...]:
+        """The options of tables by their names, of all without names. Raises: ConfigError for one not in the config."""
+        return self.config.chosen(tables)
+
+    @property
+    def feed(self) -> ChangeFeed:
+        """The source's slots, publications and changes."""
+        return ChangeFeed(self.source.address)
+
+    def slots_for(self, options: TableOptions) -> tuple[str, str]:
+        """The names that a table's replication slot may have; the target need not be there to know them."""
+        return self.feed.slots_for(options.qualified, str(self.config.target), self.session.whose())
+
+    def close(self) -> None:
+        """Close the connections to the target. A later call opens others."""
+        self.session.close()

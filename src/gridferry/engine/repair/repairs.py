@@ -1,0 +1,133 @@
+"""The repairs of a migration: made, listed, undone, forgotten; and quarantined rows that are tried once more."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Replay
+from gridferry.engine.ownership.endpoints import Endpoints
+from gridferry.engine.ownership.lineage import check_origin
+from gridferry.engine.repair.replay import replay_tables
+from gridferry.engine.repair.spool import GROUP_ROWS
+from gridferry.engine.repair.table import RepairSettings
+from gridferry.engine.repair.tables import RepairOfTables
+from gridferry.engine.repair.undo import forget_repair, list_repairs, undo_repair
+from gridferry.engine.verify.verifications import comparison_between, verify_settings
+from gridferry.errors import CheckpointError, ConfigError, SourceUnreachable
+from gridferry.model.moment import moment_of
+from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
+from gridferry.plan.config import duration_ms
+
+_AGE = re.compile(r"\d+\s*[a-z]+")
+
+
+class Repairs:
+    """Repairs of loaded tables. Each call takes the leases that it needs, and waits `wait_s` for another run's end.
+
+    Tables are named as in the config; where none is named, all.
+    """
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._ends = endpoints
+
+    def repair(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        wait_s: float = 0.0,
+        rows_per_group: int = GROUP_ROWS,
+        output: str | os.PathLike[str] | None = None,
+        settle_s: float | None = None,
+        sync: bool = False,
+        most_differences: int = 10,
+    ) -> RepairReport:
+        """Verify, then write and delete exactly the rows that were proven to differ; journaled, so it can be undone.
+
+        Tables that were repaired are verified once more, without the file of differences.
+
+        Args: rows_per_group: how many rows are written between two marks in the journal, at most; the others as for
+            `Verifications.verify`.
+        Raises: LeaseHeld while another run works on the table; as `Verifications.verify`. Of several tables those that
+            can be repaired are, before SomeTablesFailed names the others; its `done` is their RepairReport.
+        """
+        verifying = verify_settings(settle_s=settle_s, most_differences=most_differences)
+        comparison = comparison_between(self._ends, verifying, sync=sync)
+        settings = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
+        repair = RepairOfTables(comparison.state, self._ends.source, comparison, settings, self._ends.tell)
+        return repair.run(self._ends.chosen(tables), output=None if output is None else Path(output))
+
+    def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
+        """See `undo_repair`. The source is asked only whether it is the one that the table is from; it may be away.
+
+        Raises: OtherSource too.
+        """
+        state = self._ends.state
+        known = {options.qualified: options for options in self._ends.chosen()}
+        self._require_source(state, state.repairs.get(run).table)
+        return undo_repair(state, run, known=known, tables=self._names(tables), wait_s=wait_s, tell=self._ends.tell)
+
+    def all(self, tables: Sequence[str] = ()) -> list[RepairStatus]:
+        """The repairs that are known, whatever became of them: see `list_repairs`."""
+        return list_repairs(self._ends.state, self._names(tables))
+
+    def forget(self, what: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> list[str]:
+        """Delete the journal of one repair, by its run; or of those that ended longer ago than a time such as 30d.
+
+        Returns: the runs that were forgotten. Those that were interrupted stay, unless they are named.
+        Raises: ConfigError for a run that is not known; LeaseHeld while a run works on its table.
+        """
+        state, what = self._ends.state, what.strip()
+        if not _AGE.fullmatch(what):
+            _forget_one(state, what, self._names(tables), wait_s)
+            return [what]
+        try:
+            before = datetime.now(timezone.utc) - timedelta(milliseconds=duration_ms(what))
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(
+                f"gridferry forget {what}: {error}", next_step="give a run, or a time such as 30d"
+            ) from None
+        records = state.repairs.all(self._names(tables))
+        old = [r for r in records if r.finished and moment_of(max(r.finished, r.undone)) < before]
+        for record in old:
+            forget_repair(state, record.run, record=record, wait_s=wait_s)
+        return [record.run for record in old]
+
+    def replay(self, tables: Sequence[str] = (), *, ids: Sequence[str] = ()) -> list[Replay]:
+        """Store quarantined rows as the source has them now; what still cannot be stored stays in the quarantine.
+
+        Args: ids: of the rows to try; all without one. Raises: see `replay_tables`.
+        """
+        ends = self._ends
+        return replay_tables(ends.source, ends.state, ends.chosen(tables), ids=frozenset(ids), tell=ends.tell)
+
+    def _names(self, tables: Sequence[str]) -> frozenset[str] | None:
+        return frozenset(o.qualified for o in self._ends.chosen(tables)) if tables else None
+
+    def _require_source(self, state: TargetState, table: str) -> None:
+        load = state.runs.get(table)
+        options = next((o for o in self._ends.chosen() if o.qualified == table), None)
+        if load is None or load.plan is None or options is None:
+            return  # what that means is said by the undo itself
+        with suppress(SourceUnreachable):
+            check_origin(state, self._ends.source, options, load, left="nothing was changed")
+
+
+def _forget_one(state: TargetState, run: str, tables: frozenset[str] | None, wait_s: float) -> None:
+    record: RepairRecord | None
+    try:
+        record = state.repairs.get(run)
+    except CheckpointError:
+        record = None  # not readable: that is what it is to be forgotten for
+    if record is not None and tables is not None and record.table not in tables:
+        raise ConfigError(
+            f"the repair {run} is of {record.table}, which was not asked for",
+            state="nothing was changed",
+            next_step="name that table, or none",
+        )
+    forget_repair(state, run, record=record, wait_s=wait_s)

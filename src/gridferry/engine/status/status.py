@@ -1,0 +1,45 @@
+"""The status of a migration: its tables, their containers, their quarantined rows. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gridferry.engine.events import ContainerState, ContainerStatus, QuarantinedRow, TableStatus
+from gridferry.engine.ownership.endpoints import Endpoints
+from gridferry.engine.status.tables import Standings
+
+
+class Status:
+    """The status of tables. Tables are named as in the config; where none is named, all.
+
+    Raises: the error of the only table; SomeTablesFailed after all others, its `done` what the call returns of them.
+    """
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._ends = endpoints
+
+    def tables(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> list[TableStatus]:
+        """What the target's state says of each table, and what waits in the source to be synced."""
+        return self._standings(ask_source=ask_source).tables(self._ends.chosen(tables), ask_source=ask_source)
+
+    def container_states(
+        self, tables: Sequence[str] = (), *, match: str = "", known: Sequence[TableStatus] = ()
+    ) -> list[ContainerState]:
+        """The state of each container of loaded tables.
+
+        Args: match: a pattern for names or split values; known: what `tables` has just said, not to be asked again.
+        """
+        return self._standings().container_states(self._ends.chosen(tables), match=match, known=known)
+
+    def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
+        """The containers of the tables, and the rows each holds now."""
+        return self._standings().containers(self._ends.chosen(tables))
+
+    def quarantine(self, tables: Sequence[str] = ()) -> list[QuarantinedRow]:
+        """The quarantined rows."""
+        return list(self._standings().quarantined(self._ends.chosen(tables)))
+
+    def _standings(self, *, ask_source: bool = True) -> Standings:
+        session = self._ends.session
+        state = session.to_look_at(ask_source=ask_source)
+        return Standings(self._ends.source, state, self._ends.tell, notes=lambda: session.identity.notes)

@@ -1,0 +1,120 @@
+"""The syncs of a migration: one bounded run over each table, or runs without end until asked to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+from gridferry.engine.each_table import SYNC, try_each
+from gridferry.engine.events import TableSync
+from gridferry.engine.ownership.endpoints import Endpoints
+from gridferry.engine.slots import drop_slots
+from gridferry.engine.sync.follower import Follower
+from gridferry.engine.sync.modes import follower
+from gridferry.engine.sync.settings import SyncSettings
+from gridferry.engine.sync.tables import Following
+from gridferry.errors import ConfigError
+from gridferry.plan.config import SyncMode, TableOptions
+
+
+class Syncs:
+    """Syncs of loaded tables. Tables are named as in the config; where none is named, all that are to be followed."""
+
+    def __init__(self, endpoints: Endpoints) -> None:
+        self._ends = endpoints
+
+    def sync(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        follow: bool = False,
+        interval_s: float = 60.0,
+        wait_s: float = 0.0,
+        until: Callable[[], bool] | None = None,
+        sweep: bool = False,
+        new_slot: bool = False,
+        rows_per_chunk: int = 100_000,
+    ) -> list[TableSync]:
+        """Store everything committed before now in the loaded tables; with `follow` again and again.
+
+        Args: tables: those with a `sync` in the config, unless some are named; interval_s: from one beginning to the
+            next; wait_s: how long to wait for another run on a table; until: asked between chunks and runs, True ends
+            the work after its checkpoint; sweep: look at whole tables, for rows that came later than the lookback;
+            new_slot: where the slot of a table in mode cdc is lost, or it never had one, make another and go on from
+            there (see `engine.sync.cdc.renew_slot`); rows_per_chunk: how many are stored and checkpointed at once.
+        Raises: any FerryError; what was checkpointed stays, and the next call goes on from there. With `follow` only
+            what will not pass. Of several tables those that can be synced are, before SomeTablesFailed names the
+            others, its `done` a list of TableSync.
+        """
+        if interval_s < 0 or rows_per_chunk < 1:
+            raise ConfigError("the interval must be 0 or more, and the rows a chunk 1 or more")
+        ending = until or (lambda: False)
+        cut = threading.Event()
+
+        def stop() -> bool:
+            return cut.is_set() or ending()
+
+        settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
+        chosen = followed(self._ends.chosen(tables), named=bool(tables))
+        if new_slot:
+            chosen = _to_renew(chosen, named=bool(tables), follow=follow)
+        ends = self._ends
+        followers = [
+            follower(ends.source, ends.state, options, settings=settings, listener=ends.tell) for options in chosen
+        ]
+        if follow:
+            return Following(followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell).run()
+        return self._sync_each(followers)
+
+    def drop_slots(self, tables: Sequence[str] = ()) -> list[str]:
+        """Drop the replication slots and publications of tables, so that PostgreSQL is as it was before their load.
+
+        Args: tables: all of the config where none is named.
+        Returns: what there was. After that the tables are not followed; `sync` with `new_slot` goes on.
+        Raises: SlotInUse while a sync reads one; SourceRefused, SourceUnreachable.
+        """
+        ends = self._ends
+        return drop_slots(
+            ends.source, ends.feed, lambda: ends.state, ends.chosen(tables), slots=ends.slots_for, tell=ends.tell
+        )
+
+    def _sync_each(self, followers: Sequence[Follower]) -> list[TableSync]:
+        """One bounded run over each table; one that fails does not stop the others."""
+
+        def run(each: Follower) -> TableSync:
+            done = each.run()
+            self._ends.tell(done)
+            return done
+
+        tried = try_each(followers, run, name=lambda each: each.table, doing=SYNC, tell=self._ends.tell)
+        tried.require(SYNC)
+        return list(tried.done)
+
+
+def followed(tables: Sequence[TableOptions], *, named: bool) -> list[TableOptions]:
+    """The tables to sync: all that were named, else those with a `sync` in the config. Raises: ConfigError for none."""
+    chosen = [options for options in tables if named or options.sync is not None]
+    if not chosen:
+        raise ConfigError(
+            "no table in the config is to be followed",
+            next_step="add `sync: {mode: watermark}` or `sync: {mode: cdc}` to a table",
+        )
+    return chosen
+
+
+def _to_renew(tables: Sequence[TableOptions], *, named: bool, follow: bool) -> list[TableOptions]:
+    """The tables whose slot may be made again: those named, else those in mode cdc. Raises: ConfigError."""
+    if follow:
+        raise ConfigError(
+            "a new slot is made once, not again and again",
+            state="nothing was changed",
+            next_step="sync with the new slot first, then without end",
+        )
+    chosen = [options for options in tables if named or options.sync_mode is SyncMode.CDC]
+    if not chosen:
+        raise ConfigError(
+            "no table in the config is followed by mode cdc",
+            state="nothing was changed",
+            next_step="set `sync: {mode: cdc}` for a table, or leave --new-slot out",
+        )
+    return chosen
