@@ -18,7 +18,7 @@ PYTEST := $(RUN) pytest -n $(JOBS) --dist loadfile
 export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo test check quick unit source conformance oracle e2e format lint type imports docs docs-check \
+.PHONY: help demo test check quick unit source conformance oracle e2e format lint type imports docs docs-check site \
 	postgres-test histories airflow airflow-test screenshots build bench bench-compare bench-official coverage audit fuzz clean
 
 help:  ## show these targets
@@ -48,7 +48,7 @@ demo: .venv  ## the main job, on a sample: PostgreSQL -> GridDB, about a minute
 test: check  ## everything that CI runs
 	$(PYTEST)
 
-check: lint type imports docs-check  ## format, lint, types, import layers, generated docs
+check: lint type imports docs-check site  ## format, lint, types, import layers, generated docs, links in the docs
 
 format: .venv  ## rewrite the code in the project's format
 	$(RUN) ruff format
@@ -134,9 +134,13 @@ docs: .venv  ## write the generated pages
 	$(RUN) python tools/type_table.py
 	$(RUN) python tools/cli_reference.py
 
+# Strictly: a link that leads nowhere, or a page that is not in its navigation, is an error.
+site: .venv  ## the docs as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --strict --quiet
+
 docs-check: .venv
 	$(RUN) python tools/type_table.py --check
 	$(RUN) python tools/cli_reference.py --check
 
 clean:  ## remove the environments, caches and what was built
-	rm -rf .venv .venv-airflow .venv-audit .tools dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-airflow .venv-audit .tools dist site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
