@@ -10,14 +10,21 @@ import posixpath
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from gridferry import griddb
+from gridferry.engine.load.loads import Loads
 from gridferry.engine.migration import Migration
+from gridferry.engine.ownership.endpoints import Endpoints
+from gridferry.engine.repair.repairs import Repairs
+from gridferry.engine.repair.sources import Sources
+from gridferry.engine.status.status import Status
+from gridferry.engine.sync.syncs import Syncs
+from gridferry.engine.verify.verifications import Verifications
 
 ROOT = Path(__file__).parents[1]
 DOCS = "docs/"
@@ -26,6 +33,8 @@ DECISIONS = "Decisions"
 DECISIONS_PAGE = "docs/adr/index.md"  # is made here; in the repository's browser the folder itself is the list
 # Pages outside of docs/ that the site has, by their paths in the repository.
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md", "examples/README.md")
+# The attributes of `Migration`, in the order of its page.
+PARTS_OF_MIGRATION = (Loads, Syncs, Verifications, Repairs, Sources, Status, Endpoints)
 
 _LINK = re.compile(r"\]\((?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 _FENCE = re.compile(r"^ {0,3}(```|~~~)")
@@ -124,11 +133,9 @@ def driver_page() -> str:
 
 
 def migration_page() -> str:
-    """The reference of `Migration`, and of what its properties give that is of the engine too."""
-    given = [get_type_hints(p.fget)["return"] for p in vars(Migration).values() if isinstance(p, property) and p.fget]
-    shown = [Migration, *(kind for kind in given if kind.__module__.startswith("gridferry.engine."))]
+    """The reference of `Migration`, and of what can be done by its attributes."""
     about = "What the command line and Airflow call; [the examples](../repository/examples/README.md) use it."
-    parts = [f"::: {kind.__module__}.{kind.__name__}" for kind in shown]
+    parts = [f"::: {kind.__module__}.{kind.__name__}" for kind in (Migration, *PARTS_OF_MIGRATION)]
     return "\n\n".join(["# Migration", about, *parts, ""])
 
 

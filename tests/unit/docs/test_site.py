@@ -13,6 +13,11 @@ from tools import docs_site
 from tools.docs_site import linked, repository_path, site_place, with_lists_apart, with_site_links
 from tools.docstring_parts import set_off
 
+from gridferry.engine.migration import Migration
+from gridferry.griddb import parse_address
+from gridferry.plan.addresses import SourceAddress
+from gridferry.plan.config import Config
+
 ROOT = Path(__file__).parents[3]
 
 
@@ -85,11 +90,14 @@ def test_the_reference_has_every_name_that_the_driver_exports() -> None:
     assert "::: gridferry.griddb.store.connect" in page.splitlines()
 
 
-def test_the_reference_has_migration_and_what_its_properties_give() -> None:
+def test_the_reference_has_migration_and_the_class_of_each_of_its_attributes() -> None:
+    config = Config(SourceAddress("postgresql://a@b/c"), parse_address("griddb://a@b/c"), ())
+    with Migration(config) as migration:
+        kinds = {type(attribute) for attribute in vars(migration).values()}
+    assert kinds == set(docs_site.PARTS_OF_MIGRATION)
     page = docs_site.migration_page().splitlines()
     assert "::: gridferry.engine.migration.Migration" in page
-    assert "::: gridferry.engine.repair.service.Repairs" in page
-    assert not [line for line in page if "gridferry.griddb" in line]
+    assert "::: gridferry.engine.load.loads.Loads" in page
 
 
 def test_the_parts_of_a_docstring_are_set_off() -> None:
