@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,9 +13,9 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, Wait, chosen
 from gridferry.cli.output import Output, plain
-from gridferry.cli.repair_command import INTERRUPTED
+from gridferry.cli.repair_command import INTERRUPTED, kinds_of
 from gridferry.cli.table_outcomes import warnings
-from gridferry.cli.tables import hanging, listing
+from gridferry.cli.tables import hanging
 
 if TYPE_CHECKING:
     from gridferry.model.repair import RepairStatus, TableUndo
@@ -89,18 +90,16 @@ def _show_repairs(output: Output, found: list[RepairStatus]) -> None:
     if not found:
         output.show(Text("There was no repair, or its journal was forgotten."))
         return
-    rows: list[list[RenderableType]] = [
-        [
-            Text(one.record.run),
-            Text(one.record.table),
-            Text(one.record.started[:19].replace("T", " ")),
-            Text(one.record.by),
-            Text(numbers.count(one.record.put)),
-            Text(numbers.count(one.record.replaced)),
-            Text(numbers.count(one.record.deleted)),
-            Text(one.note or one.record.state.value, style="yellow" if one.note else ""),
-        ]
-        for one in found
-    ]
-    right = ("put", "replaced", "deleted")
-    output.show(listing(["run", "table", "when (UTC)", "by", *right, "state"], rows, right=right))
+    for status in found:
+        output.show(*_status_lines(status))
+
+
+def _status_lines(status: RepairStatus) -> Iterator[RenderableType]:
+    """A repair in lines, not in a table: on a narrow terminal a column would break the run, which `undo` is given."""
+    record = status.record
+    kinds = kinds_of(record.put, record.replaced, record.deleted)
+    rows = f"{numbers.plural(record.rows, 'row')} ({kinds})" if kinds else "no row"
+    yield Text.assemble((record.run, "bold"), f": {record.table}, {rows}, {record.state.value}")
+    yield hanging("  ", f"{record.started[:19].replace('T', ' ')} UTC, by {record.by}", style="dim")
+    if status.note:
+        yield hanging("  ", status.note, style="yellow")

@@ -107,7 +107,8 @@ def _show(
     elif report.verdict is not Verdict.EQUAL:
         output.note(f"\nNext: gridferry repair{again} once more, for what is left", style="bold")
     elif runs:
-        output.note(f"\nTo bring the old rows back: gridferry undo {runs[0]}{again}", style="bold")
+        undoing = [f"gridferry undo {run}{repeated(config, None)}" for run in runs]
+        output.note("\n".join(["", f"To bring the old rows back: {undoing[0]}", *undoing[1:]]), style="bold")
 
 
 def repair_document(report: RepairReport, failed: SomeTablesFailed | None = None) -> dict[str, Any]:
@@ -153,14 +154,19 @@ def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
     yield Text(said, style="bold green" if report.verdict.value == "equal" else "bold yellow")
 
 
+def kinds_of(put: int, replaced: int, deleted: int) -> str:
+    """How many rows were changed in which way: `2 put, 1 deleted`; "" for none."""
+    kinds = (("put", put), ("replaced", replaced), ("deleted", deleted))
+    return ", ".join(f"{numbers.count(n)} {kind}" for kind, n in kinds if n)
+
+
 def _repair_line(one: TableRepair) -> Text:
     line = Text.assemble((one.table, "bold"), ": ")
     if not one.run:
         line.append("nothing was repaired", style="green" if not one.refused and not one.moved else "yellow")
     else:
         line.append(f"{numbers.plural(one.rows, 'row')} repaired", style="green")
-        kinds = (("put", one.put), ("replaced", one.replaced), ("deleted", one.deleted))
-        line.append(f" ({', '.join(f'{numbers.count(n)} {kind}' for kind, n in kinds if n)})")
+        line.append(f" ({kinds_of(one.put, one.replaced, one.deleted)})")
         line.append(f", {numbers.count(one.confirmed)} re-read and confirmed, {numbers.duration(one.seconds)}")
         line.append(f", run {one.run}", style="dim")
     left = ((one.moved, "changed meanwhile"), (one.refused, "refused: several source rows share a key"))

@@ -48,7 +48,7 @@ class VerifyCommand(TyperCommand):
         except Exception as error:  # Typer does not show the class for an option that does not exist
             asked = next((word for word in given if word in _COMMANDS), None)
             if asked is not None and hasattr(error, "option_name"):
-                ctx.fail(f"No such option: {asked}. It is a command of its own: {_COMMANDS[asked]}")
+                ctx.fail(f"No such option: {asked}. It is a command of its own: `{_COMMANDS[asked]}`")
             raise
 
 

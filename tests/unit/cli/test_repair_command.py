@@ -38,7 +38,7 @@ def test_a_repair_tells_what_differed_what_it_did_and_how_to_go_back(run: Run, m
         "containers made: device2", "Both sides are equal now",
     ):  # fmt: skip
         assert part in words(result.stdout), part
-    assert f"gridferry undo {REPAIRED.run} --table device" in words(result.stderr)
+    assert result.stderr.splitlines()[-1] == f"To bring the old rows back: gridferry undo {REPAIRED.run}"
     (call,) = migration.calls
     options = {"wait_s": 9.0, "output": None, "settle_s": None, "sync": True, "most_differences": 10}
     assert call == ("repair", (("device",), options))
@@ -72,6 +72,16 @@ def test_a_repair_as_json(run: Run, migration: FakeMigration) -> None:
     assert document["verification"]["differences"] == 2
 
 
+def test_each_run_of_a_repair_is_named_for_its_undo(run: Run, migration: FakeMigration) -> None:
+    other = replace(REPAIRED, run="20260301T100001-def456")
+    migration.repaired = RepairReport(DIFFERENT, (REPAIRED, other))
+    said = run("repair", "-c", "other.yaml").stderr
+    assert said.splitlines()[-2:] == [
+        f"To bring the old rows back: gridferry undo {REPAIRED.run} -c other.yaml",
+        f"gridferry undo {other.run} -c other.yaml",
+    ]
+
+
 def test_a_held_table_is_tried_later(run: Run, migration: FakeMigration) -> None:
     migration.failure = LeaseHeld("another run works on it", next_step="run again with --wait SECONDS")
     result = run("repair")
@@ -92,7 +102,7 @@ def test_verify_names_the_command_that_was_looked_for(
 ) -> None:
     result = run("verify", *options)
     assert (result.exit_code, result.stdout) == (2, "")
-    assert f"It is a command of its own: {command}" in words(result.stderr)
+    assert f"It is a command of its own: `{command}`" in words(result.stderr)
     assert migration.calls == []
 
 
@@ -138,9 +148,14 @@ def test_an_undo_tells_what_was_kept(run: Run, migration: FakeMigration) -> None
 def test_the_runs_are_listed(run: Run, migration: FakeMigration) -> None:
     assert "no repair" in run("repairs").stdout
     migration.listed = [RepairStatus(RECORD, "interrupted: run it again"), RepairStatus(RECORD)]
-    shown = words(run("repairs", "-t", "device").stdout)
-    assert "interrupted" in shown
-    assert "ann@box" in shown
+    shown = run("repairs", "-t", "device").stdout.splitlines()
+    assert shown == [
+        f"{RECORD.run}: public.device, 7 rows (7 put), done",
+        "  2026-03-01 10:00:00 UTC, by ann@box",
+        "  interrupted: run it again",
+        f"{RECORD.run}: public.device, 7 rows (7 put), done",
+        "  2026-03-01 10:00:00 UTC, by ann@box",
+    ]
     document = json.loads(run("repairs", "--json").stdout)
     assert [one["rows"] for one in document["runs"]] == [7, 7]
     assert document["runs"][0]["note"].startswith("interrupted")

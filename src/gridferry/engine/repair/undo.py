@@ -199,7 +199,8 @@ def list_repairs(state: TargetState, tables: frozenset[str] | None = None) -> li
     loads = {load.table: load for load in state.runs.all()}
     found = []
     for record in state.repairs.all(tables):
-        note = "" if record.state is RepairState.UNDONE else _hindrance(record, loads.get(record.table))
+        hindrance = "" if record.state is RepairState.UNDONE else _hindrance(record, loads.get(record.table))
+        note = f"cannot be undone: {hindrance}" if hindrance else ""
         if record.state in (RepairState.WRITING, RepairState.UNDOING):
             working = holder_of(state.documents, record.table)
             note = f"under way: {working}" if working is not None else _interrupted(record)
