@@ -169,9 +169,14 @@ def _variable_column(column: ColumnSpec, taken: pa.Array, nulls: NDArray[np.bool
 
 
 def byte_pieces(area: NDArray[np.uint8], ends: NDArray[np.int64]) -> pa.Array:
-    """The area, not copied, as m byte strings that end at `ends` (m,), which ascend and lie in it."""
+    """The area, not copied, as m byte strings that end at `ends` (m,), which ascend and lie in it.
+
+    Raises: RemoteProtocolError where they do not: Arrow does not look, and would read and write where it must not.
+    """
     edges = np.zeros(len(ends) + 1, np.int64)
     edges[1:] = ends
+    if int(edges.max()) > len(area) or bool((edges[1:] < edges[:-1]).any()):
+        raise RemoteProtocolError("pieces of an answer overlap, or lie outside it")
     return pa.Array.from_buffers(pa.large_binary(), len(ends), [None, pa.py_buffer(edges), pa.py_buffer(area)])
 
 

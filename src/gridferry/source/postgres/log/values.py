@@ -49,9 +49,11 @@ class Texts:
         the values together, faster than any indexing by byte.
         """
         count = len(self.starts)
+        edges = np.stack((self.starts, self.ends), axis=1).reshape(-1)
+        if count and (edges[0] < 0 or edges.max() > len(self.octets) or bool((edges[1:] < edges[:-1]).any())):
+            raise broken("values overlap, or lie outside the message")  # Arrow does not look
         offsets = np.empty(2 * count + 1, np.int32)
-        offsets[0:-1:2] = self.starts
-        offsets[1::2] = self.ends
+        offsets[:-1] = edges
         offsets[-1] = offsets[-2] if count else 0
         every = pa.Array.from_buffers(kind, 2 * count, [None, pa.py_buffer(offsets), pa.py_buffer(self.octets)])
         places = np.arange(0, 2 * count, 2, dtype=np.int32)
