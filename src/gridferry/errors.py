@@ -284,6 +284,10 @@ class OtherSource(CheckpointError):
     """The source is not the one that the table is from, or cannot be known to be."""
 
 
+class OtherTable(OtherSource):
+    """The database is the one that the table is from, but the table is gone, or another one has its name."""
+
+
 class LeaseHeld(Transient, FerryError):
     """Another run holds the table."""
 

@@ -10,17 +10,20 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from tests.conftest import Database
+from tests.conftest import Database, database_on
+from tests.e2e.changes import without_slots
 from tests.e2e.ferry import Ferry
 from typer.testing import CliRunner
 
+from gridferry.checkpoint.lease import Lease
 from gridferry.cli.main import app
+from gridferry.local.postgres import LocalPostgres
 
 _TICKED = re.compile(r"`([^`]+)`")
 _WAYS = re.compile(r"[;,]? or (?=set |exclude |load |put |give |store |add |leave )|; or ")
@@ -53,6 +56,15 @@ TEXTS = "CREATE TABLE t (id int PRIMARY KEY, v text, n int); INSERT INTO t VALUE
 TOO_LONG = "INSERT INTO t VALUES (2, repeat('L', 40000), 2)"
 BY_DEVICE = {"split_by": "device", "sync": {"mode": "watermark", "column": "ts"}}
 WATERMARK = {"sync": {"mode": "watermark"}}
+CDC = {"sync": {"mode": "cdc"}}
+SLOTS = "FROM pg_replication_slots s WHERE s.database = current_database()"
+DROP_SLOT = f"SELECT pg_drop_replication_slot(s.slot_name) {SLOTS}"
+# Somebody else reads the slot: what it held is gone for us.
+READ_SLOT = (
+    "DO $$ BEGIN PERFORM count(*) FROM pg_replication_slots s, pg_logical_slot_get_binary_changes(s.slot_name, NULL, "
+    "NULL, 'proto_version', '1', 'publication_names', (SELECT min(pubname) FROM pg_publication)) "
+    "WHERE s.database = current_database(); END $$"
+)
 
 SITUATIONS = {
     "a device whose name meets another's": Situation(
@@ -83,6 +95,34 @@ SITUATIONS = {
     "a column that is gone, met by verify": Situation(TEXTS, {}, ("verify",), then="ALTER TABLE t DROP COLUMN n"),
     "a table that was never loaded": Situation(TEXTS, WATERMARK, ("sync",), unloaded=True),
     "a table that was never loaded, met by verify": Situation(TEXTS, {}, ("verify",), unloaded=True),
+    "a slot that is gone": Situation(
+        TEXTS, CDC, ("sync",), then=f"INSERT INTO t VALUES (2, 'y', 2); DELETE FROM t WHERE id = 1; {DROP_SLOT}"
+    ),
+    "a slot that somebody else has read": Situation(
+        TEXTS, CDC, ("sync",), then=f"INSERT INTO t VALUES (2, 'y', 2); {READ_SLOT}"
+    ),
+    "a table that another took the name of": Situation(
+        TEXTS,
+        CDC,
+        ("sync",),
+        then="ALTER TABLE t RENAME TO old; CREATE TABLE t (LIKE old INCLUDING ALL); INSERT INTO t VALUES (7, 'z', 7)",
+    ),
+    "a key without a value": Situation(
+        "CREATE TABLE t (id int UNIQUE, v text, at timestamptz(3)); INSERT INTO t VALUES (1, 'x', '2024-01-01')",
+        {"key": "id", "sync": {"mode": "watermark"}},
+        ("sync",),
+        then="INSERT INTO t VALUES (NULL, 'y', '2024-01-02')",
+    ),
+    "a key without a value at the load": Situation(
+        "CREATE TABLE t (id int UNIQUE, v text); INSERT INTO t VALUES (1, 'x'), (NULL, 'y')",
+        {"key": "id"},
+        ("load",),
+        unloaded=True,
+        ways=1,
+    ),
+    "a replica identity that is gone": Situation(
+        TEXTS, CDC, ("sync",), then="ALTER TABLE t REPLICA IDENTITY NOTHING; INSERT INTO t VALUES (2, 'y', 2)"
+    ),
     "rows in quarantine": Situation(
         f"{TEXTS}; {TOO_LONG}",
         {"on_bad_row": "quarantine"},
@@ -100,6 +140,10 @@ MEETING = (
     "INSERT INTO t VALUES ('A', '2024-01-01'), ('a', '2024-01-01')"
 )
 PLANS: dict[str, tuple[str, dict[str, Any]]] = {
+    "no replica identity": (
+        "CREATE TABLE t (id int NOT NULL, v text); INSERT INTO t VALUES (1, 'x')",
+        {"key": "id", **CDC},
+    ),
     "names that are no names": (NAMES, {}),
     "no key": ("CREATE TABLE t (ts timestamptz(3), v int); INSERT INTO t VALUES ('2024-01-01', 1)", {}),
     "a type without a rule": ("CREATE TABLE t (id int PRIMARY KEY, p point, r int4range, a text[])", {}),
@@ -142,7 +186,7 @@ class User:
         for piece in pieces:
             words = shlex.split(piece)[1:]
             if piece.startswith("gridferry ") and words != ["plan"]:
-                code, said = self.run(*words, *(["--yes"] if "--replace" in words else []))
+                code, said = self.run(*words, *(["--yes"] if {"--replace", "--new-source"} & set(words) else []))
                 assert code == 0, (piece, said)
 
     def edit(self, name: str, value: Any) -> None:
@@ -187,6 +231,11 @@ def reach(user: User, case: Situation) -> dict[str, Any]:
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_what_is_advised_is_taken(ferry: Ferry, postgres: Database, tmp_path: Path, name: str, number: int) -> None:
     case = SITUATIONS[name]
+    with without_slots(postgres):
+        _take_the_advice(ferry, postgres, tmp_path, case, number)
+
+
+def _take_the_advice(ferry: Ferry, postgres: Database, tmp_path: Path, case: Situation, number: int) -> None:
     user = User(ferry, tmp_path, postgres, case.table)
     told = reach(user, case)
     if not told["message"]:
@@ -243,3 +292,104 @@ def _follow_finding(user: User, problem: dict[str, Any]) -> None:
         user.edit("containers", {value: f"own_{number}" for number, value in enumerate(values[:2])})
     else:
         raise AssertionError(f"no way out in: {advice}")
+
+
+def _step(user: User, *command: str) -> tuple[str, str]:
+    code, said = user.run(*command)
+    assert code == 3, said
+    assert "another source" not in said["error"]["message"]
+    return said["error"]["message"], said["error"]["next_step"]
+
+
+def _slots(database: Database) -> int:
+    return int(database.run(f"SELECT count(*) {SLOTS}")[0][0])
+
+
+@pytest.mark.parametrize("mode", [CDC, WATERMARK])
+def test_a_table_that_was_renamed_is_loaded_under_its_new_name(
+    ferry: Ferry, postgres: Database, tmp_path: Path, mode: dict[str, Any]
+) -> None:
+    with without_slots(postgres):
+        postgres.run(TEXTS)
+        user = User(ferry, tmp_path, postgres, mode)
+        assert user.run("load")[0] == 0
+        postgres.run("ALTER TABLE t RENAME TO u; INSERT INTO u VALUES (2, 'y', 2)")
+        for command in (("sync",), ("verify",), ("sync", "--new-source", "--yes")):
+            message, step = _step(user, *command)
+            assert message == "public.t is not in the source any more: the table has the name public.u now"
+            assert "put public.u in its place in the config" in step
+        if mode is CDC:
+            assert "run `gridferry drop-slot --table public.t`" in step
+            assert user.run("drop-slot", "--table", "public.t")[0] == 0
+            assert _slots(postgres) == 0
+        user.table["table"] = "public.u"
+        assert user.run("load")[0] == 0
+        assert user.run("verify")[0] == 0
+        postgres.run("ALTER TABLE u RENAME TO t")  # the other way out: its name again
+        user.table["table"] = "public.t"
+        code, said = user.run("sync")
+        if mode is CDC:
+            assert said["error"]["type"] == "SlotLost"
+        else:
+            assert code == 0, said
+            assert user.run("verify")[0] == 0
+
+
+def test_a_table_that_was_dropped_lets_go_of_its_slot(ferry: Ferry, postgres: Database, tmp_path: Path) -> None:
+    with without_slots(postgres):
+        postgres.run(TEXTS)
+        user = User(ferry, tmp_path, postgres, CDC)
+        assert user.run("load")[0] == 0
+        postgres.run("DROP TABLE t")
+        message, step = _step(user, "sync")
+        assert message == "public.t is not in the source any more: it was dropped, and no other table has its name"
+        assert "run `gridferry drop-slot --table public.t`, take it out of the config" in step
+        _, said = user.run("status")
+        assert "not in the source any more" in json.dumps(said)
+        assert _slots(postgres) == 1
+        assert user.run("drop-slot", "--table", "public.t")[0] == 0
+        assert _slots(postgres) == 0
+        postgres.run(TEXTS)
+        user.follow("`gridferry load --replace --table public.t`")  # as it is advised for one that was restored
+        assert user.run("sync")[0] == 0
+        assert user.run("verify")[0] == 0
+
+
+def test_a_table_that_another_run_holds_is_synced_once_that_has_ended(
+    ferry: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    postgres.run(TEXTS)
+    user = User(ferry, tmp_path, postgres, WATERMARK)
+    assert user.run("load")[0] == 0
+    postgres.run("INSERT INTO t VALUES (2, 'y', 2)")
+    with (
+        user.ferry.of(user.table).migration() as migration,
+        Lease(migration.endpoints.look_at_state().documents, "public.t"),
+    ):
+        code, said = user.run("sync")
+        assert code == 75
+        assert said["error"]["next_step"] == "wait for it to end, or run again with --wait SECONDS"
+        assert user.run("sync", "--wait", "1")[0] == 75  # as long as it was told to wait, and no longer
+    assert user.run("sync", "--wait", "30")[0] == 0
+    assert user.run("verify")[0] == 0
+
+
+def test_of_two_sources_the_second_takes_names_of_its_own(
+    ferry: Ferry, postgres: Database, postgres_server: LocalPostgres, tmp_path: Path
+) -> None:
+    for other in database_on(postgres_server):
+        for database in (postgres, other):
+            database.run(TEXTS)
+        other.run("UPDATE t SET n = 7")
+        first = User(ferry, tmp_path, postgres, {})
+        second = User(replace(ferry, dsn=other.dsn), tmp_path, other, {})
+        assert first.run("load")[0] == 0
+        for command in (("load",), ("load", "--replace", "--yes")):
+            code, said = second.run(*command)
+            assert code == 2, said
+            told = json.dumps(said["error"])
+            assert "choose other names under `containers:` or `container:`" in told
+        second.edit("container", "second_t")
+        for user in (second, first):
+            assert user.run("load")[0] == 0
+            assert user.run("verify")[0] == 0

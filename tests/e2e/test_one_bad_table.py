@@ -228,7 +228,7 @@ def test_a_table_that_postgresql_cannot_count_is_told_and_the_others_are_counted
     code, facts, tables = reported(three, tmp_path)
     assert code == facts["exit_code"] == 3
     assert 'column "id" does not exist' in tables["public.ba"]["failure"]["message"]
-    assert "it has no table of that name" in tables["public.bc"]["failure"]["message"]
+    assert "public.bc is not in the source any more" in tables["public.bc"]["failure"]["message"]
     assert [tables[f"public.{name}"]["containers"][0]["source_rows"] for name in NAMES] == [None, 1, None]
     assert [bool(tables[f"public.{name}"]["failure"]) for name in NAMES] == [True, False, True]
     assert tables["public.ba"]["headline"]["tone"] == "equal"  # as it was when it was last compared

@@ -239,7 +239,7 @@ def test_a_table_that_took_the_name_of_another(
             postgres.run("INSERT INTO stock SELECT i, 'new ' || i FROM generate_series(15, 50) AS i")
         before = held(followed)
         for words in (["sync"], ["repair"], ["verify", "--quick"]):
-            said = refused(followed, tmp_path, *words, code=3, says="the table is another one")
+            said = refused(followed, tmp_path, *words, code=3, says="is not the table that was loaded")
             assert held(followed) == before
         leads_back(followed, postgres, tmp_path, said)
 

@@ -18,6 +18,7 @@ from gridferry.errors import (
     FerryError,
     GridDBError,
     OtherSource,
+    OtherTable,
     SlotLost,
     SourceError,
     SourceRefused,
@@ -174,7 +175,7 @@ def refuse_elsewhere(state: Callable[[], TargetState], source: KnowsOrigin, opti
         if run is None or run.plan is None:
             return
         check_origin(known, source, options, run, left="nothing was dropped")
-    except GridDBError:
+    except (GridDBError, OtherTable):  # the slot of a table that is gone keeps log as any other
         return
     except OtherSource as error:
         if run is not None and run.slot:

@@ -51,6 +51,12 @@ class SourceOrigin:
         return f"{self.address} (database {self.database}, oid {self.database_oid}, {system}{line})"
 
 
+def is_other_table(known: SourceOrigin, now: SourceOrigin) -> bool:
+    """Whether it is the table alone that is gone or another one, in the database that it is from."""
+    place = known.address == now.address if not known.system else known.system == now.system
+    return place and known.database_oid == now.database_oid and known.table_oid != now.table_oid
+
+
 def compare(known: SourceOrigin, now: SourceOrigin) -> tuple[Lineage, str]:
     """How the source of now relates to the known one, and why it is not the same (for people, "" where it is).
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Collection, Sequence
 
@@ -10,6 +11,8 @@ from gridferry.plan.plan import TablePlan
 from gridferry.plan.yaml_text import flow_text
 
 _SHOWN = 20
+# In quotes whatever is not surely a name: a word of SQL too, where it is short.
+_PLAIN = re.compile(r"id|[a-z]+_[a-z0-9_]+")
 _LONG_KEY = 1000  # YAML takes no longer ones without a question mark
 
 
@@ -22,6 +25,21 @@ def load_again(table: str) -> str:
     """What to do where only a new load helps, and what that drops. Args: `table`: as `spelled` or a config has it."""
     command = f"gridferry load --replace --table {shlex.quote(table)}"
     return f"load it again with `{command}`, which drops its containers and their rows"
+
+
+def leave_out_nulls(columns: Sequence[str], *, where: str) -> str:
+    """What to write into the config so that rows without a value in one of `columns` are left out.
+
+    Args: where: the table's condition of today.
+    """
+    if where.strip():
+        return f"let `where` leave out rows without a value in {' or '.join(columns)} as well"
+    condition = " AND ".join(f"{_identifier(name)} IS NOT NULL" for name in columns)
+    return f"leave those rows out with `where: {flow_text(condition)}` (not in mode cdc)"
+
+
+def _identifier(name: str) -> str:
+    return name if _PLAIN.fullmatch(name) else '"' + name.replace('"', '""') + '"'
 
 
 def named_apart(plan: TablePlan, values: Sequence[str | None], *, taken: Collection[str] = ()) -> str:

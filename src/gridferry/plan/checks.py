@@ -11,6 +11,7 @@ from gridferry.griddb.wire.statement import MAX_STRING_BYTES
 from gridferry.model.coverage_words import named
 from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
 from gridferry.model.table import Table
+from gridferry.plan.advice import leave_out_nulls
 from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, counted
@@ -48,11 +49,11 @@ def value_findings(
             yield _unfit_finding(planned, unfit, in_key=position < key_length, options=options)
 
 
-def null_key_findings(key: KeyProfile | None, choice: KeyChoice) -> Iterator[Finding]:
+def null_key_findings(key: KeyProfile | None, choice: KeyChoice, *, where: str) -> Iterator[Finding]:
     """Rows with NULL in a key column cannot be addressed at all."""
     if key is not None and key.nulls:
         message = f"NULL in the key ({', '.join(choice.columns)}), in {counted(key.nulls)}"
-        advice = "choose a `key` without NULLs, or leave those rows out with `where`"
+        advice = f"choose a `key` without NULLs; or {leave_out_nulls(choice.columns, where=where)}"
         yield Finding(Severity.PROBLEM, "key", message, advice)
 
 

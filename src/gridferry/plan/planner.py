@@ -216,7 +216,7 @@ def _key_findings(
 ) -> Iterator[Finding]:
     if not choice.columns:
         return
-    yield from null_key_findings(profile.key, choice)
+    yield from null_key_findings(profile.key, choice, where=options.where)
     duplicates = duplicate_finding(form, choice, options)
     if duplicates is not None:
         yield duplicates

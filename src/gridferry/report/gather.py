@@ -14,9 +14,9 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.each_table import try_each
 from gridferry.engine.events import QuarantinedRow, TableStatus
 from gridferry.engine.migration import Migration
-from gridferry.engine.ownership.lineage import check_origin, known_origin
+from gridferry.engine.ownership.lineage import check_origin
 from gridferry.engine.scope import other_tables
-from gridferry.errors import CheckpointError, FerryError, OtherSource, SourceError, StatementError
+from gridferry.errors import CheckpointError, FerryError, OtherSource, OtherTable, SourceError, StatementError
 from gridferry.model.coverage import Coverage
 from gridferry.model.failed_tables import worst
 from gridferry.model.over_time import GroupBounds
@@ -185,19 +185,12 @@ class _Table:
                 state = self._migration.endpoints.look_at_state()
                 check_origin(state, self._view, self._options, run, left="nothing was changed")
         except OtherSource as error:
-            if self._is_another_table(self._view):
+            if isinstance(error, OtherTable):
                 self._failures.append(error)
             self._view = None
             self._notes.append(f"{error.message}. Next: {error.next_step}.")
         except SourceError:
             return  # whatever is asked next says so
-
-    def _is_another_table(self, view: PostgresSnapshot) -> bool:
-        """Whether it is the table alone that is gone or another one, in the database that it is from."""
-        known = known_origin(self._migration.endpoints.look_at_state(), self._name).origin
-        now = view.fetch_table_origin(self._options.schema_name, self._options.table_name)
-        same = (known.system, known.database_oid) == (now.system, now.database_oid)
-        return same and known.table_oid != now.table_oid
 
     def _status(self) -> TableStatus:
         """As `gridferry status` has it; without the source's word where it cannot be had."""

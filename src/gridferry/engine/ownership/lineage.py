@@ -7,6 +7,7 @@ silence, or would take the place of the right ones. So whatever may be another s
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +16,11 @@ from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.ownership.marks import why_not_marked
-from gridferry.errors import CheckpointError, OtherSource, SlotLost, SourceUnreachable
-from gridferry.model.origin import Lineage, SourceOrigin, compare
+from gridferry.errors import CheckpointError, OtherSource, OtherTable, SlotLost, SourceUnreachable
+from gridferry.model.origin import Lineage, SourceOrigin, compare, is_other_table
 from gridferry.model.position import Lsn
-from gridferry.plan.config import TableOptions
+from gridferry.plan.advice import load_again
+from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.connection import PostgresAddress
 
@@ -32,6 +34,9 @@ class KnowsOrigin(Protocol):
 
     def fetch_table_origin(self, schema: str, table: str) -> SourceOrigin:
         """The origin of a table. Raises: SourceError."""
+
+    def fetch_table_name(self, oid: int) -> str:
+        """The name that the table of an origin has now, "" where it is gone. Raises: SourceError."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,8 @@ def known_origin(state: TargetState, table: str) -> OriginRecord:
 def check_origin(state: TargetState, source: KnowsOrigin, options: TableOptions, run: LoadRun, *, left: str) -> Checked:
     """What is known of the source of a loaded table.
 
-    Raises: OtherSource for another one, with the way back; SourceError where it cannot be asked.
+    Raises: OtherTable where the table is gone or another has its name; OtherSource for another source, with the way
+        back; SourceError where it cannot be asked.
     """
     record = known_origin(state, run.table)
     now = source.fetch_table_origin(options.schema_name, options.table_name)
@@ -76,6 +82,8 @@ def check_origin(state: TargetState, source: KnowsOrigin, options: TableOptions,
         # A standby that took over need not have got the mark, and its timeline tells what it has.
         against = why_not_marked(state, ChangeFeed(source.address), run)
         lineage, why = (lineage, why) if not against else (Lineage.OTHER, f"{why}, and {against}")
+    if is_other_table(record.origin, now):
+        raise other_table(source, record.origin, now, options=options, left=left)
     if lineage is Lineage.OTHER:
         raise other_source(record.origin, now, why, options=options, left=left)
     return Checked(record, now, lineage, why)
@@ -89,6 +97,40 @@ def other_source(known: SourceOrigin, now: SourceOrigin, why: str, *, options: T
         state=left,
         next_step=way_back(options),
     )
+
+
+def other_table(
+    source: KnowsOrigin, known: SourceOrigin, now: SourceOrigin, *, options: TableOptions, left: str
+) -> OtherTable:
+    """The error for a table that is not the loaded one, in the database that it is from. Raises: SourceError."""
+    if now.table_oid:
+        return OtherTable(
+            f"{options.qualified} is not the table that was loaded: that one was dropped or renamed, and another one "
+            "has its name now",
+            state=left,
+            next_step=f"run `{command_of(options)}`: it compares everything, repairs what differs, and goes on from "
+            f"there; or {load_again(options.table)}",
+        )
+    name = source.fetch_table_name(known.table_oid)
+    drop = f"run `gridferry drop-slot --table {shlex.quote(options.table)}`, " if _by_cdc(options) else ""
+    kept = "what was loaded of it stays in the target"
+    if name:
+        return OtherTable(
+            f"{options.qualified} is not in the source any more: the table has the name {name} now",
+            state=left,
+            next_step=f"give it its name back; or {drop}put {name} in its place in the config, with a container of its "
+            f"own, and load it with `gridferry load`: {kept}",
+        )
+    return OtherTable(
+        f"{options.qualified} is not in the source any more: it was dropped, and no other table has its name",
+        state=left,
+        next_step=f"if that was a mistake, restore it, and {load_again(options.table)}; or {drop}take it out of the "
+        f"config: {kept}",
+    )
+
+
+def _by_cdc(options: TableOptions) -> bool:
+    return options.sync is not None and options.sync.mode is SyncMode.CDC
 
 
 def other_log(known: str, now: str, *, options: TableOptions) -> OtherSource:

@@ -17,7 +17,7 @@ from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener, Note, TableSync
-from gridferry.engine.ownership.lineage import command_of, known_origin
+from gridferry.engine.ownership.lineage import command_of, known_origin, other_table
 from gridferry.engine.ownership.origin_check import look_up
 from gridferry.engine.ownership.parts import first_look
 from gridferry.engine.repair.table import RepairSettings
@@ -30,7 +30,7 @@ from gridferry.engine.sync.watermark.run import MODE, new_cursor
 from gridferry.engine.verify.table import VerifySettings
 from gridferry.engine.verify.tables import Comparison
 from gridferry.errors import DataError
-from gridferry.model.origin import Lineage, SourceOrigin, compare
+from gridferry.model.origin import Lineage, SourceOrigin, compare, is_other_table
 from gridferry.model.verification import STORED_ARE_EQUAL
 from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import TablePlan
@@ -97,6 +97,8 @@ class TakeOver:
         run, plan = look_up(self._state, options, left=_LEFT, then=_THEN)
         record = known_origin(self._state, table)
         now = self._source.fetch_table_origin(options.schema_name, options.table_name)
+        if not now.table_oid and is_other_table(record.origin, now):
+            raise other_table(self._source, record.origin, now, options=options, left=_LEFT)
         lineage, why = compare(record.origin, now)
         return NewSource(table, record.origin, now, lineage, why, record.taking_over), run, plan
 

@@ -17,7 +17,7 @@ from gridferry.errors import DataError
 from gridferry.griddb import BulkWriter, Store
 from gridferry.griddb.handle import Handle
 from gridferry.model.chunk import Chunk
-from gridferry.plan.advice import load_again, spelled
+from gridferry.plan.advice import leave_out_nulls, load_again, spelled
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import OnBadRow, TablePlan
 from gridferry.source.contract import ReadsRows
@@ -200,6 +200,10 @@ def new_load_for(plan: TablePlan, bad: BadRows) -> str:
     again = load_again(spelled(plan.schema, plan.table))
     if bad.reason is Reason.FINE_TIME and plan.key == (bad.column,):
         return f"set `precision: keep` for the table (with no type for {bad.column} in `columns`) and {again}"
+    if bad.column in plan.key and bad.reason is Reason.NULL:
+        return f"{leave_out_nulls((bad.column,), where=plan.where)} and {again}; or choose another `key`"
+    if bad.column in plan.key:  # it cannot be excluded
+        return f"override the column {bad.column} or choose another `key`, and {again}"
     return f"exclude or override the column {bad.column} and {again}"
 
 

@@ -132,6 +132,10 @@ class PostgresSnapshot:
         """See `origin.fetch_table_origin`."""
         return origin.fetch_table_origin(self.held.connection, self.address, schema=schema, table=table)
 
+    def fetch_table_name(self, oid: int) -> str:
+        """See `origin.fetch_table_name`."""
+        return origin.fetch_table_name(self.held.connection, oid)
+
     def fetch_parts(self, schema: str, table: str) -> tuple[Part, ...]:
         """See `parts.fetch_parts`."""
         return parts.fetch_parts(self.held.connection, schema, table)

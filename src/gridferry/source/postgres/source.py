@@ -71,6 +71,11 @@ class PostgresSource:
         with connect(self.address) as connection:
             return origin.fetch_table_origin(connection, self.address, schema=schema, table=table)
 
+    def fetch_table_name(self, oid: int) -> str:
+        """See `origin.fetch_table_name`."""
+        with connect(self.address) as connection:
+            return origin.fetch_table_name(connection, oid)
+
     @contextmanager
     def open_snapshot(self) -> Iterator[PostgresSnapshot]:
         """One state of the database, held until the block ends."""

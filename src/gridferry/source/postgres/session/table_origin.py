@@ -8,6 +8,7 @@ import psycopg
 
 from gridferry.errors import SourceRefused
 from gridferry.model.origin import SourceOrigin
+from gridferry.plan.advice import spelled
 from gridferry.source.postgres.session.connection import PostgresAddress
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.sql.names import relation_sql
@@ -29,6 +30,12 @@ FROM pg_catalog.pg_database AS d WHERE d.datname = pg_catalog.current_database()
 _MAY_ASK = "SELECT pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'EXECUTE')"
 # A statement of its own: PostgreSQL refuses one that names the function, also where it is not called.
 _SYSTEM = "SELECT c.system_identifier::pg_catalog.text FROM pg_catalog.pg_control_system() AS c"
+
+_NAME = """
+SELECT n.nspname, c.relname
+FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid OPERATOR(pg_catalog.=) c.relnamespace
+WHERE c.oid OPERATOR(pg_catalog.=) %s
+"""
 
 
 def may_ask_for_system(connection: Connection) -> bool:
@@ -64,3 +71,10 @@ def fetch_table_origin(connection: Connection, address: PostgresAddress, *, sche
         standby=standby,
         log_end=log_end,
     )
+
+
+def fetch_table_name(connection: Connection, oid: int) -> str:
+    """The name of a table as a config takes it; "" where there is none of that OID. Raises: SourceError."""
+    with mapped("asking for the name of a table"):
+        found = connection.execute(_NAME, (oid,)).fetchone()
+    return "" if found is None else spelled(*map(str, found))
