@@ -242,7 +242,7 @@ def _known_only() -> None:
     def made(original: Callable[..., Any]) -> Callable[..., Any]:
         def put(self: Any, writer: Any, rows: pa.RecordBatch, by: Any) -> None:
             if by is not None:
-                known = pa.array([value in self._names for value in by.to_pylist()], pa.bool_())
+                known = pa.array([value in self.target for value in by.to_pylist()], pa.bool_())
                 rows, by = rows.filter(known), by.filter(known)
             original(self, writer, rows, by)
 

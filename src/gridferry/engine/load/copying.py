@@ -24,20 +24,20 @@ from gridferry.engine.events import (
     fewer_workers,
 )
 from gridferry.engine.load.count_check import CountCheck
-from gridferry.engine.ownership.container_claims import NewNames
+from gridferry.engine.ownership.container_claims import NewNames, table_target
 from gridferry.engine.ownership.lineage import KnowsOrigin
 from gridferry.engine.ownership.parts import ShowsParts
 from gridferry.engine.retry import with_patience
 from gridferry.engine.rows.copier import ChunkCopier
 from gridferry.engine.rows.quarantine import keep_current
 from gridferry.engine.rows.read_check import require_all_read
+from gridferry.engine.rows.until_stored import until_stored
 from gridferry.engine.workers import Crew, default_workers
-from gridferry.errors import CheckpointError, ConfigError, FerryError, SchemaChanged
+from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
 from gridferry.source.contract import ReadsRows, ReadsSnapshot
-from gridferry.target.containers import TableContainers
 
 
 class SnapshotView(ReadsSnapshot, KnowsOrigin, ShowsParts, Protocol):
@@ -79,14 +79,7 @@ class LoadWork:
         self._lease = lease
         self._options = options
         self._tell = listener
-        self._names = NewNames(state, run.plan)
-        self._containers = TableContainers(
-            state.store,
-            run.plan,
-            register=self._names.enter,
-            require_own=self._names.require_own,
-            listed=self._listed,
-        )
+        self._target = table_target(state, run.plan)
         self._lock = threading.Lock()
         self._rows = 0
         self._octets = 0
@@ -109,7 +102,7 @@ class LoadWork:
         if outcome == "resumed":
             with view.open_reader() as reader:
                 keep_current(reader, self._plan, self._state.quarantine)
-        check = CountCheck(self._state.store, self._plan, self._containers, self._state.quarantine)
+        check = CountCheck(self._state.store, self._plan, self._target, self._state.quarantine)
         with view.open_reader() as reader:
             counted = check.run(reader, expected, self._copier(crew.check))
         self._lease.check()
@@ -153,7 +146,6 @@ class LoadWork:
         """Copy these chunks, which are some of the run's. The containers are made; nothing is counted."""
         started = time.monotonic()
         self._announce(len(chunks))
-        self._containers.expect(self._listed())
         crew = Crew(self._workers(len(chunks)), fewer=fewer_workers(self._plan.qualified, self._tell))
         self._copy(view, list(chunks), crew, known={}, counted=False)
         return BucketLoad(
@@ -170,11 +162,10 @@ class LoadWork:
 
     def make_containers(self) -> None:
         """List the containers, then make them, before any row is put."""
-        known = self._listed()
-        listed = {value for _, value in known}
-        fresh = [(c.name, c.value) for c in self._plan.containers if c.value not in listed]
-        self._names.enter(fresh)
-        self._containers.open_or_create(known + fresh)
+        known = self._target.names
+        fresh = [(c.name, c.value) for c in self._plan.containers if c.value not in known]
+        NewNames(self._state, self._plan).enter(fresh)
+        self._target.open_or_create([*((name, value) for value, name in known.items()), *fresh])
 
     def _require_all_read(self, total: int, expected: Mapping[str | None, int]) -> None:
         """Hold what was read against PostgreSQL's own count of the snapshot. Raises: ReadIncomplete.
@@ -228,12 +219,9 @@ class LoadWork:
 
         def again(error: FerryError) -> None:
             self._tell(Note(table, f"chunk {chunk.number} is put again: {error}", "warning"))
-            if isinstance(error, SchemaChanged):
-                # The server does not know the container any more: it crashed before that was on its disk.
-                self._containers.reopen()
 
         try:
-            result = with_patience(lambda: copier.copy(opened.reader, chunk), on_retry=again)
+            result = until_stored(self._target, lambda: copier.copy(opened.reader, chunk), on_retry=again)
             self._lease.check()
             record = ChunkRecord(chunk.number, result.rows, result.quarantined)
             with_patience(lambda: self._state.runs.chunk_done(table, record), on_retry=again)
@@ -255,14 +243,11 @@ class LoadWork:
         return ChunkCopier(
             store=self._state.store,
             plan=self._plan,
-            containers=self._containers,
+            target=self._target,
             quarantine=self._state.quarantine,
             progress=lambda rows, octets: self._tell(RowsPut(self._plan.qualified, rows, octets)),
             check=check,
         )
-
-    def _listed(self) -> list[tuple[str, str | None]]:
-        return [(e.container, e.value) for e in self._state.catalog.of(self._plan)]
 
 
 class OpenReader:

@@ -20,7 +20,7 @@ from gridferry.plan.coverage import coverage_of
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.contract import ReadsRows
-from gridferry.target.containers import TableContainers
+from gridferry.target.table import TableTarget
 
 _SHOWN = 5
 
@@ -50,10 +50,10 @@ class Counted:
 class CountCheck:
     """Counts one table's rows on both sides."""
 
-    def __init__(self, store: Store, plan: TablePlan, containers: TableContainers, quarantine: Quarantine) -> None:
+    def __init__(self, store: Store, plan: TablePlan, target: TableTarget, quarantine: Quarantine) -> None:
         self._store = store
         self._plan = plan
-        self._containers = containers
+        self._target = target
         self._quarantine = quarantine
 
     def run(self, reader: ReadsRows, source: Mapping[str | None, int], copier: ChunkCopier) -> Counted:
@@ -79,7 +79,7 @@ class CountCheck:
 
     def _count(self, source: Mapping[str | None, int], resolved: Resolution) -> dict[str, tuple[ContainerCount, int]]:
         """By container: the counts, and the rows that it should have."""
-        handles = self._containers.by_value
+        handles = self._target.by_value
         held = self._quarantine.counts(self._plan.qualified, without_reason=REASON)
         rows = dict(zip(handles, self._store.counts(list(handles.values())), strict=True))
         found = {}

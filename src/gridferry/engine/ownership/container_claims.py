@@ -9,6 +9,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.errors import PlanError
 from gridferry.plan.advice import named_apart
 from gridferry.plan.plan import TablePlan
+from gridferry.target.table import Named, TableTarget
 
 
 def enter_containers(state: TargetState, plan: TablePlan, names: Sequence[tuple[str, str | None]]) -> None:
@@ -42,6 +43,18 @@ class NewNames:
         except PlanError:
             self.require_own(names)
             raise
+
+
+def table_target(state: TargetState, plan: TablePlan) -> TableTarget:
+    """A loaded table's containers: those of the catalog, and new ones that are claimed there before they are made."""
+    names = NewNames(state, plan)
+
+    def listed() -> list[Named]:
+        return [(entry.container, entry.value) for entry in state.catalog.of(plan)]
+
+    target = TableTarget(state.store, plan, register=names.enter, require_own=names.require_own, listed=listed)
+    target.expect(listed())
+    return target
 
 
 def require_own(state: TargetState, plan: TablePlan, names: Sequence[str]) -> None:

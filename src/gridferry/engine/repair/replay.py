@@ -14,13 +14,12 @@ from gridferry.engine.each_table import REPLAY, try_each
 from gridferry.engine.events import Listener, Replay, ignore
 from gridferry.engine.load.copying import SnapshotView
 from gridferry.engine.load.table_load import OpensSnapshots
-from gridferry.engine.ownership.container_claims import NewNames
+from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.ownership.origin_check import take_up
 from gridferry.engine.rows.quarantine import rows_with_keys_of
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.source.contract import ReadsRows
-from gridferry.target.containers import TableContainers
 from gridferry.transform.compiled import CompiledTransform, compile_columns
 from gridferry.transform.split import split_batch
 
@@ -72,9 +71,7 @@ def replay_table(
     stored: list[str] = []
     gone: list[str] = []
     with Lease(state.documents, plan.qualified) as lease, view.open_reader() as reader:
-        names = NewNames(state, plan)
-        containers = TableContainers(state.store, plan, register=names.enter, require_own=names.require_own)
-        containers.open_or_create([(e.container, e.value) for e in state.catalog.of(plan)])
+        target = table_target(state, plan)
         transform = compile_columns(plan)
         with state.store.writer(before_send=lease.check) as writer:
             for row in held:
@@ -83,7 +80,7 @@ def replay_table(
                     gone.append(row.id)
                 elif found.rows == 1 and found.good is not None and found.source is not None:
                     split = split_batch(found.good, _split_column(plan, found.source))
-                    handles = containers.handles(split.values)
+                    handles = target.handles(split.values)
                     writer.put(plan.container_schema, split.batch, handles, split.boundaries)
                     stored.append(row.id)
             writer.flush_log()

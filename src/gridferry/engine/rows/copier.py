@@ -21,7 +21,7 @@ from gridferry.plan.advice import leave_out_nulls, load_again, spelled
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import OnBadRow, TablePlan
 from gridferry.source.contract import ReadsRows
-from gridferry.target.containers import TableContainers
+from gridferry.target.table import TableTarget
 from gridferry.transform.compiled import BadRows, CompiledTransform, Converted, compile_columns
 from gridferry.transform.kernels import Reason
 from gridferry.transform.split import split_batch
@@ -59,7 +59,7 @@ class ChunkCopier:
         *,
         store: Store,
         plan: TablePlan,
-        containers: TableContainers,
+        target: TableTarget,
         quarantine: Quarantine,
         progress: Callable[[int, int], None],
         check: Callable[[], None],
@@ -72,7 +72,7 @@ class ChunkCopier:
         key_steps = self._transform.steps[: plan.key_length]
         self._keys = CompiledTransform(plan.qualified, self._schema.key_schema.arrow_schema, key_steps)
         self._standing = standing
-        self._containers = containers
+        self._target = target
         self._quarantine = quarantine
         self._progress = progress
         self._check = check
@@ -132,7 +132,7 @@ class ChunkCopier:
                 self._take_out(writer, batch.take(pa.array(converted.bad_rows)))
         split = split_batch(converted.batch, self._split_column(batch, converted))
         if len(split.batch):
-            handles = self._containers.handles(split.values)
+            handles = self._target.handles(split.values)
             writer.put(self._schema, split.batch, handles, split.boundaries)
             self._placed.append((handles, split.boundaries))
         return held
@@ -142,7 +142,7 @@ class ChunkCopier:
         keys = self._keys.transform(rows)  # a row whose key has no place does not stand there either
         split = split_batch(keys.batch, self._split_column(rows, keys))
         if len(split.batch):
-            writer.delete(self._schema, split.batch, self._containers.handles(split.values), split.boundaries)
+            writer.delete(self._schema, split.batch, self._target.handles(split.values), split.boundaries)
 
     def _split_column(self, batch: pa.RecordBatch, converted: Converted) -> pa.Array | None:
         """The split value of each converted row."""

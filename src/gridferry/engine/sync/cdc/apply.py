@@ -15,23 +15,21 @@ import pyarrow as pa
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.load.copying import SnapshotView
-from gridferry.engine.ownership.container_claims import NewNames
-from gridferry.engine.retry import with_patience
+from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.rows.copier import held_row, new_load_for, row_key
 from gridferry.engine.rows.keyed_rows import matched
 from gridferry.engine.rows.keys import Keys
 from gridferry.engine.rows.once_quarantine import OnceQuarantine
 from gridferry.engine.rows.quarantine import rows_with_keys_of
+from gridferry.engine.rows.until_stored import until_stored
 from gridferry.engine.sync.cdc.conflict_lookup import Settled, settle
 from gridferry.engine.sync.cdc.conflicts import Contested
 from gridferry.engine.sync.cdc.fold import Folded, Folder, Stored
 from gridferry.engine.sync.counts import ContainerCounts
-from gridferry.errors import DataError, FerryError, SchemaChanged
+from gridferry.errors import DataError, FerryError
 from gridferry.griddb import BulkWriter
-from gridferry.griddb.handle import Handle
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import OnBadRow, TablePlan
-from gridferry.target.containers import TableContainers
 from gridferry.transform.compiled import BadRows, compile_columns
 from gridferry.transform.split import split_batch
 
@@ -59,11 +57,7 @@ class Applied:
 
 
 class ChangeWriter:
-    """Applies changes of one table.
-
-    `touched` are the split values that got changes, `created` the new containers, `gone` those that had been made
-    before and were missing; they were made again. `check` is called before each message to them.
-    """
+    """Applies changes of one table to `target`. `check` is called before each message to its containers."""
 
     def __init__(
         self,
@@ -77,56 +71,27 @@ class ChangeWriter:
     ) -> None:
         self._state = state
         self._plan = plan
-        self._new = NewNames(state, plan)
         self._source = source
         self._on_retry = on_retry
         self._check = check
         self._folder = Folder(plan, proven=proven)
         self._quarantine = OnceQuarantine(state.quarantine, plan.qualified)
-        self.touched: set[str | None] = set()
-        self.created: list[str] = []
-        self.gone: list[str] = []
-        self._unsettled: set[str] = set()  # made for a batch that is not on disk yet
+        self.target = table_target(state, plan)
         self._sent = ContainerCounts()
-        self._open()
 
     def apply(self, batch: ChangeBatch) -> Applied:
         """Store a batch's changes; when this returns they are on the target's disk. May be called again for the same.
 
         Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
         """
-
-        def again(error: FerryError) -> None:
-            self._on_retry(error)
-            if isinstance(error, SchemaChanged):
-                self.gone += [name for name in self._containers.reopen() if name not in self._unsettled]
-
-        applied = with_patience(lambda: self._apply(batch), on_retry=again)
-        self._unsettled.clear()
-        return applied
+        return until_stored(self.target, lambda: self._apply(batch), on_retry=self._on_retry)
 
     def truncate(self) -> None:
         """Empty the table's containers, and forget its quarantined rows."""
-        self._state.store.drop_containers(self._names.values())
-        self._open()
-        self._containers.open_or_create([(name, value) for value, name in self._names.items()])
+        self.target.empty()
         table = self._plan.qualified
         self._quarantine.release(table, [row.id for row in self._quarantine.rows(table)])
         self._quarantine = OnceQuarantine(self._state.quarantine, table)
-
-    def _open(self) -> None:
-        entries = self._state.catalog.of(self._plan)
-        self._names = {entry.value: entry.container for entry in entries}
-        self._containers = TableContainers(
-            self._state.store, self._plan, register=self._enter, require_own=self._new.require_own
-        )
-        self._containers.know([(name, value) for value, name in self._names.items()])
-
-    def _enter(self, names: Sequence[tuple[str, str | None]]) -> None:
-        self._new.enter(names)
-        self._names.update({value: name for name, value in names})
-        self.created += [name for name, _ in names]
-        self._unsettled.update(name for name, _ in names)
 
     def _apply(self, batch: ChangeBatch) -> Applied:
         folded = self._folder.fold(batch, self._read_stored)
@@ -146,16 +111,10 @@ class ChangeWriter:
         self._quarantine.hold(held)
         return Applied(writer.rows, writer.deleted, len(held), sent - began, flush_s, self._sent)
 
-    def _handles(self, values: tuple[str | None, ...]) -> list[Handle]:
-        known = [(self._names[value], value) for value in values if value in self._names]
-        self.gone += self._containers.open_standing(known)
-        self.touched.update(values)
-        return self._containers.handles(values)
-
     def _put(self, writer: BulkWriter, rows: pa.RecordBatch, by: pa.Array | None) -> None:
         split = split_batch(rows, by)
         if len(split.batch):
-            handles = self._handles(split.values)
+            handles = self.target.handles(split.values)
             writer.put(self._plan.container_schema, split.batch, handles, split.boundaries)
             self._sent.put(handles, split.boundaries)
 
@@ -184,22 +143,22 @@ class ChangeWriter:
     def _delete(self, writer: BulkWriter, deletes: Keys) -> None:
         split = split_batch(deletes.keys, deletes.split)
         # Rows of a value that has no container were never put: nothing is to be deleted.
-        known = [i for i, value in enumerate(split.values) if value in self._names]
+        known = [i for i, value in enumerate(split.values) if value in self.target]
         if not known:
             return
         keys = split.batch
         if len(known) < len(split.values):
             keys = pa.Table.from_batches([split.part(i) for i in known]).combine_chunks().to_batches()[0]
         runs = np.cumsum([0, *np.diff(split.boundaries)[known]])
-        handles = self._handles(tuple(split.values[i] for i in known))
+        handles = self.target.handles([split.values[i] for i in known])
         writer.delete(self._plan.container_schema, keys, handles, runs)
         self._sent.delete(handles, runs)
 
     def _read_stored(self, keys: Keys) -> Stored:
         """What the containers hold for some keys."""
         split = split_batch(keys.keys, keys.split)
-        known = [i for i, value in enumerate(split.values) if value in self._names]
-        handles = self._handles(tuple(split.values[i] for i in known))
+        known = [i for i, value in enumerate(split.values) if value in self.target]
+        handles = self.target.handles([split.values[i] for i in known])
         asked = [(handle, split.part(i)) for handle, i in zip(handles, known, strict=True)]
         schema = self._plan.container_schema
         rows, owners = self._state.store.multi_get(asked, schema)

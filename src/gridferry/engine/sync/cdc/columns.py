@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.load.copying import SnapshotView
-from gridferry.engine.ownership.container_claims import NewNames
+from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.rows.copier import ChunkCopier
 from gridferry.engine.rows.once_quarantine import OnceQuarantine
 from gridferry.errors import DataError
@@ -19,7 +19,6 @@ from gridferry.plan.columns import added_column
 from gridferry.plan.config import TableOptions
 from gridferry.plan.names import column_name_problem
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
-from gridferry.target.containers import TableContainers
 
 _STATE = "everything committed before that change is stored, and PostgreSQL keeps the rest for the next run"
 
@@ -101,13 +100,10 @@ def add_columns(
         return
     filled = " OR ".join(f'"{name.replace(chr(34), chr(34) * 2)}" IS NOT NULL' for name in names)
     reading = plan.narrowed(filled)
-    names_of_new = NewNames(state, plan)
-    containers = TableContainers(state.store, plan, register=names_of_new.enter, require_own=names_of_new.require_own)
-    containers.open_or_create([(entry.container, entry.value) for entry in entries])
     copier = ChunkCopier(
         store=state.store,
         plan=reading,
-        containers=containers,
+        target=table_target(state, plan),
         quarantine=OnceQuarantine(state.quarantine, plan.qualified),
         progress=lambda rows, octets: None,
         check=check,

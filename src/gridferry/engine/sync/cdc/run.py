@@ -162,8 +162,8 @@ class CdcRun:
                     if self._settings.stop():
                         break
         finally:
-            self._touched |= writer.touched
-            self._created += writer.created
+            self._touched |= writer.target.touched
+            self._created += writer.target.created
         return record, plan, True
 
     @contextmanager
@@ -196,13 +196,13 @@ class CdcRun:
         return record, None
 
     def _batch(self, batch: ChangeBatch, record: CdcRecord, writer: ChangeWriter) -> CdcRecord:
-        known = len(writer.created)
+        known = len(writer.target.created)
         done = writer.apply(batch)
-        self._since.created += len(writer.created) - known
-        if writer.gone:
-            self._notes.append(gone_note(writer.gone))
+        self._since.created += len(writer.target.created) - known
+        if writer.target.gone:
+            self._notes.append(gone_note(writer.target.gone))
             self._tell(Note(record.table, self._notes[-1], "warning"))
-            writer.gone.clear()
+            writer.target.gone.clear()
         self._tell(Stored(self._table, done.put_s, done.flush_s))
         self._since.kinds(batch.operations)
         self._since.written += done.written

@@ -25,6 +25,7 @@ from gridferry.engine.rows.copier import ChunkCopier, CopyResult
 from gridferry.engine.rows.duplicates import duplicate_blocks, resolve_duplicates
 from gridferry.engine.rows.once_quarantine import OnceQuarantine
 from gridferry.engine.rows.read_check import require_all_read, require_all_there
+from gridferry.engine.rows.until_stored import until_stored
 from gridferry.engine.sync.counts import ContainerCounts, Counts
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.watermark.containers import SyncContainers
@@ -35,7 +36,6 @@ from gridferry.errors import (
     DuplicateKeys,
     FerryError,
     ReadIncomplete,
-    SchemaChanged,
 )
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, first_cursor, for_column
@@ -251,9 +251,6 @@ class WatermarkRun:
     def _put(self, plan: TablePlan, group: Group, copier: ChunkCopier, containers: SyncContainers) -> CopyResult:
         def again(error: FerryError) -> None:
             self._tell(Note(plan.qualified, f"rows are put again: {error}", "warning"))
-            if isinstance(error, SchemaChanged):
-                # The server does not know a container any more: it crashed before that was on its disk.
-                containers.reopen()
 
         def attempt() -> CopyResult:
             containers.prepare(group.batches)
@@ -263,7 +260,7 @@ class WatermarkRun:
                 error.state = "what was checkpointed before stays, and a later sync goes on from there"
                 raise
 
-        done = with_patience(attempt, on_retry=again)
+        done = until_stored(containers.target, attempt, on_retry=again)
         self._tell(Stored(plan.qualified, done.put_s, done.flush_s))
         for handles, bounds in done.placed:
             self._containers.put(handles, bounds)
@@ -303,7 +300,7 @@ class WatermarkRun:
         return ChunkCopier(
             store=self._state.store,
             plan=plan,
-            containers=containers.handles,
+            target=containers.target,
             quarantine=OnceQuarantine(self._state.quarantine, plan.qualified),
             progress=lambda rows, octets: self._tell(RowsPut(plan.qualified, rows, octets)),
             check=self._lease.check,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 from tests.source.conftest import make_plan
 
-from gridferry.errors import DataError, PlanError, SchemaConflict, TargetNotEmpty
+from gridferry.errors import ConnectionLost, DataError, PlanError, SchemaConflict, TargetNotEmpty
 from gridferry.griddb.handle import Handle
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
-from gridferry.target.containers import TableContainers, require_free
+from gridferry.target.containers import require_free
+from gridferry.target.table import TableTarget
 
 PLAN = replace(
     make_plan("t", "k v", key=("k",)), split_by="v", naming="t_{value}", aliases={"alias": "T_Other", "bad": "a b"}
@@ -55,6 +56,11 @@ class FakeStore:
                 self.add(name, schema)
         return [self.there[name.lower()] for name in names]
 
+    def drop_containers(self, names: Iterable[str]) -> None:
+        self.log.append(("drop", tuple(names)))
+        for name in names:
+            self.there.pop(name.lower(), None)
+
     def open_containers(self, names: Sequence[str]) -> dict[str, FakeContainer | None]:
         return {name: self.there.get(name.lower()) for name in names}
 
@@ -62,13 +68,17 @@ class FakeStore:
         return [c.rows for c in containers]
 
 
+def broken(names: Sequence[str], schema: ContainerSchema) -> list[FakeContainer]:
+    raise ConnectionLost("the server is away")
+
+
 @pytest.fixture
 def store() -> FakeStore:
     return FakeStore()
 
 
-def containers(store: FakeStore, **options: Any) -> TableContainers:
-    return TableContainers(
+def containers(store: FakeStore, **options: Any) -> TableTarget:
+    return TableTarget(
         store,  # type: ignore[arg-type]
         PLAN,
         register=lambda names: store.log.append(("register", tuple(name for name, _ in names))),
@@ -95,15 +105,16 @@ def test_known_containers_are_opened_without_being_written_down_again(store: Fak
     assert made.handles(["x"])[0].container_id == 1
 
 
-def test_containers_that_stand_are_opened_and_those_that_are_gone_are_made_anew_and_told(store: FakeStore) -> None:
+def test_containers_that_are_there_are_opened_and_those_that_are_gone_are_made_again_and_told(store: FakeStore) -> None:
     store.add("t_x", rows=5)
     made = containers(store)
-    assert made.open_standing([("t_x", "x"), ("t_y", "y")]) == ["t_y"]
+    made.expect([("t_x", "x"), ("t_y", "y")])
+    assert [h.name for h in made.handles(["x", "y", "x"])] == ["t_x", "t_y", "t_x"]
     assert store.log == [("create", ("t_y",))]
-    assert [h.name for h in made.handles(["x", "y"])] == ["t_x", "t_y"]
-    assert made.open_standing([("t_x", "x"), ("t_y", "y")]) == []
+    assert (made.gone, made.created, made.touched) == (["t_y"], [], {"x", "y"})
     store.there.pop("t_x")
-    assert made.reopen() == ["t_x"]
+    made.reopen()
+    assert made.gone == ["t_y", "t_x"]
     store.add("t_y", OTHER)
     with pytest.raises(SchemaConflict, match=r'"t_y".*has other columns') as caught:
         made.reopen()
@@ -142,8 +153,42 @@ def test_reopening_finds_containers_that_were_made_anew(store: FakeStore) -> Non
     store.add("filler")
     made.reopen()
     after = made.handles(["x"])[0]
+    assert (made.created, made.gone) == (["t_x"], [])  # its rows are not on disk yet: they are put again
     assert after.name == before.name
     assert after.container_id != before.container_id
+
+
+def test_a_new_container_is_gone_only_where_its_rows_were_on_disk(store: FakeStore) -> None:
+    made = containers(store)
+    made.handles(["x"])
+    made.stored()
+    store.there.clear()
+    made.reopen()
+    assert (made.created, made.gone) == (["t_x"], ["t_x"])
+
+
+def test_a_container_that_was_written_down_and_could_not_be_made_is_new_still(store: FakeStore) -> None:
+    made = containers(store)
+    really, store.create_containers = store.create_containers, broken  # type: ignore[method-assign]
+    with pytest.raises(ConnectionLost):
+        made.handles(["x"])
+    store.create_containers = really  # type: ignore[method-assign]
+    assert [h.name for h in made.handles(["x"])] == ["t_x"]
+    assert store.log == [("register", ("t_x",)), ("create", ("t_x",))]
+    assert (made.created, made.gone) == (["t_x"], [])
+
+
+def test_emptied_containers_are_dropped_and_made_again(store: FakeStore) -> None:
+    store.add("t_x", rows=5)
+    made = containers(store)
+    made.expect([("t_x", "x"), ("t_y", "y")])
+    made.handles(["z"])
+    made.empty()
+    names = ("t_x", "t_y", "t_z")
+    assert store.log[-2:] == [("drop", names), ("create", names)]
+    assert "x" in made
+    assert "w" not in made
+    assert (made.touched, made.gone) == ({"z"}, [])
 
 
 @pytest.mark.parametrize(("known", "new"), [("a", "A"), ("other", "alias"), ("ß", "alias2")])
