@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"
-PAGES = ("glossary.md", "protocol.md", "protocol-sql.md", "traps.md")
+PAGES = ("architecture.md", "glossary.md", "protocol.md", "protocol-sql.md", "traps.md")
 NAME = re.compile(r"`(gridferry(?:\.\w+)+)`")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 TRAP = re.compile(r"trap[_ ]0?(\d+)")
