@@ -7,7 +7,8 @@ from dataclasses import replace
 import pyarrow as pa
 from tests.source.conftest import make_plan
 
-from gridferry.engine.rows.copier import key_text, row_key
+from gridferry.engine.rows.copier import row_key
+from gridferry.source.postgres.sql.key_text import key_text
 
 PLAN = replace(make_plan("t", "d ts k", key=("ts", "k")), split_by="d")
 

@@ -16,10 +16,10 @@ from gridferry.engine.load.copying import SnapshotView
 from gridferry.engine.load.table_load import OpensSnapshots
 from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.ownership.origin_check import take_up
-from gridferry.engine.rows.quarantine import rows_with_keys_of
 from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.source.contract import ReadsRows
+from gridferry.source.postgres.rows.key_rows import read_rows_like
 from gridferry.transform.compiled import CompiledTransform, compile_columns
 from gridferry.transform.split import split_batch
 
@@ -90,7 +90,7 @@ def replay_table(
 
 
 def _read(reader: ReadsRows, plan: TablePlan, row: HeldRow, transform: CompiledTransform) -> _Found:
-    batches = list(rows_with_keys_of(reader, plan, [row]))
+    batches = list(read_rows_like(reader, plan, [row.row]))
     if not batches:
         return _Found(0, None, None)
     source = pa.concat_batches(batches)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -21,13 +20,11 @@ from gridferry.plan.advice import leave_out_nulls, load_again, spelled
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import OnBadRow, TablePlan
 from gridferry.source.contract import ReadsRows
+from gridferry.source.postgres.sql.key_text import key_text
 from gridferry.target.table import TableTarget
 from gridferry.transform.compiled import BadRows, CompiledTransform, Converted, compile_columns
 from gridferry.transform.kernels import Reason
 from gridferry.transform.split import split_batch
-
-_FOUR_DIGIT_YEAR = re.compile(r"\d{4}-")
-
 
 Placed = tuple[Sequence[Handle], NDArray[np.int64]]
 
@@ -238,19 +235,6 @@ def row_key(plan: TablePlan, row: pa.RecordBatch) -> str:
     """`device = x, ts = y`: the key of a batch of one row, with the split column in front."""
     names = ([plan.split_by] if plan.split_by is not None else []) + [k for k in plan.key if k != plan.split_by]
     return ", ".join(f"{name} = {_shown(row.column(row.schema.get_field_index(name)))}" for name in names)
-
-
-def key_text(value: pa.Array) -> str | None:
-    """The one value of an array as text that PostgreSQL reads; None where Arrow has none: infinite and far times.
-
-    Raises nothing for octets that are no text; they have none either.
-    """
-    try:
-        text = str(value.cast(pa.utf8())[0].as_py())
-    except (pa.ArrowException, ValueError, OverflowError):
-        return None
-    # Arrow does not fail for far times: it writes `<value out of range: N>`, or years that PostgreSQL does not read.
-    return None if pa.types.is_temporal(value.type) and not _FOUR_DIGIT_YEAR.match(text) else text
 
 
 def _shown(value: pa.Array) -> str:

@@ -20,7 +20,6 @@ from gridferry.engine.rows.copier import held_row, new_load_for, row_key
 from gridferry.engine.rows.keyed_rows import matched
 from gridferry.engine.rows.keys import Keys
 from gridferry.engine.rows.once_quarantine import OnceQuarantine
-from gridferry.engine.rows.quarantine import rows_with_keys_of
 from gridferry.engine.rows.until_stored import until_stored
 from gridferry.engine.sync.cdc.conflict_lookup import Settled, settle
 from gridferry.engine.sync.cdc.conflicts import Contested
@@ -30,6 +29,7 @@ from gridferry.errors import DataError, FerryError
 from gridferry.griddb import BulkWriter
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import OnBadRow, TablePlan
+from gridferry.source.postgres.rows.key_rows import read_rows_like
 from gridferry.transform.compiled import BadRows, compile_columns
 from gridferry.transform.split import split_batch
 
@@ -126,16 +126,10 @@ class ChangeWriter:
         """
         if not len(folded.unknown):
             return
-        seen: Counter[str] = Counter()
-        keys = [
-            held_row(
-                self._plan, folded.source.slice(place, 1), column="", reason="", sentence="", name="again", seen=seen
-            )
-            for place in folded.unknown.tolist()
-        ]
+        changed = [folded.source.slice(place, 1) for place in folded.unknown.tolist()]
         transform = compile_columns(self._plan)
         with self._source.open_snapshot() as view, view.open_reader() as reader:
-            for rows in rows_with_keys_of(reader, self._plan, keys):
+            for rows in read_rows_like(reader, self._plan, changed):
                 converted = transform.transform(rows)
                 good = rows if converted.rows is None else rows.take(pa.array(converted.rows))
                 self._put(writer, converted.batch, _split_column(self._plan, good))

@@ -6,7 +6,7 @@ was stored here, and ends the same.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,11 +15,11 @@ import pyarrow as pa
 from gridferry.engine.rows.copier import row_key
 from gridferry.engine.rows.duplicates import duplicate_blocks
 from gridferry.engine.rows.keys import Keys, Positions, key_codes
-from gridferry.engine.rows.quarantine import KEYS_A_READ, narrowed, whole_table
 from gridferry.engine.sync.cdc.conflicts import Contested
 from gridferry.errors import DuplicateKeys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.contract import ReadsRows
+from gridferry.source.postgres.rows.key_rows import KEYS_A_READ, narrowed_to, read_rows_like
 from gridferry.transform.compiled import BadRows, compile_columns
 
 
@@ -48,9 +48,8 @@ def settle(reader: ReadsRows, plan: TablePlan, contested: Contested) -> Iterator
 
 
 def _settled(reader: ReadsRows, plan: TablePlan, keys: Keys, rows: tuple[pa.RecordBatch, ...]) -> Settled:
-    narrow = narrowed(plan, rows)
     transform = compile_columns(plan)
-    batches = list(reader.read_chunk(whole_table(plan), narrow))
+    batches = list(read_rows_like(reader, plan, rows))
     found = pa.concat_batches(batches) if batches else rows[0].slice(0, 0)
     if not len(found):
         puts = pa.RecordBatch.from_pylist([], schema=transform.schema)
@@ -61,7 +60,7 @@ def _settled(reader: ReadsRows, plan: TablePlan, keys: Keys, rows: tuple[pa.Reco
     shared = np.isin(codes, np.flatnonzero(np.bincount(codes) > 1)) if len(codes) else np.zeros(0, bool)
     put = good.take(pa.array(np.flatnonzero(~shared)))
     if shared.any():
-        put = pa.concat_batches([put, *_winners(reader, plan, narrow, good.take(pa.array(np.flatnonzero(shared))))])
+        put = pa.concat_batches([put, *_winners(reader, plan, rows, good.take(pa.array(np.flatnonzero(shared))))])
     return Settled(
         puts=transform.transform(put).batch,
         put_split=_split(plan, put),
@@ -83,7 +82,9 @@ def _numbered(
     return codes[: len(found)], codes[len(found) :]
 
 
-def _winners(reader: ReadsRows, plan: TablePlan, narrow: TablePlan, shared: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+def _winners(
+    reader: ReadsRows, plan: TablePlan, rows: Sequence[pa.RecordBatch], shared: pa.RecordBatch
+) -> Iterator[pa.RecordBatch]:
     if plan.on_duplicate is OnDuplicate.ERROR:
         raise DuplicateKeys(
             f"{plan.qualified}: {len(shared):,} changed rows share a row key with another row, such as "
@@ -93,7 +94,7 @@ def _winners(reader: ReadsRows, plan: TablePlan, narrow: TablePlan, shared: pa.R
             state="everything committed before is stored; nothing was overwritten",
             next_step="correct them in the source, or set `on_duplicate: last` or `first`; then sync again",
         )
-    for block in duplicate_blocks(reader, narrow):
+    for block in duplicate_blocks(reader, narrowed_to(plan, rows)):
         yield block.rows.take(pa.array(block.winners)).select(shared.schema.names)
 
 

@@ -1,4 +1,8 @@
-"""The rows of certain row keys, with the version of each: what a verification or a repair looks at once more."""
+"""The rows of certain row keys: the one place where rows are looked up by key.
+
+A verification or a repair has keys as the target stores them, and asks for the version of each row, too (`fetch_keys`).
+A sync or the quarantine has rows as they were read, whose keys need not fit into the target (`read_rows_like`).
+"""
 
 from __future__ import annotations
 
@@ -13,13 +17,18 @@ from psycopg import sql
 from typing_extensions import Self
 
 from gridferry.errors import SourceError, Transient
+from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
+from gridferry.source.contract import ReadsRows
 from gridferry.source.postgres.rows.reader import Reader
+from gridferry.source.postgres.sql.key_text import key_text
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
 
 _VERSION = "gridferry version"
 _COMMA, _AND = sql.SQL(", "), sql.SQL(" AND ")
+KEYS_A_READ = 200
+_MS = 1000  # microseconds in a millisecond
 _CUT = frozenset({Kernel.TIME_MS_TRUNCATE})
 
 
@@ -88,6 +97,24 @@ def key_condition(plan: TablePlan, keys: pa.RecordBatch, values: Sequence[str | 
     """The condition that the rows of `fetch_keys` meet. Others meet it too that the source calls equal to them."""
     parts = [sql.SQL("({})").format(part) for part in _conditions(plan, keys, values, lookup)]
     return sql.SQL("({})").format(sql.SQL(" OR ").join(parts)).as_string(None)
+
+
+def read_rows_like(reader: ReadsRows, plan: TablePlan, rows: Sequence[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The source's rows that would go to the same row keys as `rows`, each a batch of one row as it was read."""
+    for start in range(0, len(rows), KEYS_A_READ):
+        narrow = narrowed_to(plan, rows[start : start + KEYS_A_READ])
+        for batch in reader.read_chunk(Chunk(0, ChunkKind.WHOLE, plan.schema, plan.table, tree=True), narrow):
+            if len(batch):
+                yield batch
+
+
+def narrowed_to(plan: TablePlan, rows: Sequence[pa.RecordBatch]) -> TablePlan:
+    """The plan for the rows of `read_rows_like` alone.
+
+    No more than `KEYS_A_READ`: the statement has a condition for each.
+    """
+    keys = [sql.SQL("({})").format(_AND.join(list(_same_key(plan, row)))) for row in rows]
+    return plan.narrowed(sql.SQL("({})").format(sql.SQL(" OR ").join(keys)).as_string(None))
 
 
 def _read(
@@ -175,3 +202,28 @@ def key_texts(column: ColumnPlan, array: pa.Array) -> list[str]:
         return [text[:10] if column.kernel is Kernel.DATE_MS else f"{text}+00" for text in plain]
     found: list[str] = array.cast(pa.utf8()).to_pylist()
     return found
+
+
+def _same_key(plan: TablePlan, row: pa.RecordBatch) -> Iterator[sql.Composable]:
+    names = ([plan.split_by] if plan.split_by is not None else []) + [k for k in plan.key if k != plan.split_by]
+    cut = {c.source for c in plan.columns[: plan.key_length] if c.kernel is Kernel.TIME_MS_TRUNCATE}
+    for name in names:
+        value = row.column(row.schema.get_field_index(name))
+        column = sql.Identifier(name)
+        if value.null_count:
+            yield sql.SQL("{} IS NULL").format(column)
+            continue
+        text = key_text(value)
+        if text is None:
+            yield sql.SQL("NOT ({0} >= '1970-01-01' AND {0} < '10000-01-01')").format(column)
+        elif name in cut:
+            yield sql.SQL("({0} >= {1} AND {0} < {2})").format(column, *_millisecond(value))
+        else:
+            yield sql.SQL("{} = {}").format(column, sql.Literal(text))
+
+
+def _millisecond(value: pa.Array) -> tuple[sql.Literal, sql.Literal]:
+    """Where the millisecond of a time begins, and where the next one does."""
+    low = value.view(pa.int64())[0].as_py() // _MS * _MS
+    texts = pa.array([low, low + _MS], pa.int64()).view(value.type).cast(pa.utf8()).to_pylist()
+    return sql.Literal(texts[0]), sql.Literal(texts[1])
