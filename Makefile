@@ -14,7 +14,8 @@ AIRFLOW_RUN := $(AIRFLOW_ENV) $(UV) run --no-sync
 # Files of tests, in as many processes side by side: make test JOBS=4. They wait about as much as they compute, so
 # three are done soonest on two cores.
 JOBS ?= 3
-PYTEST := $(RUN) pytest -n $(JOBS) --dist loadfile
+# A process that dies ends the run with the name of its test: one in its place makes xdist's loadfile wait for ever.
+PYTEST := $(RUN) pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
 export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 
