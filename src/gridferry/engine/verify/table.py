@@ -251,7 +251,7 @@ class TableVerifier:
                     value=value,
                     source_rows=full.source.read[code],
                     target_rows=full.target.read[code],
-                    equal_rows=_equal(code, full, kinds, settled),
+                    equal_rows=_equal_rows(code, full, kinds, settled),
                     missing=kinds[DifferenceKind.MISSING] + lost,
                     extra=kinds[DifferenceKind.EXTRA],
                     different=kinds[DifferenceKind.DIFFERENT],
@@ -282,7 +282,7 @@ def _unsure(findings: Findings, keys: LoggedKeys | None, plan: TablePlan, contai
     return keys.among(findings.keys(plan.key_length), [containers.values[code] for code in findings.codes.tolist()])
 
 
-def _equal(code: int, full: FullPass, kinds: Counter[DifferenceKind], settled: Settled) -> int:
+def _equal_rows(code: int, full: FullPass, kinds: Counter[DifferenceKind], settled: Settled) -> int:
     """Rows of one container found equal: in the pass, or when they were looked at again."""
     still = kinds.total() - kinds[DifferenceKind.EXTRA] + settled.unsettled[code] - settled.extra[code]
     return full.passed.equal[code] + full.passed.candidates[code] - still

@@ -116,6 +116,7 @@ class ChangeStream:
     def confirm(self, position: Lsn) -> None:
         """Tell the server that everything before `position`, of a group that was handed out, is stored and flushed.
 
+        It is told with the next status message, which the stream's thread sends (`_send_status`).
         The position too has to be stored by then, also that of a group without parts: a slot that is ahead of the
         stored position was read by somebody else.
         Raises: SourceError if it was not handed out.
