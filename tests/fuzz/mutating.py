@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
@@ -69,8 +70,11 @@ def rounds(seed: int) -> Iterator[random.Random]:
 def survive(decode: Callable[[bytes], object], data: bytes, *, refused: tuple[type[Exception], ...]) -> bool:
     """Decode one input within bounds of memory: True if it was taken, False if it was refused as it should be.
 
+    Only in a process without other threads: see `conftest`.
     Raises: AssertionError with the input, for any other error and for too much memory.
     """
+    if threading.active_count() > 1:
+        raise RuntimeError(f"tracemalloc beside other threads: {threading.enumerate()}")
     tracemalloc.start()
     try:
         decode(data)
