@@ -22,7 +22,7 @@ ENDS = re.compile(r"\. |: |, | then | and ")
 def sources() -> Iterator[Path]:
     yield from (ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md")
     for folder, ending in (("docs", "*.md"), ("src", "*.py"), ("examples", "*.*"), ("deploy", "*.*")):
-        yield from sorted((ROOT / folder).rglob(ending))
+        yield from sorted(path for path in (ROOT / folder).rglob(ending) if "__pycache__" not in path.parts)
 
 
 @cache
