@@ -118,7 +118,6 @@ SITUATIONS = {
         {"key": "id"},
         ("load",),
         unloaded=True,
-        ways=1,
     ),
     "a replica identity that is gone": Situation(
         TEXTS, CDC, ("sync",), then="ALTER TABLE t REPLICA IDENTITY NOTHING; INSERT INTO t VALUES (2, 'y', 2)"
@@ -343,7 +342,7 @@ def test_a_table_that_was_dropped_lets_go_of_its_slot(ferry: Ferry, postgres: Da
         postgres.run("DROP TABLE t")
         message, step = _step(user, "sync")
         assert message == "public.t is not in the source any more: it was dropped, and no other table has its name"
-        assert "run `gridferry drop-slot --table public.t`, take it out of the config" in step
+        assert "run `gridferry drop-slot --table public.t`, then take it out of the config" in step
         _, said = user.run("status")
         assert "not in the source any more" in json.dumps(said)
         assert _slots(postgres) == 1

@@ -111,6 +111,19 @@ def test_limits_that_cannot_be_kept_are_told_with_the_reason_and_the_others_hold
         assert connection.execute(shown).fetchone() == ("4s",)
 
 
+@pytest.mark.parametrize(("limit", "told"), [("5s", True), ("5min", False), ("0", False)])
+def test_a_shorter_wait_for_locks_that_is_not_kept_is_told(
+    ferry: Ferry, source: Database, tmp_path: Path, limit: str, told: bool
+) -> None:
+    table = asked(ferry, make_role(source, "watermark"), "watermark")
+    source.run(f"ALTER ROLE gridferry SET lock_timeout = '{limit}'")
+    said = " ".join(run(table, tmp_path, "plan").split())
+    assert (
+        "lock_timeout: 5s for the role gridferry; gridferry waits up to 60s for a lock all the same" in said
+    ) is told
+    assert "lock_timeout" in said or not told
+
+
 def as_gridferry(dsn: str) -> psycopg.Connection[Any]:
     return connect(parse_address(dsn))
 

@@ -13,6 +13,7 @@ class SourceRole:
     `extra` names attributes beyond reading (`SUPERUSER`, `BYPASSRLS`, `CREATEDB`, `CREATEROLE`, `REPLICATION`).
     `owned` are (schema, table) that it owns itself or through a role that it is a member of; () for a superuser.
     `limits`: settings that end a session or a statement, as PostgreSQL writes them, without those that are off.
+    `lock_wait`: where the role is to wait for locks for a shorter time than gridferry does, the two times.
     `connection_limit`: -1 for none. `pooled`: a pooler is between. `knows_system`: it may ask for the server's
     system identifier.
     """
@@ -22,6 +23,7 @@ class SourceRole:
     extra: tuple[str, ...] = ()
     owned: tuple[tuple[str, str], ...] = ()
     limits: Mapping[str, str] = field(default_factory=dict)
+    lock_wait: tuple[str, str] | None = None
     connection_limit: int = -1
     pooled: bool = False
     knows_system: bool = True

@@ -47,6 +47,14 @@ def role_findings(
             f"{value} for the role {role.name}; lifted for the transactions that read rows or hold a snapshot, and for "
             f"no other: {_WHY_LIFTED.get(name, 'they are long')}",
         )
+    if role.lock_wait is not None:
+        theirs, ours = role.lock_wait
+        yield Finding(
+            Severity.INFO,
+            "lock_timeout",
+            f"{theirs} for the role {role.name}; gridferry waits up to {ours} for a lock all the same, and then says "
+            "who holds it",
+        )
     if role.connection_limit >= 0:
         few = role.connection_limit < LEAST_SESSIONS
         yield Finding(

@@ -112,7 +112,7 @@ def other_table(
             f"there; or {load_again(options.table)}",
         )
     name = source.fetch_table_name(known.table_oid)
-    drop = f"run `gridferry drop-slot --table {shlex.quote(options.table)}`, " if _by_cdc(options) else ""
+    drop = f"run `gridferry drop-slot --table {shlex.quote(options.table)}`, then " if _by_cdc(options) else ""
     kept = "what was loaded of it stays in the target"
     if name:
         return OtherTable(

@@ -8,7 +8,7 @@ from gridferry.model.source_role import SourceRole
 from gridferry.source.postgres.session.connection import PostgresAddress, connect, is_pooled
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.table_origin import may_ask_for_system
-from gridferry.source.postgres.session.transactions import LIMITS
+from gridferry.source.postgres.session.transactions import LIMITS, LOCK_WAIT_S
 
 _ROLE = """
 SELECT current_user::text, pg_catalog.current_database()::text, pg_catalog.pg_backend_pid(), r.rolconnlimit,
@@ -28,6 +28,8 @@ _LIMITS = """
 SELECT s.name, pg_catalog.current_setting(s.name) FROM pg_catalog.pg_settings s
 WHERE s.name = ANY(%(names)s::text[]) AND s.setting <> '0' ORDER BY s.name
 """
+# What holds without gridferry's own setting, in milliseconds; 0 is no limit.
+_LOCK_WAIT = "SELECT s.reset_val::int FROM pg_catalog.pg_settings s WHERE s.name = 'lock_timeout'"
 
 
 def fetch_role(address: PostgresAddress, tables: Sequence[tuple[str, str]]) -> SourceRole:
@@ -38,6 +40,7 @@ def fetch_role(address: PostgresAddress, tables: Sequence[tuple[str, str]]) -> S
         extra = tuple(word for word, has in zip(_ATTRIBUTES, attributes, strict=True) if has)
         owned = [] if "SUPERUSER" in extra else connection.execute(_OWNED, asked).fetchall()
         limits = dict(connection.execute(_LIMITS, {"names": list(LIMITS)}).fetchall())
+        ((wait_ms,),) = connection.execute(_LOCK_WAIT).fetchall()
         pooled = is_pooled(connection, pid)
         knows_system = may_ask_for_system(connection)
     return SourceRole(
@@ -46,6 +49,7 @@ def fetch_role(address: PostgresAddress, tables: Sequence[tuple[str, str]]) -> S
         extra,
         tuple((s, t) for s, t in owned),
         limits,
+        lock_wait=(f"{wait_ms / 1000:g}s", f"{LOCK_WAIT_S}s") if 0 < wait_ms < 1000 * LOCK_WAIT_S else None,
         connection_limit=limit,
         pooled=pooled,
         knows_system=knows_system,

@@ -24,10 +24,12 @@ SEARCH_PATH = "pg_catalog, pg_temp"
 SET_PATH = f"SET LOCAL search_path = {SEARCH_PATH}"
 OWN_NAME = "gridferry"  # the application_name of every session
 
+# How long to wait for a lock: an ALTER TABLE of a few seconds is waited out, and whoever waits longer hears for whom.
+LOCK_WAIT_S = 60
+
 # Every text that PostgreSQL sends has one form, whatever the server's, the database's or the role's defaults are.
 # row_security = off turns rows hidden by a policy into an error: otherwise they would be missing in silence.
 # quote_all_identifiers = off: format_type() would give names of types that nobody knows.
-# lock_timeout: whoever waits for an ALTER TABLE or VACUUM FULL of somebody else should hear so, rather than nothing.
 # tcp_keepalives_*: where this process, or the network, is gone without a word, the server ends the session (and the
 # snapshot it holds) after about two minutes.
 SETTINGS = {
@@ -37,7 +39,7 @@ SETTINGS = {
     "datestyle": "ISO, YMD",
     "extra_float_digits": "3",
     "intervalstyle": "iso_8601",
-    "lock_timeout": "60s",
+    "lock_timeout": f"{LOCK_WAIT_S}s",
     "quote_all_identifiers": "off",
     "row_security": "off",
     "standard_conforming_strings": "on",
