@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 
 import pyarrow as pa
 
-from ends import griddb, run
+from ends import container_for_now, griddb, run
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType, connect
 
 NAME = "ferry_example_driver"
@@ -40,40 +40,38 @@ def main() -> None:
     parser.add_argument("--target", help="a GridDB of yours; without it an emulator is started")
     options = parser.parse_args()
 
-    with griddb(options.target) as address, connect(address) as store:
-        if store.open_container(NAME) is not None:
-            raise SystemExit(f"{NAME} is there already: drop it first, if it may go")
-        readings = store.create_container(NAME, READINGS)
-        try:
-            # Rows go in as Arrow: a batch whose columns are those of the container. A put is an upsert by row key.
-            rows = {
-                "ts": [minute(n) for n in range(5)],
-                "temperature": [20.5, 21.0, None, 31.5, 22.0],
-                "place": ["roof", "roof", "cellar", "roof", "cellar"],
-            }
-            readings.put(pa.RecordBatch.from_pydict(rows, schema=readings.schema.arrow_schema))
-            print(f"{readings.count()} rows in {readings.name}")
+    with (
+        griddb(options.target) as address,
+        connect(address) as store,
+        container_for_now(store, NAME, READINGS) as readings,
+    ):
+        # Rows go in as Arrow: a batch whose columns are those of the container. A put is an upsert by row key.
+        rows = {
+            "ts": [minute(n) for n in range(5)],
+            "temperature": [20.5, 21.0, None, 31.5, 22.0],
+            "place": ["roof", "roof", "cellar", "roof", "cellar"],
+        }
+        readings.put(pa.RecordBatch.from_pydict(rows, schema=readings.schema.arrow_schema))
+        print(f"{readings.count()} rows in {readings.name}")
 
-            # TQL selects rows, as Arrow again ...
-            hot = readings.query("select * where temperature > 30").read_all()
-            for row in hot.to_pylist():
-                print(f"hot: {row['ts']:%H:%M} {row['temperature']} {row['place']}")
+        # TQL selects rows, as Arrow again ...
+        hot = readings.query("select * where temperature > 30").read_all()
+        for row in hot.to_pylist():
+            print(f"hot: {row['ts']:%H:%M} {row['temperature']} {row['place']}")
 
-            # ... or one value. NULL does not count in an average.
-            print(f"average: {readings.query('select avg(temperature)').value}")
+        # ... or one value. NULL does not count in an average.
+        print(f"average: {readings.query('select avg(temperature)').value}")
 
-            # Rows are deleted, and got, by their keys.
-            keys = pa.RecordBatch.from_pydict({"ts": [minute(2)]}, schema=readings.schema.key_schema.arrow_schema)
-            print(f"deleted: {readings.delete(keys)}, left: {readings.count()}")
+        # Rows are deleted, and got, by their keys.
+        keys = pa.RecordBatch.from_pydict({"ts": [minute(2)]}, schema=readings.schema.key_schema.arrow_schema)
+        print(f"deleted: {readings.delete(keys)}, left: {readings.count()}")
 
-            # Leaving the block commits; an exception inside it rolls everything back.
-            with readings.transaction() as tx:
-                changed = {"ts": [minute(0)], "temperature": [19.0], "place": ["roof"]}
-                tx.put(pa.RecordBatch.from_pydict(changed, schema=readings.schema.arrow_schema))
-            first = readings.query("select * limit 1").read_all()
-            print(f"first now: {first['temperature'][0].as_py()}")
-        finally:
-            store.drop_container(NAME)
+        # Leaving the block commits; an exception inside it rolls everything back.
+        with readings.transaction() as tx:
+            changed = {"ts": [minute(0)], "temperature": [19.0], "place": ["roof"]}
+            tx.put(pa.RecordBatch.from_pydict(changed, schema=readings.schema.arrow_schema))
+        first = readings.query("select * limit 1").read_all()
+        print(f"first now: {first['temperature'][0].as_py()}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from gridferry.errors import FerryError, PlanError
-from gridferry.griddb import GridDBAddress, parse_address
+from gridferry.griddb import Container, ContainerSchema, GridDBAddress, Store, parse_address
 
 
 @contextmanager
@@ -28,6 +28,18 @@ def griddb(url: str | None) -> Iterator[GridDBAddress]:
         yield parse_address(f"griddb://admin@{host}:{port}/myCluster/public", password="admin")
     finally:
         server.stop()
+
+
+@contextmanager
+def container_for_now(store: Store, name: str, schema: ContainerSchema) -> Iterator[Container]:
+    """A new container that is dropped in the end. One that is there already is nobody's to drop: the program ends."""
+    if store.open_container(name) is not None:
+        raise SystemExit(f"{name} is there already: drop it first, if it may go")
+    container = store.create_container(name, schema)
+    try:
+        yield container
+    finally:
+        store.drop_container(name)
 
 
 @contextmanager

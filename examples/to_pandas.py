@@ -14,7 +14,7 @@ import importlib.util
 import numpy as np
 import pyarrow as pa
 
-from ends import griddb, run
+from ends import container_for_now, griddb, run
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, connect
 
 NAME = "ferry_example_pandas"
@@ -46,33 +46,31 @@ def main() -> None:
     parser.add_argument("--target", help="a GridDB of yours; without it an emulator is started")
     options = parser.parse_args()
 
-    with griddb(options.target) as address, connect(address) as store:
-        if store.open_container(NAME) is not None:
-            raise SystemExit(f"{NAME} is there already: drop it first, if it may go")
-        container = store.create_container(NAME, READINGS)
-        try:
-            fill(container)
+    with (
+        griddb(options.target) as address,
+        connect(address) as store,
+        container_for_now(store, NAME, READINGS) as container,
+    ):
+        fill(container)
 
-            # Large results need not fit into memory: they come page by page, each an Arrow batch.
-            with container.query("select *", page_rows=500) as result:
-                print("pages:", [len(batch) for batch in result.batches()])
+        # Large results need not fit into memory: they come page by page, each an Arrow batch.
+        with container.query("select *", page_rows=500) as result:
+            print("pages:", [len(batch) for batch in result.batches()])
 
-            # Or all at once. Let GridDB choose the rows: what it leaves out is not sent.
-            morning = "select * where ts < TIMESTAMP('2026-01-01T12:00:00.000Z')"
-            table = container.query(morning).read_all()
-            print(f"Arrow: {table.num_rows} rows, {table.schema.field('ts').type}")
+        # Or all at once. Let GridDB choose the rows: what it leaves out is not sent.
+        morning = "select * where ts < TIMESTAMP('2026-01-01T12:00:00.000Z')"
+        table = container.query(morning).read_all()
+        print(f"Arrow: {table.num_rows} rows, {table.schema.field('ts').type}")
 
-            if importlib.util.find_spec("pandas") is None:
-                means = table.group_by("place").aggregate([("temperature", "mean")]).sort_by("place")
-                for row in means.to_pylist():
-                    print(f"mean by Arrow: {row['place']} {row['temperature_mean']:.2f}")
-                return
-            frame = table.to_pandas().set_index("ts")
-            print(f"pandas: {len(frame)} rows from {frame.index.min():%H:%M} to {frame.index.max():%H:%M}")
-            for place, mean in frame.groupby("place")["temperature"].mean().items():
-                print(f"mean by pandas: {place} {mean:.2f}")
-        finally:
-            store.drop_container(NAME)
+        if importlib.util.find_spec("pandas") is None:
+            means = table.group_by("place").aggregate([("temperature", "mean")]).sort_by("place")
+            for row in means.to_pylist():
+                print(f"mean by Arrow: {row['place']} {row['temperature_mean']:.2f}")
+            return
+        frame = table.to_pandas().set_index("ts")
+        print(f"pandas: {len(frame)} rows from {frame.index.min():%H:%M} to {frame.index.max():%H:%M}")
+        for place, mean in frame.groupby("place")["temperature"].mean().items():
+            print(f"mean by pandas: {place} {mean:.2f}")
 
 
 if __name__ == "__main__":
