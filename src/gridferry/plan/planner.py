@@ -129,17 +129,12 @@ def plan_tables(
     given = list(tables)
     plans = [plan_table(table, profile, options, access) for table, profile, options, access in given]
     names = [(table.schema, table.name) for table, _, _, _ in given]
-    followed = [(table.schema, table.name) for table, _, options, _ in given if is_followed_by_cdc(options)]
+    followed = [(table.schema, table.name) for table, _, options, _ in given if options.sync_mode is SyncMode.CDC]
     findings = [] if role is None else list(role_findings(role, tables=names, followed=followed))
     ordered = tuple(sorted(findings, key=lambda f: _ORDER[f.severity]))
     return Plan(
         with_clashes(plans), source=source, target=target, others=tuple(others), findings=ordered, unread=unread
     )
-
-
-def is_followed_by_cdc(options: TableOptions) -> bool:
-    """Whether the table's changes are to be read from the log."""
-    return options.sync is not None and options.sync.mode is SyncMode.CDC
 
 
 def require_sound(plan: Plan | TablePlan) -> None:

@@ -112,7 +112,11 @@ def other_table(
             f"there; or {load_again(options.table)}",
         )
     name = source.fetch_table_name(known.table_oid)
-    drop = f"run `gridferry drop-slot --table {shlex.quote(options.table)}`, then " if _by_cdc(options) else ""
+    drop = (
+        f"run `gridferry drop-slot --table {shlex.quote(options.table)}`, then "
+        if options.sync_mode is SyncMode.CDC
+        else ""
+    )
     kept = "what was loaded of it stays in the target"
     if name:
         return OtherTable(
@@ -127,10 +131,6 @@ def other_table(
         next_step=f"if that was a mistake, restore it, and {load_again(options.table)}; or {drop}take it out of the "
         f"config: {kept}",
     )
-
-
-def _by_cdc(options: TableOptions) -> bool:
-    return options.sync is not None and options.sync.mode is SyncMode.CDC
 
 
 def other_log(known: str, now: str, *, options: TableOptions) -> OtherSource:

@@ -44,7 +44,7 @@ class SyncWatch:
     """Tells whether the target has a state of the source. `mode` is None for a table that nobody can sync."""
 
     def __init__(self, source: PostgresSource, state: TargetState, options: TableOptions, run: LoadRun) -> None:
-        mode = None if options.sync is None else options.sync.mode
+        mode = options.sync_mode
         self.mode = None if mode is SyncMode.CDC and not run.slot else mode
         if self.mode is SyncMode.CDC:
             require_own_slot(ChangeFeed(source.address), state, run, left="nothing was compared")
