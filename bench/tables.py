@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 
-from gridferry.plan.config import TableOptions, table_options
+from gridferry.plan.table_options import TableOptions, table_options
 
 _SENSOR = """
 CREATE UNLOGGED TABLE {name} (ts timestamp NOT NULL, device varchar(30) NOT NULL, co float8, humidity float8,

@@ -20,7 +20,8 @@ from ends import griddb, postgres, run
 from gridferry.engine.events import Checkpointed, Event, Note, SyncStarted
 from gridferry.engine.migration import Migration
 from gridferry.plan.addresses import SourceAddress
-from gridferry.plan.config import Config, table_options
+from gridferry.plan.config import Config
+from gridferry.plan.table_options import table_options
 
 TABLE = "ferry_example_follow"
 OPTIONS = table_options(table=f"public.{TABLE}", container=TABLE, key="id", sync={"mode": "cdc"})

@@ -17,7 +17,8 @@ import psycopg
 from ends import griddb, postgres, run
 from gridferry.engine.migration import Migration
 from gridferry.plan.addresses import SourceAddress
-from gridferry.plan.config import Config, table_options
+from gridferry.plan.config import Config
+from gridferry.plan.table_options import table_options
 
 TABLE = "ferry_example_migrate"
 

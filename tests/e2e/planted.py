@@ -16,8 +16,8 @@ from gridferry.griddb import Container, ContainerSchema, Store
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.repair import TableRepair
 from gridferry.model.verification import DifferenceKind, DifferenceSink, DifferentRows, VerifyReport
-from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_options import TableOptions
 from gridferry.transform.compiled import compile_columns
 from gridferry.transform.split import split_batch
 

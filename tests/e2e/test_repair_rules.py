@@ -28,7 +28,7 @@ from gridferry.griddb import BulkWriter
 from gridferry.griddb.handle import Handle
 from gridferry.model.repair import RepairReport, RepairState
 from gridferry.model.verification import DifferenceSink, Verdict, VerifyReport
-from gridferry.plan.config import TableOptions
+from gridferry.plan.table_options import TableOptions
 
 TABLE = "public.reading"
 PLAIN: dict[str, Any] = {"table": "reading", "split_by": "device", "key": "k"}

@@ -26,7 +26,7 @@ from gridferry.airflow.settings import GRIDDB_DEFAULT, ConfigLike, Settings, fou
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
-    from gridferry.plan.config import TableOptions
+    from gridferry.plan.table_options import TableOptions
 
 INITIAL = "migration_initial"
 CONTINUOUS = "migration_continuous"

@@ -14,7 +14,8 @@ from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.airflow.compat import Connection
-    from gridferry.plan.config import Config, TableOptions
+    from gridferry.plan.config import Config
+    from gridferry.plan.table_options import TableOptions
 
 POSTGRES_DEFAULT = "postgres_default"
 GRIDDB_DEFAULT = "griddb_default"

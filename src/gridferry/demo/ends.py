@@ -6,7 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from gridferry.plan.config import Config, SyncMode, parse_config
+from gridferry.plan.config import Config, parse_config
+from gridferry.plan.table_options import SyncMode
 
 CONFIG_NAME = "gridferry.yaml"
 SOURCE_VARIABLE = "SOURCE_DSN"

@@ -23,7 +23,8 @@ from gridferry.engine.events import TableLoad, TableSync
 from gridferry.engine.migration import Migration
 from gridferry.model.repair import RepairReport
 from gridferry.model.verification import Verdict, VerifyReport
-from gridferry.plan.config import Config, SyncMode
+from gridferry.plan.config import Config
+from gridferry.plan.table_options import SyncMode
 from gridferry.report.gather import gather_facts
 from gridferry.report.page import render_page
 

@@ -36,8 +36,8 @@ from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverCheck, Cu
 from gridferry.model.position import Lsn
 from gridferry.model.repair import RepairState
 from gridferry.model.verification import STORED_ARE_EQUAL, TableVerification, Verdict, VerifyReport
-from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
 from gridferry.plan.coverage import coverage_of
+from gridferry.plan.table_options import SyncMode, SyncOptions, TableOptions
 from gridferry.source.postgres.catalog.activity import Activity, fetch_activity
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK

@@ -10,9 +10,9 @@ from gridferry.errors import FerryError
 from gridferry.model.profile import TableProfile
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
-from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
 from gridferry.plan.planner import plan_tables, profile_request
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.source import PostgresSource

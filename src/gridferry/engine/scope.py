@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from gridferry.plan.config import TableOptions
+from gridferry.plan.table_options import TableOptions
 
 
 class ListsTables(Protocol):

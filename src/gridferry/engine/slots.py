@@ -26,8 +26,8 @@ from gridferry.errors import (
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
-from gridferry.plan.config import SyncOptions, TableOptions
 from gridferry.plan.planner import require_open
+from gridferry.plan.table_options import SyncOptions, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.blockers import Patience
 from gridferry.source.postgres.slots.slots import NewSlot, SlotFacts

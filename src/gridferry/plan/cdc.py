@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 
 from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.model.table import Table
-from gridferry.plan.config import TableOptions
 from gridferry.plan.keys import KeyChoice, proves_keys
 from gridferry.plan.plan import ColumnPlan, Finding, OnDuplicate, Severity
+from gridferry.plan.table_options import TableOptions
 
 
 def cdc_findings(

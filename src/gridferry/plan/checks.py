@@ -12,11 +12,11 @@ from gridferry.model.coverage_words import named
 from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
 from gridferry.model.table import Table
 from gridferry.plan.advice import leave_out_nulls
-from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, counted
 from gridferry.plan.mapping import MAX_TIME_US
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
+from gridferry.plan.table_options import TableOptions
 from gridferry.plan.yaml_text import flow_text
 
 _SHOWN = 3

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.table import Column, Table
-from gridferry.plan.config import Precision, TableOptions
 from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey
 from gridferry.plan.mapping import TypeRule, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, needed_renames
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, ReadAs, Severity, Verdict
+from gridferry.plan.table_options import Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 from gridferry.plan.yaml_text import flow_text
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from gridferry.errors import ConfigError
+
 _EXPECTED = {
     "string_type": "expected text; put it in quotes",
     "bool_type": "expected true or false",
@@ -21,6 +23,13 @@ _EXPECTED = {
     "int_type": "expected a whole number",
     "int_from_float": "expected a whole number",
 }
+
+
+def refusal(name: str, problems: Sequence[str]) -> ConfigError:
+    """The error that tells all mistakes of the file `name`; to be raised."""
+    count = "one mistake" if len(problems) == 1 else f"{len(problems)} mistakes"
+    lines = "".join(f"\n  {problem}" for problem in problems)
+    return ConfigError(f"{name} has {count}:{lines}", next_step="correct the file and run the command again")
 
 
 def validation_sentences(error: ValidationError, *, allowed: dict[str, tuple[str, ...]]) -> list[str]:

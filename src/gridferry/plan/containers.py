@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from gridferry.model.profile import TableProfile
-from gridferry.plan.config import TableOptions
 from gridferry.plan.keys import counted
 from gridferry.plan.names import VALUE_FIELD, escape, name_problem
 from gridferry.plan.plan import ContainerPlan, Finding, Severity, TablePlan
+from gridferry.plan.table_options import TableOptions
 
 _SHOWN = 5  # how many names a message lists
 

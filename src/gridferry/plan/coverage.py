@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from gridferry.model.coverage import Coverage, LeftOut, Why
 from gridferry.model.table import Table
-from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan, Verdict
+from gridferry.plan.table_options import TableOptions
 
 
 def left_out(table: Table, options: TableOptions) -> tuple[LeftOut, ...]:

@@ -6,8 +6,8 @@ import hashlib
 import json
 
 from gridferry.model.table import Table
-from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
+from gridferry.plan.table_options import TableOptions
 
 
 def changed_columns(plan: TablePlan, table: Table) -> list[str]:

@@ -10,10 +10,10 @@ from gridferry.model.table import Column, Table, TablesLeftOut
 from gridferry.plan.addresses import PASSWORD_VARIABLE
 from gridferry.plan.advice import spelled
 from gridferry.plan.columns import column_rule
-from gridferry.plan.config import TableOptions
 from gridferry.plan.keys import TIME_TYPES, choose_key
 from gridferry.plan.mapping import rule_name
 from gridferry.plan.names import needed_renames
+from gridferry.plan.table_options import TableOptions
 
 DEFAULT_TARGET = "griddb://admin@127.0.0.1:10001/myCluster/public"
 MAX_SPLIT_VALUES = 10_000  # a column with more values than this does not name devices

@@ -9,8 +9,8 @@ from enum import Enum
 from gridferry.griddb.schema import ContainerKind, GridType
 from gridferry.model.profile import KeyProfile, KeyRequest, TableProfile
 from gridferry.model.table import Column, Table
-from gridferry.plan.config import KindWish, Precision, TableOptions
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnDuplicate, Severity
+from gridferry.plan.table_options import KindWish, Precision, TableOptions
 
 MAX_KEY_COLUMNS = 16
 FINE_TIME_TYPES = frozenset({"timestamp", "timestamptz"})

@@ -20,7 +20,6 @@ from gridferry.plan.checks import (
     value_findings,
 )
 from gridferry.plan.columns import column_rule, plan_columns, stored_columns
-from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.containers import container_findings, plan_containers, with_clashes
 from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import (
@@ -35,6 +34,7 @@ from gridferry.plan.keys import (
 from gridferry.plan.names import naming_template
 from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan, UnreadTable
 from gridferry.plan.source_role import role_findings
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.plan.watermark import watermark_findings
 
 _ORDER = {Severity.PROBLEM: 0, Severity.RISK: 1, Severity.INFO: 2}

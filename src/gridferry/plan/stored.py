@@ -16,10 +16,10 @@ from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Column, Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth
-from gridferry.plan.config import Precision, TableOptions
 from gridferry.plan.mapping import TypeRule, Use
 from gridferry.plan.names import column_name_problem, container_name, name_problem, naming_template
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan
+from gridferry.plan.table_options import Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 
 _OWN_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})

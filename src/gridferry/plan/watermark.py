@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from gridferry.model.table import Column, Table
 from gridferry.model.watermark import GrowingColumn, Growth
-from gridferry.plan.config import SyncOptions, TableOptions
 from gridferry.plan.keys import TIME_TYPES, KeyChoice
 from gridferry.plan.plan import Finding, Severity
+from gridferry.plan.table_options import SyncOptions, TableOptions
 
 NUMBER_TYPES = frozenset({"int2", "int4", "int8", "numeric"})
 BLIND_SPOT = "mode watermark finds new rows only; updates and deletes in the source are not seen"

@@ -21,11 +21,11 @@ from gridferry.model.coverage import Coverage
 from gridferry.model.failed_tables import worst
 from gridferry.model.over_time import GroupBounds
 from gridferry.model.verification import TableVerification, Verdict
-from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
+from gridferry.plan.table_options import TableOptions
 from gridferry.report.advice import next_steps
 from gridferry.report.counting import Bounded, bounded_column, count_target, rows_over_time, span_of
 from gridferry.report.facts import (

@@ -15,8 +15,9 @@ from tests.unit.plan.tables import sensor, sensor_facts
 import gridferry
 from gridferry.errors import ConfigError
 from gridferry.plan.conditions import condition_problem
-from gridferry.plan.config import parse_config, table_options
+from gridferry.plan.config import parse_config
 from gridferry.plan.planner import plan_table
+from gridferry.plan.table_options import table_options
 
 PLAN = plan_table(sensor(), sensor_facts(), table_options(table="public.device", key=["ts"]))
 WHOLE = (

@@ -10,11 +10,11 @@ from tests.unit.plan.tables import DOUBLE, TEXT, TS, primary, sensor, sensor_fac
 from gridferry.errors import ConfigError
 from gridferry.model.coverage import Coverage, LeftOut, Why
 from gridferry.model.table import Column, PgType, Table
-from gridferry.plan.config import TableOptions, table_options
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.drift import fingerprint
 from gridferry.plan.plan import Severity, TablePlan, Verdict, table_from_json, table_to_json
 from gridferry.plan.planner import plan_table, profile_request
+from gridferry.plan.table_options import TableOptions, table_options
 
 COLUMNS = (
     Column("ts", TS, nullable=False),

@@ -6,9 +6,9 @@ import pytest
 from tests.unit.plan.tables import sensor, sensor_facts
 
 from gridferry.errors import CheckpointError
-from gridferry.plan.config import table_options
 from gridferry.plan.plan import Plan, ReadAs, SourceColumn
 from gridferry.plan.planner import plan_table
+from gridferry.plan.table_options import table_options
 
 
 def _plan(**options: object) -> Plan:

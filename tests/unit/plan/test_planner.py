@@ -13,10 +13,10 @@ from gridferry.griddb.schema import ContainerKind, GridType
 from gridferry.model.profile import ColumnProfile, Facts, KeyProfile, KeyRequest, TableProfile
 from gridferry.model.publishing import ChangeAccess, Obstacle, Published, Publishing
 from gridferry.model.table import Column, PgType, Table, TypeKind, UniqueKey
-from gridferry.plan.config import TableOptions, table_options
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import Kernel, Plan, ReadAs, Severity, SourceColumn, TablePlan, Verdict
 from gridferry.plan.planner import plan_table, plan_tables, profile_request, require_open, require_sound
+from gridferry.plan.table_options import TableOptions, table_options
 
 NUMERIC = PgType("numeric", "numeric")
 SPLIT = {"table": "device", "split_by": "device", "key": "ts"}

@@ -13,10 +13,10 @@ from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.profile import SplitValue, TableProfile
 from gridferry.model.table import Column, PgType, Relation, Table, UniqueKey
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth, Mark, Step
-from gridferry.plan.config import TableOptions, table_options
 from gridferry.plan.plan import ContainerPlan, Kernel, OnDuplicate, ReadAs, TablePlan
 from gridferry.plan.planner import plan_table
 from gridferry.plan.stored import require_agrees, require_chunks, require_values
+from gridferry.plan.table_options import TableOptions, table_options
 
 TABLE = Table(
     "public",

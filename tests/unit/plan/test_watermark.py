@@ -5,9 +5,9 @@ from tests.unit.plan.tables import BIGINT, DOUBLE, TS, primary, sensor
 
 from gridferry.model.table import Column
 from gridferry.model.watermark import GrowingColumn, Growth
-from gridferry.plan.config import table_options
 from gridferry.plan.keys import choose_key
 from gridferry.plan.plan import Severity
+from gridferry.plan.table_options import table_options
 from gridferry.plan.watermark import growing_column, watermark_findings
 
 NUMBERED = {"columns": (Column("id", BIGINT, nullable=False), Column("at", TS), Column("v", DOUBLE))}

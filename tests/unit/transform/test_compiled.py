@@ -9,8 +9,8 @@ import pytest
 from gridferry.errors import DataError, LocalProtocolError
 from gridferry.model.profile import TableProfile
 from gridferry.model.table import Column, PgType, Table
-from gridferry.plan.config import table_options
 from gridferry.plan.planner import plan_table
+from gridferry.plan.table_options import table_options
 from gridferry.transform.compiled import CompiledTransform, compile_columns
 from gridferry.transform.kernels import Reason
 

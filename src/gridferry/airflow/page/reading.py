@@ -33,9 +33,9 @@ from gridferry.model.migration import MigrationEntry
 from gridferry.model.moment import age_s
 from gridferry.model.over_time import buckets_for
 from gridferry.model.verification import TableVerification
-from gridferry.plan.config import SyncMode, table_options
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_options import SyncMode, table_options
 from gridferry.report import facts as reported
 from gridferry.report.counting import bounded_column, count_target, counts_over_time, span_of, stamp
 from gridferry.report.failures import untold

@@ -21,8 +21,8 @@ from gridferry.engine.rows.duplicates import REASON
 from gridferry.errors import OtherSource
 from gridferry.model.table import Table
 from gridferry.model.verification import DifferenceKind
-from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 _MISSING = KIND_NUMBERS[DifferenceKind.MISSING]

@@ -16,8 +16,8 @@ from gridferry.engine.ownership.origin_check import look_up
 from gridferry.engine.ownership.replace_advice import droppable, what_goes
 from gridferry.engine.slots import SlotOfLoad, slots_of
 from gridferry.errors import FerryError
-from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import Plan, TablePlan
+from gridferry.plan.table_options import SyncMode, TableOptions
 
 ROWS_PER_CHUNK = 100_000
 

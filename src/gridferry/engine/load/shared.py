@@ -20,7 +20,7 @@ from gridferry.engine.load.table_load import OpensSnapshots, TableLoader
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError, ConfigError
 from gridferry.model.chunk import ChunkKind
-from gridferry.plan.config import TableOptions
+from gridferry.plan.table_options import TableOptions
 
 MOST_BUCKETS = 64
 ROWS_PER_BUCKET = 250_000

@@ -28,12 +28,12 @@ from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.origin import Lineage
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
-from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.drift import changed_columns, fingerprint, same_load
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.plan.stored import require_agrees, require_chunks
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.slots.slots import NewSlot
 
 

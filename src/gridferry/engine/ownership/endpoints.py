@@ -9,7 +9,8 @@ from gridferry.engine.events import Listener
 from gridferry.engine.ownership.target_session import TargetSession
 from gridferry.engine.waits import note_of_lock
 from gridferry.griddb import Store
-from gridferry.plan.config import Config, TableOptions
+from gridferry.plan.config import Config
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.session.connection import parse_address

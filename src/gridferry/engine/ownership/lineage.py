@@ -20,7 +20,7 @@ from gridferry.errors import CheckpointError, OtherSource, OtherTable, SlotLost,
 from gridferry.model.origin import Lineage, SourceOrigin, compare, is_other_table
 from gridferry.model.position import Lsn
 from gridferry.plan.advice import load_again
-from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.connection import PostgresAddress
 

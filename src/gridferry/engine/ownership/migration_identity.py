@@ -16,9 +16,9 @@ from gridferry.checkpoint.runs import RunStore
 from gridferry.errors import ConfigError, OtherSource, SourceError
 from gridferry.griddb import Store
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
-from gridferry.plan.config import TableOptions
 from gridferry.plan.names import container_name, naming_template
 from gridferry.plan.stored import plan_of_today
+from gridferry.plan.table_options import TableOptions
 
 _NOBODY = "none"  # no key: hexadecimal digits only
 

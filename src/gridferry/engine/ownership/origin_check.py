@@ -15,11 +15,11 @@ from gridferry.engine.ownership.lineage import Checked, KnowsOrigin, check_origi
 from gridferry.errors import CheckpointError, NotLoaded
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
-from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import same_load
 from gridferry.plan.names import container_name, name_problem
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import plan_of_today, require_agrees
+from gridferry.plan.table_options import TableOptions
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from gridferry.engine.ownership.replace_advice import complete_advice
 from gridferry.errors import FerryError, GridDBError
 from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
-from gridferry.plan.config import TableOptions
+from gridferry.plan.table_options import TableOptions
 
 
 class TargetSession:

@@ -32,9 +32,9 @@ from gridferry.engine.verify.tables import Comparison
 from gridferry.errors import DataError
 from gridferry.model.origin import Lineage, SourceOrigin, compare, is_other_table
 from gridferry.model.verification import STORED_ARE_EQUAL
-from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
 _LEFT = "nothing was read or changed"

@@ -22,7 +22,7 @@ from gridferry.engine.verify.verifications import comparison_between, verify_set
 from gridferry.errors import CheckpointError, ConfigError, SourceUnreachable
 from gridferry.model.moment import moment_of
 from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
-from gridferry.plan.config import duration_ms
+from gridferry.plan.table_options import duration_ms
 
 _AGE = re.compile(r"\d+\s*[a-z]+")
 

@@ -16,8 +16,8 @@ from gridferry.engine.load.copying import SnapshotView
 from gridferry.engine.load.table_load import OpensSnapshots
 from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.ownership.origin_check import take_up
-from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.contract import ReadsRows
 from gridferry.source.postgres.rows.key_rows import read_rows_like
 from gridferry.transform.compiled import CompiledTransform, compile_columns

@@ -38,9 +38,9 @@ from gridferry.engine.sync.cdc.gaps import notes_to_keep
 from gridferry.errors import CheckpointError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RowChange, TableRepair
 from gridferry.model.verification import DifferenceKind
-from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
+from gridferry.plan.table_options import TableOptions
 
 SHOWN = 20
 _KINDS = {DifferenceKind.MISSING: "put", DifferenceKind.DIFFERENT: "replaced", DifferenceKind.EXTRA: "deleted"}

@@ -17,7 +17,7 @@ from gridferry.engine.repair.table import ReadableSource, RepairSettings, repair
 from gridferry.errors import LeaseHeld
 from gridferry.model.repair import RepairReport, TableRepair
 from gridferry.model.verification import EXIT_CODES, STORED_ARE_EQUAL, DifferenceSink, VerifyReport
-from gridferry.plan.config import TableOptions
+from gridferry.plan.table_options import TableOptions
 
 
 class Compares(Protocol):

@@ -25,10 +25,10 @@ from gridferry.engine.sync.cdc.gaps import note_again
 from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RepairStatus, RowChange, TableUndo
 from gridferry.model.verification import DifferenceKind
-from gridferry.plan.config import TableOptions
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
+from gridferry.plan.table_options import TableOptions
 
 _BACK = {
     DifferenceKind.MISSING: DifferenceKind.EXTRA,

@@ -23,9 +23,9 @@ from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, SourceError
 from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.table import Table
-from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.stored import plan_of_today
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
 R = TypeVar("R")

@@ -21,8 +21,8 @@ from gridferry.engine.sync.outcome import SyncOutcome
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
 from gridferry.model.table import Table
-from gridferry.plan.config import TableOptions
 from gridferry.plan.coverage import coverage_of
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource
 

@@ -9,7 +9,7 @@ from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.watermark.mode import WatermarkSync
 from gridferry.errors import ConfigError
-from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
 MODES: dict[SyncMode, type[Follower]] = {SyncMode.WATERMARK: WatermarkSync, SyncMode.CDC: CdcSync}

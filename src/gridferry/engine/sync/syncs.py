@@ -14,7 +14,7 @@ from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.tables import Following
 from gridferry.errors import ConfigError
-from gridferry.plan.config import SyncMode, TableOptions
+from gridferry.plan.table_options import SyncMode, TableOptions
 
 
 class Syncs:

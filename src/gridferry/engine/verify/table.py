@@ -36,10 +36,10 @@ from gridferry.model.verification import (
     TableVerification,
     Verdict,
 )
-from gridferry.plan.config import SyncMode, TableOptions
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
 from gridferry.plan.stored import require_agrees
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.plan.watermark import by_value
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.rows.key_rows import KeyLookup

@@ -17,7 +17,7 @@ from gridferry.engine.events import Listener, ignore
 from gridferry.engine.sync.cdc.gaps import clear_unseen
 from gridferry.engine.verify.table import TableVerifier, VerifySettings
 from gridferry.model.verification import EXIT_CODES, DifferenceSink, DifferentRows, TableVerification, VerifyReport
-from gridferry.plan.config import TableOptions
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
 

@@ -14,7 +14,8 @@ from gridferry.engine.verify.table import VerifySettings
 from gridferry.engine.verify.tables import Comparison, required
 from gridferry.errors import ConfigError
 from gridferry.model.verification import Depth, DifferenceSink, VerifyReport
-from gridferry.plan.config import TableOptions, VerifyWish
+from gridferry.plan.config import VerifyWish
+from gridferry.plan.table_options import TableOptions
 
 
 class Verifications:

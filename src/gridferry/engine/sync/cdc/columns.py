@@ -16,9 +16,9 @@ from gridferry.model.change import ChangedRelation
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again, spelled
 from gridferry.plan.columns import added_column
-from gridferry.plan.config import TableOptions
 from gridferry.plan.names import column_name_problem
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
+from gridferry.plan.table_options import TableOptions
 
 _STATE = "everything committed before that change is stored, and PostgreSQL keeps the rest for the next run"
 

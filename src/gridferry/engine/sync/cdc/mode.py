@@ -24,7 +24,7 @@ from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
-from gridferry.plan.config import SyncMode, SyncOptions
+from gridferry.plan.table_options import SyncMode, SyncOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK
 from gridferry.source.postgres.slots.publications import Membership

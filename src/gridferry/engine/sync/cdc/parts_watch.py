@@ -8,8 +8,8 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.ownership.parts import look_at_parts
 from gridferry.model.parts import Fate, note_of
-from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
 

@@ -21,9 +21,9 @@ from gridferry.errors import CheckpointError
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
-from gridferry.plan.config import TableOptions
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import require_none, require_open
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource
 

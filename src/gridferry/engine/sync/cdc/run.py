@@ -33,9 +33,9 @@ from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import DataError, FerryError, SlotLost
 from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
 from gridferry.model.position import Lsn
-from gridferry.plan.config import OnTruncate, SyncMode, SyncOptions, TableOptions
 from gridferry.plan.keys import proves_keys
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_options import OnTruncate, SyncMode, SyncOptions, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.log.stream import ChangeStream
 from gridferry.source.postgres.source import PostgresSource

@@ -19,9 +19,9 @@ from gridferry.errors import CheckpointError, SlotLost, SourceError
 from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.plan.cdc import cdc_findings
-from gridferry.plan.config import SyncMode, SyncOptions, TableOptions
 from gridferry.plan.keys import choose_key
 from gridferry.plan.plan import Finding, Severity, TablePlan
+from gridferry.plan.table_options import SyncMode, SyncOptions, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK
 from gridferry.source.postgres.slots.publications import Membership

@@ -40,11 +40,11 @@ from gridferry.errors import (
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, first_cursor, for_column
 from gridferry.plan.advice import load_again
-from gridferry.plan.config import TableOptions
 from gridferry.plan.drift import changed_columns
 from gridferry.plan.keys import choose_key, proves_keys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.plan.stored import require_agrees, require_values
+from gridferry.plan.table_options import TableOptions
 from gridferry.plan.watermark import growing_column
 from gridferry.source.contract import FindsNewRows, ReadsWindows
 from gridferry.source.selection import Window

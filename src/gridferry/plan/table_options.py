@@ -1,0 +1,286 @@
+"""The user's wishes for one table: what an entry of the config may hold, and what of it goes together."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from enum import Enum
+from functools import lru_cache
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
+
+from gridferry.griddb.schema import GridType
+from gridferry.plan.conditions import condition_problem
+from gridferry.plan.config_messages import refusal, validation_sentences
+from gridferry.plan.plan import OnBadRow, OnDuplicate
+
+TYPE_NAMES: dict[str, GridType] = {
+    t.label.lower(): t
+    for t in (
+        GridType.STRING,
+        GridType.BLOB,
+        GridType.BOOL,
+        GridType.BYTE,
+        GridType.SHORT,
+        GridType.INTEGER,
+        GridType.LONG,
+        GridType.FLOAT,
+        GridType.DOUBLE,
+        GridType.TIMESTAMP_MS,
+        GridType.TIMESTAMP_US,
+    )
+}
+
+_DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
+_SIZE = re.compile(r"([0-9]{1,6})(MB|GB|TB)")
+_UNIT_BITS = {"MB": 20, "GB": 30, "TB": 40}
+_PART = r'(?:"((?:[^"]|"")+)"|([^".]+))'
+_QUALIFIED = re.compile(rf"(?:{_PART}\.)?{_PART}")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+class KindWish(str, Enum):
+    """Which kind of container the user wants."""
+
+    AUTO = "auto"
+    TIMESERIES = "timeseries"
+    COLLECTION = "collection"
+
+
+class Precision(str, Enum):
+    """What to do with digits of a time that its place in GridDB cannot hold."""
+
+    AUTO = "auto"  # keep them, where the data has any
+    KEEP = "keep"  # keep them, always
+    TRUNCATE = "truncate"  # cut them off
+
+
+class OnTruncate(str, Enum):
+    """What mode cdc does when a table was emptied by TRUNCATE."""
+
+    REFUSE = "refuse"
+    APPLY = "apply"
+
+
+class SyncMode(str, Enum):
+    """How changes are followed."""
+
+    CDC = "cdc"
+    WATERMARK = "watermark"
+
+
+class Options(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def duration_ms(value: object) -> int:
+    """A duration such as `90s`, in milliseconds. Raises: ValueError."""
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError("expected a number with its unit, such as 90s, 15m, 2h or 1d")
+    return int(match.group(1)) * _UNIT_MS[match.group(2)]
+
+
+class SyncOptions(Options):
+    """How one table is kept in step.
+
+    In mode watermark `column` grows with each new row, and late rows are looked for `lookback_ms` back in a time
+    column, `lookback_values` back in a number. In mode cdc PostgreSQL keeps log until it is read: from `warn_lag` bytes
+    of it on a sync warns, from `stop_lag` on it stops.
+    """
+
+    mode: SyncMode
+    on_truncate: OnTruncate = OnTruncate.REFUSE
+    warn_lag: int = 1 << 30
+    stop_lag: int = 64 << 30
+    column: str | None = None
+    lookback_ms: int = Field(default=15 * 60_000, alias="lookback")
+    lookback_values: int = Field(default=10_000, ge=0)
+
+    @field_validator("lookback_ms", mode="before")
+    @classmethod
+    def _duration(cls, value: Any) -> int:
+        return duration_ms(value)
+
+    @field_validator("warn_lag", "stop_lag", mode="before")
+    @classmethod
+    def _size(cls, value: Any) -> int:
+        match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+        if match is None:
+            raise ValueError("expected a number with its unit, such as 512MB or 64GB")
+        return int(match.group(1)) << _UNIT_BITS[match.group(2)]
+
+    @model_validator(mode="after")
+    def _only_for_its_mode(self) -> SyncOptions:
+        watermark = {"column", "lookback_ms", "lookback_values"} & self.model_fields_set
+        cdc = {"on_truncate", "warn_lag", "stop_lag"} & self.model_fields_set
+        if self.mode is SyncMode.CDC and watermark:
+            raise ValueError("column and lookback belong to mode watermark; leave them out with mode cdc")
+        if self.mode is SyncMode.WATERMARK and cdc:
+            raise ValueError(
+                "on_truncate, warn_lag and stop_lag belong to mode cdc; leave them out with mode watermark"
+            )
+        return self
+
+
+class TableOptions(Options):
+    """The user's wishes for one table. Names are as PostgreSQL has them; case counts.
+
+    `exclude` has the reason of each column that is left out, None where the file lists its name only.
+    """
+
+    table: str = Field(min_length=1)
+    split_by: str | None = Field(default=None, min_length=1)
+    containers: dict[str, str] = Field(default_factory=dict)
+    container: str | None = Field(default=None, min_length=1)
+    key: tuple[str, ...] = ()
+    kind: KindWish = KindWish.AUTO
+    precision: Precision = Precision.AUTO
+    rename: dict[str, str] = Field(default_factory=dict)
+    exclude: dict[str, str | None] = Field(default_factory=dict)
+    columns: dict[str, GridType] = Field(default_factory=dict)
+    keep_split_column: bool = False
+    on_duplicate: OnDuplicate = OnDuplicate.ERROR
+    on_bad_row: OnBadRow = OnBadRow.ERROR
+    order_by: tuple[str, ...] = ()
+    where: str = ""
+    sync: SyncOptions | None = None
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _reasons(cls, value: Any) -> Any:
+        if not isinstance(value, Mapping):
+            return dict.fromkeys(cls._name_or_list(value))
+        if not value or not all(isinstance(name, str) and name for name in value):
+            raise ValueError("expected column names, or `column: reason` pairs such as {notes: not needed}")
+        for name, why in value.items():
+            if not isinstance(why, str) or not why.strip():
+                raise ValueError(
+                    f'the column "{name}" needs a reason why it is not needed, as text; or give a list of names only'
+                )
+        return {name: " ".join(why.split()) for name, why in value.items()}
+
+    @field_serializer("exclude")
+    def _names(self, value: dict[str, str | None]) -> list[str]:
+        # A reason decides nothing about what is loaded: with another one it is the same load.
+        return sorted(value)
+
+    @field_validator("key", "order_by", mode="before")
+    @classmethod
+    def _name_or_list(cls, value: Any) -> Any:
+        names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise ValueError("expected a column name, or a list of column names such as [device, ts]")
+        if len(set(names)) < len(names):
+            raise ValueError("names a column twice")
+        return names
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _types(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise ValueError("expected `column: type` pairs, such as {price: double}")
+        allowed = ", ".join(TYPE_NAMES)
+        found = {}
+        for name, wish in value.items():
+            kind = wish if isinstance(wish, GridType) else TYPE_NAMES.get(str(wish).lower().replace(" ", ""))
+            if kind is None:
+                raise ValueError(f'the type wanted for column "{name}" is not known; allowed: {allowed}')
+            found[name] = kind
+        return found
+
+    @field_validator("where")
+    @classmethod
+    def _condition(cls, value: str) -> str:
+        problem = condition_problem(value)
+        if problem:
+            raise ValueError(f"{problem}; write one SQL condition, such as: active AND ts > '2024-01-01'")
+        return value
+
+    @field_validator("table")
+    @classmethod
+    def _table_name(cls, value: str) -> str:
+        if _QUALIFIED.fullmatch(value) is None:
+            raise ValueError('expected schema.table; a name with a dot or a quote in it is written in "double quotes"')
+        return value
+
+    @field_validator("container")
+    @classmethod
+    def _template(cls, value: str | None) -> str | None:
+        rest = _PLACEHOLDER.sub("", value or "")
+        if "{" in rest or "}" in rest:
+            raise ValueError("has a brace without its partner; placeholders look like {value}")
+        return value
+
+    @model_validator(mode="after")
+    def _splitting(self) -> TableOptions:
+        fields = set(_PLACEHOLDER.findall(self.container or ""))
+        of_value = {"value", self.split_by} if self.split_by else set()
+        unknown = sorted(fields - of_value - {"table", "schema"})
+        problems = [
+            (bool(unknown), f"container: the placeholder {{{''.join(unknown[:1])}}} means nothing here; allowed: "
+             + ", ".join(f"{{{name}}}" for name in sorted({"table", "schema"} | {str(v) for v in of_value}))),
+            (bool(self.split_by and self.container and not fields & of_value),
+             "container: needs {value} in it, because split_by makes one container for each value"),
+            (bool(self.containers and not self.split_by), "containers: gives names to values, so it needs split_by"),
+            (bool(self.keep_split_column and not self.split_by), "keep_split_column: needs split_by"),
+        ]  # fmt: skip
+        found = [sentence for wrong, sentence in problems if wrong]
+        if found:
+            raise ValueError("; ".join(found))
+        return self
+
+    @property
+    def schema_name(self) -> str:
+        """The table's schema: `public` where none was written."""
+        return self._parts[0]
+
+    @property
+    def table_name(self) -> str:
+        """The table's name without its schema."""
+        return self._parts[1]
+
+    @property
+    def qualified(self) -> str:
+        """`schema.table`, as the state and all messages name the table."""
+        return f"{self.schema_name}.{self.table_name}"
+
+    @property
+    def sync_mode(self) -> SyncMode | None:
+        """How the table is followed; None where it is not."""
+        return None if self.sync is None else self.sync.mode
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        return _parts_of(self.table)
+
+
+@lru_cache(maxsize=20_000)
+def _parts_of(written: str) -> tuple[str, str]:
+    match = _QUALIFIED.fullmatch(written)
+    quoted_schema, schema, quoted_name, name = match.groups() if match else (None, None, None, written)
+    plain = [q.replace('""', '"') if q else p for q, p in ((quoted_schema, schema), (quoted_name, name))]
+    return plain[0] or "public", plain[1] or ""
+
+
+SYNC_OPTIONS = ("mode", "column", "lookback", "lookback_values", "on_truncate", "warn_lag", "stop_lag")
+
+
+def table_options(**options: Any) -> TableOptions:
+    """Options for one table given as in the config file, from Python. Raises: ConfigError with every mistake."""
+    try:
+        return TableOptions.model_validate_json(json.dumps(options))
+    except ValidationError as error:
+        allowed = {"": tuple(TableOptions.model_fields), "sync": SYNC_OPTIONS}
+        raise refusal("the table's options", validation_sentences(error, allowed=allowed)) from None
