@@ -176,11 +176,16 @@ class Database:
         finally:
             del self._patience.seconds
 
-    def wait_for(self, container: Container, keys: set[Key] | None, *, mine: Transaction | None = None) -> None:
-        """Wait until no other transaction holds one of the keys (None: any row). Raises: 60166, 60157."""
+    def wait_for(self, container: Container, keys: set[Key] | None, *, mine: Transaction | None = None) -> bool:
+        """Wait until no other transaction holds one of the keys (None: any row). Returns whether one did.
+
+        Raises: 60166, 60157.
+        """
         began = self.clock()
+        waited = False
         limit = min(self.lock_timeout_s, getattr(self._patience, "seconds", self.lock_timeout_s))
         while self.sessions.holder(container, keys, mine) is not None:
+            waited = True
             elapsed = self.clock() - began
             if elapsed >= limit or self._stopping.is_set():
                 raise Refusal(
@@ -192,6 +197,7 @@ class Database:
             self.expire_transactions()
         if self.catalog.find(container.database_id, container.partition, container.name) is not container:
             raise Refusal(Code.DS_CONTAINER_UNEXPECTEDLY_REMOVED, f"container {container.name} was removed")
+        return waited
 
 
 def _restore_flushed(path: Path) -> None:

@@ -163,6 +163,10 @@ class Stream:
             raise refusal_of(error) from error
         return pa.Table.from_batches(pieces, schema=self._reader.schema)
 
+    def put_back(self, table: pa.Table) -> None:
+        """Let rows that were taken come again."""
+        self._kept += reversed(table.to_batches())
+
     def close(self) -> None:
         """Let go of the snapshot."""
         self._reader.close()

@@ -138,10 +138,10 @@ def _locked(
     db: Database, container: Container, table: pa.Table, query: Query, *, limit: int | None, transaction: Transaction
 ) -> pa.Table:
     """The query's rows once no other transaction holds any of those in `table`; they are the transaction's then."""
-    db.wait_for(container, set(stored_keys(shape_of(container.schema), table)), mine=transaction)
-    found = _rows(db, container, transaction.source, query, limit=limit)
-    transaction.lock(found)
-    return found
+    if db.wait_for(container, set(stored_keys(shape_of(container.schema), table)), mine=transaction):
+        table = _rows(db, container, transaction.source, query, limit=limit)
+    transaction.lock(table)
+    return table
 
 
 def _explain(db: Database, container: Container, query: Explanation, transaction: Transaction | None) -> Analysis:
@@ -171,11 +171,18 @@ def run_paged(
                 table = _locked(db, container, table, query, limit=limit, transaction=transaction)
             return Pages(container.schema, table.num_rows, table)
         limited = _limited(query, limit)
-        sql = _row_sql(source, limited)
-        total = int(db.duck.select(_count_sql(source, limited)).column(0)[0].as_py())
-        if total <= _KEPT_ROWS:
-            return Pages(container.schema, total, db.duck.select(sql))
-        return Pages(container.schema, total, db.duck.stream(sql))
+        stream = db.duck.stream(_row_sql(source, limited))
+        try:
+            head = stream.take(_KEPT_ROWS + 1)
+            if head.num_rows <= _KEPT_ROWS:
+                stream.close()
+                return Pages(container.schema, head.num_rows, head)
+            stream.put_back(head)
+            total = int(db.duck.select(_count_sql(source, limited)).column(0)[0].as_py())
+        except BaseException:
+            stream.close()
+            raise
+        return Pages(container.schema, total, stream)
 
 
 def run_many(db: Database, queries: Sequence[tuple[Container, Query]]) -> list[Answer]:

@@ -184,8 +184,8 @@ def get_rows(
         _need_key(container)
         found = _locate(db, container, keys, transaction=transaction)
         if for_update and transaction is not None:
-            db.wait_for(container, set(stored_keys(shape_of(container.schema), found)), mine=transaction)
-            found = _locate(db, container, keys, transaction=transaction)
+            if db.wait_for(container, set(stored_keys(shape_of(container.schema), found)), mine=transaction):
+                found = _locate(db, container, keys, transaction=transaction)
             transaction.lock(found)
         return rows_of(container.schema, found.drop_columns(["position"]))
 

@@ -59,8 +59,9 @@ def _free_row(db: Database, container: Container, row_id: int, *, transaction: T
         # The real server takes the row from another place than the id says; no client asks for it.
         raise Refusal(Code.DS_DS_CONTAINER_TYPE_INVALID, f"rows of {container.name} have no ids: it is a TIME_SERIES")
     known = _row(db, container, row_id, transaction=transaction)
-    db.wait_for(container, set(stored_keys(shape_of(container.schema), known)), mine=transaction)
-    return _row(db, container, row_id, transaction=transaction)
+    if db.wait_for(container, set(stored_keys(shape_of(container.schema), known)), mine=transaction):
+        known = _row(db, container, row_id, transaction=transaction)
+    return known
 
 
 def _row(db: Database, container: Container, row_id: int, *, transaction: Transaction | None) -> pa.Table:

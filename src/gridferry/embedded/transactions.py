@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from gridferry.embedded.catalog import Container
 from gridferry.embedded.rows import RowStore, last_of_each_key, numbered_rows
 from gridferry.embedded.shape import ROW_ID, Shape, shape_of
-from gridferry.embedded.sources import Source, overlaid
+from gridferry.embedded.sources import Source, committed, overlaid
 
 Key = tuple[object, ...]
 
@@ -31,6 +31,8 @@ class Transaction:
     @property
     def source(self) -> Source:
         """The container as this transaction sees it."""
+        if not self._gone and not self._rows.num_rows:
+            return committed(self.container)
         return overlaid(self.container, gone=pa.table({"identity": self._gone_array()}), rows=self._rows)
 
     def _gone_array(self) -> pa.Array:
@@ -78,9 +80,11 @@ class Transaction:
     def write(self, store: RowStore) -> None:
         """Apply everything to the store, inside the caller's DuckDB transaction."""
         store.make(self._shape)
-        store.remove(self.container, self._gone_array())
-        store.replace(self._shape, self._rows, contested=False)
-        store.widen(self.container, self._rows)
+        if self._gone:
+            store.remove(self.container, self._gone_array())
+        if self._rows.num_rows:
+            store.replace(self._shape, self._rows, contested=False)
+            store.widen(self.container, self._rows)
 
 
 def stored_keys(shape: Shape, table: pa.Table) -> list[Key]:

@@ -66,6 +66,21 @@ def test_get_and_delete_by_key(db: Database, keyed: Container, batch: Make, keys
     assert as_tuples(get_rows(db, keyed, keys(keyed.schema, ("b", 1)))) == [("b", 1, None)]
 
 
+@pytest.mark.parametrize("together", [False, True], ids=["one key", "two keys"])
+@pytest.mark.parametrize("text", ["", "o'clock", "''", "a\\'b", "\u0130%_", "x; --"])
+def test_a_key_is_found_as_it_was_put_whatever_is_in_its_text(
+    db: Database, keyed: Container, batch: Make, keys: Make, as_tuples: Make, together: bool, text: str
+) -> None:
+    put_rows(db, keyed, batch(keyed.schema, (text, -(2**31), 1), (text + "'", 0, 2), ("other", 0, 3)))
+    db.settle()
+    put_rows(db, keyed, batch(keyed.schema, (text, -(2**31), 4)))
+    wanted = [(text, -(2**31)), (text + "'", 0)] if together else [(text, -(2**31))]
+    rows = [(text, -(2**31), 4), (text + "'", 0, 2)][: len(wanted)]
+    assert as_tuples(get_rows(db, keyed, keys(keyed.schema, *wanted))) == rows
+    assert delete_rows(db, keyed, keys(keyed.schema, *wanted)) == [True] * len(wanted)
+    assert rows_exist(db, keyed, keys(keyed.schema, *wanted)) == [False] * len(wanted)
+
+
 def test_put_modes(db: Database, series: Container, batch: Make, ask: Make) -> None:
     put_rows(db, series, batch(series.schema, (1, 1.0, "")), mode=PutMode.INSERT)
     for mode, rows, place in (

@@ -69,6 +69,18 @@ def test_row_ids_are_kept_and_order_is_that_of_puts(db: Database, keyed: Contain
     assert ask(keyed, "select *") == expected
 
 
+def test_a_session_that_changed_nothing_sees_what_others_committed(
+    db: Database, series: Container, batch: Make, ask: Make
+) -> None:
+    put_rows(db, series, batch(series.schema, (1, 1.0, "a")))
+    tx = begin(db, series)
+    assert ask(series, "select *", transaction=tx, for_update=True) == [(1, 1.0, "a")]
+    put_rows(db, series, batch(series.schema, (2, 2.0, "b")))
+    assert ask(series, "select *", transaction=tx) == [(1, 1.0, "a"), (2, 2.0, "b")]
+    end(db, series)
+    assert ask(series, "select *") == [(1, 1.0, "a"), (2, 2.0, "b")]
+
+
 def test_a_locked_row_refuses_and_other_rows_do_not(
     db: Database, series: Container, batch: Make, keys: Make, ask: Make
 ) -> None:
