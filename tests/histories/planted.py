@@ -18,7 +18,7 @@ from psycopg import sql
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, PositionStore
 from gridferry.engine.ownership import lineage
-from gridferry.engine.sync.cdc import run as cdc
+from gridferry.engine.sync.cdc import table as cdc
 from gridferry.engine.sync.cdc.apply import ChangeWriter
 from gridferry.engine.sync.cdc.fold import Folder
 from gridferry.engine.sync.cdc.key_events import KeyEvents
@@ -267,16 +267,16 @@ def _late_deletes() -> None:
     instead(ChangeWriter, "_delete", hold)
 
     def made(original: Callable[..., Any]) -> Callable[..., Any]:
-        def stream(self: Any, run: Any, plan: Any, record: Any, *, until: Any) -> Any:
-            found = original(self, run, plan, record, until=until)
-            if not found[2]:
+        def stream(self: Any, *, until: Any) -> Any:
+            ended = original(self, until=until)
+            if not ended:
                 waiting.clear()  # the table got a column, and these changes come again
             with self._state.store.writer() as writer:
                 for late, deletes in waiting:
                     delete(late, writer, deletes)
                 writer.flush_log()
             waiting.clear()
-            return found
+            return ended
 
         return stream
 
@@ -376,15 +376,16 @@ def _checkpoint_first() -> None:
     """The position is written as soon as a group is at hand."""
 
     def made(original: Callable[..., Any]) -> Callable[..., Any]:
-        def group(self: Any, group: Any, run: Any, plan: Any, record: CdcRecord, writer: Any) -> Any:
-            if group.position is not None and group.position > record.position:
-                saved = self._save(replace(record, position=group.position))
-                record = replace(saved, position=record.position)
-            return original(self, group, run, plan, record, writer)
+        def store(self: Any, group: Any, stream: Any, by_key: Any) -> Any:
+            for each in by_key.values():
+                if group.position is not None and group.position > each.record.position:
+                    saved = self._state.positions.save(replace(each.record, position=group.position))
+                    each.record = each.saved = replace(saved, position=each.record.position)
+            return original(self, group, stream, by_key)
 
-        return group
+        return store
 
-    around(CdcRun, "_group", made)
+    around(CdcRun, "_store", made)
 
 
 @bug("PostgreSQL is told before the checkpoint is written")

@@ -67,6 +67,17 @@ class DocumentStore:
         pairs = zip(rows.column("item").to_pylist(), rows.column("body").to_pylist(), strict=True)
         return {item: read_document(body, scope, item) for item, body in pairs}
 
+    def get_each(self, scopes: Sequence[str], item: str) -> dict[str, Document]:
+        """The document `item` of those scopes that have it, by scope; asked for all at once."""
+        container = self._existing()
+        if container is None or not scopes:
+            return {}
+        mine = self.full("")
+        rows = container.get(_keys([(self.full(scope), item) for scope in scopes]))
+        pairs = zip(rows.column("scope").to_pylist(), rows.column("body").to_pylist(), strict=True)
+        short = {scope.removeprefix(mine): body for scope, body in pairs}
+        return {scope: read_document(body, scope, item) for scope, body in short.items()}
+
     def items(self, scope: str) -> dict[str, Document]:
         """All documents of a scope, by item."""
         container = self._existing()
@@ -95,6 +106,12 @@ class DocumentStore:
     def put(self, scope: str, items: Mapping[str, Document]) -> None:
         """Write documents of one scope and bring them to disk."""
         put_to_disk(self._store, self.container(), self._rows(scope, items))
+
+    def put_each(self, documents: Mapping[str, Document], item: str) -> None:
+        """Write the document `item` of several scopes, and bring them to disk together."""
+        if documents:
+            rows = [self._rows(scope, {item: document}) for scope, document in documents.items()]
+            put_to_disk(self._store, self.container(), pa.Table.from_batches(rows).combine_chunks().to_batches()[0])
 
     def insert(self, scope: str, item: str, document: Document) -> bool:
         """Write a document where there is none, and bring it to disk. False: there is one, of whoever was first."""

@@ -5,7 +5,7 @@ A mode adds its own place to the record: a cursor (`cursors`) or a position in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import KW_ONLY, asdict, dataclass, replace
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -110,6 +110,21 @@ class ProgressStore(Generic[R]):
         """Write that a run begins; from now on no earlier one may write. Only under the table's lease."""
         return self._write(record.begun())
 
+    def begin_all(self, records: Sequence[R]) -> list[R]:
+        """As `begin`, of several tables at once."""
+        if len(records) == 1:
+            return [self.begin(records[0])]
+        return self.save_all([record.begun() for record in records])
+
+    def save_all(self, records: Sequence[R]) -> list[R]:
+        """As `save`, of several tables at once; all of them are on disk when the call returns."""
+        if len(records) == 1:
+            return [self.save(records[0])]
+        stood = self._documents.get_each([scope_of(record.table) for record in records], _ITEM)
+        written = [self._next(record, stood.get(scope_of(record.table))) for record in records]
+        self._documents.put_each({scope_of(after.table): _document(after) for after, new in written if new}, _ITEM)
+        return [after for after, _ in written]
+
     def mode_of(self, table: str) -> str:
         """The mode whose runs wrote the table's record; "" where there is none."""
         document = self._documents.get(scope_of(table), _ITEM)
@@ -146,19 +161,23 @@ class ProgressStore(Generic[R]):
         self._documents.delete_scope(scope_of(table))
 
     def _write(self, record: R) -> R:
-        before = self._documents.get(scope_of(record.table), _ITEM)
+        after, new = self._next(record, self._documents.get(scope_of(record.table), _ITEM))
+        if new:
+            self._put(after)
+        return after
+
+    def _next(self, record: R, before: Document | None) -> tuple[R, bool]:
+        """The record as it is to be written, and whether it is not written yet. Raises: LeaseHeld."""
         after = replace(record, generation=record.generation + 1)
         stood = None if before is None else self._record(record.table, before)
         if stood == after:
-            return after
+            return after, False
         if (0 if stood is None else stood.generation) != record.generation:
             raise _taken_over(record.table)
-        self._put(after)
-        return after
+        return after, True
 
     def _put(self, record: R) -> None:
-        document = {"version": RECORD_VERSION, "mode": record.mode, **record.document()}
-        self._documents.put(scope_of(record.table), {_ITEM: document})
+        self._documents.put(scope_of(record.table), {_ITEM: _document(record)})
 
     def _record(self, table: str, document: Document) -> R:
         mode = _mode(table, document)
@@ -175,6 +194,10 @@ class ProgressStore(Generic[R]):
 def scope_of(table: str) -> str:
     """Where the documents of a table's sync are."""
     return f"sync:{table}"
+
+
+def _document(record: Progress) -> Document:
+    return {"version": RECORD_VERSION, "mode": record.mode, **record.document()}
 
 
 def _mode(table: str, document: Document) -> str:

@@ -90,6 +90,25 @@ class ChangeBatch:
     def __len__(self) -> int:
         return len(self.operations)
 
+    def committed_from(self, position: Lsn) -> ChangeBatch:
+        """The changes of transactions that were committed at `position` or behind it."""
+        later = self.commits >= position.value
+        if later.all():
+            return self
+        kept, place = np.flatnonzero(later), np.cumsum(later) - 1
+        rows, old = np.flatnonzero(later[self.row_changes]), np.flatnonzero(later[self.old_changes])
+        return ChangeBatch(
+            self.relation,
+            self.operations[kept],
+            self.order[kept],
+            self.commits[kept],
+            rows=self.rows.take(pa.array(rows)),
+            row_changes=place[self.row_changes[rows]],
+            old=self.old.take(pa.array(old)),
+            old_changes=place[self.old_changes[old]],
+            unchanged={name: mask[rows] for name, mask in self.unchanged.items()},
+        )
+
 
 @dataclass(frozen=True)
 class RelationChange:

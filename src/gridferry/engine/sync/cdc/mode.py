@@ -16,8 +16,9 @@ from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.slots import guard, require_own_slot
 from gridferry.engine.sync.cdc.gaps import has_notes, notes_of, proven
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
-from gridferry.engine.sync.cdc.run import MODE, CdcRun
+from gridferry.engine.sync.cdc.run import CdcRun
 from gridferry.engine.sync.cdc.source_checks import HARMED
+from gridferry.engine.sync.cdc.table import MODE, FollowedTable
 from gridferry.engine.sync.follower import Follower
 from gridferry.errors import CheckpointError, FerryError, SlotLost
 from gridferry.model.moment import age_s
@@ -40,6 +41,24 @@ class CdcSync(Follower):
     endless: ClassVar[bool] = True
 
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
+        table = self.followed(lease, loaded)
+        cdc = CdcRun(
+            self._state,
+            lease,
+            self._source,
+            slot=table.run.slot,
+            tables=[table],
+            settings=self._settings,
+            tell=self._tell,
+        )
+        (done,) = cdc.run(follow=follow)
+        return done
+
+    def followed(self, lease: Lease, loaded: Loaded) -> FollowedTable:
+        """The loaded table, with a slot that has what comes next. Under a lease that covers the table.
+
+        Raises: SlotLost where it has no such slot; CheckpointError for a slot that is not its own; SourceError.
+        """
         run = loaded.run
         if loaded.source.lineage is not Lineage.SAME:
             # What the log and the slot say of another server is asked below, by the position.
@@ -62,16 +81,17 @@ class CdcSync(Follower):
                 state=f"the target holds what was committed before {record.gap.before}",
                 next_step="run `gridferry sync --new-slot` again",
             )
-        cdc = CdcRun(
+        return FollowedTable(
             self._state,
-            lease,
             self._source,
+            run=run,
+            record=record,
             options=self._options,
             settings=self._settings,
             tell=self._tell,
             history=self._history,
+            check=lease.check,
         )
-        return cdc.run(run, loaded.plan, record, follow=follow)
 
     def _record(self, run: LoadRun) -> CdcRecord:
         found = self._state.positions.get(run.table)

@@ -1,8 +1,11 @@
-"""One run of mode cdc over one table: changes from its slot, folded, stored, checkpointed, and only then confirmed.
+"""One run of mode cdc over the tables of one slot: changes are stored, checkpointed, and only then confirmed.
 
-The order that keeps data safe: changes are on the target's disk before the record counts them, and the record is on
-disk before it is confirmed to PostgreSQL, which then forgets them. Killed anywhere, the next run gets again what the
-record does not have, and ends in the same state.
+The order that keeps data safe: changes are on the target's disk before the records count them, and the records are on
+disk before they are confirmed to PostgreSQL, which then forgets them. Killed anywhere, the next run gets again what
+the records do not have, and ends in the same state.
+
+The log is read once for all tables. What is confirmed is what every one of them has stored: a table that cannot go on
+holds the log back, and what the others have stored meanwhile is left out where it comes again.
 """
 
 from __future__ import annotations
@@ -11,42 +14,35 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
-from datetime import datetime, timezone
+from dataclasses import replace
 
 from gridferry.checkpoint.lease import Lease
-from gridferry.checkpoint.positions import CdcRecord
-from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, Stored, TableSync
+from gridferry.engine.each_table import SYNC
+from gridferry.engine.events import Listener, TableFailed, TableSync
 from gridferry.engine.ownership.marks import Marks
-from gridferry.engine.retry import with_patience
-from gridferry.engine.rows.gone_containers import gone_note
-from gridferry.engine.sync.cdc.apply import ChangeWriter
-from gridferry.engine.sync.cdc.columns import add_columns, added_names, extended_plan, unknown_columns
-from gridferry.engine.sync.cdc.gaps import has_notes, proven
-from gridferry.engine.sync.cdc.parts_watch import PartsWatch
-from gridferry.engine.sync.cdc.source_checks import EVERY_S, SourceWatch
-from gridferry.engine.sync.counts import ContainerCounts, Counts
-from gridferry.engine.sync.history import SyncHistory
+from gridferry.engine.retry import is_transient, with_patience
+from gridferry.engine.sync.cdc.source_checks import EVERY_S, SlotLook
+from gridferry.engine.sync.cdc.table import FollowedTable
 from gridferry.engine.sync.settings import SyncSettings
-from gridferry.errors import DataError, FerryError, SlotLost
-from gridferry.model.change import ChangeBatch, ChangeGroup, RelationChange, Truncation
+from gridferry.engine.workers import Crew, default_workers
+from gridferry.errors import FerryError, LeaseHeld, SlotLost
+from gridferry.model.change import ChangeBatch, ChangeGroup, ChangePart, Truncation
 from gridferry.model.position import Lsn
-from gridferry.plan.keys import proves_keys
-from gridferry.plan.plan import TablePlan
-from gridferry.plan.table_options import OnTruncate, SyncMode, SyncOptions, TableOptions
+from gridferry.model.table import Table
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.log.stream import ChangeStream
 from gridferry.source.postgres.source import PostgresSource
 
-MODE = "cdc"
-_TALLY_EVERY_S = 30.0
 _IDLE_SAVE_S = 5.0
 
 
 class CdcRun:
-    """One run, bounded or without end. Made for one call of `run`, under a lease."""
+    """One run, bounded or without end. Made for one call of `run`, under a lease.
+
+    A table with an error of its own is set apart: its `error` says why, and the others go on. What concerns all of
+    them, or may pass, ends the run.
+    """
 
     def __init__(
         self,
@@ -54,274 +50,223 @@ class CdcRun:
         lease: Lease,
         source: PostgresSource,
         *,
-        options: TableOptions,
+        slot: str,
+        tables: Sequence[FollowedTable],
         settings: SyncSettings,
         tell: Listener,
-        history: SyncHistory,
     ) -> None:
+        """Args: tables: those that the slot follows, one at least."""
         self._state = state
         self._lease = lease
         self._source = source
         self._feed = ChangeFeed(source.address)
-        self._options = options
-        self._table = options.qualified
-        self._sync = options.sync or SyncOptions(mode=SyncMode.CDC)
+        self._slot = slot
+        self._tables = tables
         self._settings = settings
         self._tell = tell
-        self._history = history
-        self._started = time.monotonic()
-        self._counts = Counts()
-        self._since = Counts()  # of them, those after the last checkpoint
-        self._containers = ContainerCounts()
-        self._tallied_at = time.monotonic()
-        self._touched: set[str | None] = set()
-        self._created: list[str] = []
-        self._notes: list[str] = []
         self._saved_at = 0.0
-        self._proven_at = time.monotonic()
-        self._seen_fresh = False  # the stream has described the table with every column of `CdcRecord.fresh`
-        self._watch = SourceWatch(source, options, tell)
+        self._look = SlotLook(self._feed, slot)
         self._marks = Marks(state, self._feed, lease)
-        self._parts = PartsWatch(state, source, lease, options=options)
 
-    def run(self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, follow: bool = False) -> TableSync:
+    def run(self, *, follow: bool = False) -> list[TableSync]:
         """Store what was committed before now; with `follow` go on until asked to stop.
 
+        Returns: what was done, for each table without an error, in order.
         Raises: any FerryError; what was checkpointed stays, and the next run goes on there.
         """
-        self._started = time.monotonic()
-        with self._unless_taken_over(record):
-            checked = self._watch.begin(run, plan, record)
-        record = self._state.positions.begin(checked)
-        record = self._added(plan, record)
-        self._warn(self._parts.look(plan))
+        self._begin()
         until, now = self._feed.now()
-        self._marks.leave(run)
-        ended = False
+        self._marks.leave(self._tables[0].run)
+        ended = not self._going()
         while not ended:
-            record, plan, ended = self._stream(run, plan, record, until=None if follow else until)
-        stopped = self._settings.stop() and record.position < until
-        if not stopped and not follow:
-            record, plan = self._unchanged(run, plan, record)
-            record = replace(record, as_of=max(record.as_of, now))
-        record = self._save(record.ended())
-        self._checkpointed(record)
-        self._containers.save(self._state.tallies, run.table)
-        outcome = "stopped" if stopped else "synced" if self._counts.read else "nothing new"
-        return self._done(record, outcome)
+            ended = self._stream(until=None if follow else until)
+        stopped = {t.name for t in self._going() if self._settings.stop() and t.record.position < until}
+        if not follow:
+            for table in self._described():
+                if self._one(table).name not in stopped:
+                    with self._apart(self._one(table)):
+                        self._one(table).take_over_unchanged(table)
+            for each in self._going():
+                if each.name not in stopped:
+                    each.record = replace(each.record, as_of=max(each.record.as_of, now))
+        for each in self._going():
+            each.record = each.record.ended()
+        self._save(self._going())
+        return [
+            replace(each.ended(), outcome="stopped") if each.name in stopped else each.ended() for each in self._going()
+        ]
 
-    def _done(self, record: CdcRecord, outcome: str) -> TableSync:
-        return TableSync(
-            table=record.table,
-            mode=MODE,
-            outcome=outcome,
-            read=self._counts.read,
-            rows=self._counts.written,
-            deleted=self._counts.deleted,
-            quarantined=self._counts.quarantined,
-            seconds=time.monotonic() - self._started,
-            position=str(record.position),
-            as_of=record.as_of,
-            touched=len(self._touched),
-            created=tuple(self._created),
-            notes=tuple(self._notes),
-        )
+    def _going(self) -> list[FollowedTable]:
+        return [each for each in self._tables if each.error is None]
 
-    def _stream(
-        self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, until: Lsn | None
-    ) -> tuple[CdcRecord, TablePlan, bool]:
-        """Follow the slot until its end, or until the table got a column, which has to be asked for again.
+    def _begin(self) -> None:
+        with self._unless_taken_over():
+            self._look.again(every_s=0.0)
+            for each in self._tables:
+                with self._apart(each):
+                    each.checked(self._look)
+        going = self._going()
+        for each, record in zip(going, self._state.positions.begin_all([t.record for t in going]), strict=True):
+            with self._apart(each):
+                each.begun(record)
+        self._look_at_parts()
 
-        Returns: the record and plan as they are then, and whether the end was reached.
-        """
-        (table,) = self._source.fetch_tables([self._options.table])
-        proven = proves_keys(table, self._options, plan.columns[: plan.key_length])
-        writer = ChangeWriter(
-            self._state, plan, self._source, on_retry=self._again, check=self._lease.check, proven=proven
-        )
-        wanted = {(plan.schema, plan.table): plan.source_columns}
-        self._seen_fresh = False
+    def _look_at_parts(self) -> None:
+        if not self._going():
+            return
+        with self._source.open_snapshot() as view:
+            for table in self._described(view.fetch_tables):
+                with self._apart(self._one(table)):
+                    self._one(table).look_at_parts(view, table)
+
+    def _described(self, fetch: Callable[[Sequence[str]], list[Table]] | None = None) -> list[Table]:
+        """The tables that go on, as the catalog has them. One that is gone is set apart."""
+        fetch = fetch or self._source.fetch_tables
+        going = self._going()
         try:
-            with self._unless_taken_over(record):
-                opened = self._feed.stream(run.slot, start=record.position, wanted=wanted)
-            with (
-                opened as stream,
-                _Stopping(stream, self._settings.stop),
-            ):
+            return fetch([each.options.table for each in going])
+        except FerryError:
+            if len(self._tables) == 1:
+                raise
+        found = []
+        for each in going:
+            with self._apart(each):
+                found += self._source.fetch_tables([each.options.table])
+        return found
+
+    def _one(self, table: Table) -> FollowedTable:
+        return next(each for each in self._tables if each.key == (table.schema, table.name))
+
+    def _stream(self, *, until: Lsn | None) -> bool:
+        """Follow the slot until its end, or until a table got a column, which has to be asked for again.
+
+        Returns: whether the end was reached.
+        """
+        for table in self._described():
+            with self._apart(self._one(table)):
+                self._one(table).opened(table)
+        going = self._going()
+        if not going:
+            return True
+        by_key = {each.key: each for each in going}
+        start = min(each.position for each in self._tables)
+        try:
+            with self._unless_taken_over():
+                wanted = {each.key: each.columns for each in going}
+                opened = self._feed.stream(self._slot, start=start, wanted=wanted)
+            with opened as stream, _Stopping(stream, self._settings.stop):
                 for group in stream.groups(until=until):
                     self._lease.check()
-                    record, extended = self._group(group, run, plan, record, writer)
-                    if extended is not None:
-                        return record, extended, False
-                    record = self._checkpoint(group, record, stream, last=until)
-                    record = self._watch.again(run, plan, record)
-                    self._warn(self._parts.look(plan, every_s=EVERY_S))
-                    record = self._proven(record)
-                    self._sample(record)
-                    self._marks.again(run, stored=bool(group.changes), every_s=EVERY_S)
-                    if self._settings.stop():
+                    if self._store(group, stream, by_key):
+                        return False
+                    self._checkpoint(group, stream, last=until)
+                    self._look_around(group)
+                    if self._settings.stop() or not self._going():
                         break
         finally:
-            self._touched |= writer.target.touched
-            self._created += writer.target.created
-        return record, plan, True
+            for each in going:
+                each.closed()
+        return True
 
     @contextmanager
-    def _unless_taken_over(self, record: CdcRecord) -> Iterator[None]:
+    def _unless_taken_over(self) -> Iterator[None]:
         """A slot that seems lost may only have been read on, while this run was stopped, by one that took over."""
         try:
             yield
         except SlotLost:
-            self._state.positions.require_latest(record)
+            for each in self._tables:
+                self._state.positions.require_latest(each.saved)
             raise
 
-    def _group(
-        self, group: ChangeGroup, run: LoadRun, plan: TablePlan, record: CdcRecord, writer: ChangeWriter
-    ) -> tuple[CdcRecord, TablePlan | None]:
-        """Store one group. Returns the record, and another plan if the table got a column."""
+    @contextmanager
+    def _apart(self, table: FollowedTable) -> Iterator[None]:
+        """Set the table apart where something fails that is its own matter. Raises: all that is not."""
+        try:
+            yield
+        except FerryError as error:
+            if len(self._tables) == 1 or error.concerns_all or is_transient(error) or isinstance(error, LeaseHeld):
+                raise
+            if isinstance(error, SlotLost):
+                self._state.positions.require_latest(table.saved)
+            self._set_apart(table, error)
+
+    def _set_apart(self, table: FollowedTable, error: FerryError) -> None:
+        table.rewind()
+        table.error = error
+        self._tell(TableFailed(table.name, SYNC.verb, error, others=len(self._tables) - 1))
+
+    def _store(self, group: ChangeGroup, stream: ChangeStream, by_key: dict[tuple[str, str], FollowedTable]) -> bool:
+        """Store one group, several tables at a time. Returns: whether one of them has to be streamed again."""
+        dealt: dict[tuple[str, str], list[ChangePart]] = {}
         for part in group.parts:
-            if isinstance(part, RelationChange):
-                types = self._feed.column_types(part.now)
-                fresh = () if self._seen_fresh else record.fresh
-                names = added_names(plan, self._options, part.now, types=types, fresh=fresh)
-                if names:
-                    found = self._extend(run, plan, record, names=names, types=types)
-                    if found is not None:
-                        return found
-                self._seen_fresh = self._seen_fresh or all(name in types for name in record.fresh)
-            elif isinstance(part, Truncation):
-                self._truncate(plan, part, writer)
-            else:
-                record = self._batch(part, record, writer)
-        return record, None
+            for key in _tables_of(part, stream):
+                dealt.setdefault(key, []).append(part)
+        jobs = [(by_key[key], parts) for key, parts in dealt.items() if by_key[key].error is None]
+        again: list[FollowedTable] = []
 
-    def _batch(self, batch: ChangeBatch, record: CdcRecord, writer: ChangeWriter) -> CdcRecord:
-        known = len(writer.target.created)
-        done = writer.apply(batch)
-        self._since.created += len(writer.target.created) - known
-        if writer.target.gone:
-            self._notes.append(gone_note(writer.target.gone))
-            self._tell(Note(record.table, self._notes[-1], "warning"))
-            writer.target.gone.clear()
-        self._tell(Stored(self._table, done.put_s, done.flush_s))
-        self._since.kinds(batch.operations)
-        self._since.written += done.written
-        self._since.deleted += done.deleted
-        self._since.quarantined += done.quarantined
-        self._containers.add(done.containers)
-        return record.counted(read=len(batch), written=done.written, deleted=done.deleted)
+        def store(job: tuple[FollowedTable, list[ChangePart]], _: object) -> None:
+            table, parts = job
+            with self._apart(table):
+                if table.take(parts):
+                    again.append(table)
 
-    def _truncate(self, plan: TablePlan, part: Truncation, writer: ChangeWriter) -> None:
-        if self._sync.on_truncate is OnTruncate.REFUSE:
-            raise DataError(
-                f"{plan.qualified} was emptied by TRUNCATE in the source by the transaction that ends at {part.commit}",
-                table=plan.qualified,
-                state="everything committed before that is stored; the target's rows are as they were before it",
-                next_step="set `on_truncate: apply` under `sync` to empty the containers too, and sync again",
-            )
-        writer.truncate()
-        self._since.truncates += 1
-        self._tell(Note(plan.qualified, "the source emptied the table with TRUNCATE; so are its containers", "warning"))
+        if len(jobs) == 1:
+            store(jobs[0], None)
+        elif jobs:
+            Crew(default_workers()).run(jobs, work=store, open_worker=lambda: None, close_worker=lambda _: None)
+        for each in self._going() if again else ():
+            if each not in again:
+                each.rewind()
+        return bool(again)
 
-    def _unchanged(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> tuple[CdcRecord, TablePlan]:
-        """Take over columns that were added with no change of a row since: the stream describes a table with the next.
-
-        Returns: the record and plan as they are then.
-        """
-        (table,) = self._source.fetch_tables([self._options.table])
-        names = unknown_columns(plan, self._options, [c.name for c in table.columns if not c.generated])
-        types = {column.name: column.type.formatted for column in table.columns}
-        return (self._extend(run, plan, record, names=names, types=types) if names else None) or (record, plan)
-
-    def _extend(
-        self, run: LoadRun, plan: TablePlan, record: CdcRecord, *, names: list[str], types: dict[str, str]
-    ) -> tuple[CdcRecord, TablePlan] | None:
-        """Give the containers new columns, and write the plan that has them; None if the source has none any more."""
-        (table,) = self._source.fetch_tables([self._options.table])
-        extended = extended_plan(plan, self._options, table, names=names, types=types)
-        added = tuple(c.source for c in extended.columns[len(plan.columns) :])
-        if not added:
-            return None
-        # First the record, then the plan, then the containers: killed in between, the next run knows what is not done.
-        record = self._save(replace(record, fresh=tuple(dict.fromkeys((*record.fresh, *added))), adding=added))
-        self._state.runs.replan(run, extended)
-        record = self._added(extended, record)
-        self._tell(Note(plan.qualified, f"new columns were added to the containers: {', '.join(added)}"))
-        return record, extended
-
-    def _added(self, plan: TablePlan, record: CdcRecord) -> CdcRecord:
-        """Bring the containers to the plan, if an earlier run or this one has begun to. May be done again."""
-        if not record.adding:
-            return record
-        with self._source.open_snapshot() as view:
-            (table,) = view.fetch_tables([self._options.table])
-            planned = {column.source for column in plan.columns}
-            names = [name for name in record.adding if name in planned and table.column(name) is not None]
-            add_columns(
-                self._state,
-                plan,
-                view,
-                table=table,
-                names=names,
-                rows_per_chunk=self._settings.rows_per_chunk,
-                check=self._lease.check,
-            )
-        return self._save(replace(record, adding=()))
-
-    def _checkpoint(
-        self, group: ChangeGroup, record: CdcRecord, stream: ChangeStream, *, last: Lsn | None
-    ) -> CdcRecord:
-        """Write how far changes are stored, then confirm it to PostgreSQL; seldom while nothing of this table comes."""
-        if group.position is None or group.position <= record.position:
-            return record
-        # Only now: before, a stream that begins again would come from where the table lacked those columns.
-        record = replace(record, position=group.position, fresh=() if self._seen_fresh else record.fresh)
-        if group.committed_at_us is not None:
-            record = replace(record, as_of=max(record.as_of, _stamp(group.committed_at_us)))
+    def _checkpoint(self, group: ChangeGroup, stream: ChangeStream, *, last: Lsn | None) -> None:
+        """Write how far changes are stored, then confirm it to PostgreSQL; seldom for tables of which nothing comes."""
+        if group.position is None:
+            return
+        going = self._going()
+        for each in going:
+            each.reached(group)
         reached = last is not None and group.position >= last
-        if group.parts or reached or time.monotonic() - self._saved_at >= _IDLE_SAVE_S:
-            record = self._save(record)
-            stream.confirm(record.position)
-            self._checkpointed(record)
-            if group.changes:
-                self._tell(ChunkDone(record.table, record.runs, group.changes, 0))
-        return record
+        all_of_them = reached or time.monotonic() - self._saved_at >= _IDLE_SAVE_S
+        due = [t for t in going if t.record.position > t.saved.position and (all_of_them or t.touched)]
+        if not due:
+            return
+        self._save(due)
+        if all_of_them:
+            self._saved_at = time.monotonic()
+        stream.confirm(min(each.position for each in self._tables))
 
-    def _checkpointed(self, record: CdcRecord) -> None:
-        """Tell what a checkpoint covers, and now and then write what each container got."""
-        done, self._since = self._since, Counts()
-        self._counts.add(done)
-        self._tell(Checkpointed(record.table, MODE, position=str(record.position), as_of=record.as_of, **asdict(done)))
-        if time.monotonic() - self._tallied_at >= _TALLY_EVERY_S:
-            self._tallied_at = time.monotonic()
-            self._containers.save(self._state.tallies, record.table)
+    def _save(self, tables: Sequence[FollowedTable]) -> None:
+        """Write the records of tables, and report each checkpoint."""
 
-    def _save(self, record: CdcRecord) -> CdcRecord:
+        def again(error: FerryError) -> None:
+            tables[0].again(error)
+
         self._lease.check()
-        saved = with_patience(lambda: self._state.positions.save(record), on_retry=self._again)
-        self._saved_at = time.monotonic()
-        return saved
+        records = [each.record for each in tables]
+        saved = with_patience(lambda: self._state.positions.save_all(records), on_retry=again)
+        for each, record in zip(tables, saved, strict=True):
+            each.checkpointed(record)
 
-    def _warn(self, words: Sequence[str]) -> None:
-        self._notes += words
-        for text in words:
-            self._tell(Note(self._table, text, "warning"))
+    def _look_around(self, group: ChangeGroup) -> None:
+        """What is looked after beside the stream: the source every few seconds, the target as seldom."""
+        if self._look.again(every_s=EVERY_S):
+            for each in self._going():
+                with self._apart(each):
+                    each.record = each.watch.again(each.run, each.plan, each.record, self._look)
+            self._look_at_parts()
+        for each in self._going():
+            each.looked()
+        self._marks.again(self._tables[0].run, stored=bool(group.changes), every_s=EVERY_S)
 
-    def _sample(self, record: CdcRecord) -> None:
-        """Let the history know how far the stream is, where its end was looked at since the last time."""
-        end = self._watch.new_log_end()
-        if end is not None:
-            self._history.looked(self._done(record, "following"), position=record.position, current=end)
 
-    def _proven(self, record: CdcRecord) -> CdcRecord:
-        """The record without notes that a verification has answered; looked for as seldom as at the source."""
-        if time.monotonic() - self._proven_at < EVERY_S or not has_notes(record):
-            return record
-        self._proven_at = time.monotonic()
-        return proven(record, self._state.verifications.readable(record.table))
-
-    def _again(self, error: FerryError) -> None:
-        self._tell(Note(self._options.table, f"changes are stored again: {error}", "warning"))
+def _tables_of(part: ChangePart, stream: ChangeStream) -> set[tuple[str, str]]:
+    """Schema and name of the tables that a part is about."""
+    if isinstance(part, Truncation):
+        return {stream.table_of(each) for each in part.relations}
+    if isinstance(part, ChangeBatch):
+        return {stream.table_of(part.relation)}
+    return {stream.table_of(part.now)}
 
 
 class _Stopping:
@@ -345,9 +290,3 @@ class _Stopping:
             if self._stop():
                 self._stream.stop()
                 return
-
-
-def _stamp(microseconds: int) -> str:
-    """A time as `Snapshot.taken_at` has it."""
-    moment = datetime.fromtimestamp(microseconds / 1_000_000, timezone.utc)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")

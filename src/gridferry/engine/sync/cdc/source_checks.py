@@ -25,6 +25,7 @@ from gridferry.plan.table_options import SyncMode, SyncOptions, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK
 from gridferry.source.postgres.slots.publications import Membership
+from gridferry.source.postgres.slots.slots import SlotFacts
 from gridferry.source.postgres.source import PostgresSource
 
 EVERY_S = 10.0
@@ -32,6 +33,45 @@ HARMED = (
     "it lost its replica identity while its updates were published, and PostgreSQL refuses the application's UPDATE "
     "and DELETE on it"
 )
+
+
+class SlotLook:
+    """What the server says of itself and of one slot: asked once a round, for all tables that share the slot."""
+
+    def __init__(self, feed: ChangeFeed, slot: str) -> None:
+        self._feed = feed
+        self._slot = slot
+        self._origin: LogOrigin | None = None
+        self._facts: SlotFacts | None = None
+        self._checked: set[Lsn] = set()
+        self._looked_at = 0.0
+
+    def again(self, *, every_s: float) -> bool:
+        """Begin another round, not within `every_s` of the last. Returns: whether it began."""
+        if self._looked_at and time.monotonic() - self._looked_at < every_s:
+            return False
+        self._looked_at = time.monotonic()
+        self._origin, self._facts = None, self._feed.facts(self._slot)
+        self._checked.clear()
+        return True
+
+    @property
+    def origin(self) -> LogOrigin:
+        """Whose log is read. Raises: SourceRefused, SourceUnreachable."""
+        if self._origin is None:
+            self._origin = self._feed.origin()
+        return self._origin
+
+    @property
+    def facts(self) -> SlotFacts | None:
+        """The slot at the beginning of the round; None where there is none."""
+        return self._facts
+
+    def check(self, start: Lsn) -> None:
+        """See `ChangeFeed.check`."""
+        if start not in self._checked:
+            self._feed.check(self._slot, start=start)
+            self._checked.add(start)
 
 
 class SourceWatch:
@@ -43,20 +83,19 @@ class SourceWatch:
         self._options = options
         self._sync = options.sync or SyncOptions(mode=SyncMode.CDC)
         self._tell = tell
-        self._looked_at = 0.0
         self._log_end: Lsn | None = None
 
-    def begin(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> CdcRecord:
+    def begin(self, run: LoadRun, plan: TablePlan, record: CdcRecord, look: SlotLook) -> CdcRecord:
         """Return the record if the stream can go on where it says.
 
         Raises: CheckpointError for another server; SlotLost; DataError from `stop_lag` on; SourceError.
         """
-        origin = self._feed.origin()
+        origin = look.origin
         self._require_same_server(run, record, origin)
         record = self._published(run, plan, record)
         moved = record.origin is not None and record.origin != origin
         try:
-            self._feed.check(run.slot, start=record.position)
+            look.check(record.position)
         except SlotLost as error:
             if not moved:
                 raise
@@ -66,7 +105,7 @@ class SourceWatch:
                 state=error.state,
                 next_step=error.next_step,
             ) from error
-        self._look(run)
+        self._look(run, look.facts)
         if moved:
             self._warn(
                 run,
@@ -75,11 +114,10 @@ class SourceWatch:
             )
         return replace(record, origin=origin)
 
-    def again(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> CdcRecord:
-        """The same beside the stream, every few seconds: publications, and the log that is kept."""
-        if time.monotonic() - self._looked_at >= EVERY_S:
-            record = self._published(run, plan, record)
-            self._look(run)
+    def again(self, run: LoadRun, plan: TablePlan, record: CdcRecord, look: SlotLook) -> CdcRecord:
+        """The same beside the stream: publications, and the log that is kept."""
+        record = self._published(run, plan, record)
+        self._look(run, look.facts)
         return record
 
     def why_lost(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> str:
@@ -102,9 +140,7 @@ class SourceWatch:
         end, self._log_end = self._log_end, None
         return end
 
-    def _look(self, run: LoadRun) -> None:
-        self._looked_at = time.monotonic()
-        facts = self._feed.facts(run.slot)
+    def _look(self, run: LoadRun, facts: SlotFacts | None) -> None:
         self._log_end = None if facts is None else facts.current
         if facts is not None:
             self._tell(

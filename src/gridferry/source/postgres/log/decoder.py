@@ -74,6 +74,12 @@ class ChangeDecoder:
         """How many streamed transactions are kept apart now."""
         return len(self._spills)
 
+    def table_of(self, relation: ChangedRelation) -> tuple[str, str]:
+        """Which of the wanted tables, by schema and name, a described one is; its own name where it is none."""
+        name = (relation.schema, relation.name)
+        today = self._names.get(relation.oid, name)
+        return today if today in self._wanted else name
+
     def receive(self, message: bytes) -> None:
         """Take one message. Raises: StreamBroken if it is malformed or out of place; the decoder is then of no use."""
         if self._replay is not None:
@@ -196,8 +202,7 @@ class ChangeDecoder:
             self._base_types[oid] = base
 
     def _reader(self, relation: ChangedRelation) -> RelationReader | None:
-        name = (relation.schema, relation.name)
-        columns = self._wanted.get(self._names.get(relation.oid, name)) or self._wanted.get(name)
+        columns = self._wanted.get(self.table_of(relation))
         if columns is None:
             return None
         read_as = {column.name: column.read_as for column in columns}

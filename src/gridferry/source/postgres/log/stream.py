@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from gridferry.errors import SourceError, SourceUnreachable
-from gridferry.model.change import ChangeGroup
+from gridferry.model.change import ChangedRelation, ChangeGroup
 from gridferry.model.position import Lsn
 from gridferry.source.postgres.log.decoder import GROUP_BYTES, ChangeDecoder, Wanted
 from gridferry.source.postgres.log.pgoutput import EPOCH_US, broken
@@ -112,6 +112,10 @@ class ChangeStream:
             yield group
             if until is not None and self._handed >= until:
                 return
+
+    def table_of(self, relation: ChangedRelation) -> tuple[str, str]:
+        """See `ChangeDecoder.table_of`."""
+        return self._decoder.table_of(relation)
 
     def confirm(self, position: Lsn) -> None:
         """Tell the server that everything before `position`, of a group that was handed out, is stored and flushed.

@@ -1,0 +1,353 @@
+"""One table of a stream: its changes stored, its columns kept up to the source's, its record, and what its run did.
+
+A stream may begin before the place that a table has reached, since another one is not as far: what the table has
+stored already is left out by its commit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+
+from gridferry.checkpoint.positions import CdcRecord
+from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, Stored, TableSync
+from gridferry.engine.rows.gone_containers import gone_note
+from gridferry.engine.sync.cdc.apply import ChangeWriter
+from gridferry.engine.sync.cdc.columns import add_columns, added_names, extended_plan, unknown_columns
+from gridferry.engine.sync.cdc.gaps import has_notes, proven
+from gridferry.engine.sync.cdc.parts_watch import PartsWatch
+from gridferry.engine.sync.cdc.source_checks import EVERY_S, SlotLook, SourceWatch
+from gridferry.engine.sync.counts import ContainerCounts, Counts
+from gridferry.engine.sync.history import SyncHistory
+from gridferry.engine.sync.settings import SyncSettings
+from gridferry.errors import CheckpointError, DataError, FerryError
+from gridferry.model.change import ChangeBatch, ChangedRelation, ChangeGroup, ChangePart, RelationChange, Truncation
+from gridferry.model.position import Lsn
+from gridferry.model.table import Table
+from gridferry.plan.keys import proves_keys
+from gridferry.plan.plan import SourceColumn
+from gridferry.plan.table_options import OnTruncate, SyncMode, SyncOptions, TableOptions
+from gridferry.source.contract import ReadsCatalog
+from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.source import PostgresSource
+
+MODE = "cdc"
+_TALLY_EVERY_S = 30.0
+
+
+class FollowedTable:
+    """A table that a run of a stream follows. `plan` and `record` are as they are now, `saved` as the target has it.
+
+    Its calls belong to one thread at a time.
+    """
+
+    def __init__(
+        self,
+        state: TargetState,
+        source: PostgresSource,
+        *,
+        run: LoadRun,
+        record: CdcRecord,
+        options: TableOptions,
+        settings: SyncSettings,
+        tell: Listener,
+        history: SyncHistory,
+        check: Callable[[], None],
+    ) -> None:
+        """Args: run: the finished load, with its plan; check: raises where the right to write was lost."""
+        if run.plan is None:
+            raise CheckpointError(f"the load of {run.table} has no plan", next_step="load it again with --replace")
+        self.run = run
+        self.plan = run.plan
+        self.record = self.saved = record
+        self.options = options
+        self.error: FerryError | None = None  # why it is not followed any more in this run
+        self.touched = False  # whether the stream had anything of it since the last checkpoint
+        self._state = state
+        self._source = source
+        self._feed = ChangeFeed(source.address)
+        self._sync = options.sync or SyncOptions(mode=SyncMode.CDC)
+        self._settings = settings
+        self._tell = tell
+        self._history = history
+        self._check = check
+        self._started = time.monotonic()
+        self._changes = 0  # since the last checkpoint
+        self._counts = Counts()
+        self._since = Counts()  # of them, those after the last checkpoint
+        self._containers = ContainerCounts()
+        self._sent = ContainerCounts()  # since the last checkpoint
+        self._tallied_at = time.monotonic()
+        self._touched: set[str | None] = set()
+        self._created: list[str] = []
+        self._notes: list[str] = []
+        self._proven_at = time.monotonic()
+        self._described: ChangedRelation | None = None  # by the stream, and not looked at yet
+        self._seen_fresh = False  # the stream has described the table with every column of `CdcRecord.fresh`
+        self._writer: ChangeWriter | None = None
+        self.watch = SourceWatch(source, options, tell)
+        self._parts = PartsWatch(state, check)
+
+    @property
+    def name(self) -> str:
+        """`schema.table`."""
+        return self.run.table
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Schema and table, as the stream knows the table."""
+        return self.plan.schema, self.plan.table
+
+    @property
+    def columns(self) -> tuple[SourceColumn, ...]:
+        """What the stream has to hand on of the table."""
+        return self.plan.source_columns
+
+    def checked(self, look: SlotLook) -> None:
+        """Let the record be one that the stream can go on from. Raises: as `SourceWatch.begin`."""
+        self.record = self.watch.begin(self.run, self.plan, self.record, look)
+
+    def begun(self, record: CdcRecord) -> None:
+        """The run is written down as `record`."""
+        self.record = self.saved = record
+        self.finish_columns()
+
+    def look_at_parts(self, view: PostgresSnapshot, table: Table) -> None:
+        """Report parts of the table that came or went since the last look."""
+        self.warn(self._parts.look(view, self.plan, table))
+
+    def opened(self, table: Table) -> None:
+        """A stream was opened for the table as the catalog has it."""
+        proven_keys = proves_keys(table, self.options, self.plan.columns[: self.plan.key_length])
+        self._leave_writer()
+        self._writer = ChangeWriter(
+            self._state, self.plan, self._source, on_retry=self.again, check=self._check, proven=proven_keys
+        )
+        self._seen_fresh = False
+        self._described = None
+
+    def closed(self) -> None:
+        """The stream is closed."""
+        self._leave_writer()
+
+    def take(self, parts: Sequence[ChangePart]) -> bool:
+        """Store the table's part of a group. Returns: whether it got columns, and has to be streamed again with them.
+
+        Raises: DataError for what cannot be stored; errors of either side.
+        """
+        if self._writer is None:
+            raise CheckpointError(f"no stream is open for {self.name}")
+        self.touched = True
+        for part in parts:
+            if isinstance(part, RelationChange):
+                self._described = part.now
+            elif isinstance(part, Truncation):
+                if part.commit < self.record.position:
+                    continue
+                if self._must_extend():
+                    return True
+                self._truncate(part, self._writer)
+            else:
+                later = part.committed_from(self.record.position)
+                if not len(later):
+                    continue
+                if self._must_extend():
+                    return True
+                self._batch(later, self._writer)
+        return False
+
+    def reached(self, group: ChangeGroup) -> None:
+        """All that was committed before the group's position is stored, where it has one."""
+        if group.position is None or group.position <= self.record.position:
+            return
+        # Only now: before, a stream that begins again would come from where the table lacked those columns.
+        fresh = () if self._seen_fresh else self.record.fresh
+        self.record = replace(self.record, position=group.position, fresh=fresh)
+        if group.committed_at_us is not None:
+            self.record = replace(self.record, as_of=max(self.record.as_of, _stamp(group.committed_at_us)))
+
+    def checkpointed(self, record: CdcRecord) -> None:
+        """The record is on the target's disk: tell what it covers, and now and then write what each container got."""
+        self.record = self.saved = record
+        done, self._since = self._since, Counts()
+        self._counts.add(done)
+        self._containers.add(self._sent)
+        self._sent = ContainerCounts()
+        self._tell(Checkpointed(self.name, MODE, position=str(record.position), as_of=record.as_of, **asdict(done)))
+        if self._changes:
+            self._tell(ChunkDone(self.name, record.runs, self._changes, 0))
+        self._changes, self.touched = 0, False
+        if time.monotonic() - self._tallied_at >= _TALLY_EVERY_S:
+            self._tallied_at = time.monotonic()
+            self._containers.save(self._state.tallies, self.name)
+
+    def rewind(self) -> None:
+        """Forget what was counted since the last checkpoint: it comes again. The rows stay; they are put again."""
+        self.record = self.saved
+        self._since, self._sent, self._changes, self.touched = Counts(), ContainerCounts(), 0, False
+
+    def looked(self) -> None:
+        """What is looked after beside the stream, seldom: notes that a verification has answered, the history."""
+        end = self.watch.new_log_end()
+        if end is not None:
+            self._history.looked(self.done("following"), position=self.record.position, current=end)
+        if time.monotonic() - self._proven_at >= EVERY_S and has_notes(self.record):
+            self._proven_at = time.monotonic()
+            self.record = proven(self.record, self._state.verifications.readable(self.name))
+
+    def take_over_unchanged(self, table: Table) -> None:
+        """Take over columns that were added with no change of a row since: the stream describes a table with the
+        next.
+        """
+        names = unknown_columns(self.plan, self.options, [c.name for c in table.columns if not c.generated])
+        types = {column.name: column.type.formatted for column in table.columns}
+        if names:
+            self._extend(names=names, types=types)
+
+    def ended(self) -> TableSync:
+        """The run is over, and its record is written. Returns what it did."""
+        self._containers.add(self._sent)
+        self._containers.save(self._state.tallies, self.name)
+        outcome = "synced" if self._counts.read else "nothing new"
+        return self.done(outcome)
+
+    def done(self, outcome: str) -> TableSync:
+        """What the run has done until now."""
+        return TableSync(
+            table=self.name,
+            mode=MODE,
+            outcome=outcome,
+            read=self._counts.read,
+            rows=self._counts.written,
+            deleted=self._counts.deleted,
+            quarantined=self._counts.quarantined,
+            seconds=time.monotonic() - self._started,
+            position=str(self.record.position),
+            as_of=self.record.as_of,
+            touched=len(self._touched),
+            created=tuple(self._created),
+            notes=tuple(self._notes),
+        )
+
+    def warn(self, words: Sequence[str]) -> None:
+        """Report sentences, now and in what the run returns."""
+        self._notes += words
+        for text in words:
+            self._tell(Note(self.name, text, "warning"))
+
+    def again(self, error: FerryError) -> None:
+        """Something is written once more after a temporary failure of the target."""
+        self._tell(Note(self.options.table, f"changes are stored again: {error}", "warning"))
+
+    def save(self, record: CdcRecord) -> None:
+        """Write the record, outside of a checkpoint."""
+        self._check()
+        self.record = self.saved = self._state.positions.save(record)
+
+    def finish_columns(self) -> None:
+        """Bring the containers to the plan, if an earlier run or this one has begun to. May be done again."""
+        if not self.record.adding:
+            return
+        with self._source.open_snapshot() as view:
+            (table,) = view.fetch_tables([self.options.table])
+            planned = {column.source for column in self.plan.columns}
+            names = [name for name in self.record.adding if name in planned and table.column(name) is not None]
+            add_columns(
+                self._state,
+                self.plan,
+                view,
+                table=table,
+                names=names,
+                rows_per_chunk=self._settings.rows_per_chunk,
+                check=self._check,
+            )
+        self.save(replace(self.record, adding=()))
+
+    def _batch(self, batch: ChangeBatch, writer: ChangeWriter) -> None:
+        known = len(writer.target.created)
+        done = writer.apply(batch)
+        self._since.created += len(writer.target.created) - known
+        if writer.target.gone:
+            self.warn([gone_note(writer.target.gone)])
+            writer.target.gone.clear()
+        self._tell(Stored(self.name, done.put_s, done.flush_s))
+        self._since.kinds(batch.operations)
+        self._since.written += done.written
+        self._since.deleted += done.deleted
+        self._since.quarantined += done.quarantined
+        self._sent.add(done.containers)
+        self._changes += len(batch)
+        self.record = self.record.counted(read=len(batch), written=done.written, deleted=done.deleted)
+
+    def _truncate(self, part: Truncation, writer: ChangeWriter) -> None:
+        if self._sync.on_truncate is OnTruncate.REFUSE:
+            raise DataError(
+                f"{self.name} was emptied by TRUNCATE in the source by the transaction that ends at {part.commit}",
+                table=self.name,
+                state="everything committed before that is stored; the target's rows are as they were before it",
+                next_step="set `on_truncate: apply` under `sync` to empty the containers too, and sync again",
+            )
+        writer.truncate()
+        self._since.truncates += 1
+        self._tell(Note(self.name, "the source emptied the table with TRUNCATE; so are its containers", "warning"))
+
+    def _must_extend(self) -> bool:
+        """Look at how the stream describes the table, once. Returns: whether the table got columns by that.
+
+        Raises: DataError where a column of the plan is gone or has another type.
+        """
+        now, self._described = self._described, None
+        if now is None:
+            return False
+        types = self._feed.column_types(now)
+        fresh = () if self._seen_fresh else self.record.fresh
+        names = added_names(self.plan, self.options, now, types=types, fresh=fresh)
+        if names and self._extend(names=names, types=types):
+            return True
+        self._seen_fresh = self._seen_fresh or all(name in types for name in self.record.fresh)
+        return False
+
+    def _extend(self, *, names: list[str], types: dict[str, str]) -> bool:
+        """Give the containers new columns, and write the plan that has them. Returns: False if the source has none of
+        them any more.
+        """
+        (table,) = _tables(self._source, self.options)
+        extended = extended_plan(self.plan, self.options, table, names=names, types=types)
+        added = tuple(c.source for c in extended.columns[len(self.plan.columns) :])
+        if not added:
+            return False
+        # First the record, then the plan, then the containers: killed in between, the next run knows what is not done.
+        record = self.saved
+        self.rewind()
+        self.save(replace(record, fresh=tuple(dict.fromkeys((*record.fresh, *added))), adding=added))
+        self.run = self._state.runs.replan(self.run, extended)
+        self.plan = extended
+        self.finish_columns()
+        self._tell(Note(self.name, f"new columns were added to the containers: {', '.join(added)}"))
+        return True
+
+    def _leave_writer(self) -> None:
+        if self._writer is not None:
+            self._touched |= self._writer.target.touched
+            self._created += self._writer.target.created
+        self._writer = None
+
+    @property
+    def position(self) -> Lsn:
+        """Where the table is, as the target's disk has it: no further may its changes be forgotten."""
+        return self.saved.position
+
+
+def _tables(source: ReadsCatalog, options: TableOptions) -> list[Table]:
+    return source.fetch_tables([options.table])
+
+
+def _stamp(microseconds: int) -> str:
+    """A time as `Snapshot.taken_at` has it."""
+    moment = datetime.fromtimestamp(microseconds / 1_000_000, timezone.utc)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
