@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -68,6 +68,7 @@ class Ferry:
     database: str
     tables: tuple[dict[str, Any], ...] = ()
     name: str = ""  # of the migration, where the config gives it one
+    more: dict[str, Any] = field(default_factory=dict)  # of the config file, beside the tables
 
     def of(self, *tables: dict[str, Any] | str) -> Ferry:
         """The same for these tables, written as in the config file."""
@@ -80,7 +81,12 @@ class Ferry:
     @property
     def text(self) -> str:
         """The config file."""
-        document: dict[str, Any] = {"source": "${SOURCE_DSN}", "target": self.url, "tables": list(self.tables)}
+        document: dict[str, Any] = {
+            "source": "${SOURCE_DSN}",
+            "target": self.url,
+            "tables": list(self.tables),
+            **self.more,
+        }
         if self.name:
             document["name"] = self.name
         return yaml.safe_dump(document, allow_unicode=True)

@@ -67,7 +67,7 @@ def _document(report: CutoverReport, failed: SomeTablesFailed | None) -> dict[st
         for table in report.tables
     ]
     found = {"ready": report.ready, "started": report.started, "seconds": report.seconds}
-    coverage = {"coverage": coverage_document(report.coverage), "others": list(report.others)}
+    coverage = {"coverage": coverage_document(report.coverage), "others": list(report.others), "new": list(report.new)}
     return found | tables_document(tables, failed) | coverage
 
 
@@ -79,6 +79,8 @@ def _view(report: CutoverReport) -> Iterator[RenderableType]:
 
     if report.others:
         yield Text(f"{coverage_words.other_tables(report.others)}.", style="yellow")
+    if report.new:
+        yield Text(f"{coverage_words.new_tables(report.new)}. Next: gridferry load", style="bold yellow")
     if report.ready:
         covered = report.coverage
         rows = coverage_words.rows(covered, otherwise=sum(table.rows for table in report.tables))
@@ -93,7 +95,13 @@ def _view(report: CutoverReport) -> Iterator[RenderableType]:
         yield Text("Point the application at GridDB now. When it runs, `gridferry drop-slot` leaves PostgreSQL clean.")
     else:
         missing = sum(not check.ok for table in report.tables for check in table.checks)
-        said = [f"{numbers.plural(missing, 'thing')} missing, see above"] if missing or not report.failures else []
+        said = (
+            [f"{numbers.plural(missing, 'thing')} missing, see above"]
+            if missing or not (report.failures or report.new)
+            else []
+        )
+        if report.new:
+            said.append(f"{numbers.plural(len(report.new), 'table')} not loaded")
         if report.failures:
             said.append(f"{numbers.plural(len(report.failures) + len(report.not_tried), 'table')} could not be checked")
         yield Text.assemble(("NOT READY", "bold yellow"), f": {'; '.join(said)}.")

@@ -75,6 +75,9 @@ def status(
                     [c for c in states if c.table == one.table], limit=limit or MOST_CONTAINERS, width=output.out.width
                 )
             )
+    planned = [one.table for one in found if one.state == "planned"]
+    if planned and len(found) > 1:
+        output.note(f"\n{coverage_words.new_tables(planned)}. Next: gridferry load", style="bold")
     if any(one.state == "interrupted" for one in found):
         output.note("\nNext: gridferry load goes on where a load was interrupted", style="bold")
     show_failed(output, failed)

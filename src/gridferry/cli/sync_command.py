@@ -132,7 +132,7 @@ def sync(
     if wished.report is None and not failed:
         output.note(f"\nNext: gridferry status{repeated(config, table)}", style="bold")
     if wished.report is not None:
-        codes.append(verdict_code(wished.report.verdict, accept_quarantined=accept_quarantined))
+        codes.append(verdict_code(wished.report, accept_quarantined=accept_quarantined))
     end_with_verified(output, wished, failed, again=repeated(config, table), codes=codes)
 
 

@@ -82,8 +82,13 @@ def show_verified(output: Output, report: VerifyReport, *, again: str) -> None:
         output.note(f"\nNext: gridferry verify --sync{again}, or run it again after the next sync", style="bold")
 
 
-def verdict_code(verdict: Verdict, *, accept_quarantined: bool) -> int:
+def verdict_code(report: VerifyReport, *, accept_quarantined: bool) -> int:
     """The exit code of a verdict; 0 where all that is missing is in the quarantine, and that is accepted."""
+    accepted = accept_quarantined and not report.new
+    return _verdict_code(report.verdict, accept_quarantined=accepted)
+
+
+def _verdict_code(verdict: Verdict, *, accept_quarantined: bool) -> int:
     from gridferry.model.verification import EXIT_CODES, Verdict
 
     return 0 if accept_quarantined and verdict is Verdict.INCOMPLETE else EXIT_CODES[verdict]
@@ -91,7 +96,7 @@ def verdict_code(verdict: Verdict, *, accept_quarantined: bool) -> int:
 
 def end_with_verdict(failed: SomeTablesFailed | None, verdict: Verdict, *, accept_quarantined: bool) -> None:
     """Raises: typer.Exit with the worst exit code of the tables, unless it is 0."""
-    code = code_of(failed, codes=[verdict_code(verdict, accept_quarantined=accept_quarantined)])
+    code = code_of(failed, codes=[_verdict_code(verdict, accept_quarantined=accept_quarantined)])
     if code:
         raise typer.Exit(code)
 
@@ -108,6 +113,7 @@ def report_document(report: VerifyReport, failed: SomeTablesFailed | None = None
         "started": report.started,
         "seconds": report.seconds,
         "output": report.output,
+        "new": list(report.new),
         **tables_document(tables, failed),
     }
 

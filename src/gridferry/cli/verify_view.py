@@ -48,6 +48,8 @@ def report_view(report: VerifyReport) -> Iterator[RenderableType]:
         yield from table_view(table)
     yield Text()
     yield _verdict(report)
+    if report.new:
+        yield Text(f"{coverage_words.new_tables(report.new)}. Next: gridferry load", style="yellow")
     if report.output:
         yield Text(f"{numbers.plural(report.differences, 'difference')} written to {report.output}")
 

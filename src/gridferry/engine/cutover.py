@@ -54,11 +54,15 @@ _UNTOLD_STEP = "stop what writes to the tables behind it, then `gridferry verify
 
 @dataclass(frozen=True)
 class CutoverSettings:
-    """How to cut over. `wait_s` is as long as another run is waited for; `configured` are all tables of the config."""
+    """How to cut over. `wait_s` is as long as another run is waited for; `configured` are all tables of the config.
+
+    `new` belong to it and are not loaded yet.
+    """
 
     wait_s: float = 0.0
     accepted: Accepted = NOTHING_ACCEPTED
     configured: tuple[TableOptions, ...] = ()
+    new: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,13 @@ class Cutover:
         with self._source.open_snapshot() as view:
             others = other_tables(view, self._work.settings.configured)
         report = CutoverReport(
-            ended.done, started, self._clock() - began, others, failures=ended.failures, not_tried=ended.not_tried
+            ended.done,
+            started,
+            self._clock() - began,
+            others,
+            failures=ended.failures,
+            not_tried=ended.not_tried,
+            new=self._work.settings.new,
         )
         ended.require(CUT_OVER, result=report, codes=[report.exit_code])
         return report

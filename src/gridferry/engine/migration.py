@@ -67,7 +67,8 @@ class Migration:
             ends.chosen(tables),
             slots=ends.slots_for,
             target=str(ends.config.target),
-            configured=ends.config.tables,
+            warnings=ends.tables.warnings,
+            configured=ends.chosen(),
         )
         return with_claims(made, ends.session)
 
@@ -76,5 +77,7 @@ class Migration:
     ) -> CutoverReport:
         """Drain, verify, and say whether the application can be pointed at the target; see `CutoverSettings`."""
         ends = self.endpoints
-        settings = CutoverSettings(wait_s, accepted, ends.config.tables)
-        return cut_over(ends, self.verifications, ends.chosen(tables), settings)
+        standing = ends.standing(tables, then="gridferry cutover")
+        new = tuple(options.qualified for options in standing.new)
+        settings = CutoverSettings(wait_s, accepted, ends.known(), new)
+        return cut_over(ends, self.verifications, standing.tables, settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from gridferry.engine.scope import other_tables
 from gridferry.errors import FerryError
@@ -24,12 +25,13 @@ def plan_all(
     *,
     slots: Callable[[TableOptions], Sequence[str]],
     target: str,
+    warnings: Sequence[str] = (),
     configured: Sequence[TableOptions],
 ) -> Plan:
     """What would be done with the tables, and every problem of every table. Reads the source only.
 
-    Args: slots: the names that a table's replication slot may have; target: for people; configured: all tables of the
-        config.
+    Args: slots: the names that a table's replication slot may have; target: for people; warnings: of the config's
+        patterns; configured: all tables of the config.
     Raises: what concerns all tables alike (see `FerryError.concerns_all`); nothing that is one table's.
     """
     planning = _Planning(chosen)
@@ -49,7 +51,9 @@ def plan_all(
         ]
     role = source.fetch_role([(table.schema, table.name) for table in found.values()])
     unread = tuple(planning.unread.values())
-    return plan_tables(facts, unread, source=source.display, target=target, others=others, role=role)
+    made = plan_tables(facts, unread, source=source.display, target=target, others=others, role=role)
+    told = tuple(Finding(Severity.RISK, "config", warning) for warning in warnings)
+    return replace(made, findings=(*made.findings, *told))
 
 
 class _Planning:

@@ -86,6 +86,15 @@ def other_tables(others: Sequence[str]) -> str:
     return f"{numbers.count(len(others))} {are} not in this config: {shown}{more}"
 
 
+def new_tables(new: Sequence[str]) -> str:
+    """What to say of tables that belong to the config and are not loaded yet; "" of none."""
+    if not new:
+        return ""
+    shown = ", ".join(new[:MOST_TABLES])
+    more = f" and {numbers.count(len(new) - MOST_TABLES)} more" if len(new) > MOST_TABLES else ""
+    return f"{numbers.plural(len(new), 'table')} not loaded yet: {shown}{more}"
+
+
 def why(column: LeftOut) -> str:
     """`excluded: not needed`, `excluded, no reason given`, or that it is newer than the load."""
     if column.why is Why.ADDED:

@@ -59,7 +59,7 @@ class TableCutover:
 class CutoverReport:
     """All tables. `started` is ISO 8601, UTC; `others` are tables of the database that the config does not name.
 
-    `failures` and `not_tried` could not be looked at.
+    `failures` and `not_tried` could not be looked at. `new` belong to the config and are not loaded yet.
     """
 
     tables: tuple[TableCutover, ...]
@@ -68,6 +68,7 @@ class CutoverReport:
     others: tuple[str, ...] = ()
     failures: tuple[FailedTable, ...] = ()
     not_tried: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -77,7 +78,7 @@ class CutoverReport:
     @property
     def ready(self) -> bool:
         """Whether the application can be pointed at the target without a loss."""
-        return bool(self.tables) and not self.failures and all(table.ready for table in self.tables)
+        return bool(self.tables) and not self.failures and not self.new and all(table.ready for table in self.tables)
 
     @property
     def exit_code(self) -> int:

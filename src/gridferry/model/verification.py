@@ -273,7 +273,7 @@ class VerifyReport:
     """What a verification of several tables found. `started` is ISO 8601, UTC.
 
     `tables` are those that were compared. `failures` could not be; nor could `not_tried`, which come after an error
-    that concerns all.
+    that concerns all. `new` belong to the config and are not loaded yet.
     """
 
     tables: tuple[TableVerification, ...]
@@ -282,6 +282,7 @@ class VerifyReport:
     output: str = ""  # the file that holds every difference, where one was asked for
     failures: tuple[FailedTable, ...] = ()
     not_tried: tuple[str, ...] = ()
+    new: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -293,7 +294,7 @@ class VerifyReport:
     @property
     def missing(self) -> int:
         """How many tables could not be compared."""
-        return len(self.failures) + len(self.not_tried)
+        return len(self.failures) + len(self.not_tried) + len(self.new)
 
     @property
     def exit_code(self) -> int:

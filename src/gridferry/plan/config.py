@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any
-
-from pydantic import ValidationError, field_validator
 
 from gridferry.errors import ConfigError
 from gridferry.griddb.address import GridDBAddress
+from gridferry.model.table import TableName
 from gridferry.plan.addresses import (
     AddressProblem,
     SourceAddress,
@@ -21,11 +20,14 @@ from gridferry.plan.addresses import (
     source_address,
     target_address,
 )
-from gridferry.plan.config_messages import location, not_known, refusal, validation_sentences
+from gridferry.plan.config_messages import location, not_known, refusal
 from gridferry.plan.small_files import Unreadable, read_small, reason
-from gridferry.plan.table_options import SYNC_OPTIONS, Options, TableOptions, table_options
+from gridferry.plan.table_entries import read_entries
+from gridferry.plan.table_options import TableOptions, is_pattern, table_options
+from gridferry.plan.table_patterns import TablePattern, meant_tables, name_pattern
 from gridferry.plan.yaml_text import MOST_BYTES, parse_yaml
 
+_MOST_LISTED = 20  # names of tables in a message
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -37,9 +39,16 @@ class VerifyWish(str, Enum):
     FULL = "full"
 
 
+class NewTables(str, Enum):
+    """What becomes of a table that a pattern means and that is not loaded yet."""
+
+    TELL = "tell"  # commands name it
+    LOAD = "load"  # `sync` loads it first
+
+
 @dataclass(frozen=True)
 class Config:
-    """A whole config file."""
+    """A whole config file. `tables` are those of single entries; what `patterns` mean depends on the source."""
 
     source: SourceAddress
     target: GridDBAddress
@@ -48,39 +57,60 @@ class Config:
     verify: VerifyWish = VerifyWish.OFF
     warnings: tuple[str, ...] = ()  # what is worth telling once, though nothing is wrong with the file itself
     name: str = ""  # of the migration; without one it is known by the source's database
+    patterns: tuple[TablePattern, ...] = ()
+    new_tables: NewTables = NewTables.TELL
+
+    def meaning(self, names: Iterable[TableName]) -> Config:
+        """The same with an entry for each table of `names` that a pattern means, and no pattern.
+
+        Raises: ConfigError for patterns that mean no table, or are at odds about one; all of them at once.
+        """
+        if not self.patterns:
+            return self
+        meant = meant_tables(self.tables, self.patterns, names)
+        if meant.problems:
+            raise refusal(self.path or "the config", meant.problems)
+        return replace(self.with_tables(meant.tables), warnings=(*self.warnings, *meant.warnings))
+
+    def with_tables(self, tables: tuple[TableOptions, ...]) -> Config:
+        """The same with these tables, and no pattern."""
+        return replace(self, tables=tables, patterns=())
 
     def table(self, name: str) -> TableOptions:
         """The options of the table written `schema.table` or `table`. Raises: ConfigError."""
-        wanted = table_options(table=name)
-        for options in self.tables:
-            if (options.schema_name, options.table_name) == (wanted.schema_name, wanted.table_name):
-                return options
-        known = ", ".join(t.table for t in self.tables)
-        raise ConfigError(f"{self.path or 'the config'} has no table {name}; it has {known}")
+        found = self._by_name.get(table_options(table=name).full_name)
+        if found is None:
+            raise ConfigError(f"{self.path or 'the config'} has no table {name}; it has {self._listed}")
+        return found
 
     def chosen(self, names: Sequence[str]) -> tuple[TableOptions, ...]:
-        """The tables that are named, each once; all where none is named. Raises: ConfigError."""
-        named = {(t.schema_name, t.table_name): t for t in (self.table(name) for name in names)}
-        return tuple(named.values()) if names else self.tables
+        """The tables that are named, or meant by a pattern, each once; all where none is named. Raises: ConfigError."""
+        if not names:
+            return self.tables
+        named: dict[TableName, TableOptions] = {}
+        for name in names:
+            for options in self._matching(name) if is_pattern(name) else (self.table(name),):
+                named.setdefault(options.full_name, options)
+        return tuple(named.values())
+
+    def _matching(self, written: str) -> list[TableOptions]:
+        pattern = name_pattern(written)
+        found = [] if pattern is None else [each for each in self.tables if pattern.matches(each.full_name)]
+        if not found:
+            raise ConfigError(f"no table of {self.path or 'the config'} matches {written}; it has {self._listed}")
+        return found
+
+    @cached_property
+    def _by_name(self) -> dict[TableName, TableOptions]:
+        return {options.full_name: options for options in self.tables}
+
+    @property
+    def _listed(self) -> str:
+        more = f" and {len(self.tables) - _MOST_LISTED} more" if len(self.tables) > _MOST_LISTED else ""
+        return (", ".join(options.table for options in self.tables[:_MOST_LISTED]) or "none") + more
 
 
-class _Tables(Options):
-    tables: tuple[TableOptions, ...]
-
-    @field_validator("tables")
-    @classmethod
-    def _some(cls, value: tuple[TableOptions, ...]) -> tuple[TableOptions, ...]:
-        # Not Field(min_length=1): that counts the valid ones, and calls a list empty whose every table has a mistake.
-        if not value:
-            raise ValueError("must not be empty")
-        return value
-
-
-_ALLOWED = {
-    "": ("source", "target", "tables", "verify", "name"),
-    "tables": tuple(TableOptions.model_fields),
-    "tables.sync": SYNC_OPTIONS,
-}
+_ALLOWED = ("source", "target", "tables", "defaults", "new_tables", "verify", "name")
 
 
 def load_config(path: str | os.PathLike[str], *, env: Mapping[str, str] | None = None) -> Config:
@@ -106,17 +136,18 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
     document = parse_yaml(text, name=name)
     if not isinstance(document, dict):
         raise refusal(name, ["the file: expected source, target and tables"])
-    problems = [f"{key}: {not_known(key, _ALLOWED[''])}" for key in document if key not in _ALLOWED[""]]
+    problems = [f"{key}: {not_known(key, _ALLOWED)}" for key in document if key not in _ALLOWED]
     source = _address(document, "source", problems, read=lambda value: source_address(value, variables))
     target = _address(document, "target", problems, read=lambda value: target_address(value, variables))
-    tables = _tables(document, problems)
+    tables, patterns = read_entries(document, problems)
     verify = _verify(document, problems)
+    new_tables = _new_tables(document, problems)
     given = _migration_name(document, problems)
     if problems or source is None or target is None:
         raise refusal(name, problems)
     exposed = exposed_password_file(document["target"], variables)
     warnings = (exposed,) if exposed else ()
-    return Config(source=source, target=target, tables=tables, path=name, verify=verify, warnings=warnings, name=given)
+    return Config(source, target, tables, name, verify, warnings, given, patterns, new_tables)
 
 
 def _address(document: dict[str, Any], key: str, problems: list[str], *, read: Any) -> Any:
@@ -140,6 +171,14 @@ def _verify(document: dict[str, Any], problems: list[str]) -> VerifyWish:
     return VerifyWish(wish)
 
 
+def _new_tables(document: dict[str, Any], problems: list[str]) -> NewTables:
+    wish = document.get("new_tables", NewTables.TELL.value)
+    if wish not in [each.value for each in NewTables]:
+        problems.append("new_tables: expected tell or load")
+        return NewTables.TELL
+    return NewTables(wish)
+
+
 def _migration_name(document: dict[str, Any], problems: list[str]) -> str:
     wish = document.get("name")
     if wish is None:
@@ -148,18 +187,3 @@ def _migration_name(document: dict[str, Any], problems: list[str]) -> str:
         problems.append("name: expected 1 to 64 letters, digits, _ and -, such as shop or site-a")
         return ""
     return wish
-
-
-def _tables(document: dict[str, Any], problems: list[str]) -> tuple[TableOptions, ...]:
-    try:
-        wanted = {"tables": document["tables"]} if "tables" in document else {}
-        tables = _Tables.model_validate_json(json.dumps(wanted)).tables
-    except ValidationError as error:
-        problems += validation_sentences(error, allowed=_ALLOWED)
-        return ()
-    seen: dict[tuple[str, str], int] = {}
-    for number, options in enumerate(tables):
-        first = seen.setdefault((options.schema_name, options.table_name), number)
-        if first != number:
-            problems.append(f"tables[{number}].table: is the same table as tables[{first}]")
-    return tables

@@ -6,6 +6,7 @@ import hashlib
 import json
 
 from gridferry.model.table import Table
+from gridferry.plan.advice import spelled
 from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
 from gridferry.plan.table_options import TableOptions
 
@@ -22,7 +23,8 @@ def fingerprint(options: TableOptions) -> str:
     Not over the names under `containers`: a value that comes later may get one. Whether those that have a container
     keep its name is asked of the catalog: see `engine.ownership.origin_check.require_names_kept`.
     """
-    document = options.model_copy(update={"containers": {}}).model_dump(mode="json", exclude={"sync"})
+    same = {"containers": {}, "table": spelled(*options.full_name)}  # `device` is `public.device`
+    document = options.model_copy(update=same).model_dump(mode="json", exclude={"sync"})
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 

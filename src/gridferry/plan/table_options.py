@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from gridferry.griddb.schema import GridType
+from gridferry.model.table import TableName
 from gridferry.plan.conditions import condition_problem
 from gridferry.plan.config_messages import refusal, validation_sentences
 from gridferry.plan.plan import OnBadRow, OnDuplicate
@@ -46,8 +47,9 @@ _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE = re.compile(r"([0-9]{1,6})(MB|GB|TB)")
 _UNIT_BITS = {"MB": 20, "GB": 30, "TB": 40}
 _PART = r'(?:"((?:[^"]|"")+)"|([^".]+))'
-_QUALIFIED = re.compile(rf"(?:{_PART}\.)?{_PART}")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+QUALIFIED = re.compile(rf"(?:{_PART}\.)?{_PART}")
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class KindWish(str, Enum):
@@ -211,21 +213,23 @@ class TableOptions(Options):
     @field_validator("table")
     @classmethod
     def _table_name(cls, value: str) -> str:
-        if _QUALIFIED.fullmatch(value) is None:
+        if QUALIFIED.fullmatch(value) is None:
             raise ValueError('expected schema.table; a name with a dot or a quote in it is written in "double quotes"')
+        if is_pattern(value):
+            raise ValueError('means many tables; one with * or ? in its name is written in "double quotes"')
         return value
 
     @field_validator("container")
     @classmethod
     def _template(cls, value: str | None) -> str | None:
-        rest = _PLACEHOLDER.sub("", value or "")
+        rest = PLACEHOLDER.sub("", value or "")
         if "{" in rest or "}" in rest:
             raise ValueError("has a brace without its partner; placeholders look like {value}")
         return value
 
     @model_validator(mode="after")
     def _splitting(self) -> TableOptions:
-        fields = set(_PLACEHOLDER.findall(self.container or ""))
+        fields = set(PLACEHOLDER.findall(self.container or ""))
         of_value = {"value", self.split_by} if self.split_by else set()
         unknown = sorted(fields - of_value - {"table", "schema"})
         problems = [
@@ -252,6 +256,11 @@ class TableOptions(Options):
         return self._parts[1]
 
     @property
+    def full_name(self) -> TableName:
+        """The table's schema and name."""
+        return self._parts
+
+    @property
     def qualified(self) -> str:
         """`schema.table`, as the state and all messages name the table."""
         return f"{self.schema_name}.{self.table_name}"
@@ -262,16 +271,21 @@ class TableOptions(Options):
         return None if self.sync is None else self.sync.mode
 
     @property
-    def _parts(self) -> tuple[str, str]:
+    def _parts(self) -> TableName:
         return _parts_of(self.table)
 
 
 @lru_cache(maxsize=20_000)
-def _parts_of(written: str) -> tuple[str, str]:
-    match = _QUALIFIED.fullmatch(written)
+def _parts_of(written: str) -> TableName:
+    match = QUALIFIED.fullmatch(written)
     quoted_schema, schema, quoted_name, name = match.groups() if match else (None, None, None, written)
     plain = [q.replace('""', '"') if q else p for q, p in ((quoted_schema, schema), (quoted_name, name))]
-    return plain[0] or "public", plain[1] or ""
+    return TableName(plain[0] or "public", plain[1] or "")
+
+
+def is_pattern(written: str) -> bool:
+    """Whether a name holds `*` or `?` outside of double quotes, and so means many tables."""
+    return bool({"*", "?"} & set(_QUOTED.sub("", written)))
 
 
 SYNC_OPTIONS = ("mode", "column", "lookback", "lookback_values", "on_truncate", "warn_lag", "stop_lag")

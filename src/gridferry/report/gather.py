@@ -56,7 +56,7 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
     Raises: ConfigError for a table that is not in the config; an error that concerns all tables (GridDBError where the
         target is away) if no table could be reported before it.
     """
-    chosen = migration.endpoints.chosen(tables)
+    chosen = migration.endpoints.known(tables, ask_source=ask_source)
     with ExitStack() as stack:
         view, note = None, "" if ask_source else "PostgreSQL was not asked, as wished: its side is left out."
         if ask_source:
@@ -75,7 +75,7 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
             tables=found,
             source_note=note,
             counted_at=view.snapshot.taken_at if view is not None else "",
-            others=other_tables(view, migration.endpoints.chosen()) if view is not None else (),
+            others=other_tables(view, migration.endpoints.known()) if view is not None else (),
             exit_code=worst(table.failure.exit_code for table in found if table.failure is not None),
         )
 

@@ -53,6 +53,8 @@ class Loads:
         options = LoadOptions(replace, workers, rows_per_chunk, wait_s, replace_unclaimed=replace_unclaimed)
         chosen = self._ends.chosen(tables)
         state = self._ends.state  # what is wrong with the target, or with whose it is, is reported once
+        if not tables:
+            self._ends.tables.tell_gone(state)
 
         def load(table: TableOptions) -> TableLoad:
             done = self._loader(state, table, options).run(table.table)
@@ -118,11 +120,11 @@ class Loads:
 
     def what_replace_drops(self, tables: Sequence[str] = ()) -> str:
         """What `load` with `replace` would drop of these tables, as the target holds it now, in a sentence."""
-        return what_goes(droppable(self._ends.state, [options.qualified for options in self._ends.chosen(tables)]))
+        return what_goes(droppable(self._ends.state, [options.qualified for options in self._ends.known(tables)]))
 
     def plan_of(self, table: str) -> TablePlan:
         """The plan that a table was loaded with. Raises: ConfigError if it was not."""
-        (options,) = self._ends.chosen([table])
+        (options,) = self._ends.known([table])
         return look_up(self._ends.look_at_state(), options, left="", then="gridferry status")[1]
 
     @contextmanager

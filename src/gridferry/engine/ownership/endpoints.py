@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener
+from gridferry.engine.ownership.tables import Standing, TablesOfConfig
 from gridferry.engine.ownership.target_session import TargetSession
 from gridferry.engine.waits import note_of_lock
 from gridferry.griddb import Store
@@ -31,12 +32,18 @@ class Endpoints:
         self.session = TargetSession(
             config.target,
             name=config.name,
-            tables=config.tables,
+            tables=lambda names: self.tables.of(names),
             origin=self.source.fetch_origin,
             place=self.source.place,
             on_lock=lambda text: listener(note_of_lock(text)),
         )
         self.tell = self.session.completing(listener)
+        self.tables = TablesOfConfig(
+            config,
+            ask=self.source.fetch_table_names,
+            look=lambda ask_source: self.look_at_state(ask_source=ask_source),
+            tell=self.tell,
+        )
 
     @property
     def store(self) -> Store:
@@ -53,8 +60,18 @@ class Endpoints:
         return self.session.to_look_at(ask_source=ask_source)
 
     def chosen(self, tables: Sequence[str] = ()) -> tuple[TableOptions, ...]:
-        """The options of tables by their names, of all without names. Raises: ConfigError for one not in the config."""
-        return self.config.chosen(tables)
+        """The options of tables by their names, of all without names: see `TablesOfConfig.chosen`."""
+        return self.tables.chosen(tables)
+
+    def standing(self, tables: Sequence[str] = (), *, then: str) -> Standing:
+        """The same for work on loaded tables: see `TablesOfConfig.standing`."""
+        if not self.config.patterns:
+            return Standing(self.chosen(tables))
+        return self.tables.standing(self.state, tables, then=then)
+
+    def known(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> tuple[TableOptions, ...]:
+        """The same for who only looks: see `TablesOfConfig.known`."""
+        return self.tables.known(tables, ask_source=ask_source)
 
     @property
     def feed(self) -> ChangeFeed:

@@ -13,9 +13,11 @@ from dataclasses import replace
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.registry import Registry, keys_of
 from gridferry.checkpoint.runs import RunStore
+from gridferry.engine.ownership.tables import loaded_tables
 from gridferry.errors import ConfigError, OtherSource, SourceError
 from gridferry.griddb import Store
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
+from gridferry.model.table import TableName
 from gridferry.plan.names import container_name, naming_template
 from gridferry.plan.stored import plan_of_today
 from gridferry.plan.table_options import TableOptions
@@ -26,7 +28,8 @@ _NOBODY = "none"  # no key: hexadecimal digits only
 class Identity:
     """The migration that a config means. Safe for use by several threads.
 
-    `name` is the config's, `tables` all its tables; `origin` asks the source, whose host and port are `place`.
+    `name` is the config's, `tables` says which tables it has of those that are known; `origin` asks the source, whose
+    host and port are `place`.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class Identity:
         store: Store,
         *,
         name: str,
-        tables: Sequence[TableOptions],
+        tables: Callable[[Iterable[TableName]], Sequence[TableOptions]],
         origin: Callable[[], DatabaseOrigin],
         place: str = "",
     ) -> None:
@@ -164,7 +167,8 @@ class Identity:
             today = plan_of_today(run.plan, options)
             return run.plan.naming == naming and all(c.name == container_name(today, c.value) for c in today.containers)
 
-        return how(has(options) for options in self._tables)
+        tables = self._tables(loaded_tables(runs))
+        return bool(tables) and how(has(options) for options in tables)
 
 
 def require_origin(entry: MigrationEntry, origin: DatabaseOrigin) -> None:

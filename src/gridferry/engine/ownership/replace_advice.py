@@ -4,7 +4,7 @@ advises it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gridferry import numbers
@@ -62,11 +62,13 @@ def completed(advice: str, state: TargetState, tables: Sequence[str], *, about: 
     return f"{advice} ({what_goes(found)})"
 
 
-def complete_advice(error: FerryError, state: TargetState, tables: Sequence[str]) -> None:
+def complete_advice(error: FerryError, state: TargetState, tables: Callable[[], Sequence[str]]) -> None:
     """Where an error advises --replace, let it say what that would drop. Never fails: the advice stays as it was."""
+    if _ADVISED not in error.next_step:
+        return
     about = " ".join([error.message, *getattr(error, "problems", ()), *getattr(error, "__notes__", ())])
     try:
-        error.next_step = completed(error.next_step, state, tables, about=about)
+        error.next_step = completed(error.next_step, state, tables(), about=about)
     except FerryError as unknown:
         error.add_note(f"what --replace would drop is not known: {unknown.message}")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 
 from gridferry.checkpoint.registry import keys_of
@@ -10,9 +10,11 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Event, Listener, TableFailed
 from gridferry.engine.ownership.migration_identity import Identity
 from gridferry.engine.ownership.replace_advice import complete_advice
+from gridferry.engine.ownership.tables import loaded_tables
 from gridferry.errors import FerryError, GridDBError
 from gridferry.griddb import GridDBAddress, Store, connect
 from gridferry.model.migration import DatabaseOrigin, MigrationEntry
+from gridferry.model.table import TableName
 from gridferry.plan.table_options import TableOptions
 
 
@@ -27,7 +29,7 @@ class TargetSession:
         address: GridDBAddress,
         *,
         name: str,
-        tables: Sequence[TableOptions],
+        tables: Callable[[Iterable[TableName]], Sequence[TableOptions]],
         origin: Callable[[], DatabaseOrigin],
         place: str = "",
         on_lock: Callable[[str], None] = lambda text: None,
@@ -92,8 +94,12 @@ class TargetSession:
         Args: table: the one that it is of, where that is known.
         """
         if self._store is not None:
-            tables = [table] if table else [f"{each.schema_name}.{each.table_name}" for each in self._tables]
-            complete_advice(error, self.to_look_at(), tables)
+            state = self.to_look_at()
+
+            def tables() -> list[str]:
+                return [table] if table else [each.qualified for each in self._tables(loaded_tables(state.runs))]
+
+            complete_advice(error, state, tables)
 
     def completing(self, listener: Listener) -> Listener:
         """The listener, told of a table's failure only once its advice is complete. So is the error of all tables."""

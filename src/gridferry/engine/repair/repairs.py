@@ -59,8 +59,9 @@ class Repairs:
         verifying = verify_settings(settle_s=settle_s, most_differences=most_differences)
         comparison = comparison_between(self._ends, verifying, sync=sync)
         settings = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
+        standing = self._ends.standing(tables, then="gridferry repair")
         repair = RepairOfTables(comparison.state, self._ends.source, comparison, settings, self._ends.tell)
-        return repair.run(self._ends.chosen(tables), output=None if output is None else Path(output))
+        return repair.run(standing.tables, output=None if output is None else Path(output))
 
     def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
         """See `undo_repair`. The source is asked only whether it is the one that the table is from; it may be away.
@@ -68,7 +69,7 @@ class Repairs:
         Raises: OtherSource too.
         """
         state = self._ends.state
-        known = {options.qualified: options for options in self._ends.chosen()}
+        known = {options.qualified: options for options in self._ends.known()}
         self._require_source(state, state.repairs.get(run).table)
         return undo_repair(state, run, known=known, tables=self._names(tables), wait_s=wait_s, tell=self._ends.tell)
 
@@ -104,14 +105,15 @@ class Repairs:
         Args: ids: of the rows to try; all without one. Raises: see `replay_tables`.
         """
         ends = self._ends
-        return replay_tables(ends.source, ends.state, ends.chosen(tables), ids=frozenset(ids), tell=ends.tell)
+        chosen = ends.standing(tables, then="gridferry quarantine replay").tables
+        return replay_tables(ends.source, ends.state, chosen, ids=frozenset(ids), tell=ends.tell)
 
     def _names(self, tables: Sequence[str]) -> frozenset[str] | None:
-        return frozenset(o.qualified for o in self._ends.chosen(tables)) if tables else None
+        return frozenset(o.qualified for o in self._ends.known(tables)) if tables else None
 
     def _require_source(self, state: TargetState, table: str) -> None:
         load = state.runs.get(table)
-        options = next((o for o in self._ends.chosen() if o.qualified == table), None)
+        options = next((o for o in self._ends.known() if o.qualified == table), None)
         if load is None or load.plan is None or options is None:
             return  # what that means is said by the undo itself
         with suppress(SourceUnreachable):

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import TableSync
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.repair.new_source import DEFAULT_SETTLE_S, NewSource, TakeOver
+
+_THEN = "gridferry sync --new-source"
 
 
 class Sources:
@@ -20,7 +23,8 @@ class Sources:
 
         Raises: ConfigError for a table that was not loaded; CheckpointError for other options; SourceError.
         """
-        return self._take_over().look(self._ends.chosen(tables))
+        state = self._ends.session.to_take_over()
+        return self._of(state).look(self._ends.tables.standing(state, tables, then=_THEN).tables)
 
     def take_over(
         self, tables: Sequence[str] = (), *, wait_s: float = 0.0, settle_s: float = DEFAULT_SETTLE_S
@@ -31,7 +35,9 @@ class Sources:
             differ while the new source is written to.
         Raises: DataError if the two sides are not equal in the end; LeaseHeld; any FerryError of either side.
         """
-        return self._take_over().run(self._ends.chosen(tables), wait_s=wait_s, settle_s=settle_s)
+        state = self._ends.session.to_take_over()
+        chosen = self._ends.tables.standing(state, tables, then=_THEN).tables
+        return self._of(state).run(chosen, wait_s=wait_s, settle_s=settle_s)
 
-    def _take_over(self) -> TakeOver:
-        return TakeOver(self._ends.session.to_take_over(), self._ends.source, self._ends.tell)
+    def _of(self, state: TargetState) -> TakeOver:
+        return TakeOver(state, self._ends.source, self._ends.tell)

@@ -20,7 +20,8 @@ class Status:
 
     def tables(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> list[TableStatus]:
         """What the target's state says of each table, and what waits in the source to be synced."""
-        return self._standings(ask_source=ask_source).tables(self._ends.chosen(tables), ask_source=ask_source)
+        chosen = self._ends.known(tables, ask_source=ask_source)
+        return self._standings(ask_source=ask_source).tables(chosen, ask_source=ask_source)
 
     def container_states(
         self, tables: Sequence[str] = (), *, match: str = "", known: Sequence[TableStatus] = ()
@@ -29,15 +30,15 @@ class Status:
 
         Args: match: a pattern for names or split values; known: what `tables` has just said, not to be asked again.
         """
-        return self._standings().container_states(self._ends.chosen(tables), match=match, known=known)
+        return self._standings().container_states(self._ends.known(tables), match=match, known=known)
 
     def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
         """The containers of the tables, and the rows each holds now."""
-        return self._standings().containers(self._ends.chosen(tables))
+        return self._standings().containers(self._ends.known(tables))
 
     def quarantine(self, tables: Sequence[str] = ()) -> list[QuarantinedRow]:
         """The quarantined rows."""
-        return list(self._standings().quarantined(self._ends.chosen(tables)))
+        return list(self._standings().quarantined(self._ends.known(tables)))
 
     def _standings(self, *, ask_source: bool = True) -> Standings:
         session = self._ends.session

@@ -55,7 +55,7 @@ class Syncs:
             return cut.is_set() or ending()
 
         settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
-        chosen = followed(self._ends.chosen(tables), named=bool(tables))
+        chosen = followed(self._ends.standing(tables, then="gridferry sync").tables, named=bool(tables))
         if new_slot:
             chosen = _to_renew(chosen, named=bool(tables), follow=follow)
         ends = self._ends
@@ -75,7 +75,7 @@ class Syncs:
         """
         ends = self._ends
         return drop_slots(
-            ends.source, ends.feed, lambda: ends.state, ends.chosen(tables), slots=ends.slots_for, tell=ends.tell
+            ends.source, ends.feed, lambda: ends.state, ends.known(tables), slots=ends.slots_for, tell=ends.tell
         )
 
     def _sync_each(self, followers: Sequence[Follower]) -> list[TableSync]:

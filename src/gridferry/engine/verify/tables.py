@@ -32,11 +32,17 @@ class Comparison:
     sync: Callable[[TableOptions], None] | None = None
 
     def run(
-        self, tables: Sequence[TableOptions], *, output: Path | None = None, sink: DifferenceSink | None = None
+        self,
+        tables: Sequence[TableOptions],
+        *,
+        output: Path | None = None,
+        sink: DifferenceSink | None = None,
+        new: Sequence[TableOptions] = (),
     ) -> VerifyReport:
         """Verify tables. One that fails does not stop the others: it is in the report's `failures`.
 
-        Args: output: a file for every difference; sink: takes all of them, as whole rows.
+        Args: output: a file for every difference; sink: takes all of them, as whole rows; new: tables
+            that are not loaded yet, for the report.
         Raises no error of a table.
         """
         started, began = utc_now(), time.monotonic()
@@ -71,6 +77,7 @@ class Comparison:
             output="" if output is None else str(output),
             failures=tried.failures,
             not_tried=tried.not_tried,
+            new=tuple(options.qualified for options in new),
         )
 
 

@@ -46,9 +46,10 @@ class Verifications:
             their VerifyReport.
         """
         settings = verify_settings(quick=quick, settle_s=settle_s, most_differences=most_differences)
-        chosen = self._ends.chosen(tables)
+        standing = self._ends.standing(tables, then="gridferry verify")
         comparison = comparison_between(self._ends, settings, sync=sync)
-        return required(comparison.run(chosen, output=None if output is None else Path(output), sink=sink))
+        file = None if output is None else Path(output)
+        return required(comparison.run(standing.tables, output=file, sink=sink, new=standing.new))
 
     def verify_as_configured(
         self, tables: Sequence[str] = (), *, synced: bool = False, without: Collection[str] = ()
@@ -59,13 +60,16 @@ class Verifications:
         Args: without: tables that are left out, as `schema.table`.
         """
         wish = self._ends.config.verify
-        chosen = [options for options in self._ends.chosen(tables) if options.qualified not in without]
-        if wish is VerifyWish.OFF or not chosen:
+        if wish is VerifyWish.OFF:
+            return None
+        standing = self._ends.standing(tables, then="gridferry verify")
+        chosen = [options for options in standing.tables if options.qualified not in without]
+        if not chosen:
             return None
         settings = VerifySettings(depth=Depth.QUICK if wish is VerifyWish.QUICK else Depth.FULL)
         if synced:
             chosen = followed(chosen, named=bool(tables))
-        return required(comparison_between(self._ends, settings, sync=synced).run(chosen))
+        return required(comparison_between(self._ends, settings, sync=synced).run(chosen, new=standing.new))
 
 
 def verify_settings(*, quick: bool = False, settle_s: float | None, most_differences: int) -> VerifySettings:

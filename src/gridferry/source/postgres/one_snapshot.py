@@ -17,7 +17,7 @@ from gridferry.model.over_time import Buckets, GroupBounds
 from gridferry.model.parts import Part
 from gridferry.model.position import Lsn
 from gridferry.model.profile import ProfileRequest, TableProfile
-from gridferry.model.table import Table
+from gridferry.model.table import Table, TableName
 from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.catalog import catalog, listing, profile
@@ -112,7 +112,7 @@ class PostgresSnapshot:
             return list(listing.fetch_listing(self.held.connection).tables)
         return catalog.fetch_tables(self.held.connection, names)
 
-    def fetch_table_names(self) -> list[str]:
+    def fetch_table_names(self) -> list[TableName]:
         """See `listing.fetch_table_names`."""
         return listing.fetch_table_names(self.held.connection)
 

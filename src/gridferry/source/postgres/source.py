@@ -10,7 +10,7 @@ from gridferry.model.migration import DatabaseOrigin
 from gridferry.model.origin import SourceOrigin
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.source_role import SourceRole
-from gridferry.model.table import Listing, Table
+from gridferry.model.table import Listing, Table, TableName
 from gridferry.source.postgres.catalog import catalog, listing, profile
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.session import database_origin, role, snapshot
@@ -56,6 +56,11 @@ class PostgresSource:
         """See `listing.fetch_listing`."""
         with connect(self.address) as connection:
             return listing.fetch_listing(connection)
+
+    def fetch_table_names(self) -> list[TableName]:
+        """See `listing.fetch_table_names`."""
+        with connect(self.address) as connection:
+            return listing.fetch_table_names(connection)
 
     def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
         """See `profile.fetch_profile`."""

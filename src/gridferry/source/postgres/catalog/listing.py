@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-from gridferry.model.table import Listing, Table, TablesLeftOut
+from gridferry.model.table import Listing, Table, TableName, TablesLeftOut
 from gridferry.source.postgres.catalog import catalog_sql
 from gridferry.source.postgres.catalog.catalog import Entry, describe, fetch_entries
 from gridferry.source.postgres.session.failures import mapped
@@ -48,11 +48,12 @@ def fetch_listing(connection: Connection) -> Listing:
     )
 
 
-def fetch_table_names(connection: Connection) -> list[str]:
-    """The names, `schema.table`, of what `fetch_listing` lists where all can be read, without a look at any of it."""
+def fetch_table_names(connection: Connection) -> list[TableName]:
+    """The names of what `fetch_listing` lists where all can be read, without a look at any of it."""
     with mapped("reading the catalog"):
         all_ = _fetch(connection)
-    return [all_.entries[oid].qualified for oid in all_.tops if all_.entries[oid].has_columns]
+    tops = (all_.entries[oid] for oid in all_.tops)
+    return [TableName(entry.schema, entry.name) for entry in tops if entry.has_columns]
 
 
 @dataclass(frozen=True)

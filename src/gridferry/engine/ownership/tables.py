@@ -1,0 +1,189 @@
+"""The tables of a config: what its patterns mean in the source of now, and in what was loaded of it.
+
+The source is asked once, when a pattern has to be filled in first. A config without patterns asks nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from gridferry import numbers
+from gridferry.checkpoint.runs import RunStore
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.events import Listener, Note
+from gridferry.engine.ownership.origin_check import not_loaded
+from gridferry.errors import ConfigError, FerryError, GridDBError, NotLoaded, SourceError
+from gridferry.model.table import TableName
+from gridferry.plan.config import Config
+from gridferry.plan.table_options import TableOptions
+from gridferry.plan.table_patterns import listed, meant_tables
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Tables to work on, and those that are `new`: a pattern means them, and they are not loaded yet."""
+
+    tables: tuple[TableOptions, ...]
+    new: tuple[TableOptions, ...] = ()
+
+
+class TablesOfConfig:
+    """The tables that a config means. Safe for use by several threads.
+
+    Args: ask: the names of the source's tables; look: the state, to look at, with or without the source's word on whose
+        it is.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        ask: Callable[[], Sequence[TableName]],
+        look: Callable[[bool], TargetState],
+        tell: Listener,
+    ) -> None:
+        self._config = config
+        self._ask = ask
+        self._look = look
+        self._tell = tell
+        self._lock = threading.Lock()
+        self._names: tuple[TableName, ...] | None = None
+        self._told: set[tuple[str, str]] = set()
+        self._known: Config | None = None
+
+    def chosen(self, names: Sequence[str] = ()) -> tuple[TableOptions, ...]:
+        """The tables by their names, all without names, of those that the source has.
+
+        Raises: ConfigError for one that is not in the config, and for patterns that mean none; SourceError.
+        """
+        return self._meaning().chosen(names)
+
+    def standing(self, state: TargetState, names: Sequence[str] = (), *, then: str) -> Standing:
+        """The same for work on loaded tables: also those that the source has no more. Tells of these and of new ones.
+
+        Args: then: the command that is to be run, once something is loaded.
+        Raises: NotLoaded where patterns mean tables and none of all is loaded; GridDBError; as `chosen`.
+        """
+        if not self._config.patterns:
+            return Standing(self._config.chosen(names))
+        loaded = loaded_tables(state.runs)
+        self._tell_gone(loaded)
+        chosen = self._meaning(loaded).chosen(names)
+        if names:
+            return Standing(chosen)
+        new = self.unloaded(chosen, loaded)
+        if new and len(new) == len(chosen):
+            error = not_loaded(state, new[0], left="nothing was changed", then=then)
+            none = f"none of {numbers.plural(len(new), 'table')} is loaded: " if len(new) > 1 else ""
+            raise NotLoaded(none + error.message, state=error.state, next_step=error.next_step)
+        self._tell_new(new)
+        fresh = {options.full_name for options in new}
+        return Standing(tuple(options for options in chosen if options.full_name not in fresh), new)
+
+    def known(self, names: Sequence[str] = (), *, ask_source: bool = True) -> tuple[TableOptions, ...]:
+        """The same for who only looks or cleans up: where one end is away, the tables that the other knows.
+
+        Raises: ConfigError for one that is not in the config; SourceError where both are away.
+        """
+        if not self._config.patterns:
+            return self._config.chosen(names)
+        if names and self._known is not None:  # a page that goes through its tables
+            with suppress(ConfigError):
+                return self._known.chosen(names)
+        self._known = self._config.with_tables(self.of(self._known_names(ask_source)))
+        return self._known.chosen(names)
+
+    def unloaded(self, chosen: Sequence[TableOptions], loaded: Iterable[TableName]) -> tuple[TableOptions, ...]:
+        """Those that a pattern means and of which no load has begun."""
+        known = {*loaded, *(options.full_name for options in self._config.tables)}
+        return tuple(options for options in chosen if options.full_name not in known)
+
+    def tell_gone(self, state: TargetState) -> None:
+        """Tell of loaded tables that patterns mean and that the source has no more. Raises: as `chosen`."""
+        if self._config.patterns:
+            self._tell_gone(loaded_tables(state.runs))
+
+    def of(self, names: Iterable[TableName]) -> tuple[TableOptions, ...]:
+        """The tables of the config, if those of `names` were all that there are."""
+        return meant_tables(self._config.tables, self._config.patterns, dict.fromkeys(names)).tables
+
+    def ask_again(self) -> None:
+        """Ask the source again when a pattern has to be filled in next. For runs without end."""
+        with self._lock:
+            self._names = self._known = None
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What is worth telling of the patterns, though it stops nothing. Raises: as `chosen`."""
+        return self._meaning().warnings[len(self._config.warnings) :]
+
+    def _meaning(self, also: Sequence[TableName] = ()) -> Config:
+        if not self._config.patterns:
+            return self._config
+        meaning = self._config.meaning(dict.fromkeys((*self._source_names(), *also)))
+        self._tell_once([("", warning) for warning in meaning.warnings[len(self._config.warnings) :]])
+        return meaning
+
+    def _source_names(self) -> tuple[TableName, ...]:
+        with self._lock:
+            if self._names is None:
+                self._names = tuple(self._ask())
+            return self._names
+
+    def _known_names(self, ask_source: bool) -> list[TableName]:
+        away: SourceError | None = None
+        found: list[TableName] = []
+        try:
+            found += self._source_names() if ask_source else ()
+        except SourceError as error:
+            away = error
+        try:
+            found += loaded_tables(self._look(ask_source and away is None).runs)
+        except GridDBError:  # who needs the target says so by itself
+            if away is not None:
+                raise away from None
+        return found
+
+    def _tell_new(self, new: Sequence[TableOptions]) -> None:
+        are = "table is new and not loaded" if len(new) == 1 else "tables are new and not loaded"
+        self._tell_once([(o.qualified, f"{{}} {are}: {{}}; `gridferry load` takes what is new") for o in new])
+
+    def _tell_gone(self, loaded: Sequence[TableName]) -> None:
+        there = {*self._source_names(), *(options.full_name for options in self._config.tables)}
+        gone = [table for table in loaded if table not in there and any(p.takes(table) for p in self._config.patterns)]
+        are = "loaded table is" if len(gone) == 1 else "loaded tables are"
+        way = (
+            "what was loaded of it stays in GridDB; `gridferry drop-slot --table TABLE` ends following it, and "
+            "`except` in the config takes it out"
+        )
+        self._tell_once([(str(table), f"{{}} {are} in the source no more: {{}}; {way}") for table in gone])
+
+    def _tell_once(self, what: Sequence[tuple[str, str]]) -> None:
+        """One warning for all tables of which the same is to be told, and was not yet."""
+        with self._lock:
+            fresh = [each for each in what if each not in self._told]
+            self._told.update(fresh)
+        by_text: dict[str, list[str]] = {}
+        for table, text in fresh:
+            by_text.setdefault(text, []).append(table)
+        for text, tables in by_text.items():
+            said = text.format(numbers.count(len(tables)), listed(tables)) if tables != [""] else text
+            self._tell(Note("config", said, "warning"))
+
+
+def loaded_tables(runs: RunStore) -> list[TableName]:
+    """The tables of which a load has begun, finished or not."""
+    found = []
+    for name, run in runs.each():
+        plan = None if isinstance(run, FerryError) else run.plan
+        # What is not readable has its name only, in which a dot may belong to either part.
+        found.append(TableName(plan.schema, plan.table) if plan is not None else TableName(*_parted(name)))
+    return found
+
+
+def _parted(name: str) -> tuple[str, str]:
+    schema, _, table = name.partition(".")
+    return schema, table

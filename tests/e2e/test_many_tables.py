@@ -1,0 +1,170 @@
+"""A whole database by a few patterns: what they mean now, what is new, what is gone, and what each command says."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.conftest import Database
+from tests.e2e.command import command
+from tests.e2e.ferry import Ferry
+from typer.testing import CliRunner
+
+from gridferry.cli.main import app
+from gridferry.engine.events import Event, Note
+from gridferry.errors import ConfigError, NotLoaded
+from gridferry.model.verification import Verdict
+
+PATTERN = {"table": "public.*", "sync": {"mode": "watermark"}}
+
+
+def document(ferry: Ferry, folder: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
+    """The exit code of a command, and the JSON document that it prints."""
+    file = folder / "gridferry.yaml"
+    file.write_text(ferry.text)
+    result = CliRunner().invoke(app, [*arguments, "--json", "--config", str(file)], env=ferry.env)
+    return result.exit_code, json.loads(result.stdout)
+
+
+def states(ferry: Ferry, folder: Path, *arguments: str) -> dict[str, str]:
+    code, found = document(ferry, folder, "status", *arguments)
+    assert code == 0
+    return {table["table"]: table["state"] for table in found["tables"]}
+
+
+def away(ferry: Ferry) -> Ferry:
+    """The same with a source that does not answer."""
+    return replace(ferry, dsn="postgresql://nobody@127.0.0.1:1/nowhere?connect_timeout=1")
+
+
+@pytest.fixture
+def shop(ferry: Ferry, postgres: Database) -> Ferry:
+    """Four tables, one of them partitioned, in two schemas."""
+    postgres.run(
+        "CREATE TABLE item (id int PRIMARY KEY, name text);"
+        "CREATE TABLE sale (id int, at timestamptz, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
+        "CREATE TABLE sale_1 PARTITION OF sale FOR VALUES FROM ('2026-01-01') TO ('2026-02-01');"
+        "CREATE TABLE sale_2 PARTITION OF sale FOR VALUES FROM ('2026-02-01') TO ('2026-03-01');"
+        "CREATE SCHEMA stock; CREATE TABLE stock.place (id int PRIMARY KEY); CREATE TABLE stock.tmp_1 (id int)"
+    )
+    postgres.run("INSERT INTO item SELECT i, 'item ' || i FROM generate_series(1, 20) AS i")
+    postgres.run(
+        "INSERT INTO sale SELECT i, '2026-01-20'::timestamptz + i * interval '1 day' FROM generate_series(1, 20) AS i"
+    )
+    postgres.run("INSERT INTO stock.place VALUES (1), (2)")
+    return ferry.of(PATTERN, {"table": "stock.*", "except": ["tmp_*"]})
+
+
+def test_partitioned_tables_are_meant_once_and_all_is_equal(shop: Ferry, tmp_path: Path) -> None:
+    with shop.migration() as migration:
+        assert [o.qualified for o in migration.endpoints.chosen()] == ["public.item", "public.sale", "stock.place"]
+        assert migration.plan().others == ("stock.tmp_1",)
+    assert [load.table for load in shop.load()] == ["public.item", "public.sale", "stock.place"]
+    assert len(shop.rows("sale")) == 20
+    assert set(shop.names()) == {"item", "sale", "stock_place"}
+    assert shop.equal()
+    assert command(shop, tmp_path, "cutover", "--table", "stock.*").code == 0
+
+
+def test_a_load_by_single_entries_goes_on_by_a_pattern(shop: Ferry) -> None:
+    shop.of({"table": "item", "sync": {"mode": "watermark"}}).load()
+    assert [load.outcome for load in shop.of(PATTERN).load()] == ["already loaded", "loaded"]
+
+
+def test_a_new_table_is_told_and_nothing_is_called_equal(shop: Ferry, postgres: Database, tmp_path: Path) -> None:
+    shop.load()
+    postgres.run(
+        "CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (7); INSERT INTO item VALUES (21, 'x')"
+    )
+    said = command(shop, tmp_path, "sync")
+    assert said.code == 0
+    assert "1 table is new and not loaded: public.later; `gridferry load` takes what is new" in said.text
+    assert len(shop.rows("item")) == 21
+    assert states(shop, tmp_path)["public.later"] == "planned"
+    assert "1 table not loaded yet: public.later. Next: gridferry load" in command(shop, tmp_path, "status").text
+    said = command(shop, tmp_path, "verify", "--accept-quarantined")
+    assert said.code == 1
+    assert "in 3 of 4 tables" in said.text
+    assert "1 table not loaded yet: public.later" in said.text
+    code, found = document(shop, tmp_path, "verify")
+    assert (code, found["verdict"], found["new"]) == (1, "incomplete", ["public.later"])
+    said = command(shop, tmp_path, "cutover")
+    assert said.code == 1
+    assert "NOT READY" in said.text
+    assert "1 table not loaded" in said.text
+    assert [load.outcome for load in shop.load()].count("loaded") == 1
+    assert [row["id"] for row in shop.rows("later")] == [7]
+    assert command(shop, tmp_path, "verify").code == 0
+
+
+def test_nothing_loaded_is_one_error(shop: Ferry) -> None:
+    with shop.migration() as migration:
+        with pytest.raises(NotLoaded, match="none of 3 tables is loaded"):
+            migration.syncs.sync()
+        with pytest.raises(NotLoaded, match="none of 3 tables is loaded"):
+            migration.verifications.verify()
+
+
+def test_the_tables_are_known_while_the_source_is_away(shop: Ferry, postgres: Database, tmp_path: Path) -> None:
+    shop.load()
+    postgres.run("CREATE TABLE later (id int PRIMARY KEY)")
+    known = {"public.item": "loaded", "public.sale": "loaded", "stock.place": "loaded"}
+    assert states(away(shop), tmp_path) == known
+    assert states(away(shop), tmp_path, "--table", "stock.*") == {"stock.place": "loaded"}
+    assert states(away(shop.of({"table": "stock.*"})), tmp_path) == {"stock.place": "loaded"}
+
+
+def test_a_table_that_is_gone_is_not_lost_in_silence(shop: Ferry, postgres: Database, tmp_path: Path) -> None:
+    cdc = shop.of({"table": "public.*", "sync": {"mode": "cdc"}}, "stock.place")
+    cdc.load()
+    postgres.run("DROP TABLE item")
+    assert states(cdc, tmp_path)["public.item"] == "loaded"
+    said = command(cdc, tmp_path, "load")
+    assert said.code == 0
+    assert "1 loaded table is in the source no more: public.item" in said.text
+    said = command(cdc, tmp_path, "sync")
+    assert said.code != 0
+    assert "public.item" in said.text
+    slots = "SELECT count(*) FROM pg_replication_slots WHERE database = current_database()"
+    assert postgres.run(slots) == [(2,)]
+    said = command(cdc, tmp_path, "drop-slot", "--table", "item")
+    assert said.code == 0
+    assert postgres.run(slots) == [(1,)]
+    without = cdc.of({"table": "public.*", "except": ["item"], "sync": {"mode": "cdc"}})
+    assert command(without, tmp_path, "sync").code == 0
+
+
+def test_mistakes_of_patterns_are_told_together_and_nothing_is_written(shop: Ferry, tmp_path: Path) -> None:
+    wrong = shop.of({"table": "public.*"}, {"table": "*.item", "kind": "collection"}, {"table": "shop.*"})
+    for name in ("plan", "load", "sync"):
+        said = command(wrong, tmp_path, name)
+        assert said.code == 2
+        assert "2 mistakes" in said.text
+        assert "no table matches shop.*" in said.text
+        assert "have different kind, and both mean 1 table: public.item" in said.text
+    assert shop.names() == []
+    with shop.migration() as migration, pytest.raises(ConfigError, match=r"has no table zz"):
+        migration.loads.load(["zz"])
+
+
+def test_an_idle_except_is_a_risk_of_the_plan_and_a_warning_of_the_load(shop: Ferry, tmp_path: Path) -> None:
+    idle = shop.of({"table": "stock.*", "except": ["tmp_*", "old_*"]})
+    says = "tables[0].except: old_* takes no table out of stock.*"
+    said = command(idle, tmp_path, "plan")
+    assert said.code == 0
+    assert says in said.text
+    heard: list[Event] = []
+    idle.load(listener=heard.append)
+    assert [event.message for event in heard if isinstance(event, Note)].count(says) == 1
+
+
+def test_a_broken_verdict_is_still_told_beside_a_new_table(shop: Ferry, postgres: Database) -> None:
+    still = shop.of("public.*")
+    still.load()
+    postgres.run("CREATE TABLE later (id int PRIMARY KEY); UPDATE item SET name = 'other' WHERE id = 3")
+    with still.migration() as migration:
+        report = migration.verifications.verify()
+    assert (report.verdict, report.new, report.exit_code) == (Verdict.DIFFERENT, ("public.later",), 1)
