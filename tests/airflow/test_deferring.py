@@ -20,20 +20,22 @@ from gridferry.airflow.named import named_connection
 from gridferry.airflow.settings import Settings
 from gridferry.airflow.triggers import Bounds, StateTrigger, judge
 from gridferry.engine.events import SyncStatus, TableStatus
+from gridferry.model.outcomes import LoadState, SyncState
+from gridferry.plan.table_options import SyncMode
 
 SYNCED = {**TABLE, "sync": {"mode": "watermark"}}
 CONFIG = {"tables": [SYNCED]}
 
 
-def status(state: str = "loaded", **sync: Any) -> TableStatus:
-    return TableStatus("t", state, sync=SyncStatus("watermark", "idle", **sync) if sync else None)
+def status(state: LoadState = LoadState.LOADED, **sync: Any) -> TableStatus:
+    return TableStatus("t", state, sync=SyncStatus(SyncMode.WATERMARK, SyncState.IDLE, **sync) if sync else None)
 
 
 @pytest.mark.parametrize(
     ("found", "kind", "bounds", "ready"),
     [
-        (status("loading"), "loaded", Bounds(), False),
-        (status("loaded"), "loaded", Bounds(), True),
+        (status(LoadState.LOADING), "loaded", Bounds(), False),
+        (status(LoadState.LOADED), "loaded", Bounds(), True),
         (status(), "work", Bounds(), False),
         (status(lag_rows=0), "work", Bounds(), False),
         (status(lag_rows=1), "work", Bounds(), True),

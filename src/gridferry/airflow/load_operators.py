@@ -13,6 +13,7 @@ from gridferry.airflow.progress import speed
 from gridferry.model import coverage_words
 from gridferry.model.coverage_words import QUARANTINE_STEP
 from gridferry.model.failed_tables import Deed
+from gridferry.model.outcomes import LoadOutcome
 from gridferry.numbers import plural
 
 if TYPE_CHECKING:
@@ -235,8 +236,10 @@ class GridFerryFinishLoadOperator(FerryTask):
 
             def finish(table: str) -> dict[str, Any]:
                 load = migration.loads.finish(table, rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s)
-                if load.outcome == "resumed":
-                    load = replace(load, outcome="loaded")  # to whoever looks at the task, all of it was one load
+                if load.outcome is LoadOutcome.RESUMED:
+                    load = replace(
+                        load, outcome=LoadOutcome.LOADED
+                    )  # to whoever looks at the task, all of it was one load
                 return tell_load(self, context, migration, table, load)
 
             done = self.each(LOAD, finish, self.wanted)
@@ -248,7 +251,7 @@ def tell_load(task: FerryTask, context: Context, migration: Migration, table: st
     (status,) = migration.status.tables([table])
     facts = {
         "table": load.table,
-        "outcome": load.outcome,
+        "outcome": load.outcome.value,
         "rows_loaded": load.rows,
         "seconds": round(load.seconds, 3),
         "rows_per_second": round(load.rows_per_second),

@@ -295,7 +295,9 @@ def verify_facts(table: TableVerification) -> dict[str, Any]:
 
 def _said(report: VerifyReport) -> str:
     """How many rows differ, and where; one line."""
-    wrong = [c for table in report.tables for c in table.containers if c.verdict.value == "different"]
+    from gridferry.model.verification import Verdict
+
+    wrong = [c for table in report.tables for c in table.containers if c.verdict is Verdict.DIFFERENT]
     shown = ", ".join(f"{c.name} ({c.note or f'{c.differences:,}'})" for c in wrong[:_SHOWN])
     more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
     where = f"; all of them are in {report.output}" if report.output else ""
@@ -307,7 +309,7 @@ def sync_facts(done: TableSync) -> dict[str, Any]:
     """A sync as a document for XCom and asset events."""
     return {
         "table": done.table,
-        "outcome": done.outcome,
+        "outcome": done.outcome.value,
         "rows_synced": done.rows,
         "deleted": done.deleted,
         "quarantined": done.quarantined,

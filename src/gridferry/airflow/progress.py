@@ -26,10 +26,10 @@ class LoggedProgress:
 
     def __call__(self, event: Event) -> None:
         """Take in one event."""
-        from gridferry.engine.events import LoadStarted, Note, RowsPut
+        from gridferry.engine.events import Level, LoadStarted, Note, RowsPut
 
         if isinstance(event, Note):
-            level = logging.WARNING if event.level == "warning" else logging.INFO
+            level = logging.WARNING if event.level is Level.WARNING else logging.INFO
             self._log.log(level, "%s: %s", event.table, event.message)
         elif isinstance(event, LoadStarted):
             self._began = self._said = time.monotonic()

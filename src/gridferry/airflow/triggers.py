@@ -13,6 +13,7 @@ from gridferry.airflow.failures import one_line
 from gridferry.airflow.named import named_connection_in_trigger
 from gridferry.airflow.settings import ConfigLike, Settings
 from gridferry.errors import FerryError, Transient
+from gridferry.model.outcomes import LoadState, SyncState
 
 if TYPE_CHECKING:
     from gridferry.engine.events import TableStatus
@@ -161,7 +162,7 @@ def is_ready(
 def judge(found: Sequence[TableStatus], kind: str, bounds: Bounds) -> bool:
     """`is_ready`, of what the tables' states are."""
     if kind == "loaded":
-        return all(status.state == "loaded" for status in found)
+        return all(status.state is LoadState.LOADED for status in found)
     if kind == "work":
         return any(_waits(status) for status in found)
     return all(_is_near(status, bounds) for status in found)
@@ -176,7 +177,7 @@ def _waits(status: TableStatus) -> bool:
 
 def _is_near(status: TableStatus, bounds: Bounds) -> bool:
     sync = status.sync
-    if sync is None or sync.state in ("not loaded", "lost"):
+    if sync is None or sync.state in (SyncState.NOT_LOADED, SyncState.LOST):
         return False
     if sync.lag_rows == 0 or sync.lag_bytes == 0:
         return True

@@ -11,6 +11,7 @@ from gridferry.checkpoint.documents import Document
 from gridferry.checkpoint.progress import Progress, ProgressStore, scope_of
 from gridferry.model.decoding import Malformed, readable
 from gridferry.model.watermark import Cursor
+from gridferry.plan.table_options import SyncMode
 
 _HEIGHTS = "heights"
 _GREATEST = 1.8e308
@@ -20,7 +21,7 @@ _GREATEST = 1.8e308
 class SyncRecord(Progress):
     """A table's cursor and what its runs have done."""
 
-    mode: ClassVar[str] = "watermark"
+    mode: ClassVar[SyncMode] = SyncMode.WATERMARK
     cursor: Cursor
 
     @classmethod

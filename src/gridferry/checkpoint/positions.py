@@ -12,6 +12,7 @@ from gridferry.checkpoint.progress import Progress, ProgressStore
 from gridferry.model.decoding import decoded
 from gridferry.model.forms import ColumnName, Digits, Moment, TransactionId
 from gridferry.model.position import LogOrigin, Lsn
+from gridferry.plan.table_options import SyncMode
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class CdcRecord(Progress):
     `adding` are those of `fresh` that not all containers may have, or not with the values of old rows.
     """
 
-    mode: ClassVar[str] = "cdc"
+    mode: ClassVar[SyncMode] = SyncMode.CDC
     position: Lsn
     as_of: Moment = ""
     fresh: tuple[ColumnName, ...] = ()

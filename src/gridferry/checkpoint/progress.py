@@ -30,7 +30,7 @@ class Progress:
     or not.
     """
 
-    mode: ClassVar[str]
+    mode: ClassVar[SyncMode]
     table: str
     _: KW_ONLY
     generation: Count = 0
@@ -125,10 +125,10 @@ class ProgressStore(Generic[R]):
         self._documents.put_each({scope_of(after.table): _document(after) for after, new in written if new}, _ITEM)
         return [after for after, _ in written]
 
-    def mode_of(self, table: str) -> str:
-        """The mode whose runs wrote the table's record; "" where there is none."""
+    def mode_of(self, table: str) -> SyncMode | None:
+        """The mode whose runs wrote the table's record; None where there is none."""
         document = self._documents.get(scope_of(table), _ITEM)
-        return "" if document is None else _mode(table, document)
+        return None if document is None else _mode(table, document)
 
     def take_over(self, record: R) -> R:
         """Write a record in the place of another mode's, with its counts; no run of that mode may write any more.
@@ -181,7 +181,7 @@ class ProgressStore(Generic[R]):
 
     def _record(self, table: str, document: Document) -> R:
         mode = _mode(table, document)
-        if mode != self.kind.mode:
+        if mode is not self.kind.mode:
             raise CheckpointError(
                 f"the sync state of {table} is of mode {mode}, and mode {self.kind.mode} was asked for",
                 state="nothing was changed",
@@ -197,10 +197,10 @@ def scope_of(table: str) -> str:
 
 
 def _document(record: Progress) -> Document:
-    return {"version": RECORD_VERSION, "mode": record.mode, **record.document()}
+    return {"version": RECORD_VERSION, "mode": record.mode.value, **record.document()}
 
 
-def _mode(table: str, document: Document) -> str:
+def _mode(table: str, document: Document) -> SyncMode:
     """The mode of a stored record. Raises: CheckpointError for one of another version, or of no mode."""
     fields = require_version(
         document,
@@ -208,7 +208,7 @@ def _mode(table: str, document: Document) -> str:
         what=f"the sync state of {table}",
         next_step=f"use the gridferry that wrote it, or load {table} again with --replace",
     )
-    return _decoded(table, lambda: decoded(_Mode, {"mode": fields.get("mode")}).mode.value)
+    return _decoded(table, lambda: decoded(_Mode, {"mode": fields.get("mode")}).mode)
 
 
 def _counts(table: str, document: Document) -> dict[str, int]:

@@ -11,6 +11,7 @@ from rich.text import Text
 from gridferry import numbers
 from gridferry.cli.tables import hanging, listing
 from gridferry.model import coverage_words
+from gridferry.model.outcomes import LoadOutcome
 
 if TYPE_CHECKING:
     from gridferry.engine.events import TableLoad
@@ -34,8 +35,8 @@ def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
 
 def headline(load: TableLoad) -> Text:
     """What happened to one table: outcome, rows, time, speed."""
-    line = Text.assemble((load.table, "bold"), ": ", (load.outcome, "yellow" if load.quarantined else "green"))
-    if not load.rows and load.outcome not in ("loaded", "resumed"):
+    line = Text.assemble((load.table, "bold"), ": ", (load.outcome.value, "yellow" if load.quarantined else "green"))
+    if not load.rows and load.outcome not in (LoadOutcome.LOADED, LoadOutcome.RESUMED):
         if load.quarantined:
             line.append(f", {coverage_words.rows(load.coverage, otherwise=load.coverage.stored or 0)}", style="yellow")
         return line

@@ -45,9 +45,9 @@ class QuietListener:
 
     def __call__(self, event: Event) -> None:
         """Hear one event."""
-        from gridferry.engine.events import Note
+        from gridferry.engine.events import Level, Note
 
-        if isinstance(event, Note) and event.level == "warning":
+        if isinstance(event, Note) and event.level is Level.WARNING:
             _show_note(self._output, event)
 
 
@@ -191,8 +191,10 @@ def _short(name: str) -> str:
 
 
 def _show_note(output: Output, note: Note) -> None:
+    from gridferry.engine.events import Level
+
     text = f"{note.table}: {note.message}" if note.table else note.message
-    if note.level == "warning":
+    if note.level is Level.WARNING:
         output.warn(text)
     else:
         output.note(text)

@@ -19,12 +19,18 @@ from gridferry.cli.tables import facts, listing
 from gridferry.cli.verified import coverage_document
 from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
+from gridferry.model.outcomes import LoadState
 
 if TYPE_CHECKING:
     from gridferry.engine.events import SyncStatus, TableStatus
     from gridferry.griddb import Container, Store
 
-_STATE_STYLES = {"loaded": "green", "loading": "cyan", "replacing": "cyan", "interrupted": "yellow"}
+_STATE_STYLES = {
+    LoadState.LOADED: "green",
+    LoadState.LOADING: "cyan",
+    LoadState.REPLACING: "cyan",
+    LoadState.INTERRUPTED: "yellow",
+}
 
 
 def status(
@@ -75,10 +81,10 @@ def status(
                     [c for c in states if c.table == one.table], limit=limit or MOST_CONTAINERS, width=output.out.width
                 )
             )
-    planned = [one.table for one in found if one.state == "planned"]
+    planned = [one.table for one in found if one.state is LoadState.PLANNED]
     if planned and len(found) > 1:
         output.note(f"\n{coverage_words.new_tables(planned)}. Next: gridferry load", style="bold")
-    if any(one.state == "interrupted" for one in found):
+    if any(one.state is LoadState.INTERRUPTED for one in found):
         output.note("\nNext: gridferry load goes on where a load was interrupted", style="bold")
     show_failed(output, failed)
     if failed is not None:
@@ -120,7 +126,7 @@ def _list_migrations(output: Output, config: Path) -> None:
 
 
 def _state(one: TableStatus) -> Text:
-    return Text(one.state, style=_STATE_STYLES.get(one.state, "dim"))
+    return Text(one.state.value, style=_STATE_STYLES.get(one.state, "dim"))
 
 
 def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:

@@ -34,6 +34,7 @@ from gridferry.cli.tables import hanging
 from gridferry.cli.verified import Wished, coverage_document, end_with_verified, quarantine_code, verdict_code
 from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
+from gridferry.model.outcomes import SyncOutcome
 
 if TYPE_CHECKING:
     from gridferry.engine.events import Event, Listener, TableSync
@@ -148,7 +149,11 @@ def sync_view(syncs: Sequence[TableSync]) -> Iterator[RenderableType]:
 
 def sync_line(sync: TableSync) -> Text:
     """What happened to one table."""
-    line = Text.assemble((sync.table, "bold"), ": ", (sync.outcome, "green" if sync.outcome != "stopped" else "yellow"))
+    line = Text.assemble(
+        (sync.table, "bold"),
+        ": ",
+        (sync.outcome.value, "green" if sync.outcome is not SyncOutcome.STOPPED else "yellow"),
+    )
     parts = []
     if sync.read:
         parts.append(f"{numbers.plural(sync.rows, 'row')} in {numbers.plural(sync.touched, 'container')}")
@@ -193,12 +198,12 @@ def asked_to_stop(answer: str = "") -> Iterator[Callable[[], bool]]:
 
 
 def _listener(output: Output, *, follow: bool) -> Listener:
-    from gridferry.engine.events import Note, TableSync
+    from gridferry.engine.events import Level, Note, TableSync
 
     def hear(event: Event) -> None:
-        if isinstance(event, Note) and event.level == "warning":
+        if isinstance(event, Note) and event.level is Level.WARNING:
             output.warn(f"{event.table}: {event.message}")
-        elif isinstance(event, TableSync) and follow and event.outcome != "nothing new":
+        elif isinstance(event, TableSync) and follow and event.outcome is not SyncOutcome.NOTHING_NEW:
             output.note(sync_line(event))
 
     return hear

@@ -84,10 +84,10 @@ def telling(output: Output, listener: Listener | None = None) -> Listener:
 
 def warnings(output: Output) -> Listener:
     """A listener that shows warnings only, and tables that failed."""
-    from gridferry.engine.events import Note
+    from gridferry.engine.events import Level, Note
 
     def hear(event: Event) -> None:
-        if isinstance(event, Note) and event.level == "warning":
+        if isinstance(event, Note) and event.level is Level.WARNING:
             output.warn(f"{event.table}: {event.message}")
 
     return telling(output, hear)

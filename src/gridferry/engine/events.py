@@ -9,18 +9,28 @@ from typing import Any
 from gridferry.errors import FerryError, NoSessionFree
 from gridferry.model.coverage import NO_COVERAGE, Coverage
 from gridferry.model.failed_tables import Deed, FailedTable
+from gridferry.model.outcomes import LoadOutcome, LoadState, SyncOutcome, SyncState
 from gridferry.model.sync_failure import SyncFailure
 from gridferry.model.verification import TableVerification
+from gridferry.model.word import Word
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_options import SyncMode
+
+
+class Level(Word):
+    """How much a note matters."""
+
+    INFO = "info"
+    WARNING = "warning"
 
 
 @dataclass(frozen=True)
 class Note:
-    """Something worth a line. `level` is info or warning."""
+    """Something worth a line."""
 
     table: str
     message: str
-    level: str = "info"
+    level: Level = Level.INFO
 
 
 @dataclass(frozen=True)
@@ -67,13 +77,13 @@ class ContainerCount:
 
 @dataclass(frozen=True)
 class TableLoad:
-    """What a load did to one table. `outcome` is loaded, resumed, already loaded or planned (a dry run).
+    """What a load did to one table.
 
     `coverage` says what of the table is in the target then: columns, and rows in the quarantine instead.
     """
 
     table: str
-    outcome: str
+    outcome: LoadOutcome
     rows: int = 0
     octets: int = 0
     seconds: float = 0.0
@@ -92,13 +102,13 @@ class TableLoad:
 
 @dataclass(frozen=True)
 class PreparedLoad:
-    """One table's load, ready to be shared. `outcome` is prepared, resumed or already loaded.
+    """One table's load, ready to be shared.
 
     `waiting` are the chunks that are left to be read, `waiting_rows` the rows in them, as PostgreSQL estimates.
     """
 
     table: str
-    outcome: str
+    outcome: LoadOutcome
     chunks: int = 0
     waiting: int = 0
     waiting_rows: int = 0
@@ -116,12 +126,12 @@ class LoadPart:
 
 @dataclass(frozen=True)
 class BucketLoad:
-    """What a process did to one bucket of a shared load. `outcome` is loaded, nothing left or already loaded."""
+    """What a process did to one bucket of a shared load."""
 
     table: str
     bucket: int
     of: int
-    outcome: str
+    outcome: LoadOutcome
     rows: int = 0
     octets: int = 0
     seconds: float = 0.0
@@ -138,7 +148,6 @@ class BucketLoad:
 class TableSync:
     """What a sync did to one table.
 
-    `outcome` is synced, nothing new, or stopped (asked to stop before the end; the next run goes on from there).
     `read` and `rows` are rows read and stored, `position` the greatest value of the growing column so far, `as_of` the
     source's time of the snapshot: everything committed before it is stored. `swept` says that the whole table was
     looked at. `touched` are the containers that got rows, `created` those of them that are new. In mode cdc `read`
@@ -149,8 +158,8 @@ class TableSync:
     """
 
     table: str
-    mode: str
-    outcome: str
+    mode: SyncMode
+    outcome: SyncOutcome
     read: int = 0
     rows: int = 0
     octets: int = 0
@@ -173,7 +182,7 @@ class SyncStarted:
     """A run of a table's sync begins."""
 
     table: str
-    mode: str
+    mode: SyncMode
 
 
 @dataclass(frozen=True)
@@ -195,7 +204,7 @@ class Checkpointed:
     """
 
     table: str
-    mode: str
+    mode: SyncMode
     read: int = 0
     written: int = 0
     deleted: int = 0
@@ -228,11 +237,11 @@ class SlotSeen:
 
 @dataclass(frozen=True)
 class SyncEnded:
-    """A run of a table's sync is over. `outcome` as in `TableSync`, or failed, or try later; `error` is the kind."""
+    """A run of a table's sync is over. `error` is its type, "" where it ended well."""
 
     table: str
-    mode: str
-    outcome: str
+    mode: SyncMode
+    outcome: SyncOutcome
     seconds: float
     error: str = ""
 
@@ -286,14 +295,14 @@ class SyncStatus:
 
     It counts rows that were not read before; where rows do not show it, those above the greatest value read.
 
-    `lag_seconds` is the age of the state that the target shows; `state` is idle, running, failed, interrupted or not
-    begun. `failure` is how the last sync failed, None once one ended well.
+    `lag_seconds` is the age of the state that the target shows. `failure` is how the last sync failed, None once one
+    ended well.
     In mode cdc `position` is where the stored changes end in the log, `confirmed` what of it PostgreSQL knows;
     `lag_bytes` of log were written since, `kept_bytes` PostgreSQL keeps for the slot; `wal_status` is the slot's.
     """
 
-    mode: str
-    state: str
+    mode: SyncMode
+    state: SyncState
     column: str = ""
     position: str = ""
     as_of: str = ""
@@ -320,12 +329,12 @@ class SyncStatus:
 class TableStatus:
     """What the state in the target says of one table.
 
-    `state` is planned, loading, interrupted, loaded or replacing; times are ISO 8601, UTC.
+    Times are ISO 8601, UTC.
     `verified` is the last verification; `coverage` has the columns that the target has, and the rows in the quarantine.
     """
 
     table: str
-    state: str
+    state: LoadState
     started_at: str = ""
     finished_at: str = ""
     chunks: int = 0
@@ -401,4 +410,4 @@ class Replay:
 
 def fewer_workers(table: str, tell: Listener) -> Callable[[NoSessionFree], None]:
     """Tells a listener that a table is worked on by fewer than were asked for, and why."""
-    return lambda why: tell(Note(table, f"fewer workers than asked for: {why.message}", "warning"))
+    return lambda why: tell(Note(table, f"fewer workers than asked for: {why.message}", Level.WARNING))

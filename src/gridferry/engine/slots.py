@@ -10,7 +10,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import DROP_SLOT, try_each
-from gridferry.engine.events import Listener, Note
+from gridferry.engine.events import Level, Listener, Note
 from gridferry.engine.ownership.lineage import KnowsOrigin, check_origin
 from gridferry.errors import (
     CheckpointError,
@@ -107,13 +107,13 @@ class SlotOfLoad:
                     table.qualified,
                     f"only inserts can be followed: {publishing.reason}. For updates and deletes too: "
                     f"{publishing.advice}",
-                    "warning",
+                    Level.WARNING,
                 )
             )
         patience = Patience(
             self._source.address,
             limit_s=self._source.transactions_s,
-            tell=lambda text: self._tell(Note(table.qualified, text, "warning")),
+            tell=lambda text: self._tell(Note(table.qualified, text, Level.WARNING)),
         )
         with self._feed.new_slot(self.name, schema=table.schema, table=table.name, patience=patience) as made:
             yield made
@@ -148,12 +148,14 @@ class SlotOfLoad:
             try:
                 self._feed.drop(name)
             except SourceRefused as error:
-                tell(Note(table, f"{error.message}, and was left as it is: {error.next_step}", "warning"))
+                tell(Note(table, f"{error.message}, and was left as it is: {error.next_step}", Level.WARNING))
             except SourceError as error:
                 step = "`gridferry drop-slot` drops it with the table's own"
                 tell(
                     Note(
-                        table, f"the slot {name} of an earlier load is still there ({error.message}): {step}", "warning"
+                        table,
+                        f"the slot {name} of an earlier load is still there ({error.message}): {step}",
+                        Level.WARNING,
                     )
                 )
 

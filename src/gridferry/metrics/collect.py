@@ -30,12 +30,14 @@ from gridferry.engine.events import (
     TableLoad,
 )
 from gridferry.model.moment import moment_of
+from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
+from gridferry.plan.table_options import SyncMode
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 WAL_STATUSES = ("reserved", "extended", "unreserved", "lost")
 LOAD = "load"
-_FAILED = ("failed", "try later")
+_FAILED = (SyncOutcome.FAILED, SyncOutcome.TRY_LATER)
 _OF = ("table", "mode")
 
 
@@ -157,7 +159,7 @@ class RunMetrics:
         as_of = _timestamp(event.as_of)
         if as_of is not None:
             level.level_at = max(level.level_at, as_of)
-        if event.mode == "cdc":
+        if event.mode is SyncMode.CDC:
             level.position = Lsn.parse(event.position)
             self._position.labels(event.table).set(level.position.value)
             self._compare(event.table, level)
@@ -165,7 +167,7 @@ class RunMetrics:
         self._good(of)
 
     def _slot_seen(self, event: SlotSeen) -> None:
-        level = self._levels.setdefault((event.table, "cdc"), _Level())
+        level = self._levels.setdefault((event.table, SyncMode.CDC), _Level())
         level.log_end, level.seen_at = Lsn.parse(event.log_end), self._clock()
         self._compare(event.table, level)
         of = (event.table, event.slot)
@@ -244,7 +246,7 @@ class RunMetrics:
         of = (event.table, LOAD)
         if event.doing == LOAD:
             self._running.labels(*of).set(0)
-            self._runs.labels(*of, "failed").inc()
+            self._runs.labels(*of, SyncOutcome.FAILED).inc()
             self._bad(of, type(event.error).__name__)
 
     def _counter(self, name: str, says: str) -> Counter:

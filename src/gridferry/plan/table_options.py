@@ -21,6 +21,7 @@ from pydantic import (
 
 from gridferry.griddb.schema import GridType
 from gridferry.model.table import TableName
+from gridferry.model.word import Word
 from gridferry.plan.conditions import condition_problem
 from gridferry.plan.config_messages import refusal, validation_sentences
 from gridferry.plan.plan import OnBadRow, OnDuplicate
@@ -75,7 +76,7 @@ class OnTruncate(str, Enum):
     APPLY = "apply"
 
 
-class SyncMode(str, Enum):
+class SyncMode(Word):
     """How changes are followed."""
 
     CDC = "cdc"

@@ -8,6 +8,7 @@ from gridferry import numbers
 from gridferry.engine.events import SyncStatus
 from gridferry.model.coverage import Coverage
 from gridferry.model.coverage_words import COLUMNS_STEP
+from gridferry.model.outcomes import SyncState
 from gridferry.model.verification import TableVerification, Verdict
 
 _LOST = "lost"
@@ -44,11 +45,11 @@ def _of_sync(sync: SyncStatus | None) -> Iterator[str]:
     elif sync.failure is not None:
         step = sync.failure.next_step or "gridferry sync, once its reason is mended"
         yield f"the last sync failed ({sync.failure.since[:16].replace('T', ' ')} UTC): {sync.failure.message}. {step}"
-    elif sync.state == "interrupted":
+    elif sync.state is SyncState.INTERRUPTED:
         yield "the last sync was interrupted: gridferry sync goes on where it stopped"
-    elif sync.state == "not begun":
+    elif sync.state is SyncState.NOT_BEGUN:
         yield "nothing was synced yet: gridferry sync"
-    elif sync.state != "running" and (sync.lag_rows or 0) > 0:
+    elif sync.state is not SyncState.RUNNING and (sync.lag_rows or 0) > 0:
         yield f"{numbers.plural(sync.lag_rows or 0, 'row')} to read: gridferry sync"
 
 

@@ -12,6 +12,7 @@ from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import CopyFigures
 from gridferry.engine.events import QuarantinedRow, SyncStatus
 from gridferry.model.coverage import Coverage
+from gridferry.model.outcomes import LoadState
 from gridferry.model.verification import TableVerification
 
 FACTS_VERSION = 3
@@ -64,9 +65,9 @@ class FindingFacts:
 
 @dataclass(frozen=True)
 class LoadFacts:
-    """The load. `state` is not begun, loading, interrupted, replacing or loaded; `rows` are in the target by it."""
+    """The load. `rows` are in the target by it."""
 
-    state: str
+    state: LoadState
     started_at: str = ""
     finished_at: str = ""
     rows: int = 0

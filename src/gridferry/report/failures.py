@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gridferry.errors import FerryError, Transient
 from gridferry.model.failed_tables import Deed
+from gridferry.model.outcomes import LoadState
 from gridferry.report.facts import FailureFacts, Headline, LoadFacts, TableFacts, Tone
 
 REPORT = Deed("report on", "reported", "then `gridferry report` again")
@@ -25,7 +26,9 @@ def failure_facts(error: FerryError, *, nothing_told: bool) -> FailureFacts:
 def untold(table: str, error: FerryError) -> TableFacts:
     """A table that an error kept from being read at all."""
     headline = Headline(Tone.FAILED, f"Nothing can be reported: {error.message}.", error.next_step)
-    return TableFacts(table, headline, LoadFacts("not readable"), failure=failure_facts(error, nothing_told=True))
+    return TableFacts(
+        table, headline, LoadFacts(LoadState.NOT_READABLE), failure=failure_facts(error, nothing_told=True)
+    )
 
 
 def not_looked_at(table: str, error: FerryError) -> TableFacts:
@@ -33,7 +36,7 @@ def not_looked_at(table: str, error: FerryError) -> TableFacts:
     sentence = f"Nothing can be reported: the table was not looked at, because of an error before it: {error.message}."
     failure = failure_facts(error, nothing_told=True)
     return TableFacts(
-        table, Headline(Tone.FAILED, sentence, error.next_step), LoadFacts("not readable"), failure=failure
+        table, Headline(Tone.FAILED, sentence, error.next_step), LoadFacts(LoadState.NOT_READABLE), failure=failure
     )
 
 

@@ -19,6 +19,7 @@ from gridferry.engine.scope import other_tables
 from gridferry.errors import CheckpointError, FerryError, OtherSource, OtherTable, SourceError, StatementError
 from gridferry.model.coverage import Coverage
 from gridferry.model.failed_tables import worst
+from gridferry.model.outcomes import LoadState
 from gridferry.model.over_time import GroupBounds
 from gridferry.model.verification import TableVerification, Verdict
 from gridferry.plan.coverage import coverage_of
@@ -320,7 +321,7 @@ def _wrong(container: ContainerFacts) -> bool:
 def load_facts(status: TableStatus, run: LoadRun | None) -> LoadFacts:
     """What there is to say about a table's load."""
     return LoadFacts(
-        state="not begun" if status.state == "planned" else status.state,
+        state=LoadState.NOT_BEGUN if status.state is LoadState.PLANNED else status.state,
         started_at=status.started_at,
         finished_at=status.finished_at,
         rows=status.rows,

@@ -9,6 +9,7 @@ from gridferry import numbers
 from gridferry.model import coverage_words
 from gridferry.model.coverage import Coverage, total
 from gridferry.model.coverage_words import QUARANTINE_STEP
+from gridferry.model.outcomes import LoadState
 from gridferry.model.verification import Depth, TableVerification, Verdict
 from gridferry.report.facts import Headline, LoadFacts, TableFacts, Tone
 
@@ -23,7 +24,7 @@ def table_headline(
 
     Args: covered: the columns as they are now, where that is known; held: rows that are in the quarantine now.
     """
-    if load.state != "loaded":
+    if load.state is not LoadState.LOADED:
         return _unfinished(load)
     if not verifications:
         return _unverified(load, covered or Coverage(), held)
@@ -107,14 +108,14 @@ def moment(stamp: str) -> str:
 
 
 def _unfinished(load: LoadFacts) -> Headline:
-    if load.state == "not begun":
+    if load.state is LoadState.NOT_BEGUN:
         return Headline(Tone.UNFINISHED, "Not loaded yet.", "gridferry load")
     done = f"{numbers.count(load.chunks_done)} of {numbers.plural(load.chunks, 'chunk')}"
     rows = numbers.plural(load.rows, "row")
-    if load.state == "interrupted":
+    if load.state is LoadState.INTERRUPTED:
         sentence = f"The load was interrupted: {done} are done, {rows} are stored."
         return Headline(Tone.UNFINISHED, sentence, "gridferry load goes on where it stopped")
-    if load.state == "loading":
+    if load.state is LoadState.LOADING:
         return Headline(Tone.UNFINISHED, f"The load is under way: {done} are done, {rows} are stored.")
     return Headline(Tone.UNFINISHED, f"The table cannot be reported: its load is {load.state}.", "gridferry status")
 

@@ -78,7 +78,7 @@ def test_a_record_without_one_of_its_fields_is_refused_by_name(name: str) -> Non
 def test_the_record_of_another_mode_is_taken_over_with_its_counts() -> None:
     documents = Documents()
     positions = store(documents)
-    assert positions.mode_of("public.t") == ""
+    assert positions.mode_of("public.t") is None
     documents.kept["sync:public.t", "cursor"] = {
         "version": RECORD_VERSION,
         "mode": "watermark",

@@ -11,6 +11,7 @@ from gridferry.engine.events import (
     ContainerCount,
     ContainerState,
     ContainerStatus,
+    Level,
     LoadStarted,
     Note,
     QuarantinedRow,
@@ -24,6 +25,7 @@ from gridferry.engine.events import (
 from gridferry.engine.verify.table import summed
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
 from gridferry.model.cutover import CutoverReport
+from gridferry.model.outcomes import LoadOutcome
 from gridferry.model.repair import RepairReport, RepairStatus, TableUndo
 from gridferry.model.verification import (
     ColumnDifference,
@@ -132,7 +134,7 @@ class FakeMigration:
     def load(self, tables: Any = (), **options: Any) -> list[TableLoad]:
         self.listener(LoadStarted("public.device", table_plan(), rows=600, chunks=2, workers=2))
         self.listener(Note("public.device", "a note"))
-        self.listener(Note("public.device", "a hazard", level="warning"))
+        self.listener(Note("public.device", "a hazard", level=Level.WARNING))
         self.listener(RowsPut("public.device", 300, 9000))
         self.listener(ChunkDone("public.device", 0, 300, 0))
         return self._answer("load", (tables, options), self.loaded)
@@ -141,7 +143,7 @@ class FakeMigration:
         return self._answer("preview", plan, self.loaded)
 
     def sync(self, tables: Any = (), **options: Any) -> list[TableSync]:
-        self.listener(Note("public.device", "a hazard", level="warning"))
+        self.listener(Note("public.device", "a hazard", level=Level.WARNING))
         for done in self.synced:
             self.listener(done)
         if "until" in options:
@@ -187,7 +189,7 @@ class FakeMigration:
 
 LOADED = TableLoad(
     "public.device",
-    "loaded",
+    LoadOutcome.LOADED,
     rows=600,
     octets=36_000,
     seconds=0.5,

@@ -9,6 +9,7 @@ from tests.unit.cli.fakes import FakeMigration
 from typer.testing import Result
 
 from gridferry.engine.events import ContainerState, TableStatus
+from gridferry.model.outcomes import LoadState
 
 Run = Callable[..., Result]
 TABLE = "public.device"
@@ -21,7 +22,7 @@ def shown(run: Run, *options: str) -> list[str]:
 
 
 def test_those_that_need_a_look_come_first_and_it_fits_on_the_screen(run: Run, migration: FakeMigration) -> None:
-    migration.statuses = [TableStatus(TABLE, "loaded")]
+    migration.statuses = [TableStatus(TABLE, LoadState.LOADED)]
     newest = "2026-01-02T03:04:05.678Z"
     now = datetime.now(timezone.utc).isoformat()
     migration.states = [
@@ -44,7 +45,7 @@ def test_those_that_need_a_look_come_first_and_it_fits_on_the_screen(run: Run, m
 
 
 def test_a_limit_says_how_many_more_there_are(run: Run, migration: FakeMigration) -> None:
-    migration.statuses = [TableStatus(TABLE, "loaded")]
+    migration.statuses = [TableStatus(TABLE, LoadState.LOADED)]
     migration.states = [ContainerState(TABLE, f"device_{i:05d}", str(i), i) for i in range(10_000)]
     lines = shown(run, "--limit", "2", "--match", "device_*")
     assert lines[-1] == "… 9,998 more; --limit, --match and --json show them"
@@ -53,7 +54,7 @@ def test_a_limit_says_how_many_more_there_are(run: Run, migration: FakeMigration
 
 
 def test_plain_status_asks_no_container(run: Run, migration: FakeMigration) -> None:
-    migration.statuses = [TableStatus(TABLE, "loaded")]
+    migration.statuses = [TableStatus(TABLE, LoadState.LOADED)]
     assert list(json.loads(run("status", "--json").stdout)) == ["tables", "summary"]
     assert [name for name, _ in migration.calls] == ["tables"]
 
@@ -62,7 +63,7 @@ def test_a_name_is_cut_only_where_there_is_no_room_for_it(
     run: Run, migration: FakeMigration, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = "device_with_a_name_that_is_far_too_long"
-    migration.statuses = [TableStatus(TABLE, "loaded")]
+    migration.statuses = [TableStatus(TABLE, LoadState.LOADED)]
     migration.states = [ContainerState(TABLE, long, "3", 7, "2026-01-02T03:04:05.678Z")]
     assert f"{long} 7 2026-01-02 03:04" in shown(run)
     monkeypatch.setenv("COLUMNS", "40")

@@ -7,12 +7,13 @@ from tests.unit.cli.fakes import FakeMigration
 from typer.testing import Result
 
 from gridferry.engine.events import ContainerStatus, QuarantinedRow, Replay, TableStatus
+from gridferry.model.outcomes import LoadState
 
 Run = Callable[..., Result]
 
 STATUS = TableStatus(
     "public.device",
-    "interrupted",
+    LoadState.INTERRUPTED,
     started_at="2026-01-31T12:00:05.123+00:00",
     chunks=5,
     chunks_done=2,
@@ -27,7 +28,7 @@ HELD = QuarantinedRow(
 
 
 def test_status_shows_how_far_a_table_is(run: Run, migration: FakeMigration) -> None:
-    migration.statuses = [STATUS, TableStatus("public.other", "planned")]
+    migration.statuses = [STATUS, TableStatus("public.other", LoadState.PLANNED)]
     result = run("status")
     assert result.exit_code == 0
     for part in (

@@ -13,13 +13,15 @@ from gridferry.cli.sync_command import asked_to_stop
 from gridferry.engine.events import SyncStatus, TableStatus, TableSync
 from gridferry.errors import ConfigError
 from gridferry.model.coverage import Coverage
+from gridferry.model.outcomes import LoadState, SyncOutcome, SyncState
+from gridferry.plan.table_options import SyncMode
 
 Run = Callable[..., Result]
 
 SYNCED = TableSync(
     "public.device",
-    "watermark",
-    "synced",
+    SyncMode.WATERMARK,
+    SyncOutcome.SYNCED,
     read=1200,
     rows=1198,
     seconds=0.4,
@@ -35,7 +37,10 @@ SYNCED = TableSync(
 
 
 def test_a_bounded_sync_tells_what_it_did(run: Run, migration: FakeMigration) -> None:
-    migration.synced = [SYNCED, TableSync("public.other", "watermark", "nothing new", as_of="2024-05-01T00:00:10.1Z")]
+    migration.synced = [
+        SYNCED,
+        TableSync("public.other", SyncMode.WATERMARK, SyncOutcome.NOTHING_NEW, as_of="2024-05-01T00:00:10.1Z"),
+    ]
     result = run("sync", "-t", "device", "--wait", "3", "--sweep")
     assert result.exit_code == 1
     for part in (
@@ -108,8 +113,8 @@ def test_the_first_signal_asks_and_the_second_ends(number: signal.Signals) -> No
 
 def test_status_shows_the_sync(run: Run, migration: FakeMigration) -> None:
     sync = SyncStatus(
-        "watermark",
-        "idle",
+        SyncMode.WATERMARK,
+        SyncState.IDLE,
         column="ts",
         position="2024-05-01 00:00:09.000001",
         as_of="2024-05-01T00:00:10.123456Z",
@@ -124,7 +129,7 @@ def test_status_shows_the_sync(run: Run, migration: FakeMigration) -> None:
         superseded=1,
         notes=("updates and deletes in the source are not seen",),
     )
-    migration.statuses = [TableStatus("public.device", "loaded", sync=sync)]
+    migration.statuses = [TableStatus("public.device", LoadState.LOADED, sync=sync)]
     lines = [" ".join(line.split()) for line in run("status").stdout.splitlines()]
     for line in (
         "sync mode watermark, idle", "position ts 2024-05-01 00:00:09.000001", "state of 2024-05-01 00:00:10 UTC",

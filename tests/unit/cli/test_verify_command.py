@@ -10,6 +10,7 @@ from tests.unit.cli.fakes import DIFFERENCE, DIFFERENT, EQUAL, UNSETTLED, FakeMi
 from typer.testing import Result
 
 from gridferry.engine.events import TableStatus
+from gridferry.model.outcomes import LoadState
 from gridferry.model.verification import ColumnDifference, ContainerVerification, VerifyReport
 
 Run = Callable[..., Result]
@@ -96,7 +97,7 @@ def test_load_and_sync_verify_where_the_config_asks_for_it(
 
 
 def test_status_tells_of_the_last_verification(run: Run, migration: FakeMigration) -> None:
-    migration.statuses = [TableStatus("public.device", "loaded", verified=DIFFERENT.tables[0])]
+    migration.statuses = [TableStatus("public.device", LoadState.LOADED, verified=DIFFERENT.tables[0])]
     result = run("status")
     assert "full, different, 2026-03-01 10:00:00 UTC, 2 rows differ" in result.stdout
 

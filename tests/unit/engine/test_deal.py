@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from gridferry.engine.events import LoadPart, PreparedLoad
 from gridferry.engine.load.shared import deal
+from gridferry.model.outcomes import LoadOutcome
 
 
 def prepared(table: str, waiting: int, rows: int) -> PreparedLoad:
-    return PreparedLoad(table, "prepared", chunks=waiting, waiting=waiting, waiting_rows=rows)
+    return PreparedLoad(table, LoadOutcome.PREPARED, chunks=waiting, waiting=waiting, waiting_rows=rows)
 
 
 def test_a_small_table_is_one_share_and_a_large_one_many() -> None:
@@ -28,7 +29,7 @@ def test_a_table_is_not_cut_finer_than_its_chunks() -> None:
 
 def test_nothing_left_to_read_is_no_share() -> None:
     assert deal([]) == []
-    assert deal([PreparedLoad("a", "already loaded", chunks=7)]) == []
+    assert deal([PreparedLoad("a", LoadOutcome.ALREADY_LOADED, chunks=7)]) == []
 
 
 @given(

@@ -12,6 +12,8 @@ from gridferry.engine.events import Note, TableFailed, TableSync
 from gridferry.engine.sync.tables import Following
 from gridferry.errors import DataError, FerryError, LeaseHeld, NotLoaded
 from gridferry.model.failed_tables import SomeTablesFailed
+from gridferry.model.outcomes import SyncOutcome
+from gridferry.plan.table_options import SyncMode
 
 Step = FerryError | None
 
@@ -35,7 +37,7 @@ class Scripted:
             raise step
         while self.endless and self._until is not None and not self._until():
             threading.Event().wait(0.01)
-        return TableSync(self.table, "watermark", "synced", read=1, rows=1)
+        return TableSync(self.table, SyncMode.WATERMARK, SyncOutcome.SYNCED, read=1, rows=1)
 
 
 def following(heard: list[Any], until: Callable[[], bool], *tables: Scripted) -> Following:

@@ -9,9 +9,11 @@ from tests.e2e.scraping import Samples, samples, value
 from gridferry.engine.events import Checkpointed, Event, SlotSeen, SyncEnded, SyncStarted, TableFailed, TableLoad
 from gridferry.errors import DataError
 from gridferry.metrics.collect import RunMetrics
+from gridferry.model.outcomes import LoadOutcome, SyncOutcome
+from gridferry.plan.table_options import SyncMode
 
 OF = {"table": "public.t", "mode": "cdc"}
-STARTED = SyncStarted("public.t", "cdc")
+STARTED = SyncStarted("public.t", SyncMode.CDC)
 PAGE = Path(__file__).parents[3] / "docs" / "metrics.md"
 
 
@@ -29,7 +31,7 @@ def told(metrics: RunMetrics, *events: Event) -> Samples:
 
 
 def at(position: str, **counts: int) -> Checkpointed:
-    return Checkpointed("public.t", "cdc", position=position, as_of="1970-01-12T13:46:30.000000Z", **counts)
+    return Checkpointed("public.t", SyncMode.CDC, position=position, as_of="1970-01-12T13:46:30.000000Z", **counts)
 
 
 def test_the_lag_is_the_age_of_the_last_commit_stored_and_grows_between_scrapes() -> None:
@@ -60,8 +62,8 @@ def test_it_is_down_from_an_error_to_the_next_checkpoint() -> None:
     ups = [
         value(told(metrics, event), "up", **OF)
         for event in (
-            STARTED, at("0/1"), SyncEnded("public.t", "cdc", "try later", 1.0, "SourceUnreachable"), STARTED, at("0/2"),
-            SyncEnded("public.t", "cdc", "stopped", 1.0),
+            STARTED, at("0/1"), SyncEnded("public.t", SyncMode.CDC, SyncOutcome.TRY_LATER, 1.0, "SourceUnreachable"),
+            STARTED, at("0/2"), SyncEnded("public.t", SyncMode.CDC, SyncOutcome.STOPPED, 1.0),
         )
     ]  # fmt: skip
     assert ups == [1, 1, 0, 0, 1, 1]
@@ -77,8 +79,8 @@ def test_the_kind_of_the_last_error_stands_until_it_works_again() -> None:
         found = told(metrics, *events)
         return {kind: value(found, "failing", error=kind, **OF) for kind in ("SourceUnreachable", "DataError")}
 
-    failing_once = SyncEnded("public.t", "cdc", "try later", 1.0, "SourceUnreachable")
-    told(metrics, STARTED, SyncEnded("public.t", "cdc", "failed", 1.0, "DataError"), failing_once)
+    failing_once = SyncEnded("public.t", SyncMode.CDC, SyncOutcome.TRY_LATER, 1.0, "SourceUnreachable")
+    told(metrics, STARTED, SyncEnded("public.t", SyncMode.CDC, SyncOutcome.FAILED, 1.0, "DataError"), failing_once)
     assert failing() == {"SourceUnreachable": 1, "DataError": 0}
     assert failing(STARTED) == {"SourceUnreachable": 1, "DataError": 0}
     assert failing(at("0/1")) == {"SourceUnreachable": 0, "DataError": 0}
@@ -91,7 +93,7 @@ def test_a_load_that_failed_is_down_until_one_ends_well() -> None:
     seen = told(metrics, TableFailed("public.t", "load", DataError("a row is too long"), others=2))
     assert (value(seen, "up", **of), value(seen, "running", **of)) == (0, 0)
     assert value(seen, "runs_total", outcome="failed", **of) == 1
-    assert value(told(metrics, TableLoad("public.t", "loaded")), "up", **of) == 1
+    assert value(told(metrics, TableLoad("public.t", LoadOutcome.LOADED)), "up", **of) == 1
 
 
 def test_two_runs_share_nothing() -> None:

@@ -9,7 +9,9 @@ from tests.unit.checkpoint.documents_fake import FakeDocuments
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.engine.events import Note, TableSync
 from gridferry.engine.sync.history import EVERY_S, SyncHistory
+from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
+from gridferry.plan.table_options import SyncMode
 
 TABLE = "public.t"
 UTC = "+00:00"
@@ -37,7 +39,7 @@ def stamp(second: float, zone: str = "000Z") -> str:
 
 
 def run(as_of: float, **counts: Any) -> TableSync:
-    return TableSync(TABLE, "watermark", "synced", as_of=stamp(as_of), **counts)
+    return TableSync(TABLE, SyncMode.WATERMARK, SyncOutcome.SYNCED, as_of=stamp(as_of), **counts)
 
 
 def test_a_run_is_a_sample() -> None:

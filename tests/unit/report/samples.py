@@ -9,6 +9,7 @@ from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import CopyFigures
 from gridferry.engine.events import QuarantinedRow, SyncStatus
 from gridferry.errors import StatementError
+from gridferry.model.outcomes import LoadState, SyncState
 from gridferry.model.verification import (
     ColumnDifference,
     ColumnRule,
@@ -20,6 +21,7 @@ from gridferry.model.verification import (
     TableVerification,
     Verdict,
 )
+from gridferry.plan.table_options import SyncMode
 from gridferry.report.facts import (
     ColumnFacts,
     ContainerFacts,
@@ -38,7 +40,7 @@ from gridferry.report.verdicts import report_headline, table_headline
 EVIL = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">'\"&"
 AT = "2026-03-14T09:30:00.000+00:00"
 LOADED = LoadFacts(
-    "loaded",
+    LoadState.LOADED,
     started_at="2026-03-14T09:00:00.000+00:00",
     finished_at="2026-03-14T09:00:04.000+00:00",
     rows=405_184,
@@ -80,8 +82,8 @@ DIFFERENT = replace(
     verdict=Verdict.DIFFERENT,
 )
 SYNC = SyncStatus(
-    "cdc", "idle", column=EVIL, position="0/5664F50", as_of="2026-03-14T09:29:00.000000Z", lag_seconds=60.0,
-    lag_bytes=2_048, runs=7, read=1_234, written=1_200, deleted=34, slot=EVIL, confirmed="0/5664F50",
+    SyncMode.CDC, SyncState.IDLE, column=EVIL, position="0/5664F50", as_of="2026-03-14T09:29:00.000000Z",
+    lag_seconds=60.0, lag_bytes=2_048, runs=7, read=1_234, written=1_200, deleted=34, slot=EVIL, confirmed="0/5664F50",
     kept_bytes=4_096, wal_status="reserved", last_started="2026-03-14T09:29:00.000+00:00", notes=(EVIL,),
 )  # fmt: skip
 HISTORY = tuple(

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from gridferry.engine.events import SyncStatus
+from gridferry.model.outcomes import SyncState
 from gridferry.model.verification import Depth, TableVerification, Verdict
+from gridferry.plan.table_options import SyncMode
 from gridferry.report.advice import next_steps
 
 EQUAL = TableVerification("s.t", Depth.FULL, "2026-01-01T00:00:00Z", 1.0, "", "")
-IDLE = SyncStatus("cdc", "idle", wal_status="reserved")
+IDLE = SyncStatus(SyncMode.CDC, SyncState.IDLE, wal_status="reserved")
 
 
 def test_where_all_is_well_there_is_nothing_to_do() -> None:
@@ -32,8 +34,8 @@ def test_differences_and_rows_put_aside() -> None:
     [
         (replace(IDLE, wal_status="lost"), "--new-slot"),
         (replace(IDLE, wal_status="unreserved"), "max_slot_wal_keep_size"),
-        (replace(IDLE, state="interrupted"), "goes on where it stopped"),
-        (replace(IDLE, state="not begun"), "nothing was synced yet"),
+        (replace(IDLE, state=SyncState.INTERRUPTED), "goes on where it stopped"),
+        (replace(IDLE, state=SyncState.NOT_BEGUN), "nothing was synced yet"),
         (replace(IDLE, lag_rows=5), "5 rows to read: gridferry sync"),
     ],
 )
@@ -43,4 +45,4 @@ def test_a_sync_that_needs_somebody(sync: SyncStatus, says: str) -> None:
 
 
 def test_a_sync_at_work_needs_nobody() -> None:
-    assert next_steps(None, replace(IDLE, state="running", lag_rows=5), 0) == ()
+    assert next_steps(None, replace(IDLE, state=SyncState.RUNNING, lag_rows=5), 0) == ()

@@ -12,6 +12,7 @@ from itertools import pairwise
 import pytest
 from tests.unit.report.samples import EVIL, LOADED, calm_table, evil_table, report
 
+from gridferry.model.outcomes import LoadState
 from gridferry.report.facts import LoadFacts, TableFacts
 from gridferry.report.page import render_page
 from gridferry.report.verdicts import table_headline
@@ -142,13 +143,13 @@ def test_beyond_the_bound_containers_are_counted() -> None:
     assert "5 more containers are in the JSON only" in Page(render_page(report(calm_table(20_005)))).text
 
 
-@pytest.mark.parametrize("state", ["not begun", "interrupted", "loading", "replacing", "not readable"])
-def test_a_table_that_is_not_loaded_has_a_page_too(state: str) -> None:
-    load = LoadFacts(state, chunks=5, chunks_done=2, rows=200) if state != "not begun" else LoadFacts(state)
+@pytest.mark.parametrize("state", [s for s in LoadState if s not in (LoadState.PLANNED, LoadState.LOADED)])
+def test_a_table_that_is_not_loaded_has_a_page_too(state: LoadState) -> None:
+    load = LoadFacts(state, chunks=5, chunks_done=2, rows=200) if state is not LoadState.NOT_BEGUN else LoadFacts(state)
     table = TableFacts("public.t", table_headline(load, ()), load)
     text = Page(render_page(report(table))).text
     assert table.headline.sentence in text
-    assert ("2 of 5" in text) is (state not in ("not begun", "not readable"))
+    assert ("2 of 5" in text) is (state not in (LoadState.NOT_BEGUN, LoadState.NOT_READABLE))
 
 
 def test_a_side_that_was_not_asked_is_said_to_be() -> None:

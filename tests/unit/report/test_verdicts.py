@@ -8,17 +8,20 @@ import pytest
 from tests.unit.report.samples import DIFFERENT, EQUAL, LOADED, calm_table
 
 from gridferry.errors import CheckpointError
+from gridferry.model.outcomes import LoadState
 from gridferry.model.verification import Depth, TableVerification, Verdict
 from gridferry.report.facts import Headline, LoadFacts, Tone
 from gridferry.report.failures import untold
 from gridferry.report.verdicts import report_headline, table_headline
 
+INTERRUPTED = LoadFacts(LoadState.INTERRUPTED, rows=7, chunks=5, chunks_done=2)
+
 
 @pytest.mark.parametrize(
     ("load", "verifications", "tone", "words"),
     [
-        (LoadFacts("not begun"), [], Tone.UNFINISHED, "Not loaded yet."),
-        (LoadFacts("interrupted", rows=7, chunks=5, chunks_done=2), [EQUAL], Tone.UNFINISHED, "2 of 5 chunks are done"),
+        (LoadFacts(LoadState.NOT_BEGUN), [], Tone.UNFINISHED, "Not loaded yet."),
+        (INTERRUPTED, [EQUAL], Tone.UNFINISHED, "2 of 5 chunks are done"),
         (LOADED, [], Tone.UNVERIFIED, "Not verified yet: 405,184 rows were loaded"),
         (LOADED, [EQUAL], Tone.EQUAL, "All 405,184 rows in 1 container are equal, checked by value"),
         (LOADED, [replace(EQUAL, superseded=2)], Tone.EQUAL, "rows stored, 2 superseded by another of their key."),

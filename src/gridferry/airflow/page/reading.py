@@ -128,8 +128,8 @@ def _standing(state: TargetState, run: LoadRun) -> Standing:
 
 def _status(state: TargetState, run: LoadRun) -> TableStatus:
     """As `gridferry status` has it; no config is at hand, so the mode is that of the runs that were."""
-    mode = state.cursors.mode_of(run.table) or (SyncMode.CDC.value if run.slot else "")
-    options = table_options(table=_quoted(run), **({"sync": {"mode": mode}} if mode else {}))
+    mode = state.cursors.mode_of(run.table) or (SyncMode.CDC if run.slot else None)
+    options = table_options(table=_quoted(run), **({"sync": {"mode": mode.value}} if mode else {}))
     source = PostgresSource(parse_address(_NOWHERE))
     return Standings(source, state, ignore).tables([options], ask_source=False, known=[run])[0]
 

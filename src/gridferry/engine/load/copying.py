@@ -15,6 +15,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import (
     BucketLoad,
     ChunkDone,
+    Level,
     Listener,
     LoadStarted,
     Note,
@@ -35,6 +36,7 @@ from gridferry.engine.rows.until_stored import until_stored
 from gridferry.engine.workers import Crew, default_workers
 from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.model.chunk import Chunk, ChunkKind
+from gridferry.model.outcomes import LoadOutcome
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table
 from gridferry.source.contract import ReadsRows, ReadsSnapshot
@@ -85,7 +87,9 @@ class LoadWork:
         self._octets = 0
         self._quarantined = 0
 
-    def run(self, view: SnapshotView, *, outcome: str, expected: Mapping[str | None, int] | None = None) -> TableLoad:
+    def run(
+        self, view: SnapshotView, *, outcome: LoadOutcome, expected: Mapping[str | None, int] | None = None
+    ) -> TableLoad:
         """Copy what is not done, count, and write that the table is loaded.
 
         `expected` are the snapshot's rows by split value, where they were counted already.
@@ -99,7 +103,7 @@ class LoadWork:
         expected, total = self._copy(view, waiting, crew, known=expected)
         self._require_all_read(total, expected)
         seconds = time.monotonic() - started
-        if outcome == "resumed":
+        if outcome is LoadOutcome.RESUMED:
             with view.open_reader() as reader:
                 keep_current(reader, self._plan, self._state.quarantine)
         check = CountCheck(self._state.store, self._plan, self._target, self._state.quarantine)
@@ -107,7 +111,7 @@ class LoadWork:
             counted = check.run(reader, expected, self._copier(crew.check))
         self._lease.check()
         for note in counted.notes:
-            self._tell(Note(self._run.table, note, "warning"))
+            self._tell(Note(self._run.table, note, Level.WARNING))
         stored = sum(c.target_rows for c in counted.containers)
         copied = CopyFigures(self._rows, self._octets, seconds, workers)
         self._state.runs.loaded(self._run, rows=stored, notes=counted.notes, copied=copied)
@@ -152,7 +156,7 @@ class LoadWork:
             self._run.table,
             bucket,
             of,
-            "loaded",
+            LoadOutcome.LOADED,
             rows=self._rows,
             octets=self._octets,
             seconds=time.monotonic() - started,
@@ -218,7 +222,7 @@ class LoadWork:
         copier = self._copier(check)
 
         def again(error: FerryError) -> None:
-            self._tell(Note(table, f"chunk {chunk.number} is put again: {error}", "warning"))
+            self._tell(Note(table, f"chunk {chunk.number} is put again: {error}", Level.WARNING))
 
         try:
             result = until_stored(self._target, lambda: copier.copy(opened.reader, chunk), on_retry=again)

@@ -16,6 +16,7 @@ from gridferry.engine.ownership.origin_check import look_up
 from gridferry.engine.ownership.replace_advice import droppable, what_goes
 from gridferry.engine.slots import SlotOfLoad, slots_of
 from gridferry.errors import FerryError
+from gridferry.model.outcomes import LoadOutcome
 from gridferry.plan.plan import Plan, TablePlan
 from gridferry.plan.table_options import SyncMode, TableOptions
 
@@ -73,8 +74,10 @@ class Loads:
             run = runs.get(table.qualified)
             what = "nothing of it is loaded yet" if run is None else f"an earlier load is {run.state.value}"
             notes = tuple(f.message for f in table.problems) or (what,)
-            loads.append(TableLoad(table.qualified, "planned", notes=notes))
-        return loads + [TableLoad(unread.table, "planned", notes=(unread.finding.message,)) for unread in plan.unread]
+            loads.append(TableLoad(table.qualified, LoadOutcome.PLANNED, notes=notes))
+        return loads + [
+            TableLoad(unread.table, LoadOutcome.PLANNED, notes=(unread.finding.message,)) for unread in plan.unread
+        ]
 
     def prepare(
         self, table: str, *, replace: bool = False, rows_per_chunk: int = ROWS_PER_CHUNK, wait_s: float = 0.0

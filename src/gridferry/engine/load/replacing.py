@@ -11,7 +11,7 @@ import hashlib
 from gridferry.checkpoint.catalog import CatalogEntry
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, Note
+from gridferry.engine.events import Level, Listener, Note
 from gridferry.engine.load.copying import LoadOptions, SnapshotView
 from gridferry.engine.ownership.container_claims import enter_containers, require_own
 from gridferry.errors import FerryError, PlanError
@@ -88,7 +88,7 @@ class Replacing:
                 f"{len(strange)} containers are listed for {table} under names that its config does not give, "
                 f"such as {strange[0][:80]}: they were not dropped"
             )
-            self._tell(Note(table, message, "warning"))
+            self._tell(Note(table, message, Level.WARNING))
         self._state.store.drop_containers(sorted({*ours, *(name for name, _ in pairs)}))
         # Also those whose name is another value's now. Until all are claimed again the state says that it is replaced.
         self._state.catalog.keep_only(plan)

@@ -14,12 +14,13 @@ from math import ceil
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import BucketLoad, Listener, LoadPart, Note, PreparedLoad, TableLoad
+from gridferry.engine.events import BucketLoad, Level, Listener, LoadPart, Note, PreparedLoad, TableLoad
 from gridferry.engine.load.copying import LoadOptions, LoadWork
 from gridferry.engine.load.table_load import OpensSnapshots, TableLoader
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError, ConfigError
 from gridferry.model.chunk import ChunkKind
+from gridferry.model.outcomes import LoadOutcome
 from gridferry.plan.table_options import TableOptions
 
 MOST_BUCKETS = 64
@@ -56,12 +57,12 @@ class SharedLoad:
             run = begun.run
             listed = len(self._state.catalog.entries(run.table))
             if run.state is RunState.LOADED:
-                return PreparedLoad(run.table, "already loaded", chunks=len(run.chunks), containers=listed)
+                return PreparedLoad(run.table, LoadOutcome.ALREADY_LOADED, chunks=len(run.chunks), containers=listed)
             LoadWork(self._state, run, begun.lease, self._load, self._tell).make_containers()
         waiting = [c for c in run.chunks if c.number not in run.finished and c.kind is not ChunkKind.RECENT]
         return PreparedLoad(
             run.table,
-            "prepared" if begun.outcome == "loaded" else begun.outcome,
+            LoadOutcome.PREPARED if begun.outcome is LoadOutcome.LOADED else begun.outcome,
             chunks=len(run.chunks),
             waiting=len(waiting),
             waiting_rows=sum(chunk.rows for chunk in waiting),
@@ -79,10 +80,10 @@ class SharedLoad:
         with Lease(self._state.documents, self._table, part=f"{bucket}/{of}", wait_s=self._load.wait_s) as lease:
             run = self._prepared()
             if run.state is RunState.LOADED:
-                return BucketLoad(self._table, bucket, of, "already loaded")
+                return BucketLoad(self._table, bucket, of, LoadOutcome.ALREADY_LOADED)
             mine = {c.number for c in run.chunks if c.number % of == bucket} - set(run.finished)
             if not mine:
-                return BucketLoad(self._table, bucket, of, "nothing left")
+                return BucketLoad(self._table, bucket, of, LoadOutcome.NOTHING_LEFT)
             return self._copy(run, lease, mine, bucket=bucket, of=of)
 
     def finish(self) -> TableLoad:
@@ -112,7 +113,7 @@ class SharedLoad:
             chunks = [chunk for chunk in standing.chunks if chunk.number in mine]
             if len(chunks) < len([c for c in run.chunks if c.number in mine and c.kind is not ChunkKind.RECENT]):
                 message = "the table was rewritten since the load was prepared; the end of the load reads it again"
-                self._tell(Note(run.table, message, "warning"))
+                self._tell(Note(run.table, message, Level.WARNING))
             work = LoadWork(self._state, run, lease, self._load, self._tell)
             return work.run_part(view, chunks, bucket=bucket, of=of)
 

@@ -15,7 +15,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, Note, TableLoad
+from gridferry.engine.events import Level, Listener, Note, TableLoad
 from gridferry.engine.load.copying import LoadOptions, LoadWork, SnapshotView
 from gridferry.engine.load.replacing import Replacing
 from gridferry.engine.ownership.lineage import Checked, check_origin
@@ -26,6 +26,7 @@ from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError, FerryError, OtherSource
 from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.origin import Lineage
+from gridferry.model.outcomes import LoadOutcome
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
 from gridferry.plan.coverage import coverage_of
@@ -54,7 +55,7 @@ class Begun:
     run: LoadRun
     view: SnapshotView
     lease: Lease
-    outcome: str
+    outcome: LoadOutcome
     expected: dict[str | None, int] | None
 
 
@@ -107,19 +108,19 @@ class TableLoader:
                 run, view = self._fresh(held, view, table, before)
                 # The plan counted every row under this very snapshot.
                 expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
-                yield Begun(run, view, lease, "loaded", expected)
+                yield Begun(run, view, lease, LoadOutcome.LOADED, expected)
                 return
             before, checked = self.require_same(view, table, before)
             if before.state is RunState.LOADED:
                 if self._slot is not None and before.spare:
                     self._slot.beside(before).drop_spare()
                     before = self._state.runs.without_spare(before)
-                yield Begun(before, view, lease, "already loaded", None)
+                yield Begun(before, view, lease, LoadOutcome.ALREADY_LOADED, None)
                 return
             if self._slot is not None:
                 self._slot.check(before)
                 self._slot.beside(before).drop_spare()
-            yield Begun(self._resume(view, table, before, checked), view, lease, "resumed", None)
+            yield Begun(self._resume(view, table, before, checked), view, lease, LoadOutcome.RESUMED, None)
 
     def _before(self, table: str) -> LoadRun | None:
         """What the state says of the table. What cannot be read is forgotten where it is to be replaced."""
@@ -146,7 +147,12 @@ class TableLoader:
         columns = NO_COVERAGE if run.plan is None else coverage_of(run.plan, options=self._options)
         covered = replace(columns, stored=run.rows, quarantined=held)
         return TableLoad(
-            run.table, "already loaded", chunks=len(run.chunks), quarantined=held, notes=(message,), coverage=covered
+            run.table,
+            LoadOutcome.ALREADY_LOADED,
+            chunks=len(run.chunks),
+            quarantined=held,
+            notes=(message,),
+            coverage=covered,
         )
 
     def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> tuple[LoadRun, Checked]:
@@ -197,7 +203,7 @@ class TableLoader:
         if slot is None:
             if before is not None and before.slot:
                 message = f"the replication slot {before.slot} is still there: `gridferry drop-slot` drops it"
-                self._tell(Note(plan.qualified, message, "warning"))
+                self._tell(Note(plan.qualified, message, Level.WARNING))
             return self._begin(replacing, view, table, before, plan=plan), view
         held.close()
         if before is not None:
@@ -256,7 +262,7 @@ class TableLoader:
         if checked.lineage is not Lineage.SAME and finished:
             # What chunks have read is known by pages and transaction ids, which a copy of the server has given again.
             message = f"all chunks are read again: {checked.why}, and it may be a copy"
-            self._tell(Note(before.table, message, "warning"))
+            self._tell(Note(before.table, message, Level.WARNING))
             finished = frozenset()
         if before.snapshot is None:
             raise CheckpointError(f"the load of {before.table} has no snapshot", next_step="load it with --replace")

@@ -184,7 +184,7 @@ def _not_by_log(state: TargetState, source: KnowsOrigin, known: SourceOrigin, ru
     """
     if not run.slot:
         return "only a slot that came along would prove that it continues the other's log"
-    record = state.positions.get(run.table) if state.positions.mode_of(run.table) == CdcRecord.mode else None
+    record = state.positions.get(run.table) if state.positions.mode_of(run.table) is CdcRecord.mode else None
     position = Lsn.parse(run.start) if record is None else record.position
     feed = ChangeFeed(source.address)
     origin = feed.origin()

@@ -16,7 +16,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, Note, TableSync
+from gridferry.engine.events import Level, Listener, Note, TableSync
 from gridferry.engine.ownership.lineage import command_of, known_origin, other_table
 from gridferry.engine.ownership.origin_check import look_up
 from gridferry.engine.ownership.parts import first_look
@@ -26,7 +26,7 @@ from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
-from gridferry.engine.sync.watermark.run import MODE, new_cursor
+from gridferry.engine.sync.watermark.run import new_cursor
 from gridferry.engine.verify.table import VerifySettings
 from gridferry.engine.verify.tables import Comparison
 from gridferry.errors import DataError
@@ -121,7 +121,7 @@ class TakeOver:
             self._state.parts.save(parts)
             if cursor is not None:
                 before = self._state.cursors
-                if before.mode_of(found.table) in ("", MODE):
+                if before.mode_of(found.table) in (None, SyncMode.WATERMARK):
                     record = before.get(found.table) or SyncRecord(found.table, cursor)
                     before.save(replace(record, cursor=cursor))
                 else:
@@ -138,7 +138,7 @@ class TakeOver:
         if run.slot and elsewhere and not found.taking_over:
             drop = f"SELECT pg_drop_replication_slot('{run.slot}')"
             said = f"the slot {run.slot} at {found.known.address} keeps log there until it is dropped: {drop}"
-            self._tell(Note(found.table, said, "warning"))
+            self._tell(Note(found.table, said, Level.WARNING))
 
     def _compare(self, options: TableOptions, *, wait_s: float, settle_s: float) -> None:
         """Let both sides be equal. Syncs bring meanwhile what is written at the new source."""

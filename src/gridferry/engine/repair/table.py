@@ -26,7 +26,7 @@ import pyarrow as pa
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, Note, RowsPut
+from gridferry.engine.events import Level, Listener, Note, RowsPut
 from gridferry.engine.ownership.lineage import KnowsOrigin
 from gridferry.engine.ownership.origin_check import take_up
 from gridferry.engine.repair.source_rows import FetchesKeys, SourceLookup, SourceRows
@@ -240,7 +240,7 @@ class _Repair:
             )
 
     def _again(self, error: FerryError) -> None:
-        self._tell(Note(self._plan.qualified, f"rows are repaired again: {error}", "warning"))
+        self._tell(Note(self._plan.qualified, f"rows are repaired again: {error}", Level.WARNING))
 
 
 def key_texts(change: RowChange, plan: TablePlan) -> Iterator[str]:

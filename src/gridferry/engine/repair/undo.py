@@ -16,7 +16,7 @@ from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, Note, RowsPut
+from gridferry.engine.events import Level, Listener, Note, RowsPut
 from gridferry.engine.ownership.origin_check import changed_options, require_names_kept
 from gridferry.engine.repair.table import SHOWN, key_texts, who
 from gridferry.engine.rows.keyed_rows import as_seen, fetch_standing, has_columns
@@ -191,7 +191,7 @@ class _Undo:
             )
 
     def _again(self, error: FerryError) -> None:
-        self._tell(Note(self._plan.qualified, f"rows are brought back again: {error}", "warning"))
+        self._tell(Note(self._plan.qualified, f"rows are brought back again: {error}", Level.WARNING))
 
 
 def list_repairs(state: TargetState, tables: frozenset[str] | None = None) -> list[RepairStatus]:

@@ -22,6 +22,7 @@ from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, SourceError
 from gridferry.model.coverage import NO_COVERAGE
+from gridferry.model.outcomes import LoadState, SyncState
 from gridferry.model.table import Table
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.stored import plan_of_today
@@ -163,7 +164,7 @@ class Standings:
 
     def _with_source(self, status: TableStatus, options: TableOptions, *, ask_source: bool) -> TableStatus:
         """With a note where the source is not the one that the table is from."""
-        run = self._state.runs.get(status.table) if ask_source and status.state != "planned" else None
+        run = self._state.runs.get(status.table) if ask_source and status.state is not LoadState.PLANNED else None
         # Of a followed table its sync says so, see `Follower.status`.
         if run is None or run.plan is None or (options.sync is not None and run.state is RunState.LOADED):
             return status
@@ -177,19 +178,19 @@ class Standings:
         if options.sync is None:
             return status
         sync = self._follower(options).status(ask_source=ask_source)
-        if status.held_by and sync.state in ("interrupted", "failed"):
-            sync = replace(sync, state="running")
+        if status.held_by and sync.state in (SyncState.INTERRUPTED, SyncState.FAILED):
+            sync = replace(sync, state=SyncState.RUNNING)
         return replace(status, sync=sync)
 
     def _loaded(self, options: TableOptions, run: LoadRun | None, now: Table | None) -> TableStatus:
         table = options.qualified
         if run is None:
-            return TableStatus(table, "planned")
+            return TableStatus(table, LoadState.PLANNED)
         holder = holder_of(self._state.documents, table)
         held_by = "" if holder is None else str(holder)
-        state = run.state.value
+        state = LoadState(run.state.value)
         if run.state is RunState.LOADING and not held_by:
-            state = "interrupted"
+            state = LoadState.INTERRUPTED
         held = self._state.quarantine.total(table)
         columns = NO_COVERAGE if run.plan is None else coverage_of(run.plan, table=now, options=options)
         verified, notes = None, run.notes

@@ -16,13 +16,14 @@ from gridferry.engine.ownership.lineage import unfinished
 from gridferry.engine.ownership.origin_check import Loaded, take_up
 from gridferry.engine.retry import is_transient
 from gridferry.engine.slots import drop_spare
+from gridferry.engine.sync.failure_record import FailureRecord
 from gridferry.engine.sync.history import SyncHistory
-from gridferry.engine.sync.outcome import SyncOutcome
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
+from gridferry.model.outcomes import SyncOutcome, SyncState
 from gridferry.model.table import Table
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.table_options import TableOptions
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource
 
@@ -30,7 +31,7 @@ from gridferry.source.postgres.source import PostgresSource
 class Follower(ABC):
     """One table that is followed; a mode says how. A run of an `endless` mode goes on until asked to stop."""
 
-    mode: ClassVar[str]
+    mode: ClassVar[SyncMode]
     endless: ClassVar[bool] = False
     notes: ClassVar[tuple[str, ...]] = ()
 
@@ -49,7 +50,7 @@ class Follower(ABC):
         self._settings = settings
         self._listener = listener
         self.table = options.qualified
-        self._outcome = SyncOutcome(state, self.table)
+        self._failures = FailureRecord(state, self.table)
         self._history = SyncHistory(state.history, self.table, tell=listener)
 
     def run(self, *, follow: bool = False) -> TableSync:
@@ -64,17 +65,17 @@ class Follower(ABC):
         try:
             done = self._run_leased(follow=follow)
         except BaseException as error:
-            self._outcome.failed(error)
-            outcome = "try later" if is_transient(error) else "failed"
+            self._failures.failed(error)
+            outcome = SyncOutcome.TRY_LATER if is_transient(error) else SyncOutcome.FAILED
             self._tell(SyncEnded(table, self.mode, outcome, time.monotonic() - started, type(error).__name__))
             raise
-        self._outcome.ended_well()
+        self._failures.ended_well()
         self._tell(SyncEnded(table, self.mode, done.outcome, time.monotonic() - started))
         return done
 
     def _tell(self, event: Event) -> None:
         if self.endless and isinstance(event, Checkpointed):
-            self._outcome.checkpointed()
+            self._failures.checkpointed()
         self._listener(event)
 
     def _covered(self, done: TableSync, table: Table) -> TableSync:
@@ -89,7 +90,7 @@ class Follower(ABC):
         """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""
         run = self._state.runs.get(self.table)
         if run is None or run.state is not RunState.LOADED:
-            return SyncStatus(self.mode, "not loaded", notes=self.notes)
+            return SyncStatus(self.mode, SyncState.NOT_LOADED, notes=self.notes)
         standing = self._with_failure(self._standing(run))
         if not ask_source:
             return standing
@@ -107,7 +108,7 @@ class Follower(ABC):
             failure = self._state.failures.get(self.table)
         except CheckpointError as error:
             return replace(standing, notes=(*standing.notes, f"{error.message}: {error.next_step}"))
-        return standing if failure is None else replace(standing, state="failed", failure=failure)
+        return standing if failure is None else replace(standing, state=SyncState.FAILED, failure=failure)
 
     def waiting(self) -> dict[str | None, int] | None:
         """Rows in the source that the next run brings, by split value; None where the mode cannot know.
@@ -151,9 +152,9 @@ class Follower(ABC):
 
     def _report(self, record: Progress) -> SyncStatus:
         """A record as the status shows it, in every mode."""
-        state = "idle" if record.runs else "not begun"
+        state = SyncState.IDLE if record.runs else SyncState.NOT_BEGUN
         if record.last_started and not record.last_finished:
-            state = "interrupted"
+            state = SyncState.INTERRUPTED
         return SyncStatus(
             mode=self.mode,
             state=state,

@@ -8,12 +8,16 @@ from dataclasses import replace
 
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.history import HistoryStore, Sample
-from gridferry.engine.events import Listener, Note, TableSync
+from gridferry.engine.events import Level, Listener, Note, TableSync
 from gridferry.errors import CheckpointError
 from gridferry.model.moment import age_s
+from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
+from gridferry.plan.table_options import SyncMode
 
 EVERY_S = 30.0
+
+_NOTHING = TableSync("", SyncMode.CDC, SyncOutcome.NOTHING_NEW)  # what a run has done at first; only counts are used
 
 
 class SyncHistory:
@@ -36,7 +40,7 @@ class SyncHistory:
         self._written_at: float | None = None
         self._waiting: Sample | None = None
         self._as_of = ""
-        self._told = TableSync(table, "", "")
+        self._told = _NOTHING
         self._seen: tuple[str, Lsn] | None = None
 
     def looked(self, so_far: TableSync, *, position: Lsn, current: Lsn) -> None:
@@ -57,7 +61,7 @@ class SyncHistory:
     def ended(self, done: TableSync, *, last: bool = False) -> None:
         """Note that a run has ended; `last` says that none comes after it, so that nothing may wait to be written."""
         sample = self._sample(done, self._now())
-        self._told = TableSync(self._table, "", "")
+        self._told = _NOTHING
         self._note(replace(sample, runs=1), at_once=last)
 
     def _sample(self, so_far: TableSync, at: str) -> Sample:
@@ -84,7 +88,7 @@ class SyncHistory:
         try:
             self._store.add(self._table, self._waiting)
         except CheckpointError as error:
-            self._tell(Note(self._table, f"a new history of runs begins: {error.message}", "warning"))
+            self._tell(Note(self._table, f"a new history of runs begins: {error.message}", Level.WARNING))
             self._store.forget(self._table)
             self._store.add(self._table, self._waiting)
         self._waiting = None

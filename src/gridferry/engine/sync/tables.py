@@ -8,11 +8,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from gridferry.engine.each_table import SYNC, Tried
-from gridferry.engine.events import Listener, Note, TableFailed, TableSync
+from gridferry.engine.events import Level, Listener, Note, TableFailed, TableSync
 from gridferry.engine.retry import is_transient
 from gridferry.engine.sync.follower import Follower
 from gridferry.errors import FerryError, NotLoaded
 from gridferry.model.failed_tables import FailedTable
+from gridferry.model.outcomes import SyncOutcome
 
 _WAKE_S = 0.2
 
@@ -120,7 +121,7 @@ class Following:
         except FerryError as error:
             if is_transient(error):
                 message = f"{error.message}; tried again in {self._interval_s:g} s"
-                self._tell(Note(each.table, message, "warning"))
+                self._tell(Note(each.table, message, Level.WARNING))
                 return False
             with self._lock:
                 self._failed[each.table] = error
@@ -145,7 +146,7 @@ class Following:
 def _sum(before: TableSync, now: TableSync) -> TableSync:
     return replace(
         now,
-        outcome=now.outcome if now.outcome != "nothing new" else before.outcome,
+        outcome=now.outcome if now.outcome is not SyncOutcome.NOTHING_NEW else before.outcome,
         read=before.read + now.read,
         rows=before.rows + now.rows,
         octets=before.octets + now.octets,

@@ -18,7 +18,7 @@ from gridferry.compare.tally import Tally
 from gridferry.engine.comparison.containers import Numbered
 from gridferry.engine.comparison.full_scan import FullPass
 from gridferry.engine.comparison.ranges import cut_table
-from gridferry.engine.events import Listener, Note
+from gridferry.engine.events import Level, Listener, Note
 from gridferry.engine.ownership.origin_check import take_up
 from gridferry.engine.rows.duplicates import REASON
 from gridferry.engine.verify.log_keys import LoggedKeys
@@ -151,10 +151,10 @@ class TableVerifier:
     ) -> tuple[FullPass, list[str]]:
         cut = cut_table(view, plan, table, containers)
         if cut.warning:
-            self._tell(Note(plan.qualified, cut.warning, "warning"))
+            self._tell(Note(plan.qualified, cut.warning, Level.WARNING))
         parts, first = likely_first(view, self._state.store, plan, cut=cut, containers=containers)
         if first:
-            self._tell(Note(plan.qualified, first, "warning"))
+            self._tell(Note(plan.qualified, first, Level.WARNING))
         cut = replace(cut, parts=parts)
         full = FullPass(
             self._state, plan, view, containers=containers, cut=cut, found=candidates.add, listener=self._tell

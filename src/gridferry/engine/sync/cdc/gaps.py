@@ -52,7 +52,7 @@ def clear_unseen(state: TargetState, found: TableVerification) -> None:
 
     While another run works on the table, nothing is written: a sync does it itself, see `proven`.
     """
-    if found.verdict not in STORED_ARE_EQUAL or state.positions.mode_of(found.table) != CdcRecord.mode:
+    if found.verdict not in STORED_ARE_EQUAL or state.positions.mode_of(found.table) is not CdcRecord.mode:
         return
     record = state.positions.get(found.table)
     if record is None or proven(record, [found]) == record or holder_of(state.documents, found.table) is not None:
@@ -103,7 +103,7 @@ def note_again(state: TargetState, table: str, kept: Document) -> None:
 
 
 def _record(state: TargetState, table: str) -> CdcRecord | None:
-    return state.positions.get(table) if state.positions.mode_of(table) == CdcRecord.mode else None
+    return state.positions.get(table) if state.positions.mode_of(table) is CdcRecord.mode else None
 
 
 def _answers_gap(found: TableVerification, gap: Gap) -> bool:

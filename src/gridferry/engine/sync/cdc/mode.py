@@ -18,11 +18,12 @@ from gridferry.engine.sync.cdc.gaps import has_notes, notes_of, proven
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
 from gridferry.engine.sync.cdc.run import CdcRun
 from gridferry.engine.sync.cdc.source_checks import HARMED
-from gridferry.engine.sync.cdc.table import MODE, FollowedTable
+from gridferry.engine.sync.cdc.table import FollowedTable
 from gridferry.engine.sync.follower import Follower
 from gridferry.errors import CheckpointError, FerryError, SlotLost
 from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
+from gridferry.model.outcomes import SyncState
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
 from gridferry.plan.table_options import SyncMode, SyncOptions
@@ -37,7 +38,7 @@ _LOST = f"the slot {{0}} {{2}}: changes since {{1}} are lost: {WAY_BACK}"
 class CdcSync(Follower):
     """`Follower` of mode cdc."""
 
-    mode: ClassVar[str] = MODE
+    mode: ClassVar[SyncMode] = SyncMode.CDC
     endless: ClassVar[bool] = True
 
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
@@ -102,7 +103,7 @@ class CdcSync(Follower):
     def _standing(self, run: LoadRun) -> SyncStatus:
         if not run.slot:
             note = f"it has no replication slot: {WAY_BACK}"
-            return SyncStatus(MODE, "not followed", notes=(note,))
+            return SyncStatus(self.mode, SyncState.NOT_FOLLOWED, notes=(note,))
         record = self._record(run)
         return replace(
             self._report(record),
@@ -121,12 +122,16 @@ class CdcSync(Follower):
         try:
             require_own_slot(feed, self._state, run, left="")
         except CheckpointError as error:
-            return replace(standing, state="lost", notes=(*standing.notes, f"{error.message}: {error.next_step}"))
+            return replace(
+                standing, state=SyncState.LOST, notes=(*standing.notes, f"{error.message}: {error.next_step}")
+            )
         member = feed.membership(run.slot, schema=run.plan.schema, table=run.plan.table)
         notes = [*standing.notes, *_published(member)]
         facts = feed.facts(run.slot)
         if facts is None:
-            return replace(standing, state="lost", notes=(*notes, _LOST.format(run.slot, standing.position, "is gone")))
+            return replace(
+                standing, state=SyncState.LOST, notes=(*notes, _LOST.format(run.slot, standing.position, "is gone"))
+            )
         if facts.lost:
             why = f"is of no use: {facts.invalidated or 'it lost its log'}"
             notes.append(_LOST.format(run.slot, standing.position, why))
@@ -134,7 +139,7 @@ class CdcSync(Follower):
             notes += self._guarded(facts)
         return replace(
             standing,
-            state="lost" if facts.lost else standing.state,
+            state=SyncState.LOST if facts.lost else standing.state,
             confirmed="" if facts.confirmed is None else str(facts.confirmed),
             lag_bytes=max(0, facts.current.value - Lsn.parse(standing.position).value),
             kept_bytes=facts.kept_bytes,

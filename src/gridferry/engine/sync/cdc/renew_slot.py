@@ -13,7 +13,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord, Gap
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, Note
+from gridferry.engine.events import Level, Listener, Note
 from gridferry.engine.slots import SlotOfLoad, slots_of
 from gridferry.engine.sync.cdc.gaps import GAP
 from gridferry.engine.sync.cdc.source_checks import SourceWatch
@@ -68,12 +68,12 @@ class SlotRenewal:
             start = made.start
         record = self._made(record, start)
         said = "" if record.gap is None else GAP.format(record.gap.before, record.gap.after)
-        self._tell(Note(run.table, f"a new slot was made: {why}. {said}", "warning"))
+        self._tell(Note(run.table, f"a new slot was made: {why}. {said}", Level.WARNING))
         return run
 
     def _record(self, run: LoadRun) -> CdcRecord:
         """How far the table was followed: by this mode, else by the load alone."""
-        ours = self._state.positions.mode_of(run.table) == CdcRecord.mode
+        ours = self._state.positions.mode_of(run.table) is CdcRecord.mode
         found = self._state.positions.get(run.table) if ours else None
         if found is not None:
             return found
@@ -104,7 +104,7 @@ class SlotRenewal:
         """Write that nothing may be read until the new slot's position is written."""
         before = record.position if record.gap is None else record.gap.before
         record = replace(record, gap=Gap(before))
-        if self._state.positions.mode_of(record.table) in ("", CdcRecord.mode):
+        if self._state.positions.mode_of(record.table) in (None, CdcRecord.mode):
             return self._state.positions.save(record)
         return self._state.positions.take_over(record)
 

@@ -28,6 +28,7 @@ from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.workers import Crew, default_workers
 from gridferry.errors import FerryError, LeaseHeld, SlotLost
 from gridferry.model.change import ChangeBatch, ChangeGroup, ChangePart, Truncation
+from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
 from gridferry.source.postgres.feed import ChangeFeed
@@ -93,7 +94,8 @@ class CdcRun:
             each.record = each.record.ended()
         self._save(self._going())
         return [
-            replace(each.ended(), outcome="stopped") if each.name in stopped else each.ended() for each in self._going()
+            replace(each.ended(), outcome=SyncOutcome.STOPPED) if each.name in stopped else each.ended()
+            for each in self._going()
         ]
 
     def _going(self) -> list[FollowedTable]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
-from gridferry.engine.events import Listener, Note, SlotSeen
+from gridferry.engine.events import Level, Listener, Note, SlotSeen
 from gridferry.engine.ownership.lineage import left_before, other_log
 from gridferry.engine.slots import guard
 from gridferry.engine.sync.cdc.gaps import UNSEEN
@@ -240,4 +240,4 @@ class SourceWatch:
         return [finding for finding in findings if finding.severity is Severity.PROBLEM]
 
     def _warn(self, run: LoadRun, message: str) -> None:
-        self._tell(Note(run.table, message, "warning"))
+        self._tell(Note(run.table, message, Level.WARNING))

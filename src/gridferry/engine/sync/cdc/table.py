@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, Stored, TableSync
+from gridferry.engine.events import Checkpointed, ChunkDone, Level, Listener, Note, Stored, TableSync
 from gridferry.engine.rows.gone_containers import gone_note
 from gridferry.engine.sync.cdc.apply import ChangeWriter
 from gridferry.engine.sync.cdc.columns import add_columns, added_names, extended_plan, unknown_columns
@@ -26,6 +26,7 @@ from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, DataError, FerryError
 from gridferry.model.change import ChangeBatch, ChangedRelation, ChangeGroup, ChangePart, RelationChange, Truncation
+from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
 from gridferry.plan.keys import proves_keys
@@ -36,7 +37,6 @@ from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.source import PostgresSource
 
-MODE = "cdc"
 _TALLY_EVERY_S = 30.0
 
 
@@ -178,7 +178,9 @@ class FollowedTable:
         self._counts.add(done)
         self._containers.add(self._sent)
         self._sent = ContainerCounts()
-        self._tell(Checkpointed(self.name, MODE, position=str(record.position), as_of=record.as_of, **asdict(done)))
+        self._tell(
+            Checkpointed(self.name, SyncMode.CDC, position=str(record.position), as_of=record.as_of, **asdict(done))
+        )
         if self._changes:
             self._tell(ChunkDone(self.name, record.runs, self._changes, 0))
         self._changes, self.touched = 0, False
@@ -195,7 +197,7 @@ class FollowedTable:
         """What is looked after beside the stream, seldom: notes that a verification has answered, the history."""
         end = self.watch.new_log_end()
         if end is not None:
-            self._history.looked(self.done("following"), position=self.record.position, current=end)
+            self._history.looked(self.done(SyncOutcome.FOLLOWING), position=self.record.position, current=end)
         if time.monotonic() - self._proven_at >= EVERY_S and has_notes(self.record):
             self._proven_at = time.monotonic()
             self.record = proven(self.record, self._state.verifications.readable(self.name))
@@ -213,14 +215,14 @@ class FollowedTable:
         """The run is over, and its record is written. Returns what it did."""
         self._containers.add(self._sent)
         self._containers.save(self._state.tallies, self.name)
-        outcome = "synced" if self._counts.read else "nothing new"
+        outcome = SyncOutcome.SYNCED if self._counts.read else SyncOutcome.NOTHING_NEW
         return self.done(outcome)
 
-    def done(self, outcome: str) -> TableSync:
+    def done(self, outcome: SyncOutcome) -> TableSync:
         """What the run has done until now."""
         return TableSync(
             table=self.name,
-            mode=MODE,
+            mode=SyncMode.CDC,
             outcome=outcome,
             read=self._counts.read,
             rows=self._counts.written,
@@ -238,11 +240,11 @@ class FollowedTable:
         """Report sentences, now and in what the run returns."""
         self._notes += words
         for text in words:
-            self._tell(Note(self.name, text, "warning"))
+            self._tell(Note(self.name, text, Level.WARNING))
 
     def again(self, error: FerryError) -> None:
         """Something is written once more after a temporary failure of the target."""
-        self._tell(Note(self.options.table, f"changes are stored again: {error}", "warning"))
+        self._tell(Note(self.options.table, f"changes are stored again: {error}", Level.WARNING))
 
     def save(self, record: CdcRecord) -> None:
         """Write the record, outside of a checkpoint."""
@@ -294,7 +296,7 @@ class FollowedTable:
             )
         writer.truncate()
         self._since.truncates += 1
-        self._tell(Note(self.name, "the source emptied the table with TRUNCATE; so are its containers", "warning"))
+        self._tell(Note(self.name, "the source emptied the table with TRUNCATE; so are its containers", Level.WARNING))
 
     def _must_extend(self) -> bool:
         """Look at how the stream describes the table, once. Returns: whether the table got columns by that.

@@ -9,15 +9,17 @@ from gridferry import numbers
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.comparison.claimed_rows import look_for_claimed, require_claimed
-from gridferry.engine.events import Note, SyncStatus, TableSync
+from gridferry.engine.events import Level, Note, SyncStatus, TableSync
 from gridferry.engine.ownership.lineage import Checked
 from gridferry.engine.ownership.origin_check import Loaded
 from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.sync.follower import Follower
-from gridferry.engine.sync.watermark.run import MODE, Following, WatermarkRun, find_new, following
+from gridferry.engine.sync.watermark.run import Following, WatermarkRun, find_new, following
 from gridferry.errors import ConfigError
 from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
+from gridferry.model.outcomes import SyncOutcome, SyncState
+from gridferry.plan.table_options import SyncMode
 from gridferry.plan.watermark import BLIND_SPOT, by_value
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
@@ -25,7 +27,7 @@ from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 class WatermarkSync(Follower):
     """`Follower` of mode watermark."""
 
-    mode: ClassVar[str] = MODE
+    mode: ClassVar[SyncMode] = SyncMode.WATERMARK
     notes: ClassVar[tuple[str, ...]] = (BLIND_SPOT,)
 
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
@@ -49,7 +51,7 @@ class WatermarkSync(Follower):
                 lease.check()
                 self._state.origins.save(replace(loaded.source.record, origin=replace(now, started="")))
             done = WatermarkRun(self._state, lease, view, settings, self._tell).run(by)
-        if done.outcome != "stopped" and now != loaded.source.record.origin:
+        if done.outcome is not SyncOutcome.STOPPED and now != loaded.source.record.origin:
             lease.check()
             self._state.origins.save(replace(loaded.source.record, origin=now))
         return done
@@ -64,14 +66,14 @@ class WatermarkSync(Follower):
                 by.plan.qualified,
                 f"{checked.why}: a restart, or a copy. All {numbers.plural(found.rows, 'row')} that were read before "
                 "are in the target, and the sync goes on",
-                "warning",
+                Level.WARNING,
             )
         )
 
     def _standing(self, run: LoadRun) -> SyncStatus:
         record = self._state.cursors.get(run.table)
         if record is None:
-            return SyncStatus(MODE, "not begun", notes=self.notes)
+            return SyncStatus(self.mode, SyncState.NOT_BEGUN, notes=self.notes)
         cursor = record.cursor
         return replace(
             self._report(record),

@@ -18,7 +18,7 @@ from gridferry.checkpoint.cursors import SyncRecord
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Checkpointed, ChunkDone, Listener, Note, RowsPut, Stored, TableSync
+from gridferry.engine.events import Checkpointed, ChunkDone, Level, Listener, Note, RowsPut, Stored, TableSync
 from gridferry.engine.ownership.parts import PartsLook, brought_words, look_at_parts
 from gridferry.engine.retry import with_patience
 from gridferry.engine.rows.copier import ChunkCopier, CopyResult
@@ -37,6 +37,7 @@ from gridferry.errors import (
     FerryError,
     ReadIncomplete,
 )
+from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, first_cursor, for_column
 from gridferry.plan.advice import load_again
@@ -44,12 +45,11 @@ from gridferry.plan.drift import changed_columns
 from gridferry.plan.keys import choose_key, proves_keys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.plan.stored import require_agrees, require_values
-from gridferry.plan.table_options import TableOptions
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.plan.watermark import growing_column
 from gridferry.source.contract import FindsNewRows, ReadsWindows
 from gridferry.source.selection import Window
 
-MODE = "watermark"
 CHUNK_BYTES = 32 * 1024 * 1024
 
 
@@ -143,11 +143,11 @@ class WatermarkRun:
         window = find_new(self._view, by, sweep=self._settings.sweep)
         by = replace(by, record=by.record.begun())
         containers = SyncContainers(self._state, by.plan, by.column)
-        outcome, record = "nothing new", by.record
+        outcome, record = SyncOutcome.NOTHING_NEW, by.record
         if window.rows:
             with self._view.open_reader() as reader:
                 outcome, record = self._copy(reader, by, window, containers)
-        if outcome != "stopped":
+        if outcome is not SyncOutcome.STOPPED:
             self._require_all_read(by, window, record)
             done = record.cursor.finished(
                 self._view.snapshot, floor=window.floor, position=window.position, mark=window.mark
@@ -159,13 +159,13 @@ class WatermarkRun:
                 require_all_there(self._state, by.plan, counted=counted, unique=by.unique)
         self._containers.save(self._state.tallies, by.plan.qualified)
         notes = tuple(containers.notes(whole=not self._quarantined and record.superseded == by.record.superseded))
-        if outcome != "stopped":
+        if outcome is not SyncOutcome.STOPPED:
             notes += self._parts(by, window)
         for note in notes:
-            self._tell(Note(by.plan.qualified, note, "warning"))
+            self._tell(Note(by.plan.qualified, note, Level.WARNING))
         return TableSync(
             table=by.plan.qualified,
-            mode=MODE,
+            mode=SyncMode.WATERMARK,
             outcome=outcome,
             read=record.read - by.record.read,
             rows=record.written - by.record.written,
@@ -205,7 +205,7 @@ class WatermarkRun:
 
     def _copy(
         self, reader: ReadsWindows, by: Following, window: Window, containers: SyncContainers
-    ) -> tuple[str, SyncRecord]:
+    ) -> tuple[SyncOutcome, SyncRecord]:
         """Put the window's rows. Returns the outcome, and the record as it is then."""
         copier = self._copier(by.plan, containers)
         shared = SharedKeys(reader, window)
@@ -226,10 +226,10 @@ class WatermarkRun:
                 self._checkpointed(by, record, containers, waiting=window.rows - (record.read - by.record.read))
                 self._tell(ChunkDone(by.plan.qualified, number, done.rows, done.quarantined))
                 if self._settings.stop():
-                    return "stopped", record
+                    return SyncOutcome.STOPPED, record
         if colliding:
             record = record.counted(superseded=self._resolve(by.plan, shared, copier))
-        return "synced", record
+        return SyncOutcome.SYNCED, record
 
     def _checkpointed(self, by: Following, record: SyncRecord, containers: SyncContainers, *, waiting: int) -> None:
         """Tell what a checkpoint covers that no earlier one did."""
@@ -244,13 +244,18 @@ class WatermarkRun:
         cursor = record.cursor
         self._tell(
             Checkpointed(
-                record.table, MODE, waiting=waiting, position=cursor.position or "", as_of=cursor.clock, **asdict(done)
+                record.table,
+                SyncMode.WATERMARK,
+                waiting=waiting,
+                position=cursor.position or "",
+                as_of=cursor.clock,
+                **asdict(done),
             )
         )
 
     def _put(self, plan: TablePlan, group: Group, copier: ChunkCopier, containers: SyncContainers) -> CopyResult:
         def again(error: FerryError) -> None:
-            self._tell(Note(plan.qualified, f"rows are put again: {error}", "warning"))
+            self._tell(Note(plan.qualified, f"rows are put again: {error}", Level.WARNING))
 
         def attempt() -> CopyResult:
             containers.prepare(group.batches)
@@ -292,7 +297,7 @@ class WatermarkRun:
         self._lease.check()
 
         def again(error: FerryError) -> None:
-            self._tell(Note(record.table, f"the checkpoint is written again: {error}", "warning"))
+            self._tell(Note(record.table, f"the checkpoint is written again: {error}", Level.WARNING))
 
         return with_patience(lambda: self._state.cursors.save(record), on_retry=again)
 

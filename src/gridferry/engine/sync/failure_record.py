@@ -17,8 +17,8 @@ from gridferry.model.sync_failure import sync_failure
 _NOT_OF_THE_TABLE = (NotLoaded, OtherSource, LeaseHeld)
 
 
-class SyncOutcome:
-    """The outcome of one table's syncs, as a follower tells it."""
+class FailureRecord:
+    """The record of how one table's syncs failed, as a follower reports it."""
 
     def __init__(self, state: TargetState, table: str) -> None:
         self._state = state
