@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from gridferry.cli.main import app
 from gridferry.engine.events import Event, Note
 from gridferry.errors import ConfigError, NotLoaded
+from gridferry.model.outcomes import LoadOutcome
 from gridferry.model.verification import Verdict
 
 PATTERN = {"table": "public.*", "sync": {"mode": "watermark"}}
@@ -95,7 +96,7 @@ def test_a_new_table_is_told_and_nothing_is_called_equal(shop: Ferry, postgres: 
     assert said.code == 1
     assert "NOT READY" in said.text
     assert "1 table not loaded" in said.text
-    assert [load.outcome for load in shop.load()].count("loaded") == 1
+    assert [load.outcome for load in shop.load()].count(LoadOutcome.LOADED) == 1
     assert [row["id"] for row in shop.rows("later")] == [7]
     assert command(shop, tmp_path, "verify").code == 0
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gridferry import numbers
 from gridferry.checkpoint.runs import RunStore
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Listener, Note
+from gridferry.engine.events import Level, Listener, Note
 from gridferry.engine.ownership.origin_check import not_loaded
 from gridferry.errors import ConfigError, FerryError, GridDBError, NotLoaded, SourceError
 from gridferry.model.table import TableName
@@ -171,7 +171,7 @@ class TablesOfConfig:
             by_text.setdefault(text, []).append(table)
         for text, tables in by_text.items():
             said = text.format(numbers.count(len(tables)), listed(tables)) if tables != [""] else text
-            self._tell(Note("config", said, "warning"))
+            self._tell(Note("config", said, Level.WARNING))
 
 
 def loaded_tables(runs: RunStore) -> list[TableName]:
