@@ -16,6 +16,7 @@ from gridferry.cli.output import Output, plain
 from gridferry.cli.repair_command import INTERRUPTED, kinds_of
 from gridferry.cli.table_outcomes import warnings
 from gridferry.cli.tables import hanging
+from gridferry.model.moment import shown
 
 if TYPE_CHECKING:
     from gridferry.model.repair import RepairStatus, TableUndo
@@ -100,6 +101,6 @@ def _status_lines(status: RepairStatus) -> Iterator[RenderableType]:
     kinds = kinds_of(record.put, record.replaced, record.deleted)
     rows = f"{numbers.plural(record.rows, 'row')} ({kinds})" if kinds else "no row"
     yield Text.assemble((record.run, "bold"), f": {record.table}, {rows}, {record.state.value}")
-    yield hanging("  ", f"{record.started[:19].replace('T', ' ')} UTC, by {record.by}", style="dim")
+    yield hanging("  ", f"{shown(record.started)} UTC, by {record.by}", style="dim")
     if status.note:
         yield hanging("  ", status.note, style="yellow")

@@ -19,6 +19,7 @@ from gridferry.cli.tables import facts, listing
 from gridferry.cli.verified import coverage_document
 from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
+from gridferry.model.moment import shown
 from gridferry.model.outcomes import LoadState
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _list_migrations(output: Output, config: Path) -> None:
             Text(holding.entry.name or "-"),
             Text(holding.entry.origin.name),
             Text(holding.entry.origin.system),
-            Text(_moment(holding.entry.created_at)),
+            Text(shown(holding.entry.created_at)),
             Text(", ".join(holding.tables)),
         ]
         for holding in found
@@ -130,7 +131,7 @@ def _state(one: TableStatus) -> Text:
 
 
 def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:
-    times = " to ".join(_moment(t) for t in (one.started_at, one.finished_at) if t)
+    times = " to ".join(shown(t) for t in (one.started_at, one.finished_at) if t)
     lines = [
         (
             "rows",
@@ -155,7 +156,7 @@ def _verified(one: TableStatus) -> str:
     last = one.verified
     if last is None:
         return ""
-    parts = [f"{last.depth.value}, {last.verdict.value}", f"{_moment(last.snapshot_at)} UTC"]
+    parts = [f"{last.depth.value}, {last.verdict.value}", f"{shown(last.snapshot_at)} UTC"]
     if last.covered.left_out:
         parts.append(coverage_words.columns(last.covered))
     if coverage_words.has_gaps(last.coverage):
@@ -178,9 +179,7 @@ def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
         lag.append(f"{numbers.count(sync.lag_bytes)} bytes of log to read")
     if sync.lag_seconds is not None:
         lag.append(f"{numbers.duration(sync.lag_seconds)} since that state")
-    last = (
-        f"{_moment(sync.last_started)} UTC, {numbers.plural(sync.last_read, 'row')} read" if sync.last_started else ""
-    )
+    last = f"{shown(sync.last_started)} UTC, {numbers.plural(sync.last_read, 'row')} read" if sync.last_started else ""
     total = (
         f"{numbers.count(sync.read)} read, {numbers.count(sync.written)} written in {numbers.plural(sync.runs, 'run')}"
     )
@@ -193,7 +192,7 @@ def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
         *_failure(sync),
         ("position", f"{sync.column} {sync.position}".strip() if sync.position else ""),
         ("slot", _slot(sync)),
-        ("state of", f"{_moment(sync.as_of)} UTC" if sync.as_of else ""),
+        ("state of", f"{shown(sync.as_of)} UTC" if sync.as_of else ""),
         ("lag", ", ".join(lag)),
         ("last run", last),
         ("since load", total if sync.runs or sync.read else ""),
@@ -208,7 +207,7 @@ def _failure(sync: SyncStatus) -> list[tuple[str, str]]:
         return []
     said = "; ".join(line.strip() for line in failure.message.splitlines())
     passes = "; it may pass, and a sync that follows tries again" if failure.try_again else ""
-    lines = [("failed", f"since {_moment(failure.since)} UTC: {said}{passes}")]
+    lines = [("failed", f"since {shown(failure.since)} UTC: {said}{passes}")]
     return lines + ([("next", failure.next_step)] if failure.next_step else [])
 
 
@@ -220,11 +219,6 @@ def _slot(sync: SyncStatus) -> str:
         f"log {sync.wal_status}" if sync.wal_status else "",
     ]
     return ", ".join(part for part in parts if part)
-
-
-def _moment(stamp: str) -> str:
-    """`2026-01-31 12:00:05` of an ISO 8601 stamp."""
-    return stamp[:19].replace("T", " ")
 
 
 def containers(

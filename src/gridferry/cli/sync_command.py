@@ -34,6 +34,7 @@ from gridferry.cli.tables import hanging
 from gridferry.cli.verified import Wished, coverage_document, end_with_verified, quarantine_code, verdict_code
 from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
+from gridferry.model.moment import shown
 from gridferry.model.outcomes import SyncOutcome
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def sync_line(sync: TableSync) -> Text:
         parts.append(f"{numbers.plural(sync.deleted, 'row')} deleted")
     parts.append(numbers.duration(sync.seconds))
     if sync.as_of:
-        parts.append(f"as of {sync.as_of[:19].replace('T', ' ')} UTC")
+        parts.append(f"as of {shown(sync.as_of)} UTC")
     line.append(", " + ", ".join(parts))
     if sync.superseded:
         line.append(f", {numbers.count(sync.superseded)} {coverage_words.SUPERSEDED}", style="yellow")

@@ -11,6 +11,7 @@ from rich.text import Text
 from gridferry import numbers
 from gridferry.cli.tables import hanging, listing, visible
 from gridferry.model import coverage_words
+from gridferry.model.moment import shown
 from gridferry.model.verdict_words import headline, rows_in_containers
 from gridferry.model.verification import (
     ContainerVerification,
@@ -85,7 +86,7 @@ def _line(table: TableVerification) -> Text:
     if table.depth is Depth.FULL:
         parts.append(numbers.rate(table.rows_per_second))
     line.append("; " + ", ".join(parts))
-    line.append(f"; as of {table.snapshot_at[:19].replace('T', ' ')} UTC", style="dim")
+    line.append(f"; as of {shown(table.snapshot_at)} UTC", style="dim")
     if table.rounds:
         line.append(f"; looked again {numbers.plural(table.rounds, 'time')}", style="dim")
     return line

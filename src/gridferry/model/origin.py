@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from gridferry.model.forms import Count, Digits, LogEnd, Moment, Name, Oid
+from gridferry.model.moment import shown
 from gridferry.model.position import Lsn
 
 
@@ -79,7 +80,7 @@ def compare(known: SourceOrigin, now: SourceOrigin) -> tuple[Lineage, str]:
             Lineage.OTHER,
             f"its log ends at {now.log_end}, before {known.log_end}: it was restored to an older state",
         )
-    return Lineage.UNPROVEN, f"its server was started at {now.started[:19].replace('T', ' ')} UTC"
+    return Lineage.UNPROVEN, f"its server was started at {shown(now.started)} UTC"
 
 
 def _same_place(known: SourceOrigin, now: SourceOrigin) -> bool:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from gridferry.model.forms import Count, Moment, Name, Oid, TransactionId
+from gridferry.model.moment import shown
 
 _NAMED = 3
 _SETTLE = "run `gridferry repair` once"
@@ -53,7 +54,7 @@ class PartNote:
 
     def __str__(self) -> str:
         """A sentence with the command that settles it."""
-        names, when = named(self.names, self.count), self.at[:19].replace("T", " ")
+        names, when = named(self.names, self.count), shown(self.at)
         if self.fate is Fate.LEFT:
             what = "by DETACH, DROP or NO INHERIT: their rows still stand in GridDB"
             return f"{names} left the table before {when} UTC {what}: {_SETTLE}"

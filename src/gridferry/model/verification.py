@@ -15,6 +15,7 @@ import pyarrow as pa
 from gridferry.model.coverage import NO_COVERAGE, Coverage, total
 from gridferry.model.failed_tables import FailedTable, worst
 from gridferry.model.forms import Count, LsnText, Moment, Name, SnapshotText
+from gridferry.model.moment import is_after
 
 
 class Depth(str, Enum):
@@ -241,7 +242,7 @@ class TableVerification:
 
     def is_equal_after(self, at: str, *, horizon: int = 0) -> bool:
         """Whether both sides were equal in a snapshot after that time, with all transactions below `horizon` ended."""
-        if self.depth is not Depth.FULL or self.verdict not in STORED_ARE_EQUAL or self.snapshot_at[:23] <= at[:23]:
+        if self.depth is not Depth.FULL or self.verdict not in STORED_ARE_EQUAL or not is_after(self.snapshot_at, at):
             return False
         return bool(self.snapshot_visible) and int(self.snapshot_visible.partition(":")[0]) >= horizon
 

@@ -9,6 +9,7 @@ from gridferry import numbers
 from gridferry.model import coverage_words
 from gridferry.model.coverage import Coverage, total
 from gridferry.model.coverage_words import QUARANTINE_STEP
+from gridferry.model.moment import shown
 from gridferry.model.outcomes import LoadState
 from gridferry.model.verification import Depth, TableVerification, Verdict
 from gridferry.report.facts import Headline, LoadFacts, TableFacts, Tone
@@ -104,7 +105,7 @@ def with_rows(covered: Coverage, last: TableVerification | None) -> Coverage:
 
 def moment(stamp: str) -> str:
     """`2026-01-31 12:00:05 UTC` of an ISO 8601 stamp; "" of none."""
-    return stamp[:19].replace("T", " ") + " UTC" if stamp else ""
+    return shown(stamp) + " UTC" if stamp else ""
 
 
 def _unfinished(load: LoadFacts) -> Headline:

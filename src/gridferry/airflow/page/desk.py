@@ -16,6 +16,7 @@ from gridferry.airflow.page.reading import count_containers, read_target
 from gridferry.airflow.page.targets import NoConnection, address_of
 from gridferry.checkpoint.documents import utc_now
 from gridferry.errors import CheckpointError, ConfigError, FerryError
+from gridferry.model.moment import shown
 from gridferry.report.facts import Headline, Tone
 
 _NOT_FOUND, _UNPROCESSABLE, _UNAVAILABLE = 404, 422, 503
@@ -110,7 +111,7 @@ def _headline(target: TargetFacts) -> Headline:
             worst.headline.next_step,
         )
     oldest = min(t.facts.verified_at for t in target.tables)
-    when = f"{oldest[:19].replace('T', ' ')} UTC"
+    when = f"{shown(oldest)} UTC"
     return Headline(Tone.EQUAL, f"All {equal} tables were equal when last verified, the oldest at {when}.")
 
 

@@ -14,7 +14,7 @@ from gridferry.airflow.page.choice import Choice, Only, Order
 from gridferry.airflow.page.facts import ContainerRow, Counted, PageFacts
 from gridferry.airflow.page.routes import JSON
 from gridferry.model import coverage_words
-from gridferry.model.moment import age_s
+from gridferry.model.moment import age_s, shown
 from gridferry.report.escaped import escaping, source_hash
 
 _SIGNS = {
@@ -58,7 +58,7 @@ def render(facts: PageFacts, choice: Choice) -> str:
 @cache
 def _template() -> jinja2.Template:
     environment = escaping(_text)
-    environment.filters.update(count=numbers.count, plural=numbers.plural, moment=_moment, ago=_ago, lag=_long)
+    environment.filters.update(count=numbers.count, plural=numbers.plural, moment=shown, ago=_ago, lag=_long)
     environment.filters.update(columns=coverage_words.columns, remarks=coverage_words.remarks)
     environment.globals.update(
         signs=_SIGNS, bars=_bars, lines=sparks.lines, lines_title=sparks.lines_title, since=_since
@@ -70,9 +70,7 @@ def _bars(row: ContainerRow, counted: Counted) -> Markup:
     if row.live is None or not row.live.series:
         return Markup("")
     most = numbers.plural(max(row.live.series), "row")
-    words = (
-        f"Rows of {row.facts.name} from {_moment(counted.start)} to {_moment(counted.end)} UTC, at most {most} a bar"
-    )
+    words = f"Rows of {row.facts.name} from {shown(counted.start)} to {shown(counted.end)} UTC, at most {most} a bar"
     return sparks.bars(row.live.series, words)
 
 
@@ -81,11 +79,6 @@ def _since(row: ContainerRow) -> str:
     if row.live is None or row.facts.verified_rows is None or row.live.rows == row.facts.verified_rows:
         return ""
     return f"{row.live.rows - row.facts.verified_rows:+,}"
-
-
-def _moment(stamp: str) -> str:
-    """`2026-01-31 12:00:05`."""
-    return stamp[:19].replace("T", " ")
 
 
 def _ago(stamp: str, now: str) -> str:

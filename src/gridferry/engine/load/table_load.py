@@ -25,6 +25,7 @@ from gridferry.engine.ownership.replace_advice import droppable, what_goes
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError, FerryError, OtherSource
 from gridferry.model.coverage import NO_COVERAGE
+from gridferry.model.moment import shown
 from gridferry.model.origin import Lineage
 from gridferry.model.outcomes import LoadOutcome
 from gridferry.model.table import Table
@@ -140,7 +141,7 @@ class TableLoader:
         return plan
 
     def _already_loaded(self, run: LoadRun) -> TableLoad:
-        when = run.finished_at[:19].replace("T", " ")
+        when = shown(run.finished_at)
         gone = what_goes(droppable(self._state, [run.table]))
         message = f"was loaded at {when} UTC; nothing to do ({gone})"
         held = self._state.quarantine.total(run.table)

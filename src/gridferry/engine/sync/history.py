@@ -10,7 +10,7 @@ from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.history import HistoryStore, Sample
 from gridferry.engine.events import Level, Listener, Note, TableSync
 from gridferry.errors import CheckpointError
-from gridferry.model.moment import age_s
+from gridferry.model.moment import age_s, later
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
 from gridferry.plan.table_options import SyncMode
@@ -51,7 +51,7 @@ class SyncHistory:
         """
         as_of = so_far.as_of
         if self._seen is not None and position >= self._seen[1]:
-            as_of = max(as_of, self._seen[0])
+            as_of = later(as_of, self._seen[0])
         at = self._now()
         self._seen = (_micros(at), current)
         sample = self._sample(replace(so_far, as_of=as_of), at)
@@ -66,12 +66,12 @@ class SyncHistory:
 
     def _sample(self, so_far: TableSync, at: str) -> Sample:
         """What was done since the last sample."""
-        told, as_of = self._told, max(so_far.as_of, self._as_of)
+        told, as_of = self._told, later(so_far.as_of, self._as_of)
         before, self._as_of = self._as_of, as_of
         return Sample(
             at=at,
             as_of=as_of,
-            lag_s=age_s(before, _micros(at)) if before else None,
+            lag_s=age_s(before, at) if before else None,
             seconds=round(so_far.seconds - told.seconds, 3),
             read=so_far.read - told.read,
             written=so_far.rows - told.rows,
@@ -95,5 +95,5 @@ class SyncHistory:
 
 
 def _micros(stamp: str) -> str:
-    """A time of `utc_now` in the form of `Snapshot.taken_at`, so that both can be compared as text."""
+    """A time of `utc_now` in the form of `Snapshot.taken_at`: all times of a sample are written alike."""
     return stamp.replace("+00:00", "000Z")

@@ -16,6 +16,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.errors import LeaseHeld
 from gridferry.model.decoding import decoded, readable
 from gridferry.model.forms import Moment, TransactionId
+from gridferry.model.moment import shown
 from gridferry.model.verification import STORED_ARE_EQUAL, TableVerification
 
 UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry repair` once"
@@ -26,7 +27,7 @@ PENDING = "a new slot is being made, or that was interrupted: run `gridferry syn
 def notes_of(record: CdcRecord) -> Iterator[str]:
     """What a record says of changes that were not seen, a sentence each."""
     if record.unseen:
-        yield UNSEEN.format(record.unseen[:19].replace("T", " "))
+        yield UNSEEN.format(shown(record.unseen))
     if record.gap is not None:
         yield PENDING if record.gap.after is None else GAP.format(record.gap.before, record.gap.after)
 

@@ -28,6 +28,7 @@ from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.workers import Crew, default_workers
 from gridferry.errors import FerryError, LeaseHeld, SlotLost
 from gridferry.model.change import ChangeBatch, ChangeGroup, ChangePart, Truncation
+from gridferry.model.moment import later
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
@@ -89,7 +90,7 @@ class CdcRun:
                         self._one(table).take_over_unchanged(table)
             for each in self._going():
                 if each.name not in stopped:
-                    each.record = replace(each.record, as_of=max(each.record.as_of, now))
+                    each.record = replace(each.record, as_of=later(each.record.as_of, now))
         for each in self._going():
             each.record = each.record.ended()
         self._save(self._going())

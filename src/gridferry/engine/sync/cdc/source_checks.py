@@ -16,6 +16,7 @@ from gridferry.engine.ownership.lineage import left_before, other_log
 from gridferry.engine.slots import guard
 from gridferry.engine.sync.cdc.gaps import UNSEEN
 from gridferry.errors import CheckpointError, SlotLost, SourceError
+from gridferry.model.moment import shown
 from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.plan.cdc import cdc_findings
@@ -222,7 +223,7 @@ class SourceWatch:
         self._warn(
             run,
             f"it has a replica identity now: its updates and deletes are followed from here on. "
-            f"{UNSEEN.format(unseen[:19].replace('T', ' '))}",
+            f"{UNSEEN.format(shown(unseen))}",
         )
         return replace(record, unseen=unseen, unseen_horizon=horizon)
 

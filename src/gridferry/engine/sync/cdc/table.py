@@ -26,6 +26,7 @@ from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, DataError, FerryError
 from gridferry.model.change import ChangeBatch, ChangedRelation, ChangeGroup, ChangePart, RelationChange, Truncation
+from gridferry.model.moment import later
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
@@ -169,7 +170,7 @@ class FollowedTable:
         fresh = () if self._seen_fresh else self.record.fresh
         self.record = replace(self.record, position=group.position, fresh=fresh)
         if group.committed_at_us is not None:
-            self.record = replace(self.record, as_of=max(self.record.as_of, _stamp(group.committed_at_us)))
+            self.record = replace(self.record, as_of=later(self.record.as_of, _stamp(group.committed_at_us)))
 
     def checkpointed(self, record: CdcRecord) -> None:
         """The record is on the target's disk: tell what it covers, and now and then write what each container got."""

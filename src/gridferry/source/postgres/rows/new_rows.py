@@ -15,6 +15,7 @@ import pyarrow as pa
 from psycopg import sql
 
 from gridferry.errors import CheckpointError
+from gridferry.model.moment import later
 from gridferry.model.parts import Part
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth, bounds
@@ -70,7 +71,7 @@ def find_new(
     heap = table.own_heap
     with mapped(f"looking for new rows of {plan.qualified}"):
         held_storage(held.connection, table)
-        clock_back = bool(cursor.clock) and held.snapshot.taken_at < cursor.clock
+        clock_back = later(held.snapshot.taken_at, cursor.clock) != held.snapshot.taken_at
         whole = sweep or clock_back or (heap and not column.indexed)
         floor = reached = None
         if cursor.open_marks and not whole:
