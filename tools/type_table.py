@@ -14,7 +14,7 @@ from tools.generated import write_or_check  # noqa: E402
 
 from gridferry.griddb.schema import GridType  # noqa: E402
 from gridferry.plan.mapping import TypeRule, Use, choose_rule  # noqa: E402
-from gridferry.plan.plan import Verdict  # noqa: E402
+from gridferry.plan.plan import Fidelity  # noqa: E402
 from gridferry.plan.type_rules import TYPE_RULES  # noqa: E402
 from gridferry.transform.kernels import SENTENCES, Reason  # noqa: E402
 
@@ -28,10 +28,10 @@ _NAMES = {
     "bool": "boolean", "bpchar": "char(n)", "enum": "any enum", "*": "any type",
 }  # fmt: skip
 _VERDICTS = {
-    Verdict.EXACT: "the same value, the same meaning",
-    Verdict.WIDENED: "another type, from which every value comes back unchanged; a value that does not fit is refused",
-    Verdict.LOSSY: "information is lost, because you said so",
-    Verdict.REFUSED: "no rule; the plan names every such column and stops",
+    Fidelity.EXACT: "the same value, the same meaning",
+    Fidelity.WIDENED: "another type, from which every value comes back unchanged; a value that does not fit is refused",
+    Fidelity.LOSSY: "information is lost, because you said so",
+    Fidelity.REFUSED: "no rule; the plan names every such column and stops",
 }
 _SECTIONS = (
     ("Without a word in the config", (Use.DEFAULT,)),

@@ -15,7 +15,7 @@ from tests.e2e.sensors import DEVICES, TABLE, make_sensors
 
 from gridferry.airflow import assets
 from gridferry.airflow.assets import container_asset, table_asset
-from gridferry.airflow.lineage import Lineage, operator_lineage
+from gridferry.airflow.lineage import TableLineage, operator_lineage
 from gridferry.engine.migration import Migration
 from gridferry.griddb.address import GridDBAddress, parse_address
 
@@ -71,7 +71,7 @@ def test_lineage_says_which_column_became_which(ferry: Ferry, postgres: Database
     ferry = ferry.of({**TABLE, "rename": {"temp": "temperature"}})
     ferry.load()
     with Migration(ferry.config) as migration:
-        run = Lineage.of(migration, "sensor", ["sensor_b8=3A27", "sensor_=C3=9F"])
+        run = TableLineage.of(migration, "sensor", ["sensor_b8=3A27", "sensor_=C3=9F"])
     told = operator_lineage([run, run])
     (source,) = told.inputs
     assert source.namespace.startswith("postgres://")
@@ -83,7 +83,7 @@ def test_lineage_says_which_column_became_which(ferry: Ferry, postgres: Database
     assert output.name == f"{ferry.server.cluster}.{ferry.database}.sensor_b8=3A27"
     (field,) = output.facets["columnLineage"].fields["temperature"].inputFields
     assert (field.namespace, field.name, field.field) == (source.namespace, source.name, "temp")
-    many = Lineage(run.source, run.target, run.plan, tuple(map(str, range(101))))
+    many = TableLineage(run.source, run.target, run.plan, tuple(map(str, range(101))))
     assert [name for _, name in many.output_datasets] == [f"{ferry.server.cluster}.{ferry.database}.public.sensor"]
 
 

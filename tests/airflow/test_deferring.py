@@ -16,7 +16,7 @@ from tests.conftest import Database
 from tests.e2e.ferry import Ferry
 from tests.e2e.sensors import TABLE, add_sensors, assert_arrived, make_sensors
 
-from gridferry.airflow.named import named_connection
+from gridferry.airflow.connection_lookup import named_connection
 from gridferry.airflow.settings import Settings
 from gridferry.airflow.triggers import Bounds, StateTrigger, judge
 from gridferry.engine.events import SyncStatus, TableStatus

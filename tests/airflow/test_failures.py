@@ -19,8 +19,8 @@ from tests.e2e.sensors import TABLE, assert_arrived, make_sensors
 
 from gridferry.airflow import GridFerrySyncOperator
 from gridferry.airflow.compat import AirflowException, AirflowFailException
+from gridferry.airflow.connection_lookup import ConnectionNotGiven, named_connection
 from gridferry.airflow.failures import airflow_error, one_line, tells_airflow
-from gridferry.airflow.named import ConnectionNotGiven, named_connection
 from gridferry.airflow.triggers import StateTrigger
 from gridferry.errors import ConfigError, LeaseHeld, NodeUnreachable, PlanError
 

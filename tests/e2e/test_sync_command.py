@@ -18,7 +18,7 @@ from tests.e2e.readings import add, load_readings, source, stands, sync
 from tests.e2e.scraping import scrape, scrape_until, value
 from tests.readings import make_numbered_readings
 
-from gridferry.demo.stage import LocalGridDB
+from gridferry.demo.servers import LocalGridDB
 
 OF = {"table": "public.reading", "mode": "cdc"}
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

@@ -28,7 +28,7 @@ from gridferry.checkpoint import journal, quarantine
 from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import read_document, utc_now
 from gridferry.checkpoint.history import HistoryStore
-from gridferry.checkpoint.lease import Holder, holder_of
+from gridferry.checkpoint.lease import LeaseHolder, holder_of
 from gridferry.checkpoint.origins import OriginRecord, OriginStore
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.registry import Registry
@@ -81,8 +81,8 @@ def _origins(documents: Any) -> Callable[[], object]:
 def _cursors(documents: Any) -> Callable[[], object]:
     cursors = CursorStore(documents)
     cursors.save(CURSOR)
-    cursors.save_heights(CURSOR.table, {"t_a": 1704067200000, "t_b": 2.5})
-    return lambda: (cursors.get(CURSOR.table), cursors.mode_of(CURSOR.table), cursors.heights(CURSOR.table))
+    cursors.save_max_values(CURSOR.table, {"t_a": 1704067200000, "t_b": 2.5})
+    return lambda: (cursors.get(CURSOR.table), cursors.mode_of(CURSOR.table), cursors.max_values(CURSOR.table))
 
 
 def _positions(documents: Any) -> Callable[[], object]:
@@ -124,7 +124,7 @@ def _repairs(documents: Any) -> Callable[[], object]:
 
 
 def _leases(documents: Any) -> Callable[[], object]:
-    documents.put(f"lease:{TABLE}", {"": asdict(Holder("elsewhere", 77, "123"))})
+    documents.put(f"lease:{TABLE}", {"": asdict(LeaseHolder("elsewhere", 77, "123"))})
     return lambda: holder_of(documents, TABLE)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
-from gridferry.demo.stage import LocalGridDB
+from gridferry.demo.servers import LocalGridDB
 from gridferry.local.interrupts import held, undisturbed
 from gridferry.local.postgres import LocalPostgres
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
-from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan, Verdict
+from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs, TablePlan
 
 PlanMaker = Callable[..., TablePlan]
 
@@ -17,7 +17,7 @@ def make_plan(table: str, columns: str | dict[str, ReadAs], *, schema: str = "pu
     """A plan that reads `columns` (names with blanks between, all plain; or each with how it is read)."""
     wanted = dict.fromkeys(columns.split(), ReadAs.PLAIN) if isinstance(columns, str) else columns
     planned = tuple(
-        ColumnPlan(name, "", ColumnSpec(f"c{i}", GridType.STRING), read_as, Kernel.TEXT, Verdict.EXACT, "")
+        ColumnPlan(name, "", ColumnSpec(f"c{i}", GridType.STRING), read_as, Kernel.TEXT, Fidelity.EXACT, "")
         for i, (name, read_as) in enumerate(wanted.items())
     )
     options.setdefault("key", ())

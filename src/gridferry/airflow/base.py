@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from gridferry.airflow.compat import BaseOperator, Context
+from gridferry.airflow.connection_lookup import named_connection
 from gridferry.airflow.failures import AskedToEnd, one_line, told_to_airflow
 from gridferry.airflow.links import AssetsLink
-from gridferry.airflow.named import named_connection
 from gridferry.airflow.settings import ConfigLike, Settings, found_beside, require_no_password
 from gridferry.errors import FerryError
 from gridferry.model.failed_tables import Deed
@@ -137,9 +137,9 @@ class FerryTask(BaseOperator):
 
     def remember_lineage(self, migration: Migration, table: str, containers: Sequence[str]) -> None:
         """Keep where the rows came from and went to, for `get_openlineage_facets_on_complete`."""
-        from gridferry.airflow.lineage import Lineage
+        from gridferry.airflow.lineage import TableLineage
 
-        self.__dict__.setdefault("_lineage", []).append(Lineage.of(migration, table, containers))
+        self.__dict__.setdefault("_lineage", []).append(TableLineage.of(migration, table, containers))
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:
         """Inputs, outputs and columns for OpenLineage, where its provider is installed; it asks for this method."""

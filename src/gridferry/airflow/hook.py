@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.compat import BaseHook
+from gridferry.airflow.connection_lookup import named_connection
 from gridferry.airflow.connections import griddb_address
 from gridferry.airflow.failures import one_line, told_to_airflow
-from gridferry.airflow.named import named_connection
 from gridferry.airflow.provider_info import CONNECTION_TYPE
 from gridferry.airflow.settings import GRIDDB_DEFAULT
 from gridferry.errors import FerryError

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Lineage:
+class TableLineage:
     """One table's way: addresses, the plan, and the containers that exist."""
 
     source: PostgresAddress
@@ -25,7 +25,7 @@ class Lineage:
     containers: tuple[str, ...]
 
     @classmethod
-    def of(cls, migration: Migration, table: str, containers: Sequence[str]) -> Lineage:
+    def of(cls, migration: Migration, table: str, containers: Sequence[str]) -> TableLineage:
         """The lineage of a loaded table."""
         return cls(
             migration.endpoints.source.address,
@@ -48,7 +48,7 @@ class Lineage:
         return [(f"griddb://{host}:{port}", f"{inside}.{name}") for name in named]
 
 
-def operator_lineage(runs: Sequence[Lineage]) -> Any:
+def operator_lineage(runs: Sequence[TableLineage]) -> Any:
     """An `OperatorLineage` of what a task did."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -61,14 +61,14 @@ def operator_lineage(runs: Sequence[Lineage]) -> Any:
     )
 
 
-def _input(run: Lineage) -> dict[str, Any]:
+def _input(run: TableLineage) -> dict[str, Any]:
     from airflow.providers.common.compat.openlineage.facet import SchemaDatasetFacet, SchemaDatasetFacetFields
 
     types = {column.source: column.pg_type for column in run.plan.columns}
     return {"schema": SchemaDatasetFacet([SchemaDatasetFacetFields(name=n, type=t) for n, t in types.items()])}
 
 
-def _output(run: Lineage, dataset: tuple[str, str]) -> dict[str, Any]:
+def _output(run: TableLineage, dataset: tuple[str, str]) -> dict[str, Any]:
     from airflow.providers.common.compat.openlineage.facet import (
         ColumnLineageDatasetFacet,
         Fields,

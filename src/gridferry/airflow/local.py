@@ -24,7 +24,7 @@ from gridferry.airflow.failures import one_line
 from gridferry.airflow.local_airflow import PASSWORD, USER, LocalAirflow, free_port
 from gridferry.demo.footprint import Footprint
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
-from gridferry.demo.stage import LocalGridDB, remove_folder
+from gridferry.demo.servers import LocalGridDB, remove_folder
 from gridferry.errors import FerryError
 from gridferry.griddb import GridDBAddress, connect, parse_address
 from gridferry.local.interrupts import held, undisturbed

@@ -20,7 +20,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from gridferry.airflow.offspring import Offspring
+from gridferry.airflow.child_processes import ChildProcesses
 from gridferry.errors import ConfigError, FerryError
 from gridferry.local.interrupts import held
 
@@ -100,8 +100,8 @@ class LocalAirflow:
     def stop(self) -> None:
         """Stop everything, in order; at once what takes too long. A second call does nothing."""
         processes, self._processes = self._processes, {}
-        offspring = Offspring(process.pid for process in processes.values())
-        offspring.look()
+        children = ChildProcesses(process.pid for process in processes.values())
+        children.look()
         for process in processes.values():
             if process.poll() is None:
                 process.terminate()
@@ -109,7 +109,7 @@ class LocalAirflow:
         for process in processes.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.1, deadline - time.monotonic()))
-        offspring.end()
+        children.end()
         for process in processes.values():
             process.wait()
 

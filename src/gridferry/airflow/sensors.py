@@ -7,8 +7,8 @@ from typing import Any
 
 from gridferry.airflow.base import TEMPLATED, FerryTask
 from gridferry.airflow.compat import AirflowFailException, BaseSensorOperator, Context
+from gridferry.airflow.connection_lookup import named_connection
 from gridferry.airflow.failures import tells_airflow
-from gridferry.airflow.named import named_connection
 from gridferry.airflow.triggers import Bounds, StateTrigger, is_ready, wait_for
 
 

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from gridferry.airflow.compat import BaseTrigger, Connection, TriggerEvent
+from gridferry.airflow.connection_lookup import named_connection_in_trigger
 from gridferry.airflow.failures import one_line
-from gridferry.airflow.named import named_connection_in_trigger
 from gridferry.airflow.settings import ConfigLike, Settings
 from gridferry.errors import FerryError, Transient
 from gridferry.model.outcomes import LoadState, SyncState

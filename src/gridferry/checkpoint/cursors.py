@@ -13,7 +13,7 @@ from gridferry.model.decoding import Malformed, readable
 from gridferry.model.watermark import Cursor
 from gridferry.plan.table_options import SyncMode
 
-_HEIGHTS = "heights"
+_MAX_VALUES = "heights"  # the name that it has in stored states
 _GREATEST = 1.8e308
 
 
@@ -34,26 +34,26 @@ class SyncRecord(Progress):
 
 
 class CursorStore(ProgressStore[SyncRecord]):
-    """The records of mode watermark, and beside each the height of its containers."""
+    """The records of mode watermark, and beside each the greatest values in its containers."""
 
     kind = SyncRecord
 
-    def heights(self, table: str) -> Document:
+    def max_values(self, table: str) -> Document:
         """The greatest value of the growing column that each container held when a run left it, by its name."""
-        document = self._documents.get(scope_of(table), _HEIGHTS) or {}
+        document = self._documents.get(scope_of(table), _MAX_VALUES) or {}
 
         def decode() -> Document:
-            for name, height in document.items():
-                if type(height) not in (int, float) or abs(height) > _GREATEST:
+            for name, value in document.items():
+                if type(value) not in (int, float) or abs(value) > _GREATEST:
                     raise Malformed(name[:60], "is not a number")
             return document
 
         return readable(
-            f"what the last sync of {table} left in its containers (scope {scope_of(table)}, item {_HEIGHTS})",
+            f"what the last sync of {table} left in its containers (scope {scope_of(table)}, item {_MAX_VALUES})",
             decode,
             next_step=f"load {table} again with --replace",
         )
 
-    def save_heights(self, table: str, heights: Document) -> None:
-        """Write all heights of a table. They are a cross-check: no run takes a bound from them."""
-        self._documents.put(scope_of(table), {_HEIGHTS: heights})
+    def save_max_values(self, table: str, values: Document) -> None:
+        """Write those of all its containers. They are a cross-check: no run takes a bound from them."""
+        self._documents.put(scope_of(table), {_MAX_VALUES: values})

@@ -45,7 +45,7 @@ _PART = "part:"
 
 
 @dataclass(frozen=True)
-class Holder:
+class LeaseHolder:
     """Who holds a lease. `born` makes a process another one than a later one with its number."""
 
     host: Name
@@ -84,7 +84,7 @@ class Lease:
         self._item = f"{_PART}{part}" if part else _WHOLE
         self._wait_s, self._beat_s, self._dead_after_s = wait_s, beat_s, dead_after_s
         self._clock, self._sleep = clock, sleep
-        self._me = Holder(socket.gethostname(), os.getpid(), born(os.getpid()))
+        self._me = LeaseHolder(socket.gethostname(), os.getpid(), born(os.getpid()))
         self._stop = threading.Event()
         self._lost: LeaseHeld | None = None
         self._away = False  # the target did not take the last renewal
@@ -164,9 +164,9 @@ class Lease:
         while (stale := self._outlive(item, start, wait_s)) is not None:
             self._remove(item, partial(eq, stale))
 
-    def _outlive(self, item: str, start: float, wait_s: float) -> Holder | None:
+    def _outlive(self, item: str, start: float, wait_s: float) -> LeaseHolder | None:
         """Wait until nobody holds `item` (None) or its holder is dead (who it was). Raises: LeaseHeld."""
-        seen: Holder | None = None
+        seen: LeaseHolder | None = None
         seen_at = start
         while (holder := self._holder(item)) is not None:
             now = self._clock()
@@ -179,7 +179,7 @@ class Lease:
             self._sleep(min(1.0, self._beat_s))
         return None
 
-    def _held(self, holder: Holder) -> LeaseHeld:
+    def _held(self, holder: LeaseHolder) -> LeaseHeld:
         return LeaseHeld(
             f"another run works on {self._table}: {holder}",
             state="nothing was changed",
@@ -195,13 +195,13 @@ class Lease:
         self.token, self._renewed_at = self._me.token, began
         return True
 
-    def _holder(self, item: str) -> Holder | None:
+    def _holder(self, item: str) -> LeaseHolder | None:
         document = self._documents.get(self._scope, item)
         return None if document is None else _holder_from(document, self._table)
 
-    def _take_over(self, stale: Holder) -> bool:
+    def _take_over(self, stale: LeaseHolder) -> bool:
         began = self._clock()
-        mine = Holder(self._me.host, self._me.pid, self._me.born, token=stale.token + 1)
+        mine = LeaseHolder(self._me.host, self._me.pid, self._me.born, token=stale.token + 1)
 
         def take(tx: ContainerTransaction) -> bool:
             taken = self._locked(tx, self._item) == stale
@@ -241,7 +241,7 @@ class Lease:
     def _renew(self) -> None:
         with self._renewing:
             began = self._clock()
-            renewed = Holder(**{**asdict(self._me), "beat": self._me.beat + 1})
+            renewed = LeaseHolder(**{**asdict(self._me), "beat": self._me.beat + 1})
             self._away = True
 
             def renew(tx: ContainerTransaction) -> None:
@@ -261,7 +261,7 @@ class Lease:
         self._remove(self._item, lambda holder: holder.token == self.token)
         self.token = 0
 
-    def _remove(self, item: str, which: Callable[[Holder], bool]) -> None:
+    def _remove(self, item: str, which: Callable[[LeaseHolder], bool]) -> None:
         """Remove a holder, if it is that one."""
 
         def remove(tx: ContainerTransaction) -> None:
@@ -282,7 +282,7 @@ class Lease:
                     error.add_note(f"the lease of {self._table} is held by {holder}")
             raise
 
-    def _locked(self, tx: ContainerTransaction, item: str) -> Holder | None:
+    def _locked(self, tx: ContainerTransaction, item: str) -> LeaseHolder | None:
         scope = self._documents.full(self._scope)
         tql = f"select * where scope = {tql_text(scope)} and item = {tql_text(item)}"
         rows = tx.query(tql, for_update=True).read_all()
@@ -290,7 +290,7 @@ class Lease:
             return None
         return _holder_from(read_document(rows.column("body")[0].as_py(), self._scope, item), self._table)
 
-    def _row(self, holder: Holder) -> pa.RecordBatch:
+    def _row(self, holder: LeaseHolder) -> pa.RecordBatch:
         body = json.dumps(asdict(holder)).encode()
         columns = [[self._documents.full(self._scope)], [self._item], [body], [datetime.now(timezone.utc)]]
         return pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema)
@@ -300,16 +300,16 @@ class Lease:
         return pa.record_batch(columns, schema=STATE_SCHEMA.key_schema.arrow_schema)
 
 
-def holder_of(documents: DocumentStore, table: str) -> Holder | None:
+def holder_of(documents: DocumentStore, table: str) -> LeaseHolder | None:
     """Who holds a table's lease, or a part of it; None where nobody does, or only processes here that have ended."""
     holders = (_holder_from(document, table) for document in documents.items(f"lease:{table}").values())
     return next((holder for holder in holders if not _is_dead(holder)), None)
 
 
-def _holder_from(document: Document, table: str) -> Holder:
+def _holder_from(document: Document, table: str) -> LeaseHolder:
     return readable(
         f"the lease of {table}",
-        lambda: decoded(Holder, document),
+        lambda: decoded(LeaseHolder, document),
         next_step=f"use the gridferry that wrote it; where no run works on {table}, delete its row from "
         f"{STATE_CONTAINER}: its scope ends with 'lease:{table}'",
     )
@@ -324,7 +324,7 @@ def born(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def _is_dead(holder: Holder) -> bool:
+def _is_dead(holder: LeaseHolder) -> bool:
     """Whether the holder was a process of this machine that has ended."""
     if holder.host != socket.gethostname():
         return False

@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 
 from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
 from gridferry.errors import ConfigError
-from gridferry.model.decoding import Malformed, decoded, readable, require_version
+from gridferry.model.decoding import own_record
 from gridferry.model.repair import RepairRecord, RepairState
 
 REPAIR_VERSION = 1
@@ -69,16 +69,6 @@ class RepairStore:
 
 
 def _record(run: str, document: Document) -> RepairRecord:
-    forget = f"give its undo up with `gridferry forget {run}`"
     what = f"the record of repair {run} (scope {_SCOPE}{run})"
-    fields = require_version(
-        document, REPAIR_VERSION, what=what, next_step=f"use the gridferry that wrote it, or {forget}"
-    )
-
-    def decode() -> RepairRecord:
-        record = decoded(RepairRecord, fields)
-        if record.run != run:
-            raise Malformed("run", "is another one")
-        return record
-
-    return readable(what, decode, next_step=forget)
+    forget = f"give its undo up with `gridferry forget {run}`"
+    return own_record(RepairRecord, document, REPAIR_VERSION, {"run": run}, what=what, next_step=forget)

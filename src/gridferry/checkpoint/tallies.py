@@ -15,7 +15,7 @@ from gridferry.model.forms import Count, Moment
 
 
 @dataclass(frozen=True)
-class Tally:
+class ContainerTally:
     """Rows that syncs put into a container and deleted from it since the load, and when the last of them did."""
 
     written: Count = 0
@@ -29,7 +29,7 @@ class TallyStore:
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
-    def all(self, table: str) -> dict[str, Tally]:
+    def all(self, table: str) -> dict[str, ContainerTally]:
         """The tallies of a table, by container. Raises: CheckpointError for a broken one."""
         return {name: _tally(table, name, document) for name, document in self._documents.items(_scope(table)).items()}
 
@@ -41,8 +41,8 @@ class TallyStore:
         before = self._documents.get_many(_scope(table), list(done))
         after = {}
         for name, (written, deleted) in done.items():
-            stood = _tally(table, name, before[name]) if name in before else Tally()
-            after[name] = asdict(Tally(stood.written + written, stood.deleted + deleted, now))
+            stood = _tally(table, name, before[name]) if name in before else ContainerTally()
+            after[name] = asdict(ContainerTally(stood.written + written, stood.deleted + deleted, now))
         self._documents.put(_scope(table), after)
 
     def forget(self, table: str) -> None:
@@ -54,9 +54,9 @@ def _scope(table: str) -> str:
     return f"containers:{table}"
 
 
-def _tally(table: str, name: str, document: Document) -> Tally:
+def _tally(table: str, name: str, document: Document) -> ContainerTally:
     return readable(
         f"what the syncs of {table} did to container {name[:200]} (scope {_scope(table)})",
-        lambda: decoded(Tally, document),
+        lambda: decoded(ContainerTally, document),
         next_step=f"load {table} again with --replace",
     )

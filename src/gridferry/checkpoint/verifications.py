@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 
 from gridferry.checkpoint.documents import Document, DocumentStore
 from gridferry.errors import CheckpointError
-from gridferry.model.decoding import Malformed, decoded, readable, require_version
+from gridferry.model.decoding import own_record
 from gridferry.model.verification import TableVerification
 
 VERIFICATION_VERSION = 2
@@ -64,19 +64,9 @@ def _scope(table: str) -> str:
 
 
 def _verification(table: str, document: Document) -> TableVerification:
-    again = "verify the table again: what is not readable is deleted then"
     what = f"a verification of {table} (scope {_scope(table)})"
-    fields = require_version(
-        document, VERIFICATION_VERSION, what=what, next_step=f"use the gridferry that wrote it, or {again}"
-    )
-
-    def decode() -> TableVerification:
-        found = decoded(TableVerification, fields)
-        if found.table != table:
-            raise Malformed("table", "is another one")
-        return found
-
-    return readable(what, decode, next_step=again)
+    again = "verify the table again: what is not readable is deleted then"
+    return own_record(TableVerification, document, VERIFICATION_VERSION, {"table": table}, what=what, next_step=again)
 
 
 def _is_readable(table: str, document: Document) -> bool:

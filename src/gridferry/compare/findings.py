@@ -108,7 +108,7 @@ def nullable(batch: pa.RecordBatch) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays(batch.columns, names=batch.schema.names)
 
 
-class Waiting:
+class FindingsSpool:
     """Findings that wait for another look: in memory while they are few, else in a temporary file. A context."""
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""What `gridferry demo` shows: a sample of the sensor readings, and a stage of servers to move it between."""
+"""What `gridferry demo` shows: a sample of the sensor readings, and the servers to move it between."""

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import psycopg
 
-from gridferry.demo.audience import Audience
 from gridferry.demo.changes import NEWCOMERS
-from gridferry.demo.ends import CONFIG_NAME, PASSWORD_VARIABLE, SOURCE_VARIABLE, Ends
+from gridferry.demo.endpoints import CONFIG_NAME, PASSWORD_VARIABLE, SOURCE_VARIABLE, DemoEndpoints
 from gridferry.demo.following import CdcPart, WatermarkPart, follow_by_cdc, follow_by_watermark, load, verify
 from gridferry.demo.footprint import Footprint
 from gridferry.demo.sample import copy_csv_into, write_readings_csv
-from gridferry.demo.stage import LocalGridDB, make_folder, remove_folder
+from gridferry.demo.servers import LocalGridDB, make_folder, remove_folder
+from gridferry.demo.view import DemoView
 from gridferry.engine.events import TableLoad
 from gridferry.engine.migration import Migration
 from gridferry.errors import ConfigError
@@ -69,7 +69,7 @@ class DemoReport:
         return equal and self.watermark.as_promised
 
 
-def run_demo(options: DemoOptions, audience: Audience) -> DemoReport:
+def run_demo(options: DemoOptions, view: DemoView) -> DemoReport:
     """Play it all, take away what was made, and return what was done.
 
     Raises: ConfigError if something is not installed; TargetNotEmpty if the target holds containers of these names
@@ -77,7 +77,7 @@ def run_demo(options: DemoOptions, audience: Audience) -> DemoReport:
     """
     made = ExitStack()
     try:
-        report = _play(options, audience, made)
+        report = _play(options, view, made)
     except BaseException:
         with undisturbed():
             made.close()
@@ -85,36 +85,36 @@ def run_demo(options: DemoOptions, audience: Audience) -> DemoReport:
     if options.keep:
         made.pop_all()
     else:
-        with undisturbed(), audience.waiting("cleaning up"):
+        with undisturbed(), view.waiting("cleaning up"):
             made.close()
     return report
 
 
-def _play(options: DemoOptions, audience: Audience, made: ExitStack) -> DemoReport:
+def _play(options: DemoOptions, view: DemoView, made: ExitStack) -> DemoReport:
     """All steps in order; whatever is started goes onto `made`, which takes it away."""
     if options.target:
         _claim(options, made)
     with held():
         folder = make_folder()
         made.callback(remove_folder, folder)
-    postgres = _start_postgres(audience, folder, made)
-    rows = _fill_postgres(options, audience, postgres, folder)
-    griddb = _start_griddb(options, audience, folder, made)
-    ends = Ends(
+    postgres = _start_postgres(view, folder, made)
+    rows = _fill_postgres(options, view, postgres, folder)
+    griddb = _start_griddb(options, view, folder, made)
+    endpoints = DemoEndpoints(
         postgres.dsn(),
         griddb.target if griddb else options.target,
         griddb.password if griddb else options.password,
         folder,
     )
-    config = _write_config(audience, ends)
-    _plan(audience, config)
-    audience.step("The load. Killed anywhere, the same command goes on.")
-    loads = load(audience, config)
-    verified = verify(audience, config, "Every value of both sides is compared.")
-    _ask(audience, config)
-    watermark = follow_by_watermark(audience, ends)
-    cdc = follow_by_cdc(audience, ends, drop=not options.keep)
-    kept = _leave_running(ends, postgres, griddb) if options.keep else ()
+    config = _write_config(view, endpoints)
+    _plan(view, config)
+    view.step("The load. Killed anywhere, the same command goes on.")
+    loads = load(view, config)
+    verified = verify(view, config, "Every value of both sides is compared.")
+    _ask(view, config)
+    watermark = follow_by_watermark(view, endpoints)
+    cdc = follow_by_cdc(view, endpoints, drop=not options.keep)
+    kept = _leave_running(endpoints, postgres, griddb) if options.keep else ()
     return DemoReport(rows, loads, verified, watermark, cdc, kept)
 
 
@@ -126,61 +126,61 @@ def _claim(options: DemoOptions, made: ExitStack) -> None:
     made.callback(footprint.erase)
 
 
-def _start_postgres(audience: Audience, folder: Path, made: ExitStack) -> LocalPostgres:
-    audience.step("A PostgreSQL of our own starts in a temporary folder.")
+def _start_postgres(view: DemoView, folder: Path, made: ExitStack) -> LocalPostgres:
+    view.step("A PostgreSQL of our own starts in a temporary folder.")
     postgres = LocalPostgres(folder / "postgres")
     made.callback(postgres.remove)
-    with audience.waiting("starting PostgreSQL"):
+    with view.waiting("starting PostgreSQL"):
         return postgres.start()
 
 
-def _fill_postgres(options: DemoOptions, audience: Audience, postgres: LocalPostgres, folder: Path) -> int:
+def _fill_postgres(options: DemoOptions, view: DemoView, postgres: LocalPostgres, folder: Path) -> int:
     path = options.csv or folder / "readings.csv"
     if options.csv is None:
-        with audience.waiting("making sensor readings"):
+        with view.waiting("making sensor readings"):
             write_readings_csv(path, share=options.share)
     command = f'psql "$SOURCE_DSN" -c "\\copy device FROM {path.name} CSV HEADER"'
-    audience.step(f"Readings of three sensors go into the table {TABLE}.", command=command)
-    with audience.waiting("copying"), psycopg.connect(postgres.dsn(), autocommit=True) as connection:
+    view.step(f"Readings of three sensors go into the table {TABLE}.", command=command)
+    with view.waiting("copying"), psycopg.connect(postgres.dsn(), autocommit=True) as connection:
         rows = copy_csv_into(connection, path)
         # What a table of readings has; mode watermark finds new rows by it.
         connection.execute("CREATE INDEX ON device (ts)")
         connection.execute("ANALYZE device")
-    audience.text(f"{rows:,} rows")
+    view.text(f"{rows:,} rows")
     return rows
 
 
-def _start_griddb(options: DemoOptions, audience: Audience, folder: Path, made: ExitStack) -> LocalGridDB | None:
+def _start_griddb(options: DemoOptions, view: DemoView, folder: Path, made: ExitStack) -> LocalGridDB | None:
     """The emulator, or None where the user named a target."""
     if options.target:
-        audience.step(f"Your GridDB is the target: {options.target}")
+        view.step(f"Your GridDB is the target: {options.target}")
         return None
-    audience.step("A GridDB emulator starts; GRIDFERRY_TARGET names a real one.", command="gridferry serve")
+    view.step("A GridDB emulator starts; GRIDFERRY_TARGET names a real one.", command="gridferry serve")
     griddb = LocalGridDB(folder)
     made.callback(griddb.stop)
-    with audience.waiting("starting the emulator"):
+    with view.waiting("starting the emulator"):
         return griddb.start()
 
 
-def _write_config(audience: Audience, ends: Ends) -> Config:
-    audience.step("A small file says what goes where.", command=f"cat {CONFIG_NAME}")
-    audience.text(ends.config_text(SyncMode.WATERMARK).rstrip())
-    return ends.config(SyncMode.WATERMARK)
+def _write_config(view: DemoView, endpoints: DemoEndpoints) -> Config:
+    view.step("A small file says what goes where.", command=f"cat {CONFIG_NAME}")
+    view.text(endpoints.config_text(SyncMode.WATERMARK).rstrip())
+    return endpoints.config(SyncMode.WATERMARK)
 
 
-def _plan(audience: Audience, config: Config) -> None:
-    audience.step("The plan: what becomes what. Nothing is changed yet.", command="gridferry plan")
+def _plan(view: DemoView, config: Config) -> None:
+    view.step("The plan: what becomes what. Nothing is changed yet.", command="gridferry plan")
     with Migration(config) as migration:
-        with audience.waiting("looking at the table"):
+        with view.waiting("looking at the table"):
             plan = migration.plan()
-        audience.plan(plan)
+        view.plan(plan)
 
 
-def _ask(audience: Audience, config: Config) -> None:
+def _ask(view: DemoView, config: Config) -> None:
     """The readings, asked for in GridDB's own language."""
     with connect(config.target) as store:
         for name, query, line in QUERIES:
-            audience.step(line, command=f'gridferry tql {name} "{query}"')
+            view.step(line, command=f'gridferry tql {name} "{query}"')
             container = store.open_container(name)
             if container is None:
                 raise ConfigError(
@@ -189,19 +189,19 @@ def _ask(audience: Audience, config: Config) -> None:
                 )
             result = container.query(query, limit=FIRST_ROWS + 1)
             if result.has_rows:
-                audience.rows(result)
+                view.rows(result)
             else:
-                audience.value(result)
+                view.value(result)
 
 
-def _leave_running(ends: Ends, postgres: LocalPostgres, griddb: LocalGridDB | None) -> tuple[str, ...]:
+def _leave_running(endpoints: DemoEndpoints, postgres: LocalPostgres, griddb: LocalGridDB | None) -> tuple[str, ...]:
     """Let everything live on; returns the lines that say how to use and how to end it."""
     atexit.unregister(postgres.stop)
     pids = [postgres.pid]
-    lines = [f"cd {ends.folder}", f"export {SOURCE_VARIABLE}='{ends.dsn}'"]
+    lines = [f"cd {endpoints.folder}", f"export {SOURCE_VARIABLE}='{endpoints.dsn}'"]
     if griddb is not None:
         griddb.leave_running()
         pids.append(griddb.pid)
         lines.append(f"export {PASSWORD_VARIABLE}={griddb.password}")
-    end = f"kill {' '.join(map(str, pids))}; sleep 3; rm -rf {ends.folder}"
+    end = f"kill {' '.join(map(str, pids))}; sleep 3; rm -rf {endpoints.folder}"
     return (*lines, "gridferry status", f"{end}    # the end of it")

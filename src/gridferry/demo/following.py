@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gridferry.demo.audience import Audience
 from gridferry.demo.changes import (
     CORRECTED,
     DELETED,
@@ -18,7 +17,8 @@ from gridferry.demo.changes import (
     Script,
     run_script,
 )
-from gridferry.demo.ends import CONFIG_NAME, Ends
+from gridferry.demo.endpoints import CONFIG_NAME, DemoEndpoints
+from gridferry.demo.view import DemoView
 from gridferry.engine.events import TableLoad, TableSync
 from gridferry.engine.migration import Migration
 from gridferry.model.repair import RepairReport
@@ -63,87 +63,87 @@ class CdcPart:
     dropped: list[str]
 
 
-def follow_by_watermark(audience: Audience, ends: Ends) -> WatermarkPart:
+def follow_by_watermark(view: DemoView, endpoints: DemoEndpoints) -> WatermarkPart:
     """New readings, then a late one and changes that the mode cannot see. Raises: any FerryError."""
-    config = ends.config(SyncMode.WATERMARK)
-    _change(audience, ends, NEW_READINGS, "The source goes on: new readings, one of them of a new device.")
-    first = _sync(audience, config, "The new readings, and nothing else, are brought over.")
-    verified = verify(audience, config, "Both sides are equal again.")
-    _change(audience, ends, LATE_AND_CHANGED, "A reading comes late, one is corrected, one is deleted.")
-    second = _sync(audience, config, "The same command again. A scheduler would run it every hour.")
-    blind = verify(audience, config, "What it saw, and what it did not.")
-    audience.said(BLIND)
-    return WatermarkPart([first, second], verified, blind, _repair(audience, config))
+    config = endpoints.config(SyncMode.WATERMARK)
+    _change(view, endpoints, NEW_READINGS, "The source goes on: new readings, one of them of a new device.")
+    first = _sync(view, config, "The new readings, and nothing else, are brought over.")
+    verified = verify(view, config, "Both sides are equal again.")
+    _change(view, endpoints, LATE_AND_CHANGED, "A reading comes late, one is corrected, one is deleted.")
+    second = _sync(view, config, "The same command again. A scheduler would run it every hour.")
+    blind = verify(view, config, "What it saw, and what it did not.")
+    view.said(BLIND)
+    return WatermarkPart([first, second], verified, blind, _repair(view, config))
 
 
-def follow_by_cdc(audience: Audience, ends: Ends, *, drop: bool) -> CdcPart:
+def follow_by_cdc(view: DemoView, endpoints: DemoEndpoints, *, drop: bool) -> CdcPart:
     """A load under a replication slot, then changes of every sort; with `drop` the slot goes in the end."""
-    _change(audience, ends, IDENTITY, "Mode cdc reads PostgreSQL's log, where a key says which row has changed.")
-    audience.step("The config asks for that mode.", command=f"tail -2 {CONFIG_NAME}")
-    audience.text("\n".join(ends.config_text(SyncMode.CDC).splitlines()[-2:]))
-    audience.step("The load makes a replication slot, and reads under its snapshot.")
-    config = ends.config(SyncMode.CDC)
-    loads = load(audience, config, replace=True)
-    _change(audience, ends, EVERYTHING, "Everything at once: new, late, corrected, moved and deleted readings.")
-    synced = _sync(audience, config, "Every change is brought over, in the order of its commit.")
-    verified = verify(audience, config, "Both sides are equal, updates and deletes included.")
-    _report(audience, config)
-    return CdcPart(loads, [synced], verified, _drop_slot(audience, config) if drop else [])
+    _change(view, endpoints, IDENTITY, "Mode cdc reads PostgreSQL's log, where a key says which row has changed.")
+    view.step("The config asks for that mode.", command=f"tail -2 {CONFIG_NAME}")
+    view.text("\n".join(endpoints.config_text(SyncMode.CDC).splitlines()[-2:]))
+    view.step("The load makes a replication slot, and reads under its snapshot.")
+    config = endpoints.config(SyncMode.CDC)
+    loads = load(view, config, replace=True)
+    _change(view, endpoints, EVERYTHING, "Everything at once: new, late, corrected, moved and deleted readings.")
+    synced = _sync(view, config, "Every change is brought over, in the order of its commit.")
+    verified = verify(view, config, "Both sides are equal, updates and deletes included.")
+    _report(view, config)
+    return CdcPart(loads, [synced], verified, _drop_slot(view, config) if drop else [])
 
 
-def load(audience: Audience, config: Config, *, replace: bool = False) -> list[TableLoad]:
+def load(view: DemoView, config: Config, *, replace: bool = False) -> list[TableLoad]:
     """Load, and show what was done."""
-    audience.command("gridferry load --replace --yes" if replace else "gridferry load")
-    with audience.loading() as listener, Migration(config, listener=listener) as migration:
+    view.command("gridferry load --replace --yes" if replace else "gridferry load")
+    with view.loading() as listener, Migration(config, listener=listener) as migration:
         loads = migration.loads.load(replace=replace)
-    audience.loaded(loads)
+    view.loaded(loads)
     return loads
 
 
-def verify(audience: Audience, config: Config, line: str) -> VerifyReport:
+def verify(view: DemoView, config: Config, line: str) -> VerifyReport:
     """Compare both sides, and show what was found."""
-    audience.step(line, command="gridferry verify")
+    view.step(line, command="gridferry verify")
     with Migration(config) as migration:
-        with audience.waiting("comparing"):
+        with view.waiting("comparing"):
             report = migration.verifications.verify()
-        audience.verified(report)
+        view.verified(report)
     return report
 
 
-def _change(audience: Audience, ends: Ends, script: Script, line: str) -> None:
-    audience.step(line, command=script.command)
-    audience.text(script.text)
-    run_script(ends.dsn, script)
+def _change(view: DemoView, endpoints: DemoEndpoints, script: Script, line: str) -> None:
+    view.step(line, command=script.command)
+    view.text(script.text)
+    run_script(endpoints.dsn, script)
 
 
-def _sync(audience: Audience, config: Config, line: str) -> TableSync:
-    audience.step(line, command="gridferry sync")
+def _sync(view: DemoView, config: Config, line: str) -> TableSync:
+    view.step(line, command="gridferry sync")
     with Migration(config) as migration:
-        with audience.waiting("looking for changes"):
+        with view.waiting("looking for changes"):
             done = migration.syncs.sync()
-        audience.synced(done)
+        view.synced(done)
     return done[0]
 
 
-def _repair(audience: Audience, config: Config) -> RepairReport:
-    audience.step("A repair writes just those rows, and keeps what was there.", command="gridferry repair")
+def _repair(view: DemoView, config: Config) -> RepairReport:
+    view.step("A repair writes just those rows, and keeps what was there.", command="gridferry repair")
     with Migration(config) as migration:
-        with audience.waiting("repairing"):
+        with view.waiting("repairing"):
             report = migration.repairs.repair()
-        audience.repaired(report)
+        view.repaired(report)
     return report
 
 
-def _report(audience: Audience, config: Config) -> None:
-    audience.step("All of this on one page, to keep and to show.", command="gridferry report")
-    with Migration(config) as migration, audience.waiting("counting both sides"):
+def _report(view: DemoView, config: Config) -> None:
+    view.step("All of this on one page, to keep and to show.", command="gridferry report")
+    with Migration(config) as migration, view.waiting("counting both sides"):
         page = render_page(gather_facts(migration))
-    audience.page(page)
+    view.page(page)
 
 
-def _drop_slot(audience: Audience, config: Config) -> list[str]:
-    audience.step("Where a table is not to be followed any more: PostgreSQL as it was.", command="gridferry drop-slot")
+def _drop_slot(view: DemoView, config: Config) -> list[str]:
+    view.step("Where a table is not to be followed any more: PostgreSQL as it was.", command="gridferry drop-slot")
     with Migration(config) as migration:
         dropped = migration.syncs.drop_slots()
-    audience.text("\n".join(f"dropped: {what}" for what in dropped))
+    view.text("\n".join(f"dropped: {what}" for what in dropped))
     return dropped

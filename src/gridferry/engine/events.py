@@ -186,7 +186,7 @@ class SyncStarted:
 
 
 @dataclass(frozen=True)
-class Stored:
+class BatchStored:
     """Rows or changes are on the target's disk: how long putting and deleting took, and how long the flush."""
 
     table: str
@@ -276,7 +276,7 @@ Event = (
     | ChunkDone
     | TableLoad
     | SyncStarted
-    | Stored
+    | BatchStored
     | Checkpointed
     | SlotSeen
     | SyncEnded

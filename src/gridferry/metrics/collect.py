@@ -17,13 +17,13 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 
 from gridferry import __version__
 from gridferry.engine.events import (
+    BatchStored,
     Checkpointed,
     ChunkDone,
     Event,
     LoadStarted,
     RowsPut,
     SlotSeen,
-    Stored,
     SyncEnded,
     SyncStarted,
     TableFailed,
@@ -111,7 +111,7 @@ class RunMetrics:
         ProcessCollector(registry=self.registry)
         self._hears: dict[type, Callable[[Any], None]] = {
             SyncStarted: self._sync_started,
-            Stored: self._stored,
+            BatchStored: self._stored,
             Checkpointed: self._checkpointed,
             SlotSeen: self._slot_seen,
             SyncEnded: self._sync_ended,
@@ -141,7 +141,7 @@ class RunMetrics:
                 self._runs.labels(*of, outcome.replace(" ", "_"))
         self._running.labels(*of).set(1)
 
-    def _stored(self, event: Stored) -> None:
+    def _stored(self, event: BatchStored) -> None:
         of = (event.table, self._modes.get(event.table, LOAD))
         self._put.labels(*of).observe(event.put_s)
         self._flush.labels(*of).observe(event.flush_s)

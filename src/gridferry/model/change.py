@@ -20,7 +20,7 @@ class Operation(IntEnum):
     DELETE = 3
 
 
-class Identity(str, Enum):
+class ReplicaIdentity(str, Enum):
     """What an update or delete has of the row as it was (REPLICA IDENTITY); the letters of pg_class.relreplident."""
 
     DEFAULT = "d"  # the primary key
@@ -49,7 +49,7 @@ class ChangedRelation:
     oid: int
     schema: str
     name: str
-    identity: Identity
+    identity: ReplicaIdentity
     columns: tuple[ChangedColumn, ...]
 
     @property

@@ -60,6 +60,27 @@ def require_version(document: Mapping[str, Any], version: int, *, what: str, nex
     return {name: value for name, value in document.items() if name != "version"}
 
 
+def own_record(
+    kind: type[T], document: Mapping[str, Any], version: int, own: Mapping[str, str], *, what: str, next_step: str
+) -> T:
+    """The record of dataclass `kind` that is stored in a document of that version, with the fields `own` as they are.
+
+    Args: own: by what the document was asked for; what: names it; next_step: what helps where it is broken.
+    Raises: CheckpointError for another version, a malformed document, or one of something else.
+    """
+    other = f"use the gridferry that wrote it, or {next_step}"
+    fields = require_version(document, version, what=what, next_step=other)
+
+    def decode() -> T:
+        record = decoded(kind, fields)
+        for name, value in own.items():
+            if getattr(record, name) != value:
+                raise Malformed(name, "is another one")
+        return record
+
+    return readable(what, decode, next_step=next_step)
+
+
 def readable(what: str, decode: Callable[[], T], *, next_step: str, state: str = "nothing was changed") -> T:
     """What `decode` returns. Raises: CheckpointError where it finds the stored value malformed.
 

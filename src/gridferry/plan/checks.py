@@ -15,7 +15,7 @@ from gridferry.plan.advice import leave_out_nulls
 from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, counted
 from gridferry.plan.mapping import MAX_TIME_US
-from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnBadRow, Severity, Verdict
+from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, OnBadRow, Severity
 from gridferry.plan.table_options import TableOptions
 from gridferry.plan.yaml_text import flow_text
 
@@ -38,7 +38,7 @@ def value_findings(
     seen: set[str] = set()
     for position, planned in enumerate(columns):
         facts = profile.column(planned.source)
-        if planned.verdict is Verdict.LOSSY:
+        if planned.verdict is Fidelity.LOSSY:
             advice = "leave the override out to keep every value"
             message = f"{planned.pg_type} to {planned.target.label} loses information: {planned.rule}"
             yield Finding(Severity.RISK, planned.source, message, advice)

@@ -11,7 +11,7 @@ from gridferry.model.table import Column, Table
 from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey
 from gridferry.plan.mapping import TypeRule, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, needed_renames
-from gridferry.plan.plan import ColumnPlan, Finding, Kernel, ReadAs, Severity, Verdict
+from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, ReadAs, Severity
 from gridferry.plan.table_options import Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 from gridferry.plan.yaml_text import flow_text
@@ -121,7 +121,7 @@ def _time_form(planned: ColumnPlan, column: Column, form: KeyForm) -> ColumnPlan
     if form.time is not TimeKey.SPLIT_MS:
         return changed
     note = "The time cut to the millisecond; the next column keeps every digit."
-    return replace(changed, kernel=Kernel.TIME_MS_TRUNCATE, verdict=Verdict.WIDENED, rule=note)
+    return replace(changed, kernel=Kernel.TIME_MS_TRUNCATE, verdict=Fidelity.WIDENED, rule=note)
 
 
 def _fine_column(key: ColumnPlan, columns: list[ColumnPlan]) -> ColumnPlan:
@@ -131,7 +131,7 @@ def _fine_column(key: ColumnPlan, columns: list[ColumnPlan]) -> ColumnPlan:
         key,
         target=ColumnSpec(name, GridType.TIMESTAMP_US, nullable=False),
         kernel=Kernel.TIME_US,
-        verdict=Verdict.EXACT,
+        verdict=Fidelity.EXACT,
         rule=f"The time of the key column {key.target.name}, to the microsecond.",
     )
 

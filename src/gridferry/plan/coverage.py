@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from gridferry.model.coverage import Coverage, LeftOut, Why
 from gridferry.model.table import Table
-from gridferry.plan.plan import TablePlan, Verdict
+from gridferry.plan.plan import Fidelity, TablePlan
 from gridferry.plan.table_options import TableOptions
 
 
@@ -49,7 +49,7 @@ def coverage_of(plan: TablePlan, *, table: Table | None = None, options: TableOp
 
 def _covered(plan: TablePlan) -> dict[str, bool]:
     """The source's columns whose values are in the target, and whether with loss; each once."""
-    exact = {c.source for c in plan.columns if c.verdict is not Verdict.LOSSY}
+    exact = {c.source for c in plan.columns if c.verdict is not Fidelity.LOSSY}
     covered = {c.source: c.source not in exact for c in plan.columns}
     if plan.split_by is not None:
         covered[plan.split_by] = False  # the catalog has the value of each container

@@ -10,7 +10,7 @@ from gridferry.griddb.schema import KEY_TYPES, GridType
 from gridferry.griddb.wire.statement import MAX_STRING_BYTES, MAX_TIMESTAMP_MS
 from gridferry.model.profile import ColumnRequest, Facts
 from gridferry.model.table import Column, PgType, TypeKind
-from gridferry.plan.plan import Kernel, ReadAs, Verdict
+from gridferry.plan.plan import Fidelity, Kernel, ReadAs
 
 MAX_TIME_US = MAX_TIMESTAMP_MS * 1000 + 999  # 9999-12-31T23:59:59.999999Z
 MAX_DATE_US = 253_402_214_400_000_000  # 9999-12-31T00:00:00Z
@@ -47,7 +47,7 @@ class TypeRule:
 
     types: tuple[str, ...]
     target: GridType
-    verdict: Verdict
+    verdict: Fidelity
     kernel: Kernel
     rule: str
     read_as: ReadAs = ReadAs.PLAIN

@@ -17,7 +17,7 @@ from gridferry.model.forms import ColumnName, Count, Name, Sentence
 PLAN_VERSION = 2
 
 
-class Verdict(str, Enum):
+class Fidelity(str, Enum):
     """How well a column's values survive."""
 
     EXACT = "exact"  # the same value, the same meaning
@@ -76,7 +76,7 @@ class ColumnPlan:
     target: ColumnSpec
     read_as: ReadAs
     kernel: Kernel
-    verdict: Verdict
+    verdict: Fidelity
     rule: Sentence  # the rule in one sentence
     scale: Count | None = None  # DECIMAL_*: fractional digits that count
 

@@ -11,7 +11,7 @@ from gridferry.griddb.wire.statement import MAX_STRING_BYTES
 from gridferry.model.profile import Facts
 from gridferry.model.table import PgType
 from gridferry.plan.mapping import MAX_DATE_US, MAX_TIME_US, Condition, TypeRule, Use
-from gridferry.plan.plan import Kernel, ReadAs, Verdict
+from gridferry.plan.plan import Fidelity, Kernel, ReadAs
 
 # Source: IEEE 754: decimals of up to 15 significant digits survive text -> double -> text.
 _DOUBLE_DIGITS = 15
@@ -45,28 +45,28 @@ _TEXTS = ("text", "varchar")
 _TIMES = ("timestamp", "timestamptz")
 
 TYPE_RULES: tuple[TypeRule, ...] = (
-    TypeRule(("int2",), G.SHORT, Verdict.EXACT, Kernel.SAME, "The same 16-bit integer."),
-    TypeRule(("int4",), G.INTEGER, Verdict.EXACT, Kernel.SAME, "The same 32-bit integer."),
-    TypeRule(("int8",), G.LONG, Verdict.EXACT, Kernel.SAME, "The same 64-bit integer."),
+    TypeRule(("int2",), G.SHORT, Fidelity.EXACT, Kernel.SAME, "The same 16-bit integer."),
+    TypeRule(("int4",), G.INTEGER, Fidelity.EXACT, Kernel.SAME, "The same 32-bit integer."),
+    TypeRule(("int8",), G.LONG, Fidelity.EXACT, Kernel.SAME, "The same 64-bit integer."),
     TypeRule(
         ("float4",),
         G.FLOAT,
-        Verdict.EXACT,
+        Fidelity.EXACT,
         Kernel.SAME,
         "The same 32-bit float; NaN and infinities too (MAX over a NaN is NaN).",
     ),
     TypeRule(
         ("float8",),
         G.DOUBLE,
-        Verdict.EXACT,
+        Fidelity.EXACT,
         Kernel.SAME,
         "The same 64-bit float; NaN and infinities too (MAX over a NaN is NaN).",
     ),
-    TypeRule(("bool",), G.BOOL, Verdict.EXACT, Kernel.SAME, "True or false."),
+    TypeRule(("bool",), G.BOOL, Fidelity.EXACT, Kernel.SAME, "True or false."),
     TypeRule(
         ("numeric",),
         G.LONG,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.DECIMAL_LONG,
         "The whole number as a 64-bit integer; NaN is refused.",
         read_as=ReadAs.TEXT,
@@ -76,7 +76,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("numeric",),
         G.DOUBLE,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.DECIMAL_DOUBLE,
         "The nearest double; rounding it to the declared scale gives the value back. NaN stays NaN.",
         read_as=ReadAs.TEXT,
@@ -85,7 +85,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("numeric",),
         G.STRING,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.TEXT,
         "The digits as PostgreSQL shows them, none lost.",
         read_as=ReadAs.TEXT,
@@ -95,7 +95,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("numeric",),
         G.STRING,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.TEXT,
         "The digits as PostgreSQL shows them, none lost.",
         read_as=ReadAs.TEXT,
@@ -105,7 +105,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         _TEXTS,
         G.STRING,
-        Verdict.EXACT,
+        Fidelity.EXACT,
         Kernel.TEXT,
         f"The same text in UTF-8; more than {MAX_STRING_BYTES} bytes are refused.",
         facts=Facts.TEXT,
@@ -114,18 +114,18 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("bpchar",),
         G.STRING,
-        Verdict.EXACT,
+        Fidelity.EXACT,
         Kernel.TEXT,
         f"The same text with its padding blanks, as SELECT shows it; more than {MAX_STRING_BYTES} bytes are refused.",
         facts=Facts.TEXT,
         high=MAX_STRING_BYTES,
     ),
-    TypeRule(("name",), G.STRING, Verdict.EXACT, Kernel.TEXT, "The same text."),
-    TypeRule(("bytea",), G.BLOB, Verdict.EXACT, Kernel.BYTES, "The same bytes."),
+    TypeRule(("name",), G.STRING, Fidelity.EXACT, Kernel.TEXT, "The same text."),
+    TypeRule(("bytea",), G.BLOB, Fidelity.EXACT, Kernel.BYTES, "The same bytes."),
     TypeRule(
         ("date",),
         G.TIMESTAMP_MS,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.DATE_MS,
         "Midnight UTC of that day; before 1970, after 9999 and infinity are refused.",
         facts=Facts.DATE,
@@ -135,7 +135,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("timestamp",),
         G.TIMESTAMP_US,
-        Verdict.EXACT,
+        Fidelity.EXACT,
         Kernel.TIME_US,
         "The wall clock read as UTC, to the microsecond; before 1970, after 9999 and infinity are refused.",
         facts=Facts.TIME,
@@ -145,7 +145,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("timestamptz",),
         G.TIMESTAMP_US,
-        Verdict.EXACT,
+        Fidelity.EXACT,
         Kernel.TIME_US,
         "The same instant, to the microsecond; before 1970, after 9999 and infinity are refused.",
         facts=Facts.TIME,
@@ -155,7 +155,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("uuid",),
         G.STRING,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.TEXT,
         "36 characters, lower case, with hyphens.",
         read_as=ReadAs.TEXT,
@@ -163,7 +163,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("json",),
         G.STRING,
-        Verdict.EXACT,
+        Fidelity.EXACT,
         Kernel.TEXT,
         f"The same text, blanks and all; more than {MAX_STRING_BYTES} bytes are refused (override: blob).",
         read_as=ReadAs.TEXT,
@@ -173,36 +173,38 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("jsonb",),
         G.STRING,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.TEXT,
         f"PostgreSQL's own text of it; more than {MAX_STRING_BYTES} bytes are refused (override: blob).",
         read_as=ReadAs.TEXT,
         facts=Facts.TEXT,
         high=MAX_STRING_BYTES,
     ),
-    TypeRule(("enum",), G.STRING, Verdict.WIDENED, Kernel.TEXT, "The label.", read_as=ReadAs.TEXT),
+    TypeRule(("enum",), G.STRING, Fidelity.WIDENED, Kernel.TEXT, "The label.", read_as=ReadAs.TEXT),
     # Row keys: types whose default cannot be one.
-    TypeRule(("int2",), G.INTEGER, Verdict.WIDENED, Kernel.NUMBER, "The same number in 32 bits.", use=Use.KEY),
+    TypeRule(("int2",), G.INTEGER, Fidelity.WIDENED, Kernel.NUMBER, "The same number in 32 bits.", use=Use.KEY),
     TypeRule(
         ("bool",),
         G.STRING,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.TEXT,
         "The text true or false.",
         read_as=ReadAs.TEXT,
         use=Use.KEY,
     ),
     # On demand, every value kept.
-    TypeRule(("int2", "int4"), G.LONG, Verdict.WIDENED, Kernel.NUMBER, "The same number in 64 bits.", use=Use.OVERRIDE),
     TypeRule(
-        ("int2", "int4"), G.DOUBLE, Verdict.WIDENED, Kernel.NUMBER, "The same number as a double.", use=Use.OVERRIDE
+        ("int2", "int4"), G.LONG, Fidelity.WIDENED, Kernel.NUMBER, "The same number in 64 bits.", use=Use.OVERRIDE
     ),
-    TypeRule(("int2",), G.FLOAT, Verdict.WIDENED, Kernel.NUMBER, "The same number as a float.", use=Use.OVERRIDE),
-    TypeRule(("float4",), G.DOUBLE, Verdict.WIDENED, Kernel.NUMBER, "The same number as a double.", use=Use.OVERRIDE),
+    TypeRule(
+        ("int2", "int4"), G.DOUBLE, Fidelity.WIDENED, Kernel.NUMBER, "The same number as a double.", use=Use.OVERRIDE
+    ),
+    TypeRule(("int2",), G.FLOAT, Fidelity.WIDENED, Kernel.NUMBER, "The same number as a float.", use=Use.OVERRIDE),
+    TypeRule(("float4",), G.DOUBLE, Fidelity.WIDENED, Kernel.NUMBER, "The same number as a double.", use=Use.OVERRIDE),
     TypeRule(
         ("int2", "int4", "int8"),
         G.BYTE,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.NUMBER,
         "The same number in 8 bits; one outside -128 to 127 is refused.",
         use=Use.OVERRIDE,
@@ -213,7 +215,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("int4", "int8"),
         G.SHORT,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.NUMBER,
         "The same number in 16 bits; one outside -32768 to 32767 is refused.",
         use=Use.OVERRIDE,
@@ -224,7 +226,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("int8",),
         G.INTEGER,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.NUMBER,
         "The same number in 32 bits; one that needs more is refused.",
         use=Use.OVERRIDE,
@@ -235,7 +237,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("numeric",),
         G.LONG,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.DECIMAL_LONG,
         "The whole number as a 64-bit integer; a fraction, NaN, infinity or more than 64 bits is refused.",
         read_as=ReadAs.TEXT,
@@ -247,7 +249,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         _TIMES,
         G.TIMESTAMP_MS,
-        Verdict.EXACT,
+        Fidelity.EXACT,
         Kernel.TIME_MS,
         "The time to the millisecond; one with finer digits is refused.",
         use=Use.OVERRIDE,
@@ -258,18 +260,18 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         (*_TEXTS, "bpchar", "name"),
         G.BLOB,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.TEXT_BLOB,
         "The bytes of the text in UTF-8, of any length.",
         use=Use.OVERRIDE,
     ),
     # On demand, something lost.
-    TypeRule(("int8",), G.DOUBLE, Verdict.LOSSY, Kernel.NUMBER_LOSSY, "The nearest double.", use=Use.OVERRIDE),
-    TypeRule(("int4",), G.FLOAT, Verdict.LOSSY, Kernel.NUMBER_LOSSY, "The nearest float.", use=Use.OVERRIDE),
+    TypeRule(("int8",), G.DOUBLE, Fidelity.LOSSY, Kernel.NUMBER_LOSSY, "The nearest double.", use=Use.OVERRIDE),
+    TypeRule(("int4",), G.FLOAT, Fidelity.LOSSY, Kernel.NUMBER_LOSSY, "The nearest float.", use=Use.OVERRIDE),
     TypeRule(
         ("float8",),
         G.FLOAT,
-        Verdict.LOSSY,
+        Fidelity.LOSSY,
         Kernel.NUMBER_LOSSY,
         "The nearest float; one too large for it is refused.",
         use=Use.OVERRIDE,
@@ -280,7 +282,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("numeric",),
         G.DOUBLE,
-        Verdict.LOSSY,
+        Fidelity.LOSSY,
         Kernel.DECIMAL_DOUBLE_LOSSY,
         "The nearest double; one too large for it is refused.",
         read_as=ReadAs.TEXT,
@@ -289,7 +291,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         _TIMES,
         G.TIMESTAMP_MS,
-        Verdict.LOSSY,
+        Fidelity.LOSSY,
         Kernel.TIME_MS_TRUNCATE,
         "The time cut to the millisecond.",
         use=Use.TRUNCATE,
@@ -301,7 +303,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("*",),
         G.STRING,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.TEXT,
         f"The value as PostgreSQL writes it as text; more than {MAX_STRING_BYTES} bytes are refused.",
         read_as=ReadAs.TEXT,
@@ -312,7 +314,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("*",),
         G.BLOB,
-        Verdict.WIDENED,
+        Fidelity.WIDENED,
         Kernel.TEXT_BLOB,
         "The bytes in UTF-8 of the value as PostgreSQL writes it as text, of any length.",
         read_as=ReadAs.TEXT,

@@ -231,7 +231,7 @@ class _Table:
         source = self._source_bounds(plan, bounded)
         # A device that is not synced yet has no container, but rows.
         names |= {value: container_name(plan, value) for value in source or {} if value not in names}
-        judged = Judged(verifications, len(names))
+        judged = LastVerdicts(verifications, len(names))
         aside = Counter(row.container for row in held)
         facts = [
             judged.judge(_container(name, value, bounded, source=source, target=target, held=aside[name]))
@@ -267,7 +267,7 @@ class _Table:
             return None
 
 
-class Judged:
+class LastVerdicts:
     """What the last verification says of containers. Stored, it may name only the first; those that differ come first.
 
     A container that it does not name is equal if the naming ended among equal ones, and none was made since.

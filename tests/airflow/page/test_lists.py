@@ -10,22 +10,22 @@ from typing import Any
 import pytest
 
 from gridferry.airflow.page.answers import Answers, StillAsking
-from gridferry.airflow.page.choice import Choice, Only, Order, part_of
-from gridferry.airflow.page.facts import ContainerFacts, RowsAt
+from gridferry.airflow.page.choice import Choice, Only, Order, page_of
+from gridferry.airflow.page.facts import RowsAt, ShownContainer
 from gridferry.airflow.page.lazy import LazyApp
-from gridferry.airflow.page.sparks import bars, lines
+from gridferry.airflow.page.sparklines import bars, lines
 
 CONTAINERS = [
-    ContainerFacts("even", "b8:27", "equal", verified_rows=9, last_written="2026-01-02T00:00:00.000+00:00"),
-    ContainerFacts("held", None, "equal", held=3),
-    ContainerFacts("new", "zz"),
-    ContainerFacts("wrong", "B8:28", "different", differences=2, last_written="2026-01-01T00:00:00.000+00:00"),
-    ContainerFacts("worse", "00", "different", differences=7),
+    ShownContainer("even", "b8:27", "equal", verified_rows=9, last_written="2026-01-02T00:00:00.000+00:00"),
+    ShownContainer("held", None, "equal", held=3),
+    ShownContainer("new", "zz"),
+    ShownContainer("wrong", "B8:28", "different", differences=2, last_written="2026-01-01T00:00:00.000+00:00"),
+    ShownContainer("worse", "00", "different", differences=7),
 ]
 
 
 def names(**choice: Any) -> list[str]:
-    return [c.name for c in part_of(CONTAINERS, Choice(**choice)).rows]
+    return [c.name for c in page_of(CONTAINERS, Choice(**choice)).rows]
 
 
 def test_what_needs_a_look_comes_first() -> None:
@@ -52,9 +52,9 @@ def test_filters_and_search() -> None:
 def test_pages_hold_every_container_once_and_the_last_one_answers_for_those_behind_it() -> None:
     seen = [c for page in (1, 2, 3) for c in names(page=page, size=2)]
     assert sorted(seen) == sorted(c.name for c in CONTAINERS)
-    part = part_of(CONTAINERS, Choice(page=99, size=2))
+    part = page_of(CONTAINERS, Choice(page=99, size=2))
     assert (part.page, part.pages, part.found, len(part.rows)) == (3, 3, 5, 1)
-    assert part_of([], Choice()).pages == 1
+    assert page_of([], Choice()).pages == 1
 
 
 def test_a_link_keeps_the_choice_and_begins_a_new_list_at_its_first_page() -> None:

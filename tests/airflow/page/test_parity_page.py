@@ -24,9 +24,9 @@ from tests.e2e.sensors import TABLE, add_sensors, make_sensors
 from gridferry.airflow.page import reading
 from gridferry.airflow.page.answers import Answers
 from gridferry.airflow.page.app import make_app
-from gridferry.airflow.page.desk import Desk
 from gridferry.airflow.page.reading import read_target
 from gridferry.airflow.page.routes import JSON, PAGE, PREFIX
+from gridferry.airflow.page.service import PageService
 from gridferry.airflow.plugin import GridFerryPlugin
 from gridferry.checkpoint.catalog import CatalogEntry
 from gridferry.griddb import GridDBAddress, Store
@@ -83,7 +83,7 @@ def onlooker(viewer: Any) -> Any:
 @pytest.fixture
 def viewer(anonymous: Any, token: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A client of an admin, and a page that remembers nothing of earlier tests and forgets at once."""
-    desk = Desk(Answers(keep_s=0.0, wait_s=20.0), Answers(keep_s=0.0, wait_s=20.0))
+    desk = PageService(Answers(keep_s=0.0, wait_s=20.0), Answers(keep_s=0.0, wait_s=20.0))
     (app,) = GridFerryPlugin.fastapi_apps
     monkeypatch.setattr(app["app"], "_made", make_app(desk))
     anonymous.headers["Authorization"] = f"Bearer {token}"
@@ -350,7 +350,7 @@ def test_a_secrets_backend_is_not_asked_for_the_list_of_connections(
 def test_a_target_that_never_answers_is_not_waited_for(
     viewer: Any, ferry: Ferry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    desk = Desk(Answers(wait_s=0.2), Answers(wait_s=0.2))
+    desk = PageService(Answers(wait_s=0.2), Answers(wait_s=0.2))
     (app,) = GridFerryPlugin.fastapi_apps
     monkeypatch.setattr(app["app"], "_made", make_app(desk))
     with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -364,7 +364,7 @@ def test_a_target_that_never_answers_is_not_waited_for(
 def test_many_viewers_are_one_question(
     viewer: Any, ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gridferry.airflow.page import desk as desk_module
+    from gridferry.airflow.page import service as desk_module
 
     make_sensors(postgres, rows=10)
     ferry.of(TABLE).load()
@@ -376,7 +376,7 @@ def test_many_viewers_are_one_question(
         return read(address)
 
     monkeypatch.setattr(desk_module, "read_target", counted)
-    desk = Desk(Answers(keep_s=60, wait_s=20), Answers(keep_s=60, wait_s=20))
+    desk = PageService(Answers(keep_s=60, wait_s=20), Answers(keep_s=60, wait_s=20))
     (app,) = GridFerryPlugin.fastapi_apps
     monkeypatch.setattr(app["app"], "_made", make_app(desk))
     found = []

@@ -83,13 +83,13 @@ def test_a_first_write_meets_no_other(cursors: CursorStore) -> None:
 
 
 def test_heights_stand_beside_the_record_and_go_with_it(cursors: CursorStore) -> None:
-    assert cursors.heights("public.t") == {}
+    assert cursors.max_values("public.t") == {}
     cursors.save(RECORD)
-    cursors.save_heights("public.t", {"t_a": 5, "t_b": 1.5})
-    assert cursors.heights("public.t") == {"t_a": 5, "t_b": 1.5}
+    cursors.save_max_values("public.t", {"t_a": 5, "t_b": 1.5})
+    assert cursors.max_values("public.t") == {"t_a": 5, "t_b": 1.5}
     assert cursors.get("public.t") is not None
     cursors.forget("public.t")
-    assert (cursors.heights("public.t"), cursors.get("public.t")) == ({}, None)
+    assert (cursors.max_values("public.t"), cursors.get("public.t")) == ({}, None)
 
 
 def test_the_last_run_counts_for_itself() -> None:

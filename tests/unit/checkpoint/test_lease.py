@@ -14,12 +14,12 @@ import pytest
 from tests.notes import notes
 from tests.unit.checkpoint.documents_fake import FakeDocuments
 
-from gridferry.checkpoint.lease import Holder, Lease, born, holder_of
+from gridferry.checkpoint.lease import Lease, LeaseHolder, born, holder_of
 from gridferry.errors import CheckpointError, ConnectionLost, LeaseHeld, LockConflict
 
 TABLE = "public.t"
 KEY = (f"lease:{TABLE}", "lease")
-ELSEWHERE = Holder(host="another machine", pid=1, born="5", token=3, beat=7)
+ELSEWHERE = LeaseHolder(host="another machine", pid=1, born="5", token=3, beat=7)
 
 
 class Clock:
@@ -49,12 +49,12 @@ def lease(documents: FakeDocuments, clock: Clock | None = None, **options: Any) 
     return Lease(documents, TABLE, clock=clock, sleep=clock.sleep, **options)
 
 
-def write(documents: FakeDocuments, holder: Holder) -> None:
+def write(documents: FakeDocuments, holder: LeaseHolder) -> None:
     documents.state.rows[KEY] = json.dumps(asdict(holder)).encode()
 
 
-def read(documents: FakeDocuments) -> Holder:
-    return Holder(**json.loads(documents.state.rows[KEY]))
+def read(documents: FakeDocuments) -> LeaseHolder:
+    return LeaseHolder(**json.loads(documents.state.rows[KEY]))
 
 
 def beating(documents: FakeDocuments) -> Callable[[], None]:
@@ -63,7 +63,7 @@ def beating(documents: FakeDocuments) -> Callable[[], None]:
     def beat() -> None:
         if KEY in documents.state.rows:
             holder = read(documents)
-            write(documents, Holder(**{**asdict(holder), "beat": holder.beat + 1}))
+            write(documents, LeaseHolder(**{**asdict(holder), "beat": holder.beat + 1}))
 
     return beat
 
@@ -124,12 +124,12 @@ def test_a_silent_holder_elsewhere_is_taken_over_by_our_own_clock_alone(document
 @pytest.mark.parametrize(
     "holder",
     [
-        Holder(socket.gethostname(), 2**22 + 1, "1"),  # above the greatest process id that Linux gives
-        Holder(socket.gethostname(), os.getpid(), "1"),
+        LeaseHolder(socket.gethostname(), 2**22 + 1, "1"),  # above the greatest process id that Linux gives
+        LeaseHolder(socket.gethostname(), os.getpid(), "1"),
     ],
     ids=["no process", "another process"],
 )
-def test_a_dead_holder_of_this_machine_is_taken_over_at_once(documents: FakeDocuments, holder: Holder) -> None:
+def test_a_dead_holder_of_this_machine_is_taken_over_at_once(documents: FakeDocuments, holder: LeaseHolder) -> None:
     write(documents, holder)
     assert holder_of(documents, TABLE) is None
     clock = Clock()
@@ -236,7 +236,7 @@ def test_a_part_and_the_whole_exclude_each_other(documents: FakeDocuments, held:
     documents.state.rows[key] = json.dumps(asdict(ELSEWHERE)).encode()
 
     def beat() -> None:
-        holder = Holder(**json.loads(documents.state.rows[key]))
+        holder = LeaseHolder(**json.loads(documents.state.rows[key]))
         documents.state.rows[key] = json.dumps(asdict(replace(holder, beat=holder.beat + 1))).encode()
 
     with pytest.raises(LeaseHeld, match="process 1 on another machine"):
@@ -264,7 +264,7 @@ def test_the_whole_lease_waits_for_parts_to_end(documents: FakeDocuments) -> Non
         if clock.now >= 5:
             documents.state.rows.pop(key, None)
         elif key in documents.state.rows:
-            holder = Holder(**json.loads(documents.state.rows[key]))
+            holder = LeaseHolder(**json.loads(documents.state.rows[key]))
             documents.state.rows[key] = json.dumps(asdict(replace(holder, beat=holder.beat + 1))).encode()
 
     clock = Clock(work_a_while)

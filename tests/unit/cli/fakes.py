@@ -40,13 +40,13 @@ from gridferry.model.verification import (
 from gridferry.plan.plan import (
     ColumnPlan,
     ContainerPlan,
+    Fidelity,
     Finding,
     Kernel,
     Plan,
     ReadAs,
     Severity,
     TablePlan,
-    Verdict,
 )
 
 RISK = Finding(Severity.RISK, "price", "some values lose digits", "store its text")
@@ -54,7 +54,7 @@ PROBLEM = Finding(Severity.PROBLEM, "shape", "there is no rule for box", "leave 
 
 
 def column(
-    name: str, pg_type: str, kind: GridType, *, verdict: Verdict = Verdict.EXACT, rule: str = "The same."
+    name: str, pg_type: str, kind: GridType, *, verdict: Fidelity = Fidelity.EXACT, rule: str = "The same."
 ) -> ColumnPlan:
     """A column that keeps its name."""
     spec = ColumnSpec(name, kind, nullable=name != "ts")
@@ -69,7 +69,7 @@ def table_plan(*findings: Finding, containers: int = 3) -> TablePlan:
         columns=(
             column("ts", "timestamp without time zone", GridType.TIMESTAMP_MS),
             column("[red]temp", "double precision", GridType.DOUBLE),
-            column("price", "numeric(10,2)", GridType.DOUBLE, verdict=Verdict.LOSSY, rule="The nearest double."),
+            column("price", "numeric(10,2)", GridType.DOUBLE, verdict=Fidelity.LOSSY, rule="The nearest double."),
         ),
         kind=ContainerKind.TIME_SERIES,
         key_length=1,

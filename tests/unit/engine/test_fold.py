@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.profiles import MANY
 
+from gridferry.engine.rows.keyed_rows import KeyedRows
 from gridferry.engine.rows.keys import Keys
-from gridferry.engine.sync.cdc.fold import Folder, Stored
+from gridferry.engine.sync.cdc.fold import Folder
 from gridferry.errors import DataError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
-from gridferry.model.change import ChangeBatch, ChangedColumn, ChangedRelation, Identity, Operation
-from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan, Verdict
+from gridferry.model.change import ChangeBatch, ChangedColumn, ChangedRelation, Operation, ReplicaIdentity
+from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs, TablePlan
 from gridferry.transform.kernels import Reason
 
 TOO_LONG = "x" * 31745
@@ -26,7 +27,7 @@ Key = tuple[str, int]
 
 def column(name: str, kind: GridType, kernel: Kernel, *, nullable: bool = True) -> ColumnPlan:
     spec = ColumnSpec(name, kind, nullable=nullable)
-    return ColumnPlan(name, "", spec, ReadAs.PLAIN, kernel, Verdict.EXACT, "")
+    return ColumnPlan(name, "", spec, ReadAs.PLAIN, kernel, Fidelity.EXACT, "")
 
 
 PLAN = TablePlan(
@@ -49,7 +50,7 @@ TYPES = {"k": pa.int32(), "a": pa.utf8(), "b": pa.int64(), "d": pa.utf8()}
 
 def relation(*key: str) -> ChangedRelation:
     return ChangedRelation(
-        1, "public", "t", Identity.DEFAULT, tuple(ChangedColumn(name, 0, -1, name in key) for name in TYPES)
+        1, "public", "t", ReplicaIdentity.DEFAULT, tuple(ChangedColumn(name, 0, -1, name in key) for name in TYPES)
     )
 
 
@@ -87,13 +88,13 @@ class Target:
     def __init__(self, rows: dict[Key, Row]) -> None:
         self.rows = dict(rows)
 
-    def read(self, keys: Keys) -> Stored:
+    def read(self, keys: Keys) -> KeyedRows:
         assert keys.split is not None
         wanted = list(zip(keys.split.to_pylist(), keys.keys.column(0).to_pylist(), strict=True))
         there = [key for key in dict.fromkeys(wanted) if key in self.rows]
         places = np.array([there.index(key) if key in self.rows else -1 for key in wanted], np.int64)
         rows = [{n: self.rows[key][n] for n in ("k", "a", "b")} for key in there]
-        return Stored(pa.RecordBatch.from_pylist(rows, schema=PLAN.container_schema.arrow_schema), places)
+        return KeyedRows(pa.RecordBatch.from_pylist(rows, schema=PLAN.container_schema.arrow_schema), places)
 
     def apply(self, batch: ChangeBatch) -> list[int]:
         """Returns the positions of rows that were refused."""

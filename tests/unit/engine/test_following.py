@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gridferry.engine.events import Note, TableFailed, TableSync
-from gridferry.engine.sync.tables import Following
+from gridferry.engine.sync.tables import FollowLoop
 from gridferry.errors import DataError, FerryError, LeaseHeld, NotLoaded
 from gridferry.model.failed_tables import SomeTablesFailed
 from gridferry.model.outcomes import SyncOutcome
@@ -40,9 +40,9 @@ class Scripted:
         return TableSync(self.table, SyncMode.WATERMARK, SyncOutcome.SYNCED, read=1, rows=1)
 
 
-def following(heard: list[Any], until: Callable[[], bool], *tables: Scripted) -> Following:
+def following(heard: list[Any], until: Callable[[], bool], *tables: Scripted) -> FollowLoop:
     followers: Any = tables
-    return Following(followers, interval_s=0.0, until=until, cut=threading.Event(), tell=heard.append)
+    return FollowLoop(followers, interval_s=0.0, until=until, cut=threading.Event(), tell=heard.append)
 
 
 def test_the_others_are_followed_on_and_the_end_has_the_worst_code() -> None:
@@ -103,7 +103,7 @@ def test_a_stream_goes_on_while_another_failed() -> None:
 
     followers: Any = (stream, bad)
     with pytest.raises(SomeTablesFailed) as caught:
-        Following(followers, interval_s=0.0, until=ended.is_set, cut=threading.Event(), tell=hear).run()
+        FollowLoop(followers, interval_s=0.0, until=ended.is_set, cut=threading.Event(), tell=hear).run()
     assert caught.value.finished == ("public.stream",)
 
 

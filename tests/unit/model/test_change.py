@@ -7,10 +7,10 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridferry.model.change import ChangeBatch, ChangedRelation, Identity, Operation
+from gridferry.model.change import ChangeBatch, ChangedRelation, Operation, ReplicaIdentity
 from gridferry.model.position import Lsn
 
-RELATION = ChangedRelation(1, "public", "t", Identity.DEFAULT, ())
+RELATION = ChangedRelation(1, "public", "t", ReplicaIdentity.DEFAULT, ())
 
 
 def batch_of(operations: list[int], commits: list[int]) -> ChangeBatch:

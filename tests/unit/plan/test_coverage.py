@@ -12,7 +12,7 @@ from gridferry.model.coverage import Coverage, LeftOut, Why
 from gridferry.model.table import Column, PgType, Table
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.drift import fingerprint
-from gridferry.plan.plan import Severity, TablePlan, Verdict, table_from_json, table_to_json
+from gridferry.plan.plan import Fidelity, Severity, TablePlan, table_from_json, table_to_json
 from gridferry.plan.planner import plan_table, profile_request
 from gridferry.plan.table_options import TableOptions, table_options
 
@@ -67,11 +67,11 @@ def test_loss_is_counted_by_source_column_and_a_time_in_two_columns_once() -> No
     plan = planned(options())
     time, *others = plan.columns
     beside = replace(time, target=replace(time.target, name="ts_us"))
-    twice = replace(plan, columns=(replace(time, verdict=Verdict.WIDENED), beside, *others))
+    twice = replace(plan, columns=(replace(time, verdict=Fidelity.WIDENED), beside, *others))
     assert coverage_of(twice).columns == 5
-    lossy = replace(plan, columns=tuple(replace(c, verdict=Verdict.LOSSY) for c in plan.columns))
+    lossy = replace(plan, columns=tuple(replace(c, verdict=Fidelity.LOSSY) for c in plan.columns))
     assert coverage_of(lossy).lossy == ("ts", "temp")
-    cut = replace(plan, columns=(replace(time, verdict=Verdict.LOSSY), beside, *others))
+    cut = replace(plan, columns=(replace(time, verdict=Fidelity.LOSSY), beside, *others))
     assert coverage_of(cut).lossy == ()  # every digit is in the column beside it
 
 

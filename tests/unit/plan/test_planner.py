@@ -14,7 +14,7 @@ from gridferry.model.profile import ColumnProfile, Facts, KeyProfile, KeyRequest
 from gridferry.model.publishing import ChangeAccess, Obstacle, Published, Publishing
 from gridferry.model.table import Column, PgType, Table, TypeKind, UniqueKey
 from gridferry.plan.names import container_name
-from gridferry.plan.plan import Kernel, Plan, ReadAs, Severity, SourceColumn, TablePlan, Verdict
+from gridferry.plan.plan import Fidelity, Kernel, Plan, ReadAs, Severity, SourceColumn, TablePlan
 from gridferry.plan.planner import plan_table, plan_tables, profile_request, require_open, require_sound
 from gridferry.plan.table_options import TableOptions, table_options
 
@@ -56,7 +56,7 @@ def test_fine_digits_are_kept_in_a_second_column() -> None:
         ("light", "BOOL", Kernel.SAME),
         ("temp", "DOUBLE", Kernel.SAME),
     ]
-    assert [c.verdict for c in plan.columns[:2]] == [Verdict.WIDENED, Verdict.EXACT]
+    assert [c.verdict for c in plan.columns[:2]] == [Fidelity.WIDENED, Fidelity.EXACT]
     assert plan.container_schema.key_length == 1
     assert not plan.columns[0].target.nullable
     assert plan.columns[2].target.nullable
@@ -74,7 +74,7 @@ def test_fine_digits_are_kept_in_a_second_column() -> None:
 def test_no_fine_digits_need_no_second_column() -> None:
     plan = _plan(sensor_facts(fine=0))
     assert _shape(plan)[0] == ("ts", "TIMESTAMP(3)", Kernel.TIME_MS)
-    assert plan.columns[0].verdict is Verdict.EXACT
+    assert plan.columns[0].verdict is Fidelity.EXACT
     assert [c.target.name for c in plan.columns] == ["ts", "co", "light", "temp"]
 
 
@@ -133,7 +133,7 @@ def test_truncate_is_lossy_and_said() -> None:
     require_sound(plan)
     assert plan.kind is ContainerKind.TIME_SERIES
     assert [c.target.name for c in plan.columns] == ["ts", "co", "light", "temp"]
-    assert plan.columns[0].verdict is Verdict.LOSSY
+    assert plan.columns[0].verdict is Fidelity.LOSSY
     assert "loses information" in _text(plan, Severity.RISK)
 
 

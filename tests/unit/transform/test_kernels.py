@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridferry.griddb.schema import ColumnSpec, GridType
-from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, Verdict
+from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs
 from gridferry.transform.kernels import KERNELS, SENTENCES, Reason
 
 LAST_US = 253402300799999999
@@ -22,7 +22,7 @@ Outcome = object | Reason
 
 def _column(kernel: Kernel, target: GridType, scale: int | None = None) -> ColumnPlan:
     spec = ColumnSpec("c", target)
-    return ColumnPlan("c", "any", spec, ReadAs.PLAIN, kernel, Verdict.EXACT, "", scale)
+    return ColumnPlan("c", "any", spec, ReadAs.PLAIN, kernel, Fidelity.EXACT, "", scale)
 
 
 def _check(array: pa.Array, values: Sequence[object], column: ColumnPlan, expected: Callable[[Any], Outcome]) -> None:

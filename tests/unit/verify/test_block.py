@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from tests.profiles import MANY
 
 from gridferry.compare.block import Block
-from gridferry.compare.findings import KINDS, Findings, Waiting, findings_of
+from gridferry.compare.findings import KINDS, Findings, FindingsSpool, findings_of
 from gridferry.compare.key_index import KeyIndex
 from gridferry.model.verification import DifferenceKind
 
@@ -122,7 +122,7 @@ def test_a_block_finds_what_a_row_by_row_comparison_finds(
 
 def test_findings_wait_in_files_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gridferry.compare.findings._MEMORY_BYTES", 1000)
-    with Waiting() as waiting:
+    with FindingsSpool() as waiting:
         for start in range(0, 500, 50):
             rows = pa.record_batch({"k": pa.array(range(start, start + 50)), "v": pa.array(["x"] * 50)})
             waiting.add(findings_of(DifferenceKind.MISSING, np.full(50, start), source=rows))

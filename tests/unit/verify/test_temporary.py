@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from gridferry.compare import findings as findings_module
-from gridferry.compare.findings import Findings, Waiting
+from gridferry.compare.findings import Findings, FindingsSpool
 from gridferry.compare.partitions import Partitions, Side
 from gridferry.errors import CheckpointError, SourceError
 from gridferry.source.postgres.log.spill import Spill
@@ -35,7 +35,7 @@ def test_rows_to_compare() -> None:
 def test_rows_to_look_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(findings_module, "_MEMORY_BYTES", 0)
     numbers = np.zeros(2, np.int64)
-    with Waiting() as waiting, pytest.raises(CheckpointError, match=r"could not be kept in .*gone"):
+    with FindingsSpool() as waiting, pytest.raises(CheckpointError, match=r"could not be kept in .*gone"):
         waiting.add(Findings(numbers, numbers, ROWS, ROWS))
 
 

@@ -14,9 +14,9 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 
 from gridferry.airflow.compat import is_a_teams, may_read_connection, user_of_page
 from gridferry.airflow.page.choice import MOST_SIZE, SIZE, Choice, Only, Order
-from gridferry.airflow.page.desk import Desk
 from gridferry.airflow.page.facts import PageFacts, figures_only
 from gridferry.airflow.page.routes import JSON, PAGE
+from gridferry.airflow.page.service import PageService
 from gridferry.airflow.page.targets import connections_for
 from gridferry.airflow.page.view import POLICY, render
 from gridferry.airflow.settings import GRIDDB_DEFAULT
@@ -31,11 +31,11 @@ _user = user_of_page()
 User = Annotated[Any, Depends(_user)]
 
 
-def make_app(desk: Desk | None = None) -> FastAPI:
+def make_app(service: PageService | None = None) -> FastAPI:
     """The app that the plugin mounts."""
     # Without pages of its own: FastAPI would show its documentation to everybody.
     app = FastAPI(title="gridferry", openapi_url=None, docs_url=None, redoc_url=None, dependencies=[Depends(_user)])
-    shown_by = desk or Desk()
+    shown_by = service or PageService()
 
     @app.middleware("http")
     async def with_headers(request: Request, answer: Callable[[Request], Awaitable[Response]]) -> Response:

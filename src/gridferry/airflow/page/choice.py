@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 from urllib.parse import urlencode
 
-from gridferry.airflow.page.facts import ContainerFacts
+from gridferry.airflow.page.facts import ShownContainer
 from gridferry.airflow.settings import GRIDDB_DEFAULT
 from gridferry.model.verification import Verdict
 
@@ -55,35 +55,35 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Part:
+class ContainerPage:
     """One page of the containers that were found."""
 
-    rows: tuple[ContainerFacts, ...]
+    rows: tuple[ShownContainer, ...]
     found: int
     page: int
     pages: int
 
 
-def part_of(containers: Sequence[ContainerFacts], choice: Choice) -> Part:
+def page_of(containers: Sequence[ShownContainer], choice: Choice) -> ContainerPage:
     """The page that is asked for; the last one where it lies behind it."""
     wanted = choice.q.strip().casefold()
     found = [c for c in containers if _ONLY[choice.only](c) and _holds(c, wanted)]
     found.sort(key=lambda c: (_ORDER[choice.sort](c), c.name))
     pages = max(1, -(-len(found) // choice.size))
     page = min(choice.page, pages)
-    return Part(tuple(found[(page - 1) * choice.size : page * choice.size]), len(found), page, pages)
+    return ContainerPage(tuple(found[(page - 1) * choice.size : page * choice.size]), len(found), page, pages)
 
 
-def differs(container: ContainerFacts) -> bool:
+def differs(container: ShownContainer) -> bool:
     """Whether the last verification found both sides different, or was not sure. Rows in quarantine are `held`."""
     return container.verdict in (Verdict.DIFFERENT.value, Verdict.UNSETTLED.value)
 
 
-def _holds(container: ContainerFacts, wanted: str) -> bool:
+def _holds(container: ShownContainer, wanted: str) -> bool:
     return not wanted or wanted in container.name.casefold() or wanted in (container.value or "").casefold()
 
 
-def _need(container: ContainerFacts) -> tuple[int, int]:
+def _need(container: ShownContainer) -> tuple[int, int]:
     if differs(container):
         return 0, -container.differences
     if container.held:
@@ -95,13 +95,13 @@ def _text(value: Any) -> str:
     return str(value.value if isinstance(value, Enum) else value)
 
 
-_ONLY: dict[Only, Callable[[ContainerFacts], bool]] = {
+_ONLY: dict[Only, Callable[[ShownContainer], bool]] = {
     Only.ALL: lambda c: True,
     Only.DIFFERS: differs,
     Only.UNVERIFIED: lambda c: not c.verdict,
     Only.HELD: lambda c: c.held > 0,
 }
-_ORDER: dict[Order, Callable[[ContainerFacts], Any]] = {
+_ORDER: dict[Order, Callable[[ShownContainer], Any]] = {
     Order.NEED: _need,
     Order.NAME: lambda c: 0,
     Order.LAST: lambda c: c.last_written,

@@ -20,7 +20,7 @@ class RowsAt:
 
 
 @dataclass(frozen=True)
-class ContainerFacts:
+class ShownContainer:
     """One container, as the target's state has it.
 
     `verdict`, `differences`, `source_rows` and `verified_rows` (of the container) are those of the table's last
@@ -42,7 +42,7 @@ class ContainerFacts:
 
 
 @dataclass(frozen=True)
-class TableFacts:
+class ShownTable:
     """One table. `source_rows` and `target_rows` were counted by the last verification, else `target_rows` by the load.
 
     `rows_at` says when that was, `rows_by` is verify or load. `lag_s` is the age of the state that the target shows,
@@ -74,11 +74,11 @@ class TableFacts:
 
 
 @dataclass(frozen=True)
-class Standing:
+class TableWithContainers:
     """A table with what the page chooses from: its containers by name, and its plan, None where it has none."""
 
-    facts: TableFacts
-    containers: tuple[ContainerFacts, ...] = ()
+    facts: ShownTable
+    containers: tuple[ShownContainer, ...] = ()
     plan: TablePlan | None = None
 
 
@@ -88,7 +88,7 @@ class TargetFacts:
 
     target: str
     read_at: str
-    tables: tuple[Standing, ...] = ()
+    tables: tuple[TableWithContainers, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class LiveFacts:
 
 
 @dataclass(frozen=True)
-class Counted:
+class LiveCounts:
     """The containers that are shown, counted now, by name; those that are not there are missing.
 
     Bucket i of each series begins at `start` plus i times `width_s` seconds; 0 where the key has no time. `slow`: there
@@ -122,7 +122,7 @@ class Counted:
 class ContainerRow:
     """A container as it is shown: what is known of it, and what it holds now (None: not there, or not counted)."""
 
-    facts: ContainerFacts
+    facts: ShownContainer
     live: LiveFacts | None
 
 
@@ -150,13 +150,13 @@ class PageFacts:
     target: str = ""
     read_at: str = ""
     headline: Headline | None = None
-    tables: tuple[TableFacts, ...] = ()
+    tables: tuple[ShownTable, ...] = ()
     table: str = ""
     found: int = 0
     page: int = 1
     pages: int = 1
     rows: tuple[ContainerRow, ...] = ()
-    counted: Counted | None = None
+    counted: LiveCounts | None = None
 
 
 _HIDDEN = "GridDB cannot be read."

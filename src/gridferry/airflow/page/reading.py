@@ -13,12 +13,12 @@ from functools import partial
 
 from gridferry.airflow.page.choice import differs
 from gridferry.airflow.page.facts import (
-    ContainerFacts,
-    Counted,
+    LiveCounts,
     LiveFacts,
     RowsAt,
-    Standing,
-    TableFacts,
+    ShownContainer,
+    ShownTable,
+    TableWithContainers,
     TargetFacts,
 )
 from gridferry.checkpoint.documents import DocumentStore, utc_now
@@ -26,7 +26,7 @@ from gridferry.checkpoint.registry import Registry
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import TableStatus, ignore
-from gridferry.engine.status.tables import Standings
+from gridferry.engine.status.tables import TableStates
 from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.griddb import GridDBAddress, Timing, connect
 from gridferry.model.migration import MigrationEntry
@@ -39,7 +39,7 @@ from gridferry.plan.table_options import SyncMode, table_options
 from gridferry.report import facts as reported
 from gridferry.report.counting import bounded_column, count_target, counts_over_time, span_of, stamp
 from gridferry.report.failures import untold
-from gridferry.report.gather import Judged, load_facts
+from gridferry.report.gather import LastVerdicts, load_facts
 from gridferry.report.verdicts import table_headline, with_rows
 from gridferry.source.postgres.session.connection import parse_address
 from gridferry.source.postgres.source import PostgresSource
@@ -54,7 +54,7 @@ _NOWHERE = "host=unknown"  # the follower of a table wants a source; it is not a
 def read_target(address: GridDBAddress) -> TargetFacts:
     """What the state in a target says of every table that was loaded into it. Raises: GridDBError, CheckpointError."""
     with connect(address, timing=TIMING) as store:
-        found: list[tuple[MigrationEntry, Standing]] = []
+        found: list[tuple[MigrationEntry, TableWithContainers]] = []
         for entry in Registry(DocumentStore(store)).all():
             state = TargetState(store, partial(_itself, entry))
             found += [(entry, _told(state, table, run)) for table, run in state.runs.each()]
@@ -64,7 +64,7 @@ def read_target(address: GridDBAddress) -> TargetFacts:
     return TargetFacts(str(address), utc_now(), tuple(tables))
 
 
-def count_containers(address: GridDBAddress, plan: TablePlan, names: Sequence[str]) -> Counted:
+def count_containers(address: GridDBAddress, plan: TablePlan, names: Sequence[str]) -> LiveCounts:
     """What some containers hold now, and over time. Raises: GridDBError."""
     bounded = bounded_column(plan)
     with connect(address, timing=TIMING) as store:
@@ -76,10 +76,10 @@ def count_containers(address: GridDBAddress, plan: TablePlan, names: Sequence[st
         slow = time.monotonic() - began > BARS_AFTER_S
         if bounded is None or not bounded.time or span is None or slow:
             live = {name: LiveFacts(found.rows, newest.get(name, "")) for name, found in bounds.items()}
-            return Counted(counted_at, column, containers=live, slow=slow)
+            return LiveCounts(counted_at, column, containers=live, slow=slow)
         buckets = buckets_for(*span, most=MOST_BUCKETS)
         series = dict(zip(opened, counts_over_time(store, list(opened.values()), bounded, buckets), strict=True))
-    return Counted(
+    return LiveCounts(
         counted_at,
         column,
         start=stamp(buckets.start_s),
@@ -93,7 +93,7 @@ def _itself(entry: MigrationEntry) -> MigrationEntry:
     return entry
 
 
-def _told_apart(tables: Sequence[tuple[MigrationEntry, Standing]]) -> list[Standing]:
+def _told_apart(tables: Sequence[tuple[MigrationEntry, TableWithContainers]]) -> list[TableWithContainers]:
     """The tables; of those that several migrations have under one name, each with its migration's name behind it."""
     found = []
     names = Counter(standing.facts.table for _, standing in tables)
@@ -107,23 +107,23 @@ def _told_apart(tables: Sequence[tuple[MigrationEntry, Standing]]) -> list[Stand
     return found
 
 
-def _told(state: TargetState, table: str, run: LoadRun | CheckpointError) -> Standing:
+def _told(state: TargetState, table: str, run: LoadRun | CheckpointError) -> TableWithContainers:
     return _unreadable(table, run) if isinstance(run, CheckpointError) else _standing(state, run)
 
 
-def _unreadable(table: str, error: FerryError) -> Standing:
+def _unreadable(table: str, error: FerryError) -> TableWithContainers:
     facts = untold(table, error)
-    return Standing(TableFacts(table, facts.headline, facts.load))
+    return TableWithContainers(ShownTable(table, facts.headline, facts.load))
 
 
-def _standing(state: TargetState, run: LoadRun) -> Standing:
+def _standing(state: TargetState, run: LoadRun) -> TableWithContainers:
     try:
         status = _status(state, run)
         verifications = state.verifications.of(run.table)
         containers = _containers(state, run.table, verifications)
     except (CheckpointError, ConfigError) as error:
         return _unreadable(run.table, error)
-    return Standing(_table(status, run, verifications, containers), containers, run.plan)
+    return TableWithContainers(_table(status, run, verifications, containers), containers, run.plan)
 
 
 def _status(state: TargetState, run: LoadRun) -> TableStatus:
@@ -131,19 +131,19 @@ def _status(state: TargetState, run: LoadRun) -> TableStatus:
     mode = state.cursors.mode_of(run.table) or (SyncMode.CDC if run.slot else None)
     options = table_options(table=_quoted(run), **({"sync": {"mode": mode.value}} if mode else {}))
     source = PostgresSource(parse_address(_NOWHERE))
-    return Standings(source, state, ignore).tables([options], ask_source=False, known=[run])[0]
+    return TableStates(source, state, ignore).tables([options], ask_source=False, known=[run])[0]
 
 
 def _containers(
     state: TargetState, table: str, verifications: Sequence[TableVerification]
-) -> tuple[ContainerFacts, ...]:
+) -> tuple[ShownContainer, ...]:
     entries = state.catalog.entries(table)
     tallies = state.tallies.all(table)
     held = state.quarantine.counts(table)
     # What was made since the last verification, it cannot have judged.
     late = len(entries) > verifications[0].containers_total if verifications else False
     new = state.catalog.made_since(table, verifications[0].started) if late else set()
-    judged = Judged(verifications, len(entries) - len(new))
+    judged = LastVerdicts(verifications, len(entries) - len(new))
     compared = {c.name: c for c in verifications[0].containers} if verifications else {}
     found = []
     for entry in entries:
@@ -152,7 +152,7 @@ def _containers(
         verdict = blank if name in new and name not in compared else judged.judge(blank)
         numbers, tally = compared.get(name), tallies.get(name)
         found.append(
-            ContainerFacts(
+            ShownContainer(
                 name=name,
                 value=entry.value,
                 verdict=verdict.verdict,
@@ -173,14 +173,14 @@ def _table(
     status: TableStatus,
     run: LoadRun,
     verifications: Sequence[TableVerification],
-    containers: Sequence[ContainerFacts],
-) -> TableFacts:
+    containers: Sequence[ShownContainer],
+) -> ShownTable:
     load = load_facts(status, run)
     last = verifications[0] if verifications else None
     rows = _rows_over_time(run, verifications)
     newest = rows[-1] if rows else None
     covered = last.covered if last is not None else None if run.plan is None else coverage_of(run.plan)
-    return TableFacts(
+    return ShownTable(
         table=run.table,
         headline=table_headline(load, verifications, covered, held=status.quarantined),
         load=load,

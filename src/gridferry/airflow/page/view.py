@@ -9,9 +9,9 @@ import jinja2
 from markupsafe import Markup
 
 from gridferry import numbers
-from gridferry.airflow.page import sparks
+from gridferry.airflow.page import sparklines
 from gridferry.airflow.page.choice import Choice, Only, Order
-from gridferry.airflow.page.facts import ContainerRow, Counted, PageFacts
+from gridferry.airflow.page.facts import ContainerRow, LiveCounts, PageFacts
 from gridferry.airflow.page.routes import JSON
 from gridferry.model import coverage_words
 from gridferry.model.moment import age_s, shown
@@ -61,17 +61,17 @@ def _template() -> jinja2.Template:
     environment.filters.update(count=numbers.count, plural=numbers.plural, moment=shown, ago=_ago, lag=_long)
     environment.filters.update(columns=coverage_words.columns, remarks=coverage_words.remarks)
     environment.globals.update(
-        signs=_SIGNS, bars=_bars, lines=sparks.lines, lines_title=sparks.lines_title, since=_since
+        signs=_SIGNS, bars=_bars, lines=sparklines.lines, lines_title=sparklines.lines_title, since=_since
     )
     return environment.get_template("parity.html.j2")
 
 
-def _bars(row: ContainerRow, counted: Counted) -> Markup:
+def _bars(row: ContainerRow, counted: LiveCounts) -> Markup:
     if row.live is None or not row.live.series:
         return Markup("")
     most = numbers.plural(max(row.live.series), "row")
     words = f"Rows of {row.facts.name} from {shown(counted.start)} to {shown(counted.end)} UTC, at most {most} a bar"
-    return sparks.bars(row.live.series, words)
+    return sparklines.bars(row.live.series, words)
 
 
 def _since(row: ContainerRow) -> str:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from gridferry import numbers
 from gridferry.checkpoint.state import TargetState
 from gridferry.compare.findings import KIND_NUMBERS, Findings
-from gridferry.engine.comparison.containers import Numbered
+from gridferry.engine.comparison.containers import NumberedContainers
 from gridferry.engine.comparison.full_scan import FullPass
 from gridferry.engine.comparison.ranges import cut_table
 from gridferry.engine.ownership.lineage import Checked, way_back
@@ -43,7 +43,7 @@ def look_for_claimed(state: TargetState, view: PostgresSnapshot, plan: TablePlan
     the table's containers meanwhile.
     """
     claimed = plan.narrowed(f"({new}) IS NOT TRUE")
-    containers = Numbered(state, claimed)
+    containers = NumberedContainers(state, claimed)
     missing: Counter[int] = Counter()
 
     def found(findings: Findings) -> None:

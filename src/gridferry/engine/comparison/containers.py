@@ -19,7 +19,7 @@ from gridferry.transform.split import split_codes
 _SHOWN = 5
 
 
-class Numbered:
+class NumberedContainers:
     """The containers of a table by number: those of the catalog first, others as their values appear at the source.
 
     Safe for use by several threads. `opened[i]` is None for one that is not there; `counts[i]` are its rows when this

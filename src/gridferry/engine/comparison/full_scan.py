@@ -15,9 +15,9 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.compare.block import Block
 from gridferry.compare.findings import KIND_NUMBERS, Findings, findings_of
 from gridferry.compare.partitions import Partitions, Side
-from gridferry.engine.comparison.containers import Numbered
-from gridferry.engine.comparison.ranges import Cut, Part
-from gridferry.engine.comparison.readers import NumberedRows, SourceRows, TargetRows, joined_rows
+from gridferry.engine.comparison.containers import NumberedContainers
+from gridferry.engine.comparison.ranges import Cut, RowRange
+from gridferry.engine.comparison.readers import NumberedRows, SourceReader, TargetReader, joined_rows
 from gridferry.engine.events import Listener, fewer_workers, ignore
 from gridferry.engine.load.copying import OpenReader
 from gridferry.engine.rows.duplicates import duplicate_blocks
@@ -56,13 +56,13 @@ class FullPass:
         plan: TablePlan,
         view: PostgresSnapshot,
         *,
-        containers: Numbered,
+        containers: NumberedContainers,
         cut: Cut,
         found: Callable[[Findings], None],
         listener: Listener = ignore,
     ) -> None:
-        self.source = SourceRows(plan, containers)
-        self.target = TargetRows(state.store, containers, ranges=len(cut.bounds) + 1)
+        self.source = SourceReader(plan, containers)
+        self.target = TargetReader(state.store, containers, ranges=len(cut.bounds) + 1)
         self.passed = Passed()
         self._plan = plan
         self._view = view
@@ -92,8 +92,8 @@ class FullPass:
                 self._shared_keys(reader)
         return self.passed
 
-    def _by_parts(self, parts: Iterable[Part]) -> None:
-        def work(part: Part, worker: Callable[[], OpenReader]) -> None:
+    def _by_parts(self, parts: Iterable[RowRange]) -> None:
+        def work(part: RowRange, worker: Callable[[], OpenReader]) -> None:
             source = joined_rows(list(self.source.part(worker().reader, part)), self._schema)
             self._compare(source, self.target.part(part))
 
@@ -107,7 +107,7 @@ class FullPass:
                 for rows, codes in self.source.converted(worker().reader.read_chunk(chunk, self._plan)):
                     kept.add(Side.SOURCE, rows, codes)
 
-            def read_containers(part: Part, worker: Callable[[], OpenReader]) -> None:
+            def read_containers(part: RowRange, worker: Callable[[], OpenReader]) -> None:
                 for rows, codes in self.target.part(part):
                     kept.add(Side.TARGET, rows, codes)
 
@@ -127,14 +127,14 @@ class FullPass:
     def _joined(self, kept: Partitions, number: int) -> NumberedRows:
         return joined_rows(list(kept.rows(Side.SOURCE, number)), self._schema)
 
-    def _container_parts(self) -> list[Part]:
+    def _container_parts(self) -> list[RowRange]:
         """All containers, in as many parts as keep the workers busy."""
         codes = sorted(range(self._containers.listed), key=lambda code: -self._containers.counts[code])
         if not codes:
             return []
         whole = Chunk(0, kind=ChunkKind.WHOLE, schema=self._plan.schema, relation=self._plan.table)
         count = min(len(codes), 2 * default_workers())
-        return [Part(whole, codes=tuple(codes[start::count])) for start in range(count)]
+        return [RowRange(whole, codes=tuple(codes[start::count])) for start in range(count)]
 
     def _compare(self, source: NumberedRows, pages: Iterable[NumberedRows]) -> None:
         block = Block(*source, key_length=self._plan.key_length)
@@ -173,9 +173,9 @@ class FullPass:
         """Rows that share their key: the one that stays, as `on_duplicate` says, has to be in the target."""
         for block in duplicate_blocks(reader, self._plan):
             winners = list(
-                SourceRows(self._plan, self._containers).converted([block.rows.take(pa.array(block.winners))])
+                SourceReader(self._plan, self._containers).converted([block.rows.take(pa.array(block.winners))])
             )
-            for _, codes in SourceRows(self._plan, self._containers).converted(
+            for _, codes in SourceReader(self._plan, self._containers).converted(
                 [block.rows.take(pa.array(block.losers))]
             ):
                 self.passed.superseded.update(codes.tolist())
@@ -216,7 +216,10 @@ class FullPass:
 
 
 def target_by_key(
-    store: Store, containers: Numbered, keys: pa.RecordBatch, codes: np.ndarray[tuple[int], np.dtype[np.int64]]
+    store: Store,
+    containers: NumberedContainers,
+    keys: pa.RecordBatch,
+    codes: np.ndarray[tuple[int], np.dtype[np.int64]],
 ) -> Iterable[NumberedRows]:
     """The target's rows of n keys, key i in container number `codes[i]`."""
     order = np.argsort(codes, kind="stable")

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta, timezone
 
 from psycopg import sql
 
-from gridferry.engine.comparison.containers import Numbered
+from gridferry.engine.comparison.containers import NumberedContainers
 from gridferry.engine.workers import default_workers
 from gridferry.griddb import ColumnSpec, GridType
 from gridferry.model.chunk import Chunk, ChunkKind
@@ -41,7 +41,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 @dataclass(frozen=True)
-class Part:
+class RowRange:
     """Rows that are compared together. `where` is the source's condition, `condition` the target's in TQL; "" for all.
 
     `codes` are the numbers of the containers whose rows can be in it; None for all.
@@ -60,7 +60,7 @@ class Cut:
     `column` and `bounds` of a cut by ranges. `warning` says what the cut costs, where that is much.
     """
 
-    parts: tuple[Part, ...] = ()
+    parts: tuple[RowRange, ...] = ()
     partitions: int = 1
     warning: str = ""
     column: str = ""
@@ -68,7 +68,7 @@ class Cut:
     bounds: tuple[int, ...] = ()
 
 
-def cut_table(view: PostgresSnapshot, plan: TablePlan, table: Table, containers: Numbered) -> Cut:
+def cut_table(view: PostgresSnapshot, plan: TablePlan, table: Table, containers: NumberedContainers) -> Cut:
     """The cut that fits the table's size and its indexes."""
     rows = max(table.row_estimate, plan.rows, sum(containers.counts))
     octets = max(table.size_bytes, plan.size_bytes)
@@ -103,12 +103,12 @@ def _even(parts: int) -> int:
     return math.ceil(parts / workers) * workers
 
 
-def ranges(plan: TablePlan, column: ColumnPlan, measure: Measure, bounds: Sequence[int]) -> Iterator[Part]:
+def ranges(plan: TablePlan, column: ColumnPlan, measure: Measure, bounds: Sequence[int]) -> Iterator[RowRange]:
     """One part more than there are bounds; the first is open below and has the rows without a value, the last above."""
     edges: list[int | None] = [None, *bounds, None]
     for number in range(len(edges) - 1):
         low, high = edges[number], edges[number + 1]
-        yield Part(
+        yield RowRange(
             _chunk(plan, number, column.source, *(None if e is None else bound_text(e, measure) for e in (low, high))),
             condition=tql_range(column.target, low, high),
         )
@@ -144,8 +144,8 @@ def _measure(column: ColumnPlan) -> Measure | None:
 
 
 def _groups(
-    view: PostgresSnapshot, plan: TablePlan, containers: Numbered, *, most: int, rows: int, sampled: bool
-) -> tuple[Part, ...] | None:
+    view: PostgresSnapshot, plan: TablePlan, containers: NumberedContainers, *, most: int, rows: int, sampled: bool
+) -> tuple[RowRange, ...] | None:
     """Parts of some split values each, large ones cut by the key too; None where one is too large and cannot be."""
     column = plan.columns[0]
     spread = {s.value: s for s in view.fetch_key_spread(plan)}
@@ -155,7 +155,7 @@ def _groups(
     measure = _measure(column)
     if measure is None and max(sizes.values(), default=0) > 2 * most:
         return None
-    parts: list[Part] = []
+    parts: list[RowRange] = []
     group: list[str | None] = []
     filled = 0
     for value in sorted(sizes, key=lambda v: (v is None, v or "")):
@@ -178,9 +178,9 @@ def _groups(
     return tuple(parts)
 
 
-def _group(plan: TablePlan, containers: Numbered, values: Sequence[str | None]) -> Part:
+def _group(plan: TablePlan, containers: NumberedContainers, values: Sequence[str | None]) -> RowRange:
     codes = tuple(containers.code(value) for value in values)
-    return Part(_chunk(plan, 0, "", None, None), where=_where(plan, values), codes=codes)
+    return RowRange(_chunk(plan, 0, "", None, None), where=_where(plan, values), codes=codes)
 
 
 def _where(plan: TablePlan, values: Sequence[str | None]) -> str:
@@ -192,7 +192,7 @@ def _where(plan: TablePlan, values: Sequence[str | None]) -> str:
     return sql.SQL("({})").format(sql.SQL(" OR ").join(found)).as_string(None)
 
 
-def narrowed(plan: TablePlan, part: Part) -> TablePlan:
+def narrowed(plan: TablePlan, part: RowRange) -> TablePlan:
     """The plan of a part's rows."""
     return plan.narrowed(part.where) if part.where else plan
 

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from gridferry.engine.comparison.containers import Numbered
-from gridferry.engine.comparison.ranges import Part, narrowed
+from gridferry.engine.comparison.containers import NumberedContainers
+from gridferry.engine.comparison.ranges import RowRange, narrowed
 from gridferry.griddb import Store
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import TablePlan
@@ -26,12 +26,12 @@ _ROWS_A_REQUEST = 100_000
 _UNEVEN = 4  # by this factor a range may hold more of one container than others do
 
 
-class SourceRows:
+class SourceReader:
     """The source's rows as the plan stores them. `rows` and `octets` were read; `unfit` counts, by split value, those
     that no container can hold.
     """
 
-    def __init__(self, plan: TablePlan, containers: Numbered) -> None:
+    def __init__(self, plan: TablePlan, containers: NumberedContainers) -> None:
         self.rows = 0
         self.octets = 0
         self.read: Counter[int] = Counter()
@@ -41,7 +41,7 @@ class SourceRows:
         self._transform: CompiledTransform = compile_columns(plan)
         self._lock = threading.Lock()
 
-    def part(self, reader: ReadsRows, part: Part) -> Iterator[NumberedRows]:
+    def part(self, reader: ReadsRows, part: RowRange) -> Iterator[NumberedRows]:
         """The rows of a part."""
         return self.converted(reader.read_chunk(part.chunk, narrowed(self._plan, part)))
 
@@ -64,10 +64,10 @@ class SourceRows:
                 yield converted.batch, kept
 
 
-class TargetRows:
+class TargetReader:
     """The target's rows. `rows` and `octets` were read, `read` of them by container number."""
 
-    def __init__(self, store: Store, containers: Numbered, *, ranges: int = 1) -> None:
+    def __init__(self, store: Store, containers: NumberedContainers, *, ranges: int = 1) -> None:
         """Args: `ranges`: into how many ranges of the key each container is cut."""
         self.rows = 0
         self.octets = 0
@@ -77,7 +77,7 @@ class TargetRows:
         self._lock = threading.Lock()
         self._ranges = max(1, ranges)
 
-    def part(self, part: Part) -> Iterator[NumberedRows]:
+    def part(self, part: RowRange) -> Iterator[NumberedRows]:
         """The rows of a part, the small containers first and many in one batch."""
         codes = range(self._containers.listed) if part.codes is None else part.codes
         there = [code for code in codes if self._containers.opened[code] is not None]
@@ -140,7 +140,7 @@ def joined_rows(parts: list[NumberedRows], schema: pa.Schema) -> NumberedRows:
     return pa.concat_batches([rows for rows, _ in parts]), np.concatenate([codes for _, codes in parts])
 
 
-def explained_names(plan: TablePlan, containers: Numbered) -> dict[str, int]:
+def explained_names(plan: TablePlan, containers: NumberedContainers) -> dict[str, int]:
     """Container numbers by the names that the quarantine knows them by."""
     return {container_name(plan, value): code for code, value in enumerate(containers.values)}
 

@@ -13,6 +13,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import ChunkRecord, CopyFigures, LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import (
+    BatchStored,
     BucketLoad,
     ChunkDone,
     Level,
@@ -20,7 +21,6 @@ from gridferry.engine.events import (
     LoadStarted,
     Note,
     RowsPut,
-    Stored,
     TableLoad,
     fewer_workers,
 )
@@ -50,6 +50,13 @@ class SnapshotView(ReadsSnapshot, KnowsOrigin, ShowsParts, Protocol):
 
     def fetch_profile(self, request: ProfileRequest) -> TableProfile:
         """See `ReadsCatalog`."""
+
+
+class OpensSnapshots(Protocol):
+    """A source that can hold a state of itself open."""
+
+    def open_snapshot(self) -> AbstractContextManager[SnapshotView]:
+        """One state of the source, held until the block ends."""
 
 
 @dataclass(frozen=True)
@@ -236,7 +243,7 @@ class LoadWork:
             self._rows += result.rows
             self._octets += result.octets
             self._quarantined += result.quarantined
-        self._tell(Stored(table, result.put_s, result.flush_s))
+        self._tell(BatchStored(table, result.put_s, result.flush_s))
         self._tell(ChunkDone(table, chunk.number, result.rows, result.quarantined))
 
     def _copier(self, check_crew: Callable[[], None]) -> ChunkCopier:

@@ -26,7 +26,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Counted:
+class LoadCounts:
     """What the counts say. `notes` are about rows that the target has beyond the source's."""
 
     containers: tuple[ContainerCount, ...]
@@ -56,7 +56,7 @@ class CountCheck:
         self._target = target
         self._quarantine = quarantine
 
-    def run(self, reader: ReadsRows, source: Mapping[str | None, int], copier: ChunkCopier) -> Counted:
+    def run(self, reader: ReadsRows, source: Mapping[str | None, int], copier: ChunkCopier) -> LoadCounts:
         """Count, and settle keys that rows share. `source` are the snapshot's rows by split value.
 
         Raises: DuplicateKeys where rows share keys and the plan forbids it; DataError where rows are missing.
@@ -70,7 +70,7 @@ class CountCheck:
         missing = self._missing(counts)
         if missing:
             raise self._loss(missing)
-        return Counted(
+        return LoadCounts(
             containers=tuple(count for count, _ in counts.values()),
             quarantined=sum(self._quarantine.counts(self._plan.qualified).values()),
             superseded=sum(resolved.superseded.values()),

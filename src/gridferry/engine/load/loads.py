@@ -31,7 +31,7 @@ class Loads:
     """
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._ends = endpoints
+        self._endpoints = endpoints
 
     def load(
         self,
@@ -52,23 +52,23 @@ class Loads:
             Of several tables SomeTablesFailed after all others were loaded, its `done` a list of TableLoad.
         """
         options = LoadOptions(replace, workers, rows_per_chunk, wait_s, replace_unclaimed=replace_unclaimed)
-        chosen = self._ends.chosen(tables)
-        state = self._ends.state  # what is wrong with the target, or with whose it is, is reported once
+        chosen = self._endpoints.chosen(tables)
+        state = self._endpoints.state  # what is wrong with the target, or with whose it is, is reported once
         if not tables:
-            self._ends.tables.tell_gone(state)
+            self._endpoints.tables.tell_gone(state)
 
         def load(table: TableOptions) -> TableLoad:
             done = self._loader(state, table, options).run(table.table)
-            self._ends.tell(done)
+            self._endpoints.tell(done)
             return done
 
-        tried = try_each(chosen, load, name=lambda o: o.qualified, doing=LOAD, tell=self._ends.tell)
+        tried = try_each(chosen, load, name=lambda o: o.qualified, doing=LOAD, tell=self._endpoints.tell)
         tried.require(LOAD)
         return list(tried.done)
 
     def preview(self, plan: Plan) -> list[TableLoad]:
         """What `load` would do with the plan's tables: one each, its problems as notes, in the order of the plan."""
-        runs = self._ends.state.runs
+        runs = self._endpoints.state.runs
         loads = []
         for table in plan.tables:
             run = runs.get(table.qualified)
@@ -123,42 +123,46 @@ class Loads:
 
     def what_replace_drops(self, tables: Sequence[str] = ()) -> str:
         """What `load` with `replace` would drop of these tables, as the target holds it now, in a sentence."""
-        return what_goes(droppable(self._ends.state, [options.qualified for options in self._ends.known(tables)]))
+        return what_goes(
+            droppable(self._endpoints.state, [options.qualified for options in self._endpoints.known(tables)])
+        )
 
     def plan_of(self, table: str) -> TablePlan:
         """The plan that a table was loaded with. Raises: ConfigError if it was not."""
-        (options,) = self._ends.known([table])
-        return look_up(self._ends.look_at_state(), options, left="", then="gridferry status")[1]
+        (options,) = self._endpoints.known([table])
+        return look_up(self._endpoints.look_at_state(), options, left="", then="gridferry status")[1]
 
     @contextmanager
     def _shared(self, table: str, load: LoadOptions) -> Iterator[SharedLoad]:
         """One table's steps; an error of them that advises --replace says what that would drop."""
-        (options,) = self._ends.chosen([table])
+        (options,) = self._endpoints.chosen([table])
         try:
-            state = self._ends.state
+            state = self._endpoints.state
             yield SharedLoad(
-                source=self._ends.source,
+                source=self._endpoints.source,
                 state=state,
                 options=options,
                 load=load,
-                listener=self._ends.tell,
+                listener=self._endpoints.tell,
                 slot=self._slot(state, options),
             )
         except FerryError as error:
-            self._ends.session.complete_advice(error, options.qualified)
+            self._endpoints.session.complete_advice(error, options.qualified)
             raise
 
     def _loader(self, state: TargetState, options: TableOptions, load: LoadOptions) -> TableLoader:
         return TableLoader(
-            source=self._ends.source,
+            source=self._endpoints.source,
             state=state,
             options=options,
             load=load,
-            listener=self._ends.tell,
+            listener=self._endpoints.tell,
             slot=self._slot(state, options),
         )
 
     def _slot(self, state: TargetState, options: TableOptions) -> SlotOfLoad | None:
         if options.sync_mode is not SyncMode.CDC:
             return None
-        return SlotOfLoad(self._ends.source, slots_of(self._ends.feed, state, options.qualified), self._ends.tell)
+        return SlotOfLoad(
+            self._endpoints.source, slots_of(self._endpoints.feed, state, options.qualified), self._endpoints.tell
+        )

@@ -15,8 +15,8 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import BucketLoad, Level, Listener, LoadPart, Note, PreparedLoad, TableLoad
-from gridferry.engine.load.copying import LoadOptions, LoadWork
-from gridferry.engine.load.table_load import OpensSnapshots, TableLoader
+from gridferry.engine.load.copying import LoadOptions, LoadWork, OpensSnapshots
+from gridferry.engine.load.table_load import TableLoader
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError, ConfigError
 from gridferry.model.chunk import ChunkKind

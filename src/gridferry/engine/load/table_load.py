@@ -7,16 +7,15 @@ before its checkpoint is written; a table counts as loaded only after both sides
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Listener, Note, TableLoad
-from gridferry.engine.load.copying import LoadOptions, LoadWork, SnapshotView
+from gridferry.engine.load.copying import LoadOptions, LoadWork, OpensSnapshots, SnapshotView
 from gridferry.engine.load.replacing import Replacing
 from gridferry.engine.ownership.lineage import Checked, check_origin
 from gridferry.engine.ownership.origin_check import require_names_kept
@@ -37,13 +36,6 @@ from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.plan.stored import require_agrees, require_chunks
 from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.slots.slots import NewSlot
-
-
-class OpensSnapshots(Protocol):
-    """A source that can hold a state of itself open."""
-
-    def open_snapshot(self) -> AbstractContextManager[SnapshotView]:
-        """One state of the source, held until the block ends."""
 
 
 @dataclass(frozen=True)

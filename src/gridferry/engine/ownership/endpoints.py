@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener
-from gridferry.engine.ownership.tables import Standing, TablesOfConfig
+from gridferry.engine.ownership.tables import ChosenTables, TablesOfConfig
 from gridferry.engine.ownership.target_session import TargetSession
 from gridferry.engine.waits import note_of_lock
 from gridferry.griddb import Store
@@ -63,10 +63,10 @@ class Endpoints:
         """The options of tables by their names, of all without names: see `TablesOfConfig.chosen`."""
         return self.tables.chosen(tables)
 
-    def standing(self, tables: Sequence[str] = (), *, then: str) -> Standing:
+    def standing(self, tables: Sequence[str] = (), *, then: str) -> ChosenTables:
         """The same for work on loaded tables: see `TablesOfConfig.standing`."""
         if not self.config.patterns:
-            return Standing(self.chosen(tables))
+            return ChosenTables(self.chosen(tables))
         return self.tables.standing(self.state, tables, then=then)
 
     def known(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> tuple[TableOptions, ...]:

@@ -25,7 +25,7 @@ from gridferry.plan.table_options import TableOptions
 _NOBODY = "none"  # no key: hexadecimal digits only
 
 
-class Identity:
+class MigrationIdentity:
     """The migration that a config means. Safe for use by several threads.
 
     `name` is the config's, `tables` says which tables it has of those that are known; `origin` asks the source, whose

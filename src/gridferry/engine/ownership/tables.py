@@ -23,7 +23,7 @@ from gridferry.plan.table_patterns import listed, meant_tables
 
 
 @dataclass(frozen=True)
-class Standing:
+class ChosenTables:
     """Tables to work on, and those that are `new`: a pattern means them, and they are not loaded yet."""
 
     tables: tuple[TableOptions, ...]
@@ -61,19 +61,19 @@ class TablesOfConfig:
         """
         return self._meaning().chosen(names)
 
-    def standing(self, state: TargetState, names: Sequence[str] = (), *, then: str) -> Standing:
+    def standing(self, state: TargetState, names: Sequence[str] = (), *, then: str) -> ChosenTables:
         """The same for work on loaded tables: also those that the source has no more. Tells of these and of new ones.
 
         Args: then: the command that is to be run, once something is loaded.
         Raises: NotLoaded where patterns mean tables and none of all is loaded; GridDBError; as `chosen`.
         """
         if not self._config.patterns:
-            return Standing(self._config.chosen(names))
+            return ChosenTables(self._config.chosen(names))
         loaded = loaded_tables(state.runs)
         self._tell_gone(loaded)
         chosen = self._meaning(loaded).chosen(names)
         if names:
-            return Standing(chosen)
+            return ChosenTables(chosen)
         new = self.unloaded(chosen, loaded)
         if new and len(new) == len(chosen):
             error = not_loaded(state, new[0], left="nothing was changed", then=then)
@@ -81,7 +81,7 @@ class TablesOfConfig:
             raise NotLoaded(none + error.message, state=error.state, next_step=error.next_step)
         self._tell_new(new)
         fresh = {options.full_name for options in new}
-        return Standing(tuple(options for options in chosen if options.full_name not in fresh), new)
+        return ChosenTables(tuple(options for options in chosen if options.full_name not in fresh), new)
 
     def known(self, names: Sequence[str] = (), *, ask_source: bool = True) -> tuple[TableOptions, ...]:
         """The same for who only looks or cleans up: where one end is away, the tables that the other knows.

@@ -8,7 +8,7 @@ from functools import cache
 from gridferry.checkpoint.registry import keys_of
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Event, Listener, TableFailed
-from gridferry.engine.ownership.migration_identity import Identity
+from gridferry.engine.ownership.migration_identity import MigrationIdentity
 from gridferry.engine.ownership.replace_advice import complete_advice
 from gridferry.engine.ownership.tables import loaded_tables
 from gridferry.errors import FerryError, GridDBError
@@ -21,7 +21,7 @@ from gridferry.plan.table_options import TableOptions
 class TargetSession:
     """A target and a config's migration in it. `close` ends its connections; a later call opens others.
 
-    Args: `on_lock` is called when a lock of another client is waited for; the others as for `Identity`.
+    Args: `on_lock` is called when a lock of another client is waited for; the others as for `MigrationIdentity`.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class TargetSession:
         self._place = place
         self._on_lock = on_lock
         self._store: Store | None = None
-        self._identity: Identity | None = None
+        self._identity: MigrationIdentity | None = None
 
     @property
     def store(self) -> Store:
@@ -56,27 +56,27 @@ class TargetSession:
         return self._store
 
     @property
-    def identity(self) -> Identity:
+    def identity(self) -> MigrationIdentity:
         """Which migration the config means. Raises: GridDBError where the target is away."""
         store = self.store
         if self._identity is None:
-            self._identity = Identity(
+            self._identity = MigrationIdentity(
                 store, name=self._name, tables=self._tables, origin=self._origin, place=self._place
             )
         return self._identity
 
     @property
     def state(self) -> TargetState:
-        """What the target keeps of the migration, to read and write by: see `Identity.entry`."""
+        """What the target keeps of the migration, to read and write by: see `MigrationIdentity.entry`."""
         return TargetState(self.store, self.identity.entry)
 
     def to_look_at(self, *, ask_source: bool = True) -> TargetState:
-        """The same where a command only looks: see `Identity.looked_up`. It is found out once."""
+        """The same where a command only looks: see `MigrationIdentity.looked_up`. It is found out once."""
         identity = self.identity
         return TargetState(self.store, cache(lambda: identity.looked_up(ask_source=ask_source)))
 
     def to_take_over(self) -> TargetState:
-        """The same of the migration that may get another source: see `Identity.to_take_over`."""
+        """The same of the migration that may get another source: see `MigrationIdentity.to_take_over`."""
         entry = self.identity.to_take_over()
         return TargetState(self.store, lambda: entry)
 

@@ -126,7 +126,7 @@ class TakeOver:
                     before.save(replace(record, cursor=cursor))
                 else:
                     before.take_over(SyncRecord(found.table, cursor))
-                before.save_heights(found.table, {})
+                before.save_max_values(found.table, {})
             elif options.sync_mode is SyncMode.CDC:
                 renewal = SlotRenewal(self._state, lease, self._source, options=options, tell=self._tell)
                 why = found.why or "an earlier call was interrupted"

@@ -34,7 +34,7 @@ class Repairs:
     """
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._ends = endpoints
+        self._endpoints = endpoints
 
     def repair(
         self,
@@ -57,10 +57,10 @@ class Repairs:
             can be repaired are, before SomeTablesFailed names the others; its `done` is their RepairReport.
         """
         verifying = verify_settings(settle_s=settle_s, most_differences=most_differences)
-        comparison = comparison_between(self._ends, verifying, sync=sync)
+        comparison = comparison_between(self._endpoints, verifying, sync=sync)
         settings = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
-        standing = self._ends.standing(tables, then="gridferry repair")
-        repair = RepairOfTables(comparison.state, self._ends.source, comparison, settings, self._ends.tell)
+        standing = self._endpoints.standing(tables, then="gridferry repair")
+        repair = RepairOfTables(comparison.state, self._endpoints.source, comparison, settings, self._endpoints.tell)
         return repair.run(standing.tables, output=None if output is None else Path(output))
 
     def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
@@ -68,14 +68,16 @@ class Repairs:
 
         Raises: OtherSource too.
         """
-        state = self._ends.state
-        known = {options.qualified: options for options in self._ends.known()}
+        state = self._endpoints.state
+        known = {options.qualified: options for options in self._endpoints.known()}
         self._require_source(state, state.repairs.get(run).table)
-        return undo_repair(state, run, known=known, tables=self._names(tables), wait_s=wait_s, tell=self._ends.tell)
+        return undo_repair(
+            state, run, known=known, tables=self._names(tables), wait_s=wait_s, tell=self._endpoints.tell
+        )
 
     def all(self, tables: Sequence[str] = ()) -> list[RepairStatus]:
         """The repairs that are known, whatever became of them: see `list_repairs`."""
-        return list_repairs(self._ends.state, self._names(tables))
+        return list_repairs(self._endpoints.state, self._names(tables))
 
     def forget(self, what: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> list[str]:
         """Delete the journal of one repair, by its run; or of those that ended longer ago than a time such as 30d.
@@ -83,7 +85,7 @@ class Repairs:
         Returns: the runs that were forgotten. Those that were interrupted stay, unless they are named.
         Raises: ConfigError for a run that is not known; LeaseHeld while a run works on its table.
         """
-        state, what = self._ends.state, what.strip()
+        state, what = self._endpoints.state, what.strip()
         if not _AGE.fullmatch(what):
             _forget_one(state, what, self._names(tables), wait_s)
             return [what]
@@ -104,20 +106,20 @@ class Repairs:
 
         Args: ids: of the rows to try; all without one. Raises: see `replay_tables`.
         """
-        ends = self._ends
+        ends = self._endpoints
         chosen = ends.standing(tables, then="gridferry quarantine replay").tables
         return replay_tables(ends.source, ends.state, chosen, ids=frozenset(ids), tell=ends.tell)
 
     def _names(self, tables: Sequence[str]) -> frozenset[str] | None:
-        return frozenset(o.qualified for o in self._ends.known(tables)) if tables else None
+        return frozenset(o.qualified for o in self._endpoints.known(tables)) if tables else None
 
     def _require_source(self, state: TargetState, table: str) -> None:
         load = state.runs.get(table)
-        options = next((o for o in self._ends.known() if o.qualified == table), None)
+        options = next((o for o in self._endpoints.known() if o.qualified == table), None)
         if load is None or load.plan is None or options is None:
             return  # what that means is said by the undo itself
         with suppress(SourceUnreachable):
-            check_origin(state, self._ends.source, options, load, left="nothing was changed")
+            check_origin(state, self._endpoints.source, options, load, left="nothing was changed")
 
 
 def _forget_one(state: TargetState, run: str, tables: frozenset[str] | None, wait_s: float) -> None:

@@ -12,8 +12,7 @@ from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import REPLAY, try_each
 from gridferry.engine.events import Listener, Replay, ignore
-from gridferry.engine.load.copying import SnapshotView
-from gridferry.engine.load.table_load import OpensSnapshots
+from gridferry.engine.load.copying import OpensSnapshots, SnapshotView
 from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.ownership.origin_check import take_up
 from gridferry.plan.plan import TablePlan

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gridferry.engine.load.copying import SnapshotView
 from gridferry.engine.rows.duplicates import duplicate_blocks, split_values
-from gridferry.engine.rows.keyed_rows import Standing, joined, keys_of, matched
+from gridferry.engine.rows.keyed_rows import KeyedRows, joined, keys_of, matched
 from gridferry.engine.rows.keys import Keys
 from gridferry.model.repair import RowChange
 from gridferry.model.table import Table
@@ -31,10 +31,10 @@ class FetchesKeys(SnapshotView, Protocol):
 
 
 @dataclass(frozen=True)
-class SourceRows:
+class LookedUpRows:
     """What is in the source; `doubled` (n,): several rows share the key, and no option says which one counts."""
 
-    standing: Standing
+    standing: KeyedRows
     doubled: NDArray[np.bool_]
 
 
@@ -48,7 +48,7 @@ class SourceLookup:
         self._transform = compile_columns(plan)
         self._lookup = replace(KeyLookup.of(table), versions=False)
 
-    def fetch(self, changes: Sequence[RowChange]) -> SourceRows:
+    def fetch(self, changes: Sequence[RowChange]) -> LookedUpRows:
         """What the source has for the keys of `changes`. A row that cannot be stored counts as none.
 
         Raises: SourceError; SnapshotGone, SourceUnreachable.
@@ -66,7 +66,7 @@ class SourceLookup:
             rows, values = joined([winners, rows], self._schema), whose + values
             places, _ = matched(wanted, self._keys(rows, values))
             shared = np.zeros(len(places), bool)
-        return SourceRows(Standing(rows, places), shared)
+        return LookedUpRows(KeyedRows(rows, places), shared)
 
     def _keys(self, rows: pa.RecordBatch, values: list[str | None]) -> Keys:
         return Keys(rows.select([c.name for c in self._schema.key]), pa.array(values, pa.utf8()))

@@ -16,15 +16,15 @@ class Sources:
     """The sources of tables. Tables are named as in the config; where none is named, all."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._ends = endpoints
+        self._endpoints = endpoints
 
     def look(self, tables: Sequence[str] = ()) -> list[NewSource]:
         """How the sources of loaded tables relate to those that they are from. Changes nothing.
 
         Raises: ConfigError for a table that was not loaded; CheckpointError for other options; SourceError.
         """
-        state = self._ends.session.to_take_over()
-        return self._of(state).look(self._ends.tables.standing(state, tables, then=_THEN).tables)
+        state = self._endpoints.session.to_take_over()
+        return self._of(state).look(self._endpoints.tables.standing(state, tables, then=_THEN).tables)
 
     def take_over(
         self, tables: Sequence[str] = (), *, wait_s: float = 0.0, settle_s: float = DEFAULT_SETTLE_S
@@ -35,9 +35,9 @@ class Sources:
             differ while the new source is written to.
         Raises: DataError if the two sides are not equal in the end; LeaseHeld; any FerryError of either side.
         """
-        state = self._ends.session.to_take_over()
-        chosen = self._ends.tables.standing(state, tables, then=_THEN).tables
+        state = self._endpoints.session.to_take_over()
+        chosen = self._endpoints.tables.standing(state, tables, then=_THEN).tables
         return self._of(state).run(chosen, wait_s=wait_s, settle_s=settle_s)
 
     def _of(self, state: TargetState) -> TakeOver:
-        return TakeOver(state, self._ends.source, self._ends.tell)
+        return TakeOver(state, self._endpoints.source, self._endpoints.tell)

@@ -29,10 +29,10 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Listener, Note, RowsPut
 from gridferry.engine.ownership.lineage import KnowsOrigin
 from gridferry.engine.ownership.origin_check import take_up
-from gridferry.engine.repair.source_rows import FetchesKeys, SourceLookup, SourceRows
+from gridferry.engine.repair.source_rows import FetchesKeys, LookedUpRows, SourceLookup
 from gridferry.engine.repair.spool import GROUP_ROWS, Spool
 from gridferry.engine.retry import with_patience
-from gridferry.engine.rows.keyed_rows import agree, as_seen, fetch_standing, has_columns
+from gridferry.engine.rows.keyed_rows import agree, as_seen, fetch_keyed, has_columns
 from gridferry.engine.rows.writer import RowWriter
 from gridferry.engine.sync.cdc.gaps import notes_to_keep
 from gridferry.errors import CheckpointError, FerryError
@@ -165,13 +165,13 @@ class _Repair:
         """Look at both sides again. Only where each is still what the verification saw, a row is to be written."""
         self._require_same_columns(group)
         now = self._source.fetch(group)
-        stands = fetch_standing(self._state.store, group, self._schema)
+        stands = fetch_keyed(self._state.store, group, self._schema)
         changes: list[RowChange] = []
         counts: Counter[str] = Counter()
         skipped: list[str] = []
         start = 0
         for change in group:
-            source = SourceRows(now.standing.part(start, len(change)), now.doubled[start : start + len(change)])
+            source = LookedUpRows(now.standing.part(start, len(change)), now.doubled[start : start + len(change)])
             target = stands.part(start, len(change))
             start += len(change)
             settled = ~source.doubled & agree(source.standing, target)
@@ -218,7 +218,7 @@ class _Repair:
 
     def _confirm(self, changes: Sequence[RowChange]) -> None:
         """Count the rows that are now as they should be."""
-        stands = fetch_standing(self._state.store, changes, self._schema)
+        stands = fetch_keyed(self._state.store, changes, self._schema)
         start = 0
         for change in changes:
             self._confirmed += int(as_seen(change.after, stands.part(start, len(change))).sum())

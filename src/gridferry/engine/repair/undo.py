@@ -19,7 +19,7 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Listener, Note, RowsPut
 from gridferry.engine.ownership.origin_check import changed_options, require_names_kept
 from gridferry.engine.repair.table import SHOWN, key_texts, who
-from gridferry.engine.rows.keyed_rows import as_seen, fetch_standing, has_columns
+from gridferry.engine.rows.keyed_rows import as_seen, fetch_keyed, has_columns
 from gridferry.engine.rows.writer import RowWriter
 from gridferry.engine.sync.cdc.gaps import note_again
 from gridferry.errors import CheckpointError, ConfigError, FerryError
@@ -152,7 +152,7 @@ class _Undo:
 
     def _back(self, changes: Sequence[RowChange]) -> list[RowChange]:
         """The changes that lead back, of those rows that are as the repair left them."""
-        stands = fetch_standing(self._state.store, changes, self._schema)
+        stands = fetch_keyed(self._state.store, changes, self._schema)
         back: list[RowChange] = []
         start = 0
         for change in changes:

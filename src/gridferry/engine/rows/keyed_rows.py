@@ -19,7 +19,7 @@ Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Standing:
+class KeyedRows:
     """What is stored somewhere for the n keys of some changes, end to end: key i has the row `places[i]` of `rows`.
 
     A place below 0 says that there is no row.
@@ -34,9 +34,9 @@ class Standing:
         found: NDArray[np.bool_] = self.places >= 0
         return found
 
-    def part(self, start: int, length: int) -> Standing:
+    def part(self, start: int, length: int) -> KeyedRows:
         """Of the keys from `start` on."""
-        return Standing(self.rows, self.places[start : start + length])
+        return KeyedRows(self.rows, self.places[start : start + length])
 
 
 def has_columns(changes: Sequence[RowChange], schema: ContainerSchema) -> bool:
@@ -66,7 +66,7 @@ def matched(wanted: Keys, found: Keys) -> tuple[Positions, Positions]:
     return place[of_wanted], counts[of_wanted]
 
 
-def fetch_standing(store: Store, changes: Sequence[RowChange], schema: ContainerSchema) -> Standing:
+def fetch_keyed(store: Store, changes: Sequence[RowChange], schema: ContainerSchema) -> KeyedRows:
     """What the target holds now for the keys of changes. A container that is not there has no rows.
 
     Raises: SchemaConflict for a container with other columns than `schema`.
@@ -90,10 +90,10 @@ def fetch_standing(store: Store, changes: Sequence[RowChange], schema: Container
     found_values = pa.array(values, pa.utf8()).take(pa.array(owners))
     found_keys = Keys(whole.select([column.name for column in schema.key]), found_values)
     places, _ = matched(keys_of(changes, schema), found_keys)
-    return Standing(whole, places)
+    return KeyedRows(whole, places)
 
 
-def agree(source: Standing, target: Standing) -> NDArray[np.bool_]:
+def agree(source: KeyedRows, target: KeyedRows) -> NDArray[np.bool_]:
     """(n,): both sides have the same row, or both have none."""
     both = source.there & target.there
     same = ~source.there & ~target.there
@@ -103,7 +103,7 @@ def agree(source: Standing, target: Standing) -> NDArray[np.bool_]:
     return same
 
 
-def as_seen(seen: pa.RecordBatch | None, now: Standing) -> NDArray[np.bool_]:
+def as_seen(seen: pa.RecordBatch | None, now: KeyedRows) -> NDArray[np.bool_]:
     """(n,): what is stored now is what was seen; where nothing was seen, nothing is stored."""
     same: NDArray[np.bool_] = now.there.copy()
     if seen is None:

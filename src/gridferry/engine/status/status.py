@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gridferry.engine.events import ContainerState, ContainerStatus, QuarantinedRow, TableStatus
 from gridferry.engine.ownership.endpoints import Endpoints
-from gridferry.engine.status.tables import Standings
+from gridferry.engine.status.tables import TableStates
 
 
 class Status:
@@ -16,12 +16,12 @@ class Status:
     """
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._ends = endpoints
+        self._endpoints = endpoints
 
     def tables(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> list[TableStatus]:
         """What the target's state says of each table, and what waits in the source to be synced."""
-        chosen = self._ends.known(tables, ask_source=ask_source)
-        return self._standings(ask_source=ask_source).tables(chosen, ask_source=ask_source)
+        chosen = self._endpoints.known(tables, ask_source=ask_source)
+        return self._table_states(ask_source=ask_source).tables(chosen, ask_source=ask_source)
 
     def container_states(
         self, tables: Sequence[str] = (), *, match: str = "", known: Sequence[TableStatus] = ()
@@ -30,17 +30,17 @@ class Status:
 
         Args: match: a pattern for names or split values; known: what `tables` has just said, not to be asked again.
         """
-        return self._standings().container_states(self._ends.known(tables), match=match, known=known)
+        return self._table_states().container_states(self._endpoints.known(tables), match=match, known=known)
 
     def containers(self, tables: Sequence[str] = ()) -> list[ContainerStatus]:
         """The containers of the tables, and the rows each holds now."""
-        return self._standings().containers(self._ends.known(tables))
+        return self._table_states().containers(self._endpoints.known(tables))
 
     def quarantine(self, tables: Sequence[str] = ()) -> list[QuarantinedRow]:
         """The quarantined rows."""
-        return list(self._standings().quarantined(self._ends.known(tables)))
+        return list(self._table_states().quarantined(self._endpoints.known(tables)))
 
-    def _standings(self, *, ask_source: bool = True) -> Standings:
-        session = self._ends.session
+    def _table_states(self, *, ask_source: bool = True) -> TableStates:
+        session = self._endpoints.session
         state = session.to_look_at(ask_source=ask_source)
-        return Standings(self._ends.source, state, self._ends.tell, notes=lambda: session.identity.notes)
+        return TableStates(self._endpoints.source, state, self._endpoints.tell, notes=lambda: session.identity.notes)

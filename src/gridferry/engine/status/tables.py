@@ -32,7 +32,7 @@ from gridferry.source.postgres.source import PostgresSource
 R = TypeVar("R")
 
 
-class Standings:
+class TableStates:
     """The state of tables that are named by their options."""
 
     def __init__(

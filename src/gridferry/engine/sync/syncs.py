@@ -12,7 +12,7 @@ from gridferry.engine.slots import drop_slots
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
-from gridferry.engine.sync.tables import Following
+from gridferry.engine.sync.tables import FollowLoop
 from gridferry.errors import ConfigError
 from gridferry.plan.table_options import SyncMode, TableOptions
 
@@ -21,7 +21,7 @@ class Syncs:
     """Syncs of loaded tables. Tables are named as in the config; where none is named, all that are to be followed."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._ends = endpoints
+        self._endpoints = endpoints
 
     def sync(
         self,
@@ -55,15 +55,15 @@ class Syncs:
             return cut.is_set() or ending()
 
         settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
-        chosen = followed(self._ends.standing(tables, then="gridferry sync").tables, named=bool(tables))
+        chosen = followed(self._endpoints.standing(tables, then="gridferry sync").tables, named=bool(tables))
         if new_slot:
             chosen = _to_renew(chosen, named=bool(tables), follow=follow)
-        ends = self._ends
+        ends = self._endpoints
         followers = [
             follower(ends.source, ends.state, options, settings=settings, listener=ends.tell) for options in chosen
         ]
         if follow:
-            return Following(followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell).run()
+            return FollowLoop(followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell).run()
         return self._sync_each(followers)
 
     def drop_slots(self, tables: Sequence[str] = ()) -> list[str]:
@@ -73,7 +73,7 @@ class Syncs:
         Returns: what there was. After that the tables are not followed; `sync` with `new_slot` goes on.
         Raises: SlotInUse while a sync reads one; SourceRefused, SourceUnreachable.
         """
-        ends = self._ends
+        ends = self._endpoints
         return drop_slots(
             ends.source, ends.feed, lambda: ends.state, ends.known(tables), slots=ends.slots_for, tell=ends.tell
         )
@@ -83,10 +83,10 @@ class Syncs:
 
         def run(each: Follower) -> TableSync:
             done = each.run()
-            self._ends.tell(done)
+            self._endpoints.tell(done)
             return done
 
-        tried = try_each(followers, run, name=lambda each: each.table, doing=SYNC, tell=self._ends.tell)
+        tried = try_each(followers, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell)
         tried.require(SYNC)
         return list(tried.done)
 

@@ -18,7 +18,7 @@ from gridferry.model.outcomes import SyncOutcome
 _WAKE_S = 0.2
 
 
-class Following:
+class FollowLoop:
     """Tables that are followed until `until` says so, or until none of them can be followed. Made for one `run`.
 
     What may pass (a server away, a lease held) is reported and tried again at the next turn. A table that is not loaded

@@ -56,7 +56,7 @@ class LoggedKeys:
         return row_words([*split, *keys])
 
 
-class BroughtKeys:
+class WindowKeys:
     """The keys that inserts and updates brought while a window of the log is open."""
 
     def __init__(self, window: LogWindow, plan: TablePlan) -> None:

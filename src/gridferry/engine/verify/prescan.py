@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gridferry.engine.comparison.containers import Numbered
-from gridferry.engine.comparison.ranges import Cut, Part
+from gridferry.engine.comparison.containers import NumberedContainers
+from gridferry.engine.comparison.ranges import Cut, RowRange
 from gridferry.griddb import Store
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
@@ -14,8 +14,8 @@ _SHOWN = 3
 
 
 def likely_first(
-    view: PostgresSnapshot, store: Store, plan: TablePlan, *, cut: Cut, containers: Numbered
-) -> tuple[tuple[Part, ...], str]:
+    view: PostgresSnapshot, store: Store, plan: TablePlan, *, cut: Cut, containers: NumberedContainers
+) -> tuple[tuple[RowRange, ...], str]:
     """A cut's parts, those whose row numbers differ first, and a note of them; "" where none does.
 
     All parts are read and compared afterwards, whatever the counts say. Not asked where it would cost as much as it

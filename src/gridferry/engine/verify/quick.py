@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.compare.value_text import texts
-from gridferry.engine.comparison.containers import Numbered
-from gridferry.engine.comparison.readers import SourceRows
+from gridferry.engine.comparison.containers import NumberedContainers
+from gridferry.engine.comparison.readers import SourceReader
 from gridferry.engine.rows.duplicates import REASON, duplicate_blocks
 from gridferry.engine.rows.read_check import require_all_read
 from gridferry.engine.verify.sync_progress import SyncWatch
@@ -122,9 +122,9 @@ class QuickLook:
             for code in range(len(containers.names))
         ]
 
-    def _asked(self, view: PostgresSnapshot, also: list[str]) -> tuple[Numbered, list[KeySpread]]:
+    def _asked(self, view: PostgresSnapshot, also: list[str]) -> tuple[NumberedContainers, list[KeySpread]]:
         """What both sides hold, asked of both at the same time."""
-        numbered: list[Numbered] = []
+        numbered: list[NumberedContainers] = []
         groups: list[KeySpread] = []
 
         def ask_source(plan: TablePlan, _: Callable[[], None]) -> None:
@@ -141,12 +141,19 @@ class QuickLook:
             work=ask_source,
             open_worker=lambda: None,
             close_worker=lambda _: None,
-            meanwhile=lambda: numbered.append(Numbered(self._state, self._plan, also=also)),
+            meanwhile=lambda: numbered.append(NumberedContainers(self._state, self._plan, also=also)),
         )
         return numbered[0], groups
 
     def _container(
-        self, containers: Numbered, code: int, *, rows: int, bounds: KeyBounds, quarantined: int, superseded: int
+        self,
+        containers: NumberedContainers,
+        code: int,
+        *,
+        rows: int,
+        bounds: KeyBounds,
+        quarantined: int,
+        superseded: int,
     ) -> ContainerVerification:
         expected, there = rows - quarantined - superseded, containers.counts[code]
         return ContainerVerification(
@@ -163,13 +170,13 @@ class QuickLook:
             note="the container is not there" if containers.opened[code] is None else "",
         )
 
-    def _superseded(self, view: PostgresSnapshot, containers: Numbered) -> Counter[int]:
+    def _superseded(self, view: PostgresSnapshot, containers: NumberedContainers) -> Counter[int]:
         """Rows superseded by another one of their key, by container number."""
         losers: Counter[int] = Counter()
         with view.open_reader() as reader:
             for block in duplicate_blocks(reader, self._plan):
                 rows = block.rows.take(pa.array(block.losers))
-                for _, codes in SourceRows(self._plan, containers).converted([rows]):
+                for _, codes in SourceReader(self._plan, containers).converted([rows]):
                     losers.update(codes.tolist())
         return losers
 

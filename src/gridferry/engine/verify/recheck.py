@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from gridferry.compare.block import Block
 from gridferry.compare.digest import row_words
-from gridferry.compare.findings import KIND_NUMBERS, Findings, Waiting, findings_of
+from gridferry.compare.findings import KIND_NUMBERS, Findings, FindingsSpool, findings_of
 from gridferry.compare.key_index import KeyIndex
 from gridferry.compare.values import differing
-from gridferry.engine.comparison.containers import Numbered
+from gridferry.engine.comparison.containers import NumberedContainers
 from gridferry.engine.comparison.full_scan import target_by_key
 from gridferry.engine.comparison.readers import NumberedRows
-from gridferry.engine.verify.log_keys import BroughtKeys
+from gridferry.engine.verify.log_keys import WindowKeys
 from gridferry.engine.verify.sync_progress import SyncWatch
 from gridferry.griddb import Store
 from gridferry.model.verification import DifferenceKind
@@ -44,7 +44,7 @@ Codes = NDArray[np.int64]
 
 
 @dataclass
-class Settled:
+class RecheckResult:
     """What became of the candidates: how many rounds it took, and what is not settled, by container number.
 
     `extra` counts those of them that only the target has.
@@ -75,13 +75,13 @@ class _Look:
     """
 
     view: PostgresSnapshot
-    after: list[Waiting]
+    after: list[FindingsSpool]
     standing: object
     quiet: bool
-    log: BroughtKeys | None
+    log: WindowKeys | None
 
 
-class Settler:
+class Rechecker:
     """Looks again at the candidates of one table. `real` takes those that are proven to differ."""
 
     def __init__(
@@ -89,7 +89,7 @@ class Settler:
         source: PostgresSource,
         store: Store,
         plan: TablePlan,
-        containers: Numbered,
+        containers: NumberedContainers,
         *,
         lookup: KeyLookup,
         watch: SyncWatch,
@@ -113,15 +113,15 @@ class Settler:
         self._sleep = sleep
         self._transform = compile_columns(plan)
 
-    def run(self, candidates: Waiting) -> Settled:
+    def run(self, candidates: FindingsSpool) -> RecheckResult:
         """Look at the candidates, round by round, until none is left or `settle_s` have passed."""
-        done = Settled()
+        done = RecheckResult()
         deadline = self._clock() + self._settle_s
         with ExitStack() as stack:
             # The second: rows that only the target has, to be proven by the source's log.
-            waiting = [candidates, stack.enter_context(Waiting())]
+            waiting = [candidates, stack.enter_context(FindingsSpool())]
             while any(len(group) for group in waiting):
-                after = [stack.enter_context(Waiting()) for _ in waiting]
+                after = [stack.enter_context(FindingsSpool()) for _ in waiting]
                 if not self._round(waiting, after, deadline):
                     break
                 done.rounds += 1
@@ -134,7 +134,7 @@ class Settler:
                     done.extra.update(findings.codes[findings.kinds == _EXTRA].tolist())
         return done
 
-    def _round(self, waiting: list[Waiting], after: list[Waiting], deadline: float) -> bool:
+    def _round(self, waiting: list[FindingsSpool], after: list[FindingsSpool], deadline: float) -> bool:
         """One look at all of them; False if the target does not get as far as the snapshot in time."""
         with ExitStack() as stack:
             log = None
@@ -189,7 +189,9 @@ class Settler:
             for findings in found:
                 self._judge(later, findings, before, look)
 
-    def _shared(self, rows: pa.RecordBatch, codes: Codes, pages: list[NumberedRows], after: list[Waiting]) -> None:
+    def _shared(
+        self, rows: pa.RecordBatch, codes: Codes, pages: list[NumberedRows], after: list[FindingsSpool]
+    ) -> None:
         """Rows that share their key: where the target has one of them, all is well; else one look does not decide."""
         if self._plan.on_duplicate is OnDuplicate.ERROR:
             self._real(findings_of(DifferenceKind.DOUBLED, codes, source=rows))

@@ -14,7 +14,7 @@ from gridferry.engine.events import ignore
 from gridferry.engine.slots import require_own_slot
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
-from gridferry.engine.verify.log_keys import BroughtKeys, LoggedKeys, waiting_keys
+from gridferry.engine.verify.log_keys import LoggedKeys, WindowKeys, waiting_keys
 from gridferry.errors import SourceError
 from gridferry.model.moment import moment_of
 from gridferry.model.position import Lsn
@@ -33,7 +33,7 @@ _SLOT_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True)
-class Mark:
+class SourceState:
     """A state of the source: everything that it shows lies in front of `position`, and was there at `taken_at`."""
 
     position: Lsn
@@ -53,9 +53,9 @@ class SyncWatch:
         self._options = options
         self._run = run
 
-    def mark(self, view: PostgresSnapshot) -> Mark:
+    def mark(self, view: PostgresSnapshot) -> SourceState:
         """The mark of a held snapshot."""
-        return Mark(view.seen_until(), view.snapshot.taken_at)
+        return SourceState(view.seen_until(), view.snapshot.taken_at)
 
     def standing(self) -> object:
         """What the stored state says of the sync; equal at two times if no run wrote in between."""
@@ -67,7 +67,7 @@ class SyncWatch:
         """Whether a run works on the table: a sync, a load, a replay."""
         return holder_of(self._state.documents, self._run.table) is not None
 
-    def passed(self, mark: Mark) -> bool:
+    def passed(self, mark: SourceState) -> bool:
         """Whether the target has everything of the state that `mark` names, as far as the mode can know."""
         if self.mode is SyncMode.CDC:
             return self._position() >= mark.position
@@ -77,7 +77,7 @@ class SyncWatch:
             return bool(clock) and moment_of(clock) > moment_of(mark.taken_at) + _CLOCK_MARGIN
         return True
 
-    def waits(self, mark: Mark) -> bool:
+    def waits(self, mark: SourceState) -> bool:
         """Whether something of that state may still be to be stored. Only to be asked while nobody works on it."""
         try:
             if self.mode is SyncMode.CDC:
@@ -92,7 +92,7 @@ class SyncWatch:
             return True  # a slot that is in use or lost: nothing is known, so nothing is proven
         return False
 
-    def waiting_keys(self, mark: Mark, plan: TablePlan) -> LoggedKeys | None:
+    def waiting_keys(self, mark: SourceState, plan: TablePlan) -> LoggedKeys | None:
         """Of which keys something of that state may still be to be stored; None where that is not known: of all.
 
         Only to be asked after `waits`, while nobody works on the table.
@@ -106,7 +106,7 @@ class SyncWatch:
             return None
 
     @contextmanager
-    def brought(self, plan: TablePlan) -> Iterator[BroughtKeys | None]:
+    def brought(self, plan: TablePlan) -> Iterator[WindowKeys | None]:
         """The keys that come at the source while the block runs; None if the log cannot be read."""
         with ExitStack() as stack:
             try:
@@ -116,7 +116,7 @@ class SyncWatch:
                     wanted=self._wanted(plan),
                     patience_s=_SLOT_PATIENCE_S,
                 )
-                found = BroughtKeys(stack.enter_context(window), plan)
+                found = WindowKeys(stack.enter_context(window), plan)
             except SourceError:
                 found = None  # no slot is free, or the log is too long to be read
             yield found

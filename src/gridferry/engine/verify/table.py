@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.state import TargetState
-from gridferry.compare.findings import Findings, Waiting
+from gridferry.compare.findings import Findings, FindingsSpool
 from gridferry.compare.rules import column_rules
 from gridferry.compare.tally import Tally
-from gridferry.engine.comparison.containers import Numbered
+from gridferry.engine.comparison.containers import NumberedContainers
 from gridferry.engine.comparison.full_scan import FullPass
 from gridferry.engine.comparison.ranges import cut_table
 from gridferry.engine.events import Level, Listener, Note
@@ -24,7 +24,7 @@ from gridferry.engine.rows.duplicates import REASON
 from gridferry.engine.verify.log_keys import LoggedKeys
 from gridferry.engine.verify.prescan import likely_first
 from gridferry.engine.verify.quick import QuickLook
-from gridferry.engine.verify.recheck import Settled, Settler
+from gridferry.engine.verify.recheck import Rechecker, RecheckResult
 from gridferry.engine.verify.sync_progress import SyncWatch
 from gridferry.errors import CheckpointError
 from gridferry.model.table import Table
@@ -96,8 +96,8 @@ class TableVerifier:
         watch = SyncWatch(self._source, self._state, self._options, run)
         if self._settings.depth is Depth.QUICK:
             return self._quick(plan, table, watch, started, began)
-        containers = Numbered(self._state, plan)
-        with Waiting() as candidates:
+        containers = NumberedContainers(self._state, plan)
+        with FindingsSpool() as candidates:
             alone = not watch.busy()
             standing = watch.standing()
             with self._source.open_snapshot() as view:
@@ -111,9 +111,9 @@ class TableVerifier:
             # Then nothing was to be stored meanwhile, and nothing was: what differs now, differs.
             still = alone and not watch.busy() and watch.standing() == standing
             tally = Tally(key_length=plan.key_length, most_first=self._settings.most_differences)
-            settled = Settled()
+            settled = RecheckResult()
             if len(candidates) and not (still and not watch.waits(mark)):
-                with Waiting() as doubtful:
+                with FindingsSpool() as doubtful:
                     keys = watch.waiting_keys(mark, plan) if still else None
                     for findings in candidates.parts(ROWS_A_STEP):
                         unsure = _unsure(findings, keys, plan, containers)
@@ -147,7 +147,12 @@ class TableVerifier:
         )
 
     def _pass(
-        self, view: PostgresSnapshot, plan: TablePlan, table: Table, containers: Numbered, candidates: Waiting
+        self,
+        view: PostgresSnapshot,
+        plan: TablePlan,
+        table: Table,
+        containers: NumberedContainers,
+        candidates: FindingsSpool,
     ) -> tuple[FullPass, list[str]]:
         cut = cut_table(view, plan, table, containers)
         if cut.warning:
@@ -162,8 +167,10 @@ class TableVerifier:
         full.run(table)
         return full, [note for note in (cut.warning, first) if note]
 
-    def _settler(self, plan: TablePlan, table: Table, containers: Numbered, watch: SyncWatch, tally: Tally) -> Settler:
-        return Settler(
+    def _settler(
+        self, plan: TablePlan, table: Table, containers: NumberedContainers, watch: SyncWatch, tally: Tally
+    ) -> Rechecker:
+        return Rechecker(
             self._source,
             self._state.store,
             plan,
@@ -205,13 +212,13 @@ class TableVerifier:
         )
         return summed(found, sorted(look.containers, key=lambda c: (c.verdict is Verdict.EQUAL, c.name)))
 
-    def _real(self, plan: TablePlan, containers: Numbered, tally: Tally, findings: Findings) -> None:
+    def _real(self, plan: TablePlan, containers: NumberedContainers, tally: Tally, findings: Findings) -> None:
         """Tell of rows that are proven to differ."""
         for rows in findings.rows(plan.qualified, containers.names, containers.values):
             tally.add(rows)
             self._sink(rows, plan.key_length)
 
-    def _notes(self, table: Table, containers: Numbered, watch: SyncWatch) -> list[str]:
+    def _notes(self, table: Table, containers: NumberedContainers, watch: SyncWatch) -> list[str]:
         notes = []
         missing = containers.missing
         if missing:
@@ -229,11 +236,11 @@ class TableVerifier:
         self,
         found: TableVerification,
         plan: TablePlan,
-        containers: Numbered,
+        containers: NumberedContainers,
         *,
         full: FullPass,
         tally: Tally,
-        settled: Settled,
+        settled: RecheckResult,
     ) -> TableVerification:
         held = self._state.quarantine.counts(plan.qualified, without_reason=REASON)
         each: list[ContainerVerification] = []
@@ -275,14 +282,16 @@ class TableVerifier:
         )
 
 
-def _unsure(findings: Findings, keys: LoggedKeys | None, plan: TablePlan, containers: Numbered) -> NDArray[np.bool_]:
+def _unsure(
+    findings: Findings, keys: LoggedKeys | None, plan: TablePlan, containers: NumberedContainers
+) -> NDArray[np.bool_]:
     """(n,): which of these a change that is still to be stored may explain; all of them where `keys` is not known."""
     if keys is None:
         return np.ones(len(findings), bool)
     return keys.among(findings.keys(plan.key_length), [containers.values[code] for code in findings.codes.tolist()])
 
 
-def _equal_rows(code: int, full: FullPass, kinds: Counter[DifferenceKind], settled: Settled) -> int:
+def _equal_rows(code: int, full: FullPass, kinds: Counter[DifferenceKind], settled: RecheckResult) -> int:
     """Rows of one container found equal: in the pass, or when they were looked at again."""
     still = kinds.total() - kinds[DifferenceKind.EXTRA] + settled.unsettled[code] - settled.extra[code]
     return full.passed.equal[code] + full.passed.candidates[code] - still

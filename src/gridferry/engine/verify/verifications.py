@@ -22,7 +22,7 @@ class Verifications:
     """Verifications of loaded tables. Tables are named as in the config; where none is named, all."""
 
     def __init__(self, endpoints: Endpoints) -> None:
-        self._ends = endpoints
+        self._endpoints = endpoints
 
     def verify(
         self,
@@ -46,8 +46,8 @@ class Verifications:
             their VerifyReport.
         """
         settings = verify_settings(quick=quick, settle_s=settle_s, most_differences=most_differences)
-        standing = self._ends.standing(tables, then="gridferry verify")
-        comparison = comparison_between(self._ends, settings, sync=sync)
+        standing = self._endpoints.standing(tables, then="gridferry verify")
+        comparison = comparison_between(self._endpoints, settings, sync=sync)
         file = None if output is None else Path(output)
         return required(comparison.run(standing.tables, output=file, sink=sink, new=standing.new))
 
@@ -59,17 +59,17 @@ class Verifications:
         After a sync only the tables that are followed, and with syncs in between: the source may go on changing.
         Args: without: tables that are left out, as `schema.table`.
         """
-        wish = self._ends.config.verify
+        wish = self._endpoints.config.verify
         if wish is VerifyWish.OFF:
             return None
-        standing = self._ends.standing(tables, then="gridferry verify")
+        standing = self._endpoints.standing(tables, then="gridferry verify")
         chosen = [options for options in standing.tables if options.qualified not in without]
         if not chosen:
             return None
         settings = VerifySettings(depth=Depth.QUICK if wish is VerifyWish.QUICK else Depth.FULL)
         if synced:
             chosen = followed(chosen, named=bool(tables))
-        return required(comparison_between(self._ends, settings, sync=synced).run(chosen, new=standing.new))
+        return required(comparison_between(self._endpoints, settings, sync=synced).run(chosen, new=standing.new))
 
 
 def verify_settings(*, quick: bool = False, settle_s: float | None, most_differences: int) -> VerifySettings:

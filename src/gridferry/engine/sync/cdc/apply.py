@@ -5,25 +5,23 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.load.copying import SnapshotView
+from gridferry.engine.load.copying import OpensSnapshots
 from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.rows.copier import held_row, new_load_for, row_key
-from gridferry.engine.rows.keyed_rows import matched
+from gridferry.engine.rows.keyed_rows import KeyedRows, matched
 from gridferry.engine.rows.keys import Keys
 from gridferry.engine.rows.once_quarantine import OnceQuarantine
 from gridferry.engine.rows.until_stored import until_stored
-from gridferry.engine.sync.cdc.conflict_lookup import Settled, settle
-from gridferry.engine.sync.cdc.conflicts import Contested
-from gridferry.engine.sync.cdc.fold import Folded, Folder, Stored
+from gridferry.engine.sync.cdc.conflict_lookup import ResolvedConflicts, resolve_conflicts
+from gridferry.engine.sync.cdc.conflicts import ConflictingKeys
+from gridferry.engine.sync.cdc.fold import Folded, Folder
 from gridferry.engine.sync.counts import ContainerCounts
 from gridferry.errors import DataError, FerryError
 from gridferry.griddb import BulkWriter
@@ -32,13 +30,6 @@ from gridferry.plan.plan import OnBadRow, TablePlan
 from gridferry.source.postgres.rows.key_rows import read_rows_like
 from gridferry.transform.compiled import BadRows, compile_columns
 from gridferry.transform.split import split_batch
-
-
-class OpensSnapshots(Protocol):
-    """A source that can hold a state of itself open."""
-
-    def open_snapshot(self) -> AbstractContextManager[SnapshotView]:
-        """One state of the source, held until the block ends."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +86,7 @@ class ChangeWriter:
 
     def _apply(self, batch: ChangeBatch) -> Applied:
         folded = self._folder.fold(batch, self._read_stored)
-        parts: list[Folded | Settled] = [folded, *self._settled(folded.contested)]
+        parts: list[Folded | ResolvedConflicts] = [folded, *self._resolved(folded.conflicting)]
         held = self._refused(parts)
         self._sent = ContainerCounts()
         began = time.monotonic()
@@ -148,7 +139,7 @@ class ChangeWriter:
         writer.delete(self._plan.container_schema, keys, handles, runs)
         self._sent.delete(handles, runs)
 
-    def _read_stored(self, keys: Keys) -> Stored:
+    def _read_stored(self, keys: Keys) -> KeyedRows:
         """What the containers hold for some keys."""
         split = split_batch(keys.keys, keys.split)
         known = [i for i, value in enumerate(split.values) if value in self.target]
@@ -162,15 +153,15 @@ class ChangeWriter:
         at, _ = matched(Keys(split.batch, pa.array(wanted, pa.int64())), found)
         places = np.empty(len(at), np.int64)
         places[np.arange(len(at)) if split.order is None else split.order] = at
-        return Stored(rows, places)
+        return KeyedRows(rows, places)
 
-    def _settled(self, contested: Contested | None) -> list[Settled]:
-        if not contested:
+    def _resolved(self, conflicting: ConflictingKeys | None) -> list[ResolvedConflicts]:
+        if not conflicting:
             return []
         with self._source.open_snapshot() as view, view.open_reader() as reader:
-            return list(settle(reader, self._plan, contested))
+            return list(resolve_conflicts(reader, self._plan, conflicting))
 
-    def _refused(self, parts: Sequence[Folded | Settled]) -> list[HeldRow]:
+    def _refused(self, parts: Sequence[Folded | ResolvedConflicts]) -> list[HeldRow]:
         held: list[HeldRow] = []
         seen: Counter[str] = Counter()
         for part in parts:

@@ -15,7 +15,7 @@ import pyarrow as pa
 from gridferry.engine.rows.copier import row_key
 from gridferry.engine.rows.duplicates import duplicate_blocks
 from gridferry.engine.rows.keys import Keys, Positions, key_codes
-from gridferry.engine.sync.cdc.conflicts import Contested
+from gridferry.engine.sync.cdc.conflicts import ConflictingKeys
 from gridferry.errors import DuplicateKeys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.contract import ReadsRows
@@ -24,7 +24,7 @@ from gridferry.transform.compiled import BadRows, compile_columns
 
 
 @dataclass(frozen=True)
-class Settled:
+class ResolvedConflicts:
     """Rows to put, in the container's terms with their split values, and keys whose rows go.
 
     `refused` are rows of these keys that the target cannot store, as positions in `source`, the rows as they were read.
@@ -37,23 +37,23 @@ class Settled:
     source: pa.RecordBatch
 
 
-def settle(reader: ReadsRows, plan: TablePlan, contested: Contested) -> Iterator[Settled]:
-    """What is to be done about contested keys; some hundred at a time.
+def resolve_conflicts(reader: ReadsRows, plan: TablePlan, conflicting: ConflictingKeys) -> Iterator[ResolvedConflicts]:
+    """What is to be done about conflicting keys; some hundred at a time.
 
     Raises: DuplicateKeys where rows share a key and the plan says `on_duplicate: error`.
     """
-    for start in range(0, len(contested), KEYS_A_READ):
-        places = np.arange(start, min(start + KEYS_A_READ, len(contested)))
-        yield _settled(reader, plan, contested.keys.take(places), contested.rows[start : start + KEYS_A_READ])
+    for start in range(0, len(conflicting), KEYS_A_READ):
+        places = np.arange(start, min(start + KEYS_A_READ, len(conflicting)))
+        yield _resolved(reader, plan, conflicting.keys.take(places), conflicting.rows[start : start + KEYS_A_READ])
 
 
-def _settled(reader: ReadsRows, plan: TablePlan, keys: Keys, rows: tuple[pa.RecordBatch, ...]) -> Settled:
+def _resolved(reader: ReadsRows, plan: TablePlan, keys: Keys, rows: tuple[pa.RecordBatch, ...]) -> ResolvedConflicts:
     transform = compile_columns(plan)
     batches = list(read_rows_like(reader, plan, rows))
     found = pa.concat_batches(batches) if batches else rows[0].slice(0, 0)
     if not len(found):
         puts = pa.RecordBatch.from_pylist([], schema=transform.schema)
-        return Settled(puts, None if keys.split is None else keys.split.slice(0, 0), keys, (), found)
+        return ResolvedConflicts(puts, None if keys.split is None else keys.split.slice(0, 0), keys, (), found)
     converted = transform.transform(found)
     good = found if converted.rows is None else found.take(pa.array(converted.rows))
     codes, asked = _numbered(plan, keys, good, converted.batch)
@@ -61,7 +61,7 @@ def _settled(reader: ReadsRows, plan: TablePlan, keys: Keys, rows: tuple[pa.Reco
     put = good.take(pa.array(np.flatnonzero(~shared)))
     if shared.any():
         put = pa.concat_batches([put, *_winners(reader, plan, rows, good.take(pa.array(np.flatnonzero(shared))))])
-    return Settled(
+    return ResolvedConflicts(
         puts=transform.transform(put).batch,
         put_split=_split(plan, put),
         deletes=keys.take(np.flatnonzero(~np.isin(asked, codes))),

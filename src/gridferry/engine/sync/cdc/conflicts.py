@@ -3,8 +3,8 @@
 A change is about one row; the target knows its row by the row key alone. Two rows that share a key, or whose times
 share a millisecond, could be taken for each other: the delete of one would take the other away. So each key's changes
 are held against what is stored: the first must begin with the stored row, and each later one with what the one before
-left. Changes that come once more end with the stored row instead. Every other key is contested, and settled by asking
-the source (`settle`).
+left. Changes that come once more end with the stored row instead. Every other key is conflicting, and settled by asking
+the source (`resolve_conflicts`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _NO_ROW = -1
 
 
 @dataclass(frozen=True)
-class Contested:
+class ConflictingKeys:
     """Keys that the stream does not decide, each once; `rows` hold one source row each that has the key."""
 
     keys: Keys
@@ -37,11 +37,11 @@ class Contested:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """What `judge` found. `events` (n,): whether the key of each event is contested."""
+class Conflicts:
+    """What `find_conflicts` found. `events` (n,): whether the key of each event is conflicting."""
 
     events: NDArray[np.bool_]
-    contested: Contested
+    conflicting: ConflictingKeys
 
 
 def first_events(events: KeyEvents) -> Positions:
@@ -49,8 +49,10 @@ def first_events(events: KeyEvents) -> Positions:
     return events.sorted[events.starts]
 
 
-def judge(plan: TablePlan, batch: ChangeBatch, events: KeyEvents, *, stored: pa.RecordBatch, at: Positions) -> Judged:
-    """Which keys are contested. `stored` are rows of the target; key i of `first_events` has row `at[i]`, or none (-1).
+def find_conflicts(
+    plan: TablePlan, batch: ChangeBatch, events: KeyEvents, *, stored: pa.RecordBatch, at: Positions
+) -> Conflicts:
+    """Which keys conflict. `stored` are rows of the target; key i of `first_events` has row `at[i]`, or none (-1).
 
     With any policy but `error` a stored row may hide others of its key: only an insert of a new key is clear then.
     """
@@ -65,15 +67,15 @@ def judge(plan: TablePlan, batch: ChangeBatch, events: KeyEvents, *, stored: pa.
     if plan.on_duplicate is not OnDuplicate.ERROR:
         inserted = (first == last) & (before[first] == _NO_ROW) & (events.row[first] >= 0)
         clear &= inserted & ((state == _NO_ROW) | (after[last] == state))
-    contested = ~clear
+    conflicting = ~clear
     by_event = np.zeros(len(events.sorted), bool)
-    by_event[events.sorted] = np.repeat(contested, np.diff(np.append(events.starts, len(events.sorted))))
-    chosen = last[contested]
+    by_event[events.sorted] = np.repeat(conflicting, np.diff(np.append(events.starts, len(events.sorted))))
+    chosen = last[conflicting]
     rows = tuple(
         batch.rows.slice(events.row[e], 1) if events.row[e] >= 0 else batch.old.slice(events.old[e], 1)
         for e in chosen.tolist()
     )
-    return Judged(by_event, Contested(events.keys.take(chosen), rows))
+    return Conflicts(by_event, ConflictingKeys(events.keys.take(chosen), rows))
 
 
 def _rows_of_events(

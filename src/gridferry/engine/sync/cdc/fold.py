@@ -13,24 +13,16 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from gridferry.engine.rows.keyed_rows import KeyedRows
 from gridferry.engine.rows.keys import NOWHERE, Keys, Positions, key_codes
-from gridferry.engine.sync.cdc.conflicts import Contested, Judged, first_events, judge
+from gridferry.engine.sync.cdc.conflicts import ConflictingKeys, Conflicts, find_conflicts, first_events
 from gridferry.engine.sync.cdc.key_events import KeyEvents
 from gridferry.errors import DataError
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import TablePlan
 from gridferry.transform.compiled import BadRows, CompiledTransform, compile_columns
 
-
-@dataclass(frozen=True)
-class Stored:
-    """What the target holds for n keys: key i has the row `places[i]` of `rows`, none where that is below 0."""
-
-    rows: pa.RecordBatch
-    places: Positions
-
-
-ReadStored = Callable[[Keys], Stored]
+ReadStored = Callable[[Keys], KeyedRows]  # what the target holds for keys
 
 
 @dataclass(frozen=True)
@@ -40,7 +32,7 @@ class Folded:
     `puts` are rows of the container's schema with their `put_split`, `deletes` the keys whose rows go. `refused` are
     rows that the target cannot store, as positions in `source`, the new rows as they came; what was stored under their
     keys is among `deletes`. `unknown` are positions in `source` of rows with a value that was neither sent nor is
-    stored. `contested` are keys that the stream does not decide.
+    stored. `conflicting` are keys that the stream does not decide.
     """
 
     puts: pa.RecordBatch
@@ -49,7 +41,7 @@ class Folded:
     refused: tuple[BadRows, ...]
     unknown: Positions
     source: pa.RecordBatch
-    contested: Contested | None = None
+    conflicting: ConflictingKeys | None = None
 
 
 class Folder:
@@ -80,11 +72,11 @@ class Folder:
         converted, lenient = self._convert(rows, unknown)
         good = np.zeros(len(rows), bool)
         good[np.arange(len(rows)) if converted.rows is None else converted.rows] = True
-        contested = None
+        conflicting = None
         last = events.last
         if not self._proven and len(last):
             judged = self._judge(batch, events, read_stored)
-            last, contested = last[~judged.events[last]], judged.contested
+            last, conflicting = last[~judged.events[last]], judged.conflicting
         is_put = np.zeros(len(last), bool)
         of_row = events.row[last] >= 0
         is_put[of_row] = good[events.row[last[of_row]]]
@@ -103,12 +95,12 @@ class Folder:
             refused=_only(converted.bad, final_bad),
             unknown=missing,
             source=batch.rows,
-            contested=contested,
+            conflicting=conflicting,
         )
 
-    def _judge(self, batch: ChangeBatch, events: KeyEvents, read_stored: ReadStored) -> Judged:
+    def _judge(self, batch: ChangeBatch, events: KeyEvents, read_stored: ReadStored) -> Conflicts:
         stored = read_stored(events.keys.take(first_events(events)))
-        return judge(self._plan, batch, events, stored=stored.rows, at=stored.places)
+        return find_conflicts(self._plan, batch, events, stored=stored.rows, at=stored.places)
 
     def _require_identity(self, batch: ChangeBatch) -> None:
         missing = sorted(self._needed - set(batch.relation.key))

@@ -14,7 +14,7 @@ from datetime import datetime, timezone
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Checkpointed, ChunkDone, Level, Listener, Note, Stored, TableSync
+from gridferry.engine.events import BatchStored, Checkpointed, ChunkDone, Level, Listener, Note, TableSync
 from gridferry.engine.rows.gone_containers import gone_note
 from gridferry.engine.sync.cdc.apply import ChangeWriter
 from gridferry.engine.sync.cdc.columns import add_columns, added_names, extended_plan, unknown_columns
@@ -278,7 +278,7 @@ class FollowedTable:
         if writer.target.gone:
             self.warn([gone_note(writer.target.gone)])
             writer.target.gone.clear()
-        self._tell(Stored(self.name, done.put_s, done.flush_s))
+        self._tell(BatchStored(self.name, done.put_s, done.flush_s))
         self._since.kinds(batch.operations)
         self._since.written += done.written
         self._since.deleted += done.deleted

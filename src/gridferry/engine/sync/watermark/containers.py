@@ -10,7 +10,7 @@ import pyarrow as pa
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.rows.gone_containers import gone_note
-from gridferry.engine.sync.watermark.max_check import Heights
+from gridferry.engine.sync.watermark.max_check import MaxCheck
 from gridferry.model.watermark import GrowingColumn
 from gridferry.plan.plan import TablePlan
 from gridferry.target.table import TableTarget
@@ -27,7 +27,7 @@ class SyncContainers:
         self.touched: dict[str | None, str] = {}
         self._state = state
         self._plan = plan
-        self._heights = Heights(state, plan, column)
+        self._max_check = MaxCheck(state, plan, column)
 
     @cached_property
     def target(self) -> TableTarget:
@@ -47,14 +47,14 @@ class SyncContainers:
         wanted = [value for value in self._values(batches) if value not in self.touched]
         listed = [value for value in wanted if value in self.target]
         standing = [handle.name for handle in self.target.handles(listed)]
-        self._heights.before([name for name in standing if name not in self.target.gone])
-        self._heights.expect(batches)
+        self._max_check.before([name for name in standing if name not in self.target.gone])
+        self._max_check.expect(batches)
         handles = self.target.handles(wanted)
         self.touched.update({value: handle.name for value, handle in zip(wanted, handles, strict=True)})
 
     def notes(self, *, whole: bool) -> Iterator[str]:
-        """What there is to say of the containers when all rows were put; see `Heights.after`."""
-        yield from self._heights.after(self.touched, whole=whole)
+        """What there is to say of the containers when all rows were put; see `MaxCheck.after`."""
+        yield from self._max_check.after(self.touched, whole=whole)
         if self.touched and self.target.gone:
             yield gone_note(self.target.gone)
 

@@ -26,10 +26,10 @@ WITH_MAX = frozenset(
     }
 )  # fmt: skip
 
-Height = int | float
+MaxValue = int | float
 
 
-class Heights:
+class MaxCheck:
     """What the containers of one table hold at most, before and after the puts of one run."""
 
     def __init__(self, state: TargetState, plan: TablePlan, column: GrowingColumn) -> None:
@@ -37,8 +37,8 @@ class Heights:
         self._plan = plan
         self._source = column.name
         self._target = _stored(plan, column)
-        self._recorded: dict[str, Height] | None = None
-        self._put: dict[str | None, Height] = {}
+        self._recorded: dict[str, MaxValue] | None = None
+        self._put: dict[str | None, MaxValue] = {}
         self._behind: list[str] = []
 
     def before(self, names: Sequence[str]) -> None:
@@ -61,13 +61,13 @@ class Heights:
             stored = stored.view(pa.int64()) if pa.types.is_timestamp(stored.type) else stored
             by = self._plan.split_by
             split = split_batch(
-                pa.record_batch([stored], names=["height"]),
+                pa.record_batch([stored], names=["max_value"]),
                 None if by is None else batch.column(batch.schema.get_field_index(by)),
             )
             for number, value in enumerate(split.values):
-                height = pc.max(split.part(number).column(0)).as_py()
-                if height is not None:
-                    self._put[value] = max(height, self._put.get(value, height))
+                max_value = pc.max(split.part(number).column(0)).as_py()
+                if max_value is not None:
+                    self._put[value] = max(max_value, self._put.get(value, max_value))
 
     def after(self, touched: Mapping[str | None, str], *, whole: bool) -> Iterator[str]:
         """What there is to say when all rows were put, and write down what the containers hold now.
@@ -93,15 +93,18 @@ class Heights:
                 f"containers got rows and do not hold them now: {_listed([*empty, *short])}; "
                 "look for an expiry or another writer at the target, then run `gridferry repair`"
             )
-        heights = {**self._known(), **{name: height for name, height in found.items() if height is not None}}
-        self._state.cursors.save_heights(self._plan.qualified, heights)
+        max_values = {
+            **self._known(),
+            **{name: max_value for name, max_value in found.items() if max_value is not None},
+        }
+        self._state.cursors.save_max_values(self._plan.qualified, max_values)
 
-    def _known(self) -> dict[str, Height]:
+    def _known(self) -> dict[str, MaxValue]:
         if self._recorded is None:
-            self._recorded = self._state.cursors.heights(self._plan.qualified)
+            self._recorded = self._state.cursors.max_values(self._plan.qualified)
         return self._recorded
 
-    def _ask(self, names: Sequence[str]) -> dict[str, Height | None]:
+    def _ask(self, names: Sequence[str]) -> dict[str, MaxValue | None]:
         """MAX by name of the containers that are there; None for an empty one."""
         target = self._target
         if target is None or not names:
@@ -126,8 +129,8 @@ def _stored(plan: TablePlan, column: GrowingColumn) -> ColumnSpec | None:
     return next((s for s in reversed(stored) if not s.array and s.type in WITH_MAX), None)
 
 
-def _reaches(height: Height | None, wanted: Height) -> bool:
-    return height is not None and height >= wanted
+def _reaches(max_value: MaxValue | None, wanted: MaxValue) -> bool:
+    return max_value is not None and max_value >= wanted
 
 
 def _listed(names: Sequence[str]) -> str:

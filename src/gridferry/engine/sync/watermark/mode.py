@@ -14,7 +14,7 @@ from gridferry.engine.ownership.lineage import Checked
 from gridferry.engine.ownership.origin_check import Loaded
 from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.sync.follower import Follower
-from gridferry.engine.sync.watermark.run import Following, WatermarkRun, find_new, following
+from gridferry.engine.sync.watermark.run import SyncBasis, WatermarkRun, find_new, sync_basis
 from gridferry.errors import ConfigError
 from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
@@ -41,7 +41,7 @@ class WatermarkSync(Follower):
         with self._source.open_snapshot() as view:
             now = view.fetch_table_origin(loaded.plan.schema, loaded.plan.table)
             loaded.source.require_still(now)
-            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            by = sync_basis(self._state, view, self._options, loaded.run, loaded.plan)
             settings = self._settings
             if loaded.source.lineage is not Lineage.SAME:
                 self._require_claimed(view, by, loaded.source)
@@ -56,7 +56,7 @@ class WatermarkSync(Follower):
             self._state.origins.save(replace(loaded.source.record, origin=now))
         return done
 
-    def _require_claimed(self, view: PostgresSnapshot, by: Following, checked: Checked) -> None:
+    def _require_claimed(self, view: PostgresSnapshot, by: SyncBasis, checked: Checked) -> None:
         """Return if every row that the cursor counts as read is in the target. Raises: OtherSource."""
         new = find_new(view, by, sweep=True).condition
         found = look_for_claimed(self._state, view, by.plan, by.table, new=new)
@@ -87,7 +87,7 @@ class WatermarkSync(Follower):
         """The rows that wait are counted in the source."""
         with self._source.open_snapshot() as view:
             loaded = self._loaded()
-            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            by = sync_basis(self._state, view, self._options, loaded.run, loaded.plan)
             cursor = by.record.cursor
             notes = standing.notes
             if by.table.elsewhere:
@@ -109,7 +109,7 @@ class WatermarkSync(Follower):
         """See `Follower`: one scan of the window, grouped."""
         loaded = self._loaded()
         with self._source.open_snapshot() as view:
-            by = following(self._state, view, self._options, loaded.run, loaded.plan)
+            by = sync_basis(self._state, view, self._options, loaded.run, loaded.plan)
             new = find_new(view, by).ahead
             if new is None:
                 return None

@@ -18,7 +18,7 @@ from gridferry.checkpoint.cursors import SyncRecord
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Checkpointed, ChunkDone, Level, Listener, Note, RowsPut, Stored, TableSync
+from gridferry.engine.events import BatchStored, Checkpointed, ChunkDone, Level, Listener, Note, RowsPut, TableSync
 from gridferry.engine.ownership.parts import PartsLook, brought_words, look_at_parts
 from gridferry.engine.retry import with_patience
 from gridferry.engine.rows.copier import ChunkCopier, CopyResult
@@ -61,7 +61,7 @@ class HoldsSnapshots(Protocol):
 
 
 @dataclass(frozen=True)
-class Following:
+class SyncBasis:
     """What one table's sync is based on: the plan it was loaded with, the growing column, the record so far."""
 
     table: Table
@@ -72,9 +72,9 @@ class Following:
     unique: bool  # no two rows can share a row key
 
 
-def following(
+def sync_basis(
     state: TargetState, view: FindsNewRows, options: TableOptions, run: LoadRun, plan: TablePlan
-) -> Following:
+) -> SyncBasis:
     """What a sync of a loaded table goes by. Raises: ConfigError, CheckpointError if the table has changed."""
     if run.snapshot is None:
         raise CheckpointError(f"the load of {run.table} has no snapshot", next_step="load it again with --replace")
@@ -88,7 +88,7 @@ def following(
     plan = replace(plan, own_heap=table.own_heap, rows=max(plan.rows, run.rows))
     seen = record.cursor.snapshot
     parts = look_at_parts(state, view, plan, table, seen=int(seen.split(":")[1]) if seen else 0)
-    return Following(table, plan, column, record, parts, unique=unique)
+    return SyncBasis(table, plan, column, record, parts, unique=unique)
 
 
 def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tuple[Table, GrowingColumn]:
@@ -110,14 +110,14 @@ def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tupl
     return table, column
 
 
-def find_new(view: FindsNewRows, by: Following, *, sweep: bool = False) -> Window:
+def find_new(view: FindsNewRows, by: SyncBasis, *, sweep: bool = False) -> Window:
     """The rows of the snapshot that a table's cursor has not read, those of parts that joined the table among them."""
     cursor, joined = by.record.cursor, by.parts.changes.joined
     return view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=sweep, joined=joined)
 
 
 def new_cursor(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> Cursor:
-    """The cursor of a table whose target is to be compared with this snapshot. Raises: as `following`."""
+    """The cursor of a table whose target is to be compared with this snapshot. Raises: as `sync_basis`."""
     return first_cursor(_growing(view, options, plan)[1].name, view.snapshot)
 
 
@@ -137,7 +137,7 @@ class WatermarkRun:
         self._told = Counts()  # up to the last checkpoint
         self._containers = ContainerCounts()
 
-    def run(self, by: Following) -> TableSync:
+    def run(self, by: SyncBasis) -> TableSync:
         """Store what is new. Raises: any FerryError; what was checkpointed stays, and the next run goes on there."""
         started = time.monotonic()
         window = find_new(self._view, by, sweep=self._settings.sweep)
@@ -182,14 +182,14 @@ class WatermarkRun:
             notes=notes,
         )
 
-    def _parts(self, by: Following, window: Window) -> tuple[str, ...]:
+    def _parts(self, by: SyncBasis, window: Window) -> tuple[str, ...]:
         """Write down which parts the table had in this run's snapshot, all rows of which are stored now."""
         self._lease.check()
         by.parts.saved(self._state)
         brought = (brought_words(by.parts.changes.joined, window.brought),) if window.brought else ()
         return (*brought, *map(str, by.parts.notes))
 
-    def _require_all_read(self, by: Following, window: Window, record: SyncRecord) -> None:
+    def _require_all_read(self, by: SyncBasis, window: Window, record: SyncRecord) -> None:
         """Hold the rows that were read against the snapshot's own count of the window. Raises: ReadIncomplete."""
         try:
             require_all_read(
@@ -204,7 +204,7 @@ class WatermarkRun:
             raise
 
     def _copy(
-        self, reader: ReadsWindows, by: Following, window: Window, containers: SyncContainers
+        self, reader: ReadsWindows, by: SyncBasis, window: Window, containers: SyncContainers
     ) -> tuple[SyncOutcome, SyncRecord]:
         """Put the window's rows. Returns the outcome, and the record as it is then."""
         copier = self._copier(by.plan, containers)
@@ -231,7 +231,7 @@ class WatermarkRun:
             record = record.counted(superseded=self._resolve(by.plan, shared, copier))
         return SyncOutcome.SYNCED, record
 
-    def _checkpointed(self, by: Following, record: SyncRecord, containers: SyncContainers, *, waiting: int) -> None:
+    def _checkpointed(self, by: SyncBasis, record: SyncRecord, containers: SyncContainers, *, waiting: int) -> None:
         """Tell what a checkpoint covers that no earlier one did."""
         now = Counts(
             read=record.read - by.record.read,
@@ -266,7 +266,7 @@ class WatermarkRun:
                 raise
 
         done = until_stored(containers.target, attempt, on_retry=again)
-        self._tell(Stored(plan.qualified, done.put_s, done.flush_s))
+        self._tell(BatchStored(plan.qualified, done.put_s, done.flush_s))
         for handles, bounds in done.placed:
             self._containers.put(handles, bounds)
         self._octets += done.octets

@@ -52,7 +52,7 @@ WHERE a.datname = pg_catalog.current_database() AND a.backend_type = 'client bac
 
 
 @dataclass(frozen=True)
-class Holder:
+class LockHolder:
     """A session that holds a lock on a table; `pid` None: a prepared transaction. `since` its transaction's start."""
 
     pid: int | None
@@ -80,7 +80,7 @@ class Activity:
 
     writes: int
     told: bool
-    holders: tuple[Holder, ...]
+    holders: tuple[LockHolder, ...]
     sessions: int
 
 
@@ -89,6 +89,6 @@ def fetch_activity(address: PostgresAddress, schema: str, table: str) -> Activit
     asked = {"relation": relation_sql(schema, table).as_string(None), "own": OWN_NAME}
     with connect(address) as connection, mapped(f"looking who works on {schema}.{table}"):
         ((writes, told),) = connection.execute(_WRITES, asked).fetchall()
-        holders = tuple(Holder(*row) for row in connection.execute(_HOLDERS, asked).fetchall())
+        holders = tuple(LockHolder(*row) for row in connection.execute(_HOLDERS, asked).fetchall())
         ((sessions,),) = connection.execute(_OTHERS, asked).fetchall()
     return Activity(writes, told, holders, sessions)

@@ -12,7 +12,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 from gridferry.errors import StreamBroken
-from gridferry.model.change import ChangedColumn, ChangedRelation, Identity
+from gridferry.model.change import ChangedColumn, ChangedRelation, ReplicaIdentity
 
 EPOCH_US = 946_684_800_000_000  # from 1970, where our times begin, to 2000, where PostgreSQL's do
 
@@ -189,7 +189,7 @@ def decode_relation(message: bytes) -> ChangedRelation:
     oid, schema, name = fields.number(4), fields.text(), fields.text()
     letter = chr(fields.number(1))
     try:
-        identity = Identity(letter)
+        identity = ReplicaIdentity(letter)
     except ValueError as error:
         raise broken(f"{schema}.{name} has the replica identity {letter!r}") from error
     columns = []

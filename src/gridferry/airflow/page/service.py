@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from gridferry.airflow.page.answers import Answers, StillAsking
-from gridferry.airflow.page.choice import Choice, Part, part_of
+from gridferry.airflow.page.choice import Choice, ContainerPage, page_of
 from gridferry.airflow.page.facts import (
     ContainerRow,
-    Counted,
+    LiveCounts,
     PageFacts,
     Problem,
-    Standing,
+    TableWithContainers,
     TargetFacts,
 )
 from gridferry.airflow.page.reading import count_containers, read_target
@@ -26,10 +26,10 @@ _SLOW = Problem(
 _NOTHING = Headline(Tone.UNFINISHED, "Nothing was loaded into this database yet.", "turn the initial DAG on")
 
 
-class Desk:
+class PageService:
     """Answers choices. One for the whole process: its answers are shared by all who look."""
 
-    def __init__(self, targets: Answers[TargetFacts] | None = None, counts: Answers[Counted] | None = None) -> None:
+    def __init__(self, targets: Answers[TargetFacts] | None = None, counts: Answers[LiveCounts] | None = None) -> None:
         self._targets = targets or Answers()
         self._counts = counts or Answers()
 
@@ -55,7 +55,7 @@ class Desk:
 
     def _filled(self, blank: PageFacts, target: TargetFacts, choice: Choice) -> PageFacts:
         chosen = _chosen(target, choice.table)
-        part = part_of(chosen.containers if chosen is not None else (), choice)
+        part = page_of(chosen.containers if chosen is not None else (), choice)
         counted = None if chosen is None or not part.rows else self._counted(choice.connection, chosen, part)
         live = (counted.containers if counted is not None else None) or {}
         return PageFacts(
@@ -74,7 +74,7 @@ class Desk:
             counted=counted,
         )
 
-    def _counted(self, connection: str, chosen: Standing, part: Part) -> Counted | None:
+    def _counted(self, connection: str, chosen: TableWithContainers, part: ContainerPage) -> LiveCounts | None:
         plan = chosen.plan
         if plan is None:
             return None
@@ -83,12 +83,12 @@ class Desk:
         try:
             return self._counts.get(key, lambda: count_containers(address_of(connection), plan, names))
         except StillAsking:
-            return Counted("", problem=_SLOW.sentence)
+            return LiveCounts("", problem=_SLOW.sentence)
         except FerryError as error:
-            return Counted("", problem=error.message)
+            return LiveCounts("", problem=error.message)
 
 
-def _chosen(target: TargetFacts, wanted: str) -> Standing | None:
+def _chosen(target: TargetFacts, wanted: str) -> TableWithContainers | None:
     """The table that is asked for; without a wish, or for one that is not there, the first that needs a look."""
     by_name = {standing.facts.table: standing for standing in target.tables}
     return by_name.get(wanted) or next(iter(target.tables), None)

@@ -19,7 +19,7 @@ _END_LIMIT_S = 10.0
 _PAUSE_S = 0.02
 
 
-class Offspring:
+class ChildProcesses:
     """The processes of some sessions, and their children. `look` as long as parents live: orphans have none."""
 
     def __init__(self, sessions: Iterable[int]) -> None:

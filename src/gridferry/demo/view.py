@@ -1,4 +1,4 @@
-"""Who watches the demo."""
+"""What shows the demo to whoever runs it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gridferry.model.verification import VerifyReport
 from gridferry.plan.plan import Plan
 
 
-class Audience(Protocol):
-    """Who watches: each method shows one thing."""
+class DemoView(Protocol):
+    """Shows the demo: each method one thing."""
 
     def step(self, line: str, *, command: str = "") -> None:
         """A step begins; `command` does the same by hand."""

@@ -32,7 +32,7 @@ FOLLOWING = {
 
 
 @dataclass(frozen=True)
-class Ends:
+class DemoEndpoints:
     """The source's address, the target's, and the folder of the config file."""
 
     dsn: str

@@ -10,7 +10,7 @@ import psutil
 import pytest
 from tests.airflow.live import is_alive
 
-from gridferry.airflow.offspring import Offspring
+from gridferry.airflow.child_processes import ChildProcesses
 
 # As Airflow does it: a task has a group of its own, is deaf, and has a process in another session.
 PARENT = """
@@ -41,13 +41,13 @@ def family_of(parent: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def test_all_are_ended(parent: subprocess.Popen[str]) -> None:
     family = family_of(parent)
-    Offspring([parent.pid]).end()
+    ChildProcesses([parent.pid]).end()
     assert [process for process in family if is_alive(process)] == []
 
 
 def test_orphans_are_ended_too(parent: subprocess.Popen[str]) -> None:
     _, *orphans = family_of(parent)
-    offspring = Offspring([parent.pid])
+    offspring = ChildProcesses([parent.pid])
     offspring.look()
     parent.kill()
     parent.wait()
@@ -60,7 +60,7 @@ def test_orphans_are_ended_too(parent: subprocess.Popen[str]) -> None:
 def test_what_is_not_theirs_is_left_alone(parent: subprocess.Popen[str]) -> None:
     family = family_of(parent)
     with subprocess.Popen(["sleep", "3600"], start_new_session=True) as other:
-        Offspring([other.pid]).end()
+        ChildProcesses([other.pid]).end()
         assert all(is_alive(process) for process in family)
-    Offspring([parent.pid]).end()
-    assert Offspring([parent.pid]).look() == set()
+    ChildProcesses([parent.pid]).end()
+    assert ChildProcesses([parent.pid]).look() == set()
