@@ -199,13 +199,43 @@ def test_whoever_takes_a_scan_over_shows_in_its_plan(monkeypatch: pytest.MonkeyP
             return ([{"Plan": {"Node Type": "Append", "Plans": [{"Node Type": "Seq Scan"}, scan]}}],)
 
     asked: Any = Asked()
-    assert own_heap.find_scan(asked, "public", "t") == "it is read by Columns, not by PostgreSQL's own scan"
+    assert own_heap.find_scans(asked, [("public", "t")]) == {
+        ("public", "t"): "it is read by Columns, not by PostgreSQL's own scan"
+    }
+
+
+def test_who_reads_many_tables_is_asked_together_and_found_out_one_by_one() -> None:
+    statements: list[str] = []
+
+    class Asked:
+        def execute(self, statement: Any) -> Any:
+            statements.append(statement.as_string(None))
+            return self
+
+        def fetchone(self) -> Any:
+            odd = '"t7"' in statements[-1]
+            return ([{"Plan": {"Node Type": "Foreign Scan" if odd else "Seq Scan"}}],)
+
+    asked: Any = Asked()
+    tables = [("public", f"t{number}") for number in range(250)]
+    assert list(own_heap.find_scans(asked, tables)) == [("public", "t7")]
+    assert len(statements) == 3 + 100
+    assert own_heap.find_scans(asked, []) == {}
+
+
+def test_many_tables_are_scanned_by_one_plan_of_postgresql(postgres: Database) -> None:
+    postgres.run("CREATE TABLE one (id int); CREATE TABLE two (a text, b text); CREATE VIEW three AS SELECT 1")
+    with postgres.source_session() as session:
+        assert own_heap.find_scans(session, [("public", name) for name in ("one", "two", "three")]) == {}
 
 
 def test_a_table_whose_scan_is_taken_over_is_read_whole(
     postgres: Database, plan, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gridferry.source.postgres.catalog.catalog.find_scan", lambda *_: "it is read by Columns")
+    monkeypatch.setattr(
+        "gridferry.source.postgres.catalog.catalog.find_scans",
+        lambda _, tables: dict.fromkeys(tables, "it is read by Columns"),
+    )
     postgres.run("""
         CREATE TABLE p (id int) PARTITION BY RANGE (id); CREATE TABLE p1 PARTITION OF p FOR VALUES FROM (0) TO (50);
         CREATE TABLE p2 PARTITION OF p DEFAULT; INSERT INTO p SELECT generate_series(1, 100)""")

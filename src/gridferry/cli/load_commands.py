@@ -24,6 +24,7 @@ from gridferry.cli.options import (
     seconds,
 )
 from gridferry.cli.output import Output, plain
+from gridferry.cli.plan_summary import MOST_DETAILED, plan_summary
 from gridferry.cli.plan_view import plan_document, plan_view
 from gridferry.cli.progress import follow_load
 from gridferry.cli.table_outcomes import kept_going, tables_document, telling
@@ -37,15 +38,26 @@ PROBLEMS_EXIT_CODE = 2
 _RESUME = "Interrupted. What was stored stays: run the same command again and the load goes on from there."
 
 
-def plan(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
-    """Show what a load would make of the tables, and every risk.
+def plan(
+    output: Output,
+    config: ConfigFile = DEFAULT_CONFIG,
+    table: Tables = None,
+    details: Annotated[
+        bool, typer.Option("--details", help="Show every table in full, however many there are.")
+    ] = False,
+) -> None:
+    """Show what a load would make of the tables, and every risk. Many tables have a line each.
 
     Changes nothing.
     """
     with opening.open_migration(config, with_target=False) as migration, output.waiting("looking at the tables"):
         made = migration.plan(chosen(table))
     output.document(lambda: plan_document(made))
-    output.show(*plan_view(made, width=output.out.width))
+    many = len(made.tables) + len(made.unread) > max(MOST_DETAILED, len(chosen(table)))
+    summary = many and not details
+    output.show(*(plan_summary if summary else plan_view)(made, width=output.out.width))
+    if summary:
+        output.note("\ndetails: gridferry plan --details, or --table NAME", style="dim")
     if made.problems:
         count = numbers.plural(len(made.problems), "problem")
         output.note(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from gridferry.engine.scope import other_tables
-from gridferry.errors import FerryError
+from gridferry.errors import FerryError, SourceRefused
 from gridferry.model.profile import TableProfile
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
@@ -38,9 +38,10 @@ def plan_all(
     with source.open_snapshot() as view:
         found = planning.described(view)
         profiles: dict[str, TableProfile] = {}
+        apart = view.apart_each()
         for options in chosen:
             if options.table in found:
-                with planning.of(options), view.apart():
+                with planning.of(options), apart():
                     profiles[options.table] = view.fetch_profile(profile_request(found[options.table], options))
         others = other_tables(view, configured)
         access = planning.access(ChangeFeed(source.address), found, slots)
@@ -54,6 +55,12 @@ def plan_all(
     made = plan_tables(facts, unread, source=source.display, target=target, others=others, role=role)
     told = tuple(Finding(Severity.RISK, "config", warning) for warning in warnings)
     return replace(made, findings=(*made.findings, *told))
+
+
+def _table(found: Table | SourceRefused) -> Table:
+    if isinstance(found, SourceRefused):
+        raise found
+    return found
 
 
 class _Planning:
@@ -77,13 +84,18 @@ class _Planning:
     def described(self, view: PostgresSnapshot) -> dict[str, Table]:
         """The tables that there are and that can be read: by one question, or by one each where some cannot."""
         names = [options.table for options in self._chosen]
+        found: dict[str, Table] = {}
         try:
             with view.apart():
-                return dict(zip(names, view.fetch_tables(names), strict=True))
+                each = view.fetch_each(names)
         except FerryError as error:
             if error.concerns_all:
                 raise
-        found: dict[str, Table] = {}
+        else:
+            for options, table in zip(self._chosen, each, strict=True):
+                with self.of(options):
+                    found[options.table] = _table(table)
+            return found
         for options in self._chosen:
             with self.of(options), view.apart():
                 (found[options.table],) = view.fetch_tables([options.table])

@@ -45,14 +45,14 @@ def container_findings(
 
 def with_clashes(plans: Sequence[TablePlan]) -> tuple[TablePlan, ...]:
     """The plans, each with a PROBLEM for container names that a table before it uses too."""
-    owners: dict[str, str] = {}
+    owners: dict[str, TablePlan] = {}
     found = []
     for plan in plans:
         names = {c.name.lower(): c.name for c in plan.containers}
         taken = [(name, owners[folded]) for folded, name in names.items() if folded in owners]
         for folded in names:
-            owners.setdefault(folded, plan.qualified)
-        found.append(replace(plan, findings=(*_clash(taken), *plan.findings)) if taken else plan)
+            owners.setdefault(folded, plan)
+        found.append(replace(plan, findings=(*_clash(plan, taken), *plan.findings)) if taken else plan)
     return tuple(found)
 
 
@@ -88,19 +88,29 @@ def _meetings(containers: tuple[ContainerPlan, ...], options: TableOptions) -> I
             yield Finding(Severity.PROBLEM, group[0].name, message, advice)
 
 
-def _clash(taken: list[tuple[str, str]]) -> tuple[Finding, ...]:
+def _clash(plan: TablePlan, taken: list[tuple[str, TablePlan]]) -> tuple[Finding, ...]:
     by_owner: dict[str, list[str]] = {}
+    plans = {owner.qualified: owner for _, owner in taken}
     for name, owner in taken:
-        by_owner.setdefault(owner, []).append(_short(name))
+        by_owner.setdefault(owner.qualified, []).append(_short(name))
     return tuple(
         Finding(
             Severity.PROBLEM,
             names[0],
             f"{owner} uses the container {_listed(names)} too",
-            "give one of the tables another `container`",
+            _apart(plan, plans[owner]),
         )
         for owner, names in by_owner.items()
     )
+
+
+def _apart(plan: TablePlan, other: TablePlan) -> str:
+    """The way out of a clash: the schemas' names where they tell the tables apart, in words that work as they stand."""
+    names = {f"{escape(each.schema)}_{escape(each.table)}".lower() for each in (plan, other)}
+    if len(names) < 2 or (plan.split_by is None) != (other.split_by is None):
+        return "give one of the tables another `container`"
+    template = "{schema}_{table}" + (f"_{VALUE_FIELD}" if plan.split_by is not None else "")
+    return f'give both tables `container: "{template}"`, each in its entry or both by their pattern or `defaults`'
 
 
 def _listed(names: list[str]) -> str:

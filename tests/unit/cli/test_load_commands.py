@@ -69,6 +69,29 @@ class TestPlan:
         assert table["columns"][2]["verdict"] == "lossy"
         assert table["findings"][0]["severity"] == "problem"
 
+    def test_many_tables_have_a_line_each_and_a_problem_is_told_once(self, run: Run, migration: FakeMigration) -> None:
+        names = [f"{'very_' * 14}long_{number:03}" for number in range(300)]
+        tables = tuple(replace(table_plan(*([PROBLEM] if n % 100 == 0 else [])), table=t) for n, t in enumerate(names))
+        migration.planned = Plan(tables, "db:5432/shop", "griddb://here")
+        result = run("plan")
+        assert result.exit_code == 2
+        lines = result.stdout.splitlines()
+        assert max(map(len, lines)) <= 80
+        assert sum("3 time series" in line for line in lines) == 300
+        assert sum("long_007" in line for line in lines) == 1
+        assert "300 tables, 121,555,200 rows" in result.stdout
+        assert result.stdout.count("there is no rule for box") == 1
+        assert "problem  3 tables: " in result.stdout
+        assert "3 problems must be solved first" in result.stderr
+        assert "details: gridferry plan --details, or --table NAME" in " ".join(result.stderr.split())
+
+    def test_details_of_many_tables_on_demand(self, run: Run, migration: FakeMigration) -> None:
+        migration.planned = Plan(tuple(replace(table_plan(), table=f"t{number}") for number in range(6)))
+        assert "becomes 3 TIME_SERIES containers" not in run("plan").stdout
+        assert run("plan", "--details").stdout.count("becomes 3 TIME_SERIES containers") == 6
+        named = [part for number in range(6) for part in ("--table", f"t{number}")]
+        assert run("plan", *named).stdout.count("becomes 3 TIME_SERIES containers") == 6
+
     def test_asks_only_for_the_tables_named(self, run: Run, migration: FakeMigration) -> None:
         run("plan", "--table", "a", "-t", "b.c")
         assert migration.calls == [("plan", ("a", "b.c"))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gridferry.checkpoint.state import TargetState
@@ -21,9 +22,29 @@ def with_claims(plan: Plan, session: TargetSession) -> Plan:
         return _unchecked(plan, "there is no password for the target")
     try:
         state = session.to_look_at()
-        return replace(plan, tables=tuple(_checked(table, state) for table in plan.tables))
+        suspects = _suspects(plan.tables, state)
+        tables = [_checked(table, state) if table.qualified in suspects else table for table in plan.tables]
+        return replace(plan, tables=tuple(tables))
     except FerryError as error:
         return _unchecked(plan, error.message)
+
+
+def _suspects(tables: Sequence[TablePlan], state: TargetState) -> set[str]:
+    """The tables whose containers are somebody's, or are there: by a question for all of them, not one for each."""
+    key, loaded = state.whose().key, set(state.runs.tables())
+    names = [container.name for table in tables for container in table.containers]
+    owners = {entry.container.lower(): (entry.migration, entry.table) for entry in state.catalog.owners(names)}
+    suspects: set[str] = set()
+    free: dict[str, str] = {}
+    for table in tables:
+        for container in table.containers:
+            owner = owners.get(container.name.lower())
+            if owner is None and table.qualified not in loaded:
+                free[container.name] = table.qualified
+            elif owner is not None and owner != (key, table.qualified):
+                suspects.add(table.qualified)
+    standing = state.store.open_containers(list(free))
+    return suspects | {free[name] for name, container in standing.items() if container is not None}
 
 
 def _checked(table: TablePlan, state: TargetState) -> TablePlan:

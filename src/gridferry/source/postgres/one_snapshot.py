@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
 from psycopg import sql
 
-from gridferry.errors import NoSessionFree
+from gridferry.errors import NoSessionFree, SourceRefused
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.model.origin import SourceOrigin
 from gridferry.model.over_time import Buckets, GroupBounds
@@ -106,11 +106,19 @@ class PostgresSnapshot:
         """A statement that fails inside leaves the snapshot whole: what comes after the block goes on under it."""
         return snapshot.apart(self.held.connection)
 
+    def apart_each(self) -> Callable[[], AbstractContextManager[None]]:
+        """The same for many blocks that only read; what is called makes one."""
+        return snapshot.apart_each(self.held.connection)
+
     def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
         """See `catalog.fetch_tables`."""
         if names is None:
             return list(listing.fetch_listing(self.held.connection).tables)
         return catalog.fetch_tables(self.held.connection, names)
+
+    def fetch_each(self, names: Sequence[str]) -> list[Table | SourceRefused]:
+        """See `catalog.fetch_each`."""
+        return catalog.fetch_each(self.held.connection, names)
 
     def fetch_table_names(self) -> list[TableName]:
         """See `listing.fetch_table_names`."""

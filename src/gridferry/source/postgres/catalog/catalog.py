@@ -13,7 +13,7 @@ from psycopg import sql
 from gridferry.errors import SourceRefused
 from gridferry.model.table import Column, Relation, Table, UniqueKey
 from gridferry.source.postgres.catalog import catalog_sql
-from gridferry.source.postgres.catalog.own_heap import HYPERTABLE, KINDS, fetch_compressed, fetch_kept, find_scan
+from gridferry.source.postgres.catalog.own_heap import HYPERTABLE, KINDS, fetch_compressed, fetch_kept, find_scans
 from gridferry.source.postgres.catalog.pg_types import RawType, pg_type
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.sql.names import listed_names, name_readings, near_names, relation_sql
@@ -52,16 +52,33 @@ def fetch_tables(connection: Connection, names: Sequence[str]) -> list[Table]:
     Raises: SourceRefused, naming every table that is missing, or that this role cannot read in full.
     """
     with mapped("reading the catalog"):
-        tables = describe(
-            connection, _resolve(names, fetch_entries(connection), path=_search_path(connection)), planned=True
-        )
-    _refuse_blocked(tables)
+        found = _resolve(connection, names)
+        wrong = [each for each in found if isinstance(each, str)]
+        if wrong:
+            raise _misnamed(wrong)
+        tables = describe(connection, [each for each in found if isinstance(each, Entry)], planned=True)
+    blocked = [table for table in tables if table.blocked]
+    if blocked:
+        raise _unreadable(blocked)
     return tables
 
 
-def fetch_entries(connection: Connection) -> list[Entry]:
-    """All relations outside the system's schemas."""
-    return [Entry(*row) for row in connection.execute(catalog_sql.ENTRIES)]
+def fetch_each(connection: Connection, names: Sequence[str]) -> list[Table | SourceRefused]:
+    """As `fetch_tables`, with the error of a table in its place: one look at the catalog tells what all of them need.
+
+    Raises: SourceRefused for a table that is dropped meanwhile; SourceUnreachable.
+    """
+    with mapped("reading the catalog"):
+        found = _resolve(connection, names)
+        tables = iter(describe(connection, [each for each in found if isinstance(each, Entry)], planned=True))
+        given = [_misnamed([each]) if isinstance(each, str) else next(tables) for each in found]
+    return [_unreadable([each]) if isinstance(each, Table) and each.blocked else each for each in given]
+
+
+def fetch_entries(connection: Connection, names: Sequence[str] | None = None) -> list[Entry]:
+    """All relations outside the system's schemas; with `names` those that are called so, in any schema."""
+    asked = {"names": None if names is None else list(names)}
+    return [Entry(*row) for row in connection.execute(catalog_sql.ENTRIES, asked)]
 
 
 def _search_path(connection: Connection) -> list[str]:
@@ -72,12 +89,20 @@ def _search_path(connection: Connection) -> list[str]:
     return [name for name in dict.fromkeys(path) if name in usable]
 
 
-def _resolve(names: Sequence[str], entries: Sequence[Entry], *, path: Sequence[str]) -> list[Entry]:
-    """The entry of each name. Raises: SourceRefused for all names that fit none, or several."""
+def _resolve(connection: Connection, names: Sequence[str]) -> list[Entry | str]:
+    """The entry of each name; or what is wrong with it, where it fits none, or several."""
+    parts = {table for name in names for tier in name_readings(name) for _, table in tier}
+    path = _search_path(connection)
+    found = _meant(names, fetch_entries(connection, sorted(parts)), path=path)
+    if any(isinstance(each, str) for each in found):  # with all of them, to say which may be meant
+        found = _meant(names, fetch_entries(connection), path=path)
+    return found
+
+
+def _meant(names: Sequence[str], entries: Sequence[Entry], *, path: Sequence[str]) -> list[Entry | str]:
     by_name: dict[tuple[str, str], Entry] = {(e.schema, e.name): e for e in entries}
     in_path = {e.name: e for schema in reversed(path) for e in entries if e.schema == schema}
-    chosen: list[Entry] = []
-    problems: list[str] = []
+    chosen: list[Entry | str] = []
     for name in names:
         found: list[Entry] = []
         for tier in name_readings(name):
@@ -88,14 +113,16 @@ def _resolve(names: Sequence[str], entries: Sequence[Entry], *, path: Sequence[s
         if len(found) == 1 and found[0].relkind in READABLE_KINDS:
             chosen.append(found[0])
         else:
-            problems.append(_naming_problem(name, found, entries))
-    if problems:
-        raise SourceRefused(
-            "; ".join(problems),
-            state="nothing was read",
-            next_step="correct the names; `gridferry init -o -` lists the tables",
-        )
+            chosen.append(_naming_problem(name, found, entries))
     return chosen
+
+
+def _misnamed(problems: Sequence[str]) -> SourceRefused:
+    return SourceRefused(
+        "; ".join(problems),
+        state="nothing was read",
+        next_step="correct the names; `gridferry init -o -` lists the tables",
+    )
 
 
 def _naming_problem(name: str, found: Sequence[Entry], entries: Sequence[Entry]) -> str:
@@ -108,20 +135,19 @@ def _naming_problem(name: str, found: Sequence[Entry], entries: Sequence[Entry])
     return f"there is no table {name}" + (f" (did you mean {' or '.join(near)}?)" if near else "")
 
 
-def _refuse_blocked(tables: Iterable[Table]) -> None:
-    blocked = [t.blocked for t in tables if t.blocked]
-    if blocked:
-        raise SourceRefused(
-            "; ".join(reason.partition("\n")[0] for reason in blocked),
-            state="nothing was read",
-            next_step=" ".join(dict.fromkeys(reason.partition("\n")[2] for reason in blocked)),
-        )
+def _unreadable(tables: Iterable[Table]) -> SourceRefused:
+    blocked = [table.blocked for table in tables]
+    return SourceRefused(
+        "; ".join(reason.partition("\n")[0] for reason in blocked),
+        state="nothing was read",
+        next_step=" ".join(dict.fromkeys(reason.partition("\n")[2] for reason in blocked)),
+    )
 
 
 def describe(connection: Connection, entries: Sequence[Entry], *, planned: bool) -> list[Table]:
     """Everything `Table` holds, for each entry: one statement a kind of fact, whatever the number of tables.
 
-    With `planned` also one for each table that seems to be a heap: who would scan it.
+    With `planned` also one for every hundred tables that seem to be heaps: who would scan them.
     """
     oids = [e.oid for e in entries]
     version = connection.info.server_version
@@ -137,21 +163,26 @@ def describe(connection: Connection, entries: Sequence[Entry], *, planned: bool)
         indexed[oid].add(column)
     kept = fetch_kept(connection, oids)
     relations, reasons = _relations(connection, entries, kept)
-    described = []
+    blocked: dict[int, str] = {}
     for entry in entries:
         if entry.oid not in tables:  # dropped a moment ago
             raise SourceRefused(f"the table {entry.qualified} was dropped meanwhile", next_step="run the command again")
-        _, size, may_select, may_use, row_security, role = tables[entry.oid]
-        leaves, elsewhere = relations[entry.oid], reasons[entry.oid]
+        _, _, may_select, may_use, row_security, role = tables[entry.oid]
         some = any(column.readable for column in columns[entry.oid])  # the plan says which are not
         if some and not may_select:
             # ctid and xmin are columns too, which a grant of some columns does not show.
-            leaves = tuple(replace(leaf, heap=False) for leaf in leaves)
-            elsewhere = elsewhere or "the role may read some of its columns only"
-        blocked = _blocked(entry, may_select=may_select or some, may_use=may_use, row_security=row_security, role=role)
-        if planned and not blocked and leaves and not elsewhere:
-            elsewhere = find_scan(connection, entry.schema, entry.name)
-            leaves = (_whole(entry, leaves),) if elsewhere else leaves
+            relations[entry.oid] = tuple(replace(leaf, heap=False) for leaf in relations[entry.oid])
+            reasons[entry.oid] = reasons[entry.oid] or "the role may read some of its columns only"
+        blocked[entry.oid] = _blocked(
+            entry, may_select=may_select or some, may_use=may_use, row_security=row_security, role=role
+        )
+    heaps = [e for e in entries if planned and not blocked[e.oid] and relations[e.oid] and not reasons[e.oid]]
+    readers = find_scans(connection, [(e.schema, e.name) for e in heaps])
+    described = []
+    for entry in entries:
+        leaves, elsewhere = relations[entry.oid], reasons[entry.oid] or readers.get((entry.schema, entry.name), "")
+        if elsewhere and not reasons[entry.oid]:
+            leaves = (_whole(entry, leaves),)
         compressed, octets = fetch_compressed(connection, entry.schema, entry.name) if entry.oid in kept else (0, 0)
         if compressed:
             leaves = tuple(replace(leaf, row_estimate=leaf.row_estimate + compressed) for leaf in leaves)
@@ -166,9 +197,9 @@ def describe(connection: Connection, entries: Sequence[Entry], *, planned: bool)
                 keys=() if _inherited(entry, leaves) and entry.oid not in kept else tuple(keys[entry.oid]),
                 relations=leaves,
                 row_estimate=sum(leaf.row_estimate for leaf in leaves),
-                size_bytes=size + octets,
+                size_bytes=tables[entry.oid][1] + octets,
                 indexed=frozenset(indexed[entry.oid]),
-                blocked=blocked,
+                blocked=blocked[entry.oid],
                 elsewhere=elsewhere,
                 hypertable=kept.get(entry.oid) == HYPERTABLE,
             )

@@ -13,7 +13,7 @@ SELECT n.nspname FROM pg_catalog.pg_namespace n
 WHERE n.nspname = ANY(%(schemas)s) AND pg_catalog.has_schema_privilege(n.oid, 'USAGE')
 """
 
-# Every relation that a name may mean.
+# Every relation that a name may mean; of some names, or all.
 ENTRIES = """
 SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relispartition,
        EXISTS (SELECT FROM pg_catalog.pg_depend d
@@ -26,7 +26,8 @@ SELECT c.oid, n.nspname, c.relname, c.relkind::text, c.relispartition,
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
   AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
-  AND n.nspname NOT LIKE 'pg\\_temp\\_%' AND n.nspname NOT LIKE 'pg\\_toast\\_temp\\_%'
+  AND n.nspname NOT LIKE 'pg\\_temp\\_%%' AND n.nspname NOT LIKE 'pg\\_toast\\_temp\\_%%'
+  AND (%(names)s::text[] IS NULL OR c.relname = ANY(%(names)s::text[]))
 ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """
 

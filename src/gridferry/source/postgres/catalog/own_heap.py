@@ -24,6 +24,7 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 HYPERTABLE = "it is a hypertable of TimescaleDB"
 CHUNK = "it is a chunk of a hypertable of TimescaleDB"
 KINDS = {"v": "view", "f": "foreign table"}
+_TOGETHER = 100  # tables in one plan
 _SCHEMA = "_timescaledb_catalog"
 _OPEN_BELOW, _OPEN_ABOVE = -(2**63), 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -160,12 +161,22 @@ def fetch_slices(connection: Connection, table: Table, *, rows_per_chunk: int) -
     return Slices(column, tuple(dict.fromkeys(texts)))
 
 
-def find_scan(connection: Connection, schema: str, name: str) -> str:
-    """What takes the scan of a table over, as "it is read by CustomThing"; "" where PostgreSQL reads its heap itself.
+def find_scans(connection: Connection, tables: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """What takes the scans of tables (schema, name) over, as "it is read by CustomThing"; not there where nothing does.
 
-    Raises: psycopg.Error.
+    Most often nothing does, which one plan over many tables says of all of them. Raises: psycopg.Error.
     """
-    row = connection.execute(_explain(schema, name, sql.SQL("(FORMAT JSON, COSTS OFF) "))).fetchone()
+    found: dict[tuple[str, str], str] = {}
+    for start in range(0, len(tables), _TOGETHER):
+        some = tables[start : start + _TOGETHER]
+        if len(some) == 1 or _taken_over(connection, some):
+            found |= {table: who for table in some if (who := _taken_over(connection, [table]))}
+    return found
+
+
+def _taken_over(connection: Connection, tables: Sequence[tuple[str, str]]) -> str:
+    """What takes the scan of one of the tables over; "" where PostgreSQL reads their heaps itself."""
+    row = connection.execute(_explain(tables, sql.SQL("(FORMAT JSON, COSTS OFF) "))).fetchone()
     plan = row[0] if row else []
     plan = json.loads(plan) if isinstance(plan, str) else plan
     for node in _nodes(plan):
@@ -177,7 +188,7 @@ def find_scan(connection: Connection, schema: str, name: str) -> str:
 
 def lock_for_scan(connection: Connection, schema: str, name: str) -> None:
     """Lock all that a scan of a table reads, against rewrites: to plan one takes the locks and reads no row."""
-    connection.execute(_explain(schema, name, sql.SQL("")))
+    connection.execute(_explain([(schema, name)], sql.SQL("")))
 
 
 def find_rewritten(connection: Connection, table: Table) -> str:
@@ -191,8 +202,9 @@ def find_rewritten(connection: Connection, table: Table) -> str:
     return ""
 
 
-def _explain(schema: str, name: str, options: sql.SQL) -> sql.Composed:
-    return sql.SQL("EXPLAIN {}SELECT FROM {}").format(options, relation_sql(schema, name))
+def _explain(tables: Sequence[tuple[str, str]], options: sql.SQL) -> sql.Composed:
+    scans = [sql.SQL("SELECT FROM {}").format(relation_sql(*table)) for table in tables]
+    return sql.SQL("EXPLAIN {}{}").format(options, sql.SQL(" UNION ALL ").join(scans))
 
 
 def _nodes(plan: Any) -> Iterator[Mapping[str, Any]]:

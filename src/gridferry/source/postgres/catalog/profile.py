@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -52,13 +54,15 @@ def fetch_profile(
     """
     name = f"{request.schema}.{request.table}"
     with mapped(f"looking at the data of {name}"):
+        catalog = connection.execute(key_columns_sql(request.schema, request.table)).fetchall()
         _check_condition(connection, request)
         scan = _scan(connection, request, sample_percent)
-        rows, key_nulls, columns = _column_facts(connection, request, scan)
+        rows, key_nulls, columns = _column_facts(connection, request, scan, catalog)
         split = _split_values(connection, request, scan) if request.split_by is not None else ()
         key = None
         if request.key is not None:
-            key = _key_facts(connection, request, request.key, scan=scan, nulls=key_nulls, columns=columns)
+            keys = partial(key_parts, catalog, table=name, split=request.key.split)
+            key = _key_facts(connection, request.key, scan=scan, nulls=key_nulls, columns=columns, keys=keys)
     return TableProfile(rows=rows, columns=columns, key=key, split=split, exact=scan.factor == 1.0)
 
 
@@ -93,10 +97,9 @@ def _scan(connection: Connection, request: ProfileRequest, sample_percent: float
 
 
 def _column_facts(
-    connection: Connection, request: ProfileRequest, scan: _Scan
+    connection: Connection, request: ProfileRequest, scan: _Scan, catalog: Sequence[tuple[Any, ...]]
 ) -> tuple[int, int, tuple[ColumnProfile, ...]]:
     """Rows, rows with a NULL in the key, and each column's facts: the one scan over everything."""
-    catalog = connection.execute(key_columns_sql(request.schema, request.table)).fetchall()
     dialect = Dialect(
         server_version=connection.info.server_version,
         utf8=connection.info.parameter_status("server_encoding") == "UTF8",
@@ -150,21 +153,20 @@ def _split_values(connection: Connection, request: ProfileRequest, scan: _Scan) 
 
 def _key_facts(
     connection: Connection,
-    request: ProfileRequest,
     key: KeyRequest,
     *,
     scan: _Scan,
     nulls: int,
     columns: tuple[ColumnProfile, ...],
+    keys: Callable[..., KeyParts],
 ) -> KeyProfile:
-    catalog = connection.execute(key_columns_sql(request.schema, request.table)).fetchall()
-    name = f"{request.schema}.{request.table}"
-    full = key_parts(catalog, table=name, columns=key.columns, split=key.split)
+    """Args: keys: the key's parts of some columns, as `key_parts` of the table."""
+    full = keys(columns=key.columns)
     truncated: int | None = None
     truncated_examples: tuple[str, ...] = ()
     fine = next((c.fine for c in columns if c.name == key.truncate), None)
     if key.truncate is not None and fine != 0:
-        cut = key_parts(catalog, table=name, columns=key.columns, split=key.split, truncate=key.truncate)
+        cut = keys(columns=key.columns, truncate=key.truncate)
         truncated, truncated_examples = _collisions(connection, cut, scan)
     # Rows that meet in a key meet in the cut key too: where none do there, the second look is spared.
     colliding, examples = (0, ()) if key.unique or truncated == 0 else _collisions(connection, full, scan)

@@ -5,8 +5,8 @@ Export works on a standby too (PostgreSQL 10 and newer), and there the position 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -139,6 +139,23 @@ def apart(connection: Connection) -> Iterator[None]:
         raise
     with mapped("going on after a table"):
         connection.execute("RELEASE SAVEPOINT gridferry_apart")
+
+
+def apart_each(connection: Connection) -> Callable[[], AbstractContextManager[None]]:
+    """The same for many blocks that only read: one savepoint for all of them, as there is nothing to be kept of any."""
+    with mapped("beginning to look at tables"):
+        connection.execute("SAVEPOINT gridferry_each")
+
+    @contextmanager
+    def block() -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            with suppress(psycopg.Error):  # a session that is gone: the next statement says so
+                connection.execute("ROLLBACK TO SAVEPOINT gridferry_each")
+            raise
+
+    return block
 
 
 def join_statement(snapshot: Snapshot) -> sql.Composed:
