@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import signal
@@ -12,8 +13,10 @@ from typing import Any
 
 import psycopg
 import pytest
+import typer.main
+import typer.testing
 from psycopg import sql
-from tests import profiles  # noqa: F401 - the profile is loaded before any test is collected
+from tests import profiles, scratch  # noqa: F401 - the profile is loaded before any test is collected
 from tests.postgres_binaries import NotHere, find_binaries
 
 from gridferry.local.postgres import LocalPostgres
@@ -24,6 +27,11 @@ from gridferry.source.postgres.source import PostgresSource
 CHOSEN = [int(version) for version in os.environ.get("GRIDFERRY_TEST_POSTGRES", "").split(",") if version]
 
 _numbers = itertools.count(1)
+
+scratch.use_memory()
+
+# Typer makes all of the commands anew for each that a test invokes, which is a tenth of what the command itself costs.
+vars(typer.testing)["_get_command"] = functools.cache(typer.main.get_command)
 
 # A suite that a script started in the background ignores Ctrl-C, and so would every process that a test interrupts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -91,7 +99,11 @@ class Database:
 
 def database_on(server: LocalPostgres) -> Generator[Database]:
     name = f"test {next(_numbers)}"
-    dsn = server.create_database(name)
+    dsn = server.dsn(name)
+    with psycopg.connect(server.dsn(), autocommit=True) as connection:
+        # Copied file by file it costs half of what it does row by row, through the log; fsync is off.
+        strategy = " STRATEGY file_copy" if server.version >= 15 else ""
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template1{strategy}')
     try:
         with psycopg.connect(dsn, autocommit=True) as connection:
             yield Database(server, name, connection)
