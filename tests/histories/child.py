@@ -101,7 +101,7 @@ def hasten(job: Job) -> None:
     )
     cdc._IDLE_SAVE_S = 0.05
     assert Lease.__init__.__kwdefaults__ is not None
-    Lease.__init__.__kwdefaults__.update(beat_s=0.1, dead_after_s=DEAD_AFTER_S)
+    Lease.__init__.__kwdefaults__.update(beat_s=0.25, dead_after_s=DEAD_AFTER_S)
 
 
 def reroute(ports: dict[int, int]) -> None:

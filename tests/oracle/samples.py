@@ -235,7 +235,7 @@ def _random_element(dice: random.Random, grid_type: GridType) -> Value:
         return dice.random() < 0.5
     if grid_type is GridType.BLOB:
         return dice.randbytes(dice.choice((0, 1, 63, 64, 127, 128, 3000)))
-    return "".join(
-        chr(dice.choice((dice.randint(1, 127), dice.randint(0x80, 0xD7FF))))
-        for _ in range(dice.choice((0, 3, 40, 300)))
-    )
+    length = dice.choice((0, 3, 40, 300))
+    ascii_ones, others = dice.choices(range(1, 0x80), k=length), dice.choices(range(0x80, 0xD800), k=length)
+    which = dice.choices((0, 1), k=length)
+    return "".join(chr(pair[place]) for pair, place in zip(zip(ascii_ones, others, strict=True), which, strict=True))
