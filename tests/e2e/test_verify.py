@@ -74,3 +74,17 @@ def test_a_quick_look_tells_rows_and_bounds(loaded: Ferry) -> None:
         "2020-07-12T00:00:02.995Z",
         "2020-07-12T00:00:02.990Z",
     )
+
+
+@pytest.mark.parametrize("split_by", [None, "kind"])
+def test_a_large_table_without_a_row_to_cut_at_is_compared(
+    ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch, split_by: str | None
+) -> None:
+    postgres.run("CREATE TABLE event (k integer PRIMARY KEY, kind text)")
+    postgres.run("INSERT INTO event SELECT i, 'a' FROM generate_series(1, 3000) AS i; ANALYZE event")
+    ferry = ferry.of({"table": "event", **({"split_by": split_by} if split_by else {})})
+    ferry.load()
+    monkeypatch.setattr("gridferry.engine.comparison.ranges.ROWS_IN_MEMORY", 10)
+    postgres.run("DELETE FROM event")  # PostgreSQL and the plan still say 3,000 rows
+    (table,) = verified(ferry).tables
+    assert (table.verdict, table.source_rows, table.extra) == (Verdict.DIFFERENT, 0, 3000)

@@ -198,5 +198,6 @@ def narrowed(plan: TablePlan, part: RowRange) -> TablePlan:
 
 
 def _chunk(plan: TablePlan, number: int, column: str, low: str | None, high: str | None) -> Chunk:
-    kind = ChunkKind.KEYS if column and (low is not None or high is not None) else ChunkKind.WHOLE
-    return Chunk(number, kind, plan.schema, plan.table, column=column, low=low, high=high, tree=True)
+    if low is None and high is None:  # also of a cut by a column, where no row gave a bound
+        return Chunk(number, ChunkKind.WHOLE, plan.schema, plan.table, tree=True)
+    return Chunk(number, ChunkKind.KEYS, plan.schema, plan.table, column=column, low=low, high=high, tree=True)
