@@ -15,7 +15,8 @@ AIRFLOW_RUN := $(AIRFLOW_ENV) $(UV) run --no-sync
 # three are done soonest on two cores.
 JOBS ?= 3
 # A process that dies ends the run with the name of its test: one in its place makes xdist's loadfile wait for ever.
-PYTEST := $(RUN) pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+# tests/order.py says which files come first; xdist would take those with most tests, which are quick ones.
+PYTEST := $(RUN) pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --max-worker-restart 0
 export PYTHONDONTWRITEBYTECODE :=
 export UV_COMPILE_BYTECODE := 1
 

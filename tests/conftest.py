@@ -16,7 +16,7 @@ import pytest
 import typer.main
 import typer.testing
 from psycopg import sql
-from tests import profiles, scratch  # noqa: F401 - the profile is loaded before any test is collected
+from tests import order, profiles, scratch  # noqa: F401 - the profile is loaded before any test is collected
 from tests.postgres_binaries import NotHere, find_binaries
 
 from gridferry.local.postgres import LocalPostgres
@@ -178,7 +178,8 @@ else:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With versions chosen, only tests that run on them are of interest."""
+    """What takes longest comes first. With versions chosen, only tests that run on them are of interest."""
+    items.sort(key=lambda item: order.place(item.nodeid))
     if not CHOSEN:
         return
     on_them = [item for item in items if "postgres_server" in getattr(item, "fixturenames", ())]
