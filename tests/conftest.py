@@ -7,7 +7,8 @@ import itertools
 import os
 import signal
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,11 +136,31 @@ def local_postgres(version: int) -> LocalPostgres:
         pytest.skip(str(reason))
 
 
+@pytest.fixture(scope="session")
+def postgres_of() -> Iterator[Callable[[int], LocalPostgres]]:
+    """A server of a version, which runs on until the session ends: with several, each file has tests on all of them."""
+    running: dict[int, LocalPostgres] = {}
+    missing: dict[int, str] = {}
+
+    def get(version: int) -> LocalPostgres:
+        if version in missing:
+            pytest.skip(missing[version])
+        if version not in running:
+            try:
+                running[version] = stack.enter_context(local_postgres(version))
+            except pytest.skip.Exception as reason:
+                missing[version] = str(reason)
+                raise
+        return running[version]
+
+    with ExitStack() as stack:
+        yield get
+
+
 @pytest.fixture(scope="session", params=CHOSEN or None, ids="pg{}".format if CHOSEN else None)
-def postgres_server(request: pytest.FixtureRequest) -> Iterator[LocalPostgres]:
+def postgres_server(request: pytest.FixtureRequest, postgres_of: Callable[[int], LocalPostgres]) -> LocalPostgres:
     """PostgreSQL 18, or each version that GRIDFERRY_TEST_POSTGRES names, for the whole session."""
-    with local_postgres(getattr(request, "param", 18)) as server:
-        yield server
+    return postgres_of(getattr(request, "param", 18))
 
 
 @pytest.fixture(scope="session")
