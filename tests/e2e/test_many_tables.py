@@ -169,3 +169,48 @@ def test_a_broken_verdict_is_still_told_beside_a_new_table(shop: Ferry, postgres
     with still.migration() as migration:
         report = migration.verifications.verify()
     assert (report.verdict, report.new, report.exit_code) == (Verdict.DIFFERENT, ("public.later",), 1)
+
+
+def test_a_database_of_mixed_tables_from_init_to_verify(ferry: Ferry, postgres: Database, tmp_path: Path) -> None:
+    for number in range(6):
+        postgres.run(f"CREATE TABLE plain_{number} (id int PRIMARY KEY, at timestamptz, note text)")
+        postgres.run(f"INSERT INTO plain_{number} SELECT i, now(), 'x' FROM generate_series(1, 10 * {number}) AS i")
+    postgres.run(
+        "CREATE TABLE sale (id int, at timestamptz, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
+        "CREATE TABLE sale_1 PARTITION OF sale DEFAULT; INSERT INTO sale VALUES (1, now());"
+        "CREATE TABLE tagged (id int PRIMARY KEY, tags text[]); INSERT INTO tagged VALUES (1, '{a}');"
+        "CREATE TABLE nokey (v text); INSERT INTO nokey VALUES ('a'), ('a');"
+        'CREATE TABLE secret (id int PRIMARY KEY); CREATE TABLE "Plain_1" (id int PRIMARY KEY);'
+        "CREATE SCHEMA stock; CREATE TABLE stock.place (id int PRIMARY KEY);"
+        "CREATE ROLE many_reader LOGIN; GRANT USAGE ON SCHEMA public, stock TO many_reader;"
+        "GRANT SELECT ON ALL TABLES IN SCHEMA public, stock TO many_reader; REVOKE SELECT ON secret FROM many_reader;"
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO many_reader"
+    )
+    file = tmp_path / "made.yaml"
+    env = {**ferry.env, "SOURCE_DSN": postgres.dsn_as("many_reader"), "COLUMNS": "2000"}
+
+    def run(*arguments: str, code: int = 0) -> str:
+        result = CliRunner().invoke(app, [*arguments], env=env)
+        text = " ".join((result.stdout + result.stderr).split())
+        assert result.exit_code == code, text
+        return text
+
+    try:
+        assert "with 11 tables, by a pattern" in run("init", "--target", ferry.url, "-o", str(file))
+        written = file.read_text()
+        assert written.count("- table: ") == 4
+        assert "- nokey    # no primary key" in written
+        assert "- secret    # the role many_reader may not read" in written
+        file.write_text(written.replace("\ntables:", "\ndefaults: {sync: {mode: watermark}}\ntables:", 1))
+        said = run("plan", "-c", str(file))
+        assert "10 tables, 152 rows" in said
+        assert "details: gridferry plan --details, or --table NAME" in said
+        run("load", "-c", str(file))
+        postgres.run("INSERT INTO plain_1 VALUES (100, now(), 'new'); CREATE TABLE later (id int PRIMARY KEY)")
+        assert "1 table is new and not loaded: public.later" in run("sync", "-c", str(file))
+        run("verify", "-c", str(file), code=1)
+        run("load", "-c", str(file))
+        assert "All values" in run("verify", "-c", str(file))
+    finally:
+        postgres.run("DROP OWNED BY many_reader; DROP ROLE many_reader")
+    assert len(ferry.rows(ferry.catalog("public.plain_1")[None])) == 11

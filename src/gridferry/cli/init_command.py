@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,7 +17,7 @@ from gridferry.errors import ConfigError, SourceRefused
 from gridferry.private_files import private_text
 
 if TYPE_CHECKING:
-    from gridferry.model.table import Listing
+    from gridferry.model.table import Listing, Table, TableName
 
 SOURCE_VARIABLE = "SOURCE_DSN"
 _STDOUT = Path("-")
@@ -42,7 +42,7 @@ def init(
     ] = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> None:
-    """Write a config file from the catalog of a PostgreSQL database.
+    """Write a config file from the catalog of a PostgreSQL database: an entry a table, or patterns for many.
 
     Changes: the config file; nothing in PostgreSQL, nothing in GridDB.
     """
@@ -57,16 +57,19 @@ def init(
             f"{file} is there already", state="it was not changed", next_step="give another one with -o, or --force"
         )
     with output.waiting("reading the catalog"):
-        listing = _fetch_tables(output, dsn, table)
-    tables = listing.tables
+        found = _fetch_tables(dsn, table)
+    tables = found.listing.tables
+    for each in () if found.many else found.blocked:
+        output.warn(f"left out {each.qualified}: {' '.join(each.blocked.split())}")
     in_variable = os.environ.get(SOURCE_VARIABLE) == dsn
     source = "${" + SOURCE_VARIABLE + "}" if in_variable or _has_secret(dsn) else dsn
-    text = _render(listing, source=source, target=target)
+    text = _render(found, source=source, target=target)
     if file == _STDOUT:
         output.show_text(text)
     else:
         _write(file, text, force=force)
-        output.show(Text(f"wrote {file} with {numbers.plural(len(tables), 'table')}"))
+        how = ", by a pattern for each schema" if found.many else ""
+        output.show(Text(f"wrote {file} with {numbers.plural(len(tables), 'table')}{how}"))
     if source != dsn and not in_variable:
         said = f"The address holds a password, so the file names {source}: set that variable."
         output.note(said, style="yellow")
@@ -76,23 +79,35 @@ def init(
             "file": str(file),
             "source": source,
             "tables": [t.qualified for t in tables],
-            "left_out": [{"tables": list(each.tables), "why": each.why} for each in listing.left_out],
+            "left_out": [{"tables": list(each.tables), "why": each.why} for each in found.listing.left_out],
             "text": text,
         }
     )
 
 
-def _fetch_tables(output: Output, dsn: str, names: list[str] | None) -> Listing:
-    """The tables that can be read. Raises: SourceRefused if there is none."""
+@dataclass(frozen=True)
+class _Found:
+    """The tables that can be read, those that cannot, and the names that a pattern would find where there are many."""
+
+    listing: Listing
+    blocked: tuple[Table, ...] = ()
+    names: tuple[TableName, ...] = ()
+
+    @property
+    def many(self) -> bool:
+        """Whether the file is written with patterns."""
+        return bool(self.names)
+
+
+def _fetch_tables(dsn: str, names: list[str] | None) -> _Found:
+    """The tables of the source. Raises: SourceRefused if none can be read."""
     from gridferry.model.table import Listing
+    from gridferry.plan.init_patterns import MOST_ENTRIES
     from gridferry.source.postgres.session.connection import parse_address
     from gridferry.source.postgres.source import PostgresSource
 
     source = PostgresSource(parse_address(dsn))
     listing = Listing(tuple(source.fetch_tables(names))) if names else source.fetch_listing()
-    for table in listing.tables:
-        if table.blocked:
-            output.warn(f"left out {table.qualified}: {' '.join(table.blocked.split())}")
     readable = tuple(t for t in listing.tables if not t.blocked)
     if not readable:
         raise SourceRefused(
@@ -100,7 +115,9 @@ def _fetch_tables(output: Output, dsn: str, names: list[str] | None) -> Listing:
             state="nothing was written",
             next_step="give another database or user, or GRANT SELECT on the tables",
         )
-    return replace(listing, tables=readable)
+    many = not names and len(listing.tables) > MOST_ENTRIES
+    blocked = tuple(t for t in listing.tables if t.blocked)
+    return _Found(replace(listing, tables=readable), blocked, tuple(source.fetch_table_names()) if many else ())
 
 
 def _has_secret(dsn: str) -> bool:
@@ -123,13 +140,24 @@ def _is_written_out(context: typer.Context) -> bool:
     return source is not None and source.name == "COMMANDLINE"
 
 
-def _render(listing: Listing, *, source: str, target: str | None) -> str:
+def _render(found: _Found, *, source: str, target: str | None) -> str:
     from gridferry.cli.opening import target_of_url
     from gridferry.plan.init_file import DEFAULT_TARGET, render_config
+    from gridferry.plan.init_patterns import render_patterns
 
     if target:
         target_of_url(target)  # a wrong address is reported now, not by the next command
-    return render_config(listing.tables, source=source, target=target or DEFAULT_TARGET, left_out=listing.left_out)
+    listing, target = found.listing, target or DEFAULT_TARGET
+    if not found.many:
+        return render_config(listing.tables, source=source, target=target, left_out=listing.left_out)
+    return render_patterns(
+        listing.tables,
+        names=found.names,
+        blocked=found.blocked,
+        source=source,
+        target=target,
+        left_out=listing.left_out,
+    )
 
 
 def _write(file: Path, text: str, *, force: bool) -> None:

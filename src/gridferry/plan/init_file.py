@@ -39,47 +39,57 @@ def render_config(
     `source` should be a ${VARIABLE}, since a password must not be in the file. `left_out` is named in comments.
     """
     known = distinct or {}
-    parts = [
-        "# What gridferry loads, and where to. `gridferry plan` shows what it makes of this file and changes nothing.",
-        f"source: {_text(source)}",
-        f"target: {_text(target)}    # the password comes from {PASSWORD_VARIABLE}, or from a file:",
-        "                 # target: {url: ..., password_file: /run/secrets/griddb}",
-        "tables:",
-    ]
+    parts = [*head_lines(source, target), "tables:"]
     for table in tables:
-        parts += _entry(table, known.get(table.qualified, {}))
-    if left_out:
-        parts.append("# Left out:")
-        parts += [f"#   {_named(each.tables)}: {_printable(each.why)}" for each in left_out]
-    return "\n".join(parts) + "\n"
+        parts += entry_lines(table, known.get(table.qualified, {}))
+    return "\n".join([*parts, *left_out_lines(left_out)]) + "\n"
+
+
+def head_lines(source: str, target: str) -> list[str]:
+    """Where from, and where to."""
+    return [
+        "# What gridferry loads, and where to. `gridferry plan` shows what it makes of this file and changes nothing.",
+        f"source: {yaml_scalar(source)}",
+        f"target: {yaml_scalar(target)}    # the password comes from {PASSWORD_VARIABLE}, or from a file:",
+        "                 # target: {url: ..., password_file: /run/secrets/griddb}",
+    ]
+
+
+def left_out_lines(left_out: Sequence[TablesLeftOut]) -> list[str]:
+    """Comments about what is in no entry."""
+    told = [f"#   {_named(each.tables)}: {printable(each.why)}" for each in left_out]
+    return ["# Left out:", *told] if told else []
 
 
 def _named(tables: Sequence[str]) -> str:
     more = f" and {len(tables) - _NAMED} more" if len(tables) > _NAMED else ""
-    return ", ".join(_printable(name) for name in tables[:_NAMED]) + more
+    return ", ".join(printable(name) for name in tables[:_NAMED]) + more
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Text for a comment: a name may hold a line break, and what follows one is no comment any more."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:
+def entry_lines(table: Table, distinct: Mapping[str, int]) -> list[str]:
+    """The entry of one table; what is only suggested is a comment."""
     options = TableOptions(table=spelled(table.schema, table.name))
     choice = choose_key(table, options)
-    lines = [f"  - table: {_text(options.table)}{_size(table)}"]
+    lines = [f"  - table: {yaml_scalar(options.table)}{_size(table)}"]
     times = [c for c in table.columns if c.type.name in TIME_TYPES]
     if choice.columns:
         lines.append(f"    # key: {_flow(choice.columns)}    # {choice.origin}; used when nothing is said")
     elif times:
-        lines.append(f"    key: {_text(times[0].name)}    # there is no primary key: check that no two rows share this")
+        lines.append(
+            f"    key: {yaml_scalar(times[0].name)}    # there is no primary key: check that no two rows share this"
+        )
     else:
         lines.append(
             "    # key: [COLUMN, ...]    # needed: there is no primary key, so name the columns that identify a row"
         )
-    for column in _split_candidates(table, choice.columns, distinct) if times else []:
+    for column in split_candidates(table, choice.columns, distinct) if times else []:
         values = f"the {distinct[column.name]} values" if column.name in distinct else "each value"
-        lines.append(f"    # split_by: {_text(column.name)}    # one container for {values}")
+        lines.append(f"    # split_by: {yaml_scalar(column.name)}    # one container for {values}")
     untyped = [c for c in table.columns if column_rule(c, options, in_key=c.name in choice.columns) is None]
     hidden = [c for c in table.columns if not c.readable]
     refused = [c for c in table.columns if c in untyped or c in hidden]
@@ -101,7 +111,7 @@ def _entry(table: Table, distinct: Mapping[str, int]) -> list[str]:
     return lines
 
 
-def _split_candidates(table: Table, key: tuple[str, ...], distinct: Mapping[str, int]) -> list[Column]:
+def split_candidates(table: Table, key: tuple[str, ...], distinct: Mapping[str, int]) -> list[Column]:
     """Text columns that may name a device."""
     texts = [c for c in table.columns if rule_name(c.type) in _SPLIT_TYPES and key != (c.name,)]
     few = [c for c in texts if 1 < distinct.get(c.name, 0) <= MAX_SPLIT_VALUES]
@@ -113,7 +123,7 @@ def _size(table: Table) -> str:
     return f"    # about {table.row_estimate:,} rows" if table.row_estimate > 0 else ""
 
 
-def _text(value: str) -> str:
+def yaml_scalar(value: str) -> str:
     """A YAML scalar: as it is where that is safe, else in double quotes."""
     safe = _SAFE.fullmatch(value) is not None and value.lower() not in _WORDS
     return value if safe else json.dumps(value, ensure_ascii=False)
