@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -214,3 +216,56 @@ def test_a_database_of_mixed_tables_from_init_to_verify(ferry: Ferry, postgres: 
     finally:
         postgres.run("DROP OWNED BY many_reader; DROP ROLE many_reader")
     assert len(ferry.rows(ferry.catalog("public.plain_1")[None])) == 11
+
+
+def test_new_tables_are_loaded_first_where_the_config_says_so(shop: Ferry, postgres: Database, tmp_path: Path) -> None:
+    loading = replace(shop, more={"new_tables": "load"})
+    assert command(loading, tmp_path, "sync").code == 0
+    assert len(shop.rows("item")) == 20
+    postgres.run("CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (7); CREATE TABLE nokey (v text)")
+    postgres.run("INSERT INTO item VALUES (21, 'x')")
+    said = command(loading, tmp_path, "sync")
+    assert said.code == 2
+    assert "public.later: new, loaded, 1 row" in said.text
+    assert "no usable key" in said.text
+    assert [row["id"] for row in shop.rows("later")] == [7]
+    assert len(shop.rows("item")) == 21
+    without = replace(loading.of({**PATTERN, "except": ["nokey"]}, *loading.tables[1:]))
+    assert command(without, tmp_path, "sync").code == 0
+    assert command(without, tmp_path, "verify").code == 0
+
+
+@pytest.mark.parametrize("loads", [True, False])
+def test_a_sync_without_end_follows_what_is_new(shop: Ferry, postgres: Database, loads: bool) -> None:
+    shop.load()
+    ferry = replace(shop, more={"new_tables": "load" if loads else "tell"})
+    heard: list[Event] = []
+    deadline = time.monotonic() + 120
+
+    def listen(event: Event) -> None:
+        heard.append(event)
+
+    def told() -> bool:
+        return any(isinstance(e, Note) and "public.later; `gridferry load` takes" in e.message for e in heard)
+
+    def ended() -> bool:
+        assert time.monotonic() < deadline, heard
+        return "later" in ferry.names() and [row["id"] for row in ferry.rows("later")] == [1, 2]
+
+    def change() -> None:
+        postgres.run("CREATE TABLE later (id int PRIMARY KEY); INSERT INTO later VALUES (1)")
+        while not loads and not told():
+            time.sleep(0.05)
+        if not loads:
+            ferry.load()
+        while "later" not in ferry.names() or not ferry.rows("later"):
+            time.sleep(0.05)
+        postgres.run("INSERT INTO later VALUES (2)")
+
+    changing = threading.Thread(target=change, daemon=True)
+    with ferry.migration(listen) as migration:
+        changing.start()
+        done = migration.syncs.sync(follow=True, interval_s=0.2, until=ended)
+    changing.join(timeout=30)
+    assert {sync.table for sync in done} == {"public.item", "public.sale", "public.later"}
+    assert told() is not loads

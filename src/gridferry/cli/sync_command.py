@@ -199,11 +199,13 @@ def asked_to_stop(answer: str = "") -> Iterator[Callable[[], bool]]:
 
 
 def _listener(output: Output, *, follow: bool) -> Listener:
-    from gridferry.engine.events import Level, Note, TableSync
+    from gridferry.engine.events import Level, Note, TableLoad, TableSync
 
     def hear(event: Event) -> None:
         if isinstance(event, Note) and event.level is Level.WARNING:
             output.warn(f"{event.table}: {event.message}")
+        elif isinstance(event, TableLoad):
+            output.note(f"{event.table}: new, {event.outcome.value}, {numbers.plural(event.rows, 'row')}")
         elif isinstance(event, TableSync) and follow and event.outcome is not SyncOutcome.NOTHING_NEW:
             output.note(sync_line(event))
 

@@ -63,11 +63,11 @@ class Endpoints:
         """The options of tables by their names, of all without names: see `TablesOfConfig.chosen`."""
         return self.tables.chosen(tables)
 
-    def standing(self, tables: Sequence[str] = (), *, then: str) -> ChosenTables:
+    def standing(self, tables: Sequence[str] = (), *, then: str, takes_new: bool = False) -> ChosenTables:
         """The same for work on loaded tables: see `TablesOfConfig.standing`."""
         if not self.config.patterns:
             return ChosenTables(self.chosen(tables))
-        return self.tables.standing(self.state, tables, then=then)
+        return self.tables.standing(self.state, tables, then=then, takes_new=takes_new)
 
     def known(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> tuple[TableOptions, ...]:
         """The same for who only looks: see `TablesOfConfig.known`."""

@@ -61,10 +61,12 @@ class TablesOfConfig:
         """
         return self._meaning().chosen(names)
 
-    def standing(self, state: TargetState, names: Sequence[str] = (), *, then: str) -> ChosenTables:
+    def standing(
+        self, state: TargetState, names: Sequence[str] = (), *, then: str, takes_new: bool = False
+    ) -> ChosenTables:
         """The same for work on loaded tables: also those that the source has no more. Tells of these and of new ones.
 
-        Args: then: the command that is to be run, once something is loaded.
+        Args: then: the command that is to be run, once something is loaded; takes_new: the caller loads what is new.
         Raises: NotLoaded where patterns mean tables and none of all is loaded; GridDBError; as `chosen`.
         """
         if not self._config.patterns:
@@ -75,11 +77,12 @@ class TablesOfConfig:
         if names:
             return ChosenTables(chosen)
         new = self.unloaded(chosen, loaded)
-        if new and len(new) == len(chosen):
+        if new and not takes_new and len(new) == len(chosen):
             error = not_loaded(state, new[0], left="nothing was changed", then=then)
             none = f"none of {numbers.plural(len(new), 'table')} is loaded: " if len(new) > 1 else ""
             raise NotLoaded(none + error.message, state=error.state, next_step=error.next_step)
-        self._tell_new(new)
+        if not takes_new:
+            self._tell_new(new)
         fresh = {options.full_name for options in new}
         return ChosenTables(tuple(options for options in chosen if options.full_name not in fresh), new)
 

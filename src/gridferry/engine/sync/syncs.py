@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 
 from gridferry.engine.each_table import SYNC, try_each
 from gridferry.engine.events import TableSync
@@ -11,9 +13,11 @@ from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.slots import drop_slots
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.modes import follower
+from gridferry.engine.sync.new_tables import Arrivals
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.tables import FollowLoop
 from gridferry.errors import ConfigError
+from gridferry.model.failed_tables import FailedTable
 from gridferry.plan.table_options import SyncMode, TableOptions
 
 
@@ -55,16 +59,22 @@ class Syncs:
             return cut.is_set() or ending()
 
         settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
-        chosen = followed(self._endpoints.standing(tables, then="gridferry sync").tables, named=bool(tables))
+        arrivals = Arrivals(self._endpoints, wait_s=wait_s, rows_per_chunk=rows_per_chunk, follow=follow)
+        chosen = followed(arrivals.first(tables), named=bool(tables))
         if new_slot:
             chosen = _to_renew(chosen, named=bool(tables), follow=follow)
         ends = self._endpoints
-        followers = [
-            follower(ends.source, ends.state, options, settings=settings, listener=ends.tell) for options in chosen
-        ]
-        if follow:
-            return FollowLoop(followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell).run()
-        return self._sync_each(followers)
+
+        def made(options: TableOptions) -> Follower:
+            return follower(ends.source, ends.state, options, settings=settings, listener=ends.tell)
+
+        followers = [made(options) for options in chosen]
+        if not follow:
+            return self._sync_each(followers, arrivals.failures)
+        known = {options.qualified for options in chosen}
+        later = None if tables or not ends.config.patterns else partial(arrivals.later, known, made)
+        loop = FollowLoop(followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell, arrivals=later)
+        return loop.run()
 
     def drop_slots(self, tables: Sequence[str] = ()) -> list[str]:
         """Drop the replication slots and publications of tables, so that PostgreSQL is as it was before their load.
@@ -78,8 +88,8 @@ class Syncs:
             ends.source, ends.feed, lambda: ends.state, ends.known(tables), slots=ends.slots_for, tell=ends.tell
         )
 
-    def _sync_each(self, followers: Sequence[Follower]) -> list[TableSync]:
-        """One bounded run over each table; one that fails does not stop the others."""
+    def _sync_each(self, followers: Sequence[Follower], failed: Sequence[FailedTable]) -> list[TableSync]:
+        """One bounded run over each table; one that fails does not stop the others, nor do those that `failed`."""
 
         def run(each: Follower) -> TableSync:
             done = each.run()
@@ -87,7 +97,7 @@ class Syncs:
             return done
 
         tried = try_each(followers, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell)
-        tried.require(SYNC)
+        replace(tried, failures=(*failed, *tried.failures)).require(SYNC)
         return list(tried.done)
 
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from gridferry.engine.each_table import SYNC, Tried
 from gridferry.engine.events import Level, Listener, Note, TableFailed, TableSync
@@ -23,7 +24,8 @@ class FollowLoop:
 
     What may pass (a server away, a lease held) is reported and tried again at the next turn. A table that is not loaded
     yet is looked at again at each turn too, as long as another one is followed. Any other error ends the following of
-    its table alone: it is reported at once, and raised at the end. `cut` is set where all is to end at once; the
+    its table alone: it is reported at once, and raised at the end. `arrivals` is asked at each turn for more tables to
+    follow. `cut` is set where all is to end at once; the
     followers' own `stop` has to look at it.
     """
 
@@ -37,8 +39,11 @@ class FollowLoop:
         tell: Listener,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
+        arrivals: Callable[[], Sequence[Follower]] | None = None,
     ) -> None:
-        self._followers = followers
+        self._followers = list(followers)
+        self._arrivals = arrivals
+        self._threads: list[threading.Thread] = []
         self._interval_s = interval_s
         self._until = until
         self._tell = tell
@@ -58,15 +63,14 @@ class FollowLoop:
         """
         streams = [[each] for each in self._followers if each.endless]
         # Daemons: who ends the process at once does not wait for a target that does not answer. Nothing is lost by it.
-        threads = [
-            threading.Thread(target=self._guarded, args=(each,), name="gridferry-follow", daemon=True)
-            for each in streams
-        ]
-        for thread in threads:
-            thread.start()
+        if self._arrivals is not None:
+            self._begin(partial(self._guarded, partial(self._watch, self._arrivals)))
+        turns = [each for each in self._followers if not each.endless]
+        for stream in streams:
+            self._begin(partial(self._guarded, partial(self._in_turns, stream)))
         try:
-            self._guarded([each for each in self._followers if not each.endless])
-            for thread in threads:
+            self._guarded(partial(self._in_turns, turns))
+            for thread in self._threads:  # the first one adds to them, as long as it runs
                 thread.join()
         except BaseException:  # a second signal
             self._cut.set()
@@ -84,9 +88,36 @@ class FollowLoop:
         with self._lock:
             return len(self._failed) + len(self._not_loaded) >= len(self._followers)
 
-    def _guarded(self, chosen: Sequence[Follower]) -> None:
+    def _begin(self, work: Callable[[], None]) -> None:
+        thread = threading.Thread(target=work, name="gridferry-follow", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _watch(self, arrivals: Callable[[], Sequence[Follower]]) -> None:
+        """Look for more tables to follow, every `interval_s`. Each has a thread, as others may be loaded meanwhile."""
+        while not self._stopped():
+            self._pause(self._clock() + self._interval_s)
+            if self._stopped():
+                return
+            try:
+                found = arrivals()
+            except FerryError as error:  # those that are followed go on
+                self._tell(
+                    Note(
+                        "config",
+                        f"{error.message}; looked for new tables again in {self._interval_s:g} s",
+                        Level.WARNING,
+                    )
+                )
+                continue
+            for each in found:
+                with self._lock:
+                    self._followers.append(each)
+                self._begin(partial(self._guarded, partial(self._in_turns, [each])))
+
+    def _guarded(self, work: Callable[[], None]) -> None:
         try:
-            self._in_turns(chosen)
+            work()
         except Exception as error:  # a defect: raised again where the caller waits
             self._defects.append(error)
             self._cut.set()
@@ -103,8 +134,11 @@ class FollowLoop:
                     again = self._clock() + self._interval_s
                 if each.table in self._failed:
                     left.remove(each)
-            while not self._stopped() and (rest := again - self._clock()) > 0:
-                self._sleep(min(rest, _WAKE_S))
+            self._pause(again)
+
+    def _pause(self, until: float) -> None:
+        while not self._stopped() and (rest := until - self._clock()) > 0:
+            self._sleep(min(rest, _WAKE_S))
 
     def _turn(self, each: Follower) -> bool:
         """One run of a table. Returns False where it is to be tried again."""
