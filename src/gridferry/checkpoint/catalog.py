@@ -14,9 +14,10 @@ import pyarrow as pa
 from gridferry.checkpoint.documents import make_to_last, open_own, rows_of, tql_text
 from gridferry.errors import CheckpointError, RowExists
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, PutMode, Store
-from gridferry.plan.advice import load_again, spelled
+from gridferry.plan.advice import load_again
 from gridferry.plan.names import container_name, name_problem
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_names import spelled
 
 CATALOG_CONTAINER = "gridferry_catalog"
 CATALOG_SCHEMA = ContainerSchema(

@@ -8,22 +8,13 @@ from collections.abc import Collection, Sequence
 
 from gridferry.plan.names import free_name
 from gridferry.plan.plan import TablePlan
+from gridferry.plan.table_names import spelled
 from gridferry.plan.yaml_text import flow_text
 
 _SHOWN = 20
 # In quotes whatever is not surely a name: a word of SQL too, where it is short.
 _PLAIN = re.compile(r"id|[a-z]+_[a-z0-9_]+")
-_ODD = frozenset('."*?')
 _LONG_KEY = 1000  # YAML takes no longer ones without a question mark
-
-
-def spelled(schema: str, table: str) -> str:
-    """A table's name as a config and `--table` take it: parts that are not read as they are in double quotes."""
-    parts = (schema, table)
-    odd = [part != part.strip() or bool(_ODD & set(part)) for part in parts]
-    # Beside a part in quotes PostgreSQL's rules hold for the other, too: capitals are small letters.
-    quoted = [is_odd or (any(odd) and part != part.lower()) for part, is_odd in zip(parts, odd, strict=True)]
-    return ".".join('"' + p.replace('"', '""') + '"' if q else p for p, q in zip(parts, quoted, strict=True))
 
 
 def load_again(table: str) -> str:

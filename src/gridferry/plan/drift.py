@@ -6,8 +6,8 @@ import hashlib
 import json
 
 from gridferry.model.table import Table
-from gridferry.plan.advice import spelled
 from gridferry.plan.plan import OnBadRow, OnDuplicate, TablePlan
+from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import TableOptions
 
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 
 from gridferry.model.table import Column, Table, TablesLeftOut
 from gridferry.plan.addresses import PASSWORD_VARIABLE
-from gridferry.plan.advice import spelled
 from gridferry.plan.columns import column_rule
 from gridferry.plan.keys import TIME_TYPES, choose_key
 from gridferry.plan.mapping import rule_name
 from gridferry.plan.names import needed_renames
+from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import TableOptions
 
 DEFAULT_TARGET = "griddb://admin@127.0.0.1:10001/myCluster/public"

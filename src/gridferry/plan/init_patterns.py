@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from gridferry import numbers
 from gridferry.model.table import Table, TableName, TablesLeftOut
-from gridferry.plan.advice import spelled
 from gridferry.plan.columns import column_rule
 from gridferry.plan.init_file import (
     DEFAULT_TARGET,
@@ -21,6 +20,7 @@ from gridferry.plan.init_file import (
 )
 from gridferry.plan.keys import TIME_TYPES, choose_key
 from gridferry.plan.names import name_problem, naming_template
+from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import TableOptions
 
 MOST_ENTRIES = 8  # tables that have an entry each

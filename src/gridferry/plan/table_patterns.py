@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gridferry import numbers
 from gridferry.model.table import TableName
-from gridferry.plan.advice import spelled
+from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import QUALIFIED, TableOptions
 from gridferry.plan.yaml_text import flow_text
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from gridferry.errors import ConfigError
 from gridferry.model.table import TableName
-from gridferry.plan.advice import spelled
 from gridferry.plan.config import Config, NewTables, parse_config
 from gridferry.plan.drift import fingerprint
 from gridferry.plan.plan import OnBadRow
+from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import is_pattern, table_options
 from gridferry.plan.table_patterns import name_pattern
 

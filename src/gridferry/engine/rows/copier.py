@@ -16,9 +16,10 @@ from gridferry.errors import DataError
 from gridferry.griddb import BulkWriter, Store
 from gridferry.griddb.handle import Handle
 from gridferry.model.chunk import Chunk
-from gridferry.plan.advice import leave_out_nulls, load_again, spelled
+from gridferry.plan.advice import leave_out_nulls, load_again
 from gridferry.plan.names import container_name
 from gridferry.plan.plan import OnBadRow, TablePlan
+from gridferry.plan.table_names import spelled
 from gridferry.source.contract import ReadsRows
 from gridferry.source.postgres.sql.key_text import key_text
 from gridferry.target.table import TableTarget

@@ -14,10 +14,11 @@ from gridferry.errors import DataError
 from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.change import ChangedRelation
 from gridferry.model.table import Table
-from gridferry.plan.advice import load_again, spelled
+from gridferry.plan.advice import load_again
 from gridferry.plan.columns import added_column
 from gridferry.plan.names import column_name_problem
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
+from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import TableOptions
 
 _STATE = "everything committed before that change is stored, and PostgreSQL keeps the rest for the next run"

@@ -8,7 +8,7 @@ import psycopg
 
 from gridferry.errors import SourceRefused
 from gridferry.model.origin import SourceOrigin
-from gridferry.plan.advice import spelled
+from gridferry.plan.table_names import spelled
 from gridferry.source.postgres.session.connection import PostgresAddress
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.sql.names import relation_sql
