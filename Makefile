@@ -102,8 +102,9 @@ histories: .venv  ## random histories with faults: make histories N=10000 (GRIDF
 airflow: .venv-airflow  ## Apache Airflow with the three DAGs, on a sample, until Ctrl-C
 	@$(AIRFLOW_RUN) python -m gridferry.airflow.local
 
+# Each worker has an Airflow home of its own. An Airflow is five processes: more than two at once only wait for each other.
 airflow-test: .venv-airflow $(REDIS)  ## tests of the Airflow provider, on a real Airflow
-	$(AIRFLOW_RUN) pytest tests/airflow
+	$(AIRFLOW_RUN) pytest -n 2 --dist loadfile --max-worker-restart 0 tests/airflow
 
 screenshots: .venv-airflow  ## take the pictures of docs/walkthrough.md again, with a browser
 	GRIDFERRY_SCREENSHOTS=docs/images/airflow $(AIRFLOW_RUN) pytest tests/airflow/test_browser.py
