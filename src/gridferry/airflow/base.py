@@ -70,8 +70,17 @@ class FerryTask(BaseOperator):
 
     @property
     def wanted(self) -> list[str]:
-        """The tables asked for, as the config names them; all of them without a wish."""
-        return self.named or [options.table for options in self.settings.tables()]
+        """The tables asked for, as the config names them; all of them without a wish.
+
+        Where the config has patterns there is no name without a wish, which means all: see `meant`.
+        """
+        return self.named or ([] if self.settings.patterns() else [o.table for o in self.settings.tables()])
+
+    def meant(self, migration: Migration) -> list[str]:
+        """The tables asked for, with what the config's patterns mean in the source now. Raises: FerryError."""
+        if not migration.endpoints.config.patterns:
+            return self.wanted
+        return [options.table for options in migration.endpoints.chosen(self.named)]
 
     @contextmanager
     def migration(self) -> Iterator[Migration]:

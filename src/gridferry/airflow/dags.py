@@ -116,17 +116,19 @@ def gridferry_dags(
         beside = found_beside(config, dag_file)
         require_no_password(beside)
         settings = Settings(beside, postgres_conn_id, griddb_conn_id)
-        tables = settings.tables()
+        patterns = settings.patterns()  # only the source knows what they mean: one task of each kind has all tables
+        tables = () if patterns else settings.tables()
         conn_id = settings.target_connection or GRIDDB_DEFAULT
     except ConfigError as error:
         raise ConfigError(one_line(error)) from None
     made = _Made(settings, prefix, conn_id, wait_s, dag_options, dict(default_args or {}))
     cut: dict[str, Any] = {"most_buckets": most_buckets, "rows_per_bucket": rows_per_bucket}
     followed = [options for options in tables if options.sync is not None]
+    follows = bool(followed) or any(each.options.sync is not None for each in patterns)
     dags = [_initial(made, tables, cut=cut, rows_per_chunk=rows_per_chunk)]
-    if followed:
+    if follows:
         dags.append(_continuous(made, followed, schedule=continuous))
-    dags.append(_parity(made, tables, followed, schedule=parity))
+    dags.append(_parity(made, tables, followed if follows else None, schedule=parity))
     return {dag.dag_id: dag for dag in dags}
 
 
@@ -138,7 +140,7 @@ def _initial(made: _Made, tables: Sequence[TableOptions], *, cut: dict[str, Any]
         "loaded is left alone."
     )
     dag = made.dag(INITIAL, schedule="@once", about=about)
-    names = [options.table for options in tables]
+    names = _names(tables)
     size: dict[str, Any] = {"rows_per_chunk": rows_per_chunk, "wait_s": made.wait_s}
     with dag:
         prepare = GridFerryPrepareLoadOperator(task_id="prepare", tables=names, **cut, **size, **made.common)
@@ -147,7 +149,7 @@ def _initial(made: _Made, tables: Sequence[TableOptions], *, cut: dict[str, Any]
         ).expand_kwargs(prepare.output)
         for task_id, group in _groups("finish", tables):
             finish = GridFerryFinishLoadOperator(
-                task_id=task_id, tables=[t.table for t in group], outlets=made.outlets(group), **size, **made.common
+                task_id=task_id, tables=_names(group), outlets=made.outlets(group), **size, **made.common
             )
             load >> finish
     return dag
@@ -167,7 +169,9 @@ def _continuous(made: _Made, tables: Sequence[TableOptions], *, schedule: str) -
     return dag
 
 
-def _parity(made: _Made, tables: Sequence[TableOptions], followed: Sequence[TableOptions], *, schedule: str) -> DAG:
+def _parity(
+    made: _Made, tables: Sequence[TableOptions], followed: Sequence[TableOptions] | None, *, schedule: str
+) -> DAG:
     about = (
         "Compares both sides value by value.\n\n"
         "Tables that are followed are brought level first. `verify` fails where anything differs, and says where."
@@ -175,19 +179,19 @@ def _parity(made: _Made, tables: Sequence[TableOptions], followed: Sequence[Tabl
     dag = made.dag(PARITY, schedule=schedule, about=about)
     with dag:
         last = [_wait_for_load(made, tables)]
-        if followed:
+        if followed is not None:
             syncs = [_sync(made, task_id, group) for task_id, group in _groups("sync", followed)]
             last[0] >> syncs
             last = syncs
         for task_id, group in _groups("verify", tables):
-            last >> GridFerryVerifyOperator(task_id=task_id, tables=[t.table for t in group], **made.common)
+            last >> GridFerryVerifyOperator(task_id=task_id, tables=_names(group), **made.common)
     return dag
 
 
 def _wait_for_load(made: _Made, tables: Sequence[TableOptions]) -> GridFerryLoadedSensor:
     return GridFerryLoadedSensor(
         task_id="wait_for_load",
-        tables=[options.table for options in tables],
+        tables=_names(tables),
         poke_interval=15.0,
         inlets=[table_asset(_qualified(options), made.conn_id) for options in tables[:_MOST_TASKS]],
         **made.common,
@@ -197,7 +201,7 @@ def _wait_for_load(made: _Made, tables: Sequence[TableOptions]) -> GridFerryLoad
 def _sync(made: _Made, task_id: str, tables: Sequence[TableOptions]) -> GridFerrySyncOperator:
     return GridFerrySyncOperator(
         task_id=task_id,
-        tables=[options.table for options in tables],
+        tables=_names(tables),
         outlets=made.outlets(tables),
         wait_s=made.wait_s,
         **made.common,
@@ -213,10 +217,16 @@ def _require_three(dag_options: Mapping[str, Any]) -> None:
 
 
 def _groups(name: str, tables: Sequence[TableOptions]) -> list[tuple[str, list[TableOptions]]]:
-    """The tables dealt out to at most 16 tasks, each with its id: `sync`, or `sync_01` and so on."""
+    """The tables dealt out to at most 16 tasks, each with its id: `sync`, or `sync_01` and so on; without any, one."""
+    if not tables:
+        return [(name, [])]
     count = min(_MOST_TASKS, len(tables))
     groups = [list(tables[start::count]) for start in range(count)]
     return [(name if count == 1 else f"{name}_{number:02d}", group) for number, group in enumerate(groups, start=1)]
+
+
+def _names(tables: Sequence[TableOptions]) -> list[str] | None:
+    return [options.table for options in tables] or None
 
 
 def _qualified(options: TableOptions) -> str:

@@ -69,7 +69,7 @@ class GridFerryLoadOperator(FerryTask):
                 )
                 return tell_load(self, context, migration, table, done)
 
-            done = self.each(LOAD, load, self.wanted)
+            done = self.each(LOAD, load, self.meant(migration))
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
 
 
@@ -127,7 +127,7 @@ class GridFerryPrepareLoadOperator(FerryTask):
                 )
                 return each
 
-            prepared = self.each(PREPARE, prepare, self.wanted)
+            prepared = self.each(PREPARE, prepare, self.meant(migration))
         shares = deal(prepared, most=self.most_buckets, rows_per_bucket=self.rows_per_bucket)
         self.log.info("%s buckets", len(shares))
         buckets: list[dict[str, Any]] = [
@@ -242,8 +242,14 @@ class GridFerryFinishLoadOperator(FerryTask):
                     )  # to whoever looks at the task, all of it was one load
                 return tell_load(self, context, migration, table, load)
 
-            done = self.each(LOAD, finish, self.wanted)
+            done = self.each(LOAD, finish, self._begun(migration))
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
+
+    def _begun(self, migration: Migration) -> list[str]:
+        """The tables asked for whose load is prepared: a table may have come since."""
+        if self.named or not migration.endpoints.config.patterns:
+            return self.wanted
+        return [options.table for options in migration.endpoints.standing(then="gridferry load").tables]
 
 
 def tell_load(task: FerryTask, context: Context, migration: Migration, table: str, load: TableLoad) -> dict[str, Any]:

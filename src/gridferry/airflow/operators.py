@@ -59,12 +59,21 @@ class GridFerrySyncOperator(FerryTask):
     @property
     def wanted(self) -> list[str]:
         """The tables asked for; without a wish those with a `sync` in the config."""
-        if self.named:
+        if self.named or self.settings.patterns():
             return self.named
         followed = [options.table for options in self.settings.tables() if options.sync is not None]
         if not followed:
             raise AirflowFailException("no table in the config is to be followed; add `sync: {mode: watermark}` to one")
         return followed
+
+    def meant(self, migration: Migration) -> list[str]:
+        """The tables asked for that are loaded; new ones among them where the config lets a sync load them."""
+        from gridferry.engine.sync.new_tables import Arrivals
+
+        if not migration.endpoints.config.patterns:
+            return self.wanted
+        arrivals = Arrivals(migration.endpoints, wait_s=self.wait_s, rows_per_chunk=self.rows_per_chunk, follow=True)
+        return [each.table for each in arrivals.first(self.named) if self.named or each.sync is not None]
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
@@ -73,7 +82,7 @@ class GridFerrySyncOperator(FerryTask):
 
     def _run(self, context: Context) -> list[dict[str, Any]]:
         with self.migration() as migration:
-            return self.each(SYNC, lambda table: self._sync(context, migration, table), self.wanted)
+            return self.each(SYNC, lambda table: self._sync(context, migration, table), self.meant(migration))
 
     def _stored(self, context: Context, done: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
@@ -206,6 +215,10 @@ class GridFerryVerifyOperator(FerryTask):
         verdict = repaired.verdict if repaired else report.verdict
         exit_code = EXIT_CODES[verdict]
         if verdict is Verdict.INCOMPLETE:
+            if report.new:
+                raise AirflowFailException(
+                    f"{sentence(report)}; {coverage_words.new_tables(report.new)}: load them first"
+                )
             if as_bool(self.accept_quarantined):
                 return done
             stands = replace(report, tables=repaired.standing) if repaired else report

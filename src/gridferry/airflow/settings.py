@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gridferry.airflow.compat import Connection
     from gridferry.plan.config import Config
     from gridferry.plan.table_options import TableOptions
+    from gridferry.plan.table_patterns import TablePattern
 
 POSTGRES_DEFAULT = "postgres_default"
 GRIDDB_DEFAULT = "griddb_default"
@@ -68,6 +69,10 @@ class Settings:
     def tables(self) -> tuple[TableOptions, ...]:
         """The tables and their options; looks at no address and no server. Raises: ConfigError for every mistake."""
         return _parsed({**self.document(), **_SOMEWHERE}, self.config).tables
+
+    def patterns(self) -> tuple[TablePattern, ...]:
+        """The entries that mean many tables, which only the source knows. Raises: as `tables`."""
+        return _parsed({**self.document(), **_SOMEWHERE}, self.config).patterns
 
     def resolve(self, connection: Callable[[str], Connection]) -> Config:
         """The whole config, with the addresses of `connection` (by id). Raises: ConfigError."""

@@ -156,7 +156,10 @@ def is_ready(
     from gridferry.engine.migration import Migration
 
     with Migration(settings.resolve(connections.__getitem__)) as migration:
-        return judge(migration.status.tables(tables), kind, bounds)
+        found = migration.status.tables(tables)
+        if migration.endpoints.config.patterns and not tables:  # what is new is for a load, not to be waited for
+            found = [status for status in found if status.state is not LoadState.PLANNED] or found
+        return judge(found, kind, bounds)
 
 
 def judge(found: Sequence[TableStatus], kind: str, bounds: Bounds) -> bool:
