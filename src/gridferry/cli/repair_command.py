@@ -74,7 +74,7 @@ def repair(
             )
         )
     _show(output, done, failed, config=config, table=table)
-    end_with_verdict(failed, done.verdict, accept_quarantined=accept_quarantined)
+    end_with_verdict(failed, done.verdict, accept_quarantined=accept_quarantined and not done.verification.new)
 
 
 def _show(
@@ -100,7 +100,9 @@ def _show(
     runs = [one.run for one in report.tables if one.run]
     if failed:
         return  # each failed table has its own next step
-    if report.verdict is Verdict.INCOMPLETE:
+    if report.verdict is Verdict.INCOMPLETE and report.verification.new:
+        output.note("\nNext: gridferry load, which takes what is new", style="bold")
+    elif report.verdict is Verdict.INCOMPLETE:
         output.note(f"\nNext: {QUARANTINE_STEP}", style="bold")
     elif report.unsettled:
         output.note(f"\nNext: gridferry repair --sync{again}, which syncs what is left first", style="bold")
@@ -147,6 +149,9 @@ def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
         "incomplete": f"What is stored is equal now{in_columns}, but not all is: {coverage_words.rows(covered)}",
         "unsettled": "Some rows changed meanwhile, and were left alone",
     }
+    if report.verification.new:
+        new = coverage_words.new_tables(report.verification.new)
+        words["incomplete"] = f"What is loaded is equal now{in_columns}, but not all is: {new}"
     if report.unsettled:
         waiting = f"{numbers.plural(report.unsettled, 'row')} left alone: changes of them are not synced yet"
         words["unsettled"] = waiting

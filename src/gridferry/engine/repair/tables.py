@@ -39,16 +39,19 @@ class RepairOfTables:
     settings: RepairSettings
     tell: Listener = ignore
 
-    def run(self, chosen: Sequence[TableOptions], *, output: Path | None = None) -> RepairReport:
+    def run(
+        self, chosen: Sequence[TableOptions], *, output: Path | None = None, new: Sequence[TableOptions] = ()
+    ) -> RepairReport:
         """Verify, repair, and verify once more what was repaired, without the file of differences.
 
+        Args: new: tables that are not loaded yet, for the report.
         Raises: LeaseHeld while other runs work on all of the tables, unless there is time to wait; the error of the
             only table; SomeTablesFailed after all others were repaired, its `done` their RepairReport.
         """
         free = try_each(chosen, self._free, name=lambda o: o.qualified, doing=REPAIR, tell=self.tell)
         if not free.done:
             free.require(REPAIR)
-        done = self._repair(free.done, output=output)
+        done = self._repair(free.done, output=output, new=new)
         after = self._compared_after(done, free.done)
         again = () if after is None else after.failures
         return _required(replace(done, after=after, failures=free.failures + done.failures + again))
@@ -69,11 +72,14 @@ class RepairOfTables:
             )
         return options
 
-    def _repair(self, chosen: Sequence[TableOptions], *, output: Path | None = None) -> RepairReport:
+    def _repair(
+        self, chosen: Sequence[TableOptions], *, output: Path | None = None, new: Sequence[TableOptions] = ()
+    ) -> RepairReport:
         """Tables that could not be compared or repaired are in the report's `failures`."""
         with ExitStack() as stack:
             spools = {options.qualified: stack.enter_context(Spool()) for options in chosen}
-            report = self.comparison.run(chosen, output=output, sink=lambda rows: spools[rows.table].add(rows))
+            found = self.comparison.run(chosen, output=output, sink=lambda rows: spools[rows.table].add(rows))
+            report = replace(found, new=tuple(options.qualified for options in new))
             wrong = {failed.table for failed in report.failures} | set(report.not_tried)
 
             def repaired(options: TableOptions) -> TableRepair:
