@@ -42,7 +42,9 @@ def init(
     ] = DEFAULT_CONFIG,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
 ) -> None:
-    """Write a config file from the catalog of a PostgreSQL database: an entry a table, or patterns for many.
+    """Write a config file from the catalog of a PostgreSQL database.
+
+    More than eight tables are written as a pattern for each schema.
 
     Changes: the config file; nothing in PostgreSQL, nothing in GridDB.
     """
