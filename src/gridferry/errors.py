@@ -8,6 +8,7 @@
         SourceUnreachable                  (transient) no connection, or it broke
           NoSessionFree                    (transient) the server, the role or the pooler has no place for a session
         SourceRefused                      login, privilege or a missing object
+          PasswordRefused                  the password is not the role's, or there is none
         SnapshotGone                       (transient) the exported snapshot no longer exists
         SlotInUse                          (transient) another process reads the replication slot
         TransactionOpen                    (transient) a transaction of somebody else is waited for in vain
@@ -127,6 +128,10 @@ class SourceRefused(Terminal, SourceError):
     """PostgreSQL said no: login, privilege, a missing database, table or column."""
 
     exit_code = 2
+
+
+class PasswordRefused(SourceRefused):
+    """PostgreSQL does not take the password, or got none. A follow that it took one of waits for the next one."""
 
 
 class SnapshotGone(Transient, SourceError):

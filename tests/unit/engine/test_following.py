@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from gridferry.engine.events import Note, TableFailed, TableSync
-from gridferry.engine.sync.tables import FollowLoop
-from gridferry.errors import DataError, FerryError, LeaseHeld, NotLoaded
+from gridferry.engine.sync.tables import ROTATION_S, FollowLoop
+from gridferry.errors import DataError, FerryError, LeaseHeld, NotLoaded, PasswordRefused
 from gridferry.model.failed_tables import SomeTablesFailed
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.plan.table_options import SyncMode
@@ -27,12 +27,14 @@ class Scripted:
         self.table = table
         self.endless = endless
         self.runs = 0
+        self.let_in = False
         self._steps = steps or (None,)
         self._until = until
 
     def run(self, *, follow: bool = False) -> TableSync:
         step = self._steps[min(self.runs, len(self._steps) - 1)]
         self.runs += 1
+        self.let_in = not isinstance(step, PasswordRefused)
         if step is not None:
             raise step
         while self.endless and self._until is not None and not self._until():
@@ -114,3 +116,47 @@ def test_a_defect_ends_all() -> None:
 
     with pytest.raises(ZeroDivisionError):
         following([], lambda: False, Broken("public.bad"), Scripted("public.good")).run()
+
+
+REFUSED = PasswordRefused("password authentication failed")
+
+
+@pytest.mark.parametrize("let_in", [None, LeaseHeld("held")])
+def test_a_password_that_was_right_may_come_anew(let_in: Step) -> None:
+    heard: list[Any] = []
+    rotated = Scripted("public.a", let_in, REFUSED, REFUSED, None)
+    (done,) = following(heard, lambda: rotated.runs >= 5, rotated).run()
+    assert done.rows >= 2 - (let_in is not None)
+    assert [e.message for e in heard if isinstance(e, Note) and "password" in e.message] == [
+        "password authentication failed; tried again in 0 s"
+    ] * 2
+
+
+def test_a_password_that_was_never_right_ends_it_at_once() -> None:
+    wrong = Scripted("public.a", REFUSED)
+    with pytest.raises(PasswordRefused):
+        following([], lambda: False, wrong).run()
+    assert wrong.runs == 1
+
+
+def test_a_password_is_not_waited_for_without_end_but_each_time_anew() -> None:
+    seconds = 0.0
+
+    class Slow(Scripted):
+        def run(self, *, follow: bool = False) -> TableSync:
+            nonlocal seconds
+            seconds += ROTATION_S * 0.6
+            return super().run(follow=follow)
+
+    followers: Any = [Slow("public.a", None, REFUSED, REFUSED, None, REFUSED, REFUSED, REFUSED)]
+    loop = FollowLoop(
+        followers,
+        interval_s=0.0,
+        until=lambda: False,
+        cut=threading.Event(),
+        tell=lambda _: None,
+        clock=lambda: seconds,
+    )
+    with pytest.raises(PasswordRefused):
+        loop.run()
+    assert followers[0].runs == 7

@@ -50,6 +50,7 @@ class Follower(ABC):
         self._settings = settings
         self._listener = listener
         self.table = options.qualified
+        self.let_in = False  # the source let the last run in
         self._failures = FailureRecord(state, self.table)
         self._history = SyncHistory(state.history, self.table, tell=listener)
 
@@ -118,8 +119,10 @@ class Follower(ABC):
         return None
 
     def _run_leased(self, *, follow: bool) -> TableSync:
+        self.let_in = False
         self._loaded()  # another source is refused before anything is written, the lease too
         (table,) = self._source.fetch_tables([self._options.table])
+        self.let_in = True
         try:
             with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
                 loaded = self._loaded(table)

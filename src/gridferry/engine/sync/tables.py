@@ -12,17 +12,19 @@ from gridferry.engine.each_table import SYNC, Tried
 from gridferry.engine.events import Level, Listener, Note, TableFailed, TableSync
 from gridferry.engine.retry import is_transient
 from gridferry.engine.sync.follower import Follower
-from gridferry.errors import FerryError, NotLoaded
+from gridferry.errors import FerryError, NotLoaded, PasswordRefused
 from gridferry.model.failed_tables import FailedTable
 from gridferry.model.outcomes import SyncOutcome
 
 _WAKE_S = 0.2
+ROTATION_S = 900.0  # so long a password file may be behind the server
 
 
 class FollowLoop:
     """Tables that are followed until `until` says so, or until none of them can be followed. Made for one `run`.
 
-    What may pass (a server away, a lease held) is reported and tried again at the next turn. A table that is not loaded
+    What may pass (a server away, a lease held) is reported and tried again at the next turn; so is, for `ROTATION_S`, a
+    password that the source took before: a new one may not have come to its file yet. A table that is not loaded
     yet is looked at again at each turn too, as long as another one is followed. Any other error ends the following of
     its table alone: it is reported at once, and raised at the end. `arrivals` is asked at each turn for more tables to
     follow. `cut` is set where all is to end at once; the
@@ -53,6 +55,7 @@ class FollowLoop:
         self._sums: dict[str, TableSync] = {}
         self._failed: dict[str, FerryError] = {}
         self._not_loaded: dict[str, FerryError] = {}
+        self._refused_at: dict[str, float | None] = {}  # since when, of tables that the source let in once
         self._defects: list[BaseException] = []
         self._cut = cut
 
@@ -145,7 +148,7 @@ class FollowLoop:
         with self._lock:
             known = self._not_loaded.pop(each.table, None)
         try:
-            done = each.run(follow=True)
+            done = self._run(each)
         except NotLoaded as error:
             if known is None:
                 self._tell(TableFailed(each.table, SYNC.verb, error, others=len(self._followers) - 1))
@@ -153,7 +156,7 @@ class FollowLoop:
                 self._not_loaded[each.table] = error
             return False
         except FerryError as error:
-            if is_transient(error):
+            if is_transient(error) or self._may_be_rotated(each, error):
                 message = f"{error.message}; tried again in {self._interval_s:g} s"
                 self._tell(Note(each.table, message, Level.WARNING))
                 return False
@@ -163,8 +166,25 @@ class FollowLoop:
             return True
         self._tell(done)
         before = self._sums.get(each.table)
-        self._sums[each.table] = done if before is None else _sum(before, done)
+        self._sums[each.table] = done if before is None else summed(before, done)
         return True
+
+    def _run(self, each: Follower) -> TableSync:
+        """One run, and whether the source let it in."""
+        try:
+            return each.run(follow=True)
+        finally:
+            if each.let_in:
+                self._refused_at[each.table] = None
+
+    def _may_be_rotated(self, each: Follower, error: FerryError) -> bool:
+        """Whether a password is refused that was right before, and not for too long yet."""
+        if not isinstance(error, PasswordRefused) or each.table not in self._refused_at:
+            return False
+        first = self._refused_at[each.table]
+        if first is None:
+            first = self._refused_at[each.table] = self._clock()
+        return self._clock() - first < ROTATION_S
 
     def _outcome(self) -> Tried[TableSync]:
         wrong = {**self._failed, **self._not_loaded}
@@ -177,7 +197,8 @@ class FollowLoop:
         )
 
 
-def _sum(before: TableSync, now: TableSync) -> TableSync:
+def summed(before: TableSync, now: TableSync) -> TableSync:
+    """What two runs of a table did, one after the other."""
     return replace(
         now,
         outcome=now.outcome if now.outcome is not SyncOutcome.NOTHING_NEW else before.outcome,

@@ -5,7 +5,15 @@ from __future__ import annotations
 import psycopg
 import pytest
 
-from gridferry.errors import NoSessionFree, SnapshotGone, SourceError, SourceRefused, SourceUnreachable, Transient
+from gridferry.errors import (
+    NoSessionFree,
+    PasswordRefused,
+    SnapshotGone,
+    SourceError,
+    SourceRefused,
+    SourceUnreachable,
+    Transient,
+)
 from gridferry.source.postgres.session.connection import check_version
 from gridferry.source.postgres.session.failures import connect_failure, failure, mapped, plain
 
@@ -53,6 +61,8 @@ def test_privileges_are_answered_with_the_grant(text, step):
     ("text", "kind"),
     [
         ('connection failed: FATAL:  no pg_hba.conf entry for host "::1"', SourceRefused),
+        ('FATAL:  password authentication failed for user "u"', PasswordRefused),
+        ("fe_sendauth: no password supplied", PasswordRefused),
         ("FATAL:  Passwort-Authentifizierung fehlgeschlagen", SourceRefused),
         ("FATAL:  the database system is starting up", SourceUnreachable),
         (

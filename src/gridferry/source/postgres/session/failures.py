@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import psycopg
 
-from gridferry.errors import NoSessionFree, SnapshotGone, SourceError, SourceRefused, SourceUnreachable
+from gridferry.errors import NoSessionFree, PasswordRefused, SnapshotGone, SourceError, SourceRefused, SourceUnreachable
 
 _SECRET = re.compile(r"(password\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)|(://[^:/@\s]*:)[^@\s]*(?=@)", re.IGNORECASE)
 
@@ -67,6 +67,8 @@ _BAD_CERTIFICATE = (
     "|host name could not be verified|unsupported certificate"
 )
 
+_WRONG_LOGIN = "password authentication failed|no password supplied"
+
 # What libpq's text of a failed connection says (it carries no SQLSTATE), whether that is a refusal, and what to do.
 _AT_CONNECT: tuple[tuple[str, bool, str], ...] = (
     ("password authentication failed", True, "set the right password in PGPASSWORD or ~/.pgpass, or another user"),
@@ -123,6 +125,8 @@ def connect_failure(text: str, *, display: str, user: str) -> SourceError:
             refused, step = is_refusal, advice
             break
     kind: type[SourceError] = SourceRefused if refused else SourceUnreachable
+    if re.search(_WRONG_LOGIN, reason, re.IGNORECASE):
+        kind = PasswordRefused
     error = kind(
         f"no connection to PostgreSQL at {display} as {user}: {reason}",
         state="nothing was read",
