@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,3 +47,19 @@ def first_line(process: subprocess.Popen[str]) -> str:
     """The next line on stderr."""
     assert process.stderr is not None
     return process.stderr.readline()
+
+
+def line_with(process: subprocess.Popen[str], *words: str) -> str:
+    """The next line on stderr with all of `words` in it; lines before it are gone. Where none comes, it fails."""
+    assert process.stderr is not None
+    passed = []
+    late = threading.Timer(60.0, process.kill)
+    late.start()
+    try:
+        for line in process.stderr:
+            if all(word in line for word in words):
+                return line
+            passed.append(line)
+    finally:
+        late.cancel()
+    raise AssertionError((words, passed))

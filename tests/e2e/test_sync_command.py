@@ -13,7 +13,7 @@ from tests.conftest import Database
 from tests.e2e.changes import READING, assert_level, left_in_source, slot_of, without_slots
 from tests.e2e.changes import sync as sync_changes
 from tests.e2e.ferry import Ferry, Server
-from tests.e2e.processes import ended, first_line, running
+from tests.e2e.processes import ended, first_line, line_with, running
 from tests.e2e.readings import add, load_readings, source, stands, sync
 from tests.e2e.scraping import scrape, scrape_until, value
 from tests.readings import make_numbered_readings
@@ -41,7 +41,7 @@ def test_follow_ends_in_order_at_a_signal(
     ferry = load_readings(ferry, postgres)
     add(postgres, "1 hour", device="new")
     with running(ferry, tmp_path, "sync", "--follow", "--interval", "1h", "--json") as process:
-        assert "synced" in first_line(process)
+        line_with(process, "ended", "outcome=synced", "written=1")
         process.send_signal(number)
         out, _ = ended(process)
     (table,) = json.loads(out)["tables"]
@@ -118,7 +118,7 @@ class TestWithATargetThatDoesNotAnswer:
                 os.kill(griddb.pid, signal.SIGSTOP)
                 postgres.run("UPDATE reading SET n = 9 WHERE k < 6")
                 process.send_signal(number)
-                assert "once more ends at once" in first_line(process)
+                line_with(process, "once more ends at once")
                 process.send_signal(number)
                 _, errors = ended(process, code={signal.SIGTERM: 143, signal.SIGINT: 130}[number])
             assert "the sync goes on from there" in " ".join(errors.split())

@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.text import Text
 
+from gridferry.cli.log_lines import Severity
 from gridferry.cli.output import Output
 from gridferry.cli.tables import hanging
 from gridferry.errors import DataError, FerryError, PlanError, StatementError, Transient
@@ -63,6 +64,9 @@ def show_defect(output: Output, error: Exception) -> int:
         output.document(lambda: {"error": fields})
     else:
         line = f"{kind}{_place(error)}: this is a defect of gridferry. {how}."
+        if output.lines is not None:
+            output.lines.say("failed", level=Severity.ERROR, error=kind, message=line)
+            return DEFECT_EXIT_CODE
         output.err.print(Text.assemble(("error: ", "bold red"), line))
     if os.environ.get(DEBUG_VARIABLE):
         traceback.print_exception(error, file=sys.stderr)
@@ -71,6 +75,11 @@ def show_defect(output: Output, error: Exception) -> int:
 
 def print_failure(output: Output, error: FerryError) -> None:
     """The message, its problems as a list, then state and next step, each on lines of their own."""
+    if output.lines is not None:
+        kind, problems = type(error).__name__, getattr(error, "problems", ())
+        said = "; ".join([error.message, *problems, *([f"State: {error.state}"] if error.state else [])])
+        output.lines.say("failed", level=Severity.ERROR, error=kind, message=said, next_step=error.next_step)
+        return
     first, *below = error.message.splitlines() or [""]
     output.err.print(Text.assemble(("error: ", "bold red"), first))
     for line in below:

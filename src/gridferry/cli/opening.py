@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import typer
 
 from gridferry.errors import ConfigError
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from gridferry.griddb import GridDBAddress, Store
     from gridferry.plan.config import Config
 
+_log = logging.getLogger(__name__)
 PASSWORD_VARIABLE = "GRIDDB_PASSWORD"  # noqa: S105 - the name of a variable, not a password
 
 
@@ -56,9 +56,9 @@ def open_store(target: str | None, config: Path) -> Store:
 
 
 def warn_of(config: Config) -> None:
-    """Tell what a config file makes worth a warning, on stderr."""
+    """Tell what a config file makes worth a warning."""
     for warning in config.warnings:
-        typer.echo(f"warning: {warning}", err=True)
+        _log.warning("%s", warning)
 
 
 def target_of_url(url: str) -> GridDBAddress:

@@ -17,6 +17,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
+from gridferry.cli.log_lines import LogLines, Severity
 from gridferry.cli.tables import visible
 
 # A pipe has no width: enough for every table of ours, so that nothing is cut off on its way into another program.
@@ -31,7 +32,7 @@ class Output:
 
     With `as_json` stdout carries exactly one document (`document`), and `show` says nothing. `quiet` silences notes
     and progress, never results or failures; `verbose` adds the notes of a failure. `interrupted` is the sentence for
-    Ctrl-C.
+    Ctrl-C. With `lines` all that would go to stderr is a line of a log.
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False, verbose: bool = False) -> None:
@@ -40,6 +41,7 @@ class Output:
         self.verbose = verbose
         self.interrupted = "Interrupted."
         self.left = ""  # how the tables of a command that was interrupted stand
+        self.lines: LogLines | None = None
         self.streaming = False  # a document is half written: nothing else may go to stdout
         self.out = _console(sys.stdout)
         self.err = _console(sys.stderr)
@@ -58,11 +60,16 @@ class Output:
 
     def note(self, text: str | Text, *, style: str = "dim") -> None:
         """Print a line about the work, not its result."""
-        if not self.quiet:
+        if self.lines is not None:
+            self.lines.say("note", message=str(text).strip())
+        elif not self.quiet:
             self.err.print(text if isinstance(text, Text) else Text(text, style=style))
 
     def warn(self, text: str) -> None:
         """Print a warning, also when quiet."""
+        if self.lines is not None:
+            self.lines.say("note", level=Severity.WARNING, message=text)
+            return
         self.err.print(Text.assemble(("warning: ", "yellow"), text))
 
     def document(self, made: Callable[[], Any]) -> None:
@@ -74,7 +81,7 @@ class Output:
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
         """A spinner on a terminal while something takes a moment."""
-        if self.quiet or not self.err.is_terminal:
+        if self.quiet or self.lines is not None or not self.err.is_terminal:
             yield
             return
         with self.err.status(Text(text, style="dim"), spinner="dots"):

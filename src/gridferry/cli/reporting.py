@@ -107,8 +107,11 @@ def _told(command: Callable[..., None], output: Output, options: dict[str, Any])
             drop_what_follows(stream)
         return PIPE_CLOSED_EXIT_CODE
     except (KeyboardInterrupt, typer.Abort) as stop:
-        output.err.print(Text(output.interrupted, style="yellow"))
-        if output.left:
+        if output.lines is not None:
+            output.warn(output.interrupted + (f" State: {output.left}" if output.left else ""))
+        else:
+            output.err.print(Text(output.interrupted, style="yellow"))
+        if output.left and output.lines is None:
             output.err.print(Text.assemble(("State: ", "bold"), output.left))
         return TERMINATED_EXIT_CODE if isinstance(stop, Terminated) else INTERRUPT_EXIT_CODE
     except Exception as error:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,8 +12,10 @@ from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli import opening
+from gridferry.cli.following import follow as follow_until
 from gridferry.cli.load_commands import repeated
-from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
+from gridferry.cli.log_lines import LogFormat, LogLines
+from gridferry.cli.metrics_server import LOCAL, HealthPort, MetricsHost, MetricsPort, measured
 from gridferry.cli.options import (
     DEFAULT_CONFIG,
     AcceptQuarantined,
@@ -27,8 +27,9 @@ from gridferry.cli.options import (
     seconds,
 )
 from gridferry.cli.output import Output, plain
-from gridferry.cli.reporting import Terminated
+from gridferry.cli.signals import listening
 from gridferry.cli.source_change import take_over
+from gridferry.cli.sync_log import logged
 from gridferry.cli.table_outcomes import kept_going, tables_document, telling
 from gridferry.cli.tables import hanging
 from gridferry.cli.verified import Wished, coverage_document, end_with_verified, quarantine_code, verdict_code
@@ -39,8 +40,9 @@ from gridferry.model.outcomes import SyncOutcome
 
 if TYPE_CHECKING:
     from gridferry.engine.events import Event, Listener, TableSync
+    from gridferry.engine.migration import Migration
 
-_ENDING = "Ending after the next checkpoint; once more ends at once.\n"
+_ENDING = "Ending after the next checkpoint; once more ends at once."
 _RESUME = "Interrupted. What was stored stays: run the same command again and the sync goes on from there."
 
 
@@ -81,6 +83,28 @@ def sync(
     accept_quarantined: AcceptQuarantined = False,
     metrics_port: MetricsPort = None,
     metrics_host: MetricsHost = LOCAL,
+    health_port: HealthPort = None,
+    stall_after: Annotated[
+        str,
+        typer.Option(
+            "--stall-after",
+            metavar="TIME",
+            help="With --follow: /healthz fails when nothing was heard of any table for so long, and the interval.",
+        ),
+    ] = "5m",
+    max_lag: Annotated[
+        str | None,
+        typer.Option("--max-lag", metavar="TIME", help="With --follow: /readyz fails while a table lags more."),
+    ] = None,
+    log_format: Annotated[
+        LogFormat | None,
+        typer.Option(
+            "--log-format",
+            metavar="text|json",
+            help="Log as lines of text or of JSON on stderr.  [default: text with --follow and no terminal]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Store everything committed before now in the loaded tables. Tables need a `sync` in the config.
 
@@ -88,6 +112,8 @@ def sync(
 
     Changes: rows, state in GridDB; mode cdc: slot, publication in PostgreSQL.
     """
+    if log_format is not None or (follow and not output.err.is_terminal):
+        output.lines = LogLines(log_format or LogFormat.TEXT, quiet=output.quiet)
     if interval is not None and not follow:
         raise ConfigError("--interval is of use with --follow only", next_step="give both, or neither")
     interval_s = seconds("--interval", interval or "60s")
@@ -98,40 +124,60 @@ def sync(
             state="nothing was changed",
             next_step="leave out --follow, --sweep and --new-slot",
         )
+    stall_s = seconds("--stall-after", stall_after)
+    max_lag_s = None if max_lag is None else seconds("--max-lag", max_lag)
     output.interrupted = _RESUME
-    with (
-        measured(
-            output, telling(output, _listener(output, follow=follow)), host=metrics_host, port=metrics_port
-        ) as listener,
-        opening.open_migration(config, listener=listener, transactions_s=transactions_s) as migration,
-    ):
-        if new_source:
-            done, failed = take_over(output, migration, chosen(table), yes=yes, wait_s=wait), None
-        elif follow:
-            with asked_to_stop("" if output.quiet else _ENDING) as stop:
-                done, failed = kept_going(
-                    lambda: migration.syncs.sync(
-                        chosen(table),
-                        follow=True,
-                        interval_s=interval_s,
-                        wait_s=wait,
-                        until=stop,
-                        sweep=sweep,
-                        new_slot=new_slot,
-                    )
-                )
+    with ExitStack() as stack:
+        listener = (
+            _listener(output, follow=follow)
+            if output.lines is None
+            else stack.enter_context(logged(output.lines, follow=follow))
+        )
+        listener = stack.enter_context(
+            measured(
+                output,
+                telling(output, listener),
+                host=metrics_host,
+                port=metrics_port,
+                health_port=health_port,
+                follows=follow,
+                stall_s=stall_s,
+                max_lag_s=max_lag_s,
+            )
+        )
+
+        def opened() -> Migration:
+            return opening.open_migration(config, listener=listener, transactions_s=transactions_s)
+
+        wished = Wished()
+        if follow:
+            requests = stack.enter_context(listening(lambda: _ending(output)))
+            done, failed = follow_until(
+                output,
+                opened,
+                chosen(table),
+                requests,
+                interval_s=interval_s,
+                wait_s=wait,
+                sweep=sweep,
+                new_slot=new_slot,
+            )
         else:
-            with output.waiting("looking for new rows"):
-                done, failed = kept_going(
-                    lambda: migration.syncs.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
-                )
-        skip = follow or new_source or (failed is not None and not done)
-        wished = Wished() if skip else Wished.of(migration, chosen(table), failed, synced=True)
+            migration = stack.enter_context(opened())
+            if new_source:
+                done, failed = take_over(output, migration, chosen(table), yes=yes, wait_s=wait), None
+            else:
+                with output.waiting("looking for new rows"):
+                    done, failed = kept_going(
+                        lambda: migration.syncs.sync(chosen(table), wait_s=wait, sweep=sweep, new_slot=new_slot)
+                    )
+            if not new_source and (failed is None or done):
+                wished = Wished.of(migration, chosen(table), failed, synced=True)
     tables = [plain(one) | {"coverage": coverage_document(one.coverage)} for one in done]
     output.document(lambda: {**tables_document(tables, failed), **wished.document})
     output.show(*sync_view(done))
     codes = [quarantine_code(output, [one.coverage for one in done], accepted=accept_quarantined)]
-    if wished.report is None and not failed:
+    if wished.report is None and not failed and output.lines is None:
         output.note(f"\nNext: gridferry status{repeated(config, table)}", style="bold")
     if wished.report is not None:
         codes.append(verdict_code(wished.report, accept_quarantined=accept_quarantined))
@@ -175,27 +221,11 @@ def sync_line(sync: TableSync) -> Text:
     return line
 
 
-@contextmanager
-def asked_to_stop(answer: str = "") -> Iterator[Callable[[], bool]]:
-    """Tells whether SIGTERM or SIGINT came. The first asks for an end in order, the second ends at once.
-
-    `answer` goes to stderr when the first was heard.
-    """
-    asked: list[int] = []
-
-    def hear(number: int, frame: object) -> None:
-        if asked:
-            raise Terminated if number == signal.SIGTERM else KeyboardInterrupt
-        asked.append(number)
-        # Not by print: the signal may have come in the middle of one.
-        os.write(2, answer.encode())
-
-    before = {number: signal.signal(number, hear) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _ending(output: Output) -> str:
+    """What is said to the first signal."""
+    if output.quiet:
+        return ""
+    return f"{_ENDING}\n" if output.lines is None else output.lines.line("note", message=_ENDING)
 
 
 def _listener(output: Output, *, follow: bool) -> Listener:

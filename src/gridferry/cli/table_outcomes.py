@@ -70,7 +70,7 @@ def telling(output: Output, listener: Listener | None = None) -> Listener:
     from gridferry.engine.events import TableFailed, TablesLeft
 
     def hear(event: Event) -> None:
-        if isinstance(event, TableFailed) and event.others:
+        if isinstance(event, TableFailed) and event.others and output.lines is None:
             said = "; ".join(line.strip() for line in event.error.message.splitlines())
             step = f" Next: {event.error.next_step}." if event.error.next_step else ""
             output.warn(f"{event.table}: failed to {event.doing}: {said}.{step} The other tables go on.")

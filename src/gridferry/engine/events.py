@@ -178,6 +178,14 @@ class TableSync:
 
 
 @dataclass(frozen=True)
+class FollowStarted:
+    """Tables are followed without end from here on; what follows them begins a turn at least every `interval_s`."""
+
+    tables: tuple[str, ...]
+    interval_s: float
+
+
+@dataclass(frozen=True)
 class SyncStarted:
     """A run of a table's sync begins."""
 
@@ -275,6 +283,7 @@ Event = (
     | RowsPut
     | ChunkDone
     | TableLoad
+    | FollowStarted
     | SyncStarted
     | BatchStored
     | Checkpointed

@@ -10,7 +10,6 @@ import platform
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -29,9 +28,8 @@ from gridferry.engine.events import (
     TableFailed,
     TableLoad,
 )
-from gridferry.model.moment import moment_of
+from gridferry.metrics.levels import Level
 from gridferry.model.outcomes import SyncOutcome
-from gridferry.model.position import Lsn
 from gridferry.plan.table_options import SyncMode
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -41,16 +39,6 @@ _FAILED = (SyncOutcome.FAILED, SyncOutcome.TRY_LATER)
 _OF = ("table", "mode")
 
 
-@dataclass
-class _Level:
-    """How far one table is, and when it was known to be caught up with its source: seconds since 1970."""
-
-    position: Lsn | None = None
-    level_at: float = 0.0
-    log_end: Lsn | None = None
-    seen_at: float = 0.0
-
-
 class RunMetrics:
     """Hears events, from any thread; `registry` holds what came of them. Two of these share nothing."""
 
@@ -58,7 +46,7 @@ class RunMetrics:
         self.registry = CollectorRegistry()
         self._clock = clock
         self._lock = threading.Lock()
-        self._levels: dict[tuple[str, str], _Level] = {}
+        self._levels: dict[tuple[str, str], Level] = {}
         self._modes: dict[str, str] = {}
         self._rows = {
             "read": self._counter("rows_read", "Rows, in mode cdc changes, read from the source and checkpointed."),
@@ -133,7 +121,7 @@ class RunMetrics:
         of = (event.table, event.mode)
         self._modes[event.table] = event.mode
         if of not in self._levels:
-            self._levels[of] = _Level()
+            self._levels[of] = Level()
             self._up.labels(*of).set(1)
             for counter in self._rows.values():
                 counter.labels(*of)
@@ -155,20 +143,17 @@ class RunMetrics:
                 self._changes.labels(event.table, kind[:-1]).inc(getattr(event, kind))
         if event.waiting is not None:
             self._waiting.labels(*of).set(event.waiting)
-        level = self._levels.setdefault(of, _Level())
-        as_of = _timestamp(event.as_of)
-        if as_of is not None:
-            level.level_at = max(level.level_at, as_of)
-        if event.mode is SyncMode.CDC:
-            level.position = Lsn.parse(event.position)
+        level = self._levels.setdefault(of, Level())
+        level.checkpointed(event)
+        if level.position is not None:
             self._position.labels(event.table).set(level.position.value)
             self._compare(event.table, level)
         self._is_level(of, level)
         self._good(of)
 
     def _slot_seen(self, event: SlotSeen) -> None:
-        level = self._levels.setdefault((event.table, SyncMode.CDC), _Level())
-        level.log_end, level.seen_at = Lsn.parse(event.log_end), self._clock()
+        level = self._levels.setdefault((event.table, SyncMode.CDC), Level())
+        level.slot_seen(event, now=self._clock())
         self._compare(event.table, level)
         of = (event.table, event.slot)
         for gauge, value in ((self._kept, event.kept_bytes), (self._safe, event.safe_bytes)):
@@ -177,18 +162,14 @@ class RunMetrics:
         for status in WAL_STATUSES if event.wal_status else ():
             self._status.labels(*of, status).set(status == event.wal_status)
 
-    def _compare(self, table: str, level: _Level) -> None:
-        """Whoever stored the log up to an end that was seen has caught up with what was committed then."""
-        if level.position is None or level.log_end is None:
-            return
-        self._lag_bytes.labels(table).set(max(0, level.log_end.value - level.position.value))
-        if level.position >= level.log_end:
-            level.level_at = max(level.level_at, level.seen_at)
+    def _compare(self, table: str, level: Level) -> None:
+        if level.lag_bytes is not None:
+            self._lag_bytes.labels(table).set(level.lag_bytes)
 
-    def _is_level(self, of: tuple[str, str], level: _Level) -> None:
+    def _is_level(self, of: tuple[str, str], level: Level) -> None:
         """From the first time that it is known, the age is reported at each scrape."""
         if level.level_at:
-            self._lag.labels(*of).set_function(lambda: max(0.0, self._clock() - level.level_at))
+            self._lag.labels(*of).set_function(lambda: level.lag_s(self._clock()) or 0.0)
 
     def _sync_ended(self, event: SyncEnded) -> None:
         of = (event.table, event.mode)
@@ -263,10 +244,3 @@ class RunMetrics:
 
     def _histogram(self, name: str, says: str) -> Histogram:
         return Histogram(f"gridferry_{name}", says, _OF, registry=self.registry, buckets=BUCKETS_S)
-
-
-def _timestamp(stamp: str) -> float | None:
-    """Seconds since 1970 of a stamp as `TableSync.as_of` has it; None where there is none."""
-    if not stamp:
-        return None
-    return moment_of(stamp).timestamp()

@@ -16,8 +16,8 @@ Run = Callable[..., Result]
 
 SECRET = "s3same-open"
 EXPECTED = {
-    "ConfigError": 2, "NotLoaded": 2, "PlanError": 2, "SourceRefused": 2, "PasswordRefused": 2, "AuthenticationFailed": 2,
-    "TargetNotEmpty": 2, "SourceUnreachable": 75, "SnapshotGone": 75, "NodeUnreachable": 75,
+    "ConfigError": 2, "NotLoaded": 2, "PlanError": 2, "SourceRefused": 2, "PasswordRefused": 2,
+    "AuthenticationFailed": 2, "TargetNotEmpty": 2, "SourceUnreachable": 75, "SnapshotGone": 75, "NodeUnreachable": 75,
     "ConnectionLost": 75, "AnswerTimeout": 75, "WrongNode": 75,
     "LockConflict": 75, "SchemaChanged": 75, "SessionLost": 75, "ResultSetLost": 75, "LeaseHeld": 75,
     "SlotInUse": 75, "TransactionOpen": 75, "NoSessionFree": 75,

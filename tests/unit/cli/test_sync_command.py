@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.fakes import FakeMigration
 from typer.testing import Result
 
-from gridferry.cli.sync_command import asked_to_stop
+from gridferry.cli.signals import listening
 from gridferry.engine.events import SyncStatus, TableStatus, TableSync
 from gridferry.errors import ConfigError
 from gridferry.model.coverage import Coverage
@@ -68,7 +68,34 @@ def test_follow_hands_over_the_interval_and_a_way_to_stop(run: Run, migration: F
         "sweep": False,
         "new_slot": False,
     }
-    assert "public.device: synced" in result.stderr
+    assert "public.device: ended mode=watermark outcome=synced read=1200 written=1198" in result.stderr
+
+
+def test_every_line_of_a_log_in_json_is_an_object(run: Run, migration: FakeMigration) -> None:
+    migration.synced = [SYNCED]
+    result = run("sync", "--follow", "--log-format", "json", "--metrics-port", "0")
+    lines = [json.loads(line) for line in result.stderr.splitlines()]
+    assert all(list(line)[:4] == ["time", "level", "event", "table"] for line in lines)
+    assert [(line["level"], line["event"], line["table"]) for line in lines] == [
+        ("info", "note", ""),  # where the metrics are
+        ("warning", "note", "public.device"),
+        ("info", "ended", "public.device"),
+        ("info", "note", ""),  # rows in quarantine
+    ]
+
+
+def test_an_error_ends_a_log_as_one_line(run: Run, migration: FakeMigration) -> None:
+    migration.failure = ConfigError(
+        "public.device was\nnot loaded", state="as it was", next_step="run `gridferry load`"
+    )
+    result = run("sync", "--follow", "-q", "--log-format", "json")
+    assert result.exit_code == 2
+    *_, last = (json.loads(line) for line in result.stderr.splitlines())
+    assert (last["level"], last["event"], last["error"], last["next_step"]) == (
+        "error", "failed", "ConfigError", "run `gridferry load`",
+    )  # fmt: skip
+    text = run("sync", "--follow").stderr.splitlines()[-1]
+    assert "error   error=ConfigError public.device was not loaded; State: as it was Next: run `gridferry load`" in text
 
 
 def test_as_json(run: Run, migration: FakeMigration) -> None:
@@ -103,12 +130,24 @@ def test_an_error_is_told(run: Run, migration: FakeMigration) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_first_signal_asks_and_the_second_ends(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with pytest.raises(KeyboardInterrupt), asked_to_stop() as stop:  # noqa: PT012
-        assert not stop()
+    with pytest.raises(KeyboardInterrupt), listening() as requests:  # noqa: PT012
+        assert not requests.stop()
         os.kill(os.getpid(), number)
-        assert stop()
+        assert requests.stop()
         os.kill(os.getpid(), number)
     assert signal.getsignal(number) == before
+
+
+def test_a_hangup_asks_to_read_the_config_again_once() -> None:
+    before = signal.getsignal(signal.SIGHUP)
+    with listening() as requests:
+        assert not requests.take_reload()
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGHUP)
+        assert requests.take_reload()
+        assert not requests.take_reload()
+        assert not requests.stop()
+    assert signal.getsignal(signal.SIGHUP) == before
 
 
 def test_status_shows_the_sync(run: Run, migration: FakeMigration) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from gridferry.engine.each_table import SYNC, try_each
-from gridferry.engine.events import TableSync
+from gridferry.engine.events import FollowStarted, TableSync
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.slots import drop_slots
 from gridferry.engine.sync.follower import Follower
@@ -73,8 +73,16 @@ class Syncs:
             return self._sync_each(followers, arrivals.failures)
         known = {options.qualified for options in chosen}
         later = None if tables or not ends.config.patterns else partial(arrivals.later, known, made)
+        ends.tell(FollowStarted(tuple(each.table for each in followers), interval_s))
         loop = FollowLoop(followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell, arrivals=later)
         return loop.run()
+
+    def to_follow(self, tables: Sequence[str] = ()) -> list[TableOptions]:
+        """The tables that `sync` would follow, so far as the config and the source say. Changes nothing.
+
+        Raises: ConfigError for none, and for a name that is not in the config; SourceError.
+        """
+        return followed(self._endpoints.chosen(tables), named=bool(tables))
 
     def drop_slots(self, tables: Sequence[str] = ()) -> list[str]:
         """Drop the replication slots and publications of tables, so that PostgreSQL is as it was before their load.
