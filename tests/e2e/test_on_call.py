@@ -16,7 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 from tests.conftest import Database
-from tests.e2e.changes import READING, assert_level, sync, without_slots
+from tests.e2e.changes import READING, assert_level, slot_of, sync, without_slots
 from tests.e2e.ferry import Ferry
 from tests.e2e.processes import ended, line_with, running
 from tests.e2e.readings import add, load_readings
@@ -25,6 +25,7 @@ from tests.readings import make_numbered_readings
 from gridferry.engine.events import Event, SlotSeen
 from gridferry.engine.sync.cdc import run as cdc_run
 from gridferry.metrics.health import FollowHealth
+from gridferry.source.postgres.slots.slots import drop_slot
 
 LIMIT_S = 60.0
 OTHER: dict[str, Any] = {"table": "other", "key": "k", "sync": {"mode": "cdc"}}
@@ -219,3 +220,32 @@ class TestAHangup:
             out, _ = ended(process)
         found = {each["table"]: each["rows"] for each in json.loads(out)["tables"]}
         assert found == {"public.reading": 3, "public.other": 1}
+
+
+class TestTheCheck:
+    def test_each_thing_that_is_wrong_is_a_line_with_its_own_code(
+        self, followed: Ferry, postgres: Database, tmp_path: Path
+    ) -> None:
+        with running(followed.of(READING), tmp_path, "sync") as process:
+            ended(process)
+        with running(followed.of(READING), tmp_path, "status", "--check") as process:
+            assert ended(process) == ("ok: 1 table\n", "")
+        with running(followed, tmp_path, "status", "--check") as process:
+            out, _ = ended(process, code=75)
+        assert out.startswith("public.other: not followed: it was never synced. Next: ")
+        postgres.run("INSERT INTO reading VALUES (100, 'd1', 1, NULL); TRUNCATE other")
+        with running(followed, tmp_path, "sync") as process:
+            ended(process, code=3)
+        with running(followed, tmp_path, "status", "--check", "--json") as process:
+            document = json.loads(ended(process, code=3)[0])
+        (problem,) = document["problems"]
+        assert (problem["table"], problem["kind"], problem["exit_code"]) == ("public.other", "failed", 3)
+        assert "on_truncate: apply" in problem["next_step"]
+        drop_slot(postgres.address, slot_of(followed))
+        with running(followed.of(READING), tmp_path, "status", "--check", "--max-lag", "1s") as process:
+            out, _ = ended(process, code=3)
+        assert "public.reading: lost: the slot" in out
+        assert "sync --new-slot" in out
+        with running(followed.of(READING, OTHER, "missing"), tmp_path, "status", "--check") as process:
+            out, _ = ended(process, code=3)
+        assert "public.missing: not loaded: it is not loaded. Next: run `gridferry load`" in out

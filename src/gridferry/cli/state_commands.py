@@ -11,8 +11,9 @@ from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli import opening
+from gridferry.cli.check_view import end_with_check
 from gridferry.cli.containers_view import MOST_CONTAINERS, containers_view
-from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen
+from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen, seconds
 from gridferry.cli.output import Output, plain
 from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document
 from gridferry.cli.tables import facts, listing
@@ -55,19 +56,36 @@ def status(
             help=f"With --containers: show at most so many a table.  [default: {MOST_CONTAINERS}]",
         ),
     ] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Only say what is wrong, a line each; exit code 3 if it stays, 75 if it may pass."
+        ),
+    ] = False,
+    max_lag: Annotated[
+        str | None,
+        typer.Option(
+            "--max-lag",
+            metavar="TIME",
+            help="With --check: how old the state that a followed table shows may be.  [default: 5m]",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Show how far each table is.
 
     Changes nothing.
     """
+    _require_sense(whole=whole, narrowed=bool(table), each=each, match=match, limit=limit, check=check, max_lag=max_lag)
     if whole:
-        if each or table:
-            raise ConfigError("--all lists whole migrations", next_step="leave out --containers and --table")
         _list_migrations(output, config)
         return
-    for option, given in (("--match", match), ("--limit", limit)):
-        if given is not None and not each:
-            raise ConfigError(f"{option} says which containers to show", next_step="add --containers, or leave it out")
+    if check:
+        max_lag_s = seconds("--max-lag", max_lag or "5m")
+        with opening.open_migration(config) as migration, output.waiting("asking both ends"):
+            wrong = migration.status.check(chosen(table), max_lag_s=max_lag_s)
+        end_with_check(output, wrong)
+        return
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found, failed = kept_going(lambda: migration.status.tables(chosen(table)))
         states = migration.status.container_states(chosen(table), match=match or "", known=found) if each else []
@@ -90,6 +108,31 @@ def status(
     show_failed(output, failed)
     if failed is not None:
         raise typer.Exit(failed.exit_code)
+
+
+def _require_sense(
+    *,
+    whole: bool,
+    narrowed: bool,
+    each: bool,
+    match: str | None,
+    limit: int | None,
+    check: bool,
+    max_lag: str | None,
+) -> None:
+    """Return if the options of `status` go together. Raises: ConfigError."""
+    if whole and (each or narrowed or check):
+        raise ConfigError("--all lists whole migrations", next_step="leave out --containers, --table and --check")
+    if check and each:
+        raise ConfigError("--check says what is wrong, and nothing else", next_step="leave out --containers")
+    for option, given, needs in (
+        ("--match says which containers to show", match, each),
+        ("--limit says which containers to show", limit, each),
+        ("--max-lag says what --check takes for wrong", max_lag, check),
+    ):
+        if given is not None and not needs:
+            other = "--check" if option.startswith("--max-lag") else "--containers"
+            raise ConfigError(option, next_step=f"add {other}, or leave it out")
 
 
 def _list_migrations(output: Output, config: Path) -> None:

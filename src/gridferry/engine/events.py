@@ -305,7 +305,7 @@ class SyncStatus:
     It counts rows that were not read before; where rows do not show it, those above the greatest value read.
 
     `lag_seconds` is the age of the state that the target shows. `failure` is how the last sync failed, None once one
-    ended well.
+    ended well; `unasked` why the source could not be asked for its part just now, None where it was or was not to be.
     In mode cdc `position` is where the stored changes end in the log, `confirmed` what of it PostgreSQL knows;
     `lag_bytes` of log were written since, `kept_bytes` PostgreSQL keeps for the slot; `wal_status` is the slot's.
     """
@@ -332,6 +332,7 @@ class SyncStatus:
     kept_bytes: int | None = None
     wal_status: str = ""
     failure: SyncFailure | None = None
+    unasked: SyncFailure | None = None
 
 
 @dataclass(frozen=True)

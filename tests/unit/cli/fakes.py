@@ -22,6 +22,7 @@ from gridferry.engine.events import (
     TableSync,
     ignore,
 )
+from gridferry.engine.status.check import Checked, checked
 from gridferry.engine.verify.table import summed
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
 from gridferry.model.cutover import CutoverReport
@@ -141,6 +142,10 @@ class FakeMigration:
 
     def preview(self, plan: Plan) -> list[TableLoad]:
         return self._answer("preview", plan, self.loaded)
+
+    def check(self, tables: Any = (), *, max_lag_s: float) -> Checked:
+        found = self._answer("check", (tables, max_lag_s), self.statuses)
+        return checked(found, None, max_lag_s=max_lag_s, level_at=lambda _: "")
 
     def sync(self, tables: Any = (), **options: Any) -> list[TableSync]:
         self.listener(Note("public.device", "a hazard", level=Level.WARNING))

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 
 from gridferry.engine.events import ContainerState, ContainerStatus, QuarantinedRow, TableStatus
 from gridferry.engine.ownership.endpoints import Endpoints
+from gridferry.engine.status.check import Checked, checked
 from gridferry.engine.status.tables import TableStates
+from gridferry.errors import CheckpointError
+from gridferry.model.failed_tables import SomeTablesFailed
 
 
 class Status:
@@ -22,6 +25,26 @@ class Status:
         """What the target's state says of each table, and what waits in the source to be synced."""
         chosen = self._endpoints.known(tables, ask_source=ask_source)
         return self._table_states(ask_source=ask_source).tables(chosen, ask_source=ask_source)
+
+    def check(self, tables: Sequence[str] = (), *, max_lag_s: float) -> Checked:
+        """Whether each table is loaded, followed as the config says, and not more than `max_lag_s` behind.
+
+        Raises: what concerns all tables alike; what is wrong with one of several is in what is returned.
+        """
+        failed: SomeTablesFailed | None = None
+        try:
+            found = self.tables(tables)
+        except SomeTablesFailed as error:
+            found, failed = error.done, error
+        return checked(found, failed, max_lag_s=max_lag_s, level_at=self._level_at)
+
+    def _level_at(self, table: str) -> str:
+        """Up to when a table had all of the source, as the history of its syncs says; "" where it does not."""
+        try:
+            samples = self._endpoints.look_at_state().history.get(table)
+        except CheckpointError:  # the next sync begins another one
+            return ""
+        return samples[-1].as_of if samples else ""
 
     def container_states(
         self, tables: Sequence[str] = (), *, match: str = "", known: Sequence[TableStatus] = ()

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import ClassVar
 
+from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.progress import Progress
 from gridferry.checkpoint.runs import LoadRun, RunState
@@ -21,6 +22,7 @@ from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
 from gridferry.model.outcomes import SyncOutcome, SyncState
+from gridferry.model.sync_failure import sync_failure
 from gridferry.model.table import Table
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.table_options import SyncMode, TableOptions
@@ -98,10 +100,11 @@ class Follower(ABC):
         try:
             return self._asked(standing, run)
         except OtherSource as error:
-            return replace(standing, notes=(*standing.notes, f"{error.message}. Next: {error.next_step}"))
+            note = f"{error.message}. Next: {error.next_step}"
+            return replace(standing, notes=(*standing.notes, note), unasked=sync_failure(error, now=utc_now()))
         except (SourceError, CheckpointError) as error:
             note = f"the source was not asked for its state: {error.message}"
-            return replace(standing, notes=(*standing.notes, note))
+            return replace(standing, notes=(*standing.notes, note), unasked=sync_failure(error, now=utc_now()))
 
     def _with_failure(self, standing: SyncStatus) -> SyncStatus:
         """With how the last sync failed, where it did and none has ended well since."""
