@@ -16,7 +16,7 @@ from tests.e2e.planted import container_of, stored_batch, with_value
 from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.lease import Lease, holder_of
-from gridferry.engine import cutover as cutover_module
+from gridferry.checkpoint.state import TargetState
 from gridferry.errors import LeaseHeld
 from gridferry.model.cutover import CutoverReport, TableCutover
 
@@ -186,7 +186,8 @@ def test_beside_a_running_follower_it_waits_for_the_stream(
                     while holder_of(kept_in(store).documents, "public.reading") is None:
                         assert time.monotonic() < until
                 looks = itertools.count(1 if began == "before it" else 0)
-                monkeypatch.setattr(cutover_module, "holder_of", lambda *of: holder_of(*of) if next(looks) else None)
+                look = TargetState.holder_of
+                monkeypatch.setattr(TargetState, "holder_of", lambda *of: look(*of) if next(looks) else None)
                 report = cutover(ferry, wait_s=60.0)
             finally:
                 ended.set()

@@ -261,6 +261,7 @@ def test_a_note_stays_while_a_writer_from_before_it_is_open(made: Ferry, postgre
 def test_a_running_sync_forgets_the_note_by_itself(
     loaded: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("gridferry.engine.sync.cdc.table.EVERY_S", 0.0)
     monkeypatch.setattr("gridferry.engine.sync.cdc.run.EVERY_S", 0.0)
     gap(postgres)
     lose(loaded, postgres)
@@ -287,9 +288,9 @@ def test_a_running_sync_forgets_the_note_by_itself(
 
 @contextmanager
 def without_notes_written(ferry: Ferry) -> Iterator[None]:
-    """Verifications find the table held by another run, as beside a sync: they leave its record alone."""
+    """Verifications leave the table's record alone, as beside a sync."""
     patch = pytest.MonkeyPatch()
-    patch.setattr("gridferry.engine.sync.cdc.gaps.holder_of", lambda documents, table: "another run")
+    patch.setattr("gridferry.engine.verify.tables.clear_unseen", lambda state, found: None)
     try:
         yield
     finally:

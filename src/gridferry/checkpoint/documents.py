@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -28,9 +30,16 @@ MOST_BYTES = 64 << 20  # of one document: the plan of a million containers is sm
 
 _BROKEN_STEP = "load the table again with --replace, or restore the container from a backup"
 
+_LEASES = "lease:"  # before the table in the scopes of leases
 _KEYED = "migration:"  # before the key in the scopes of one migration's documents
 
 Document = dict[str, Any]
+
+
+class _ReadAhead(threading.local):
+    """What the thread has read ahead, by scope and item; None outside of `DocumentStore.read_ahead`."""
+
+    found: dict[str, dict[str, Document]] | None = None
 
 
 class DocumentStore:
@@ -41,6 +50,20 @@ class DocumentStore:
         self._store = store
         self._migration = migration
         self._opened: Container | None = None
+        self._reading = _ReadAhead()
+
+    @contextmanager
+    def read_ahead(self) -> Iterator[None]:
+        """Inside the block, let documents be those that were there when it began, and what this thread writes in it;
+        but for leases, which are always read when they are asked for. Where one of them is not readable, each is read
+        when it is asked for. Other threads see nothing of it.
+        """
+        with suppress(CheckpointError):
+            self._reading.found = self.scopes("")
+        try:
+            yield
+        finally:
+            self._reading.found = None
 
     def of(self, migration: Callable[[], str]) -> DocumentStore:
         """The documents of one migration, by its key. It is asked for when it is needed."""
@@ -52,6 +75,8 @@ class DocumentStore:
 
     def get(self, scope: str, item: str) -> Document | None:
         """One document, or None."""
+        if self._reading.found is not None and not scope.startswith(_LEASES):
+            return self._reading.found.get(scope, {}).get(item)
         container = self._existing()
         if container is None:
             return None
@@ -60,6 +85,9 @@ class DocumentStore:
 
     def get_many(self, scope: str, items: Sequence[str]) -> dict[str, Document]:
         """Those of some documents that there are, by item."""
+        if self._reading.found is not None and not scope.startswith(_LEASES):
+            found = self._reading.found.get(scope, {})
+            return {item: found[item] for item in items if item in found}
         container = self._existing()
         if container is None or not items:
             return {}
@@ -69,6 +97,12 @@ class DocumentStore:
 
     def get_each(self, scopes: Sequence[str], item: str) -> dict[str, Document]:
         """The document `item` of those scopes that have it, by scope; asked for all at once."""
+        if self._reading.found is not None:
+            return {
+                scope: self._reading.found[scope][item]
+                for scope in scopes
+                if item in self._reading.found.get(scope, {})
+            }
         container = self._existing()
         if container is None or not scopes:
             return {}
@@ -80,6 +114,8 @@ class DocumentStore:
 
     def items(self, scope: str) -> dict[str, Document]:
         """All documents of a scope, by item."""
+        if self._reading.found is not None and not scope.startswith(_LEASES):
+            return dict(self._reading.found.get(scope, {}))
         container = self._existing()
         if container is None:
             return {}
@@ -106,12 +142,17 @@ class DocumentStore:
     def put(self, scope: str, items: Mapping[str, Document]) -> None:
         """Write documents of one scope and bring them to disk."""
         put_to_disk(self._store, self.container(), self._rows(scope, items))
+        if self._reading.found is not None:
+            self._reading.found.setdefault(scope, {}).update(items)
 
     def put_each(self, documents: Mapping[str, Document], item: str) -> None:
         """Write the document `item` of several scopes, and bring them to disk together."""
         if documents:
             rows = [self._rows(scope, {item: document}) for scope, document in documents.items()]
             put_to_disk(self._store, self.container(), pa.Table.from_batches(rows).combine_chunks().to_batches()[0])
+        if self._reading.found is not None:
+            for scope, document in documents.items():
+                self._reading.found.setdefault(scope, {})[item] = document
 
     def insert(self, scope: str, item: str, document: Document) -> bool:
         """Write a document where there is none, and bring it to disk. False: there is one, of whoever was first."""
@@ -121,6 +162,8 @@ class DocumentStore:
         except RowExists:
             return False
         container.flush()
+        if self._reading.found is not None:
+            self._reading.found.setdefault(scope, {})[item] = document
         return True
 
     def _rows(self, scope: str, items: Mapping[str, Document]) -> pa.RecordBatch:
@@ -131,6 +174,9 @@ class DocumentStore:
 
     def delete(self, scope: str, items: Sequence[str]) -> None:
         """Delete documents of one scope and bring that to disk."""
+        if self._reading.found is not None:
+            for item in items:
+                self._reading.found.get(scope, {}).pop(item, None)
         container = self._existing()
         if container is not None and items:
             container.delete(_keys([(self.full(scope), item) for item in items]))

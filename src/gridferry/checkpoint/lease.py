@@ -62,7 +62,9 @@ class Lease:
     """The right to change one table's containers. A context; `check` raises once it was lost.
 
     With a `part` it is one of several that share the table: it excludes the whole lease and the same part, and nothing
-    else. Raises on entry: LeaseHeld if another run holds it, after waiting up to `wait_s` for it to end.
+    else. `also`, asked once this one is held, names another lease that nobody may hold, or "": that of a slot that
+    follows the table with others. Who takes that one looks at those of its tables: see `require_free`.
+    Raises on entry: LeaseHeld if another run holds it, after waiting up to `wait_s` for it to end.
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class Lease:
         table: str,
         *,
         part: str = "",
+        also: Callable[[], str] = lambda: "",
         wait_s: float = 0.0,
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
@@ -82,6 +85,7 @@ class Lease:
         self._table = table
         self._scope = f"lease:{table}"
         self._item = f"{_PART}{part}" if part else _WHOLE
+        self._also = also
         self._wait_s, self._beat_s, self._dead_after_s = wait_s, beat_s, dead_after_s
         self._clock, self._sleep = clock, sleep
         self._me = LeaseHolder(socket.gethostname(), os.getpid(), born(os.getpid()))
@@ -118,6 +122,12 @@ class Lease:
             if error is None:
                 raise
 
+    def require_free(self) -> None:
+        """Return once nobody holds it, without taking it. Raises: LeaseHeld after waiting up to `wait_s`."""
+        start = self._clock()
+        for item in self._documents.items(self._scope):
+            self._clear(item, start, self._wait_s)
+
     def check(self) -> None:
         """Return if others still respect the lease.
 
@@ -152,6 +162,10 @@ class Lease:
         Both write down their own before they look for the other's, so at least one of them sees the other.
         """
         start = self._clock()
+        if name := self._also():
+            other = Lease(self._documents, self._table, wait_s=self._wait_s, clock=self._clock, sleep=self._sleep)
+            other._scope = f"lease:{name}"
+            other.require_free()
         if self._item != _WHOLE:
             self._clear(_WHOLE, start, 0.0)
             return
@@ -301,9 +315,17 @@ class Lease:
 
 
 def holder_of(documents: DocumentStore, table: str) -> LeaseHolder | None:
-    """Who holds a table's lease, or a part of it; None where nobody does, or only processes here that have ended."""
+    """Who holds a lease, or a part of it; None where nobody does, or only processes here that have ended.
+
+    Of a table that a slot follows with others: see `TargetState.holder_of`.
+    """
     holders = (_holder_from(document, table) for document in documents.items(f"lease:{table}").values())
     return next((holder for holder in holders if not _is_dead(holder)), None)
+
+
+def held(documents: DocumentStore) -> set[str]:
+    """The names of all leases that somebody holds, or held when a process ended; asked for at once."""
+    return {scope.removeprefix("lease:") for scope in documents.scopes("lease:")}
 
 
 def _holder_from(document: Document, table: str) -> LeaseHolder:

@@ -1,4 +1,4 @@
-"""The mark that each table's sync in mode cdc left at the source: a later look finds it there, or another server."""
+"""The mark that a sync in mode cdc left at each slot of the source: a later look finds it there, or another server."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _ITEM = "mark"
 
 @dataclass(frozen=True)
 class MarkRecord:
-    """What stands at the table's publication, whose OID is `publication`: `left`, or `leaving` if a run was killed
+    """What stands at the slot's publication, whose OID is `publication`: `left`, or `leaving` if a run was killed
     while it wrote that; "" for none.
     """
 
-    table: str
+    slot: str
     publication: Oid
     left: MarkText
     leaving: MarkText = ""
@@ -30,20 +30,20 @@ class MarkStore:
     def __init__(self, documents: DocumentStore) -> None:
         self._documents = documents
 
-    def get(self, table: str) -> MarkRecord | None:
-        """A table's mark, or None. Raises: CheckpointError for a broken record."""
-        document = self._documents.get(_scope(table), _ITEM)
+    def get(self, slot: str) -> MarkRecord | None:
+        """A slot's mark, or None. Raises: CheckpointError for a broken record."""
+        document = self._documents.get(_scope(slot), _ITEM)
         if document is None:
             return None
-        what, step = f"the mark of {table} (scope {_scope(table)})", f"load {table} again with --replace"
+        what, step = f"the mark of {slot} (scope {_scope(slot)})", "load its tables again with --replace"
         fields = require_version(document, MARK_VERSION, what=what, next_step=step)
-        return readable(what, lambda: decoded(MarkRecord, fields, table=table), next_step=step)
+        return readable(what, lambda: decoded(MarkRecord, fields, slot=slot), next_step=step)
 
     def save(self, record: MarkRecord) -> None:
-        """Write a table's mark. Only under the table's lease."""
-        fields = {name: value for name, value in asdict(record).items() if name != "table"}
-        self._documents.put(_scope(record.table), {_ITEM: {"version": MARK_VERSION, **fields}})
+        """Write a slot's mark. Only under a lease that covers what it follows."""
+        fields = {name: value for name, value in asdict(record).items() if name != "slot"}
+        self._documents.put(_scope(record.slot), {_ITEM: {"version": MARK_VERSION, **fields}})
 
 
-def _scope(table: str) -> str:
-    return f"mark:{table}"
+def _scope(slot: str) -> str:
+    return f"mark:{slot}"

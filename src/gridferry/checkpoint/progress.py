@@ -106,6 +106,13 @@ class ProgressStore(Generic[R]):
         document = self._documents.get(scope_of(table), _ITEM)
         return None if document is None else self._record(table, document)
 
+    def readable(self, table: str) -> R | None:
+        """A table's record, None where there is none of this mode that can be read."""
+        try:
+            return self.get(table)
+        except CheckpointError:
+            return None
+
     def begin(self, record: R) -> R:
         """Write that a run begins; from now on no earlier one may write. Only under the table's lease."""
         return self._write(record.begun())

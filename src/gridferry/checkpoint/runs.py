@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from typing import Any
@@ -91,6 +91,20 @@ class RunStore:
         items = self._documents.items(_scope(table))
         return _from_items(table, items) if items else None
 
+    def slots(self, tables: Sequence[str], *, loaded: bool = False) -> dict[str, str]:
+        """The slot that each of these tables is followed by, "" for none; asked for at once, and not looked at
+        further: what is broken is told by `get`.
+
+        Args: loaded: "" also for a load that is not finished: nobody follows it yet.
+        """
+        found = self._documents.get_each([_scope(table) for table in tables], _RUN)
+        slots = {
+            scope.removeprefix(_scope("")): document.get("slot")
+            for scope, document in found.items()
+            if not loaded or document.get("state") == RunState.LOADED.value
+        }
+        return {table: slot if isinstance(slot := slots.get(table), str) else "" for table in tables}
+
     def all(self) -> list[LoadRun]:
         """Every table's load, by table."""
         found = self._documents.scopes(_scope(""))
@@ -153,6 +167,10 @@ class RunStore:
     def with_slot(self, run: LoadRun, slot: str, *, start: Lsn) -> LoadRun:
         """Write which slot follows the table from now on. Before it is made: one that nobody knows of keeps log."""
         return self._rewrite(replace(run, slot=slot, start=str(start)))
+
+    def joined(self, run: LoadRun, slot: str) -> LoadRun:
+        """Write that another slot follows the table from now on, and that its own is to be dropped."""
+        return self._rewrite(replace(run, slot=slot, spare=run.slot))
 
     def without_slot(self, run: LoadRun) -> LoadRun:
         """Write that the load's replication slot was dropped."""

@@ -9,6 +9,7 @@ from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
+from gridferry.checkpoint.lease import Lease, LeaseHolder, holder_of
 from gridferry.checkpoint.marks import MarkStore
 from gridferry.checkpoint.origins import OriginStore
 from gridferry.checkpoint.parts import PartsStore
@@ -58,9 +59,36 @@ class TargetState:
         """Enter the migration into the target's registry, before anything else of it is written there."""
         return self.registry.begin(self.whose())
 
+    def lease(self, table: str, *, part: str = "", wait_s: float = 0.0, slot_held: bool = False) -> Lease:
+        """The right to change a table's containers: see `Lease`. Also against a run of the slot that follows it.
+
+        Args: slot_held: the caller has the right to follow that slot itself.
+        """
+        also = (lambda: "") if slot_held else (lambda: self._followed_by(table))
+        return Lease(self.documents, table, part=part, also=also, wait_s=wait_s)
+
+    def slot_lease(self, slot: str, *, wait_s: float = 0.0) -> Lease:
+        """The right to follow all tables of a slot. Who has it asks `Lease.require_free` of each of them."""
+        return Lease(self.documents, _lease_of(slot), wait_s=wait_s)
+
+    def holder_of(self, table: str) -> LeaseHolder | None:
+        """Who works on a table, or follows it with others; None where nobody does."""
+        found = holder_of(self.documents, table)
+        if found is None and (slot := self._followed_by(table)):
+            found = holder_of(self.documents, slot)
+        return found
+
+    def _followed_by(self, table: str) -> str:
+        slot = self.runs.slots([table], loaded=True)[table]
+        return _lease_of(slot) if slot else ""
+
     def of(self, entry: MigrationEntry) -> TargetState:
         """What the same target keeps of another migration."""
         return TargetState(self.store, lambda: entry)
 
     def _key(self) -> str:
         return self.whose().key
+
+
+def _lease_of(slot: str) -> str:
+    return f"the slot {slot}"

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 
 from gridferry import numbers
 from gridferry.checkpoint.documents import utc_now
-from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import CUT_OVER, Tried, try_each
@@ -227,7 +226,7 @@ class Cutover:
         """
         deadline = self._clock() + self._work.settings.wait_s
         while True:
-            if holder_of(self._state.documents, table.name) is None:
+            if self._state.holder_of(table.name) is None:
                 with suppress(LeaseHeld):  # another sync was first
                     self._work.sync(table.options, False)
                     return
@@ -344,7 +343,7 @@ class Cutover:
     def _late(self, table: _Table) -> int:
         """Changes since the drain, as a sync reads them: this one, or the one that runs."""
         cdc = table.mode is SyncMode.CDC
-        if holder_of(self._state.documents, table.name) is None:
+        if self._state.holder_of(table.name) is None:
             try:
                 return self._work.sync(table.options, False)
             except LeaseHeld:  # another sync was first

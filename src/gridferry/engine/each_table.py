@@ -58,6 +58,18 @@ class Tried(Generic[R]):
         )
 
 
+def in_order(tried: Tried[R], names: Sequence[str]) -> Tried[R]:
+    """The same in the order of these names, which are all that were to be tried."""
+    place = {name: number for number, name in enumerate(names)}
+    done = sorted(zip(tried.finished, tried.done, strict=True), key=lambda pair: place[pair[0]])
+    return Tried(
+        tuple(result for _, result in done),
+        tuple(name for name, _ in done),
+        tuple(sorted(tried.failures, key=lambda failed: place[failed.table])),
+        tuple(sorted(tried.not_tried, key=lambda name: place[name])),
+    )
+
+
 def try_each(
     tables: Sequence[T],
     act: Callable[[T], R],

@@ -65,7 +65,7 @@ class Migration:
         made = plan_all(
             ends.source,
             ends.chosen(tables),
-            slots=ends.slots_for,
+            slots=ends.slots_to_be,
             target=str(ends.config.target),
             warnings=ends.tables.warnings,
             configured=ends.chosen(),

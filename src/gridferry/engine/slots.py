@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import DROP_SLOT, try_each
@@ -29,6 +28,7 @@ from gridferry.model.table import Table
 from gridferry.plan.planner import require_open
 from gridferry.plan.table_options import SyncOptions, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.session.blockers import Patience
 from gridferry.source.postgres.slots.slots import NewSlot, SlotFacts
 from gridferry.source.postgres.source import PostgresSource
@@ -42,13 +42,18 @@ def slots_of(feed: ChangeFeed, state: TargetState, table: str) -> tuple[str, str
     return feed.slots_for(table, str(state.store.cluster.address), state.whose())
 
 
+def stream_slot_of(feed: ChangeFeed, state: TargetState) -> str:
+    """The slot that follows all tables of this migration into this target."""
+    return feed.stream_slot(str(state.store.cluster.address), state.whose())
+
+
 def require_own_slot(feed: ChangeFeed, state: TargetState, run: LoadRun, *, left: str) -> None:
     """Return if the slots that are stored with a load are the table's own. Raises: CheckpointError."""
-    own = slots_of(feed, state, run.table)
+    own = (*slots_of(feed, state, run.table), stream_slot_of(feed, state))
     for slot in (run.slot, run.spare):
         if slot not in ("", *own):
             raise CheckpointError(
-                f"the stored load of {run.table} names the replication slot {slot}; its own are {' and '.join(own)}",
+                f"the stored load of {run.table} names the replication slot {slot}; its own are {', '.join(own)}",
                 state=left,
                 next_step="write the target's address as it was when the slot was made; or make the slot again with "
                 f"`gridferry sync --new-slot`, and drop {slot} with pg_drop_replication_slot if nobody else needs it",
@@ -58,9 +63,16 @@ def require_own_slot(feed: ChangeFeed, state: TargetState, run: LoadRun, *, left
 class SlotOfLoad:
     """The slot under which one table is loaded, so that the stream goes on where the load's snapshot ends."""
 
-    def __init__(self, source: PostgresSource, names: Sequence[str], tell: Listener, *, standing: str = "") -> None:
-        """Args: names: those that the table's slots may have, the one to be made first; standing: one that it has."""
+    shared = False  # whether it follows other tables too
+
+    def __init__(
+        self, source: PostgresSource, names: Sequence[str], tell: Listener, *, standing: str = "", stream: str = ""
+    ) -> None:
+        """Args: names: those that the table's slots may have, the one to be made first; standing: one that it has;
+        stream: the one that may follow it with other tables.
+        """
         self.name, *self._others = names
+        self._stream = stream
         self._source = source
         self._feed = ChangeFeed(source.address)
         self._tell = tell
@@ -70,7 +82,8 @@ class SlotOfLoad:
         """The slot of another load, that can be made while the one of `run` is still there."""
         names = [self.name, *self._others]
         standing = "" if run is None else run.slot
-        return SlotOfLoad(self._source, sorted(names, key=lambda n: n == standing), self._tell, standing=standing)
+        first = sorted(names, key=lambda n: n == standing)
+        return SlotOfLoad(self._source, first, self._tell, standing=standing, stream=self._stream)
 
     def access(self, table: Table) -> ChangeAccess:
         """What the source allows; the slot's own place counts as free."""
@@ -98,25 +111,24 @@ class SlotOfLoad:
         Raises: TransactionOpen where one stays open; PlanError for what the source does not allow, before anything is
         made; SourceRefused, SlotInUse; see `ChangeFeed.new_slot`.
         """
-        access = self.access(table)
-        require_open(table, access)
-        publishing = access.publishing
-        if publishing is not None and publishing.published is Published.INSERTS:
-            self._tell(
-                Note(
-                    table.qualified,
-                    f"only inserts can be followed: {publishing.reason}. For updates and deletes too: "
-                    f"{publishing.advice}",
-                    Level.WARNING,
-                )
-            )
+        self._require_open(table)
         patience = Patience(
             self._source.address,
             limit_s=self._source.transactions_s,
             tell=lambda text: self._tell(Note(table.qualified, text, Level.WARNING)),
         )
-        with self._feed.new_slot(self.name, schema=table.schema, table=table.name, patience=patience) as made:
+        with self._feed.new_slot(self.name, tables=[(table.schema, table.name)], patience=patience) as made:
             yield made
+
+    def _require_open(self, table: Table) -> None:
+        access = self.access(table)
+        require_open(table, access)
+        publishing = access.publishing
+        if publishing is not None and publishing.published is Published.INSERTS:
+            said = (
+                f"only inserts can be followed: {publishing.reason}. For updates and deletes too: {publishing.advice}"
+            )
+            self._tell(Note(table.qualified, said, Level.WARNING))
 
     def check(self, run: LoadRun) -> None:
         """Return if an interrupted load can go on with its slot. Raises: SlotLost; CheckpointError if it has none."""
@@ -127,7 +139,7 @@ class SlotOfLoad:
                 next_step="load it again with --replace, or take `sync` out of the config until it is loaded",
             )
         try:
-            if run.slot not in (self.name, *self._others):
+            if run.slot not in (self.name, *self._others, self._stream):
                 own = " or ".join((self.name, *self._others))
                 raise SlotLost(f"the load of {run.table} names the replication slot {run.slot}, not {own}")
             self._feed.check(run.slot, start=Lsn.parse(run.start))
@@ -144,7 +156,7 @@ class SlotOfLoad:
 
     def drop_others(self, tell: Listener, table: str) -> None:
         """Drop the slots of earlier loads. One that cannot be dropped now is reported."""
-        for name in {*self._others, self._standing} - {self.name, ""}:
+        for name in {*self._others, self._standing} - {self.name, self._stream, ""}:
             try:
                 self._feed.drop(name)
             except SourceRefused as error:
@@ -163,6 +175,52 @@ class SlotOfLoad:
         """Drop what a run left that was killed between two slots: the one that is not the load's."""
         if self._feed.facts(self.name) is not None:
             self._feed.drop(self.name)
+
+
+class SharedSlotOfLoad(SlotOfLoad):
+    """The slot of all tables of a migration, and the snapshot under which some of them are loaded now.
+
+    It is there already, and stays whatever becomes of one table.
+    """
+
+    shared = True
+
+    def __init__(
+        self,
+        source: PostgresSource,
+        names: Sequence[str],
+        tell: Listener,
+        *,
+        slot: str,
+        start: Lsn,
+        view: PostgresSnapshot,
+    ) -> None:
+        """Args: names: the two that the table's own slots may have; start: a position that the slot holds, with nothing
+        in front of it that `view` does not show.
+        """
+        super().__init__(source, (slot, *names), tell, stream=slot)
+        self._start = start
+        self._view = view
+
+    def beside(self, run: LoadRun | None) -> SharedSlotOfLoad:
+        """See `SlotOfLoad`: it is the same for every load."""
+        self._standing = "" if run is None else run.slot
+        return self
+
+    @contextmanager
+    def open(self, table: Table) -> Iterator[NewSlot]:
+        """The slot as it is, with the snapshot. Raises: PlanError for what the source does not allow."""
+        self._require_open(table)
+        yield NewSlot(self.name, self._start, self._view)
+
+    def drop(self) -> None:
+        """Nothing: other tables need it."""
+
+    def drop_spare(self) -> None:
+        """Drop the table's own slots, which it needs no more."""
+        for name in self._others:
+            if self._feed.facts(name) is not None:
+                self._feed.drop(name)
 
 
 def refuse_elsewhere(state: Callable[[], TargetState], source: KnowsOrigin, options: TableOptions) -> None:
@@ -193,11 +251,13 @@ def drop_slots(
     chosen: Sequence[TableOptions],
     *,
     slots: Callable[[TableOptions], Sequence[str]],
+    stream: str,
     tell: Listener,
 ) -> list[str]:
     """Drop the slots and publications of tables: at the source first, which is to be clean even without the target.
 
-    Args: state: connects to the target, when it is needed. Returns: what there was.
+    Args: state: connects to the target, when it is needed; stream: the slot that follows them with others where these
+        are all tables, else "". Returns: what there was.
     Raises: the error of the only table; SomeTablesFailed after all others, its `done` what was dropped.
     """
     dropped: list[str] = []
@@ -224,6 +284,8 @@ def drop_slots(
         return options
 
     first = try_each(chosen, at_source, name=lambda o: o.qualified, doing=DROP_SLOT, tell=tell)
+    if stream and not first.failures:
+        dropped.extend(feed.drop(stream))
     second = try_each(first.done, known, name=lambda o: o.qualified, doing=DROP_SLOT, tell=tell)
     replace(second, failures=first.failures + second.failures, not_tried=first.not_tried + second.not_tried).require(
         DROP_SLOT, result=dropped
@@ -239,10 +301,18 @@ def drop_known(feed: ChangeFeed, state: TargetState, table: str) -> list[str]:
     run = state.runs.get(table)
     if run is None or not (run.slot or run.spare):
         return []
-    with Lease(state.documents, table):
+    stream = stream_slot_of(feed, state)
+    with state.lease(table):
         require_own_slot(feed, state, run, left="that slot was not dropped")
-        dropped = [what for name in (run.slot, run.spare) if name for what in feed.drop(name)]
+        dropped = [what for name in {run.slot, run.spare} - {"", stream} for what in feed.drop(name)]
         state.runs.without_slot(run)
+        if run.slot != stream:
+            return dropped
+        if stream not in state.runs.slots(state.runs.tables()).values():  # it was the last
+            return [*dropped, *feed.drop(stream)]
+        if run.plan is not None and feed.facts(stream) is not None:
+            feed.publish(stream, leave=[(run.plan.schema, run.plan.table)])
+            dropped.append(f"{table} from the publications of {stream}")
     return dropped
 
 

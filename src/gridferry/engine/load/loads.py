@@ -9,12 +9,13 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import LOAD, try_each
 from gridferry.engine.events import BucketLoad, PreparedLoad, TableLoad
 from gridferry.engine.load.copying import LoadOptions
+from gridferry.engine.load.one_snapshot import ALONE, OneSnapshot, one_snapshot
 from gridferry.engine.load.shared import SharedLoad
 from gridferry.engine.load.table_load import TableLoader
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.ownership.origin_check import look_up
 from gridferry.engine.ownership.replace_advice import droppable, what_goes
-from gridferry.engine.slots import SlotOfLoad, slots_of
+from gridferry.engine.slots import SlotOfLoad, slots_of, stream_slot_of
 from gridferry.errors import FerryError
 from gridferry.model.outcomes import LoadOutcome
 from gridferry.plan.plan import Plan, TablePlan
@@ -56,13 +57,14 @@ class Loads:
         state = self._endpoints.state  # what is wrong with the target, or with whose it is, is reported once
         if not tables:
             self._endpoints.tables.tell_gone(state)
+        with one_snapshot(self._endpoints, chosen, options) as shared:
 
-        def load(table: TableOptions) -> TableLoad:
-            done = self._loader(state, table, options).run(table.table)
-            self._endpoints.tell(done)
-            return done
+            def load(table: TableOptions) -> TableLoad:
+                done = self._loader(state, table, options, shared).run(table.table)
+                self._endpoints.tell(done)
+                return done
 
-        tried = try_each(chosen, load, name=lambda o: o.qualified, doing=LOAD, tell=self._endpoints.tell)
+            tried = try_each(chosen, load, name=lambda o: o.qualified, doing=LOAD, tell=self._endpoints.tell)
         tried.require(LOAD)
         return list(tried.done)
 
@@ -89,7 +91,10 @@ class Loads:
         Raises: as `load` of one table.
         """
         options = LoadOptions(replace=replace, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
-        with self._shared(table, options) as shared:
+        with (
+            one_snapshot(self._endpoints, self._endpoints.chosen([table]), options) as under,
+            self._shared(table, options, under) as shared,
+        ):
             return shared.prepare()
 
     def load_bucket(
@@ -133,7 +138,7 @@ class Loads:
         return look_up(self._endpoints.look_at_state(), options, left="", then="gridferry status")[1]
 
     @contextmanager
-    def _shared(self, table: str, load: LoadOptions) -> Iterator[SharedLoad]:
+    def _shared(self, table: str, load: LoadOptions, under: OneSnapshot = ALONE) -> Iterator[SharedLoad]:
         """One table's steps; an error of them that advises --replace says what that would drop."""
         (options,) = self._endpoints.chosen([table])
         try:
@@ -144,25 +149,27 @@ class Loads:
                 options=options,
                 load=load,
                 listener=self._endpoints.tell,
-                slot=self._slot(state, options),
+                slot=under.slots.get(options.qualified) or self._slot(state, options),
+                slot_held=under.slot_held,
             )
         except FerryError as error:
             self._endpoints.session.complete_advice(error, options.qualified)
             raise
 
-    def _loader(self, state: TargetState, options: TableOptions, load: LoadOptions) -> TableLoader:
+    def _loader(self, state: TargetState, options: TableOptions, load: LoadOptions, shared: OneSnapshot) -> TableLoader:
         return TableLoader(
             source=self._endpoints.source,
             state=state,
             options=options,
             load=load,
             listener=self._endpoints.tell,
-            slot=self._slot(state, options),
+            slot=shared.slots.get(options.qualified) or self._slot(state, options),
+            slot_held=shared.slot_held,
         )
 
     def _slot(self, state: TargetState, options: TableOptions) -> SlotOfLoad | None:
         if options.sync_mode is not SyncMode.CDC:
             return None
-        return SlotOfLoad(
-            self._endpoints.source, slots_of(self._endpoints.feed, state, options.qualified), self._endpoints.tell
-        )
+        feed = self._endpoints.feed
+        names, stream = slots_of(feed, state, options.qualified), stream_slot_of(feed, state)
+        return SlotOfLoad(self._endpoints.source, names, self._endpoints.tell, stream=stream)

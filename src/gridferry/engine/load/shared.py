@@ -39,7 +39,10 @@ class SharedLoad:
         load: LoadOptions,
         listener: Listener,
         slot: SlotOfLoad | None = None,
+        slot_held: bool = False,
     ) -> None:
+        """Args: as of `TableLoader`."""
+        self._slot_held = slot_held
         self._source = source
         self._state = state
         self._options = options
@@ -77,7 +80,7 @@ class SharedLoad:
         """
         if not 0 <= bucket < of:
             raise ConfigError(f"there is no bucket {bucket} of {of}: they count from 0")
-        with Lease(self._state.documents, self._table, part=f"{bucket}/{of}", wait_s=self._load.wait_s) as lease:
+        with self._state.lease(self._table, part=f"{bucket}/{of}", wait_s=self._load.wait_s) as lease:
             run = self._prepared()
             if run.state is RunState.LOADED:
                 return BucketLoad(self._table, bucket, of, LoadOutcome.ALREADY_LOADED)
@@ -135,6 +138,7 @@ class SharedLoad:
             load=load,
             listener=self._tell,
             slot=self._slot,
+            slot_held=self._slot_held,
         )
 
 

@@ -64,9 +64,13 @@ class TableLoader:
         load: LoadOptions,
         listener: Listener,
         slot: SlotOfLoad | None = None,
+        slot_held: bool = False,
     ) -> None:
-        """Args: `slot`: with mode cdc, the slot whose snapshot the load reads, and from which a sync goes on."""
+        """Args: `slot`: with mode cdc, the slot whose snapshot the load reads, and from which a sync goes on;
+        `slot_held`: whether the caller keeps others from following the slot of all tables.
+        """
         self._slot = slot
+        self._slot_held = slot_held
         self._source = source
         self._options = options
         self._load = load
@@ -91,7 +95,9 @@ class TableLoader:
         with self._source.open_snapshot() as view:
             (table,) = view.fetch_tables([table_name])  # a wrong name or address is reported before anything is written
         with ExitStack() as stack:
-            lease = stack.enter_context(Lease(self._state.documents, table.qualified, wait_s=self._load.wait_s))
+            lease = stack.enter_context(
+                self._state.lease(table.qualified, wait_s=self._load.wait_s, slot_held=self._slot_held)
+            )
             # Taken under the lease: an older one would put rows back as they were before another run's.
             held = stack.enter_context(ExitStack())
             view = held.enter_context(self._source.open_snapshot())
@@ -190,8 +196,11 @@ class TableLoader:
         Raises: any FerryError; until the first drop, what was loaded before stays as it was.
         """
         slot = None if self._slot is None else self._slot.beside(before)
-        plan = self._plan(view, table, slot)
         replacing = Replacing(self._state, self._load, self._tell)
+        if slot is not None and slot.shared:
+            held.close()
+            return self._begin_under(held.enter_context(slot.open(table)), slot, replacing, before)
+        plan = self._plan(view, table, slot)
         replacing.check(plan, before, view)
         if slot is None:
             if before is not None and before.slot:
@@ -212,6 +221,17 @@ class TableLoader:
             held.close()
             self._give_up(slot, table, error)
             raise
+        slot.drop_others(self._tell, table.qualified)
+        return run, made.snapshot
+
+    def _begin_under(
+        self, made: NewSlot, slot: SlotOfLoad, replacing: Replacing, before: LoadRun | None
+    ) -> tuple[LoadRun, SnapshotView]:
+        """Begin a new load under the snapshot of a slot that other tables have too."""
+        (table,) = made.snapshot.fetch_tables([self._options.table])
+        plan = self._plan(made.snapshot, table, slot)
+        replacing.check(plan, before, made.snapshot)
+        run = self._begin(replacing, made.snapshot, table, before, plan=plan, made=made)
         slot.drop_others(self._tell, table.qualified)
         return run, made.snapshot
 

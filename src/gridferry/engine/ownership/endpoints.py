@@ -11,7 +11,7 @@ from gridferry.engine.ownership.target_session import TargetSession
 from gridferry.engine.waits import note_of_lock
 from gridferry.griddb import Store
 from gridferry.plan.config import Config
-from gridferry.plan.table_options import TableOptions
+from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.session.connection import parse_address
@@ -81,6 +81,22 @@ class Endpoints:
     def slots_for(self, options: TableOptions) -> tuple[str, str]:
         """The names that a table's replication slot may have; the target need not be there to know them."""
         return self.feed.slots_for(options.qualified, str(self.config.target), self.session.whose())
+
+    def stream_slot(self) -> str:
+        """The name of the slot that follows all tables."""
+        return self.feed.stream_slot(str(self.config.target), self.session.whose())
+
+    def slots_to_be(self, options: TableOptions) -> tuple[str, ...]:
+        """The slots that may follow a table, the one that a load would choose first."""
+        own = self.slots_for(options)
+        return (self.stream_slot(), *own) if self.follows_many else own
+
+    @property
+    def follows_many(self) -> bool:
+        """Whether one slot is to follow several tables: the config has more than one in mode cdc, or a pattern."""
+        if any(pattern.options.sync_mode is SyncMode.CDC for pattern in self.config.patterns):
+            return True
+        return sum(options.sync_mode is SyncMode.CDC for options in self.config.tables) > 1
 
     def close(self) -> None:
         """Close the connections to the target. A later call opens others."""

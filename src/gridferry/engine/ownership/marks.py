@@ -19,7 +19,7 @@ from gridferry.source.postgres.feed import ChangeFeed
 
 
 class Marks:
-    """The marks that one run leaves. Under the table's lease."""
+    """The marks that one run leaves. Under a lease."""
 
     def __init__(self, state: TargetState, feed: ChangeFeed, lease: Lease) -> None:
         self._state = state
@@ -28,30 +28,30 @@ class Marks:
         self._left_at = 0.0
         self._due = False
 
-    def leave(self, run: LoadRun) -> None:
+    def leave(self, slot: str) -> None:
         """Leave a new mark. What the run stores up to now has to have been committed before this call.
 
         Both marks count until it is known that the new one is on the source's disk.
         """
         mark = f"gridferry {secrets.token_hex(16)}"
-        before = self._state.marks.get(run.table)
+        before = self._state.marks.get(slot)
         self._lease.check()
-        self._state.marks.save(replace(before or MarkRecord(run.table, 0, ""), leaving=mark))
-        publication = self._feed.leave_mark(run.slot, mark)
+        self._state.marks.save(replace(before or MarkRecord(slot, 0, ""), leaving=mark))
+        publication = self._feed.leave_mark(slot, mark)
         # Where none can be left, none is asked for.
-        self._state.marks.save(MarkRecord(run.table, publication, mark if publication else ""))
+        self._state.marks.save(MarkRecord(slot, publication, mark if publication else ""))
         self._left_at, self._due = time.monotonic(), False
 
-    def again(self, run: LoadRun, *, stored: bool, every_s: float) -> None:
+    def again(self, slot: str, *, stored: bool, every_s: float) -> None:
         """The same beside a stream, once something was `stored` since the last: not within `every_s` of that."""
         self._due = self._due or stored
         if self._due and time.monotonic() - self._left_at >= every_s:
-            self.leave(run)
+            self.leave(slot)
 
 
 def why_not_marked(state: TargetState, feed: ChangeFeed, run: LoadRun) -> str:
     """That a server lacks the mark that the last sync left; "" where it has it, or where none was left."""
-    known = state.marks.get(run.table)
+    known = state.marks.get(run.slot)
     if known is None or not known.left:
         return ""
     found = feed.mark(run.slot)

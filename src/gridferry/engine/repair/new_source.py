@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gridferry.checkpoint.cursors import SyncRecord
-from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
@@ -104,7 +103,7 @@ class TakeOver:
 
     def _begin(self, options: TableOptions, found: NewSource, run: LoadRun, plan: TablePlan, *, wait_s: float) -> None:
         """Write that the table is being taken over, and from where the new source is followed."""
-        with Lease(self._state.documents, found.table, wait_s=wait_s) as lease:
+        with self._state.lease(found.table, wait_s=wait_s) as lease:
             with self._source.open_snapshot() as view:
                 now = view.fetch_table_origin(options.schema_name, options.table_name)
                 (described,) = view.fetch_tables([options.table])
@@ -167,7 +166,7 @@ class TakeOver:
 
     def _end(self, found: NewSource, *, wait_s: float) -> None:
         """Write that the table is of the new source from now on."""
-        with Lease(self._state.documents, found.table, wait_s=wait_s) as lease:
+        with self._state.lease(found.table, wait_s=wait_s) as lease:
             record = known_origin(self._state, found.table)
             lease.check()
             self._state.origins.save(replace(record, taking_over=False))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import REPLAY, try_each
@@ -69,7 +68,7 @@ def replay_table(
         return Replay(plan.qualified)
     stored: list[str] = []
     gone: list[str] = []
-    with Lease(state.documents, plan.qualified) as lease, view.open_reader() as reader:
+    with state.lease(plan.qualified) as lease, view.open_reader() as reader:
         target = table_target(state, plan)
         transform = compile_columns(plan)
         with state.store.writer(before_send=lease.check) as writer:

@@ -90,7 +90,7 @@ def repair_table(
     if not spool.count and not _unfinished(state, table):
         return TableRepair(table, refused=spool.refused)
     # The snapshot after the lease: what syncs have stored until now was committed before it.
-    with Lease(state.documents, table, wait_s=settings.wait_s) as lease, source.open_snapshot() as view:
+    with state.lease(table, wait_s=settings.wait_s) as lease, source.open_snapshot() as view:
         loaded = take_up(state, view, options, left="nothing was changed", then="gridferry repair")
         _close(state, table)
         (described,) = view.fetch_tables([options.table])

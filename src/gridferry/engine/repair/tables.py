@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import REPAIR, Tried, try_each
 from gridferry.engine.events import Listener, ignore
@@ -62,7 +61,7 @@ class RepairOfTables:
 
     def _free(self, options: TableOptions) -> TableOptions:
         """The table, if no other run works on it or there is time to wait. Raises: LeaseHeld."""
-        holder = None if self.settings.wait_s else holder_of(self.state.documents, options.qualified)
+        holder = None if self.settings.wait_s else self.state.holder_of(options.qualified)
         if holder is not None:
             raise LeaseHeld(
                 f"another run works on {options.qualified}: {holder}",

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gridferry.checkpoint.documents import utc_now
-from gridferry.checkpoint.lease import Lease, holder_of
+from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Listener, Note, RowsPut
@@ -74,7 +74,7 @@ def undo_repair(
             state="nothing was changed",
             next_step="give the config that the table was loaded with",
         )
-    with Lease(state.documents, record.table, wait_s=wait_s) as lease:
+    with state.lease(record.table, wait_s=wait_s) as lease:
         record = state.repairs.get(run)
         load = state.runs.get(record.table)
         hindrance = _hindrance(record, load)
@@ -202,7 +202,7 @@ def list_repairs(state: TargetState, tables: frozenset[str] | None = None) -> li
         hindrance = "" if record.state is RepairState.UNDONE else _hindrance(record, loads.get(record.table))
         note = f"cannot be undone: {hindrance}" if hindrance else ""
         if record.state in (RepairState.WRITING, RepairState.UNDOING):
-            working = holder_of(state.documents, record.table)
+            working = state.holder_of(record.table)
             note = f"under way: {working}" if working is not None else _interrupted(record)
         found.append(RepairStatus(record, note))
     return found
@@ -216,7 +216,7 @@ def forget_repair(state: TargetState, run: str, *, record: RepairRecord | None, 
     if record is None:
         _forget(state, run, entries=0)
         return
-    with Lease(state.documents, record.table, wait_s=wait_s):
+    with state.lease(record.table, wait_s=wait_s):
         _forget(state, run, entries=record.entries + 1)
 
 

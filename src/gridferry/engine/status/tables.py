@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SHOW, try_each
@@ -186,7 +185,7 @@ class TableStates:
         table = options.qualified
         if run is None:
             return TableStatus(table, LoadState.PLANNED)
-        holder = holder_of(self._state.documents, table)
+        holder = self._state.holder_of(table)
         held_by = "" if holder is None else str(holder)
         state = LoadState(run.state.value)
         if run.state is RunState.LOADING and not held_by:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import ClassVar
 
@@ -53,6 +55,7 @@ class Follower(ABC):
         self._listener = listener
         self.table = options.qualified
         self.let_in = False  # the source let the last run in
+        self._started = time.monotonic()
         self._failures = FailureRecord(state, self.table)
         self._history = SyncHistory(state.history, self.table, tell=listener)
 
@@ -62,26 +65,39 @@ class Follower(ABC):
         Takes the table's lease for its time. Raises: ConfigError for a table that is not loaded; CheckpointError if
         it was loaded with other options; LeaseHeld; any FerryError.
         """
-        table = self.table
-        started = time.monotonic()
-        self._tell(SyncStarted(table, self.mode))
+        self.begun()
         try:
             done = self._run_leased(follow=follow)
         except BaseException as error:
-            self._failures.failed(error)
-            outcome = SyncOutcome.TRY_LATER if is_transient(error) else SyncOutcome.FAILED
-            self._tell(SyncEnded(table, self.mode, outcome, time.monotonic() - started, type(error).__name__))
+            self.failed(error)
             raise
-        self._failures.ended_well()
-        self._tell(SyncEnded(table, self.mode, done.outcome, time.monotonic() - started))
+        self.ended(done)
         return done
+
+    def begun(self) -> None:
+        """Report that a run begins."""
+        self.let_in = False
+        self._started = time.monotonic()
+        self._tell(SyncStarted(self.table, self.mode))
+
+    def failed(self, error: BaseException) -> None:
+        """Report, and keep, that the run has failed."""
+        self._failures.failed(error)
+        outcome = SyncOutcome.TRY_LATER if is_transient(error) else SyncOutcome.FAILED
+        seconds = time.monotonic() - self._started
+        self._tell(SyncEnded(self.table, self.mode, outcome, seconds, type(error).__name__))
+
+    def ended(self, done: TableSync) -> None:
+        """Report, and keep, that the run has come to its end."""
+        self._failures.ended_well()
+        self._tell(SyncEnded(self.table, self.mode, done.outcome, time.monotonic() - self._started))
 
     def _tell(self, event: Event) -> None:
         if self.endless and isinstance(event, Checkpointed):
             self._failures.checkpointed()
         self._listener(event)
 
-    def _covered(self, done: TableSync, table: Table) -> TableSync:
+    def covered(self, done: TableSync, table: Table) -> TableSync:
         """What of the table is in the target after a run; columns that the run took over are in its plan then."""
         run = self._state.runs.get(done.table)
         if run is None or run.plan is None:
@@ -122,27 +138,23 @@ class Follower(ABC):
         return None
 
     def _run_leased(self, *, follow: bool) -> TableSync:
-        self.let_in = False
         self._loaded()  # another source is refused before anything is written, the lease too
         (table,) = self._source.fetch_tables([self._options.table])
         self.let_in = True
-        try:
-            with Lease(self._state.documents, table.qualified, wait_s=self._settings.wait_s) as lease:
-                loaded = self._loaded(table)
-                if loaded.source.record.taking_over and not self._settings.taking_over:
-                    raise unfinished(self._options)
-                if loaded.run.spare:
-                    run = drop_spare(ChangeFeed(self._source.address), self._state, loaded.run)
-                    loaded = replace(loaded, run=run)
-                done = self._covered(self._run(lease, loaded, follow=follow), table)
-                self._history.ended(done, last=self.endless or not follow or self._settings.stop())
-                return done
-        except GridDBError as error:
-            error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
-            error.next_step = (
-                error.next_step or "see what the target says and fix that; then run `gridferry sync` again"
-            )
-            raise
+        with with_next_step(), self._state.lease(table.qualified, wait_s=self._settings.wait_s) as lease:
+            done = self.covered(self._run(lease, self._taken_up(table), follow=follow), table)
+            self._history.ended(done, last=self.endless or not follow or self._settings.stop())
+            return done
+
+    def _taken_up(self, table: Table) -> Loaded:
+        """The finished load of the table as the catalog has it now, without what is left of others. Under a lease."""
+        loaded = self._loaded(table)
+        if loaded.source.record.taking_over and not self._settings.taking_over:
+            raise unfinished(self._options)
+        if loaded.run.spare:
+            run = drop_spare(ChangeFeed(self._source.address), self._state, loaded.run)
+            loaded = replace(loaded, run=run)
+        return loaded
 
     @abstractmethod
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
@@ -184,3 +196,14 @@ class Follower(ABC):
             then="gridferry sync",
             described=described,
         )
+
+
+@contextmanager
+def with_next_step() -> Iterator[None]:
+    """Let an error of the target say what was left and what to do, where it does not."""
+    try:
+        yield
+    except GridDBError as error:
+        error.state = error.state or "what was checkpointed stays; nothing is lost: the next run goes on from there"
+        error.next_step = error.next_step or "see what the target says and fix that; then run `gridferry sync` again"
+        raise

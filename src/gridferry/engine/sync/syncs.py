@@ -7,16 +7,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from gridferry.engine.each_table import SYNC, try_each
-from gridferry.engine.events import FollowStarted, TableSync
+from gridferry.engine.each_table import SYNC, Tried, in_order, try_each
+from gridferry.engine.events import FollowStarted, Listener, TableFailed, TableSync
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.slots import drop_slots
+from gridferry.engine.sync.cdc.mode import CdcSync
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.new_tables import Arrivals
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.tables import FollowLoop
-from gridferry.errors import ConfigError
+from gridferry.errors import ConfigError, FerryError
 from gridferry.model.failed_tables import FailedTable
 from gridferry.plan.table_options import SyncMode, TableOptions
 
@@ -64,17 +65,21 @@ class Syncs:
         if new_slot:
             chosen = _to_renew(chosen, named=bool(tables), follow=follow)
         ends = self._endpoints
+        state = ends.state
 
         def made(options: TableOptions) -> Follower:
-            return follower(ends.source, ends.state, options, settings=settings, listener=ends.tell)
+            return follower(ends.source, state, options, settings=settings, listener=ends.tell)
 
         followers = [made(options) for options in chosen]
+        many = ends.follows_many and not new_slot
         if not follow:
-            return self._sync_each(followers, arrivals.failures)
+            return self._sync_each(followers, arrivals.failures, many=many)
         known = {options.qualified for options in chosen}
         later = None if tables or not ends.config.patterns else partial(arrivals.later, known, made)
         ends.tell(FollowStarted(tuple(each.table for each in followers), interval_s))
-        loop = FollowLoop(followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell, arrivals=later)
+        loop = FollowLoop(
+            followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell, arrivals=later, many=many
+        )
         return loop.run()
 
     def to_follow(self, tables: Sequence[str] = ()) -> list[TableOptions]:
@@ -93,20 +98,54 @@ class Syncs:
         """
         ends = self._endpoints
         return drop_slots(
-            ends.source, ends.feed, lambda: ends.state, ends.known(tables), slots=ends.slots_for, tell=ends.tell
+            ends.source,
+            ends.feed,
+            lambda: ends.state,
+            ends.known(tables),
+            slots=ends.slots_for,
+            stream="" if tables else ends.stream_slot(),
+            tell=ends.tell,
         )
 
-    def _sync_each(self, followers: Sequence[Follower], failed: Sequence[FailedTable]) -> list[TableSync]:
-        """One bounded run over each table; one that fails does not stop the others, nor do those that `failed`."""
+    def _sync_each(
+        self, followers: Sequence[Follower], failed: Sequence[FailedTable], *, many: bool
+    ) -> list[TableSync]:
+        """One bounded run over each table; one that fails does not stop the others, nor do those that `failed`.
+
+        Args: many: whether one slot is to follow all tables in mode cdc.
+        """
 
         def run(each: Follower) -> TableSync:
-            done = each.run()
+            done = each.join() if many and isinstance(each, CdcSync) else each.run()
             self._endpoints.tell(done)
             return done
 
-        tried = try_each(followers, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell)
+        members = [each for each in followers if many and isinstance(each, CdcSync) and each.is_member]
+        alone = [each for each in followers if each not in members]
+        tried = try_each(alone, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell)
+        tried = in_order(_together(members, tried, self._endpoints.tell), [each.table for each in followers])
         replace(tried, failures=(*failed, *tried.failures)).require(SYNC)
         return list(tried.done)
+
+
+def _together(members: Sequence[CdcSync], tried: Tried[TableSync], tell: Listener) -> Tried[TableSync]:
+    """One run over the tables that one slot follows, after what was `tried` of others."""
+    names = tuple(each.table for each in members)
+    if not members or tried.not_tried or any(failed.error.concerns_all for failed in tried.failures):
+        return replace(tried, not_tried=tried.not_tried + names)
+    try:
+        done = members[0].stream.run(members)
+    except FerryError as error:
+        tell(TableFailed(names[0], SYNC.verb, error, others=len(names) - 1))
+        done = Tried((), (), (FailedTable(names[0], error),), names[1:])
+    for each in done.done:
+        tell(each)
+    return Tried(
+        tried.done + done.done,
+        tried.finished + done.finished,
+        tried.failures + done.failures,
+        tried.not_tried + done.not_tried,
+    )
 
 
 def followed(tables: Sequence[TableOptions], *, named: bool) -> list[TableOptions]:

@@ -11,6 +11,7 @@ from functools import partial
 from gridferry.engine.each_table import SYNC, Tried
 from gridferry.engine.events import Level, Listener, Note, TableFailed, TableSync
 from gridferry.engine.retry import is_transient
+from gridferry.engine.sync.cdc.mode import CdcSync, Place
 from gridferry.engine.sync.follower import Follower
 from gridferry.errors import FerryError, NotLoaded, PasswordRefused
 from gridferry.model.failed_tables import FailedTable
@@ -27,8 +28,9 @@ class FollowLoop:
     password that the source took before: a new one may not have come to its file yet. A table that is not loaded
     yet is looked at again at each turn too, as long as another one is followed. Any other error ends the following of
     its table alone: it is reported at once, and raised at the end. `arrivals` is asked at each turn for more tables to
-    follow. `cut` is set where all is to end at once; the
-    followers' own `stop` has to look at it.
+    follow. `cut` is set where all is to end at once; the followers' own `stop` has to look at it. With `many`, one slot
+    follows all tables in mode cdc: one that is loaded while they are followed catches up by a slot of its own first,
+    and the others go on meanwhile.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class FollowLoop:
         until: Callable[[], bool],
         cut: threading.Event,
         tell: Listener,
+        many: bool = False,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         arrivals: Callable[[], Sequence[Follower]] | None = None,
@@ -58,21 +61,30 @@ class FollowLoop:
         self._refused_at: dict[str, float | None] = {}  # since when, of tables that the source let in once
         self._defects: list[BaseException] = []
         self._cut = cut
+        self._many = many
+        self._coming: list[CdcSync] = []  # tables that no stream of several follows yet
+        self._members: list[CdcSync] = []  # tables that one slot follows
+        self._waiting: list[CdcSync] = []  # those that are to be followed with them
+        self._later: list[tuple[float, CdcSync]] = []  # the same, and when to try it again
 
     def run(self) -> list[TableSync]:
         """Follow: endless modes in a thread each, the other tables in runs one after the other. Returns their sums.
 
         Raises: as `each_table.Tried.require`, once all is over.
         """
-        streams = [[each] for each in self._followers if each.endless]
-        # Daemons: who ends the process at once does not wait for a target that does not answer. Nothing is lost by it.
+        self._coming = [each for each in self._followers if self._many and isinstance(each, CdcSync)]
+        work: list[Callable[[], None]] = [
+            partial(self._in_turns, [each]) for each in self._followers if each.endless and each not in self._coming
+        ]
         if self._arrivals is not None:
-            self._begin(partial(self._guarded, partial(self._watch, self._arrivals)))
-        turns = [each for each in self._followers if not each.endless]
-        for stream in streams:
-            self._begin(partial(self._guarded, partial(self._in_turns, stream)))
+            work.insert(0, partial(self._watch, self._arrivals))
+        if self._many:
+            work += [self._bring_in, self._one_stream]
+        # Daemons: who ends the process at once does not wait for a target that does not answer. Nothing is lost by it.
+        for each in work:
+            self._begin(partial(self._guarded, each))
         try:
-            self._guarded(partial(self._in_turns, turns))
+            self._guarded(partial(self._in_turns, [each for each in self._followers if not each.endless]))
             for thread in self._threads:  # the first one adds to them, as long as it runs
                 thread.join()
         except BaseException:  # a second signal
@@ -116,6 +128,9 @@ class FollowLoop:
             for each in found:
                 with self._lock:
                     self._followers.append(each)
+                    if self._many and isinstance(each, CdcSync):
+                        self._coming.append(each)
+                        continue
                 self._begin(partial(self._guarded, partial(self._in_turns, [each])))
 
     def _guarded(self, work: Callable[[], None]) -> None:
@@ -143,12 +158,101 @@ class FollowLoop:
         while not self._stopped() and (rest := until - self._clock()) > 0:
             self._sleep(min(rest, _WAKE_S))
 
-    def _turn(self, each: Follower) -> bool:
+    def _bring_in(self) -> None:
+        """Let each table be one of those that one slot follows, as soon as it is loaded and has caught up."""
+        while not self._stopped():
+            with self._lock:
+                left = list(self._coming)
+            for each in left:
+                if self._stopped():
+                    return
+                place = self._place(each)
+                # By a slot of its own it catches up as far as it can, while the others go on.
+                if place is Place.STREAM or (self._turn(each) and place is Place.OWN):
+                    with self._lock:
+                        self._coming.remove(each)
+                        if each.table not in self._failed:
+                            self._waiting.append(each)
+                elif each.table in self._failed:
+                    with self._lock:
+                        self._coming.remove(each)
+            self._pause(self._clock() + max(self._interval_s, _WAKE_S))
+
+    def _place(self, each: CdcSync) -> Place:
+        try:
+            return each.place
+        except FerryError:
+            return Place.NOT_LOADED  # a run of its own says what is wrong
+
+    def _one_stream(self) -> None:
+        """Follow all tables that were brought in, and begin again whenever there is another."""
+        while not self._stopped():
+            with self._lock:
+                fresh, self._waiting = self._waiting, []
+            for each in fresh:
+                if self._place(each) is not Place.STREAM:
+                    self._turn(each, join=True)
+                if self._place(each) is Place.STREAM:
+                    self._members.append(each)
+                elif each.table not in self._failed:
+                    self._later.append((self._clock() + max(self._interval_s, _WAKE_S), each))
+            self._members = [each for each in self._members if each.table not in self._failed]
+            if not self._members:
+                self._newcomers()
+                self._pause(self._clock() + _WAKE_S)
+            elif not self._run_of_all():
+                self._pause(self._clock() + self._interval_s)
+
+    def _newcomers(self) -> bool:
+        """Whether tables wait to be followed with the others."""
+        with self._lock:
+            now = self._clock()
+            self._waiting += [each for due, each in self._later if due <= now]
+            self._later = [(due, each) for due, each in self._later if due > now]
+            return bool(self._waiting)
+
+    def _run_of_all(self) -> bool:
+        """One run over the tables that one slot follows. Returns: False where it is to be tried again."""
+        members = list(self._members)
+        try:
+            tried = members[0].stream.run(members, follow=True, until=self._newcomers)
+        except FerryError as error:
+            for each in members:
+                self._note_let_in(each)
+            if is_transient(error) or self._may_be_rotated(members[0], error):
+                message = f"{error.message}; tried again in {self._interval_s:g} s"
+                self._tell(Note(members[0].table, message, Level.WARNING))
+                return False
+            for each in members:
+                self._fail(each.table, error)
+            return True
+        for done in tried.done:
+            self._tell(done)
+            self._add(done)
+        again = False
+        for failed in tried.failures:
+            if is_transient(failed.error):
+                again = True
+                continue
+            with self._lock:
+                self._failed[failed.table] = failed.error
+        return not again
+
+    def _fail(self, table: str, error: FerryError) -> None:
+        with self._lock:
+            self._failed[table] = error
+        self._tell(TableFailed(table, SYNC.verb, error, others=len(self._followers) - 1))
+
+    def _add(self, done: TableSync) -> None:
+        before = self._sums.get(done.table)
+        self._sums[done.table] = done if before is None else summed(before, done)
+
+    def _turn(self, each: Follower, *, join: bool = False) -> bool:
         """One run of a table. Returns False where it is to be tried again."""
         with self._lock:
             known = self._not_loaded.pop(each.table, None)
         try:
-            done = self._run(each)
+            done = self._run(each, join=join)
         except NotLoaded as error:
             if known is None:
                 self._tell(TableFailed(each.table, SYNC.verb, error, others=len(self._followers) - 1))
@@ -160,22 +264,24 @@ class FollowLoop:
                 message = f"{error.message}; tried again in {self._interval_s:g} s"
                 self._tell(Note(each.table, message, Level.WARNING))
                 return False
-            with self._lock:
-                self._failed[each.table] = error
-            self._tell(TableFailed(each.table, SYNC.verb, error, others=len(self._followers) - 1))
+            self._fail(each.table, error)
             return True
         self._tell(done)
-        before = self._sums.get(each.table)
-        self._sums[each.table] = done if before is None else summed(before, done)
+        self._add(done)
         return True
 
-    def _run(self, each: Follower) -> TableSync:
+    def _run(self, each: Follower, *, join: bool) -> TableSync:
         """One run, and whether the source let it in."""
         try:
-            return each.run(follow=True)
+            if join and isinstance(each, CdcSync):
+                return each.join()
+            return each.run(follow=not (self._many and isinstance(each, CdcSync)))
         finally:
-            if each.let_in:
-                self._refused_at[each.table] = None
+            self._note_let_in(each)
+
+    def _note_let_in(self, each: Follower) -> None:
+        if each.let_in:
+            self._refused_at[each.table] = None
 
     def _may_be_rotated(self, each: Follower, error: FerryError) -> bool:
         """Whether a password is refused that was right before, and not for too long yet."""

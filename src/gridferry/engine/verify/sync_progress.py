@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gridferry.checkpoint.lease import holder_of
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import ignore
@@ -65,7 +64,7 @@ class SyncWatch:
 
     def busy(self) -> bool:
         """Whether a run works on the table: a sync, a load, a replay."""
-        return holder_of(self._state.documents, self._run.table) is not None
+        return self._state.holder_of(self._run.table) is not None
 
     def passed(self, mark: SourceState) -> bool:
         """Whether the target has everything of the state that `mark` names, as far as the mode can know."""
@@ -82,7 +81,12 @@ class SyncWatch:
         try:
             if self.mode is SyncMode.CDC:
                 return fetch_pending(
-                    self._source.address, self._run.slot, position=self._position(), until=mark.position
+                    self._source.address,
+                    self._run.slot,
+                    schema=self._options.schema_name,
+                    table=self._options.table_name,
+                    position=self._position(),
+                    until=mark.position,
                 )
             if self.mode is SyncMode.WATERMARK:
                 settings = SyncSettings()

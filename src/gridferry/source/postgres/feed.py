@@ -24,6 +24,7 @@ from gridferry.source.postgres.slots.marks import fetch_mark, leave_mark
 from gridferry.source.postgres.slots.publications import (
     Membership,
     align_publications,
+    change_members,
     fetch_membership,
     fetch_publishing,
 )
@@ -79,6 +80,12 @@ class ChangeFeed:
         letters = re.sub(r"[^a-z0-9]", "", table.partition(".")[2].lower())[:_READABLE]
         return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
 
+    def stream_slot(self, target: str, migration: MigrationEntry) -> str:
+        """The name of the slot that follows all tables of a migration into `target`. The same as for `slot_for`."""
+        whole = "\n".join((target.rpartition("@")[2], migration.key, str(migration.origin.oid), "", "all tables"))
+        letters = re.sub(r"[^a-z0-9]", "", (migration.name or migration.origin.name).lower())[:_READABLE]
+        return slot_name(letters + hashlib.sha256(whole.encode()).hexdigest()[:12])
+
     def standing(self, slots: Sequence[str]) -> set[str]:
         """Those of some slots that are there."""
         with connect(self.address) as connection, mapped("looking for replication slots"):
@@ -114,9 +121,11 @@ class ChangeFeed:
         with connect(self.address) as connection:
             return fetch_membership(connection, slot, schema=schema, table=table)
 
-    def align(self, slot: str, *, schema: str, table: str) -> Publishing:
-        """See `align_publications`."""
-        return align_publications(self.address, slot=slot, tables=[(schema, table)])[0]
+    def publish(
+        self, slot: str, *, add: Sequence[tuple[str, str]] = (), leave: Sequence[tuple[str, str]] = ()
+    ) -> list[Publishing]:
+        """See `change_members`."""
+        return change_members(self.address, slot=slot, add=add, leave=leave)
 
     def origin(self) -> LogOrigin:
         """Whose log is read here. Raises: SourceRefused, SourceUnreachable."""
@@ -129,14 +138,16 @@ class ChangeFeed:
             return session.timeline_ends(timeline)
 
     @contextmanager
-    def new_slot(self, slot: str, *, schema: str, table: str, patience: Patience | None = None) -> Iterator[NewSlot]:
-        """Publications and slot of one table, made again; what had their names is dropped.
+    def new_slot(
+        self, slot: str, *, tables: Sequence[tuple[str, str]], patience: Patience | None = None
+    ) -> Iterator[NewSlot]:
+        """Publications and slot of tables (schema, name), made again; what had their names is dropped.
 
         The snapshot is held until the block ends; the slot stays. If it cannot be made, nothing of it is left.
         Args: as for `create_slot`. Raises: as `create_slot`; SlotInUse.
         """
         drop_slot(self.address, slot)
-        align_publications(self.address, slot=slot, tables=[(schema, table)])
+        align_publications(self.address, slot=slot, tables=tables)
         try:
             with create_slot(self.address, slot, patience=patience) as made:
                 yield made
@@ -180,9 +191,9 @@ class ChangeFeed:
         """See `leave_mark`."""
         return leave_mark(self.address, slot, mark)
 
-    def stream(self, slot: str, *, start: Lsn, wanted: Wanted) -> ChangeStream:
+    def stream(self, slot: str, *, start: Lsn, wanted: Wanted, confirmed: Lsn | None = None) -> ChangeStream:
         """See `ChangeStream`."""
-        return ChangeStream(self.address, slot=slot, start=start, wanted=wanted)
+        return ChangeStream(self.address, slot=slot, start=start, wanted=wanted, confirmed=confirmed)
 
     def column_types(self, relation: ChangedRelation) -> dict[str, str]:
         """What format_type() says of each column of a described table, by name; `???` for a type that is gone."""

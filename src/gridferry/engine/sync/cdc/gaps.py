@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from gridferry.checkpoint.documents import Document
-from gridferry.checkpoint.lease import Lease, holder_of
 from gridferry.checkpoint.positions import CdcRecord, Gap
 from gridferry.checkpoint.state import TargetState
 from gridferry.errors import LeaseHeld
@@ -56,10 +55,10 @@ def clear_unseen(state: TargetState, found: TableVerification) -> None:
     if found.verdict not in STORED_ARE_EQUAL or state.positions.mode_of(found.table) is not CdcRecord.mode:
         return
     record = state.positions.get(found.table)
-    if record is None or proven(record, [found]) == record or holder_of(state.documents, found.table) is not None:
+    if record is None or proven(record, [found]) == record or state.holder_of(found.table) is not None:
         return
     try:
-        with Lease(state.documents, found.table) as lease:
+        with state.lease(found.table) as lease:
             record = state.positions.get(found.table)
             if record is not None and proven(record, [found]) != record:
                 lease.check()

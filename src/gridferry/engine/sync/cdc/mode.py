@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from enum import Enum
 from typing import ClassVar
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord
-from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.engine.each_table import SYNC
 from gridferry.engine.events import SyncStatus, TableSync
 from gridferry.engine.ownership.lineage import check_origin
 from gridferry.engine.ownership.origin_check import Loaded
@@ -17,15 +19,17 @@ from gridferry.engine.slots import guard, require_own_slot
 from gridferry.engine.sync.cdc.gaps import has_notes, notes_of, proven
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
 from gridferry.engine.sync.cdc.run import CdcRun
+from gridferry.engine.sync.cdc.shared_stream import SharedStream
 from gridferry.engine.sync.cdc.source_checks import HARMED
 from gridferry.engine.sync.cdc.table import FollowedTable
 from gridferry.engine.sync.follower import Follower
-from gridferry.errors import CheckpointError, FerryError, SlotLost
+from gridferry.errors import CheckpointError, FerryError, LeaseHeld, SlotLost
 from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
 from gridferry.model.outcomes import SyncState
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
+from gridferry.model.table import Table
 from gridferry.plan.table_options import SyncMode, SyncOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK
@@ -35,14 +39,84 @@ from gridferry.source.postgres.slots.slots import SlotFacts
 _LOST = f"the slot {{0}} {{2}}: changes since {{1}} are lost: {WAY_BACK}"
 
 
+class Place(Enum):
+    """By which slot a table is followed: one of its own, or the one of all tables."""
+
+    NOT_LOADED = "not loaded"
+    OWN = "own"
+    STREAM = "stream"
+
+
 class CdcSync(Follower):
     """`Follower` of mode cdc."""
 
     mode: ClassVar[SyncMode] = SyncMode.CDC
     endless: ClassVar[bool] = True
 
+    def run(self, *, follow: bool = False) -> TableSync:
+        """See `Follower`. A table whose slot follows others too is followed by that slot alone, and they wait."""
+        if self.is_member and not self._settings.new_slot:
+            tried = self.stream.run([self], follow=follow)
+            tried.require(SYNC)
+            return tried.done[0]
+        return super().run(follow=follow)
+
+    @property
+    def stream(self) -> SharedStream:
+        """What follows all tables of the migration."""
+        return SharedStream(self._state, self._source, settings=self._settings, listener=self._listener)
+
+    @property
+    def place(self) -> Place:
+        """By which slot the table is followed."""
+        run = self._state.runs.get(self.table)
+        if run is None or run.state is not RunState.LOADED:
+            return Place.NOT_LOADED
+        return Place.STREAM if run.slot == self.stream.slot else Place.OWN
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the slot of all tables follows this one."""
+        slot = self._state.runs.slots([self.table])[self.table]
+        return bool(slot) and slot == self.stream.slot
+
+    @property
+    def name(self) -> str:
+        """The table as the config has it."""
+        return self._options.table
+
+    def member(self, lease: Lease, described: Table | None) -> FollowedTable:
+        """The table, to be followed with others by the slot that the lease is of.
+
+        Args: described: as the catalog has it; None where the catalog is to be asked.
+        Raises: as `followed` and `take_up`.
+        """
+        if described is None:
+            self._loaded()  # says what became of a table that is gone
+            (described,) = self._source.fetch_tables([self._options.table])
+        self.let_in = True
+        return self.followed(lease, self._taken_up(described), described)
+
+    def finished(self, table: FollowedTable, done: TableSync, *, follow: bool) -> TableSync:
+        """Keep, and report, that the table's part in a stream has come to its end."""
+        done = self.covered(done, table.described)
+        self._history.ended(done, last=self.endless or not follow or self._settings.stop())
+        self.ended(done)
+        return done
+
+    def join(self) -> TableSync:
+        """Store what was committed before now, and let the slot of all tables follow this one from here on.
+
+        Where another run follows that slot just now, it stays with its own.
+        """
+        try:
+            return self.stream.join(self, schema=self._options.schema_name, name=self._options.table_name)
+        except LeaseHeld:
+            return self.run()
+
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
-        table = self.followed(lease, loaded)
+        (described,) = self._source.fetch_tables([self._options.table])
+        table = self.followed(lease, loaded, described)
         cdc = CdcRun(
             self._state,
             lease,
@@ -51,11 +125,12 @@ class CdcSync(Follower):
             tables=[table],
             settings=self._settings,
             tell=self._tell,
+            kept_from=self.stream.kept_without([self.table]) if table.run.slot == self.stream.slot else (),
         )
         (done,) = cdc.run(follow=follow)
         return done
 
-    def followed(self, lease: Lease, loaded: Loaded) -> FollowedTable:
+    def followed(self, lease: Lease, loaded: Loaded, described: Table) -> FollowedTable:
         """The loaded table, with a slot that has what comes next. Under a lease that covers the table.
 
         Raises: SlotLost where it has no such slot; CheckpointError for a slot that is not its own; SourceError.
@@ -86,6 +161,7 @@ class CdcSync(Follower):
             self._state,
             self._source,
             run=run,
+            described=described,
             record=record,
             options=self._options,
             settings=self._settings,

@@ -34,6 +34,7 @@ from gridferry.model.position import Lsn
 from gridferry.model.table import Table
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.log.stream import ChangeStream
+from gridferry.source.postgres.session.connection import one_session
 from gridferry.source.postgres.source import PostgresSource
 
 _IDLE_SAVE_S = 5.0
@@ -56,8 +57,12 @@ class CdcRun:
         tables: Sequence[FollowedTable],
         settings: SyncSettings,
         tell: Listener,
+        apart: bool = False,
+        kept_from: Sequence[Lsn] = (),
     ) -> None:
-        """Args: tables: those that the slot follows, one at least."""
+        """Args: tables: those that are followed, one at least; apart: set a table apart for an error of its own, rather
+        than raise that; kept_from: positions from which on the slot is to keep its log for other tables.
+        """
         self._state = state
         self._lease = lease
         self._source = source
@@ -66,6 +71,8 @@ class CdcRun:
         self._tables = tables
         self._settings = settings
         self._tell = tell
+        self._may_set_apart = apart
+        self._kept_from = kept_from
         self._saved_at = 0.0
         self._look = SlotLook(self._feed, slot)
         self._marks = Marks(state, self._feed, lease)
@@ -76,9 +83,10 @@ class CdcRun:
         Returns: what was done, for each table without an error, in order.
         Raises: any FerryError; what was checkpointed stays, and the next run goes on there.
         """
-        self._begin()
+        with one_session():
+            self._begin()
         until, now = self._feed.now()
-        self._marks.leave(self._tables[0].run)
+        self._marks.leave(self._slot)
         ended = not self._going()
         while not ended:
             ended = self._stream(until=None if follow else until)
@@ -129,7 +137,7 @@ class CdcRun:
         try:
             return fetch([each.options.table for each in going])
         except FerryError:
-            if len(self._tables) == 1:
+            if not self._may_set_apart:
                 raise
         found = []
         for each in going:
@@ -152,11 +160,11 @@ class CdcRun:
         if not going:
             return True
         by_key = {each.key: each for each in going}
-        start = min(each.position for each in self._tables)
+        start = min(each.position for each in going)
         try:
             with self._unless_taken_over():
                 wanted = {each.key: each.columns for each in going}
-                opened = self._feed.stream(self._slot, start=start, wanted=wanted)
+                opened = self._feed.stream(self._slot, start=start, wanted=wanted, confirmed=self._stored())
             with opened as stream, _Stopping(stream, self._settings.stop):
                 for group in stream.groups(until=until):
                     self._lease.check()
@@ -187,7 +195,7 @@ class CdcRun:
         try:
             yield
         except FerryError as error:
-            if len(self._tables) == 1 or error.concerns_all or is_transient(error) or isinstance(error, LeaseHeld):
+            if not self._may_set_apart or error.concerns_all or is_transient(error) or isinstance(error, LeaseHeld):
                 raise
             if isinstance(error, SlotLost):
                 self._state.positions.require_latest(table.saved)
@@ -237,7 +245,11 @@ class CdcRun:
         self._save(due)
         if all_of_them:
             self._saved_at = time.monotonic()
-        stream.confirm(min(each.position for each in self._tables))
+        stream.confirm(self._stored())
+
+    def _stored(self) -> Lsn:
+        """What all tables have on the target's disk. What one that was set apart lacks is kept for its next run."""
+        return min([*(each.position for each in self._tables if not each.lost), *self._kept_from])
 
     def _save(self, tables: Sequence[FollowedTable]) -> None:
         """Write the records of tables, and report each checkpoint."""
@@ -254,13 +266,17 @@ class CdcRun:
     def _look_around(self, group: ChangeGroup) -> None:
         """What is looked after beside the stream: the source every few seconds, the target as seldom."""
         if self._look.again(every_s=EVERY_S):
-            for each in self._going():
-                with self._apart(each):
-                    each.record = each.watch.again(each.run, each.plan, each.record, self._look)
-            self._look_at_parts()
+            with one_session():
+                self._look_at_source()
         for each in self._going():
             each.looked()
-        self._marks.again(self._tables[0].run, stored=bool(group.changes), every_s=EVERY_S)
+        self._marks.again(self._slot, stored=bool(group.changes), every_s=EVERY_S)
+
+    def _look_at_source(self) -> None:
+        for each in self._going():
+            with self._apart(each):
+                each.record = each.watch.again(each.run, each.plan, each.record, self._look)
+        self._look_at_parts()
 
 
 def _tables_of(part: ChangePart, stream: ChangeStream) -> set[tuple[str, str]]:

@@ -197,7 +197,7 @@ class SourceWatch:
 
     def _free(self, run: LoadRun, plan: TablePlan, publishing: Publishing) -> None:
         try:
-            self._feed.align(run.slot, schema=plan.schema, table=plan.table)
+            self._feed.publish(run.slot, add=[(plan.schema, plan.table)])
         except SourceError as error:
             error.add_note(HARMED)
             raise
@@ -218,7 +218,7 @@ class SourceWatch:
                 f"({problems[0].advice})",
             )
             return record
-        self._feed.align(run.slot, schema=plan.schema, table=plan.table)
+        self._feed.publish(run.slot, add=[(plan.schema, plan.table)])
         horizon, unseen = self._feed.horizon()
         self._warn(
             run,

@@ -24,7 +24,7 @@ from gridferry.engine.sync.cdc.source_checks import EVERY_S, SlotLook, SourceWat
 from gridferry.engine.sync.counts import ContainerCounts, Counts
 from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
-from gridferry.errors import CheckpointError, DataError, FerryError
+from gridferry.errors import CheckpointError, DataError, FerryError, SlotLost
 from gridferry.model.change import ChangeBatch, ChangedRelation, ChangeGroup, ChangePart, RelationChange, Truncation
 from gridferry.model.moment import later
 from gridferry.model.outcomes import SyncOutcome
@@ -53,6 +53,7 @@ class FollowedTable:
         source: PostgresSource,
         *,
         run: LoadRun,
+        described: Table,
         record: CdcRecord,
         options: TableOptions,
         settings: SyncSettings,
@@ -60,11 +61,14 @@ class FollowedTable:
         history: SyncHistory,
         check: Callable[[], None],
     ) -> None:
-        """Args: run: the finished load, with its plan; check: raises where the right to write was lost."""
+        """Args: run: the finished load, with its plan; described: the table as the catalog has it; check: raises where
+        the right to write was lost.
+        """
         if run.plan is None:
             raise CheckpointError(f"the load of {run.table} has no plan", next_step="load it again with --replace")
         self.run = run
         self.plan = run.plan
+        self.described = described
         self.record = self.saved = record
         self.options = options
         self.error: FerryError | None = None  # why it is not followed any more in this run
@@ -88,7 +92,7 @@ class FollowedTable:
         self._created: list[str] = []
         self._notes: list[str] = []
         self._proven_at = time.monotonic()
-        self._described: ChangedRelation | None = None  # by the stream, and not looked at yet
+        self._told: ChangedRelation | None = None  # how the stream describes it, not looked at yet
         self._seen_fresh = False  # the stream has described the table with every column of `CdcRecord.fresh`
         self._writer: ChangeWriter | None = None
         self.watch = SourceWatch(source, options, tell)
@@ -130,7 +134,7 @@ class FollowedTable:
             self._state, self.plan, self._source, on_retry=self.again, check=self._check, proven=proven_keys
         )
         self._seen_fresh = False
-        self._described = None
+        self._told = None
 
     def closed(self) -> None:
         """The stream is closed."""
@@ -146,7 +150,7 @@ class FollowedTable:
         self.touched = True
         for part in parts:
             if isinstance(part, RelationChange):
-                self._described = part.now
+                self._told = part.now
             elif isinstance(part, Truncation):
                 if part.commit < self.record.position:
                     continue
@@ -304,7 +308,7 @@ class FollowedTable:
 
         Raises: DataError where a column of the plan is gone or has another type.
         """
-        now, self._described = self._described, None
+        now, self._told = self._told, None
         if now is None:
             return False
         types = self._feed.column_types(now)
@@ -339,6 +343,11 @@ class FollowedTable:
             self._touched |= self._writer.target.touched
             self._created += self._writer.target.created
         self._writer = None
+
+    @property
+    def lost(self) -> bool:
+        """Whether the slot does not have its changes any more: nothing is kept for it."""
+        return isinstance(self.error, SlotLost)
 
     @property
     def position(self) -> Lsn:

@@ -28,12 +28,20 @@ _CHANGES = [ord(letter) for letter in "IUDT"]
 _UNFLUSHED = """
 SELECT NOT pg_catalog.pg_is_in_recovery() AND pg_catalog.pg_current_wal_flush_lsn() < %(until)s::pg_lsn
 """
+# Insert, update and delete name their table behind the first byte; a truncate may name several.
+_TABLE = """
+SELECT c.oid::int8 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname = %(schema)s AND c.relname = %(table)s
+"""
 # All messages of a transaction come together, so its last one tells where its commit lies. Positions as numbers: max()
 # knows pg_lsn since PostgreSQL 13.
 _PEEK = """
 SELECT coalesce(sum(messages), 0)::int8,
        coalesce(bool_or(changed AND behind > %(position)s::pg_lsn - '0/0'::pg_lsn), false) FROM (
-    SELECT count(*) AS messages, bool_or(pg_catalog.get_byte(data, 0) = ANY(%(changes)s::int4[])) AS changed,
+    SELECT count(*) AS messages,
+           bool_or(pg_catalog.get_byte(data, 0) = ANY(%(changes)s::int4[])
+                   AND (pg_catalog.get_byte(data, 0) = %(truncate)s OR %(oid)s::bytea IS NULL
+                        OR pg_catalog.substring(data, 2, 4) = %(oid)s::bytea)) AS changed,
            max(lsn - '0/0'::pg_lsn) AS behind
     FROM pg_catalog.pg_logical_slot_peek_binary_changes(
         %(slot)s, %(until)s::pg_lsn, %(most)s, 'proto_version', '1', 'publication_names', %(names)s)
@@ -46,8 +54,9 @@ SELECT data FROM pg_catalog.pg_logical_slot_peek_binary_changes(
 """
 
 
-def fetch_pending(address: PostgresAddress, slot: str, *, position: Lsn, until: Lsn) -> bool:
-    """Whether changes that were committed behind `position` and up to `until` wait in a slot that nobody reads.
+def fetch_pending(address: PostgresAddress, slot: str, *, schema: str, table: str, position: Lsn, until: Lsn) -> bool:
+    """Whether changes of a table that were committed behind `position` and up to `until` wait in a slot that nobody
+    reads.
 
     True also where so much waits that not all of it is looked at. Takes nothing out of the slot. Log up to `until` that
     is not on disk yet is brought there: what an open transaction has written may lie in the server's memory for as long
@@ -62,11 +71,17 @@ def fetch_pending(address: PostgresAddress, slot: str, *, position: Lsn, until: 
         "most": MOST_CHANGES,
         "names": names,
         "changes": _CHANGES,
+        "truncate": _CHANGES[-1],
+        "schema": schema,
+        "table": table,
+        "oid": None,
     }
     with connect(address.for_changes, Work.LONG) as connection, mapped(f"looking what waits in the slot {slot}"):
         if (connection.execute(_UNFLUSHED, asked).fetchone() or (True,))[0]:
             send_heartbeat(connection)
             begin(connection, Work.LONG)
+        found = connection.execute(_TABLE, asked).fetchone()
+        asked["oid"] = None if found is None else found[0].to_bytes(4, "big")
         messages, pending = connection.execute(_PEEK, asked).fetchone() or (0, True)
     return bool(pending) or messages >= MOST_CHANGES
 

@@ -58,10 +58,11 @@ class ChangeStream:
         slot: str,
         start: Lsn,
         wanted: Wanted,
+        confirmed: Lsn | None = None,
         options: StreamOptions | None = None,
     ) -> None:
         """Start to read. Args: `start`: where the last applied and stored group ended, or where the slot began;
-        `wanted` as in `ChangeDecoder`.
+        `wanted` as in `ChangeDecoder`; `confirmed`: what the server may forget, if that is less than `start`.
 
         Raises: SlotLost (see `slots.check_slot`), SlotInUse, SourceRefused, SourceUnreachable.
         """
@@ -73,7 +74,8 @@ class ChangeStream:
         self._decoder = ChangeDecoder(wanted, names=names, group_bytes=options.group_bytes)
         self._gather_s = options.gather_s
         self._gathering_until = 0.0
-        self._confirmed = self._handed = self._heard = start
+        self._handed = self._heard = start
+        self._confirmed = start if confirmed is None else min(start, confirmed)
         self._until: Lsn | None = None
         self._queue: deque[ChangeGroup] = deque()
         self._changed = threading.Condition()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
 import psycopg
 from psycopg import conninfo
+from psycopg.pq import TransactionStatus
 
 from gridferry.errors import ConfigError, NoSessionFree, SourceError, SourceRefused
 from gridferry.plan.addresses import ENCODING, malformed_url
@@ -24,6 +26,7 @@ OLDEST_VERSION = 120000
 CONNECT_TIMEOUT_S = 15
 _PLACE_LIMIT_S = 5.0
 _PLACE_PAUSE_S = 0.1
+_kept: ContextVar[dict[str, Session[tuple[Any, ...]]] | None] = ContextVar("kept_sessions", default=None)
 
 
 @dataclass(frozen=True)
@@ -120,9 +123,49 @@ def _require_plain(host: str, port: str, database: str, user: str, example: str)
 def connect(address: PostgresAddress, work: Work = Work.SHORT) -> psycopg.Connection[tuple[Any, ...]]:
     """A session inside a transaction for `work`. The next one, after a commit, is begun by `transactions.begin`.
 
-    Nothing stays in the session when the transaction has ended: no setting, no prepared statement.
+    Nothing stays in the session when the transaction has ended: no setting, no prepared statement. So inside
+    `one_session` a session that has come to the end of its transaction is used again.
     Raises: SourceUnreachable or SourceRefused; SourceRefused also for a server older than PostgreSQL 12.
     """
+    kept = _kept.get()
+    if kept is None:
+        return _open(address, work)
+    found = kept.get(address.conninfo)
+    if found is not None and not found.closed:
+        if found.info.transaction_status is not TransactionStatus.IDLE:
+            return _open(address, work)  # it is in use further out
+        try:
+            with mapped(f"setting up a transaction on {address.display}"):
+                begin(found, work)
+        except SourceError:
+            found.close()  # it was ended while nobody used it
+        else:
+            return found
+    opened = _open(address, work)
+    opened.kept = True
+    kept[address.conninfo] = opened
+    return opened
+
+
+@contextmanager
+def one_session() -> Iterator[None]:
+    """Let calls of `connect` inside the block, in this thread, use one session for each address after another."""
+    if _kept.get() is not None:
+        yield
+        return
+    sessions: dict[str, Session[tuple[Any, ...]]] = {}
+    token = _kept.set(sessions)
+    try:
+        yield
+    finally:
+        _kept.reset(token)
+        for session in sessions.values():
+            session.kept = False  # whoever still uses it ends it
+            if session.info.transaction_status is TransactionStatus.IDLE:
+                session.close()
+
+
+def _open(address: PostgresAddress, work: Work) -> Session[tuple[Any, ...]]:
     connection = admitted(
         # From the start: psycopg has no codec for some encodings that a server may have (EUC_TW).
         lambda: Session.connect(

@@ -115,15 +115,21 @@ def settings_select(work: Work, server_version: int, *, local: bool = True) -> s
 class Session(psycopg.Connection[Row]):
     """A session whose statements all run inside transactions that `begin` began.
 
-    `lockers` names who locks tables, for the error after a wait for a lock.
+    `lockers` names who locks tables, for the error after a wait for a lock. One that is `kept` is used again.
     """
 
     lockers: Callable[[], str] | None = None
+    kept = False
 
     def __exit__(self, *raised: Any) -> None:
-        """End the transaction and the session. Raises: SourceError, where the end of a transaction fails."""
+        """End the transaction, and the session if it is not kept. Raises: SourceError, where that fails."""
         with mapped("ending a transaction"):
-            super().__exit__(*raised)
+            if not self.kept or self.closed:
+                super().__exit__(*raised)
+            elif raised and raised[0] is not None:
+                self.rollback()
+            else:
+                self.commit()
 
 
 class GuardedCursor(psycopg.Cursor[Row]):

@@ -72,21 +72,21 @@ def other_database(address: PostgresAddress) -> Obstacle | None:
 def fetch_access(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:
     """What is in the way of following each of `wanted` (schema, table, the slot that is or would be its own).
 
-    A table takes one slot: one that has it already takes no other, and those before it in `wanted` come first.
+    A slot that is there takes no other place; of those that are not, those that are named first come first.
     """
     with mapped("looking at what the source allows"):
         row = connection.execute(_SERVER).fetchone()
         server = _Server(*row) if row is not None else None
     found = []
-    taken = 0
+    new: dict[str, int] = {}  # the slots that would be made, and which one each is
     for schema, table, slot in wanted:
         publishing, obstacles = fetch_publishable(connection, schema=schema, table=table)
         facts = fetch_slot(connection, slot)
-        taken += facts is None
+        taken = new.setdefault(slot, len(new) + 1) if facts is None else 0
         if server is not None:
             obstacles = [
                 *_of_server(server),
-                *_of_slots(server, taken=taken if facts is None else 0, reading=facts is not None and facts.active),
+                *_of_slots(server, taken=taken, reading=facts is not None and facts.active),
                 *obstacles,
             ]
             if facts is not None and (whose := foreign(facts, database=server.database)):

@@ -165,6 +165,31 @@ def align_publications(address: PostgresAddress, *, slot: str, tables: Sequence[
     return found
 
 
+def change_members(
+    address: PostgresAddress, *, slot: str, add: Sequence[TableName] = (), leave: Sequence[TableName] = ()
+) -> list[Publishing]:
+    """Let the publications of `slot` hold the tables that they hold now and `add`, without those of `leave`.
+
+    Each is published for what its replica identity allows now. Returns what is published of each of `add`.
+    Raises: SourceRefused if one of them cannot be, or the role may not; nothing is changed then.
+    """
+    with connect(address, Work.WRITE) as connection, mapped("changing the publications"):
+        # One change at a time: each sets all members from what it found.
+        connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(%s))", (slot,))
+        existing = {p.name: p for p in fetch_publications(connection, slot)}
+        if not add and len(existing) < len(publication_names(slot)):
+            return []
+        before = {table for publication in existing.values() for table in publication.tables}
+        added = _all_members(connection, add)
+        others = [_members(connection, *table) for table in sorted(before - {*add, *leave})]
+        groups = [*added, *(members for members in others if members)]
+        found = [_publishing(connection, members) for members in groups]
+        for name, kind in zip(publication_names(slot), Published, strict=True):
+            chosen = [m for m, p in zip(groups, found, strict=True) if p.published is kind]
+            _align(connection, name, chosen, kind=kind, existing=existing.get(name))
+    return found[: len(added)]
+
+
 def fetch_publications(connection: Connection, slot: str) -> list[Publication]:
     """Those of the slot's two publications that exist."""
     version = connection.info.server_version

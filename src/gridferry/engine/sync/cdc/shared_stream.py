@@ -1,0 +1,215 @@
+"""The tables of a migration that one slot follows: its lease, what each of them needs, and what became of each.
+
+A table comes in with a load that began under this slot, or with a slot of its own, once it has caught up: see `join`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from gridferry.checkpoint.lease import Lease, held
+from gridferry.checkpoint.runs import RunState
+from gridferry.checkpoint.state import TargetState
+from gridferry.engine.each_table import SYNC, Tried
+from gridferry.engine.events import Level, Listener, Note, TableFailed, TableSync
+from gridferry.engine.slots import drop_spare, stream_slot_of
+from gridferry.engine.sync.cdc.run import CdcRun
+from gridferry.engine.sync.cdc.table import FollowedTable
+from gridferry.engine.sync.follower import with_next_step
+from gridferry.engine.sync.settings import SyncSettings
+from gridferry.errors import CheckpointError, FerryError, LeaseHeld
+from gridferry.model.failed_tables import FailedTable
+from gridferry.model.position import Lsn
+from gridferry.model.table import Table
+from gridferry.source.postgres.feed import ChangeFeed
+from gridferry.source.postgres.session.blockers import Patience
+from gridferry.source.postgres.session.connection import one_session
+from gridferry.source.postgres.source import PostgresSource
+
+
+class Member(Protocol):
+    """A table that can be followed with others."""
+
+    @property
+    def table(self) -> str:
+        """`schema.table`."""
+
+    @property
+    def is_member(self) -> bool:
+        """Whether the slot of all tables follows this one."""
+
+    def run(self, *, follow: bool = False) -> TableSync:
+        """Follow the table alone."""
+
+    def begun(self) -> None:
+        """Report that a run begins."""
+
+    def failed(self, error: BaseException) -> None:
+        """Report, and keep, that the run has failed."""
+
+    @property
+    def name(self) -> str:
+        """The table as the config has it."""
+
+    def member(self, lease: Lease, described: Table | None) -> FollowedTable:
+        """The table, to be followed with others. Raises: FerryError where it cannot be."""
+
+    def finished(self, table: FollowedTable, done: TableSync, *, follow: bool) -> TableSync:
+        """Keep, and report, that its part has come to its end."""
+
+
+class SharedStream:
+    """The stream of the slot that follows a migration's tables."""
+
+    def __init__(
+        self, state: TargetState, source: PostgresSource, *, settings: SyncSettings, listener: Listener
+    ) -> None:
+        self._state = state
+        self._source = source
+        self._feed = ChangeFeed(source.address)
+        self._settings = settings
+        self._tell = listener
+        self.slot = stream_slot_of(self._feed, state)
+
+    def run(
+        self, members: Sequence[Member], *, follow: bool = False, until: Callable[[], bool] = lambda: False
+    ) -> Tried[TableSync]:
+        """Store what was committed before now in these tables; with `follow` go on until asked to stop, or `until`.
+
+        The slot keeps the log of its other tables. Of several tables one that fails does not stop the others.
+        Raises: LeaseHeld where another run follows the slot; of one table any FerryError, of several what concerns all
+            of them or may pass.
+        """
+        settings = replace(self._settings, stop=lambda: self._settings.stop() or until())
+        for each in members:
+            each.begun()
+        failed: dict[str, FerryError] = {}
+        done: dict[str, TableSync] = {}
+        try:
+            with with_next_step(), self._state.slot_lease(self.slot, wait_s=settings.wait_s) as lease:
+                with one_session(), self._state.documents.read_ahead():
+                    tables = self._take_up(members, lease, failed)
+                if tables:
+                    run = CdcRun(
+                        self._state,
+                        lease,
+                        self._source,
+                        slot=self.slot,
+                        tables=list(tables.values()),
+                        settings=settings,
+                        tell=self._tell,
+                        apart=len(members) > 1,
+                        kept_from=self.kept_without(tables),
+                    )
+                    ended = {each.table: each for each in run.run(follow=follow)}
+                    for each in members:
+                        if each.table in ended:
+                            done[each.table] = each.finished(tables[each.table], ended[each.table], follow=follow)
+                    failed.update({name: t.error for name, t in tables.items() if t.error is not None})
+                    for each in members:
+                        if each.table in tables and each.table in failed:
+                            each.failed(failed[each.table])
+        except BaseException as error:
+            for each in members:
+                if each.table not in failed and each.table not in done:
+                    each.failed(error)
+            raise
+        return Tried(
+            done=tuple(done[m.table] for m in members if m.table in done),
+            finished=tuple(m.table for m in members if m.table in done),
+            failures=tuple(FailedTable(m.table, failed[m.table]) for m in members if m.table in failed),
+        )
+
+    def _take_up(
+        self, members: Sequence[Member], lease: Lease, failed: dict[str, FerryError]
+    ) -> dict[str, FollowedTable]:
+        """The tables to follow, by name; why others cannot be goes into `failed`. Raises: what concerns all."""
+        tables: dict[str, FollowedTable] = {}
+        # Both write down their own lease before they look for the other's, so at least one of them sees the other.
+        busy = held(self._state.documents)
+        described = self._described(members)
+        for each in members:
+            try:
+                if each.table in busy:
+                    Lease(self._state.documents, each.table, wait_s=self._settings.wait_s).require_free()
+                table = each.member(lease, described.get(each.name))
+                if table.run.slot != self.slot:
+                    raise LeaseHeld(
+                        f"{each.table} has just got a slot of its own",
+                        state="nothing was changed",
+                        next_step="run `gridferry sync` again",
+                    )
+                tables[each.table] = table
+            except FerryError as error:
+                if len(members) == 1 or error.concerns_all:
+                    raise
+                failed[each.table] = error
+                each.failed(error)
+                self._tell(TableFailed(each.table, SYNC.verb, error, others=len(members) - 1))
+        return tables
+
+    def _described(self, members: Sequence[Member]) -> dict[str, Table]:
+        """The tables as the catalog has them, by their names in the config; nothing where one of them is gone."""
+        names = [each.name for each in members]
+        try:
+            return dict(zip(names, self._source.fetch_tables(names), strict=True))
+        except FerryError as error:
+            if error.concerns_all:
+                raise
+            return {}
+
+    def kept_without(self, names: Collection[str]) -> list[Lsn]:
+        """From where on the slot keeps its log for tables that are not among these: one each.
+
+        That of a load that is not finished begins where its slot did. A table that has lost its place already needs
+        nothing.
+        """
+        facts = self._feed.facts(self.slot)
+        confirmed = None if facts is None else facts.confirmed
+        positions = []
+        for table, run in self._state.runs.each():
+            if table in names or isinstance(run, CheckpointError) or run.slot != self.slot:
+                continue
+            if run.state is RunState.REPLACING:
+                continue
+            position = Lsn.parse(run.start)
+            if run.state is RunState.LOADED and (record := self._state.positions.readable(table)) is not None:
+                position = record.position
+            if confirmed is None or position >= confirmed:
+                positions.append(position)
+        return positions
+
+    def join(self, each: Member, *, schema: str, name: str) -> TableSync:
+        """Let this slot follow a table that has one of its own: it catches up by that, and gives it up.
+
+        Nobody may follow this slot meanwhile. Returns: what the table's catching up has done.
+        Raises: LeaseHeld where somebody does; as `Member.run`; SourceError.
+        """
+        run = self._state.runs.get(each.table)
+        if run is None or run.state is not RunState.LOADED or run.slot in ("", self.slot):
+            return each.run()
+        with self._state.slot_lease(self.slot, wait_s=self._settings.wait_s):
+            facts = self._feed.facts(self.slot)
+            if facts is None or facts.lost:
+                self._make(each.table, schema, name)
+            else:
+                self._feed.publish(self.slot, add=[(schema, name)])
+            # Up to now at least: from there on this slot has its changes.
+            done = each.run()
+            with self._state.lease(each.table, wait_s=self._settings.wait_s):
+                run = self._state.runs.get(each.table)
+                if run is not None and run.state is RunState.LOADED and run.slot not in ("", self.slot):
+                    run = self._state.runs.joined(run, self.slot)
+                    drop_spare(self._feed, self._state, run)
+        return done
+
+    def _make(self, table: str, schema: str, name: str) -> None:
+        patience = Patience(
+            self._source.address,
+            limit_s=self._source.transactions_s,
+            tell=lambda text: self._tell(Note(table, text, Level.WARNING)),
+        )
+        with self._feed.new_slot(self.slot, tables=[(schema, name)], patience=patience):
+            pass

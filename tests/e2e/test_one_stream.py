@@ -1,0 +1,324 @@
+"""Several tables in mode cdc: one snapshot, one slot, read once; each of them can fail, come later, or go alone."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from tests.conftest import Database
+from tests.e2e.changes import assert_level, left_in_source, sync, without_slots
+from tests.e2e.ferry import Ferry
+
+from gridferry.errors import DataError, LeaseHeld
+from gridferry.model.failed_tables import SomeTablesFailed
+from gridferry.model.verification import Verdict
+
+NAMES = ("orders", "items", "accounts")
+
+
+def table(name: str, **options: Any) -> dict[str, Any]:
+    return {"table": name, "sync": {"mode": "cdc"}, **options}
+
+
+def slots(postgres: Database) -> list[str]:
+    found = postgres.run("SELECT slot_name FROM pg_replication_slots WHERE database = current_database()")
+    return sorted(name for (name,) in found)
+
+
+def level(ferry: Ferry, postgres: Database, *names: str) -> None:
+    for name in names or NAMES:
+        assert_level(ferry, postgres, name, split=None)
+
+
+@pytest.fixture
+def made(ferry: Ferry, postgres: Database) -> Iterator[Ferry]:
+    """Three tables that are to be followed, and nothing loaded."""
+    for name in NAMES:
+        postgres.run(f"CREATE TABLE {name} (id int PRIMARY KEY, amount int NOT NULL, note text)")
+        postgres.run(f"INSERT INTO {name} SELECT i, 10 * i, 'n' || i FROM generate_series(1, 50) AS i")
+    with without_slots(postgres):
+        yield ferry.of(*map(table, NAMES))
+
+
+@pytest.fixture
+def loaded(made: Ferry) -> Ferry:
+    made.load()
+    return made
+
+
+def values(ferry: Ferry, name: str, column: str) -> set[Any]:
+    """The values of a column in the target."""
+    return {row[column] for row in ferry.rows(ferry.catalog(f"public.{name}")[None])}
+
+
+def amounts(ferry: Ferry, name: str) -> set[Any]:
+    return values(ferry, name, "amount")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def load(ferry: Ferry, name: str, *, replace: bool = False) -> None:
+    with ferry.migration() as migration:
+        migration.loads.load([name], replace=replace)
+
+
+class Follow:
+    """A `sync --follow` beside the test."""
+
+    def __init__(self, ferry: Ferry) -> None:
+        self._stop = threading.Event()
+        self.error: BaseException | None = None
+        self.events: list[Any] = []
+        self._ferry = ferry
+        self._thread = threading.Thread(target=self._work, daemon=True)
+
+    def _work(self) -> None:
+        try:
+            sync(self._ferry, listener=self.events.append, follow=True, interval_s=0.2, until=self._stop.is_set)
+        except BaseException as error:
+            self.error = error
+
+    def __enter__(self) -> Follow:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(60)
+        assert not self._thread.is_alive()
+
+
+def test_one_slot_follows_all_tables(loaded: Ferry, postgres: Database) -> None:
+    assert left_in_source(postgres) == (1, 2)
+    postgres.run(
+        "BEGIN; UPDATE orders SET amount = amount - 1; UPDATE accounts SET amount = amount + 1;"
+        " DELETE FROM items WHERE id < 10; INSERT INTO items VALUES (100, 1, 'new'); COMMIT"
+    )
+    done = sync(loaded)
+    assert [(each.table, each.outcome, each.read) for each in done] == [
+        ("public.orders", "synced", 50),
+        ("public.items", "synced", 10),
+        ("public.accounts", "synced", 50),
+    ]
+    level(loaded, postgres)
+    assert {each.outcome for each in sync(loaded)} == {"nothing new"}
+    assert loaded.equal()
+
+
+def test_all_tables_show_one_state_of_the_source(made: Ferry, postgres: Database) -> None:
+    """A transaction that is committed between the loads of two tables is in neither of them."""
+    loads: list[str] = []
+
+    def between(event: Any) -> None:
+        if type(event).__name__ == "TableLoad":
+            loads.append(event.table)
+            if len(loads) == 1:
+                postgres.run("BEGIN; UPDATE orders SET amount = 0; UPDATE accounts SET amount = 0; COMMIT")
+
+    with made.migration(between) as migration:
+        migration.loads.load()
+    assert len(loads) == 3
+    amounts = [
+        row["amount"] for name in ("orders", "accounts") for row in made.rows(made.catalog(f"public.{name}")[None])
+    ]
+    assert 0 not in amounts
+    sync(made)
+    level(made, postgres)
+
+
+def test_a_table_that_fails_does_not_stop_the_others_and_loses_nothing(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("UPDATE items SET amount = 7 WHERE id = 1; ALTER TABLE items ALTER COLUMN amount TYPE bigint")
+    postgres.run("UPDATE items SET amount = 8 WHERE id = 2; UPDATE orders SET amount = 9")
+    with pytest.raises(SomeTablesFailed) as failed:
+        sync(loaded)
+    assert [each.table for each in failed.value.failures] == ["public.items"]
+    level(loaded, postgres, "orders", "accounts")
+    # The log is kept for it: what it missed comes once it fits again, and the others see nothing twice.
+    postgres.run("UPDATE orders SET amount = 10 WHERE id = 3")
+    postgres.run("ALTER TABLE items ALTER COLUMN amount TYPE int")
+    with pytest.raises(SomeTablesFailed):
+        sync(loaded)
+    level(loaded, postgres, "orders", "accounts")
+    load(loaded, "items", replace=True)
+    done = {each.table: each for each in sync(loaded)}
+    assert done["public.orders"].read == 0
+    level(loaded, postgres)
+    assert len(slots(postgres)) == 1
+
+
+def test_a_table_that_was_held_up_gets_what_it_missed(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("TRUNCATE items; INSERT INTO items VALUES (1, 1, 'after')")
+    for number in range(3):
+        postgres.run(f"UPDATE orders SET amount = {number}; INSERT INTO items VALUES ({number + 10}, 2, 'more')")
+        with pytest.raises(SomeTablesFailed, match="on_truncate"):
+            sync(loaded)
+    level(loaded, postgres, "orders", "accounts")
+    allowed = loaded.of(
+        table("orders"), table("items", sync={"mode": "cdc", "on_truncate": "apply"}), table("accounts")
+    )
+    done = {each.table: each.read for each in sync(allowed)}
+    assert done == {"public.orders": 0, "public.items": 4, "public.accounts": 0}
+    level(allowed, postgres)
+
+
+def test_one_table_alone_leaves_the_log_of_the_others(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("UPDATE orders SET amount = 1; UPDATE items SET amount = 2; UPDATE accounts SET amount = 3")
+    (done,) = sync(loaded, tables=["items"])
+    assert done.read == 50
+    level(loaded, postgres, "items")
+    assert [each.read for each in sync(loaded)] == [50, 0, 50]
+    level(loaded, postgres)
+
+
+def test_a_table_that_is_added_comes_under_the_slot_that_is_there(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("CREATE TABLE late (id int PRIMARY KEY, amount int NOT NULL, note text)")
+    postgres.run("INSERT INTO late VALUES (1, 1, 'early'); UPDATE orders SET amount = 1")
+    more = loaded.of(*map(table, (*NAMES, "late")))
+    more.load()
+    postgres.run("UPDATE late SET amount = 2; INSERT INTO late VALUES (2, 2, 'late'); UPDATE items SET amount = 3")
+    assert [each.read for each in sync(more)] == [50, 50, 0, 2]
+    level(more, postgres, *NAMES, "late")
+    assert left_in_source(postgres) == (1, 2)
+
+
+def test_a_table_with_a_slot_of_its_own_joins_when_a_second_one_is_followed(made: Ferry, postgres: Database) -> None:
+    one = made.of(table("orders"))
+    one.load()
+    (own,) = slots(postgres)
+    postgres.run("UPDATE orders SET amount = 5 WHERE id < 10")
+    made.load()
+    assert len(slots(postgres)) == 2
+    assert [each.read for each in sync(made)] == [9, 0, 0]
+    assert len(slots(postgres)) == 1
+    assert own not in slots(postgres)
+    postgres.run("UPDATE orders SET amount = 6 WHERE id < 5; UPDATE items SET amount = 6")
+    assert [each.read for each in sync(made)] == [4, 50, 0]
+    level(made, postgres)
+
+
+def test_a_table_that_is_loaded_while_the_others_are_followed_joins_them(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("CREATE TABLE late (id int PRIMARY KEY, amount int NOT NULL, note text)")
+    postgres.run("INSERT INTO late SELECT i, i, 'x' FROM generate_series(1, 100) AS i")
+    more = loaded.of(*map(table, (*NAMES, "late")))
+    with Follow(more) as follow:
+        postgres.run("UPDATE orders SET amount = 1")
+        wait_for(lambda: 1 in amounts(more, "orders"))
+        load(more, "late")
+        assert len(slots(postgres)) == 2
+        postgres.run("UPDATE late SET amount = 0 WHERE id < 50; UPDATE items SET amount = 2")
+        wait_for(lambda: len(slots(postgres)) == 1)
+        postgres.run("UPDATE late SET note = 'joined'; UPDATE accounts SET amount = 3")
+        wait_for(lambda: values(more, "late", "note") == {"joined"})
+        wait_for(lambda: amounts(more, "accounts") == {3})
+    assert follow.error is None
+    level(more, postgres, *NAMES, "late")
+
+
+def test_a_table_that_fails_while_it_is_followed_leaves_the_others_to_go_on(loaded: Ferry, postgres: Database) -> None:
+    with Follow(loaded) as follow:
+        postgres.run("TRUNCATE items")
+        wait_for(lambda: any(type(event).__name__ == "TableFailed" for event in follow.events))
+        postgres.run("UPDATE orders SET amount = 4")
+        wait_for(lambda: amounts(loaded, "orders") == {4})
+    assert isinstance(follow.error, SomeTablesFailed)
+    (failed,) = follow.error.failures
+    assert failed.table == "public.items"
+    assert isinstance(failed.error, DataError)
+    level(loaded, postgres, "orders", "accounts")
+
+
+def test_another_command_waits_for_the_stream_and_the_stream_for_it(loaded: Ferry, postgres: Database) -> None:
+    with Follow(loaded) as follow:
+        postgres.run("UPDATE orders SET amount = 4")
+        wait_for(lambda: amounts(loaded, "orders") == {4})
+        with loaded.migration() as migration:
+            state = migration.endpoints.look_at_state()
+            assert state.holder_of("public.items") is not None
+            with pytest.raises(LeaseHeld, match="another run works on"):
+                state.lease("public.items").__enter__()
+    assert follow.error is None
+    with loaded.migration() as migration:
+        state = migration.endpoints.state
+        postgres.run("UPDATE items SET amount = 5; UPDATE accounts SET amount = 6")
+        with state.lease("public.items"), pytest.raises(SomeTablesFailed, match="another run works on"):
+            sync(loaded)
+    level(loaded, postgres, "orders", "accounts")
+    sync(loaded)
+    level(loaded, postgres)
+
+
+def test_a_verification_asks_only_for_changes_of_its_own_table(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("UPDATE orders SET amount = 1")
+    with loaded.migration() as migration:
+        found = {each.table: each.verdict for each in migration.verifications.verify().tables}
+    assert found == {
+        "public.orders": Verdict.UNSETTLED,
+        "public.items": Verdict.EQUAL,
+        "public.accounts": Verdict.EQUAL,
+    }
+
+
+def test_new_columns_and_partitions_come_while_others_go_on(loaded: Ferry, postgres: Database) -> None:
+    postgres.run("UPDATE orders SET amount = 1; ALTER TABLE items ADD COLUMN fresh int DEFAULT 3")
+    postgres.run("UPDATE items SET fresh = 4 WHERE id = 1; UPDATE accounts SET amount = 2")
+    assert [each.read for each in sync(loaded)] == [50, 1, 50]
+    level(loaded, postgres)
+
+
+def test_the_slot_goes_with_the_last_table(loaded: Ferry, postgres: Database) -> None:
+    with loaded.migration() as migration:
+        assert migration.syncs.drop_slots(["items"]) != []
+    assert left_in_source(postgres) == (1, 2)
+    postgres.run("UPDATE orders SET amount = 1; UPDATE items SET amount = 2")
+    with pytest.raises(SomeTablesFailed, match="has no replication slot"):
+        sync(loaded)
+    level(loaded, postgres, "orders", "accounts")
+    with loaded.migration() as migration:
+        migration.syncs.drop_slots()
+    assert left_in_source(postgres) == (0, 0)
+
+
+def test_a_lost_slot_is_made_again_for_all(loaded: Ferry, postgres: Database) -> None:
+    (slot,) = slots(postgres)
+    postgres.run(f"SELECT pg_drop_replication_slot('{slot}')")
+    postgres.run("UPDATE orders SET amount = 1; UPDATE items SET amount = 2")
+    with pytest.raises(Exception, match="does not exist any more"):
+        sync(loaded)
+    sync(loaded, new_slot=True)
+    with loaded.migration() as migration:
+        migration.repairs.repair()
+    level(loaded, postgres)
+    postgres.run("UPDATE orders SET amount = 3; UPDATE items SET amount = 4; UPDATE accounts SET amount = 5")
+    sync(loaded)
+    level(loaded, postgres)
+    sync(loaded)
+    assert len(slots(postgres)) == 1
+
+
+def test_loads_that_several_processes_share_have_one_slot(made: Ferry, postgres: Database) -> None:
+    with made.migration() as migration:
+        for name in NAMES:
+            assert migration.loads.prepare(name).outcome == "prepared"
+    assert left_in_source(postgres) == (1, 2)
+    postgres.run("UPDATE orders SET amount = 1; UPDATE items SET amount = 2; UPDATE accounts SET amount = 3")
+    with made.migration() as migration:
+        for name in NAMES:
+            migration.loads.load_bucket(name, bucket=0, of=1)
+        migration.loads.finish("orders")
+    # The log of loads that are not finished is kept, while one that is finished is followed.
+    postgres.run("UPDATE orders SET amount = 4; DELETE FROM items WHERE id = 1")
+    sync(made, tables=["orders"])
+    level(made, postgres, "orders")
+    with made.migration() as migration:
+        for name in NAMES[1:]:
+            migration.loads.finish(name)
+    sync(made)
+    level(made, postgres)
