@@ -168,6 +168,7 @@ class CdcSync(Follower):
             tell=self._tell,
             history=self._history,
             check=lease.check,
+            failed=self.failed,
         )
 
     def _record(self, run: LoadRun) -> CdcRecord:

@@ -202,8 +202,7 @@ class CdcRun:
             self._set_apart(table, error)
 
     def _set_apart(self, table: FollowedTable, error: FerryError) -> None:
-        table.rewind()
-        table.error = error
+        table.set_apart(error)
         self._tell(TableFailed(table.name, SYNC.verb, error, others=len(self._tables) - 1))
 
     def _store(self, group: ChangeGroup, stream: ChangeStream, by_key: dict[tuple[str, str], FollowedTable]) -> bool:

@@ -87,6 +87,7 @@ class SharedStream:
             each.begun()
         failed: dict[str, FerryError] = {}
         done: dict[str, TableSync] = {}
+        tables: dict[str, FollowedTable] = {}
         try:
             with with_next_step(), self._state.slot_lease(self.slot, wait_s=settings.wait_s) as lease:
                 with one_session(), self._state.documents.read_ahead():
@@ -107,15 +108,13 @@ class SharedStream:
                     for each in members:
                         if each.table in ended:
                             done[each.table] = each.finished(tables[each.table], ended[each.table], follow=follow)
-                    failed.update({name: t.error for name, t in tables.items() if t.error is not None})
-                    for each in members:
-                        if each.table in tables and each.table in failed:
-                            each.failed(failed[each.table])
         except BaseException as error:
+            told = {*failed, *done, *(name for name, table in tables.items() if table.error is not None)}
             for each in members:
-                if each.table not in failed and each.table not in done:
+                if each.table not in told:
                     each.failed(error)
             raise
+        failed.update({name: table.error for name, table in tables.items() if table.error is not None})
         return Tried(
             done=tuple(done[m.table] for m in members if m.table in done),
             finished=tuple(m.table for m in members if m.table in done),

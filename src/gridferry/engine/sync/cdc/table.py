@@ -60,9 +60,10 @@ class FollowedTable:
         tell: Listener,
         history: SyncHistory,
         check: Callable[[], None],
+        failed: Callable[[FerryError], None],
     ) -> None:
         """Args: run: the finished load, with its plan; described: the table as the catalog has it; check: raises where
-        the right to write was lost.
+        the right to write was lost; failed: called where the table is set apart.
         """
         if run.plan is None:
             raise CheckpointError(f"the load of {run.table} has no plan", next_step="load it again with --replace")
@@ -72,6 +73,7 @@ class FollowedTable:
         self.record = self.saved = record
         self.options = options
         self.error: FerryError | None = None  # why it is not followed any more in this run
+        self._failed = failed
         self.touched = False  # whether the stream had anything of it since the last checkpoint
         self._state = state
         self._source = source
@@ -197,6 +199,12 @@ class FollowedTable:
         """Forget what was counted since the last checkpoint: it comes again. The rows stay; they are put again."""
         self.record = self.saved
         self._since, self._sent, self._changes, self.touched = Counts(), ContainerCounts(), 0, False
+
+    def set_apart(self, error: FerryError) -> None:
+        """Follow the table no more in this run, and report why. What it has not stored comes again."""
+        self.rewind()
+        self.error = error
+        self._failed(error)
 
     def looked(self) -> None:
         """What is looked after beside the stream, seldom: notes that a verification has answered, the history."""
