@@ -77,7 +77,7 @@ def print_failure(output: Output, error: FerryError) -> None:
     """The message, its problems as a list, then state and next step, each on lines of their own."""
     if output.lines is not None:
         kind, problems = type(error).__name__, getattr(error, "problems", ())
-        said = "; ".join([error.message, *problems, *([f"State: {error.state}"] if error.state else [])])
+        said = "; ".join([error.message, *problems]) + (f". State: {error.state}." if error.state else ".")
         output.lines.say("failed", level=Severity.ERROR, error=kind, message=said, next_step=error.next_step)
         return
     first, *below = error.message.splitlines() or [""]

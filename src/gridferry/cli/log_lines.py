@@ -54,7 +54,7 @@ class LogLines:
         self._lock = threading.Lock()
 
     def say(self, event: str, *, level: Severity = Severity.INFO, table: str = "", **fields: Any) -> None:
-        """Write one line. Text leaves out fields with None or "", and has `message` and `next_step` last, as words."""
+        """Write one line. Text has `message` and `next_step` alone, as words; else the fields with something in."""
         if not self._quiet or level is not Severity.INFO:
             line = self.line(event, level=level, table=table, **fields)
             with self._lock:
@@ -69,10 +69,10 @@ class LogLines:
             return json.dumps(document) + "\n"
         message, step = fields.pop("message", ""), fields.pop("next_step", "")
         words = [stamp, f"{level.value:<7}", *([f"{table}:"] if table else [])]
-        words += [] if message else [event]
-        words += [f"{name}={_value(value)}" for name, value in fields.items() if value not in (None, "")]
-        words += [" ".join(message.split())] if message else []
-        words += [f"Next: {' '.join(step.split())}"] if step else []
+        if message:  # for people: the kind of an error is in JSON
+            words += [*message.split(), *(["Next:", *step.split()] if step else [])]
+        else:
+            words += [event, *(f"{name}={_value(value)}" for name, value in fields.items() if value not in (None, ""))]
         return visible(" ".join(words)) + "\n"
 
 

@@ -184,7 +184,7 @@ class SyncLog:
             level=Severity.ERROR,
             table=event.table,
             error=type(event.error).__name__,
-            message=event.error.message,
+            message=f"failed to {event.doing}: {event.error.message}.",
             next_step=event.error.next_step,
         )
 

@@ -95,7 +95,7 @@ def test_an_error_ends_a_log_as_one_line(run: Run, migration: FakeMigration) -> 
         "error", "failed", "ConfigError", "run `gridferry load`",
     )  # fmt: skip
     text = run("sync", "--follow").stderr.splitlines()[-1]
-    assert "error   error=ConfigError public.device was not loaded; State: as it was Next: run `gridferry load`" in text
+    assert "error   public.device was not loaded. State: as it was. Next: run `gridferry load`" in text
 
 
 def test_as_json(run: Run, migration: FakeMigration) -> None:

@@ -114,7 +114,11 @@ def test_what_nobody_wants_to_miss_has_a_level() -> None:
         TableFailed(T, "sync", DataError("too long", next_step="shorten it")),
     )
     assert [line["level"] for line in lines] == ["info", "warning", "error"]
-    assert (lines[2]["error"], lines[2]["message"], lines[2]["next_step"]) == ("DataError", "too long", "shorten it")
+    assert (lines[2]["error"], lines[2]["message"], lines[2]["next_step"]) == (
+        "DataError",
+        "failed to sync: too long.",
+        "shorten it",
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,10 @@ def test_what_nobody_wants_to_miss_has_a_level() -> None:
     [
         ({"table": T, "written": 3, "lag_s": None, "position": "0/2"}, "public.t: checkpoint written=3 position=0/2"),
         ({"table": T, "position": "2024-05-01 00:00"}, 'public.t: checkpoint position="2024-05-01 00:00"'),
+        (
+            {"table": T, "error": "DataError", "message": "too long.", "next_step": "cut it"},
+            "public.t: too long. Next: cut it",
+        ),
         ({"message": "one\nand two", "next_step": "do it"}, "one and two Next: do it"),
         ({"message": "no \x1b[31mcolour"}, "no \\x1b[31mcolour"),
     ],
