@@ -11,7 +11,7 @@ import time
 from typing import Any
 from urllib.parse import urlsplit
 
-from gridferry.errors import ConfigError, NodeUnreachable, RemoteProtocolError
+from gridferry.errors import AuthenticationFailed, ConfigError, NodeUnreachable, RemoteProtocolError
 
 MOST_BYTES = 1 << 20
 MOST_NODES = 1000
@@ -27,7 +27,7 @@ def from_provider(
 
     Redirects are not followed: they would lead away from the host that was named.
     Args: service: which of a node's addresses; ca_file: who is trusted for https, the system's authorities without it.
-    Raises: ConfigError, NodeUnreachable, RemoteProtocolError.
+    Raises: ConfigError, NodeUnreachable, RemoteProtocolError; AuthenticationFailed for a certificate without trust.
     """
     deadline = time.monotonic() + timeout_s
     try:
@@ -45,6 +45,11 @@ def from_provider(
             connection.request("GET", asked, headers=_ACCEPT)
             answer = connection.getresponse()
             body = answer.read(MOST_BYTES + 1)
+    except ssl.SSLCertVerificationError as error:
+        raise AuthenticationFailed(
+            f"the certificate of the GridDB provider is not trusted: {error.verify_message}",
+            next_step="name the file of its issuer as ca_file=.., and the provider as its certificate does",
+        ) from error
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise NodeUnreachable(
             f"the GridDB provider did not answer: {_reason(error, timeout_s)}",

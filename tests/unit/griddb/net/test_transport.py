@@ -28,6 +28,7 @@ from gridferry.errors import (
 )
 from gridferry.griddb import GridDBAddress, SslMode, Timing
 from gridferry.griddb.net.connection import Connection
+from gridferry.griddb.net.provider import from_provider
 from gridferry.griddb.net.transport import SocketTransport
 from gridferry.griddb.wire.container_requests import FlushLog
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role
@@ -187,6 +188,21 @@ def test_a_certificate_that_nobody_vouches_for(certificate: Certificate, node: C
     with pytest.raises(AuthenticationFailed, match="not trusted") as caught:
         _talk("localhost", found.port, GridDBAddress("c", sslmode=SslMode.VERIFY))
     assert "ca_file" in caught.value.next_step
+
+
+def test_a_provider_whose_certificate_nobody_vouches_for(certificate: Certificate) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def shake_hands() -> None:
+            client, _ = listener.accept()
+            with client, contextlib.suppress(OSError):
+                _tls(certificate).wrap_socket(client, server_side=True)
+
+        thread = threading.Thread(target=shake_hands)
+        thread.start()
+        with pytest.raises(AuthenticationFailed, match="the certificate of the GridDB provider is not trusted"):
+            from_provider(f"https://localhost:{listener.getsockname()[1]}/list")
+        thread.join()
 
 
 def test_a_certificate_of_another_host(certificate: Certificate, node: Callable[..., FakeNode]) -> None:
