@@ -20,6 +20,7 @@ from gridferry.engine.sync.tables import FollowLoop
 from gridferry.errors import ConfigError, FerryError
 from gridferry.model.failed_tables import FailedTable
 from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.source.postgres.session.connection import one_session
 
 
 class Syncs:
@@ -122,7 +123,8 @@ class Syncs:
 
         members = [each for each in followers if many and isinstance(each, CdcSync) and each.is_member]
         alone = [each for each in followers if each not in members]
-        tried = try_each(alone, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell)
+        with one_session():
+            tried = try_each(alone, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell)
         tried = in_order(_together(members, tried, self._endpoints.tell), [each.table for each in followers])
         replace(tried, failures=(*failed, *tried.failures)).require(SYNC)
         return list(tried.done)
