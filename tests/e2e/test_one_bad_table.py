@@ -157,7 +157,7 @@ def test_follow_goes_on_with_the_others_and_ends_with_the_worst_code(
         process.terminate()
         out, errors = ended(process, code=3)
     assert outcomes(json.loads(out)) == {"public.ba": "synced", "public.bc": "synced", "public.bb": "failed"}
-    assert re.search(r"error +public\.bb: error=", errors)
+    assert re.search(r"error +public\.bb: failed", errors)
     assert [len(followed.rows(name)) for name in NAMES] == [2, 1, 2]
 
 

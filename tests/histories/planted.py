@@ -303,7 +303,7 @@ def _aborted_applied() -> None:
             if xid != subxid or xid not in self._spills:
                 original(self, message)
                 return
-            self._open(Begin(self._position or 1, 0, xid))
+            self._open(Begin(1 << 62, 0, xid))  # behind whatever a table has stored
             for each in self._spills.pop(xid).read():
                 self._apply(each)
             self._begun = None
