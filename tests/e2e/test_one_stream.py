@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
@@ -253,6 +254,18 @@ def test_another_command_waits_for_the_stream_and_the_stream_for_it(loaded: Ferr
     level(loaded, postgres, "orders", "accounts")
     sync(loaded)
     level(loaded, postgres)
+
+
+def test_a_table_that_another_run_works_on_is_followed_as_soon_as_that_ends(loaded: Ferry, postgres: Database) -> None:
+    with loaded.migration() as migration, ExitStack() as stack:
+        stack.enter_context(migration.endpoints.state.lease("public.items"))
+        with Follow(loaded) as follow:
+            postgres.run("UPDATE orders SET amount = 4; UPDATE items SET amount = 5")
+            wait_for(lambda: amounts(loaded, "orders") == {4})
+            assert 5 not in amounts(loaded, "items")
+            stack.close()
+            wait_for(lambda: amounts(loaded, "items") == {5})
+    assert follow.error is None
 
 
 def test_a_verification_asks_only_for_changes_of_its_own_table(loaded: Ferry, postgres: Database) -> None:

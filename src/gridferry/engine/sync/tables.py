@@ -215,7 +215,7 @@ class FollowLoop:
         """One run over the tables that one slot follows. Returns: False where it is to be tried again."""
         members = list(self._members)
         try:
-            tried = members[0].stream.run(members, follow=True, until=self._newcomers)
+            tried = members[0].stream.run(members, follow=True, until=self._newcomers, left_out=self._try_later)
         except FerryError as error:
             for each in members:
                 self._note_let_in(each)
@@ -229,14 +229,20 @@ class FollowLoop:
         for done in tried.done:
             self._tell(done)
             self._add(done)
-        again = False
         for failed in tried.failures:
-            if is_transient(failed.error):
-                again = True
-                continue
+            if not is_transient(failed.error):  # others wait to be tried again
+                with self._lock:
+                    self._failed[failed.table] = failed.error
+        return True
+
+    def _try_later(self, table: str, error: FerryError) -> None:
+        """Follow a table with the others again as soon as that may work; they begin anew then."""
+        if not is_transient(error):
+            return
+        for each in [each for each in self._members if each.table == table]:
+            self._members.remove(each)
             with self._lock:
-                self._failed[failed.table] = failed.error
-        return not again
+                self._later.append((self._clock() + max(self._interval_s, _WAKE_S), each))
 
     def _fail(self, table: str, error: FerryError) -> None:
         with self._lock:

@@ -74,11 +74,17 @@ class SharedStream:
         self.slot = stream_slot_of(self._feed, state)
 
     def run(
-        self, members: Sequence[Member], *, follow: bool = False, until: Callable[[], bool] = lambda: False
+        self,
+        members: Sequence[Member],
+        *,
+        follow: bool = False,
+        until: Callable[[], bool] = lambda: False,
+        left_out: Callable[[str, FerryError], None] = lambda table, error: None,
     ) -> Tried[TableSync]:
         """Store what was committed before now in these tables; with `follow` go on until asked to stop, or `until`.
 
-        The slot keeps the log of its other tables. Of several tables one that fails does not stop the others.
+        The slot keeps the log of its other tables. Of several tables one that fails does not stop the others;
+        `left_out` is called at once for one that cannot be followed from the beginning.
         Raises: LeaseHeld where another run follows the slot; of one table any FerryError, of several what concerns all
             of them or may pass.
         """
@@ -91,7 +97,7 @@ class SharedStream:
         try:
             with with_next_step(), self._state.slot_lease(self.slot, wait_s=settings.wait_s) as lease:
                 with one_session(), self._state.documents.read_ahead():
-                    tables = self._take_up(members, lease, failed)
+                    tables = self._take_up(members, lease, failed, left_out)
                 if tables:
                     run = CdcRun(
                         self._state,
@@ -122,7 +128,11 @@ class SharedStream:
         )
 
     def _take_up(
-        self, members: Sequence[Member], lease: Lease, failed: dict[str, FerryError]
+        self,
+        members: Sequence[Member],
+        lease: Lease,
+        failed: dict[str, FerryError],
+        left_out: Callable[[str, FerryError], None],
     ) -> dict[str, FollowedTable]:
         """The tables to follow, by name; why others cannot be goes into `failed`. Raises: what concerns all."""
         tables: dict[str, FollowedTable] = {}
@@ -147,6 +157,7 @@ class SharedStream:
                 failed[each.table] = error
                 each.failed(error)
                 self._tell(TableFailed(each.table, SYNC.verb, error, others=len(members) - 1))
+                left_out(each.table, error)
         return tables
 
     def _described(self, members: Sequence[Member]) -> dict[str, Table]:
