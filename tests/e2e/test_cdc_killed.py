@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -114,16 +114,16 @@ def test_a_run_that_was_taken_over_while_it_stood_still_says_so_and_loses_nothin
 ) -> None:
     followed.load()
     postgres.run("UPDATE reading SET n = -n")
-    begin = PositionStore.begin
+    begin = PositionStore.begin_all
 
-    def slowly(self: PositionStore, record: CdcRecord) -> CdcRecord:
-        begun = begin(self, record)
-        monkeypatch.setattr(PositionStore, "begin", begin)
+    def slowly(self: PositionStore, records: Sequence[CdcRecord]) -> list[CdcRecord]:
+        begun = begin(self, records)
+        monkeypatch.setattr(PositionStore, "begin_all", begin)
         take_over(followed)
         assert sync(followed)[0].outcome == "synced"
         return begun
 
-    monkeypatch.setattr(PositionStore, "begin", slowly)
+    monkeypatch.setattr(PositionStore, "begin_all", slowly)
     with pytest.raises(LeaseHeld):
         sync(followed)
     assert_level(followed, postgres)

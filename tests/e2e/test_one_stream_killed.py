@@ -46,7 +46,7 @@ def level(ferry: Ferry, postgres: Database) -> None:
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize(
     ("point", "call"),
-    [("begin syncs", 1), ("put", 2), ("flush", 3), ("positions", 1), ("positions", 2), ("confirm", 1)],
+    [("begin sync", 1), ("put", 2), ("flush", 3), ("position", 1), ("position", 2), ("confirm", 1)],
 )
 def test_a_sync_killed_anywhere_goes_on_where_each_table_is(
     made: Ferry, postgres: Database, killer: Killer, point: str, moment: str, call: int

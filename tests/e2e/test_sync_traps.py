@@ -182,7 +182,7 @@ def test_trap_16_no_checkpoint_runs_ahead_of_what_is_on_disk(
         noted(BulkWriter, name, "rows")
     noted(BulkWriter, "flush_log", "flush")
     noted(CursorStore, "save", "checkpoint")
-    noted(PositionStore, "save", "checkpoint")
+    noted(PositionStore, "save_all", "checkpoint")
     noted(ChangeStream, "confirm", "confirm")
     sync(loaded, rows_per_chunk=30)
     flushed = saved = True

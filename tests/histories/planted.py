@@ -7,7 +7,7 @@ histories notice each.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -325,19 +325,19 @@ def _savepoint_applied() -> None:
 @bug("trap 8: a retry begins with an empty target")
 def _dropped_on_retry() -> None:
     def made(original: Callable[..., Any]) -> Callable[..., Any]:
-        def begin(self: Any, record: CdcRecord) -> CdcRecord:
-            if record.last_started and not record.last_finished:
+        def begin(self: Any, records: Sequence[CdcRecord]) -> list[CdcRecord]:
+            if any(record.last_started and not record.last_finished for record in records):
                 store = self._documents._store
                 names = [name for name in store.container_names() if not name.startswith("gridferry_")]
                 for container in store.open_containers(names).values():
                     keys = container.schema.names[: container.schema.key_length]
                     for rows in list(container.scan().batches()):
                         container.delete(rows.select(keys))
-            return original(self, record)
+            return original(self, records)
 
         return begin
 
-    around(PositionStore, "begin", made)
+    around(PositionStore, "begin_all", made)
 
 
 @bug("trap 9: errors are swallowed")

@@ -115,22 +115,15 @@ class ProgressStore(Generic[R]):
 
     def begin(self, record: R) -> R:
         """Write that a run begins; from now on no earlier one may write. Only under the table's lease."""
-        return self._write(record.begun())
+        return self.begin_all([record])[0]
 
     def begin_all(self, records: Sequence[R]) -> list[R]:
         """As `begin`, of several tables at once."""
-        if len(records) == 1:
-            return [self.begin(records[0])]
-        return self.save_all([record.begun() for record in records])
+        return self._write_all([record.begun() for record in records])
 
     def save_all(self, records: Sequence[R]) -> list[R]:
         """As `save`, of several tables at once; all of them are on disk when the call returns."""
-        if len(records) == 1:
-            return [self.save(records[0])]
-        stood = self._documents.get_each([scope_of(record.table) for record in records], _ITEM)
-        written = [self._next(record, stood.get(scope_of(record.table))) for record in records]
-        self._documents.put_each({scope_of(after.table): _document(after) for after, new in written if new}, _ITEM)
-        return [after for after, _ in written]
+        return self._write_all(records)
 
     def mode_of(self, table: str) -> SyncMode | None:
         """The mode whose runs wrote the table's record; None where there is none."""
@@ -155,7 +148,7 @@ class ProgressStore(Generic[R]):
         The same call may be made again after an error.
         Raises: LeaseHeld if another run has written since this one read the record or wrote it last.
         """
-        return self._write(record)
+        return self.save_all([record])[0]
 
     def require_latest(self, record: R) -> None:
         """Return if no other run has written since `record` was read or written. Raises: LeaseHeld."""
@@ -167,11 +160,11 @@ class ProgressStore(Generic[R]):
         """Delete a table's record and all beside it, when it is loaded again."""
         self._documents.delete_scope(scope_of(table))
 
-    def _write(self, record: R) -> R:
-        after, new = self._next(record, self._documents.get(scope_of(record.table), _ITEM))
-        if new:
-            self._put(after)
-        return after
+    def _write_all(self, records: Sequence[R]) -> list[R]:
+        stood = self._documents.get_each([scope_of(record.table) for record in records], _ITEM)
+        written = [self._next(record, stood.get(scope_of(record.table))) for record in records]
+        self._documents.put_each({scope_of(after.table): _document(after) for after, new in written if new}, _ITEM)
+        return [after for after, _ in written]
 
     def _next(self, record: R, before: Document | None) -> tuple[R, bool]:
         """The record as it is to be written, and whether it is not written yet. Raises: LeaseHeld."""

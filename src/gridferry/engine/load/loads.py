@@ -20,7 +20,6 @@ from gridferry.errors import FerryError
 from gridferry.model.outcomes import LoadOutcome
 from gridferry.plan.plan import Plan, TablePlan
 from gridferry.plan.table_options import SyncMode, TableOptions
-from gridferry.source.postgres.session.connection import one_session
 
 ROWS_PER_CHUNK = 100_000
 
@@ -58,7 +57,7 @@ class Loads:
         state = self._endpoints.state  # what is wrong with the target, or with whose it is, is reported once
         if not tables:
             self._endpoints.tables.tell_gone(state)
-        with one_snapshot(self._endpoints, chosen, options) as shared, one_session():
+        with one_snapshot(self._endpoints, chosen, options) as shared:
 
             def load(table: TableOptions) -> TableLoad:
                 done = self._loader(state, table, options, shared).run(table.table)
