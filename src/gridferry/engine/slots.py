@@ -194,11 +194,13 @@ class SharedSlotOfLoad(SlotOfLoad):
         slot: str,
         start: Lsn,
         view: PostgresSnapshot,
+        check: Callable[[], None],
     ) -> None:
         """Args: names: the two that the table's own slots may have; start: a position that the slot holds, with nothing
-        in front of it that `view` does not show.
+        in front of it that `view` does not show; check: raises where others may follow the slot again.
         """
         super().__init__(source, (slot, *names), tell, stream=slot)
+        self._check = check
         self._start = start
         self._view = view
 
@@ -209,7 +211,8 @@ class SharedSlotOfLoad(SlotOfLoad):
 
     @contextmanager
     def open(self, table: Table) -> Iterator[NewSlot]:
-        """The slot as it is, with the snapshot. Raises: PlanError for what the source does not allow."""
+        """The slot as it is, with the snapshot. Raises: PlanError for what the source does not allow; LeaseHeld."""
+        self._check()
         self._require_open(table)
         yield NewSlot(self.name, self._start, self._view)
 

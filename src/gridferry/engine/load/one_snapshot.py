@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 
+from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Note
@@ -50,7 +51,8 @@ def one_snapshot(ends: Endpoints, chosen: Sequence[TableOptions], load: LoadOpti
     slot = stream_slot_of(ends.feed, ends.state)
     with ExitStack() as stack:
         allowed = _allowed(ends, slot, fresh)
-        if not allowed or not _take(ends, slot, allowed, load, stack):
+        lease = _take(ends, slot, allowed, load, stack) if allowed else None
+        if lease is None:
             yield ALONE
             return
         opened = _open(ends, slot, allowed, stack)
@@ -66,6 +68,7 @@ def one_snapshot(ends: Endpoints, chosen: Sequence[TableOptions], load: LoadOpti
                 slot=slot,
                 start=start,
                 view=view,
+                check=lease.check,
             )
             for options in allowed
         }
@@ -87,15 +90,16 @@ def _allowed(ends: Endpoints, slot: str, fresh: Sequence[TableOptions]) -> list[
     return [options for options, found in pairs if not found.obstacles and found.publishing is not None]
 
 
-def _take(ends: Endpoints, slot: str, allowed: Sequence[TableOptions], load: LoadOptions, stack: ExitStack) -> bool:
-    """Keep others from following the slot. Returns: False where a sync follows it now."""
+def _take(
+    ends: Endpoints, slot: str, allowed: Sequence[TableOptions], load: LoadOptions, stack: ExitStack
+) -> Lease | None:
+    """Keep others from following the slot. Returns: None where a sync follows it now."""
     try:
-        stack.enter_context(ends.state.slot_lease(slot, wait_s=load.wait_s))
+        return stack.enter_context(ends.state.slot_lease(slot, wait_s=load.wait_s))
     except LeaseHeld:
         said = f"a sync follows the slot {slot} now: each table is loaded with a slot of its own, and joins later"
         ends.tell(Note(allowed[0].qualified, said))
-        return False
-    return True
+        return None
 
 
 def _open(
