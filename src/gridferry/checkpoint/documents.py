@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
 from typing import Any
 
@@ -95,8 +95,11 @@ class DocumentStore:
         pairs = zip(rows.column("item").to_pylist(), rows.column("body").to_pylist(), strict=True)
         return {item: read_document(body, scope, item) for item, body in pairs}
 
-    def get_each(self, scopes: Sequence[str], item: str) -> dict[str, Document]:
-        """The document `item` of those scopes that have it, by scope; asked for all at once."""
+    def get_each(self, scopes: Sequence[str], item: str, *, skip_broken: bool = False) -> dict[str, Document]:
+        """The document `item` of those scopes that have it, by scope; asked for all at once.
+
+        Args: skip_broken: leave out what is not readable, rather than raise CheckpointError.
+        """
         if self._reading.found is not None:
             return {
                 scope: self._reading.found[scope][item]
@@ -109,8 +112,12 @@ class DocumentStore:
         mine = self.full("")
         rows = container.get(_keys([(self.full(scope), item) for scope in scopes]))
         pairs = zip(rows.column("scope").to_pylist(), rows.column("body").to_pylist(), strict=True)
-        short = {scope.removeprefix(mine): body for scope, body in pairs}
-        return {scope: read_document(body, scope, item) for scope, body in short.items()}
+        found: dict[str, Document] = {}
+        for full, body in pairs:
+            scope = full.removeprefix(mine)
+            with suppress(CheckpointError) if skip_broken else nullcontext():
+                found[scope] = read_document(body, scope, item)
+        return found
 
     def items(self, scope: str) -> dict[str, Document]:
         """All documents of a scope, by item."""

@@ -39,6 +39,10 @@ class MarkStore:
         fields = require_version(document, MARK_VERSION, what=what, next_step=step)
         return readable(what, lambda: decoded(MarkRecord, fields, slot=slot), next_step=step)
 
+    def forget(self, slot: str) -> None:
+        """Delete a slot's mark, when the slot was dropped."""
+        self._documents.delete_scope(_scope(slot))
+
     def save(self, record: MarkRecord) -> None:
         """Write a slot's mark. Only under a lease that covers what it follows."""
         fields = {name: value for name, value in asdict(record).items() if name != "slot"}

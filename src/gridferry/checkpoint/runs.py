@@ -97,7 +97,7 @@ class RunStore:
 
         Args: loaded: "" also for a load that is not finished: nobody follows it yet.
         """
-        found = self._documents.get_each([_scope(table) for table in tables], _RUN)
+        found = self._documents.get_each([_scope(table) for table in tables], _RUN, skip_broken=True)
         slots = {
             scope.removeprefix(_scope("")): document.get("slot")
             for scope, document in found.items()

@@ -80,6 +80,10 @@ class Footprint:
             for scope, items in state.documents.scopes("").items():
                 if scope.partition(":")[2] == self._table:
                     state.documents.delete(scope, list(items))
+            rest = state.documents.scopes("")
+            if all(scope.startswith("mark:") for scope in rest):  # of slots that are gone
+                for scope in rest:
+                    state.documents.delete_scope(scope)
             if not state.documents.scopes("") and not state.catalog.entries():
                 state.registry.forget(state.whose().key)
 

@@ -307,11 +307,15 @@ def drop_known(feed: ChangeFeed, state: TargetState, table: str) -> list[str]:
     stream = stream_slot_of(feed, state)
     with state.lease(table):
         require_own_slot(feed, state, run, left="that slot was not dropped")
-        dropped = [what for name in {run.slot, run.spare} - {"", stream} for what in feed.drop(name)]
+        own = {run.slot, run.spare} - {"", stream}
+        dropped = [what for name in own for what in feed.drop(name)]
         state.runs.without_slot(run)
+        for name in own:
+            state.marks.forget(name)
         if run.slot != stream:
             return dropped
         if stream not in state.runs.slots(state.runs.tables()).values():  # it was the last
+            state.marks.forget(stream)
             return [*dropped, *feed.drop(stream)]
         if run.plan is not None and feed.facts(stream) is not None:
             feed.publish(stream, leave=[(run.plan.schema, run.plan.table)])
