@@ -33,8 +33,8 @@ def from_provider(
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError("the provider of a GridDB address is not a URL") from error
+    except ValueError:  # it may quote a piece of a password
+        raise ConfigError("the provider of a GridDB address is not a URL") from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ConfigError("the provider of a GridDB address must be an http or https URL")
     asked = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -50,6 +50,11 @@ def from_provider(
             f"the certificate of the GridDB provider is not trusted: {error.verify_message}",
             next_step="name the file of its issuer as ca_file=.., and the provider as its certificate does",
         ) from error
+    except http.client.InvalidURL:  # what it quotes may be a piece of a password
+        raise ConfigError(
+            "the provider of a GridDB address is not a URL: it has a space or a control character in it",
+            next_step="write such characters in percent form, a space as %20",
+        ) from None
     except (OSError, http.client.HTTPException, UnicodeError) as error:
         raise NodeUnreachable(
             f"the GridDB provider did not answer: {_reason(error, timeout_s)}",

@@ -131,7 +131,7 @@ def test_only_http(url: str) -> None:
 
 
 def test_a_url_that_cannot_be() -> None:
-    with pytest.raises(NodeUnreachable):
+    with pytest.raises(ConfigError, match="is not a URL"):
         from_provider("http://bad host/")
 
 
@@ -174,3 +174,12 @@ def test_a_group_where_nobody_speaks() -> None:
 def test_what_is_no_group(group: str) -> None:
     with pytest.raises(NodeUnreachable):
         from_multicast(group, 31998, timeout_s=0.02)
+
+
+@pytest.mark.parametrize("secret", ["00?0 0", "a?b\tc", "x/\x7fy z"])
+def test_a_provider_with_a_space_in_it_is_refused_without_a_piece_of_its_password(secret: str) -> None:
+    with pytest.raises(ConfigError, match="is not a URL") as refused:
+        from_provider(f"http://ann:{secret}@127.0.0.1:1/nodes", timeout_s=1.0)
+    said = f"{refused.value} {refused.value.next_step}"
+    assert not any(piece in said for piece in secret.replace("?", " ").split() if len(piece) > 1)
+    assert refused.value.__cause__ is None
