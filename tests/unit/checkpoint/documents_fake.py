@@ -100,6 +100,14 @@ class FakeDocuments(DocumentStore):
         self.on_write()
         self.state.rows.update({(scope, item): json.dumps(body).encode() for item, body in items.items()})
 
+    def get_each(self, scopes: Sequence[str], item: str, *, skip_broken: bool = False) -> dict[str, dict[str, Any]]:
+        found = {scope: self.get(scope, item) for scope in scopes}
+        return {scope: document for scope, document in found.items() if document is not None}
+
+    def put_each(self, documents: Mapping[str, dict[str, Any]], item: str) -> None:
+        for scope, document in documents.items():
+            self.put(scope, {item: document})
+
     def insert(self, scope: str, item: str, document: dict[str, Any]) -> bool:
         if (scope, item) in self.state.rows:
             return False

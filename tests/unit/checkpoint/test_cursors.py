@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,13 @@ class Documents:
 
     def put(self, scope: str, items: Mapping[str, Any]) -> None:
         self.kept.update({(scope, item): json.loads(json.dumps(document)) for item, document in items.items()})
+
+    def get_each(self, scopes: Sequence[str], item: str) -> dict[str, Any]:
+        return {scope: self.get(scope, item) for scope in scopes if (scope, item) in self.kept}
+
+    def put_each(self, documents: Mapping[str, Any], item: str) -> None:
+        for scope, document in documents.items():
+            self.put(scope, {item: document})
 
     def delete_scope(self, scope: str) -> None:
         self.kept = {key: document for key, document in self.kept.items() if key[0] != scope}
