@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from tests.conftest import Database
 from tests.e2e.changes import assert_level, left_in_source, sync, without_slots
+from tests.e2e.command import command
 from tests.e2e.ferry import Ferry
+from tests.e2e.killer import Killer
 
 from gridferry.errors import DataError, LeaseHeld
+from gridferry.local.postgres import LocalPostgres
 from gridferry.model.failed_tables import SomeTablesFailed
 from gridferry.model.verification import Verdict
 
@@ -314,6 +321,42 @@ def test_a_lost_slot_is_made_again_for_all(loaded: Ferry, postgres: Database) ->
     level(loaded, postgres)
     sync(loaded)
     assert len(slots(postgres)) == 1
+
+
+def test_a_lost_slot_of_many_tables_is_made_again_with_few_places(ferry: Ferry, tmp_path: Path) -> None:
+    """Each table catches up by a slot of its own and joins before the next one needs its place."""
+    names = [f"t{number}" for number in range(4)]
+    settings = {"max_replication_slots": "2", "max_wal_senders": "3"}
+    with LocalPostgres(version=18, settings=settings) as server:
+        dsn = server.create_database("few")
+        many = replace(ferry, dsn=dsn).of(*map(table, names))
+        with psycopg.connect(dsn, autocommit=True) as connection:
+            for name in names:
+                connection.execute(f"CREATE TABLE {name} (id int PRIMARY KEY, amount int)")
+                connection.execute(f"INSERT INTO {name} VALUES (1, 1)")
+            many.load()
+            connection.execute("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+            assert command(many, tmp_path, "sync").code == 3
+            said = command(many, tmp_path, "sync", "--new-slot")
+            assert said.code == 0, said.text
+            for name in names:
+                connection.execute(f"UPDATE {name} SET amount = 2")
+            assert command(many, tmp_path, "sync").code == 0
+            assert connection.execute("SELECT count(*) FROM pg_replication_slots").fetchone() == (1,)
+        assert [amounts(many, name) for name in names] == [{2}] * 4
+
+
+def test_a_slot_that_a_killed_join_left_goes_with_the_next_load(
+    made: Ferry, postgres: Database, killer: Killer
+) -> None:
+    one = made.of(table("orders"))
+    one.load()
+    one.load(replace=True)  # its second slot is the one in use now
+    made.load()
+    assert killer.run(made, "sync", point="drop slot", moment="before", call=1) == -signal.SIGKILL
+    assert len(slots(postgres)) == 2
+    made.load()
+    assert left_in_source(postgres) == (1, 2)
 
 
 def test_loads_that_several_processes_share_have_one_slot(made: Ferry, postgres: Database) -> None:

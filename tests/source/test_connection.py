@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import psycopg
 import pytest
-from tests.conftest import drop
+from tests.conftest import Database, drop
 
 from gridferry.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
 from gridferry.source.postgres.session.arrow_session import connect_arrow, finish_arrow
-from gridferry.source.postgres.session.connection import PostgresAddress, connect, parse_address
+from gridferry.source.postgres.session.connection import PostgresAddress, connect, one_session, parse_address
 from gridferry.source.postgres.session.transactions import Work, begin
 
 SECRET = "s3cret-w0rd"
@@ -203,3 +203,28 @@ def test_a_dead_peer_is_noticed_on_both_sides(postgres):
         assert [connection.execute(f"SHOW {name}").fetchall() for name in names] == [[("60",)], [("15",)], [("4",)]]
         given = connection.info.get_parameters()
         assert (given["keepalives_idle"], given["keepalives_count"], given["tcp_user_timeout"]) == ("60", "4", "120000")
+
+
+def test_inside_one_session_an_ended_one_is_used_again_and_one_in_use_is_not(postgres: Database) -> None:
+    with one_session():
+        with connect(postgres.address) as first:
+            pid = first.info.backend_pid
+            with connect(postgres.address) as beside:
+                assert beside.info.backend_pid != pid
+        with connect(postgres.address) as again:
+            assert again.info.backend_pid == pid
+        postgres.end_sessions(f"pid = {pid}")
+        with connect(postgres.address) as other:
+            assert other.execute("SELECT 1").fetchone() == (1,)
+            assert other.info.backend_pid != pid
+    assert other.closed
+
+
+def test_an_error_in_a_session_that_is_kept_is_not_hidden_by_its_end(postgres: Database) -> None:
+    def fail_in_an_ended_session() -> None:
+        with connect(postgres.address) as session:
+            postgres.end_sessions(f"pid = {session.info.backend_pid}")
+            raise ValueError("what went wrong")
+
+    with one_session(), pytest.raises(ValueError, match="what went wrong"):
+        fail_in_an_ended_session()

@@ -30,7 +30,7 @@ def follow(
     Returns: what was done to each table, by all configs together, and what failed by the last one. Raises: any
         FerryError.
     """
-    from gridferry.engine.sync.tables import summed
+    from gridferry.engine.sync.counts import sum_of_runs
 
     done: dict[str, TableSync] = {}
     migration = opened()
@@ -52,7 +52,7 @@ def follow(
                 output.warn(error.message)
                 now = []
         for each in now:
-            done[each.table] = summed(done[each.table], each) if each.table in done else each
+            done[each.table] = sum_of_runs(done[each.table], each) if each.table in done else each
         if reload.next is None or requests.stop():
             reload.drop()
             return list(done.values()), failed

@@ -42,6 +42,15 @@ def slots_of(feed: ChangeFeed, state: TargetState, table: str) -> tuple[str, str
     return feed.slots_for(table, str(state.store.cluster.address), state.whose())
 
 
+def patience_for(source: PostgresSource, table: str, tell: Listener) -> Patience:
+    """How long a new slot waits for open transactions; whose they are is told as of `table`."""
+    return Patience(
+        source.address,
+        limit_s=source.transactions_s,
+        tell=lambda text: tell(Note(table, text, Level.WARNING)),
+    )
+
+
 def stream_slot_of(feed: ChangeFeed, state: TargetState) -> str:
     """The slot that follows all tables of this migration into this target."""
     return feed.stream_slot(str(state.store.cluster.address), state.whose())
@@ -112,11 +121,7 @@ class SlotOfLoad:
         made; SourceRefused, SlotInUse; see `ChangeFeed.new_slot`.
         """
         self._require_open(table)
-        patience = Patience(
-            self._source.address,
-            limit_s=self._source.transactions_s,
-            tell=lambda text: self._tell(Note(table.qualified, text, Level.WARNING)),
-        )
+        patience = patience_for(self._source, table.qualified, self._tell)
         with self._feed.new_slot(self.name, tables=[(table.schema, table.name)], patience=patience) as made:
             yield made
 
@@ -172,9 +177,10 @@ class SlotOfLoad:
                 )
 
     def drop_spare(self) -> None:
-        """Drop what a run left that was killed between two slots: the one that is not the load's."""
-        if self._feed.facts(self.name) is not None:
-            self._feed.drop(self.name)
+        """Drop what a run left that was killed between two slots: those of the table's own that the load has not."""
+        for name in (self.name, *self._others):
+            if name not in (self._standing, self._stream) and self._feed.facts(name) is not None:
+                self._feed.drop(name)
 
 
 class SharedSlotOfLoad(SlotOfLoad):
@@ -218,12 +224,6 @@ class SharedSlotOfLoad(SlotOfLoad):
 
     def drop(self) -> None:
         """Nothing: other tables need it."""
-
-    def drop_spare(self) -> None:
-        """Drop the table's own slots, which it needs no more."""
-        for name in self._others:
-            if self._feed.facts(name) is not None:
-                self._feed.drop(name)
 
 
 def refuse_elsewhere(state: Callable[[], TargetState], source: KnowsOrigin, options: TableOptions) -> None:

@@ -7,7 +7,7 @@ just now, each table is loaded with a slot of its own instead, and joins the oth
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from gridferry.checkpoint.lease import Lease
@@ -16,12 +16,11 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Note
 from gridferry.engine.load.copying import LoadOptions
 from gridferry.engine.ownership.endpoints import Endpoints
-from gridferry.engine.slots import SharedSlotOfLoad, slots_of, stream_slot_of
+from gridferry.engine.slots import SharedSlotOfLoad, patience_for, slots_of, stream_slot_of
 from gridferry.errors import CheckpointError, FerryError, LeaseHeld
 from gridferry.model.position import Lsn
 from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
-from gridferry.source.postgres.session.blockers import Patience
 
 
 @dataclass(frozen=True)
@@ -118,18 +117,17 @@ def _open(
     followed = {table for table, name in state.runs.slots(state.runs.tables()).items() if name == slot}
     if followed - {o.qualified for o in allowed}:
         return None
-    patience = Patience(
-        ends.source.address,
-        limit_s=ends.source.transactions_s,
-        tell=lambda text: ends.tell(Note(allowed[0].qualified, text, Level.WARNING)),
-    )
-    stack.callback(_drop_unused, ends, slot)
+    stack.callback(_drop_unused, ends, slot, allowed[0].qualified)
+    patience = patience_for(ends.source, allowed[0].qualified, ends.tell)
     made = stack.enter_context(feed.new_slot(slot, tables=tables, patience=patience))
     return made.start, made.snapshot
 
 
-def _drop_unused(ends: Endpoints, slot: str) -> None:
-    """Drop a slot that no load has taken: it would keep log for nobody."""
-    with suppress(FerryError):
+def _drop_unused(ends: Endpoints, slot: str, table: str) -> None:
+    """Drop a slot that no load has taken: it would keep log for nobody. One that cannot be dropped now is reported."""
+    try:
         if slot not in ends.state.runs.slots(ends.state.runs.tables()).values():
             ends.feed.drop(slot)
+    except FerryError as error:
+        said = f"the slot {slot} may be of no use, and is still there ({error.message}): `gridferry load` takes it up"
+        ends.tell(Note(table, f"{said}, `gridferry drop-slot` drops it", Level.WARNING))

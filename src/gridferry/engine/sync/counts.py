@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridferry.checkpoint.tallies import TallyStore
+from gridferry.engine.events import TableSync
 from gridferry.griddb.handle import Handle
 from gridferry.model.change import Operation
+from gridferry.model.outcomes import SyncOutcome
 
 
 @dataclass
@@ -73,6 +75,24 @@ class ContainerCounts:
         tallies.add(table, {name: (self.written[name], self.deleted[name]) for name in names})
         self.written.clear()
         self.deleted.clear()
+
+
+def sum_of_runs(before: TableSync, now: TableSync) -> TableSync:
+    """What two runs of a table did, one after the other."""
+    return replace(
+        now,
+        outcome=now.outcome if now.outcome is not SyncOutcome.NOTHING_NEW else before.outcome,
+        read=before.read + now.read,
+        rows=before.rows + now.rows,
+        octets=before.octets + now.octets,
+        seconds=before.seconds + now.seconds,
+        quarantined=before.quarantined + now.quarantined,
+        superseded=before.superseded + now.superseded,
+        deleted=before.deleted + now.deleted,
+        touched=max(before.touched, now.touched),
+        created=before.created + now.created,
+        notes=tuple(dict.fromkeys(before.notes + now.notes)),
+    )
 
 
 def _count(counts: Counter[str], handles: Sequence[Handle], bounds: NDArray[np.int64]) -> None:

@@ -72,9 +72,9 @@ class Syncs:
             return follower(ends.source, state, options, settings=settings, listener=ends.tell)
 
         followers = [made(options) for options in chosen]
-        many = ends.follows_many and not new_slot
+        many = ends.follows_many
         if not follow:
-            return self._sync_each(followers, arrivals.failures, many=many)
+            return self._sync_each(followers, arrivals.failures, many=many, renew=new_slot)
         known = {options.qualified for options in chosen}
         later = None if tables or not ends.config.patterns else partial(arrivals.later, known, made)
         ends.tell(FollowStarted(tuple(each.table for each in followers), interval_s))
@@ -109,11 +109,12 @@ class Syncs:
         )
 
     def _sync_each(
-        self, followers: Sequence[Follower], failed: Sequence[FailedTable], *, many: bool
+        self, followers: Sequence[Follower], failed: Sequence[FailedTable], *, many: bool, renew: bool
     ) -> list[TableSync]:
         """One bounded run over each table; one that fails does not stop the others, nor do those that `failed`.
 
-        Args: many: whether one slot is to follow all tables in mode cdc.
+        Args: many: whether one slot is to follow all tables in mode cdc; renew: whether each is to get another slot
+            where its own is lost, and then to join the others.
         """
 
         def run(each: Follower) -> TableSync:
@@ -121,7 +122,7 @@ class Syncs:
             self._endpoints.tell(done)
             return done
 
-        members = [each for each in followers if many and isinstance(each, CdcSync) and each.is_member]
+        members = [each for each in followers if many and not renew and isinstance(each, CdcSync) and each.is_member]
         alone = [each for each in followers if each not in members]
         with one_session():
             tried = try_each(alone, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell)

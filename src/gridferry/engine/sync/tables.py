@@ -5,17 +5,16 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from functools import partial
 
 from gridferry.engine.each_table import SYNC, Tried
 from gridferry.engine.events import Level, Listener, Note, TableFailed, TableSync
 from gridferry.engine.retry import is_transient
 from gridferry.engine.sync.cdc.mode import CdcSync, Place
+from gridferry.engine.sync.counts import sum_of_runs
 from gridferry.engine.sync.follower import Follower
 from gridferry.errors import FerryError, NotLoaded, PasswordRefused
 from gridferry.model.failed_tables import FailedTable
-from gridferry.model.outcomes import SyncOutcome
 
 _WAKE_S = 0.2
 ROTATION_S = 900.0  # so long a password file may be behind the server
@@ -251,7 +250,7 @@ class FollowLoop:
 
     def _add(self, done: TableSync) -> None:
         before = self._sums.get(done.table)
-        self._sums[done.table] = done if before is None else summed(before, done)
+        self._sums[done.table] = done if before is None else sum_of_runs(before, done)
 
     def _turn(self, each: Follower, *, join: bool = False) -> bool:
         """One run of a table. Returns False where it is to be tried again."""
@@ -307,21 +306,3 @@ class FollowLoop:
             finished=tuple(good),
             failures=tuple(FailedTable(name, wrong[name]) for name in names if name in wrong),
         )
-
-
-def summed(before: TableSync, now: TableSync) -> TableSync:
-    """What two runs of a table did, one after the other."""
-    return replace(
-        now,
-        outcome=now.outcome if now.outcome is not SyncOutcome.NOTHING_NEW else before.outcome,
-        read=before.read + now.read,
-        rows=before.rows + now.rows,
-        octets=before.octets + now.octets,
-        seconds=before.seconds + now.seconds,
-        quarantined=before.quarantined + now.quarantined,
-        superseded=before.superseded + now.superseded,
-        deleted=before.deleted + now.deleted,
-        touched=max(before.touched, now.touched),
-        created=before.created + now.created,
-        notes=tuple(dict.fromkeys(before.notes + now.notes)),
-    )

@@ -22,6 +22,7 @@ from gridferry.engine.sync.cdc.run import CdcRun
 from gridferry.engine.sync.cdc.shared_stream import SharedStream
 from gridferry.engine.sync.cdc.source_checks import HARMED
 from gridferry.engine.sync.cdc.table import FollowedTable
+from gridferry.engine.sync.counts import sum_of_runs
 from gridferry.engine.sync.follower import Follower
 from gridferry.errors import CheckpointError, FerryError, LeaseHeld, SlotLost
 from gridferry.model.moment import age_s
@@ -107,8 +108,22 @@ class CdcSync(Follower):
     def join(self) -> TableSync:
         """Store what was committed before now, and let the slot of all tables follow this one from here on.
 
-        Where another run follows that slot just now, it stays with its own.
+        Where another run follows that slot just now, it stays with its own. A slot that was made again for one that is
+        lost serves until the table has joined: there may be no places for a slot a table.
         """
+        if self._settings.new_slot:
+            done = self.run()
+            if self.is_member:
+                return done
+            settings = replace(self._settings, new_slot=False)
+            plain = CdcSync(
+                source=self._source,
+                state=self._state,
+                options=self._options,
+                settings=settings,
+                listener=self._listener,
+            )
+            return sum_of_runs(done, plain.join())
         try:
             return self.stream.join(self, schema=self._options.schema_name, name=self._options.table_name)
         except LeaseHeld:

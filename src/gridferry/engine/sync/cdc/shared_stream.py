@@ -13,8 +13,8 @@ from gridferry.checkpoint.lease import Lease, held
 from gridferry.checkpoint.runs import RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SYNC, Tried
-from gridferry.engine.events import Level, Listener, Note, TableFailed, TableSync
-from gridferry.engine.slots import drop_spare, stream_slot_of
+from gridferry.engine.events import Listener, TableFailed, TableSync
+from gridferry.engine.slots import drop_spare, patience_for, stream_slot_of
 from gridferry.engine.sync.cdc.run import CdcRun
 from gridferry.engine.sync.cdc.table import FollowedTable
 from gridferry.engine.sync.follower import with_next_step
@@ -24,7 +24,6 @@ from gridferry.model.failed_tables import FailedTable
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.session.blockers import Patience
 from gridferry.source.postgres.session.connection import one_session
 from gridferry.source.postgres.source import PostgresSource
 
@@ -216,10 +215,6 @@ class SharedStream:
         return done
 
     def _make(self, table: str, schema: str, name: str) -> None:
-        patience = Patience(
-            self._source.address,
-            limit_s=self._source.transactions_s,
-            tell=lambda text: self._tell(Note(table, text, Level.WARNING)),
-        )
+        patience = patience_for(self._source, table, self._tell)
         with self._feed.new_slot(self.slot, tables=[(schema, name)], patience=patience):
             pass

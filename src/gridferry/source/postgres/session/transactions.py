@@ -126,8 +126,11 @@ class Session(psycopg.Connection[Row]):
         with mapped("ending a transaction"):
             if not self.kept or self.closed:
                 super().__exit__(*raised)
-            elif raised and raised[0] is not None:
-                self.rollback()
+            elif raised[0] is not None:
+                try:
+                    self.rollback()
+                except psycopg.Error:  # what ended the transaction is the error to be told
+                    self.close()
             else:
                 self.commit()
 
