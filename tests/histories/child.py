@@ -23,9 +23,8 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import adbc_driver_postgresql.dbapi  # noqa: F401
+import adbc_driver_postgresql  # noqa: F401
 import numpy.ma  # noqa: F401
-import pyarrow.dataset  # noqa: F401
 from tests.e2e.dying_load import POINTS
 from tests.histories.planted import plant
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from typing import Any
 
 import psycopg
 import pytest
 from tests.conftest import Database, drop
 
 from gridferry.errors import ConfigError, SourceError, SourceRefused, SourceUnreachable
-from gridferry.source.postgres.session.arrow_session import connect_arrow, finish_arrow
+from gridferry.source.postgres.session.arrow_answers import ArrowSession
+from gridferry.source.postgres.session.arrow_session import connect_arrow
 from gridferry.source.postgres.session.connection import PostgresAddress, connect, one_session, parse_address
 from gridferry.source.postgres.session.transactions import Work, begin
 
@@ -21,6 +23,15 @@ Opener = Callable[[PostgresAddress], object]
 @pytest.fixture(params=[connect, connect_arrow], ids=["psycopg", "adbc"])
 def opener(request) -> Opener:
     return request.param
+
+
+def answer(session: ArrowSession | psycopg.Connection[Any], statement: str) -> tuple[Any, ...]:
+    """The only row of an answer."""
+    if isinstance(session, ArrowSession):
+        return session.ask(statement)
+    row = session.execute(statement).fetchone()
+    assert row is not None
+    return tuple(row)
 
 
 def fail(opener: Opener, dsn: str) -> SourceError:
@@ -132,12 +143,8 @@ def test_settings_hold_for_every_session(postgres, open_, kind):
     postgres.run(f"ALTER DATABASE \"{postgres.name}\" SET bytea_output = 'escape'")
     connection = open_(postgres.address)
     try:
-        if open_ is connect_arrow:
-            finish_arrow(connection)
-        cursor = connection.cursor()
-        cursor.execute("SELECT current_setting('client_encoding'), current_setting('bytea_output'), 'ü✓'")
-        assert tuple(cursor.fetchone()) == ("UTF8", "hex", "ü✓"), kind
-        cursor.close()
+        asked = "SELECT current_setting('client_encoding'), current_setting('bytea_output'), 'ü✓'"
+        assert answer(connection, asked) == ("UTF8", "hex", "ü✓"), kind
     finally:
         connection.close()
 
@@ -149,10 +156,7 @@ def test_a_database_in_an_encoding_that_python_has_no_codec_for(postgres, open_)
     try:
         connection = open_(parse_address(postgres.server.dsn(name)))
         try:
-            cursor = connection.cursor()
-            cursor.execute("SELECT '臺灣'")
-            assert cursor.fetchone()[0] == "臺灣"
-            cursor.close()
+            assert answer(connection, "SELECT '臺灣'") == ("臺灣",)
         finally:
             connection.close()
     finally:

@@ -38,6 +38,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.split() == []
 
 
+def test_what_reads_loads_no_pandas() -> None:
+    pytest.importorskip("pandas", reason="what is not installed cannot be loaded")
+    code = (
+        "import sys; import gridferry.engine.migration, gridferry.source.postgres.session.arrow_answers;"
+        "print(*(m for m in ('pandas', 'pyarrow.dataset') if m in sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_the_version_is_told_in_three_ways(run: Run) -> None:
     assert run("--version").stdout == f"gridferry {__version__}\n"
     assert run("version").stdout == f"gridferry {__version__}\n"

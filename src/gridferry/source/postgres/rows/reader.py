@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,14 @@ from gridferry.errors import SourceError, SourceUnreachable
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.plan.plan import ReadAs, TablePlan
 from gridferry.source.postgres.rows.chunks import chunk_condition, relation_source
-from gridferry.source.postgres.session.arrow_session import connect_arrow, end_arrow, finish_arrow
+from gridferry.source.postgres.session.arrow_session import connect_arrow
 from gridferry.source.postgres.session.connection import PostgresAddress, lockers
 from gridferry.source.postgres.session.failures import failure, mapped, plain
 from gridferry.source.postgres.session.snapshot import cannot_join, join_statement
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
 
 if TYPE_CHECKING:
-    from adbc_driver_manager.dbapi import Cursor
+    from gridferry.source.postgres.session.arrow_answers import ArrowSession
 
 BATCH_BYTES = 4 * 1024 * 1024
 _BATCH_HINT = "adbc.postgresql.batch_size_hint_bytes"  # adbc_driver_postgresql.StatementOptions
@@ -46,15 +46,8 @@ class Reader:
         self._as_text: dict[tuple[str, ...], frozenset[str]] = {}
         self._reads = 0  # the session has one stream at a time; a later read ends the one before
         self._streaming = False  # whether an answer was begun and not read to its end
-        self._connection = connect_arrow(address)
         self._lockers = partial(lockers, address)
-        try:
-            self._join(snapshot)
-            with mapped("beginning to read"):
-                finish_arrow(self._connection)
-        except BaseException:
-            self.close()
-            raise
+        self._session = connect_arrow(address, join=partial(_join, snapshot))
 
     def read_chunk(self, chunk: Chunk, plan: TablePlan) -> Iterator[pa.RecordBatch]:
         """The rows of `plan`'s table that lie in `chunk` and meet the plan's condition.
@@ -78,35 +71,20 @@ class Reader:
 
     def close(self) -> None:
         """End the session; safe to call twice."""
-        from adbc_driver_manager.dbapi import Error
+        from adbc_driver_manager import Error
 
         # A session that broke already cannot be ended in good order, and need not be; nor one that still sends rows.
         if not self._streaming:
             with suppress(Error):
-                end_arrow(self._connection)
+                self._session.end()
         with suppress(Error):
-            self._connection.close()
+            self._session.close()
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _join(self, snapshot: Snapshot | None) -> None:
-        if snapshot is None:
-            return
-        try:
-            with mapped("joining the snapshot"):
-                self._run(join_statement(snapshot).as_string(None))
-        except SourceUnreachable:
-            raise
-        except SourceError as error:
-            raise cannot_join(snapshot) from error
-
-    def _run(self, statement: str) -> None:
-        with closing(self._connection.cursor()) as cursor:
-            cursor.execute(statement)
 
     def _columns(self, plan: TablePlan) -> dict[str, sql.Composable]:
         """The expression for each output column."""
@@ -128,50 +106,40 @@ class Reader:
         statement = sql.SQL("SELECT {} FROM {}").format(
             sql.SQL(", ").join(map(sql.Identifier, names)), relation_sql(plan.schema, plan.table)
         )
-        with (
-            mapped(f"describing {plan.qualified}", lockers=self._lockers),
-            closing(self._connection.cursor()) as cursor,
-        ):
-            schema = cursor.adbc_execute_schema(statement.as_string(None))
+        with mapped(f"describing {plan.qualified}", lockers=self._lockers):
+            schema = self._session.schema(statement.as_string(None))
         return frozenset(n for n, f in zip(names, schema, strict=True) if isinstance(f.type, pa.BaseExtensionType))
 
     def _stream(self, statement: sql.Composable, *, doing: str) -> Iterator[pa.RecordBatch]:
         text = statement.as_string(None)
         self._reads += 1
         mine = self._reads
-        with closing(self._connection.cursor()) as cursor:
-            cursor.adbc_statement.set_options(**{_BATCH_HINT: str(self._batch_bytes)})
+        with ExitStack() as stack:
             with mapped(doing, lockers=self._lockers):
-                cursor.execute(text)
+                hint = {_BATCH_HINT: str(self._batch_bytes)}
+                batches = stack.enter_context(self._session.stream(text, **hint))
                 self._streaming = True
-                batches = cursor.fetch_record_batch()
             names = batches.schema.names
             while True:
                 if self._reads != mine:
                     raise SourceError(f"{doing} was given up for another read on the same session")
-                batch = self._next(cursor, batches, doing=doing)
-                if batch is None:
+                try:
+                    batch = batches.read_next_batch()
+                except StopIteration:
                     self._streaming = False
                     return
+                except (OSError, pa.ArrowException) as error:  # without its SQLSTATE
+                    stack.close()
+                    raise self._stream_failure(str(error), doing=doing) from error
                 if batch.num_rows:
                     yield pa.RecordBatch.from_arrays(batch.columns, names=names)
 
-    def _next(self, cursor: Cursor, batches: pa.RecordBatchReader, *, doing: str) -> pa.RecordBatch | None:
-        """The next batch, None at the end. Arrow reports a failure in the stream as OSError, without its SQLSTATE."""
-        try:
-            return batches.read_next_batch()
-        except StopIteration:
-            return None
-        except (OSError, pa.ArrowException) as error:
-            cursor.close()
-            raise self._stream_failure(str(error), doing=doing) from error
-
     def _stream_failure(self, text: str, *, doing: str) -> SourceError:
         """Asks the session what became of it: alive, the statement failed; dead, the connection did."""
-        from adbc_driver_manager.dbapi import Error
+        from adbc_driver_manager import Error
 
         try:
-            self._run("SELECT 1")
+            self._session.ask("SELECT 1")
         except Error as error:
             # in_failed_sql_transaction, or what the driver itself says of such a session
             alive = error.sqlstate == "25P02" or "in an error state" in str(error)
@@ -190,3 +158,16 @@ class Reader:
 def _select_list(columns: Mapping[str, sql.Composable]) -> sql.Composed:
     parts = [sql.SQL("{} AS {}").format(value, sql.Identifier(name)) for name, value in columns.items()]
     return sql.SQL(", ").join(parts)
+
+
+def _join(snapshot: Snapshot | None, session: ArrowSession) -> None:
+    """Let a session see a snapshot. Raises: SnapshotGone; SourceUnreachable."""
+    if snapshot is None:
+        return
+    try:
+        with mapped("joining the snapshot"):
+            session.ask(join_statement(snapshot).as_string(None))
+    except SourceUnreachable:
+        raise
+    except SourceError as error:
+        raise cannot_join(snapshot) from error

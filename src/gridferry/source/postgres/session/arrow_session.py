@@ -7,6 +7,7 @@ pooler takes no such options; there it is made sure before that nobody has put a
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,10 @@ from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.transactions import OWN_NAME, SET_PATH, SETTINGS, Work, settings_select
 
 if TYPE_CHECKING:
-    from adbc_driver_manager.dbapi import Connection as AdbcConnection
+    from collections.abc import Callable
+
+    from gridferry.source.postgres.session.arrow_answers import ArrowSession
+    from gridferry.source.postgres.session.kept_databases import KeptDatabase, KeptDatabases
 
 # The driver asks for the names of all types, and knows none of them in quotes.
 _OPTIONS = {"search_path": "pg_catalog,pg_temp", "quote_all_identifiers": "off"}
@@ -45,18 +49,21 @@ SELECT 'the type ' || t.oid::regtype::text FROM pg_catalog.pg_type t
 WHERE t.typname = 'text' AND t.typnamespace <> 'pg_catalog'::regnamespace
 """
 
+# Which server and database a session is in, as far as every role may ask.
+_WHERE = """
+SELECT current_setting('server_version_num')::int, pg_postmaster_start_time()::text, d.oid::text
+FROM pg_catalog.pg_database d WHERE d.datname = current_database()
+"""
+
 _lock = threading.Lock()
 _takes_options: dict[str, bool] = {}
 
 
-def connect_arrow(address: PostgresAddress) -> AdbcConnection:
-    """A session inside a transaction for `Work.SNAPSHOT`, which has its search path and no other setting yet.
+def connect_arrow(address: PostgresAddress, *, join: Callable[[ArrowSession], None] | None = None) -> ArrowSession:
+    """A session inside a transaction for `Work.SNAPSHOT`, with its settings; `join` may join a snapshot first.
 
-    A snapshot may be joined first; then `finish_arrow` gives it the rest.
-    Raises: SourceUnreachable or SourceRefused.
+    Raises: SourceUnreachable or SourceRefused; what `join` raises.
     """
-    from adbc_driver_postgresql import dbapi
-
     dsn = conninfo.make_conninfo(
         address.conninfo, client_encoding=SETTINGS["client_encoding"], application_name=OWN_NAME
     )
@@ -64,28 +71,41 @@ def connect_arrow(address: PostgresAddress) -> AdbcConnection:
         dsn = conninfo.make_conninfo(dsn, options=_options(address))
     else:
         _refuse_shadows(address)
-    connection: AdbcConnection = admitted(lambda: dbapi.connect(dsn, autocommit=False), address)
-    try:
-        with mapped(f"setting up a session on {address.display}"), connection.cursor() as cursor:
-            cursor.execute(f"SET TRANSACTION {Work.SNAPSHOT.modes}")
-            cursor.execute(SET_PATH)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
+    while True:
+        database, session = admitted(lambda: _open(dsn), address)
+        try:
+            with mapped(f"setting up a session on {address.display}"):
+                session.ask(f"SET TRANSACTION {Work.SNAPSHOT.modes}")
+                session.ask(SET_PATH)
+            if join is not None:
+                join(session)
+            with mapped(f"setting up a session on {address.display}"):
+                here = session.ask(_WHERE)
+                if database.known is None:
+                    database.known = here
+                if database.known == here:
+                    session.ask(settings_select(Work.SNAPSHOT, int(here[0])))
+                    return session
+        except BaseException:
+            session.close()
+            raise
+        # Another server has the address now, or the database was made again: its types may have other numbers.
+        session.close()
+        _kept().forget(dsn, database)
 
 
-def finish_arrow(connection: AdbcConnection) -> None:
-    """Give the transaction of `connect_arrow` its settings: the first query of it. Raises: ADBC's errors."""
-    version = int(str(connection.adbc_get_info()["vendor_version"]))
-    with connection.cursor() as cursor:
-        cursor.execute(settings_select(Work.SNAPSHOT, version))
-        cursor.fetchall()
+def _open(dsn: str) -> tuple[KeptDatabase, ArrowSession]:
+    from gridferry.source.postgres.session.arrow_answers import ArrowSession  # loads the driver, when it is needed
+
+    database, connection = _kept().open(dsn)
+    return database, ArrowSession(database, connection)
 
 
-def end_arrow(connection: AdbcConnection) -> None:
-    """End the transaction, so that a pooler gives the session to the next client as it was. Raises: ADBC's errors."""
-    connection.adbc_connection.set_autocommit(True)
+@functools.cache
+def _kept() -> KeptDatabases:
+    from gridferry.source.postgres.session.kept_databases import KeptDatabases
+
+    return KeptDatabases()
 
 
 def takes_options(address: PostgresAddress) -> bool:

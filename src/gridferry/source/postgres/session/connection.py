@@ -202,7 +202,7 @@ def admitted(open_session: Callable[[], S], address: PostgresAddress) -> S:
 
     Raises: NoSessionFree when the wait was in vain; SourceUnreachable, SourceRefused.
     """
-    from adbc_driver_manager.dbapi import Error as AdbcError
+    from adbc_driver_manager import Error as AdbcError
 
     deadline = time.monotonic() + _PLACE_LIMIT_S
     while True:

@@ -177,7 +177,7 @@ def failure(sqlstate: str | None, text: str, *, doing: str, lockers: Callable[[]
 @contextmanager
 def mapped(doing: str, *, lockers: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Turn every psycopg, ADBC or Arrow stream failure inside into a `SourceError`. Args: as for `failure`."""
-    from adbc_driver_manager.dbapi import Error as AdbcError
+    from adbc_driver_manager import Error as AdbcError
 
     try:
         yield
