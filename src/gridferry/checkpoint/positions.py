@@ -51,7 +51,8 @@ class CdcRecord(Progress):
     before the first run. `unseen`: updates and deletes made before that time were not published; or "". Transactions
     below `unseen_horizon` made them. `gap` are changes that a lost slot took along. Both stay until a verification
     finds both sides equal.
-    `adding` are those of `fresh` that not all containers may have, or not with the values of old rows.
+    `adding` are those of `fresh` that not all containers may have, or not with the values of old rows; `refill`: for
+    them all rows have to be put again.
     """
 
     mode: ClassVar[SyncMode] = SyncMode.CDC
@@ -63,6 +64,7 @@ class CdcRecord(Progress):
     adding: tuple[ColumnName, ...] = ()
     unseen_horizon: TransactionId = 0
     gap: Gap | None = None
+    refill: bool = False
 
     def document(self) -> Document:
         """See `Progress`."""

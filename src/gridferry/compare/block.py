@@ -7,7 +7,7 @@ is left at the end is missing.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -27,7 +27,11 @@ class Block:
     the target's rows of their keys, are compared with nothing. Pages may be compared by several threads.
     """
 
-    def __init__(self, source: pa.RecordBatch, codes: NDArray[np.int64], *, key_length: int) -> None:
+    def __init__(
+        self, source: pa.RecordBatch, codes: NDArray[np.int64], *, key_length: int, skipped: Collection[int] = ()
+    ) -> None:
+        """Args: skipped: places of columns that are not compared."""
+        self._places = [place for place in range(key_length, source.num_columns) if place not in skipped]
         self._source = source
         self._codes = codes
         self._key_length = key_length
@@ -61,7 +65,7 @@ class Block:
             return
         self._seen[places] = True
         source = self._at(places)
-        mask = _different_rows(source.columns[self._key_length :], target.columns[self._key_length :], len(places))
+        mask = _different_rows(*([side.column(i) for i in self._places] for side in (source, target)))
         if mask is None:
             self._count(codes)
             return
@@ -91,7 +95,7 @@ class Block:
             self.equal = counts.astype(np.int64, copy=False)
 
 
-def _different_rows(left: Sequence[pa.Array], right: Sequence[pa.Array], count: int) -> NDArray[np.bool_] | None:
+def _different_rows(left: Sequence[pa.Array], right: Sequence[pa.Array]) -> NDArray[np.bool_] | None:
     found: NDArray[np.bool_] | None = None
     for mine, theirs in zip(left, right, strict=True):
         mask = differing(mine, theirs)

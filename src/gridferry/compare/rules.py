@@ -41,6 +41,8 @@ def column_rules(plan: TablePlan) -> tuple[ColumnRule, ...]:
 
 
 def _equal(plan: TablePlan, column: ColumnPlan) -> str:
+    if column.gone:
+        return "not compared: the source has dropped the column"
     base = _EQUAL.get(column.target.type, "the same number")
     digits = ""
     kept = [c for c in plan.columns if c.source == column.source and c.kernel is Kernel.TIME_US]

@@ -43,7 +43,8 @@ class ChangedColumn:
 class ChangedRelation:
     """A table as the stream describes it, in force until the stream describes it again. `oid` is pg_class.oid.
 
-    Changes of a partition come under the name of the partitioned table.
+    Changes of a partition come under the name of the partitioned table. `former`: it is a description from before a
+    change that was followed already, and its columns have the names of now.
     """
 
     oid: int
@@ -51,6 +52,7 @@ class ChangedRelation:
     name: str
     identity: ReplicaIdentity
     columns: tuple[ChangedColumn, ...]
+    former: bool = False
 
     @property
     def qualified(self) -> str:

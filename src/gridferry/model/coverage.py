@@ -41,7 +41,8 @@ class Coverage:
     A column that is stored twice, such as a time with its microseconds beside it, counts once; one whose values name
     the containers counts as exact. Rows are those that meet `where` ("": all). `source_rows` of them, `stored` have
     their place in the target; None where that was not counted. `quarantined` and `superseded` (another row of their key
-    took their place, by `on_duplicate`) are not in the target.
+    took their place, by `on_duplicate`) are not in the target. `dropped` are columns that the source has no more: what
+    the target holds of them is not compared.
     """
 
     columns: Count = 0
@@ -53,6 +54,7 @@ class Coverage:
     stored: Count | None = None
     quarantined: Count = 0
     superseded: Count = 0
+    dropped: tuple[str, ...] = ()
 
     @property
     def compared(self) -> int:
@@ -85,6 +87,7 @@ def total(each: Iterable[Coverage]) -> Coverage:
         stored=_sum([c.stored for c in parts]),
         quarantined=sum(c.quarantined for c in parts),
         superseded=sum(c.superseded for c in parts),
+        dropped=tuple(name for c in parts for name in c.dropped),
     )
 
 

@@ -59,6 +59,11 @@ def remarks(c: Coverage) -> Iterator[str]:
         yield f"{len(c.left_out)} of {numbers.plural(c.columns, 'column')} {are} not in GridDB: {named(c.left_out)}"
     if c.lossy:
         yield f"{numbers.plural(len(c.lossy), 'column')} stored with loss, compared after it: {', '.join(c.lossy)}"
+    if c.dropped:
+        yield (
+            f"{numbers.plural(len(c.dropped), 'column')} dropped in the source, kept in GridDB and not compared: "
+            f"{', '.join(c.dropped)}"
+        )
     if c.where:
         yield f"only rows that meet this condition are loaded and compared: {' '.join(c.where.split())}"
 

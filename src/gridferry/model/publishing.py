@@ -19,7 +19,8 @@ class Publishing:
 
     `identity`: the columns that updates and deletes carry of the old row; () with Published.INSERTS. `reason` says why
     it is inserts only, `advice` is the statement that gives the rest; both "" with Published.ALL. `unpublished` are
-    generated columns that changes never hold on this version of PostgreSQL.
+    generated columns that changes never hold on this version of PostgreSQL, or columns that `publication` leaves out,
+    which somebody else made.
     """
 
     schema: str
@@ -29,6 +30,7 @@ class Publishing:
     reason: str = ""
     advice: str = ""
     unpublished: tuple[str, ...] = ()
+    publication: str = ""
 
     @property
     def quoted(self) -> str:
@@ -40,13 +42,15 @@ class Publishing:
 class Obstacle:
     """Something at the source that stops mode cdc, and what fixes it.
 
-    `passing`: it may be gone by itself later. `of_slots`: there is no place for another slot.
+    `passing`: it may be gone by itself later. `of_slots`: there is no place for another slot. `of_owner`: it is nothing
+    to one who owns the table.
     """
 
     message: str
     advice: str
     passing: bool = False
     of_slots: bool = False
+    of_owner: bool = False
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ class PgType:
 @dataclass(frozen=True)
 class Column:
     """One live column. `nullable` is False for NOT NULL columns and domains with NOT NULL; `readable` is False where
-    the role has no privilege to read it.
+    the role has no privilege to read it. `number` is pg_attribute.attnum, which a column keeps when it is renamed, and
+    no other column gets; 0 where it is not known.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Column:
     nullable: bool = True
     generated: bool = False
     readable: bool = True
+    number: int = 0
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,8 @@ def cdc_findings(
         return
     for hidden in sorted({c.source for c in columns} & set(publishing.unpublished)):
         message = "changes do not hold this generated column on this version of PostgreSQL"
+        if publishing.publication:
+            message = f"the publication {publishing.publication} leaves this column out"
         yield Finding(Severity.PROBLEM, hidden, message, f"leave it out with `exclude: [{hidden}]`")
     if not proves_keys(table, options, columns[:key_length]):
         yield _shared_keys(options)

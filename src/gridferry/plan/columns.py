@@ -105,6 +105,7 @@ def _column_plan(column: Column, options: TableOptions, rule: TypeRule, *, in_ke
         verdict=rule.verdict,
         rule=rule.rule,
         scale=max(column.type.scale or 0, 0) if rule.kernel is Kernel.DECIMAL_DOUBLE else None,
+        number=column.number,
     )
 
 

@@ -23,7 +23,7 @@ from gridferry.plan.addresses import (
 from gridferry.plan.config_messages import location, not_known, refusal
 from gridferry.plan.small_files import Unreadable, read_small, reason
 from gridferry.plan.table_entries import read_entries
-from gridferry.plan.table_options import TableOptions, is_pattern, table_options
+from gridferry.plan.table_options import SyncMode, TableOptions, is_pattern, table_options
 from gridferry.plan.table_patterns import TablePattern, meant_tables, name_pattern
 from gridferry.plan.yaml_text import MOST_BYTES, parse_yaml
 
@@ -47,6 +47,20 @@ class NewTables(str, Enum):
 
 
 @dataclass(frozen=True)
+class SlotWish:
+    """What `sync` of the tables in mode cdc says of their slot: the publications of somebody else, and `failover`."""
+
+    publications: tuple[str, ...] = ()
+    failover: bool = False
+
+
+def _slot_wishes(tables: Iterable[TableOptions], patterns: Iterable[TablePattern]) -> set[SlotWish]:
+    every = (each.sync for each in (*tables, *(pattern.options for pattern in patterns)))
+    followed = [sync for sync in every if sync is not None and sync.mode is SyncMode.CDC]
+    return {SlotWish(sync.publication, sync.failover) for sync in followed}
+
+
+@dataclass(frozen=True)
 class Config:
     """A whole config file. `tables` are those of single entries; what `patterns` mean depends on the source."""
 
@@ -59,6 +73,11 @@ class Config:
     name: str = ""  # of the migration; without one it is known by the source's database
     patterns: tuple[TablePattern, ...] = ()
     new_tables: NewTables = NewTables.TELL
+
+    @property
+    def slot_wish(self) -> SlotWish:
+        """What is asked of the slot of all tables in mode cdc."""
+        return next(iter(_slot_wishes(self.tables, self.patterns)), SlotWish())
 
     def meaning(self, names: Iterable[TableName]) -> Config:
         """The same with an entry for each table of `names` that a pattern means, and no pattern.
@@ -143,6 +162,11 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
     verify = _verify(document, problems)
     new_tables = _new_tables(document, problems)
     given = _migration_name(document, problems)
+    if len(_slot_wishes(tables, patterns)) > 1:
+        problems.append(
+            "tables: all tables in mode cdc have one replication slot, and their `publication` and `failover` differ; "
+            "write them once, under `defaults`"
+        )
     if problems or source is None or target is None:
         raise refusal(name, problems)
     exposed = exposed_password_file(document["target"], variables)

@@ -44,13 +44,15 @@ def coverage_of(plan: TablePlan, *, table: Table | None = None, options: TableOp
         lossy=lossy,
         left_out=gone,
         where=plan.where.strip(),
+        dropped=tuple(dict.fromkeys(c.source for c in plan.columns if c.gone)),
     )
 
 
 def _covered(plan: TablePlan) -> dict[str, bool]:
     """The source's columns whose values are in the target, and whether with loss; each once."""
-    exact = {c.source for c in plan.columns if c.verdict is not Fidelity.LOSSY}
-    covered = {c.source: c.source not in exact for c in plan.columns}
+    columns = [c for c in plan.columns if not c.gone]
+    exact = {c.source for c in columns if c.verdict is not Fidelity.LOSSY}
+    covered = {c.source: c.source not in exact for c in columns}
     if plan.split_by is not None:
         covered[plan.split_by] = False  # the catalog has the value of each container
     return covered

@@ -69,7 +69,13 @@ class OnBadRow(str, Enum):
 
 @dataclass(frozen=True)
 class ColumnPlan:
-    """One target column: which source column feeds it, how it is read and converted, and with what verdict."""
+    """One target column: which source column feeds it, how it is read and converted, and with what verdict.
+
+    `number` is the source column's (`Column.number`), by which it is known again under another name. A table may change
+    after its load: `loaded_as` is the name that the source column had then, `loaded_type` its type; both "" while they
+    are what they were. `gone`: the source has dropped the column. Rows that are put have NULL there from then on, those
+    that are not put again keep the value that they had, and nothing of it is compared.
+    """
 
     source: ColumnName
     pg_type: Name  # format_type() of the source column
@@ -79,6 +85,28 @@ class ColumnPlan:
     verdict: Fidelity
     rule: Sentence  # the rule in one sentence
     scale: Count | None = None  # DECIMAL_*: fractional digits that count
+    number: Count = 0
+    loaded_as: Name = ""
+    loaded_type: Name = ""
+    gone: bool = False
+
+    @property
+    def configured(self) -> str:
+        """The name by which the config knows the source column."""
+        return self.loaded_as or self.source
+
+
+@dataclass(frozen=True)
+class FormerColumns:
+    """How the log described the table before a change that the plan has followed: names and types of its columns, and
+    for each what the plan calls it now, "" for one that it does not read.
+
+    Changes from before may come again after a stop, and are known by this.
+    """
+
+    names: tuple[Name, ...]
+    types: tuple[Name, ...]
+    now: tuple[Name, ...]
 
 
 @dataclass(frozen=True)
@@ -146,6 +174,7 @@ class TablePlan:
     colliding: Count = 0  # rows beyond the first of their row key, as the data was when the plan was made
     findings: tuple[Finding, ...] = ()
     left_out: tuple[LeftOut, ...] = ()  # columns of the source that the config leaves out
+    former: tuple[FormerColumns, ...] = ()
 
     @property
     def qualified(self) -> str:
@@ -164,12 +193,17 @@ class TablePlan:
         A batch has one column for each, called `name`. The split column is read as text unless it is stored in
         another form.
         """
-        wanted = {c.source: c.read_as for c in self.columns}
+        wanted = {c.source: c.read_as for c in self.columns if not c.gone}
         if self.split_by is not None:
             wanted.setdefault(self.split_by, ReadAs.TEXT)
         for name in self.order_by:
             wanted.setdefault(name, ReadAs.PLAIN)
         return tuple(SourceColumn(name, read_as) for name, read_as in wanted.items())
+
+    @property
+    def gone_places(self) -> frozenset[int]:
+        """The places of the columns that the source has dropped since the load: nothing of them is compared."""
+        return frozenset(place for place, column in enumerate(self.columns) if column.gone)
 
     def narrowed(self, condition: str) -> TablePlan:
         """The plan of those of its rows that meet `condition` too, SQL of gridferry's own.
@@ -187,7 +221,7 @@ class TablePlan:
     def digest(self) -> str:
         """SHA-256 over all that decides where a value goes and in which form; not over counts or findings."""
         document = table_to_json(self)
-        for fact in ("containers", "rows", "size_bytes", "own_heap", "colliding", "findings", "left_out"):
+        for fact in ("containers", "rows", "size_bytes", "own_heap", "colliding", "findings", "left_out", "former"):
             document.pop(fact)
         return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 

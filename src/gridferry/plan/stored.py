@@ -19,6 +19,7 @@ from gridferry.model.watermark import Cursor, GrowingColumn, Growth
 from gridferry.plan.mapping import TypeRule, Use
 from gridferry.plan.names import column_name_problem, container_name, name_problem, naming_template
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan
+from gridferry.plan.retyped import ways_after_change
 from gridferry.plan.table_options import Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 
@@ -108,6 +109,11 @@ def _differences(plan: TablePlan, options: TableOptions, table: Table | None) ->
     yield from ("" if agrees else f"another {name}" for name, agrees in same.items())
     yield from (_container(c.name, c.value, plan) for c in plan.containers)
     yield from _key(plan)
+    for former in plan.former:  # a column that is left out is never read under the name of another
+        pairs = zip(former.names, former.now, strict=False)
+        kept_out = any(name in options.exclude and now not in (name, "") for name, now in pairs)
+        if kept_out or not len(former.names) == len(former.types) == len(former.now):
+            yield "other former columns"
     if inconsistency(plan):
         yield "other columns"
     for column in plan.columns:
@@ -134,7 +140,7 @@ def _key(plan: TablePlan) -> Iterator[str]:
 
 
 def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
-    named = options.rename.get(column.source, column.source)
+    named = options.rename.get(column.configured, column.configured)
     in_key = column.source in plan.key
     fine = in_key and column.kernel is Kernel.TIME_US and re.fullmatch(rf"{re.escape(named)}_us\d*", column.target.name)
     if column.source in options.exclude and not in_key:
@@ -143,7 +149,7 @@ def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
         return f"a column {column.source}, which is the split column,"
     if (column.target.name != named and not fine) or column_name_problem(column.target.name):
         return f"another name for the column {column.source}"
-    wish = options.columns.get(column.source)
+    wish = options.columns.get(column.configured)
     if wish is not None and column.target.type is not wish and not in_key:
         return f"another type for the column {column.source}"
     return "an array" if column.target.array else ""
@@ -151,9 +157,13 @@ def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
 
 def _against_catalog(column: ColumnPlan, plan: TablePlan, options: TableOptions, table: Table) -> str:
     """A column of the catalog is converted by one of its type's rules. One that is gone is for others to report."""
+    if column.gone:
+        return ""
     there = table.column(column.source)
     if there is None or there.type.formatted != column.pg_type:
         return "" if there is not None or _may_be_gone(column.source, table) else f"another column {column.source}"
+    if column.loaded_type:
+        return "" if _way(column) in ways_after_change(there.type) else f"another conversion of {column.source}"
     scale = max(there.type.scale or 0, 0) if column.kernel is Kernel.DECIMAL_DOUBLE else None
     fits = _way(column) in _ways(there, plan, options) and column.scale == scale
     return "" if fits else f"another conversion of the column {column.source}"

@@ -76,6 +76,13 @@ class OnTruncate(str, Enum):
     APPLY = "apply"
 
 
+class NewColumns(str, Enum):
+    """What a sync does with a column that was added to the source."""
+
+    ADD = "add"
+    IGNORE = "ignore"
+
+
 class SyncMode(Word):
     """How changes are followed."""
 
@@ -100,16 +107,29 @@ class SyncOptions(Options):
 
     In mode watermark `column` grows with each new row, and late rows are looked for `lookback_ms` back in a time
     column, `lookback_values` back in a number. In mode cdc PostgreSQL keeps log until it is read: from `warn_lag` bytes
-    of it on a sync warns, from `stop_lag` on it stops.
+    of it on a sync warns, from `stop_lag` on it stops. A column that is added to the source is added to the containers,
+    unless `new_columns` says ignore. `publication` names the publications that somebody else made of the tables;
+    `failover`: the slot is to be there after a failover. Tables in mode cdc have one slot, and agree about both.
     """
 
     mode: SyncMode
+    publication: tuple[str, ...] = ()
+    failover: bool = False
+    new_columns: NewColumns = NewColumns.ADD
     on_truncate: OnTruncate = OnTruncate.REFUSE
     warn_lag: int = 1 << 30
     stop_lag: int = 64 << 30
     column: str | None = None
     lookback_ms: int = Field(default=15 * 60_000, alias="lookback")
     lookback_values: int = Field(default=10_000, ge=0)
+
+    @field_validator("publication", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
+        if not names or not all(isinstance(name, str) and 0 < len(name.encode()) <= 63 for name in names):
+            raise ValueError("expected the name of a publication, or a list of such names")
+        return names
 
     @field_validator("lookback_ms", mode="before")
     @classmethod
@@ -127,12 +147,13 @@ class SyncOptions(Options):
     @model_validator(mode="after")
     def _only_for_its_mode(self) -> SyncOptions:
         watermark = {"column", "lookback_ms", "lookback_values"} & self.model_fields_set
-        cdc = {"on_truncate", "warn_lag", "stop_lag"} & self.model_fields_set
+        cdc = {"on_truncate", "warn_lag", "stop_lag", "publication", "failover"} & self.model_fields_set
         if self.mode is SyncMode.CDC and watermark:
             raise ValueError("column and lookback belong to mode watermark; leave them out with mode cdc")
         if self.mode is SyncMode.WATERMARK and cdc:
             raise ValueError(
-                "on_truncate, warn_lag and stop_lag belong to mode cdc; leave them out with mode watermark"
+                "on_truncate, warn_lag, stop_lag, publication and failover belong to mode cdc; leave them out with "
+                "mode watermark"
             )
         return self
 
@@ -289,7 +310,18 @@ def is_pattern(written: str) -> bool:
     return bool({"*", "?"} & set(_QUOTED.sub("", written)))
 
 
-SYNC_OPTIONS = ("mode", "column", "lookback", "lookback_values", "on_truncate", "warn_lag", "stop_lag")
+SYNC_OPTIONS = (
+    "mode",
+    "new_columns",
+    "column",
+    "lookback",
+    "lookback_values",
+    "on_truncate",
+    "warn_lag",
+    "stop_lag",
+    "publication",
+    "failover",
+)
 
 
 def table_options(**options: Any) -> TableOptions:

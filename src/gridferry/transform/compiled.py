@@ -74,6 +74,8 @@ class CompiledTransform:
     def _column(
         self, batch: pa.RecordBatch, column: ColumnPlan, kernel: KernelFunction
     ) -> tuple[pa.Array, tuple[Refusal, ...]]:
+        if column.gone:
+            return pa.nulls(len(batch), column.target.arrow_type), ()
         position = batch.schema.get_field_index(column.source)
         if position < 0:
             raise self._changed(column, "was not read from the source")

@@ -137,7 +137,7 @@ class FullPass:
         return [RowRange(whole, codes=tuple(codes[start::count])) for start in range(count)]
 
     def _compare(self, source: NumberedRows, pages: Iterable[NumberedRows]) -> None:
-        block = Block(*source, key_length=self._plan.key_length)
+        block = Block(*source, key_length=self._plan.key_length, skipped=self._plan.gone_places)
         for page, numbers in pages:
             for findings in block.page(page, numbers):
                 self._tell(findings)
@@ -145,7 +145,7 @@ class FullPass:
 
     def _compare_side_by_side(self, source: NumberedRows, pages: Iterable[NumberedRows]) -> None:
         """As `_compare`, each page by the next worker that is free."""
-        block = Block(*source, key_length=self._plan.key_length)
+        block = Block(*source, key_length=self._plan.key_length, skipped=self._plan.gone_places)
 
         def compare(page: NumberedRows, worker: Callable[[], OpenReader]) -> None:
             for findings in block.page(*page):

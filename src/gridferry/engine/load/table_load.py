@@ -30,7 +30,7 @@ from gridferry.model.outcomes import LoadOutcome
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.drift import changed_columns, fingerprint, same_load
+from gridferry.plan.drift import fingerprint, fit, same_load
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.plan.stored import require_agrees, require_chunks
@@ -171,8 +171,10 @@ class TableLoader:
                     "what was loaded of the other and load again with `gridferry load --replace`"
                 )
             raise
-        changed = changed_columns(before.plan, table)
-        what = f"column {changed[0]} of the table has changed" if changed else ""
+        fitted = fit(before.plan, self._options, table.columns)
+        what = f"the column {fitted.misfit.column} {fitted.misfit.what}" if fitted.misfit else ""
+        if fitted.changes and before.state is not RunState.LOADED:  # half of it has the columns of before
+            what = fitted.changes[0]
         if not same_load(self._options, before.options):
             what = "its options in the config have changed"
         if what:
@@ -184,6 +186,7 @@ class TableLoader:
             )
         require_names_kept(self._state, before.plan, self._options, left="nothing was changed")
         plan = require_agrees(before.plan, self._options, table, left="nothing was changed")
+        plan = fit(plan, self._options, table.columns).plan
         require_chunks(before.chunks, table, left="nothing was changed")
         return replace(before, plan=plan), checked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener
@@ -27,6 +28,8 @@ class Endpoints:
     def __init__(self, config: Config, *, listener: Listener, transactions_s: float = DEFAULT_LIMIT_S) -> None:
         """Args: transactions_s: how long a statement waits for transactions of others that it needs to have ended."""
         address = parse_address(config.source.dsn, replication=config.source.replication_dsn)
+        wish = config.slot_wish
+        address = replace(address, publications=wish.publications, failover=wish.failover)
         self.config = config
         self.source = PostgresSource(address, transactions_s)
         self.session = TargetSession(

@@ -31,6 +31,7 @@ from gridferry.engine.verify.tables import Comparison
 from gridferry.errors import DataError
 from gridferry.model.origin import Lineage, SourceOrigin, compare, is_other_table
 from gridferry.model.verification import STORED_ARE_EQUAL
+from gridferry.plan.drift import renumbered, require_fit
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
 from gridferry.plan.table_options import SyncMode, TableOptions
@@ -107,7 +108,10 @@ class TakeOver:
             with self._source.open_snapshot() as view:
                 now = view.fetch_table_origin(options.schema_name, options.table_name)
                 (described,) = view.fetch_tables([options.table])
-                plan = require_agrees(plan, options, described, left=_LEFT)
+                # Columns of another table have other numbers, whatever they are called.
+                plan = require_agrees(renumbered(plan, described), options, described, left=_LEFT)
+                fitted = require_fit(plan, options, described, left=_LEFT)
+                plan = fitted.plan
                 parts = first_look(view, plan)
                 cursor = new_cursor(view, options, plan) if options.sync_mode is SyncMode.WATERMARK else None
             lease.check()
@@ -118,6 +122,9 @@ class TakeOver:
                 self._state = self._state.of(self._state.registry.rebase(self._state.whose().key, database))
             self._state.origins.save(OriginRecord(found.table, now, taking_over=True))
             self._state.parts.save(parts)
+            run = self._state.runs.replan(run, plan)
+            for change in fitted.changes:
+                self._tell(Note(found.table, change, Level.WARNING))
             if cursor is not None:
                 before = self._state.cursors
                 if before.mode_of(found.table) in (None, SyncMode.WATERMARK):

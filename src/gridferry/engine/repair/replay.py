@@ -14,6 +14,7 @@ from gridferry.engine.events import Listener, Replay, ignore
 from gridferry.engine.load.copying import OpensSnapshots, SnapshotView
 from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.ownership.origin_check import take_up
+from gridferry.plan.drift import require_fit
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.table_options import TableOptions
 from gridferry.source.contract import ReadsRows
@@ -63,6 +64,8 @@ def replay_table(
     Raises: as `take_up`.
     """
     plan = take_up(state, view, options, left="nothing was changed", then="gridferry quarantine replay").plan
+    (table,) = view.fetch_tables([options.table])
+    plan = require_fit(plan, options, table, left="nothing was changed").plan
     held = [row for row in state.quarantine.rows(plan.qualified) if not ids or row.id in ids]
     if not held:
         return Replay(plan.qualified)
@@ -88,12 +91,19 @@ def replay_table(
 
 
 def _read(reader: ReadsRows, plan: TablePlan, row: HeldRow, transform: CompiledTransform) -> _Found:
-    batches = list(read_rows_like(reader, plan, [row.row]))
+    batches = list(read_rows_like(reader, plan, [_as_called_now(plan, row.row)]))
     if not batches:
         return _Found(0, None, None)
     source = pa.concat_batches(batches)
     converted = transform.transform(source)
     return _Found(len(source), converted.batch if len(converted.batch) else None, source)
+
+
+def _as_called_now(plan: TablePlan, row: pa.RecordBatch) -> pa.RecordBatch:
+    """A row that was kept under the names of the load, with those of now."""
+    names = {column.loaded_as: column.source for column in plan.columns if column.loaded_as}
+    there = set(row.schema.names)
+    return row.rename_columns([names[n] if n in names and names[n] not in there else n for n in row.schema.names])
 
 
 def _split_column(plan: TablePlan, batch: pa.RecordBatch) -> pa.Array | None:

@@ -38,6 +38,7 @@ from gridferry.engine.sync.cdc.gaps import notes_to_keep
 from gridferry.errors import CheckpointError, FerryError
 from gridferry.model.repair import RepairRecord, RepairState, RowChange, TableRepair
 from gridferry.model.verification import DifferenceKind
+from gridferry.plan.drift import require_fit
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
 from gridferry.plan.table_options import TableOptions
@@ -95,6 +96,7 @@ def repair_table(
         _close(state, table)
         (described,) = view.fetch_tables([options.table])
         plan = require_agrees(loaded.plan, options, described, left="nothing was changed")
+        plan = require_fit(plan, options, described, left="nothing was changed").plan
         repair = _Repair(state, lease, plan, SourceLookup(view, plan, described), tell)
         return repair.run(spool, settings.rows_per_group, loaded=loaded.run.started_at)
 
@@ -174,7 +176,7 @@ class _Repair:
             source = LookedUpRows(now.standing.part(start, len(change)), now.doubled[start : start + len(change)])
             target = stands.part(start, len(change))
             start += len(change)
-            settled = ~source.doubled & agree(source.standing, target)
+            settled = ~source.doubled & agree(source.standing, target, skipped=self._plan.gone_places)
             same = as_seen(change.after, source.standing) & as_seen(change.before, target)
             write = same & ~source.doubled & ~settled
             left = ~write & ~settled

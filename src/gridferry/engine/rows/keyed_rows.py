@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,12 +93,13 @@ def fetch_keyed(store: Store, changes: Sequence[RowChange], schema: ContainerSch
     return KeyedRows(whole, places)
 
 
-def agree(source: KeyedRows, target: KeyedRows) -> NDArray[np.bool_]:
-    """(n,): both sides have the same row, or both have none."""
+def agree(source: KeyedRows, target: KeyedRows, *, skipped: Collection[int] = ()) -> NDArray[np.bool_]:
+    """(n,): both sides have the same row, or both have none. Args: skipped: places of columns that are not compared."""
     both = source.there & target.there
     same = ~source.there & ~target.there
     at = np.flatnonzero(both)
-    left, right = (s.rows.take(pa.array(s.places[at])) for s in (source, target))
+    compared = [place for place in range(source.rows.num_columns) if place not in skipped]
+    left, right = (s.rows.take(pa.array(s.places[at])).select(compared) for s in (source, target))
     same[at] = same_rows(left, right)
     return same
 

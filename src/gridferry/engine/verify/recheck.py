@@ -177,7 +177,7 @@ class Rechecker:
         keys = _batch(candidates.keys(length), self._plan)
         before = self._read(look.view, keys, codes)
         pages = list(target_by_key(self._store, self._containers, keys, codes))
-        block = Block(before.rows, before.codes, key_length=length)
+        block = Block(before.rows, before.codes, key_length=length, skipped=self._plan.gone_places)
         found = [findings for rows, numbers in pages for findings in block.page(rows, numbers)]
         found += list(block.rest())
         if len(block.doubled):

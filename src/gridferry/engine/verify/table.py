@@ -26,7 +26,6 @@ from gridferry.engine.verify.prescan import likely_first
 from gridferry.engine.verify.quick import QuickLook
 from gridferry.engine.verify.recheck import Rechecker, RecheckResult
 from gridferry.engine.verify.sync_progress import SyncWatch
-from gridferry.errors import CheckpointError
 from gridferry.model.table import Table
 from gridferry.model.verification import (
     ContainerVerification,
@@ -37,7 +36,8 @@ from gridferry.model.verification import (
     Verdict,
 )
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.plan import Kernel, OnDuplicate, TablePlan
+from gridferry.plan.drift import require_fit
+from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.plan.stored import require_agrees
 from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.plan.watermark import by_value
@@ -91,8 +91,8 @@ class TableVerifier:
         run, plan = loaded.run, loaded.plan
         (table,) = self._source.fetch_tables([self._options.table])
         plan = require_agrees(plan, self._options, table, left="nothing was compared")
+        plan = require_fit(plan, self._options, table, left="nothing was compared").plan
         run = replace(run, plan=plan)
-        require_columns(plan, table)
         watch = SyncWatch(self._source, self._state, self._options, run)
         if self._settings.depth is Depth.QUICK:
             return self._quick(plan, table, watch, started, began)
@@ -313,19 +313,3 @@ def summed(found: TableVerification, containers: list[ContainerVerification]) ->
         unsettled=sum(c.unsettled for c in containers),
         verdict=max((c.verdict for c in containers), key=order.index, default=Verdict.EQUAL),
     )
-
-
-def require_columns(plan: TablePlan, table: Table) -> None:
-    """Return if the source still has the plan's columns. Raises: CheckpointError."""
-    now = {c.name: c.type.formatted for c in table.columns}
-    for column in plan.columns:
-        is_now = now.get(column.source)
-        longer = column.kernel is Kernel.TEXT and (is_now or "").partition("(")[0] == column.pg_type.partition("(")[0]
-        if is_now == column.pg_type or longer:
-            continue
-        what = "is gone" if is_now is None else f"was {column.pg_type} and is now {is_now}"
-        raise CheckpointError(
-            f"{plan.qualified}: the column {column.source} of the source {what}, so the load's plan does not fit it",
-            state="nothing was compared",
-            next_step="put the column back as it was, or load again with `gridferry load --replace`",
-        )

@@ -13,13 +13,16 @@ from gridferry.model.change import ChangedRelation
 from gridferry.model.migration import MigrationEntry
 from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Obstacle, Publishing
-from gridferry.source.postgres.log.decoder import Wanted
+from gridferry.model.table import PgType
+from gridferry.source.postgres.catalog.type_facts import fetch_types
+from gridferry.source.postgres.log.decoder import Former, Wanted
 from gridferry.source.postgres.log.stream import ChangeStream
 from gridferry.source.postgres.session.blockers import Patience
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.replication_session import ReplicationSession
 from gridferry.source.postgres.slots.access import fetch_access, other_database
+from gridferry.source.postgres.slots.failover import fetch_unsynced
 from gridferry.source.postgres.slots.marks import fetch_mark, leave_mark
 from gridferry.source.postgres.slots.publications import (
     Membership,
@@ -36,6 +39,7 @@ from gridferry.source.postgres.slots.slots import (
     create_slot,
     drop_slot,
     fetch_slot,
+    keep_through_failover,
     send_heartbeat,
 )
 
@@ -44,12 +48,12 @@ _CLOCK = (
     "SELECT pg_catalog.to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 )
 # A new id, not that of a snapshot's end: a transaction that writes may have one above the last that has ended.
-_HORIZON = "SELECT pg_catalog.txid_current()," + _CLOCK.removeprefix("SELECT")
-_STANDING = "SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = ANY (%s)"
-_TYPES = (
-    "SELECT pg_catalog.format_type(t.oid, t.typmod)"
-    " FROM ROWS FROM (unnest(%s::oid[]), unnest(%s::int4[])) AS t(oid, typmod)"
+_HORIZON = (
+    "SELECT CASE WHEN pg_catalog.pg_is_in_recovery()"  # a standby gives out none, and knows the next one
+    " THEN pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) ELSE pg_catalog.txid_current() END,"
+    + _CLOCK.removeprefix("SELECT")
 )
+_STANDING = "SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = ANY (%s)"
 
 
 @dataclass(frozen=True)
@@ -96,7 +100,7 @@ class ChangeFeed:
         """See `fetch_access`."""
         other = other_database(self.source)
         with connect(self.address) as connection:
-            found = fetch_access(connection, wanted)
+            found = fetch_access(connection, wanted, given=self.address.publications, failover=self.address.failover)
         if not any(access.obstacles for access in found):
             other = other or self._closed()
         if other is None:
@@ -119,7 +123,7 @@ class ChangeFeed:
     def membership(self, slot: str, *, schema: str, table: str) -> Membership | None:
         """See `fetch_membership`."""
         with connect(self.address) as connection:
-            return fetch_membership(connection, slot, schema=schema, table=table)
+            return fetch_membership(connection, slot, schema=schema, table=table, given=self.address.publications)
 
     def publish(
         self, slot: str, *, add: Sequence[tuple[str, str]] = (), leave: Sequence[tuple[str, str]] = ()
@@ -168,7 +172,7 @@ class ChangeFeed:
     def check(self, slot: str, *, start: Lsn) -> SlotFacts:
         """See `check_slot`."""
         with connect(self.address) as connection:
-            return check_slot(connection, slot, start=start)
+            return check_slot(connection, slot, start=start, given=self.address.publications)
 
     def now(self) -> tuple[Lsn, str]:
         """A position with everything committed before the call in front of it, and the source's time then."""
@@ -176,6 +180,17 @@ class ChangeFeed:
             with mapped("asking for the time"):
                 row = connection.execute(_CLOCK).fetchone()
             return send_heartbeat(connection), row[0] if row else ""
+
+    def keep_through_failover(self, slot: str) -> bool:
+        """See `keep_through_failover` of `slots`."""
+        return keep_through_failover(self.address, slot)
+
+    def unsynced(self, slot: str) -> str:
+        """Why a slot that is to survive a failover may not; "" where nothing is in the way, or it is not to."""
+        if not self.address.failover:
+            return ""
+        with connect(self.address) as connection:
+            return fetch_unsynced(connection, slot)
 
     def horizon(self) -> tuple[int, str]:
         """A transaction id above that of all that has written until now, and the source's time then."""
@@ -191,14 +206,21 @@ class ChangeFeed:
         """See `leave_mark`."""
         return leave_mark(self.address, slot, mark)
 
-    def stream(self, slot: str, *, start: Lsn, wanted: Wanted, confirmed: Lsn | None = None) -> ChangeStream:
+    def stream(
+        self,
+        slot: str,
+        *,
+        start: Lsn,
+        wanted: Wanted,
+        confirmed: Lsn | None = None,
+        former: Former | None = None,
+    ) -> ChangeStream:
         """See `ChangeStream`."""
-        return ChangeStream(self.address, slot=slot, start=start, wanted=wanted, confirmed=confirmed)
+        return ChangeStream(self.address, slot=slot, start=start, wanted=wanted, confirmed=confirmed, former=former)
 
-    def column_types(self, relation: ChangedRelation) -> dict[str, str]:
-        """What format_type() says of each column of a described table, by name; `???` for a type that is gone."""
-        oids = [column.type_oid for column in relation.columns]
-        typmods = [column.typmod for column in relation.columns]
+    def column_types(self, relation: ChangedRelation) -> dict[str, PgType]:
+        """The type of each column of a described table, by name; formatted `???` where it is gone."""
+        asked = [(column.type_oid, column.typmod) for column in relation.columns]
         with connect(self.address) as connection, mapped(f"reading the column types of {relation.qualified}"):
-            rows = connection.execute(_TYPES, (oids, typmods)).fetchall()
-        return {column.name: text for column, (text,) in zip(relation.columns, rows, strict=True)}
+            types = fetch_types(connection, asked)
+        return {column.name: kind for column, kind in zip(relation.columns, types, strict=True)}

@@ -132,3 +132,11 @@ def test_old_servers_are_refused(version):
 def test_supported_servers_pass():
     for version in (120000, 160004, 180001):
         check_version(version)
+
+
+@pytest.mark.parametrize("sqlstate", ["40001", "XX000"])
+def test_a_read_that_a_standby_ends_for_its_replay_is_to_be_tried_again(sqlstate):
+    text = "ERROR:  canceling statement due to conflict with recovery"
+    error = failure(sqlstate, text, doing="reading x.y")
+    assert isinstance(error, SourceUnreachable)
+    assert "hot_standby_feedback" in error.next_step

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
 
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.load.copying import OpensSnapshots
+from gridferry.engine.load.copying import OpensSnapshots, SnapshotView
 from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.rows.copier import held_row, new_load_for, row_key
 from gridferry.engine.rows.keyed_rows import KeyedRows, matched
@@ -59,7 +59,10 @@ class ChangeWriter:
         on_retry: Callable[[FerryError], None],
         check: Callable[[], None],
         proven: bool = True,
+        fit: Callable[[SnapshotView], TablePlan] | None = None,
     ) -> None:
+        """Args: fit: the plan for the table as a snapshot has it, whose columns may have other names than the log's."""
+        self._fit = fit or (lambda view: plan)
         self._state = state
         self._plan = plan
         self._source = source
@@ -118,12 +121,13 @@ class ChangeWriter:
         if not len(folded.unknown):
             return
         changed = [folded.source.slice(place, 1) for place in folded.unknown.tolist()]
-        transform = compile_columns(self._plan)
         with self._source.open_snapshot() as view, view.open_reader() as reader:
-            for rows in read_rows_like(reader, self._plan, changed):
+            plan = self._fit(view)
+            transform = compile_columns(plan)
+            for rows in read_rows_like(reader, plan, [_named_for(plan, self._plan, row) for row in changed]):
                 converted = transform.transform(rows)
                 good = rows if converted.rows is None else rows.take(pa.array(converted.rows))
-                self._put(writer, converted.batch, _split_column(self._plan, good))
+                self._put(writer, converted.batch, _split_column(plan, good))
 
     def _delete(self, writer: BulkWriter, deletes: Keys) -> None:
         split = split_batch(deletes.keys, deletes.split)
@@ -159,7 +163,9 @@ class ChangeWriter:
         if not conflicting:
             return []
         with self._source.open_snapshot() as view, view.open_reader() as reader:
-            return list(resolve_conflicts(reader, self._plan, conflicting))
+            plan = self._fit(view)
+            rows = tuple(_named_for(plan, self._plan, row) for row in conflicting.rows)
+            return list(resolve_conflicts(reader, plan, replace(conflicting, rows=rows)))
 
     def _refused(self, parts: Sequence[Folded | ResolvedConflicts]) -> list[HeldRow]:
         held: list[HeldRow] = []
@@ -186,6 +192,12 @@ class ChangeWriter:
             next_step="set `on_bad_row: quarantine` for the table and run the same command again: the row is put "
             f"aside, and replayed once it fits; or {new_load_for(self._plan, bad)}",
         )
+
+
+def _named_for(plan: TablePlan, before: TablePlan, rows: pa.RecordBatch) -> pa.RecordBatch:
+    """Rows with the names that their columns have in another plan of the same table."""
+    names = {old.source: new.source for old, new in zip(before.columns, plan.columns, strict=True)}
+    return rows.rename_columns([names.get(name, name) for name in rows.schema.names])
 
 
 def _split_column(plan: TablePlan, batch: pa.RecordBatch) -> pa.Array | None:

@@ -106,7 +106,7 @@ def _identity(plan: TablePlan, batch: ChangeBatch) -> list[int]:
     """The plan's columns by which a row is known from others: those of the replica identity, else all that are sent."""
     names = set(batch.relation.key) or set(batch.rows.schema.names)
     sent = set(batch.rows.schema.names)
-    return [i for i, column in enumerate(plan.columns) if column.source in names & sent]
+    return [i for i, column in enumerate(plan.columns) if column.source in names & sent and not column.gone]
 
 
 def _filled(batch: ChangeBatch) -> pa.RecordBatch:

@@ -158,7 +158,7 @@ class Folder:
         """
         rows = batch.rows
         columns = dict(zip(rows.schema.names, rows.columns, strict=True))
-        absent = {c.source for c in self._plan.columns if c.source not in columns}
+        absent = {c.source for c in self._plan.columns if c.source not in columns and not c.gone}
         masks = {**batch.unchanged, **{name: np.ones(len(rows), bool) for name in absent}}
         unknown = {}
         before = events.row_before(len(rows)) if masks else np.empty(0, np.int64)
@@ -176,8 +176,8 @@ class Folder:
     ) -> tuple[_Converted, tuple[int, ...]]:
         """The rows in the container's terms, and which of its columns have values that are not known yet."""
         columns = self._plan.columns
-        places = tuple(i for i, column in enumerate(columns) if column.source in unknown)
-        present = [i for i, column in enumerate(columns) if column.source in rows.schema.names]
+        places = tuple(i for i, column in enumerate(columns) if column.source in unknown and not column.gone)
+        present = [i for i, column in enumerate(columns) if column.gone or column.source in rows.schema.names]
         lenient = [
             replace(columns[i], target=replace(columns[i].target, nullable=True)) if i in places else columns[i]
             for i in present

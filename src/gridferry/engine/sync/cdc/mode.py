@@ -229,6 +229,8 @@ class CdcSync(Follower):
             notes.append(_LOST.format(run.slot, standing.position, why))
         else:
             notes += self._guarded(facts)
+            unsynced = feed.unsynced(run.slot)
+            notes += [unsynced] if unsynced else []
         return replace(
             standing,
             state=SyncState.LOST if facts.lost else standing.state,

@@ -19,7 +19,7 @@ from dataclasses import replace
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SYNC
-from gridferry.engine.events import Listener, TableFailed, TableSync
+from gridferry.engine.events import Listener, Note, TableFailed, TableSync
 from gridferry.engine.ownership.marks import Marks
 from gridferry.engine.retry import is_transient, with_patience
 from gridferry.engine.sync.cdc.source_checks import EVERY_S, SlotLook
@@ -85,6 +85,8 @@ class CdcRun:
         """
         with one_session():
             self._begin()
+        if self._going() and self._feed.keep_through_failover(self._slot):
+            self._tell(Note(self._tables[0].name, f"standbys keep the slot {self._slot} in step from now on"))
         until, now = self._feed.now()
         self._marks.leave(self._slot)
         ended = not self._going()
@@ -164,7 +166,10 @@ class CdcRun:
         try:
             with self._unless_taken_over():
                 wanted = {each.key: each.columns for each in going}
-                opened = self._feed.stream(self._slot, start=start, wanted=wanted, confirmed=self._stored())
+                former = {each.key: each.former for each in going}
+                opened = self._feed.stream(
+                    self._slot, start=start, wanted=wanted, confirmed=self._stored(), former=former
+                )
             with opened as stream, _Stopping(stream, self._settings.stop):
                 for group in stream.groups(until=until):
                     self._lease.check()

@@ -17,10 +17,11 @@ from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import BatchStored, Checkpointed, ChunkDone, Level, Listener, Note, TableSync
 from gridferry.engine.rows.gone_containers import gone_note
 from gridferry.engine.sync.cdc.apply import ChangeWriter
-from gridferry.engine.sync.cdc.columns import add_columns, added_names, extended_plan, unknown_columns
+from gridferry.engine.sync.cdc.columns import Followed, followed, is_planned
 from gridferry.engine.sync.cdc.gaps import has_notes, proven
 from gridferry.engine.sync.cdc.parts_watch import PartsWatch
 from gridferry.engine.sync.cdc.source_checks import EVERY_S, SlotLook, SourceWatch
+from gridferry.engine.sync.columns import add_columns, fitted_plan, with_added
 from gridferry.engine.sync.counts import ContainerCounts, Counts
 from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
@@ -30,8 +31,9 @@ from gridferry.model.moment import later
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
+from gridferry.plan.drift import come_again, fit
 from gridferry.plan.keys import proves_keys
-from gridferry.plan.plan import SourceColumn
+from gridferry.plan.plan import FormerColumns, SourceColumn, TablePlan
 from gridferry.plan.table_options import OnTruncate, SyncMode, SyncOptions, TableOptions
 from gridferry.source.contract import ReadsCatalog
 from gridferry.source.postgres.feed import ChangeFeed
@@ -39,6 +41,10 @@ from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.source import PostgresSource
 
 _TALLY_EVERY_S = 30.0
+_COME_AGAIN = (
+    "the column {0} was dropped and added again with its type, which no change in the log shows: GridDB has its old "
+    "values, and a verification does not compare it. Load the table again, or give the column another name"
+)
 
 
 class FollowedTable:
@@ -95,6 +101,8 @@ class FollowedTable:
         self._notes: list[str] = []
         self._proven_at = time.monotonic()
         self._told: ChangedRelation | None = None  # how the stream describes it, not looked at yet
+        self._described: ChangedRelation | None = None  # the description that the plan fits
+        self._settled = False  # nothing that was described otherwise comes again, whatever happens
         self._seen_fresh = False  # the stream has described the table with every column of `CdcRecord.fresh`
         self._writer: ChangeWriter | None = None
         self.watch = SourceWatch(source, options, tell)
@@ -115,6 +123,11 @@ class FollowedTable:
         """What the stream has to hand on of the table."""
         return self.plan.source_columns
 
+    @property
+    def former(self) -> tuple[FormerColumns, ...]:
+        """How the stream may describe the table from before changes that the plan has followed."""
+        return self.plan.former
+
     def checked(self, look: SlotLook) -> None:
         """Let the record be one that the stream can go on from. Raises: as `SourceWatch.begin`."""
         self.record = self.watch.begin(self.run, self.plan, self.record, look)
@@ -133,10 +146,16 @@ class FollowedTable:
         proven_keys = proves_keys(table, self.options, self.plan.columns[: self.plan.key_length])
         self._leave_writer()
         self._writer = ChangeWriter(
-            self._state, self.plan, self._source, on_retry=self.again, check=self._check, proven=proven_keys
+            self._state,
+            self.plan,
+            self._source,
+            on_retry=self.again,
+            check=self._check,
+            proven=proven_keys,
+            fit=self._fitted_to,
         )
         self._seen_fresh = False
-        self._told = None
+        self._told = self._described = None
 
     def closed(self) -> None:
         """The stream is closed."""
@@ -172,6 +191,7 @@ class FollowedTable:
         """All that was committed before the group's position is stored, where it has one."""
         if group.position is None or group.position <= self.record.position:
             return
+        self._settled |= group.complete and self._described is not None
         # Only now: before, a stream that begins again would come from where the table lacked those columns.
         fresh = () if self._seen_fresh else self.record.fresh
         self.record = replace(self.record, position=group.position, fresh=fresh)
@@ -191,6 +211,9 @@ class FollowedTable:
         if self._changes:
             self._tell(ChunkDone(self.name, record.runs, self._changes, 0))
         self._changes, self.touched = 0, False
+        if self._settled and self.plan.former:
+            self.plan = replace(self.plan, former=())
+            self.run = self._state.runs.replan(self.run, self.plan)
         if time.monotonic() - self._tallied_at >= _TALLY_EVERY_S:
             self._tallied_at = time.monotonic()
             self._containers.save(self._state.tallies, self.name)
@@ -219,10 +242,15 @@ class FollowedTable:
         """Take over columns that were added with no change of a row since: the stream describes a table with the
         next.
         """
-        names = unknown_columns(self.plan, self.options, [c.name for c in table.columns if not c.generated])
-        types = {column.name: column.type.formatted for column in table.columns}
-        if names:
-            self._extend(names=names, types=types)
+        fitted = fit(self.plan, self.options, table.columns)
+        if fitted.misfit is not None or fitted.changes:
+            # Changes from before may still come: the stream says when it is to be followed.
+            self.warn([_COME_AGAIN.format(name) for name in come_again(self.plan, table.columns)])
+            return
+        columns = [column for column in table.columns if not column.generated]
+        extended, added = with_added(fitted.plan, self.options, table, columns)
+        if extended != self.plan:
+            self._adopt(Followed(extended, added))
 
     def ended(self) -> TableSync:
         """The run is over, and its record is written. Returns what it did."""
@@ -270,18 +298,25 @@ class FollowedTable:
             return
         with self._source.open_snapshot() as view:
             (table,) = view.fetch_tables([self.options.table])
-            planned = {column.source for column in self.plan.columns}
+            plan = self._fitted_to(view)
+            planned = {column.source for column in plan.columns if not column.gone}
             names = [name for name in self.record.adding if name in planned and table.column(name) is not None]
             add_columns(
                 self._state,
-                self.plan,
+                plan,
                 view,
                 table=table,
                 names=names,
                 rows_per_chunk=self._settings.rows_per_chunk,
                 check=self._check,
+                every=self.record.refill,
             )
-        self.save(replace(self.record, adding=()))
+        self.save(replace(self.record, adding=(), refill=False))
+
+    def _fitted_to(self, view: ReadsCatalog) -> TablePlan:
+        """The plan for the table as a snapshot has it, which may be further than the stream."""
+        (table,) = view.fetch_tables([self.options.table])
+        return fitted_plan(self.plan, self.options, table.columns).plan
 
     def _batch(self, batch: ChangeBatch, writer: ChangeWriter) -> None:
         known = len(writer.target.created)
@@ -312,39 +347,43 @@ class FollowedTable:
         self._tell(Note(self.name, "the source emptied the table with TRUNCATE; so are its containers", Level.WARNING))
 
     def _must_extend(self) -> bool:
-        """Look at how the stream describes the table, once. Returns: whether the table got columns by that.
+        """Look at how the stream describes the table, once. Returns: whether the plan follows a change of columns now.
 
-        Raises: DataError where a column of the plan is gone or has another type.
+        Raises: DataError for a change that the containers cannot follow.
         """
         now, self._told = self._told, None
-        if now is None:
+        if now is None or now.former:
             return False
         types = self._feed.column_types(now)
-        fresh = () if self._seen_fresh else self.record.fresh
-        names = added_names(self.plan, self.options, now, types=types, fresh=fresh)
-        if names and self._extend(names=names, types=types):
-            return True
+        if not is_planned(self.plan, self.options, now, types):
+            (table,) = _tables(self._source, self.options)
+            fresh = () if self._seen_fresh else self.record.fresh
+            found = followed(
+                self.plan, self.options, now, types=types, table=table, fresh=fresh, before=self._described
+            )
+            if found.plan != self.plan:
+                self._adopt(found)
+                return True
         self._seen_fresh = self._seen_fresh or all(name in types for name in self.record.fresh)
+        self._described = now
         return False
 
-    def _extend(self, *, names: list[str], types: dict[str, str]) -> bool:
-        """Give the containers new columns, and write the plan that has them. Returns: False if the source has none of
-        them any more.
-        """
-        (table,) = _tables(self._source, self.options)
-        extended = extended_plan(self.plan, self.options, table, names=names, types=types)
-        added = tuple(c.source for c in extended.columns[len(self.plan.columns) :])
-        if not added:
-            return False
+    def _adopt(self, found: Followed) -> None:
+        """Follow changes of the columns: write the plan that has them, and give the containers new columns."""
         # First the record, then the plan, then the containers: killed in between, the next run knows what is not done.
         record = self.saved
         self.rewind()
-        self.save(replace(record, fresh=tuple(dict.fromkeys((*record.fresh, *added))), adding=added))
-        self.run = self._state.runs.replan(self.run, extended)
-        self.plan = extended
+        if found.added:
+            fresh = tuple(dict.fromkeys((*record.fresh, *found.added)))
+            back = any(column.source in found.added for column in found.plan.columns[: len(self.plan.columns)])
+            self.save(replace(record, fresh=fresh, adding=found.added, refill=record.refill or back))
+        self.run = self._state.runs.replan(self.run, found.plan)
+        self.plan = found.plan
+        self._settled = False
         self.finish_columns()
-        self._tell(Note(self.name, f"new columns were added to the containers: {', '.join(added)}"))
-        return True
+        self.warn(found.changes)
+        if found.added:
+            self._tell(Note(self.name, f"new columns were added to the containers: {', '.join(found.added)}"))
 
     def _leave_writer(self) -> None:
         if self._writer is not None:

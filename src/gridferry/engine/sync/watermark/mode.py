@@ -14,6 +14,7 @@ from gridferry.engine.ownership.lineage import Checked
 from gridferry.engine.ownership.origin_check import Loaded
 from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.sync.follower import Follower
+from gridferry.engine.sync.watermark.columns import follow_columns
 from gridferry.engine.sync.watermark.run import SyncBasis, WatermarkRun, find_new, sync_basis
 from gridferry.errors import ConfigError
 from gridferry.model.moment import age_s
@@ -50,6 +51,16 @@ class WatermarkSync(Follower):
                 # Until this run has come to its end, no server counts as the one that the cursor is of.
                 lease.check()
                 self._state.origins.save(replace(loaded.source.record, origin=replace(now, started="")))
+            by = follow_columns(
+                self._state,
+                lease,
+                view,
+                by,
+                run=loaded.run,
+                options=self._options,
+                rows_per_chunk=settings.rows_per_chunk,
+                tell=self._tell,
+            )
             done = WatermarkRun(self._state, lease, view, settings, self._tell).run(by)
         if done.outcome is not SyncOutcome.STOPPED and now != loaded.source.record.origin:
             lease.check()

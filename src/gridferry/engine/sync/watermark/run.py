@@ -40,8 +40,7 @@ from gridferry.errors import (
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, first_cursor, for_column
-from gridferry.plan.advice import load_again
-from gridferry.plan.drift import changed_columns
+from gridferry.plan.drift import Fitted, require_fit
 from gridferry.plan.keys import choose_key, proves_keys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.plan.stored import require_agrees, require_values
@@ -70,6 +69,7 @@ class SyncBasis:
     record: SyncRecord
     parts: PartsLook
     unique: bool  # no two rows can share a row key
+    changes: tuple[str, ...] = ()  # what became of the table's columns since the plan was written
 
 
 def sync_basis(
@@ -78,8 +78,9 @@ def sync_basis(
     """What a sync of a loaded table goes by. Raises: ConfigError, CheckpointError if the table has changed."""
     if run.snapshot is None:
         raise CheckpointError(f"the load of {run.table} has no snapshot", next_step="load it again with --replace")
-    table, column = _growing(view, options, plan)
-    plan = require_agrees(plan, options, table, left="nothing was changed")
+    table, column, fitted = _growing(view, options, plan)
+    require_agrees(plan, options, table, left="nothing was changed")
+    plan = fitted.plan
     record = state.cursors.get(run.table) or SyncRecord(run.table, first_cursor(column.name, run.snapshot))
     record = replace(record, cursor=for_column(record.cursor, column.name))
     require_values(record.cursor, column, table=run.table, left="nothing was changed")
@@ -88,18 +89,12 @@ def sync_basis(
     plan = replace(plan, own_heap=table.own_heap, rows=max(plan.rows, run.rows))
     seen = record.cursor.snapshot
     parts = look_at_parts(state, view, plan, table, seen=int(seen.split(":")[1]) if seen else 0)
-    return SyncBasis(table, plan, column, record, parts, unique=unique)
+    return SyncBasis(table, plan, column, record, parts, unique=unique, changes=fitted.changes)
 
 
-def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tuple[Table, GrowingColumn]:
+def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tuple[Table, GrowingColumn, Fitted]:
     (table,) = view.fetch_tables([options.table])
-    changed = changed_columns(plan, table)
-    if changed:
-        raise CheckpointError(
-            f"{plan.qualified} was loaded with another plan: column {changed[0]} of the table has changed",
-            state="nothing was changed",
-            next_step=f"put it back as it was, or {load_again(options.table)}",
-        )
+    fitted = require_fit(plan, options, table, left="nothing was changed")
     column = growing_column(table, options, choose_key(table, options))
     if column is None:
         raise ConfigError(
@@ -107,7 +102,7 @@ def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tupl
             state="nothing was changed",
             next_step="name a time or a number: `sync: {mode: watermark, column: NAME}`",
         )
-    return table, column
+    return table, column, fitted
 
 
 def find_new(view: FindsNewRows, by: SyncBasis, *, sweep: bool = False) -> Window:

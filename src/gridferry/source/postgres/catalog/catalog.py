@@ -227,7 +227,8 @@ def _whole(entry: Entry, leaves: Sequence[Relation]) -> Relation:
 
 def _column(row: Sequence[Any]) -> Column:
     """A row of `catalog_sql.COLUMNS`, without its table."""
-    name, not_null, generated, formatted, domain, typname, schema, typtype, category, shadows, typmod, readable = row
+    name, not_null, generated, formatted, domain, *raw_type, readable, number = row
+    typname, schema, typtype, category, shadows, typmod = raw_type
     raw = RawType(typname, schema, typtype, category, shadows=shadows, typmod=typmod)
     return Column(
         name,
@@ -235,6 +236,7 @@ def _column(row: Sequence[Any]) -> Column:
         nullable=not not_null,
         generated=generated,
         readable=readable,
+        number=number,
     )
 
 

@@ -82,7 +82,7 @@ SELECT a.attrelid, a.attname, a.attnotnull OR b.typnotnull, a.attgenerated <> ''
            SELECT FROM pg_catalog.pg_type p
            WHERE p.typname = t.typname AND p.typnamespace = 'pg_catalog'::regnamespace),
        b.typmod,
-       pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+       pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'), a.attnum::int4
 FROM chain b
 JOIN pg_catalog.pg_attribute a ON a.attrelid = b.attrelid AND a.attnum = b.attnum
 JOIN pg_catalog.pg_type t ON t.oid = b.type

@@ -7,6 +7,7 @@ streamed while it is open is kept apart until it is committed; of one that is ro
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from gridferry.errors import SourceError
 from gridferry.model.change import ChangedRelation, ChangeGroup, ChangePart, RelationChange, Truncation
 from gridferry.model.position import Lsn
-from gridferry.plan.plan import ReadAs, SourceColumn
+from gridferry.plan.plan import FormerColumns, ReadAs, SourceColumn
 from gridferry.source.postgres.log import pgoutput
 from gridferry.source.postgres.log.pgoutput import ROW_TAGS, STREAMED_TAGS, TWO_PHASE_TAGS, Begin, Commit, Tag, broken
 from gridferry.source.postgres.log.spill import Spill
@@ -26,6 +27,7 @@ _PER_ROW = 64  # bytes that a message costs beside its own
 
 Wanted = Mapping[tuple[str, str], tuple[SourceColumn, ...]]
 OidNames = Mapping[int, tuple[str, str]]
+Former = Mapping[tuple[str, str], tuple[FormerColumns, ...]]
 
 
 class ChangeDecoder:
@@ -34,13 +36,22 @@ class ChangeDecoder:
     `receive` each message in order; when `ready`, or when no further message is at hand, iterate `drain`.
     """
 
-    def __init__(self, wanted: Wanted, *, names: OidNames | None = None, group_bytes: int = GROUP_BYTES) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        *,
+        names: OidNames | None = None,
+        former: Former | None = None,
+        group_bytes: int = GROUP_BYTES,
+    ) -> None:
         """Args: `wanted`: by (schema, table), the columns to hand on and how they are read, as
         `TablePlan.source_columns`; other tables' changes are dropped. `names`: what wanted tables are called now, by
-        oid: the log calls a table as it was called when it was changed.
+        oid: the log calls a table as it was called when it was changed. `former`: how wanted tables were described
+        before changes of their columns that were followed already.
         """
         self._wanted = wanted
         self._names = names or {}
+        self._former = dict(former or {})
         self._base_types: dict[int, int] = {}  # of domains
         self._group_bytes = group_bytes
         self.ready = False
@@ -185,7 +196,7 @@ class ChangeDecoder:
             self.ready = True
 
     def _relation(self, message: bytes) -> None:
-        now = pgoutput.decode_relation(message)
+        now = self._as_today(pgoutput.decode_relation(message))
         before = self._relations.get(now.oid)
         if now == before:
             return
@@ -194,6 +205,20 @@ class ChangeDecoder:
         self._readers[now.oid] = self._reader(now)
         if self._readers[now.oid] is not None:
             self._parts.append(RelationChange(now, before))
+
+    def _as_today(self, relation: ChangedRelation) -> ChangedRelation:
+        """The description with the names of now, where it is one from before a change that was followed already."""
+        table = self.table_of(relation)
+        names = tuple(column.name for column in relation.columns)
+        types = tuple(f"{column.type_oid}:{column.typmod}" for column in relation.columns)
+        for former in self._former.get(table, ()):
+            if (former.names, former.types) == (names, types):
+                columns = zip(relation.columns, former.now, strict=True)
+                # One that is not read any more gets a name that no column has.
+                renamed = tuple(replace(column, name=now or f"\0{column.name}") for column, now in columns)
+                return replace(relation, columns=renamed, former=True)
+        self._former.pop(table, None)  # nothing from before comes behind it
+        return relation
 
     def _type(self, message: bytes) -> None:
         oid, schema, name = pgoutput.decode_type(message)

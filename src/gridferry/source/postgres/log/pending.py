@@ -14,7 +14,7 @@ from gridferry.source.postgres.log.decoder import ChangeDecoder, Wanted
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.transactions import Work, begin
-from gridferry.source.postgres.slots.slot_names import publication_names
+from gridferry.source.postgres.slots.slot_names import read_publications
 from gridferry.source.postgres.slots.slots import send_heartbeat
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -63,7 +63,7 @@ def fetch_pending(address: PostgresAddress, slot: str, *, schema: str, table: st
     as nobody commits.
     Raises: SlotInUse if somebody reads it; SourceRefused, SourceUnreachable.
     """
-    names = ",".join(publication_names(slot))
+    names = ",".join(read_publications(slot, address.for_changes.publications))
     asked = {
         "slot": slot,
         "position": str(position),
@@ -96,7 +96,7 @@ def read_pending(address: PostgresAddress, slot: str, *, until: Lsn, wanted: Wan
         "slot": slot,
         "until": str(until),
         "most": MOST_MESSAGES,
-        "names": ",".join(publication_names(slot)),
+        "names": ",".join(read_publications(slot, address.for_changes.publications)),
     }
     decoder, read = ChangeDecoder(wanted), 0
     with connect(address, Work.LONG) as connection, mapped(f"reading what waits in the slot {slot}"):

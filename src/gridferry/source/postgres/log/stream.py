@@ -17,12 +17,12 @@ from typing import Any
 from gridferry.errors import SourceError, SourceUnreachable
 from gridferry.model.change import ChangedRelation, ChangeGroup
 from gridferry.model.position import Lsn
-from gridferry.source.postgres.log.decoder import GROUP_BYTES, ChangeDecoder, Wanted
+from gridferry.source.postgres.log.decoder import GROUP_BYTES, ChangeDecoder, Former, Wanted
 from gridferry.source.postgres.log.pgoutput import EPOCH_US, broken
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.replication_session import ReplicationSession, mapped_replication, result_failure
-from gridferry.source.postgres.slots.slot_names import publication_names
+from gridferry.source.postgres.slots.slot_names import read_publications
 from gridferry.source.postgres.slots.slots import check_slot
 
 _QUEUED = 2  # groups that wait for the engine, beside the one it has and the one that is being made
@@ -59,19 +59,20 @@ class ChangeStream:
         start: Lsn,
         wanted: Wanted,
         confirmed: Lsn | None = None,
+        former: Former | None = None,
         options: StreamOptions | None = None,
     ) -> None:
         """Start to read. Args: `start`: where the last applied and stored group ended, or where the slot began;
-        `wanted` as in `ChangeDecoder`; `confirmed`: what the server may forget, if that is less than `start`.
+        `wanted`, `former` as in `ChangeDecoder`; `confirmed`: what the server may forget, if that is less than `start`.
 
         Raises: SlotLost (see `slots.check_slot`), SlotInUse, SourceRefused, SourceUnreachable.
         """
         options = options or StreamOptions()
         with connect(address) as connection:
-            check_slot(connection, slot, start=start)
+            check_slot(connection, slot, start=start, given=address.publications)
             self._silence_s = _longest_silence_s(connection)
             names = _oids(connection, wanted)
-        self._decoder = ChangeDecoder(wanted, names=names, group_bytes=options.group_bytes)
+        self._decoder = ChangeDecoder(wanted, names=names, former=former, group_bytes=options.group_bytes)
         self._gather_s = options.gather_s
         self._gathering_until = 0.0
         self._handed = self._heard = start
@@ -83,7 +84,10 @@ class ChangeStream:
         self._error: BaseException | None = None
         self._session = ReplicationSession(address)
         try:
-            command = _start_command(self._session.server_version, slot=slot, start=start, options=options)
+            publications = read_publications(slot, address.publications)
+            command = _start_command(
+                self._session.server_version, slot=slot, start=start, names=publications, options=options
+            )
             self._session.run(command, doing=f"starting to read the replication slot {slot}")
         except BaseException:
             self._session.close()
@@ -357,10 +361,10 @@ def _oids(connection: Any, wanted: Wanted) -> dict[int, tuple[str, str]]:
     return {oid: (schema, table) for oid, schema, table in rows}
 
 
-def _start_command(server_version: int, *, slot: str, start: Lsn, options: StreamOptions) -> str:
+def _start_command(server_version: int, *, slot: str, start: Lsn, names: Sequence[str], options: StreamOptions) -> str:
     """START_REPLICATION with the newest protocol that the server speaks."""
     version = 4 if server_version >= 160000 else 3 if server_version >= 150000 else 2 if server_version >= 140000 else 1
-    settings = {"proto_version": str(version), "publication_names": _names(publication_names(slot))}
+    settings = {"proto_version": str(version), "publication_names": _names(names)}
     if options.streaming and version >= 2:
         settings["streaming"] = "on"
     listed = ", ".join(f"{name} '{value}'" for name, value in settings.items())

@@ -16,7 +16,7 @@ from gridferry.source.postgres.log.decoder import ChangeDecoder, Wanted
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.transactions import Work, begin
-from gridferry.source.postgres.slots.slot_names import PREFIX, publication_names
+from gridferry.source.postgres.slots.slot_names import PREFIX, read_publications
 from gridferry.source.postgres.slots.slots import send_heartbeat
 
 MESSAGES_A_READ = 20_000
@@ -96,7 +96,8 @@ def open_log_window(
             connection.execute(_BEGIN_AT, (slot, str(now)))
             connection.commit()
         try:
-            yield LogWindow(connection, slot=slot, names=",".join(publication_names(followed)), wanted=wanted)
+            names = ",".join(read_publications(followed, address.for_changes.publications))
+            yield LogWindow(connection, slot=slot, names=names, wanted=wanted)
         finally:
             with suppress(psycopg.Error):  # where the session is not free or gone, the server drops it a moment later
                 connection.rollback()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -34,7 +34,8 @@ class PostgresAddress:
     """Where a database is. `conninfo` may hold a password and is never shown; `display` is for people.
 
     Without a password in it, PGPASSWORD or the password file gives one, as with every libpq program. `direct` is the
-    server itself, where this is a pooler's address; None where it is the same.
+    server itself, where this is a pooler's address; None where it is the same. `publications` are those that somebody
+    else made for mode cdc; without one gridferry makes its own. `failover`: slots are to survive a failover.
     """
 
     conninfo: str = field(repr=False)
@@ -43,11 +44,15 @@ class PostgresAddress:
     database: str
     user: str
     direct: PostgresAddress | None = None
+    publications: tuple[str, ...] = ()
+    failover: bool = False
 
     @property
     def for_changes(self) -> PostgresAddress:
         """Where slots and publications are made and read."""
-        return self.direct or self
+        if self.direct is None:
+            return self
+        return replace(self.direct, publications=self.publications, failover=self.failover)
 
     @property
     def display(self) -> str:

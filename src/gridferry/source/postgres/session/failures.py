@@ -59,6 +59,11 @@ _UNKNOWN_STEP = (
     "correct the name in the config file; a condition finds PostgreSQL's own names by themselves, and all others with "
     "their schema only, as public.f(x), x::public.citext or x OPERATOR(public.=) y"
 )
+_REPLAY = "conflict with recovery"
+_REPLAY_STEP = (
+    "run the same command again: it goes on where it stopped. The standby ends reads that hold up its replay; on it, "
+    "set hot_standby_feedback = on, and raise max_standby_streaming_delay"
+)
 _SNAPSHOT = ("72000",)  # snapshot too old
 
 _BAD_CERTIFICATE = (
@@ -136,6 +141,12 @@ def connect_failure(text: str, *, display: str, user: str) -> SourceError:
     return error
 
 
+def _step_of_passing(sqlstate: str | None, text: str, lockers: Callable[[], str]) -> str:
+    if _REPLAY in text:
+        return _REPLAY_STEP
+    return _locked_step(lockers()) if sqlstate == "55P03" else _AGAIN
+
+
 def _locked_step(found: str) -> str:
     return f"{found}: run the same command again when that has ended" if found else _LOCKED
 
@@ -155,9 +166,8 @@ def failure(sqlstate: str | None, text: str, *, doing: str, lockers: Callable[[]
             next_step="set pool_mode to transaction or session there, or give the server's own address as the source",
         )
     message = f"PostgreSQL failed while {doing}: {plain(text)}"
-    if sqlstate is None or sqlstate.startswith(_TRANSIENT):
-        step = _locked_step(lockers()) if sqlstate == "55P03" else _AGAIN
-        return SourceUnreachable(message, next_step=step)
+    if sqlstate is None or sqlstate.startswith(_TRANSIENT) or _REPLAY in text:
+        return SourceUnreachable(message, next_step=_step_of_passing(sqlstate, text, lockers))
     if sqlstate.startswith(_SNAPSHOT):
         return SnapshotGone(message, next_step="run the same command again: it takes a new snapshot")
     if sqlstate == "22021" or "invalid byte sequence" in text or 'no equivalent in encoding "UTF8"' in text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import psycopg
@@ -12,10 +12,12 @@ from psycopg import sql
 from gridferry.model.publishing import ChangeAccess, Obstacle
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.failures import mapped
+from gridferry.source.postgres.slots.given_publications import created_names, creating
 from gridferry.source.postgres.slots.publications import fetch_publishable
 from gridferry.source.postgres.slots.slots import fetch_slot, foreign
 
 Connection = psycopg.Connection[tuple[Any, ...]]
+_GIVEN_NAME = "gridferry"  # what messages call a publication that somebody else is to make
 _WATERMARK = "or use `sync: {mode: watermark}`, which needs nothing of the kind"
 
 # On Amazon RDS membership of rds_replication stands for the attribute REPLICATION, which nobody can have there.
@@ -69,8 +71,16 @@ def other_database(address: PostgresAddress) -> Obstacle | None:
     )
 
 
-def fetch_access(connection: Connection, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:
+def fetch_access(
+    connection: Connection,
+    wanted: Sequence[tuple[str, str, str]],
+    *,
+    given: Sequence[str] = (),
+    failover: bool = False,
+) -> list[ChangeAccess]:
     """What is in the way of following each of `wanted` (schema, table, the slot that is or would be its own).
+
+    Args: given: the publications that somebody else made; failover: the slot is to survive a failover.
 
     A slot that is there takes no other place; of those that are not, those that are named first come first.
     """
@@ -80,38 +90,82 @@ def fetch_access(connection: Connection, wanted: Sequence[tuple[str, str, str]])
     found = []
     new: dict[str, int] = {}  # the slots that would be made, and which one each is
     for schema, table, slot in wanted:
-        publishing, obstacles = fetch_publishable(connection, schema=schema, table=table)
+        publishing, obstacles = fetch_publishable(connection, schema=schema, table=table, given=given)
         facts = fetch_slot(connection, slot)
         taken = new.setdefault(slot, len(new) + 1) if facts is None else 0
         if server is not None:
             obstacles = [
-                *_of_server(server),
+                *_of_server(server, version=connection.info.server_version, given=bool(given), failover=failover),
                 *_of_slots(server, taken=taken, reading=facts is not None and facts.active),
                 *obstacles,
             ]
             if facts is not None and (whose := foreign(facts, database=server.database)):
                 obstacles.append(Obstacle(whose, f"drop it where nobody needs it: pg_drop_replication_slot('{slot}')"))
         found.append(ChangeAccess(publishing, tuple(obstacles)))
-    return found
+    return _with_statement(connection, found)
 
 
-def _of_server(server: _Server) -> Iterator[Obstacle]:
+def _with_statement(connection: Connection, found: list[ChangeAccess]) -> list[ChangeAccess]:
+    """The same, with what the owner of the tables may run instead, for all of them at once."""
+    every = [access.publishing for access in found if access.publishing is not None]
+    if not any(obstacle.of_owner for access in found for obstacle in access.obstacles):
+        return found
+    names = created_names(_GIVEN_NAME, every)
+    written = names[0] if len(names) == 1 else f"[{', '.join(names)}]"
+    more = (
+        f" Or let the owner of the tables run {creating(connection, _GIVEN_NAME, every)} and write "
+        f"`publication: {written}` under `sync`"
+    )
+    return [
+        ChangeAccess(
+            access.publishing,
+            tuple(replace(o, advice=o.advice + more) if o.of_owner else o for o in access.obstacles),
+        )
+        for access in found
+    ]
+
+
+def _of_server(server: _Server, *, version: int, given: bool, failover: bool) -> Iterator[Obstacle]:
     role, database = (sql.Identifier(name).as_string(None) for name in (server.role, server.database))
     if server.wal_level != "logical":
         yield Obstacle(
             f"the source has wal_level = {server.wal_level}, and its log does not hold changes that can be followed",
             f"ALTER SYSTEM SET wal_level = logical; and restart PostgreSQL; {_WATERMARK}",
         )
-    if server.standby:
+    if failover and version < 170000:
         yield Obstacle(
-            "the source is a standby, where nothing can be published", "give the address of the primary server"
+            f"`failover: true` needs PostgreSQL 17 or newer, and the source is {version // 10000}",
+            "leave `failover` out: after a failover, `gridferry sync --new-slot` and `gridferry repair` go on",
         )
+    if server.standby:
+        yield from _of_standby(version=version, given=given, failover=failover)
     if not server.may_replicate:
         yield Obstacle(f"the role {server.role} may not read changes", f"ALTER ROLE {role} REPLICATION; {_WATERMARK}")
-    if not server.may_create:
+    if not server.may_create and not given and not server.standby:
         yield Obstacle(
             f"the role {server.role} may not make a publication in the database {server.database}",
             f"GRANT CREATE ON DATABASE {database} TO {role};",
+            of_owner=True,
+        )
+
+
+def _of_standby(*, version: int, given: bool, failover: bool) -> Iterator[Obstacle]:
+    if version < 160000:
+        yield Obstacle(
+            "the source is a standby, and changes can be read from one since PostgreSQL 16",
+            f"give the address of the primary server, {_WATERMARK}",
+        )
+        return
+    if not given:
+        yield Obstacle(
+            "the source is a standby, where nothing can be published",
+            "make a publication on the primary server, and write its name as `publication` under `sync`; or give the "
+            "address of the primary server",
+        )
+    if failover:
+        yield Obstacle(
+            "the source is a standby, and a slot that is made there is of no other server",
+            "leave `failover` out, or give the address of the primary server",
         )
 
 

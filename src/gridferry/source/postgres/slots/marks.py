@@ -27,6 +27,8 @@ FROM pg_catalog.pg_publication p WHERE p.pubname = %(name)s
 
 def fetch_mark(address: PostgresAddress, slot: str) -> tuple[int, str] | None:
     """The OID of the slot's publication and the mark that stands there, "" for none; None without a publication."""
+    if address.publications:
+        return None
     with connect(address) as connection, mapped(f"looking for the mark of the slot {slot}"):
         row = connection.execute(_MARK, {"name": _name(slot)}).fetchone()
     return None if row is None else (int(row[0]), str(row[1]))
@@ -37,6 +39,8 @@ def leave_mark(address: PostgresAddress, slot: str, mark: str) -> int:
 
     0: there is none, or it is not ours, or the server is a standby: nothing was written.
     """
+    if address.publications:  # what stands in their comments is somebody else's
+        return 0
     with connect(address, Work.WRITE) as connection, mapped(f"leaving a mark at the slot {slot}"):
         row = connection.execute(_MARK, {"name": _name(slot)}).fetchone()
         if row is None or not row[2]:

@@ -19,6 +19,7 @@ from gridferry.source.postgres.catalog.own_heap import fetch_kept
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.transactions import Work
+from gridferry.source.postgres.slots.given_publications import fetch_given
 from gridferry.source.postgres.slots.slot_names import publication_names
 from gridferry.source.postgres.sql.names import relation_sql
 
@@ -126,21 +127,50 @@ _CUT = """EXISTS (SELECT FROM pg_catalog.pg_publication_rel r
                WHERE r.prpubid = p.oid AND (r.prattrs IS NOT NULL OR r.prqual IS NOT NULL))"""
 
 
-def fetch_publishable(connection: Connection, *, schema: str, table: str) -> tuple[Publishing | None, list[Obstacle]]:
-    """What may be published of a table, None where nothing may, and what is in the way of publishing it."""
+def fetch_publishable(
+    connection: Connection, *, schema: str, table: str, given: Sequence[str] = ()
+) -> tuple[Publishing | None, list[Obstacle]]:
+    """What may be published of a table, None where nothing may, and what is in the way of publishing it.
+
+    Args: given: publications that somebody else made; then what they publish of it, and what is wrong with that.
+    """
     with mapped(f"reading the replica identity of {schema}.{table}"):
         members = _members(connection, schema, table)
         problem = _problem(connection, members, f"{schema}.{table}")
         if problem:
             return None, [Obstacle(problem, "leave it out of the config file, or use `sync: {mode: watermark}`")]
         root = members[0]  # the partitions are published through it
+        if given:
+            return _given(connection, given, members)
         role = sql.Identifier(connection.execute("SELECT current_user::text").fetchall()[0][0]).as_string(None)
         obstacles = []
         if not root.owned:
             message = f"the role {role} does not own {root.schema}.{root.name}, and only its owner may publish it"
             advice = f"log in as its owner, or run ALTER TABLE {root.quoted} OWNER TO {role};"
-            obstacles.append(Obstacle(message, advice))
+            obstacles.append(Obstacle(message, advice, of_owner=True))
         return _publishing(connection, members), obstacles
+
+
+def _given(
+    connection: Connection, given: Sequence[str], members: Sequence[_Member]
+) -> tuple[Publishing, list[Obstacle]]:
+    possible = _publishing(connection, members)
+    found = fetch_given(connection, given, possible, partitioned=members[0].relkind == "p")
+    return found.publishing, list(found.obstacles)
+
+
+def require_given(address: PostgresAddress, tables: Sequence[TableName]) -> list[Publishing]:
+    """What publications of somebody else publish of tables. Raises: SourceRefused where that is not what is needed."""
+    with connect(address) as connection, mapped("reading the publications"):
+        found = [_given(connection, address.publications, m) for m in _all_members(connection, tables)]
+    missing = [obstacle for _, obstacles in found for obstacle in obstacles]
+    if missing:
+        raise SourceRefused(
+            "; ".join(each.message for each in missing),
+            state="no publication was changed: somebody else made them",
+            next_step="; ".join(dict.fromkeys(each.advice for each in missing)),
+        )
+    return [publishing for publishing, _ in found]
 
 
 def fetch_publishing(connection: Connection, tables: Sequence[TableName]) -> list[Publishing]:
@@ -155,6 +185,8 @@ def align_publications(address: PostgresAddress, *, slot: str, tables: Sequence[
     To be called before the slot is made, and again whenever tables were added or a replica identity was changed.
     Returns what is now published of each. Raises: SourceRefused if a table cannot be, or the role may not.
     """
+    if address.publications:
+        return require_given(address, tables)
     with connect(address, Work.WRITE) as connection, mapped("making the publications"):
         groups = _all_members(connection, tables)
         found = [_publishing(connection, members) for members in groups]
@@ -173,6 +205,8 @@ def change_members(
     Each is published for what its replica identity allows now. Returns what is published of each of `add`.
     Raises: SourceRefused if one of them cannot be, or the role may not; nothing is changed then.
     """
+    if address.publications:
+        return require_given(address, add)
     with connect(address, Work.WRITE) as connection, mapped("changing the publications"):
         # One change at a time: each sets all members from what it found.
         connection.execute("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext(%s))", (slot,))
@@ -212,11 +246,22 @@ def fetch_publications(connection: Connection, slot: str) -> list[Publication]:
     return found
 
 
-def fetch_membership(connection: Connection, slot: str, *, schema: str, table: str) -> Membership | None:
+def fetch_membership(
+    connection: Connection, slot: str, *, schema: str, table: str, given: Sequence[str] = ()
+) -> Membership | None:
     """What a table is published for, and what it may be; None if a publication is missing.
+
+    Args: given: the publications that somebody else made.
 
     Raises: SourceRefused if nothing of it may be published.
     """
+    if given:
+        (members,) = _all_members(connection, [(schema, table)])
+        possible = _publishing(connection, members)
+        theirs = fetch_given(connection, given, possible, partitioned=members[0].relkind == "p")
+        if theirs.absent:
+            return None
+        return Membership(theirs.publishing, theirs.published, "; ".join(o.advice for o in theirs.obstacles))
     by_name = {publication.name: publication for publication in fetch_publications(connection, slot)}
     names = publication_names(slot)
     if len(by_name) < len(names):
@@ -234,6 +279,8 @@ def fetch_membership(connection: Connection, slot: str, *, schema: str, table: s
 
 def drop_publications(address: PostgresAddress, *, slot: str) -> list[str]:
     """Drop the slot's publications. Returns the names of those that existed."""
+    if address.publications:
+        return []
     with connect(address, Work.WRITE) as connection, mapped("dropping the publications"):
         names = [p.name for p in fetch_publications(connection, slot)]
         for name in names:

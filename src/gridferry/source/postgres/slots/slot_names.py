@@ -7,6 +7,7 @@ Lower-case letters and digits stand for themselves; every other byte of the name
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from gridferry.errors import ConfigError
 
@@ -30,6 +31,11 @@ def slot_name(sync: str) -> str:
             next_step="give a shorter name; letters a to z and digits count once, all others three times",
         )
     return PREFIX + escaped
+
+
+def read_publications(slot: str, given: Sequence[str]) -> tuple[str, ...]:
+    """The publications that the slot is read with: those that somebody else made, else its own."""
+    return tuple(given) or publication_names(slot)
 
 
 def publication_names(slot: str) -> tuple[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,8 +21,8 @@ from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.replication_session import WAY_BACK, ReplicationSession
 from gridferry.source.postgres.session.snapshot import hold_snapshot
 from gridferry.source.postgres.session.transactions import begin
-from gridferry.source.postgres.slots.publications import drop_publications, fetch_publications
-from gridferry.source.postgres.slots.slot_names import publication_names
+from gridferry.source.postgres.slots.publications import drop_publications
+from gridferry.source.postgres.slots.slot_names import read_publications
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
@@ -44,6 +44,7 @@ class SlotFacts:
     since `confirmed`; `kept_bytes`: log that cannot be removed because of the slot. `wal_status` reserved, extended,
     unreserved or lost; `safe_bytes`: how much may still be written before the slot is in danger. `lag_s`: age of the
     newest change that is not confirmed, while a process reads the slot. `invalidated` says why it is lost, or "".
+    `failover`: standbys keep the slot in step, so that one that takes over has it.
     """
 
     name: str
@@ -59,6 +60,7 @@ class SlotFacts:
     safe_bytes: int | None
     lag_s: float | None
     invalidated: str
+    failover: bool = False
 
     @property
     def lost(self) -> bool:
@@ -67,12 +69,13 @@ class SlotFacts:
 
 
 PLUGIN = "pgoutput"
+_STANDING = "SELECT p.pubname::text FROM pg_catalog.pg_publication p WHERE p.pubname = ANY(%s)"
 _FACTS = """
 SELECT s.slot_name, s.plugin, s.database, s.active, s.restart_lsn::text, s.confirmed_flush_lsn::text, w.lsn::text,
        (w.lsn - s.confirmed_flush_lsn)::int8, (w.lsn - s.restart_lsn)::int8, {status},
        (SELECT extract(epoch FROM r.flush_lag)::float8
         FROM pg_catalog.pg_stat_replication r WHERE r.pid = s.active_pid),
-       {reason}
+       {reason}, {failover}
 FROM pg_catalog.pg_replication_slots s
 CROSS JOIN (SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN pg_catalog.pg_last_wal_replay_lsn()
             ELSE pg_catalog.pg_current_wal_lsn() END AS lsn) w
@@ -90,7 +93,8 @@ def create_slot(address: PostgresAddress, name: str, *, patience: Patience | Non
     role may not replicate; SourceUnreachable.
     """
     with closing(ReplicationSession(address)) as session:
-        export = "(SNAPSHOT 'export')" if session.server_version >= 150000 else "EXPORT_SNAPSHOT"
+        failover = ", FAILOVER" if address.failover else ""
+        export = f"(SNAPSHOT 'export'{failover})" if session.server_version >= 150000 else "EXPORT_SNAPSHOT"
         command = f'CREATE_REPLICATION_SLOT "{name}" LOGICAL pgoutput {export}'
         waiting = patience or Patience(address, limit_s=DEFAULT_LIMIT_S, tell=lambda text: None)
         ((_, start_text, exported, _),) = session.run(
@@ -106,21 +110,35 @@ def create_slot(address: PostgresAddress, name: str, *, patience: Patience | Non
             yield NewSlot(name, Lsn.parse(start), PostgresSnapshot(address, held))
 
 
+def keep_through_failover(address: PostgresAddress, name: str) -> bool:
+    """Let standbys keep a slot in step where that is wished. Returns: whether it was changed. Raises: SlotInUse."""
+    if not address.failover:
+        return False
+    with connect(address) as connection:
+        facts = fetch_slot(connection, name)
+        if facts is None or facts.failover or connection.info.server_version < 170000:
+            return False
+    with closing(ReplicationSession(address)) as session:
+        session.run(f'ALTER_REPLICATION_SLOT "{name}" (FAILOVER true)', doing=f"setting failover of the slot {name}")
+    return True
+
+
 def fetch_slot(connection: Connection, name: str) -> SlotFacts | None:
     """The state of the slot now; None if there is none of that name."""
     version = connection.info.server_version
     status = "s.wal_status, s.safe_wal_size" if version >= 130000 else "NULL, NULL"
     reason = "coalesce(s.invalidation_reason, '')" if version >= 170000 else "''"
     with mapped(f"looking at the replication slot {name}"):
-        row = connection.execute(_FACTS.format(status=status, reason=reason), {"name": name}).fetchone()
+        statement = _FACTS.format(status=status, reason=reason, failover="s.failover" if version >= 170000 else "false")
+        row = connection.execute(statement, {"name": name}).fetchone()
     if row is None:
         return None
     name, plugin, database, active, restart, confirmed, current, *rest = row
     positions = [None if text is None else Lsn.parse(text) for text in (restart, confirmed)]
-    lag_bytes, kept_bytes, wal_status, safe_bytes, lag_s, invalidated = rest
+    lag_bytes, kept_bytes, wal_status, safe_bytes, lag_s, invalidated, failover = rest
     return SlotFacts(
         name, plugin, database, active, positions[0], positions[1], Lsn.parse(current), lag_bytes, kept_bytes,
-        wal_status, safe_bytes, lag_s, invalidated,
+        wal_status, safe_bytes, lag_s, invalidated, failover,
     )  # fmt: skip
 
 
@@ -135,8 +153,10 @@ def foreign(facts: SlotFacts, *, database: str) -> str:
     )
 
 
-def check_slot(connection: Connection, name: str, *, start: Lsn) -> SlotFacts:
+def check_slot(connection: Connection, name: str, *, start: Lsn, given: Sequence[str] = ()) -> SlotFacts:
     """The slot's facts, if the stream can go on from `start`, the last position that was applied and stored.
+
+    Args: given: the publications that somebody else made for it.
 
     Raises: SourceRefused if the slot is of somebody else; SlotLost if it or a publication is gone, if it was read past
     `start` by somebody else, or if the server's log does not reach `start` (a standby that was promoted, a restored
@@ -145,8 +165,10 @@ def check_slot(connection: Connection, name: str, *, start: Lsn) -> SlotFacts:
     facts = fetch_slot(connection, name)
     if facts is not None and (whose := foreign(facts, database=connection.info.dbname)):
         raise _not_ours(whose)
-    existing = {publication.name for publication in fetch_publications(connection, name)}
-    missing = [publication for publication in publication_names(name) if publication not in existing]
+    names = read_publications(name, given)
+    with mapped("looking for the publications"):
+        existing = {found for (found,) in connection.execute(_STANDING, (list(names),))}
+    missing = [publication for publication in names if publication not in existing]
     if facts is None:
         raise _lost(f"the replication slot {name} does not exist any more")
     if facts.lost:
