@@ -17,6 +17,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from gridferry import griddb
+from gridferry.engine.life.lives import Lives
 from gridferry.engine.load.loads import Loads
 from gridferry.engine.migration import Migration
 from gridferry.engine.ownership.endpoints import Endpoints
@@ -34,7 +35,7 @@ DECISIONS_PAGE = "docs/adr/index.md"  # is made here; in the repository's browse
 # Pages outside of docs/ that the site has, by their paths in the repository.
 PAGES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/README.md", "examples/README.md")
 # The attributes of `Migration`, in the order of its page.
-PARTS_OF_MIGRATION = (Loads, Syncs, Verifications, Repairs, Sources, Status, Endpoints)
+PARTS_OF_MIGRATION = (Loads, Syncs, Lives, Verifications, Repairs, Sources, Status, Endpoints)
 
 _LINK = re.compile(r"\]\((?P<path>[^)#\s]+)(?P<anchor>#[^)\s]*)?\)")
 _FENCE = re.compile(r"^ {0,3}(```|~~~)")

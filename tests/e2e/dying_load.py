@@ -32,6 +32,7 @@ from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import Quarantine
 from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import RunStore
+from gridferry.checkpoint.standings import StandingStore
 from gridferry.engine.load.replacing import Replacing
 from gridferry.engine.load.table_load import TableLoader
 from gridferry.engine.migration import Migration
@@ -64,6 +65,9 @@ POINTS: dict[str, tuple[type, str]] = {
     "publish": (ChangeFeed, "publish"),
     "joined": (RunStore, "joined"),
     "with slot": (RunStore, "with_slot"),
+    "without slot": (RunStore, "without_slot"),
+    "standing": (StandingStore, "set"),
+    "standing ends": (StandingStore, "forget"),
     "spare slot": (RunStore, "with_spare"),
     "slot made": (TableLoader, "_begin"),
     "clear": (Replacing, "clear"),
@@ -84,6 +88,8 @@ VERBS: dict[str, Callable[..., Any]] = {
     "repair": repair_one,
     "take over": lambda migration, **options: migration.sources.take_over(**options),
     "undo": lambda migration, **options: migration.repairs.undo(**options),
+    "resync": lambda migration, **options: migration.lives.resync(**options),
+    "remove": lambda migration, **options: migration.lives.remove(**options),
     "forget": lambda migration, **options: migration.repairs.forget(**options),
 }
 

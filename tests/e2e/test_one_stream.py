@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import signal
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +15,7 @@ from tests.conftest import Database
 from tests.e2e.changes import assert_level, left_in_source, sync, without_slots
 from tests.e2e.command import command
 from tests.e2e.ferry import Ferry
+from tests.e2e.following import Follow, wait_for
 from tests.e2e.killer import Killer
 
 from gridferry.errors import DataError, LeaseHeld
@@ -66,42 +65,9 @@ def amounts(ferry: Ferry, name: str) -> set[Any]:
     return values(ferry, name, "amount")
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-
-
 def load(ferry: Ferry, name: str, *, replace: bool = False) -> None:
     with ferry.migration() as migration:
         migration.loads.load([name], replace=replace)
-
-
-class Follow:
-    """A `sync --follow` beside the test."""
-
-    def __init__(self, ferry: Ferry) -> None:
-        self._stop = threading.Event()
-        self.error: BaseException | None = None
-        self.events: list[Any] = []
-        self._ferry = ferry
-        self._thread = threading.Thread(target=self._work, daemon=True)
-
-    def _work(self) -> None:
-        try:
-            sync(self._ferry, listener=self.events.append, follow=True, interval_s=0.2, until=self._stop.is_set)
-        except BaseException as error:
-            self.error = error
-
-    def __enter__(self) -> Follow:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join(60)
-        assert not self._thread.is_alive()
 
 
 def test_one_slot_follows_all_tables(loaded: Ferry, postgres: Database) -> None:

@@ -35,11 +35,14 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("undo", RUN),
     ("repairs",),
     ("forget", RUN),
+    ("pause", "reading"),
+    ("resume", "reading"),
     ("drop-slot",),
+    ("remove", "reading"),
     ("version",),
 )
 # They say that they change rows on both sides, or have neither.
-OTHERS = [["load"], ["sync"], ["cutover"], ["serve"], ["demo"]]
+OTHERS = [["load"], ["sync"], ["resync"], ["cutover"], ["serve"], ["demo"]]
 
 
 def source(postgres: Database) -> list[Any]:

@@ -77,10 +77,15 @@ class FerryTask(BaseOperator):
         return self.named or ([] if self.settings.patterns() else [o.table for o in self.settings.tables()])
 
     def meant(self, migration: Migration) -> list[str]:
-        """The tables asked for, with what the config's patterns mean in the source now. Raises: FerryError."""
-        if not migration.endpoints.config.patterns:
-            return self.wanted
-        return [options.table for options in migration.endpoints.chosen(self.named)]
+        """The tables asked for, with what the config's patterns mean in the source now; removed ones if named only.
+
+        Raises: FerryError.
+        """
+        ends = migration.endpoints
+        if self.named:
+            return [options.table for options in ends.chosen(self.named)] if ends.config.patterns else self.wanted
+        wanted = set(self.wanted)
+        return [options.table for options in ends.to_load() if ends.config.patterns or options.table in wanted]
 
     @contextmanager
     def migration(self) -> Iterator[Migration]:

@@ -249,7 +249,8 @@ class GridFerryFinishLoadOperator(FerryTask):
         """The tables asked for whose load is prepared: a table may have come since."""
         if self.named or not migration.endpoints.config.patterns:
             return self.wanted
-        return [options.table for options in migration.endpoints.standing(then="gridferry load").tables]
+        standing = migration.endpoints.standing(then="gridferry load")
+        return [options.table for options in standing.tables if options.qualified not in standing.removed]
 
 
 def tell_load(task: FerryTask, context: Context, migration: Migration, table: str, load: TableLoad) -> dict[str, Any]:

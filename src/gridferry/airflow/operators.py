@@ -82,7 +82,22 @@ class GridFerrySyncOperator(FerryTask):
 
     def _run(self, context: Context) -> list[dict[str, Any]]:
         with self.migration() as migration:
-            return self.each(SYNC, lambda table: self._sync(context, migration, table), self.meant(migration))
+            tables = self._followed(migration, self.meant(migration))
+            return self.each(SYNC, lambda table: self._sync(context, migration, table), tables)
+
+    def _followed(self, migration: Migration, tables: list[str]) -> list[str]:
+        """Those that nobody has paused or removed, nor is bringing back; of others the log tells."""
+        from gridferry.plan.table_options import table_options
+
+        standings = migration.endpoints.state.standings.all()
+        found = []
+        for table in tables:
+            standing = standings.get(table_options(table=table).qualified)
+            if standing is None or self.named:
+                found.append(table)
+            else:
+                self.log.warning("%s: left out: it %s", table, standing.said)
+        return found
 
     def _stored(self, context: Context, done: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
@@ -215,10 +230,7 @@ class GridFerryVerifyOperator(FerryTask):
         verdict = repaired.verdict if repaired else report.verdict
         exit_code = EXIT_CODES[verdict]
         if verdict is Verdict.INCOMPLETE:
-            if report.new:
-                raise AirflowFailException(
-                    f"{sentence(report)}; {coverage_words.new_tables(report.new)}: load them first"
-                )
+            _require_whole(report)
             if as_bool(self.accept_quarantined):
                 return done
             stands = replace(report, tables=repaired.standing) if repaired else report
@@ -304,6 +316,17 @@ def verify_facts(table: TableVerification) -> dict[str, Any]:
         "rows_per_second": round(table.rows_per_second),
         "as_of": table.snapshot_at,
     }
+
+
+def _require_whole(report: VerifyReport) -> None:
+    """Return if no table was left out. Raises: AirflowFailException; no quarantine that is accepted helps then."""
+    from gridferry.model.verdict_words import sentence
+
+    if report.new:
+        raise AirflowFailException(f"{sentence(report)}; {coverage_words.new_tables(report.new)}: load them first")
+    if report.partly_left:
+        left = report.left_out or tuple(f"{table} was removed" for table in report.removed)
+        raise AirflowFailException(f"{sentence(report)}; left out: {'; '.join(left)}")
 
 
 def _said(report: VerifyReport) -> str:

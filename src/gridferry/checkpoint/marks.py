@@ -39,6 +39,10 @@ class MarkStore:
         fields = require_version(document, MARK_VERSION, what=what, next_step=step)
         return readable(what, lambda: decoded(MarkRecord, fields, slot=slot), next_step=step)
 
+    def slots(self) -> list[str]:
+        """The slots that have a mark, readable or not."""
+        return sorted(scope.removeprefix(_scope("")) for scope in self._documents.scopes(_scope("")))
+
     def forget(self, slot: str) -> None:
         """Delete a slot's mark, when the slot was dropped."""
         self._documents.delete_scope(_scope(slot))

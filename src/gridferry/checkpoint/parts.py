@@ -32,6 +32,10 @@ class PartsStore:
         fields = {name: value for name, value in asdict(record).items() if name != "table"}
         self._documents.put(_scope(record.table), {_ITEM: {"version": PARTS_VERSION, **fields}})
 
+    def forget(self, table: str) -> None:
+        """Delete what is written of a table's parts."""
+        self._documents.delete_scope(_scope(table))
+
 
 def _scope(table: str) -> str:
     return f"parts:{table}"

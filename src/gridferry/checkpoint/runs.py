@@ -11,7 +11,7 @@ from gridferry.checkpoint.documents import DocumentStore, utc_now
 from gridferry.errors import CheckpointError
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.model.decoding import Malformed, decoded, readable, require_version
-from gridferry.model.forms import Count, LsnText, Moment, Name, Sentence, SlotName
+from gridferry.model.forms import Count, LsnText, Moment, OptionsText, Sentence, SlotName
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import TablePlan, table_to_json
 from gridferry.plan.stored import inconsistency
@@ -72,7 +72,7 @@ class LoadRun:
     finished_at: Moment = ""
     rows: Count = 0
     notes: tuple[Sentence, ...] = ()
-    options: Name = ""  # fingerprint of the options it was planned with
+    options: OptionsText = ""  # those that it was planned with: see `plan.drift.fingerprint`
     slot: SlotName = ""  # mode cdc: the replication slot that was made before the first row was read
     start: LsnText = ""  # mode cdc: where its stream begins
     spare: SlotName = ""  # the slot of a load that is to take this one's place, and has not begun

@@ -18,6 +18,7 @@ from gridferry.checkpoint.quarantine import QUARANTINE_CONTAINER, Quarantine
 from gridferry.checkpoint.registry import Registry
 from gridferry.checkpoint.repairs import RepairStore
 from gridferry.checkpoint.runs import RunStore
+from gridferry.checkpoint.standings import StandingStore
 from gridferry.checkpoint.sync_failures import SyncFailureStore
 from gridferry.checkpoint.tallies import TallyStore
 from gridferry.checkpoint.verifications import VerificationStore
@@ -41,6 +42,7 @@ class TargetState:
         self.registry = Registry(shared)
         self.documents = shared.of(self._key)
         self.runs = RunStore(self.documents)
+        self.standings = StandingStore(self.documents)
         self.origins = OriginStore(self.documents)
         self.marks = MarkStore(self.documents)
         self.parts = PartsStore(self.documents)

@@ -68,7 +68,8 @@ def _document(report: CutoverReport, failed: SomeTablesFailed | None) -> dict[st
     ]
     found = {"ready": report.ready, "started": report.started, "seconds": report.seconds}
     coverage = {"coverage": coverage_document(report.coverage), "others": list(report.others), "new": list(report.new)}
-    return found | tables_document(tables, failed) | coverage
+    left = {"left_out": list(report.left_out), "removed": list(report.removed)}
+    return found | tables_document(tables, failed) | coverage | left
 
 
 def _view(report: CutoverReport) -> Iterator[RenderableType]:
@@ -81,6 +82,10 @@ def _view(report: CutoverReport) -> Iterator[RenderableType]:
         yield Text(f"{coverage_words.other_tables(report.others)}.", style="yellow")
     if report.new:
         yield Text(f"{coverage_words.new_tables(report.new)}. Next: gridferry load", style="bold yellow")
+    for left in report.left_out:
+        yield Text(f"left out: {left}", style="bold yellow")
+    if report.removed:
+        yield Text(f"removed, not looked at: {', '.join(report.removed)}", style="yellow")
     if report.ready:
         covered = report.coverage
         rows = coverage_words.rows(covered, otherwise=sum(table.rows for table in report.tables))
@@ -94,17 +99,20 @@ def _view(report: CutoverReport) -> Iterator[RenderableType]:
                 yield hanging("accepted: ", f"{table.table}: {accepted}", style="yellow")
         yield Text("Point the application at GridDB now. When it runs, `gridferry drop-slot` leaves PostgreSQL clean.")
     else:
-        missing = sum(not check.ok for table in report.tables for check in table.checks)
-        said = (
-            [f"{numbers.plural(missing, 'thing')} missing, see above"]
-            if missing or not (report.failures or report.new)
-            else []
-        )
-        if report.new:
-            said.append(f"{numbers.plural(len(report.new), 'table')} not loaded")
-        if report.failures:
-            said.append(f"{numbers.plural(len(report.failures) + len(report.not_tried), 'table')} could not be checked")
-        yield Text.assemble(("NOT READY", "bold yellow"), f": {'; '.join(said)}.")
+        yield Text.assemble(("NOT READY", "bold yellow"), f": {'; '.join(_missing(report))}.")
+
+
+def _missing(report: CutoverReport) -> Iterator[str]:
+    """What a cut-over still needs, in short."""
+    missing = sum(not check.ok for table in report.tables for check in table.checks)
+    if missing or not (report.failures or report.new or report.left_out):
+        yield f"{numbers.plural(missing, 'thing')} missing, see above"
+    if report.new:
+        yield f"{numbers.plural(len(report.new), 'table')} not loaded"
+    if report.left_out:
+        yield f"{numbers.plural(len(report.left_out), 'table')} left out"
+    if report.failures:
+        yield f"{numbers.plural(len(report.failures) + len(report.not_tried), 'table')} could not be checked"
 
 
 def _table(table: TableCutover) -> Iterator[RenderableType]:

@@ -1,4 +1,4 @@
-"""`undo`, `repairs` and `forget`: what the journal of repairs is for."""
+"""`undo` and `repairs`: what the journal of repairs is for."""
 
 from __future__ import annotations
 
@@ -50,26 +50,6 @@ def repairs(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables =
     with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("asking GridDB"):
         found = migration.repairs.all(chosen(table))
     _show_repairs(output, found)
-
-
-def forget(
-    output: Output,
-    what: Annotated[
-        str,
-        typer.Argument(metavar="RUN|AGE", help="The repair, or an age such as 30d: all that ended longer ago."),
-    ],
-    config: ConfigFile = DEFAULT_CONFIG,
-    table: Tables = None,
-    wait: Wait = 0.0,
-) -> None:
-    """Delete what is kept of repairs, by run or by age. They cannot be undone any more.
-
-    Changes: state in GridDB, no row; nothing in PostgreSQL.
-    """
-    with opening.open_migration(config, listener=warnings(output)) as migration, output.waiting("asking GridDB"):
-        gone = migration.repairs.forget(what, chosen(table), wait_s=wait)
-    output.document(lambda: {"forgotten": gone})
-    output.show(*([f"forgotten: {run}" for run in gone] or ["there was nothing to forget"]))
 
 
 def _show_undo(output: Output, undone: TableUndo) -> None:

@@ -15,6 +15,7 @@ from gridferry.cli import (
     demo_command,
     init_command,
     journal_commands,
+    life_commands,
     load_commands,
     quarantine_commands,
     query_commands,
@@ -80,7 +81,11 @@ app.command(cls=verify_command.VerifyCommand)(reported(verify_command.verify))
 app.command()(reported(repair_command.repair))
 app.command()(reported(journal_commands.undo))
 app.command()(reported(journal_commands.repairs))
-app.command()(reported(journal_commands.forget))
+app.command()(reported(life_commands.forget))
+app.command()(reported(life_commands.pause))
+app.command()(reported(life_commands.resume))
+app.command()(reported(life_commands.resync))
+app.command()(reported(life_commands.remove))
 app.command()(reported(state_commands.status))
 app.command()(reported(state_commands.containers))
 app.command()(reported(cutover_command.cutover))

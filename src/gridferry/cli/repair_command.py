@@ -74,7 +74,7 @@ def repair(
             )
         )
     _show(output, done, failed, config=config, table=table)
-    end_with_verdict(failed, done.verdict, accept_quarantined=accept_quarantined and not done.verification.new)
+    end_with_verdict(failed, done.verdict, accept_quarantined=accept_quarantined and not done.verification.partly_left)
 
 
 def _show(
@@ -102,6 +102,8 @@ def _show(
         return  # each failed table has its own next step
     if report.verdict is Verdict.INCOMPLETE and report.verification.new:
         output.note("\nNext: gridferry load, which takes what is new", style="bold")
+    elif report.verdict is Verdict.INCOMPLETE and report.verification.partly_left:
+        output.note("\nNext: gridferry status, which says what brings the tables back", style="bold")
     elif report.verdict is Verdict.INCOMPLETE:
         output.note(f"\nNext: {QUARANTINE_STEP}", style="bold")
     elif report.unsettled:
@@ -152,6 +154,8 @@ def repair_lines(report: RepairReport) -> Iterator[RenderableType]:
     if report.verification.new:
         new = coverage_words.new_tables(report.verification.new)
         words["incomplete"] = f"What is loaded is equal now{in_columns}, but not all is: {new}"
+    elif report.verification.partly_left:
+        words["incomplete"] = f"What was compared is equal now{in_columns}, and tables were left out"
     if report.unsettled:
         waiting = f"{numbers.plural(report.unsettled, 'row')} left alone: changes of them are not synced yet"
         words["unsettled"] = waiting

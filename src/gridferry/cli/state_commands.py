@@ -13,6 +13,7 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.check_view import end_with_check
 from gridferry.cli.containers_view import MOST_CONTAINERS, containers_view
+from gridferry.cli.left_over_view import left_over, left_over_document, show_left_over
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen, seconds
 from gridferry.cli.output import Output, plain
 from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document
@@ -22,6 +23,7 @@ from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
 from gridferry.model.moment import shown
 from gridferry.model.outcomes import LoadState
+from gridferry.model.table_life import Stage
 
 if TYPE_CHECKING:
     from gridferry.engine.events import SyncStatus, TableStatus
@@ -32,6 +34,17 @@ _STATE_STYLES = {
     LoadState.LOADING: "cyan",
     LoadState.REPLACING: "cyan",
     LoadState.INTERRUPTED: "yellow",
+}
+
+
+_STAGE_STYLES = {
+    Stage.IN_STEP: "green",
+    Stage.COPY: "cyan",
+    Stage.CATCH_UP: "cyan",
+    Stage.RESYNC: "cyan",
+    Stage.PAUSED: "yellow",
+    Stage.APART: "bold red",
+    Stage.GONE: "bold red",
 }
 
 
@@ -89,8 +102,16 @@ def status(
     with opening.open_migration(config) as migration, output.waiting("asking GridDB"):
         found, failed = kept_going(lambda: migration.status.tables(chosen(table)))
         states = migration.status.container_states(chosen(table), match=match or "", known=found) if each else []
+        away = any(one.sync is not None and one.sync.unasked is not None for one in found)
+        left = None if table or away else left_over(migration)
     tables = [plain(one) | {"outcome": "shown", "coverage": coverage_document(one.coverage)} for one in found]
-    output.document(lambda: {**tables_document(tables, failed), **({"containers": states} if each else {})})
+    output.document(
+        lambda: {
+            **tables_document(tables, failed),
+            **({"containers": states} if each else {}),
+            **left_over_document(left),
+        }
+    )
     for number, one in enumerate(found):
         output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
         output.show(facts(_details(one), indent=2))
@@ -100,6 +121,7 @@ def status(
                     [c for c in states if c.table == one.table], limit=limit or MOST_CONTAINERS, width=output.out.width
                 )
             )
+    show_left_over(output, left)
     planned = [one.table for one in found if one.state is LoadState.PLANNED]
     if planned and len(found) > 1:
         output.note(f"\n{coverage_words.new_tables(planned)}. Next: gridferry load", style="bold")
@@ -170,12 +192,17 @@ def _list_migrations(output: Output, config: Path) -> None:
 
 
 def _state(one: TableStatus) -> Text:
-    return Text(one.state.value, style=_STATE_STYLES.get(one.state, "dim"))
+    stage = one.life.stage
+    text = Text(one.state.value, style=_STATE_STYLES.get(one.state, "dim"))
+    if stage.value != one.state.value:
+        text.append(f", {stage}", style=_STAGE_STYLES.get(stage, "dim"))
+    return text
 
 
 def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:
     times = " to ".join(shown(t) for t in (one.started_at, one.finished_at) if t)
     lines = [
+        *_life(one),
         (
             "rows",
             f"{numbers.count(one.rows)} in {numbers.plural(one.containers, 'container')}" if one.containers else "",
@@ -192,6 +219,17 @@ def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:
         *_followed(one.sync),
     ]
     return [(label, Text(text)) for label, text in lines if text]
+
+
+def _life(one: TableStatus) -> list[tuple[str, str]]:
+    """Since when the table is where it is, and why; not where the lines below say so."""
+    life = one.life
+    if life.stage in (Stage.PLANNED, Stage.COPY, Stage.LOADED, Stage.IN_STEP):
+        return []
+    since = f"since {shown(life.since)} UTC" if life.since else ""
+    said_below = one.sync is not None and (one.sync.failure is not None or life.reason in one.sync.notes)
+    reason = "" if life.stage is Stage.APART and said_below else life.reason
+    return [(life.stage.value, ": ".join(part for part in (since, reason) if part))]
 
 
 def _verified(one: TableStatus) -> str:

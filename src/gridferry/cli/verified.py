@@ -71,7 +71,7 @@ def show_verified(output: Output, report: VerifyReport, *, again: str) -> None:
     from gridferry.model.coverage_words import QUARANTINE_STEP
     from gridferry.model.verification import Verdict
 
-    if not report.tables:
+    if not report.tables and not report.missing:
         return
     output.show(*report_view(report))
     if report.verdict is Verdict.DIFFERENT:
@@ -84,7 +84,7 @@ def show_verified(output: Output, report: VerifyReport, *, again: str) -> None:
 
 def verdict_code(report: VerifyReport, *, accept_quarantined: bool) -> int:
     """The exit code of a verdict; 0 where all that is missing is in the quarantine, and that is accepted."""
-    accepted = accept_quarantined and not report.new
+    accepted = accept_quarantined and not report.partly_left
     return _verdict_code(report.verdict, accept_quarantined=accepted)
 
 
@@ -114,6 +114,8 @@ def report_document(report: VerifyReport, failed: SomeTablesFailed | None = None
         "seconds": report.seconds,
         "output": report.output,
         "new": list(report.new),
+        "left_out": list(report.left_out),
+        "removed": list(report.removed),
         **tables_document(tables, failed),
     }
 

@@ -85,4 +85,4 @@ def verify(
     output.document(lambda: report_document(report, failed))
     show_verified(output, report, again=repeated(config, table))
     show_failed(output, failed)
-    end_with_verdict(failed, report.verdict, accept_quarantined=accept_quarantined and not report.new)
+    end_with_verdict(failed, report.verdict, accept_quarantined=accept_quarantined and not report.partly_left)

@@ -51,6 +51,10 @@ def report_view(report: VerifyReport) -> Iterator[RenderableType]:
     yield _verdict(report)
     if report.new:
         yield Text(f"{coverage_words.new_tables(report.new)}. Next: gridferry load", style="yellow")
+    for said in report.left_out:
+        yield Text(f"left out: {said}", style="yellow")
+    if report.removed:
+        yield Text(f"removed, not compared: {', '.join(report.removed)}", style="yellow")
     if report.output:
         yield Text(f"{numbers.plural(report.differences, 'difference')} written to {report.output}")
 

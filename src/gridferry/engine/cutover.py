@@ -55,13 +55,15 @@ _UNTOLD_STEP = "stop what writes to the tables behind it, then `gridferry verify
 class CutoverSettings:
     """How to cut over. `wait_s` is as long as another run is waited for; `configured` are all tables of the config.
 
-    `new` belong to it and are not loaded yet.
+    `new` belong to it and are not loaded yet; `left_out` and `removed` as in `CutoverReport`.
     """
 
     wait_s: float = 0.0
     accepted: Accepted = NOTHING_ACCEPTED
     configured: tuple[TableOptions, ...] = ()
     new: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,6 +152,8 @@ class Cutover:
             failures=ended.failures,
             not_tried=ended.not_tried,
             new=self._work.settings.new,
+            left_out=self._work.settings.left_out,
+            removed=self._work.settings.removed,
         )
         ended.require(CUT_OVER, result=report, codes=[report.exit_code])
         return report

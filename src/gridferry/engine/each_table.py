@@ -27,6 +27,11 @@ CUT_OVER = Deed("check for the cut-over", "checked", "then `gridferry cutover` a
 SHOW = Deed("show", "shown")
 REPLAY = Deed("replay", "replayed", "then `gridferry quarantine replay` again")
 DROP_SLOT = Deed("drop the slot", "without a slot now", "then `gridferry drop-slot` again")
+PAUSE = Deed("pause", "paused")
+RESUME = Deed("resume", "resumed")
+RESYNC = Deed("resync", "resynced")
+REMOVE = Deed("remove", "removed")
+FORGET = Deed("forget", "forgotten")
 
 
 @dataclass(frozen=True)
@@ -77,10 +82,11 @@ def try_each(
     name: Callable[[T], str] = str,
     doing: Deed,
     tell: Listener = ignore,
+    stops: bool = False,
 ) -> Tried[R]:
     """Do `act` to each table, whatever becomes of the others. Never raises a FerryError; others end it.
 
-    An error that concerns every table alike ends the loop: the tables after it are not tried.
+    An error that concerns every table alike ends the loop, with `stops` any: the tables after it are not tried.
     """
     done: list[R] = []
     finished: list[str] = []
@@ -92,7 +98,7 @@ def try_each(
         except FerryError as error:
             failures.append(FailedTable(name(table), error))
             tell(TableFailed(name(table), doing.verb, error, others=len(tables) - 1))
-            if error.concerns_all:
+            if error.concerns_all or stops:
                 return Tried(tuple(done), tuple(finished), tuple(failures), rest)
         except BaseException:  # a signal
             tell(TablesLeft(doing, tuple(finished), tuple(failures), name(table), rest))

@@ -11,6 +11,7 @@ from gridferry.model.coverage import NO_COVERAGE, Coverage
 from gridferry.model.failed_tables import Deed, FailedTable
 from gridferry.model.outcomes import LoadOutcome, LoadState, SyncOutcome, SyncState
 from gridferry.model.sync_failure import SyncFailure
+from gridferry.model.table_life import NO_LIFE, Stage, TableLife
 from gridferry.model.verification import TableVerification
 from gridferry.model.word import Word
 from gridferry.plan.plan import TablePlan
@@ -275,6 +276,14 @@ class TablesLeft:
     not_tried: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class TableLeftOut:
+    """A sync leaves a table out by somebody's wish, from now on; the next `SyncStarted` of it ends that."""
+
+    table: str
+    stage: Stage
+
+
 Event = (
     Note
     | TableFailed
@@ -289,6 +298,7 @@ Event = (
     | Checkpointed
     | SlotSeen
     | SyncEnded
+    | TableLeftOut
     | TableSync
 )
 Listener = Callable[[Event], None]
@@ -340,7 +350,8 @@ class TableStatus:
     """What the state in the target says of one table.
 
     Times are ISO 8601, UTC.
-    `verified` is the last verification; `coverage` has the columns that the target has, and the rows in the quarantine.
+    `life` is where the table is on its way. `verified` is the last verification; `coverage` has the columns that the
+    target has, and the rows in the quarantine.
     """
 
     table: str
@@ -358,6 +369,7 @@ class TableStatus:
     verified: TableVerification | None = None
     notes: tuple[str, ...] = field(default_factory=tuple)
     coverage: Coverage = NO_COVERAGE
+    life: TableLife = NO_LIFE
 
 
 @dataclass(frozen=True)

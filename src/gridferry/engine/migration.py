@@ -9,6 +9,7 @@ from typing_extensions import Self
 
 from gridferry.engine.cutover import CutoverSettings, cut_over
 from gridferry.engine.events import Listener, ignore
+from gridferry.engine.life.lives import Lives
 from gridferry.engine.load.loads import Loads
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.ownership.planned_claims import with_claims
@@ -28,15 +29,16 @@ from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
 class Migration:
     """Tables of one PostgreSQL database on their way into one GridDB database. A context; connects when it must.
 
-    What can be done is in `loads`, `syncs`, `verifications`, `repairs`, `sources` and `status`, and what concerns all
-    of them here. Tables are named as in the config; where none is named, all. `endpoints` are the source, the target
-    and the config themselves.
+    What can be done is in `loads`, `syncs`, `lives`, `verifications`, `repairs`, `sources` and `status`, and what
+    concerns all of them here. Tables are named as in the config; where none is named, all. `endpoints` are the source,
+    the target and the config themselves.
     """
 
     def __init__(self, config: Config, *, listener: Listener = ignore, transactions_s: float = DEFAULT_LIMIT_S) -> None:
         self.endpoints = Endpoints(config, listener=listener, transactions_s=transactions_s)
         self.loads = Loads(self.endpoints)
         self.syncs = Syncs(self.endpoints)
+        self.lives = Lives(self.endpoints)
         self.verifications = Verifications(self.endpoints)
         self.repairs = Repairs(self.endpoints)
         self.sources = Sources(self.endpoints)
@@ -70,7 +72,7 @@ class Migration:
             warnings=ends.tables.warnings,
             configured=ends.chosen(),
         )
-        return with_claims(made, ends.session)
+        return with_claims(made, ends.session, ends.chosen(tables))
 
     def cutover(
         self, tables: Sequence[str] = (), *, wait_s: float = 0.0, accepted: Accepted = NOTHING_ACCEPTED
@@ -79,5 +81,9 @@ class Migration:
         ends = self.endpoints
         standing = ends.standing(tables, then="gridferry cutover")
         new = tuple(options.qualified for options in standing.new)
-        settings = CutoverSettings(wait_s, accepted, ends.known(), new)
-        return cut_over(ends, self.verifications, standing.tables, settings)
+        settings = CutoverSettings(
+            wait_s, accepted, ends.known(), new, left_out=standing.left_out, removed=standing.removed
+        )
+        # A paused table is not drained, also where it is named.
+        present = [options for options in standing.tables if options.qualified not in standing.standings]
+        return cut_over(ends, self.verifications, present, settings)

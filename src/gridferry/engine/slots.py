@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from gridferry.checkpoint.positions import Gap
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import DROP_SLOT, try_each
@@ -304,23 +305,45 @@ def drop_known(feed: ChangeFeed, state: TargetState, table: str) -> list[str]:
     run = state.runs.get(table)
     if run is None or not (run.slot or run.spare):
         return []
-    stream = stream_slot_of(feed, state)
     with state.lease(table):
         require_own_slot(feed, state, run, left="that slot was not dropped")
-        own = {run.slot, run.spare} - {"", stream}
+        own = {run.slot, run.spare} - {"", stream_slot_of(feed, state)}
         dropped = [what for name in own for what in feed.drop(name)]
-        state.runs.without_slot(run)
+        dropped += leave_slot(feed, state, run)
         for name in own:
             state.marks.forget(name)
-        if run.slot != stream:
-            return dropped
-        if stream not in state.runs.slots(state.runs.tables()).values():  # it was the last
-            state.marks.forget(stream)
-            return [*dropped, *feed.drop(stream)]
-        if run.plan is not None and feed.facts(stream) is not None:
-            feed.publish(stream, leave=[(run.plan.schema, run.plan.table)])
-            dropped.append(f"{table} from the publications of {stream}")
-    return dropped
+    return [*dropped, *drop_unused(feed, state, run)]
+
+
+def leave_slot(feed: ChangeFeed, state: TargetState, run: LoadRun) -> list[str]:
+    """Write that no slot follows a table any more, and take it out of the publications of the slot of all tables.
+
+    What was committed since its position is noted as not followed. Only under a lease that covers the table; slots of
+    its own have been dropped by then. Returns: what it was taken out of.
+    """
+    position = state.positions.readable(run.table)
+    if position is not None:
+        gap = Gap(position.position if position.gap is None else position.gap.before)
+        state.positions.save(replace(position, gap=gap))
+    state.runs.without_slot(run)
+    stream = stream_slot_of(feed, state)
+    others = stream in state.runs.slots(state.runs.tables()).values()
+    if run.slot != stream or run.plan is None or not others or feed.facts(stream) is None:
+        return []
+    feed.publish(stream, leave=[(run.plan.schema, run.plan.table)])
+    return [f"{run.table} from the publications of {stream}"]
+
+
+def drop_unused(feed: ChangeFeed, state: TargetState, left: LoadRun) -> list[str]:
+    """Drop the slot of all tables once the last of them has `left` it: it would keep log for nobody.
+
+    Raises: SlotInUse; SourceError.
+    """
+    stream = stream_slot_of(feed, state)
+    if left.slot != stream or stream in state.runs.slots(state.runs.tables()).values():
+        return []
+    state.marks.forget(stream)
+    return feed.drop(stream)
 
 
 def drop_spare(feed: ChangeFeed, state: TargetState, run: LoadRun) -> LoadRun:
@@ -332,17 +355,28 @@ def drop_spare(feed: ChangeFeed, state: TargetState, run: LoadRun) -> LoadRun:
     return state.runs.without_spare(run)
 
 
-def guard(facts: SlotFacts | None, sync: SyncOptions) -> Iterator[str]:
+@dataclass(frozen=True)
+class LogHolder:
+    """The table that needs the oldest log of a slot, and where it is."""
+
+    table: str
+    position: Lsn
+
+
+def guard(facts: SlotFacts | None, sync: SyncOptions, holder: LogHolder | None = None) -> Iterator[str]:
     """Warnings about the log that PostgreSQL keeps for a slot.
 
+    Args: holder: the table for which it is kept, where that is known. Where that needs less than `stop_lag`, something
+        else holds the log, as a transaction that is open, or PostgreSQL is to remove it soon: only told.
     Raises: DataError from `stop_lag` on: the log fills the source's disk, and a person has to decide.
     """
     if facts is None or facts.kept_bytes is None:
         return
     kept = f"PostgreSQL keeps {facts.kept_bytes / (1 << 20):,.0f} MB of log for the slot {facts.name}"
-    if facts.kept_bytes >= sync.stop_lag:
+    if facts.kept_bytes >= sync.stop_lag and (holder is None or needs(facts, holder.position) >= sync.stop_lag):
+        whose = "" if holder is None else f"; {holder.table} holds it, which is at {holder.position}"
         raise DataError(
-            f"{kept}, more than `stop_lag`",
+            f"{kept}, more than `stop_lag`{whose}",
             state="nothing is lost: the slot still holds every change",
             next_step="raise `stop_lag` and sync to catch up; or free the source's disk with `gridferry drop-slot`, "
             "and go on later with `gridferry sync --new-slot` and `gridferry repair`",
@@ -351,3 +385,8 @@ def guard(facts: SlotFacts | None, sync: SyncOptions) -> Iterator[str]:
         yield f"{kept}, and may remove it at any checkpoint: raise max_slot_wal_keep_size, or sync without delay"
     elif facts.kept_bytes >= sync.warn_lag:
         yield f"{kept}, more than `warn_lag`"
+
+
+def needs(facts: SlotFacts, position: Lsn) -> int:
+    """How many bytes of log a table at this position needs."""
+    return max(0, facts.current.value - position.value)

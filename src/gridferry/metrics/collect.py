@@ -26,10 +26,12 @@ from gridferry.engine.events import (
     SyncEnded,
     SyncStarted,
     TableFailed,
+    TableLeftOut,
     TableLoad,
 )
 from gridferry.metrics.levels import Level
 from gridferry.model.outcomes import SyncOutcome
+from gridferry.model.table_life import Stage
 from gridferry.plan.table_options import SyncMode
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -89,6 +91,13 @@ class RunMetrics:
             ("table", "slot", "wal_status"),
             registry=self.registry,
         )
+        self._stage = Gauge(
+            "gridferry_table_stage",
+            "1 for where the table is, as this process heard last, 0 for where it was before.",
+            ("table", "stage"),
+            registry=self.registry,
+        )
+        self._stages: dict[str, Stage] = {}
         self._put = self._histogram("put_duration_seconds", "Time that the puts and deletes of one batch took.")
         self._flush = self._histogram("flush_duration_seconds", "Time until one batch was on the target's disk.")
         self._planned = self._of_table("load_rows", "Rows that the load is to copy, those of earlier runs included.")
@@ -108,6 +117,7 @@ class RunMetrics:
             ChunkDone: self._chunk_done,
             TableLoad: self._load_ended,
             TableFailed: self._failed,
+            TableLeftOut: self._left_out,
         }
 
     def __call__(self, event: Event) -> None:
@@ -128,6 +138,18 @@ class RunMetrics:
             for outcome in _FAILED:
                 self._runs.labels(*of, outcome.replace(" ", "_"))
         self._running.labels(*of).set(1)
+        if self._stages.get(event.table) is not Stage.IN_STEP:
+            self._is_at(event.table, Stage.CATCH_UP)
+
+    def _left_out(self, event: TableLeftOut) -> None:
+        self._is_at(event.table, event.stage)
+
+    def _is_at(self, table: str, stage: Stage) -> None:
+        before = self._stages.get(table)
+        self._stages[table] = stage
+        if before is not None:
+            self._stage.labels(table, before.value.replace(" ", "_")).set(0)
+        self._stage.labels(table, stage.value.replace(" ", "_")).set(1)
 
     def _stored(self, event: BatchStored) -> None:
         of = (event.table, self._modes.get(event.table, LOAD))
@@ -150,6 +172,7 @@ class RunMetrics:
             self._compare(event.table, level)
         self._is_level(of, level)
         self._good(of)
+        self._is_at(event.table, Stage.IN_STEP)
 
     def _slot_seen(self, event: SlotSeen) -> None:
         level = self._levels.setdefault((event.table, SyncMode.CDC), Level())
@@ -177,6 +200,8 @@ class RunMetrics:
         self._runs.labels(*of, event.outcome.replace(" ", "_")).inc()
         if event.outcome in _FAILED:
             self._bad(of, event.error)
+            if event.outcome is SyncOutcome.FAILED:
+                self._is_at(event.table, Stage.APART)
         else:
             self._good(of)
 
@@ -205,6 +230,7 @@ class RunMetrics:
         self._planned.labels(event.table).set(event.rows)
         self._chunks.labels(event.table).set(event.chunks)
         self._chunks_done.labels(event.table).set(event.done_chunks)
+        self._is_at(event.table, Stage.COPY)
         self._running.labels(*of).set(1)
 
     def _rows_put(self, event: RowsPut) -> None:
@@ -220,6 +246,7 @@ class RunMetrics:
         of = (event.table, LOAD)
         self._running.labels(*of).set(0)
         self._runs.labels(*of, event.outcome.replace(" ", "_")).inc()
+        self._is_at(event.table, Stage.LOADED)
         self._good(of)
 
     def _failed(self, event: TableFailed) -> None:

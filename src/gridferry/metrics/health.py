@@ -12,7 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gridferry import numbers
-from gridferry.engine.events import Checkpointed, Event, FollowStarted, SlotSeen, SyncEnded, SyncStarted, TableFailed
+from gridferry.engine.events import (
+    Checkpointed,
+    Event,
+    FollowStarted,
+    SlotSeen,
+    SyncEnded,
+    SyncStarted,
+    TableFailed,
+    TableLeftOut,
+)
 from gridferry.metrics.levels import Level
 
 STALL_S = 300.0
@@ -27,6 +36,7 @@ class _Table:
     level: Level = field(default_factory=Level)
     begun: bool = False  # a run ended well, or is at work and has looked around
     looks: int = 0  # at the slot, since the run began: the second shows that the stream is read
+    left_out: bool = False  # by somebody's wish: nothing is expected of it
     failed: str = ""  # the kind of error that ended the last run
 
 
@@ -94,8 +104,10 @@ class FollowHealth:
         return _Table(self._clock())
 
     def _heard(self, table: _Table, event: Event) -> None:
-        if isinstance(event, SyncStarted):
-            table.looks = 0
+        if isinstance(event, TableLeftOut):
+            table.left_out = True
+        elif isinstance(event, SyncStarted):
+            table.looks, table.left_out = 0, False
         elif isinstance(event, Checkpointed):
             table.level.checkpointed(event)
             table.begun, table.failed = True, ""
@@ -113,6 +125,8 @@ class FollowHealth:
     def _wrong(self, table: _Table, interval_s: float) -> str:
         silent = self._clock() - table.heard_at
         lag = table.level.lag_s(self._now())
+        if table.left_out:
+            return ""
         if table.failed:
             return f"failed: {table.failed}"
         if silent > self._stall_s + interval_s:

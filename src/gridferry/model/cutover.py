@@ -59,7 +59,9 @@ class TableCutover:
 class CutoverReport:
     """All tables. `started` is ISO 8601, UTC; `others` are tables of the database that the config does not name.
 
-    `failures` and `not_tried` could not be looked at. `new` belong to the config and are not loaded yet.
+    `failures` and `not_tried` could not be looked at. `new` belong to the config and are not loaded yet. `left_out`
+    says of each table that is paused, or just being brought back, that it is; `removed` are not followed any more, by
+    somebody's wish.
     """
 
     tables: tuple[TableCutover, ...]
@@ -69,6 +71,8 @@ class CutoverReport:
     failures: tuple[FailedTable, ...] = ()
     not_tried: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -78,7 +82,8 @@ class CutoverReport:
     @property
     def ready(self) -> bool:
         """Whether the application can be pointed at the target without a loss."""
-        return bool(self.tables) and not self.failures and not self.new and all(table.ready for table in self.tables)
+        missing = self.failures or self.new or self.left_out
+        return bool(self.tables) and not missing and all(table.ready for table in self.tables)
 
     @property
     def exit_code(self) -> int:

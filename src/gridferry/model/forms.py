@@ -72,6 +72,7 @@ Digits = Annotated[str, TextForm("a number, or nothing", re.compile(r"[0-9]{0,20
 MarkText = Annotated[str, TextForm("a mark, or nothing", re.compile(r"(?:gridferry [0-9a-f]{32})?"))]
 Name = Annotated[str, TextForm("a name", most=1000)]
 ColumnName = Annotated[str, TextForm("the name of a column", most=63)]
+OptionsText = Annotated[str, TextForm("the options of a table, as JSON", most=5_000_000)]
 Sentence = Annotated[str, TextForm("a text", most=10_000)]
 ColumnValue = Annotated[str, TextForm("a time or a number", re.compile(r"[0-9A-Za-z +:.,_-]{1,1000}"))]
 Count = Annotated[int, NumberForm("a count")]

@@ -166,7 +166,7 @@ class RepairReport:
             again.get(v.table, _verdict_after(v, repaired[v.table]) if v.table in repaired else v.verdict)
             for v in self.verification.tables
         ]
-        verdicts += [Verdict.INCOMPLETE] if self.verification.new else []
+        verdicts += [Verdict.INCOMPLETE] if self.verification.partly_left else []
         return max(verdicts, key=list(Verdict).index, default=Verdict.EQUAL)
 
     @property

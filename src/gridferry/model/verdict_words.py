@@ -12,6 +12,8 @@ from gridferry.model.verification import STORED_ARE_EQUAL, Depth, TableVerificat
 
 def headline(report: VerifyReport) -> tuple[str, str]:
     """The verdict, and the rest of the sentence: for which rows it holds, and what was not compared."""
+    if not report.tables and report.missing:
+        return "Nothing was compared", f": {numbers.plural(report.missing, 'table')} left out"
     covered, quick = report.coverage, any(table.depth is Depth.QUICK for table in report.tables)
     conditions = sum(bool(table.covered.where) for table in report.tables)
     remarks = list(coverage_words.headline_remarks(covered, conditions))

@@ -274,7 +274,8 @@ class VerifyReport:
     """What a verification of several tables found. `started` is ISO 8601, UTC.
 
     `tables` are those that were compared. `failures` could not be; nor could `not_tried`, which come after an error
-    that concerns all. `new` belong to the config and are not loaded yet.
+    that concerns all. `new` belong to the config and are not loaded yet. `left_out` says of each table that is paused,
+    or just being brought back, that it is; `removed` are not followed any more, by somebody's wish.
     """
 
     tables: tuple[TableVerification, ...]
@@ -284,6 +285,8 @@ class VerifyReport:
     failures: tuple[FailedTable, ...] = ()
     not_tried: tuple[str, ...] = ()
     new: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -294,8 +297,14 @@ class VerifyReport:
 
     @property
     def missing(self) -> int:
-        """How many tables could not be compared."""
-        return len(self.failures) + len(self.not_tried) + len(self.new)
+        """How many tables could not be compared, or are left out for a while."""
+        removed = 0 if self.tables else len(self.removed)  # else nothing at all would be equal
+        return len(self.failures) + len(self.not_tried) + len(self.new) + len(self.left_out) + removed
+
+    @property
+    def partly_left(self) -> bool:
+        """Whether tables are missing for another reason than a failure: then no quarantine that is accepted helps."""
+        return bool(self.new or self.left_out or (self.removed and not self.tables))
 
     @property
     def exit_code(self) -> int:

@@ -46,6 +46,13 @@ class NewTables(str, Enum):
     LOAD = "load"  # `sync` loads it first
 
 
+class OnTableError(str, Enum):
+    """What becomes of a sync when one of its tables cannot go on."""
+
+    ISOLATE = "isolate"  # the table is set apart, the others go on
+    STOP = "stop"  # the sync ends
+
+
 @dataclass(frozen=True)
 class SlotWish:
     """What `sync` of the tables in mode cdc says of their slot: the publications of somebody else, and `failover`."""
@@ -73,6 +80,7 @@ class Config:
     name: str = ""  # of the migration; without one it is known by the source's database
     patterns: tuple[TablePattern, ...] = ()
     new_tables: NewTables = NewTables.TELL
+    on_table_error: OnTableError = OnTableError.ISOLATE
 
     @property
     def slot_wish(self) -> SlotWish:
@@ -129,7 +137,7 @@ class Config:
         return (", ".join(options.table for options in self.tables[:_MOST_LISTED]) or "none") + more
 
 
-_ALLOWED = ("source", "target", "tables", "defaults", "new_tables", "verify", "name")
+_ALLOWED = ("source", "target", "tables", "defaults", "new_tables", "on_table_error", "verify", "name")
 
 
 def load_config(path: str | os.PathLike[str], *, env: Mapping[str, str] | None = None) -> Config:
@@ -161,6 +169,7 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
     tables, patterns = read_entries(document, problems)
     verify = _verify(document, problems)
     new_tables = _new_tables(document, problems)
+    on_table_error = _on_table_error(document, problems)
     given = _migration_name(document, problems)
     if len(_slot_wishes(tables, patterns)) > 1:
         problems.append(
@@ -171,7 +180,7 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
         raise refusal(name, problems)
     exposed = exposed_password_file(document["target"], variables)
     warnings = (exposed,) if exposed else ()
-    return Config(source, target, tables, name, verify, warnings, given, patterns, new_tables)
+    return Config(source, target, tables, name, verify, warnings, given, patterns, new_tables, on_table_error)
 
 
 def _address(document: dict[str, Any], key: str, problems: list[str], *, read: Any) -> Any:
@@ -201,6 +210,14 @@ def _new_tables(document: dict[str, Any], problems: list[str]) -> NewTables:
         problems.append("new_tables: expected tell or load")
         return NewTables.TELL
     return NewTables(wish)
+
+
+def _on_table_error(document: dict[str, Any], problems: list[str]) -> OnTableError:
+    wish = document.get("on_table_error", OnTableError.ISOLATE.value)
+    if wish not in [each.value for each in OnTableError]:
+        problems.append("on_table_error: expected isolate or stop")
+        return OnTableError.ISOLATE
+    return OnTableError(wish)
 
 
 def _migration_name(document: dict[str, Any], problems: list[str]) -> str:

@@ -1,20 +1,25 @@
-"""Has a table or its part of the config changed since it was loaded?"""
+"""Has a table or its part of the config changed since it was loaded, and in what?"""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from gridferry.errors import CheckpointError
 from gridferry.model.table import Column, Table
 from gridferry.plan.advice import load_again
-from gridferry.plan.plan import ColumnPlan, OnBadRow, OnDuplicate, TablePlan
+from gridferry.plan.plan import ColumnPlan, TablePlan
 from gridferry.plan.retyped import retyped
 from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import TableOptions
+
+_SHOWN = 60
+# They may change after a load: these decide about rows that come later, the names are asked of the catalog
+# (`engine.ownership.origin_check.require_names_kept`), and how a table is followed is no part of its load.
+_FREE = frozenset({"containers", "on_bad_row", "on_duplicate", "sync"})
 
 
 @dataclass(frozen=True)
@@ -99,26 +104,41 @@ def renumbered(plan: TablePlan, table: Table) -> TablePlan:
 
 
 def fingerprint(options: TableOptions) -> str:
-    """SHA-256 over a table's options as far as they decide what is loaded.
-
-    Not over the names under `containers`: a value that comes later may get one. Whether those that have a container
-    keep its name is asked of the catalog: see `engine.ownership.origin_check.require_names_kept`.
-    """
-    same = {"containers": {}, "table": spelled(*options.full_name)}  # `device` is `public.device`
-    document = options.model_copy(update=same).model_dump(mode="json", exclude={"sync"})
-    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+    """A table's options as far as they decide what is loaded, as JSON: what a load remembers of them."""
+    same = {"table": spelled(*options.full_name)}  # `device` is `public.device`
+    document = options.model_copy(update=same).model_dump(mode="json", exclude=set(_FREE))
+    return json.dumps(document, sort_keys=True, ensure_ascii=False)
 
 
 def same_load(options: TableOptions, loaded: str) -> bool:
-    """Whether a table's options load what those with the fingerprint `loaded` did.
+    """Whether a table's options load what those with the fingerprint `loaded` did."""
+    return loaded == fingerprint(options)
 
-    The answers to bad and colliding rows may change after the load: they decide about rows that come later.
+
+def changes_since(options: TableOptions, loaded: str) -> str:
+    """Which options are others than those with the fingerprint `loaded`: each by name, as it was and as it is.
+
+    "" where none is named: the options are the same, or the fingerprint cannot be read.
     """
-    return any(
-        loaded == fingerprint(options.model_copy(update={"on_duplicate": duplicate, "on_bad_row": bad}))
-        for duplicate in OnDuplicate
-        for bad in OnBadRow
+    try:
+        before = json.loads(loaded)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(before, dict):
+        return ""
+    now = json.loads(fingerprint(options))
+    return "; ".join(
+        f"`{name}` was {_said(before.get(name))} and is {_said(now.get(name))}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
     )
+
+
+def _said(value: Any) -> str:
+    if value in (None, "", [], {}):
+        return "not set"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return repr(text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…")
 
 
 def _dropped(plan: TablePlan, column: ColumnPlan) -> Misfit | None:

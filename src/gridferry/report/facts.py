@@ -13,6 +13,7 @@ from gridferry.checkpoint.runs import CopyFigures
 from gridferry.engine.events import QuarantinedRow, SyncStatus
 from gridferry.model.coverage import Coverage
 from gridferry.model.outcomes import LoadState
+from gridferry.model.table_life import NO_LIFE, TableLife
 from gridferry.model.verification import TableVerification
 
 FACTS_VERSION = 3
@@ -77,6 +78,7 @@ class LoadFacts:
     snapshot_lsn: str = ""
     snapshot_at: str = ""
     notes: tuple[str, ...] = ()
+    life: TableLife = NO_LIFE
 
 
 @dataclass(frozen=True)

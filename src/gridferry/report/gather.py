@@ -331,6 +331,7 @@ def load_facts(status: TableStatus, run: LoadRun | None) -> LoadFacts:
         snapshot_lsn=status.snapshot_lsn,
         snapshot_at=run.snapshot.taken_at if run is not None and run.snapshot is not None else "",
         notes=status.notes,
+        life=status.life,
     )
 
 

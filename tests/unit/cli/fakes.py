@@ -23,6 +23,7 @@ from gridferry.engine.events import (
     ignore,
 )
 from gridferry.engine.status.check import Checked, checked
+from gridferry.engine.status.status import LeftOver
 from gridferry.engine.verify.table import summed
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
 from gridferry.model.cutover import CutoverReport
@@ -178,6 +179,9 @@ class FakeMigration:
 
     def tables(self, tables: Any = ()) -> list[TableStatus]:
         return self._answer("tables", tables, self.statuses)
+
+    def left_over(self) -> LeftOver:
+        return LeftOver((), ())
 
     def containers(self, tables: Any = ()) -> list[ContainerStatus]:
         return self._answer("containers", tables, self.found)

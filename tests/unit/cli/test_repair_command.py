@@ -163,11 +163,20 @@ def test_the_runs_are_listed(run: Run, migration: FakeMigration) -> None:
 
 def test_a_journal_is_forgotten(run: Run, migration: FakeMigration) -> None:
     assert "nothing to forget" in run("forget", "30d").stdout
-    migration.forgotten = ["r1"]
-    result = run("forget", "r1", "-t", "device", "--wait", "3")
-    assert "forgotten: r1" in result.stdout
-    assert migration.calls[-1] == ("forget", ("r1", ("device",), {"wait_s": 3.0}))
-    assert json.loads(run("forget", "r1", "--json").stdout) == {"forgotten": ["r1"]}
+    name = "20260301T100000-0a1b2c"  # a table's name looks otherwise
+    migration.forgotten = [name]
+    result = run("forget", name, "-t", "device", "--wait", "3")
+    assert f"forgotten: {name}" in result.stdout
+    assert migration.calls[-1] == ("forget", (name, ("device",), {"wait_s": 3.0}))
+    assert json.loads(run("forget", name, "--json").stdout) == {"forgotten": [name]}
+
+
+def test_tables_and_repairs_are_not_forgotten_together(run: Run, migration: FakeMigration) -> None:
+    result = run("forget", "30d", "public.t")
+    assert result.exit_code == 2
+    assert "one after the other" in words(result.stderr)
+    assert run("forget", "public.t", "--table", "public.t").exit_code == 2
+    assert migration.calls == []
 
 
 READY = TableCutover(

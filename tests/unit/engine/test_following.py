@@ -28,6 +28,7 @@ class Scripted:
         self.endless = endless
         self.runs = 0
         self.let_in = False
+        self.is_failing = False
         self._steps = steps or (None,)
         self._until = until
 
@@ -42,9 +43,15 @@ class Scripted:
         return TableSync(self.table, SyncMode.WATERMARK, SyncOutcome.SYNCED, read=1, rows=1)
 
 
-def following(heard: list[Any], until: Callable[[], bool], *tables: Scripted) -> FollowLoop:
+def following(
+    heard: list[Any],
+    until: Callable[[], bool],
+    *tables: Scripted,
+    left_out: Callable[[str], object | None] = lambda table: None,
+) -> FollowLoop:
     followers: Any = tables
-    return FollowLoop(followers, interval_s=0.0, until=until, cut=threading.Event(), tell=heard.append)
+    cut = threading.Event()
+    return FollowLoop(followers, interval_s=0.0, until=until, cut=cut, tell=heard.append, left_out=left_out)
 
 
 def test_the_others_are_followed_on_and_the_end_has_the_worst_code() -> None:
@@ -160,3 +167,27 @@ def test_a_password_is_not_waited_for_without_end_but_each_time_anew() -> None:
     with pytest.raises(PasswordRefused):
         loop.run()
     assert followers[0].runs == 7
+
+
+def test_a_table_that_was_brought_back_is_followed_again() -> None:
+    heard: list[Any] = []
+    good, bad = Scripted("public.good"), Scripted("public.bad", DataError("a row is too long"), None)
+
+    def until() -> bool:
+        bad.is_failing = good.runs < 4  # as if it was kept in the target, until somebody brought the table back
+        return good.runs >= 6
+
+    done = following(heard, until, good, bad).run()
+    assert [each.table for each in done] == ["public.good", "public.bad"]
+    assert bad.runs >= 2
+
+
+def test_a_table_that_is_left_out_has_no_run_until_it_is_resumed() -> None:
+    heard: list[Any] = []
+    one, other = Scripted("public.one"), Scripted("public.other")
+
+    def left_out(table: str) -> object | None:
+        return True if table == "public.other" and one.runs < 3 else None
+
+    following(heard, lambda: one.runs >= 5, one, other, left_out=left_out).run()
+    assert 0 < other.runs < one.runs

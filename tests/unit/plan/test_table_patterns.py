@@ -185,6 +185,7 @@ def test_an_except_that_takes_nothing_out_is_a_warning() -> None:
         ("defaults: {container: all}\ntables: [{table: a}]", "defaults.container: needs {table} in it"),
         ("defaults: [a]\ntables: [{table: a}]", "defaults: expected `name: value` pairs"),
         ("new_tables: ask\ntables: [{table: a}]", "new_tables: expected tell or load"),
+        ("on_table_error: go on\ntables: [{table: a}]", "on_table_error: expected isolate or stop"),
     ],
 )
 def test_mistakes_in_the_file(text: str, says: str) -> None:

@@ -53,7 +53,7 @@ class Loads:
             Of several tables SomeTablesFailed after all others were loaded, its `done` a list of TableLoad.
         """
         options = LoadOptions(replace, workers, rows_per_chunk, wait_s, replace_unclaimed=replace_unclaimed)
-        chosen = self._endpoints.chosen(tables)
+        chosen = self._endpoints.to_load(tables)
         state = self._endpoints.state  # what is wrong with the target, or with whose it is, is reported once
         if not tables:
             self._endpoints.tables.tell_gone(state)

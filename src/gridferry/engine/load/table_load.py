@@ -30,7 +30,7 @@ from gridferry.model.outcomes import LoadOutcome
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.drift import fingerprint, fit, same_load
+from gridferry.plan.drift import changes_since, fingerprint, fit, same_load
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.planner import plan_table, profile_request, require_sound
 from gridferry.plan.stored import require_agrees, require_chunks
@@ -176,7 +176,8 @@ class TableLoader:
         if fitted.changes and before.state is not RunState.LOADED:  # half of it has the columns of before
             what = fitted.changes[0]
         if not same_load(self._options, before.options):
-            what = "its options in the config have changed"
+            changes = changes_since(self._options, before.options)
+            what = f"its options in the config have changed{': ' if changes else ''}{changes}"
         if what:
             raise CheckpointError(
                 f"{before.table} {'was' if before.state is RunState.LOADED else 'is partly'} loaded "

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from gridferry.checkpoint.standings import StandingKind
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Listener
 from gridferry.engine.ownership.tables import ChosenTables, TablesOfConfig
 from gridferry.engine.ownership.target_session import TargetSession
 from gridferry.engine.waits import note_of_lock
+from gridferry.errors import ConfigError
 from gridferry.griddb import Store
 from gridferry.plan.config import Config
 from gridferry.plan.table_options import SyncMode, TableOptions
@@ -68,9 +70,24 @@ class Endpoints:
 
     def standing(self, tables: Sequence[str] = (), *, then: str, takes_new: bool = False) -> ChosenTables:
         """The same for work on loaded tables: see `TablesOfConfig.standing`."""
-        if not self.config.patterns:
-            return ChosenTables(self.chosen(tables))
         return self.tables.standing(self.state, tables, then=then, takes_new=takes_new)
+
+    def to_load(self, tables: Sequence[str] = ()) -> tuple[TableOptions, ...]:
+        """The tables of `chosen` that a load may take: not those that were removed; it raises where one is named.
+
+        Raises: ConfigError; as `chosen`.
+        """
+        chosen = self.chosen(tables)
+        standings = self.state.standings.all()
+        removed = {table: s for table, s in standings.items() if s.kind is StandingKind.REMOVED}
+        wrong = [removed[options.qualified] for options in chosen if options.qualified in removed]
+        if wrong and tables:
+            raise ConfigError(
+                f"{wrong[0].table} {wrong[0].said}",
+                state="nothing was changed",
+                next_step=f"run `gridferry resync {wrong[0].table}`: it loads the table again where that is needed",
+            )
+        return tuple(options for options in chosen if options.qualified not in removed)
 
     def known(self, tables: Sequence[str] = (), *, ask_source: bool = True) -> tuple[TableOptions, ...]:
         """The same for who only looks: see `TablesOfConfig.known`."""

@@ -20,7 +20,7 @@ from gridferry.errors import CheckpointError, OtherSource, OtherTable, SlotLost,
 from gridferry.model.origin import Lineage, SourceOrigin, compare, is_other_table
 from gridferry.model.position import Lsn
 from gridferry.plan.advice import load_again
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.connection import PostgresAddress
 
@@ -112,24 +112,20 @@ def other_table(
             f"there; or {load_again(options.table)}",
         )
     name = source.fetch_table_name(known.table_oid)
-    drop = (
-        f"run `gridferry drop-slot --table {shlex.quote(options.table)}`, then "
-        if options.sync_mode is SyncMode.CDC
-        else ""
-    )
     kept = "what was loaded of it stays in the target"
+    forget = f"gridferry forget {shlex.quote(options.table)}"
     if name:
         return OtherTable(
-            f"{options.qualified} is not in the source any more: the table has the name {name} now",
+            f"{options.qualified} is now {name}: the table was renamed in the source",
             state=left,
-            next_step=f"give it its name back; or {drop}put {name} in its place in the config, with a container of its "
-            f"own, and load it with `gridferry load`: {kept}",
+            next_step=f"give it its name back; or put {name} in its place in the config, with a container of its own, "
+            f"load it with `gridferry load`, and forget the old name with `{forget}`: {kept}",
         )
     return OtherTable(
         f"{options.qualified} is not in the source any more: it was dropped, and no other table has its name",
         state=left,
-        next_step=f"if that was a mistake, restore it, and {load_again(options.table)}; or {drop}take it out of the "
-        f"config: {kept}",
+        next_step=f"if that was a mistake, restore it, and {load_again(options.table)}; or take it out of the config, "
+        f"and run `{forget}`: {kept}",
     )
 
 

@@ -15,7 +15,7 @@ from gridferry.engine.ownership.lineage import Checked, KnowsOrigin, check_origi
 from gridferry.errors import CheckpointError, NotLoaded
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
-from gridferry.plan.drift import same_load
+from gridferry.plan.drift import changes_since, same_load
 from gridferry.plan.names import container_name, name_problem
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import plan_of_today, require_agrees
@@ -75,7 +75,8 @@ def look_up(state: TargetState, options: TableOptions, *, left: str, then: str) 
         raise CheckpointError(
             changed,
             state=left,
-            next_step=f"put them back as they were, or {load_again(options.table)}",
+            next_step=f"put them back as they were, or {load_again(options.table)}; `gridferry resync {options.table}` "
+            "does so too, also beside a sync that follows the others",
         )
     require_names_kept(state, run.plan, options, left=left)
     plan = require_agrees(run.plan, options, left=left)
@@ -114,7 +115,9 @@ def changed_options(run: LoadRun, options: TableOptions) -> str:
     """
     if same_load(options, run.options):
         return ""
-    return f"{run.table} was loaded with another plan: its options in the config have changed"
+    changes = changes_since(options, run.options)
+    which = f": {changes}" if changes else ""
+    return f"{run.table} was loaded with another plan: its options in the config have changed{which}"
 
 
 def not_loaded(state: TargetState, options: TableOptions, *, left: str, then: str) -> NotLoaded:

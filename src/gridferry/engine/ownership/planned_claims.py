@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
+from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.ownership.container_claims import require_own
+from gridferry.engine.ownership.origin_check import changed_options
 from gridferry.engine.ownership.target_session import TargetSession
 from gridferry.errors import FerryError, PlanError, TargetNotEmpty
 from gridferry.plan.plan import Finding, Plan, Severity, TablePlan
+from gridferry.plan.table_options import TableOptions
 from gridferry.target.containers import require_free
 
 
-def with_claims(plan: Plan, session: TargetSession) -> Plan:
+def with_claims(plan: Plan, session: TargetSession, options: Sequence[TableOptions]) -> Plan:
     """The plan, each table with a PROBLEM where its containers are of another one, or hold rows of somebody else.
+
+    So has one that was loaded with other options than the config has now.
 
     Where the target cannot be asked, each table has a note that says so.
     """
@@ -24,9 +29,27 @@ def with_claims(plan: Plan, session: TargetSession) -> Plan:
         state = session.to_look_at()
         suspects = _suspects(plan.tables, state)
         tables = [_checked(table, state) if table.qualified in suspects else table for table in plan.tables]
-        return replace(plan, tables=tuple(tables))
+        return replace(plan, tables=tuple(_with_drift(tables, state, options)))
     except FerryError as error:
         return _unchecked(plan, error.message)
+
+
+def _with_drift(
+    tables: Sequence[TablePlan], state: TargetState, options: Sequence[TableOptions]
+) -> Iterator[TablePlan]:
+    by_table = {each.qualified: each for each in options}
+    runs = dict(state.runs.each())
+    for table in tables:
+        run, wanted = runs.get(table.qualified), by_table.get(table.qualified)
+        changed = changed_options(run, wanted) if isinstance(run, LoadRun) and run.options and wanted else ""
+        if changed:
+            step = (
+                f"put them back as they were, or run `gridferry resync {table.qualified}`: it copies this table again"
+            )
+            table = replace(
+                table, findings=(Finding(Severity.PROBLEM, table.qualified, changed, step), *table.findings)
+            )
+        yield table
 
 
 def _suspects(tables: Sequence[TablePlan], state: TargetState) -> set[str]:

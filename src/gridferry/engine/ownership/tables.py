@@ -6,12 +6,13 @@ The source is asked once, when a pattern has to be filled in first. A config wit
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from gridferry import numbers
 from gridferry.checkpoint.runs import RunStore
+from gridferry.checkpoint.standings import Standing, StandingKind
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Listener, Note
 from gridferry.engine.ownership.origin_check import not_loaded
@@ -24,10 +25,35 @@ from gridferry.plan.table_patterns import listed, meant_tables
 
 @dataclass(frozen=True)
 class ChosenTables:
-    """Tables to work on, and those that are `new`: a pattern means them, and they are not loaded yet."""
+    """Tables to work on, and those that are `new`: a pattern means them, and they are not loaded yet.
+
+    `standings` are of those that somebody wants to be left out, by table; `named`: the user has named the tables.
+    """
 
     tables: tuple[TableOptions, ...]
     new: tuple[TableOptions, ...] = ()
+    standings: Mapping[str, Standing] = field(default_factory=dict)
+    named: bool = False
+
+    @property
+    def present(self) -> tuple[TableOptions, ...]:
+        """Those of `tables` that nobody wants to be left out; all of them where they were named."""
+        return self.tables if self.named else tuple(o for o in self.tables if o.qualified not in self.standings)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Of each table that is left out for a while: that it is, a sentence."""
+        found = (self.standings.get(options.qualified) for options in self.tables)
+        return tuple(f"{s.table} {s.said}" for s in found if s is not None and s.kind is not StandingKind.REMOVED)
+
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """The names of those that are not followed any more, by somebody's wish."""
+        return tuple(
+            options.qualified
+            for options in self.tables
+            if (standing := self.standings.get(options.qualified)) is not None and standing.kind is StandingKind.REMOVED
+        )
 
 
 class TablesOfConfig:
@@ -69,14 +95,17 @@ class TablesOfConfig:
         Args: then: the command that is to be run, once something is loaded; takes_new: the caller loads what is new.
         Raises: NotLoaded where patterns mean tables and none of all is loaded; GridDBError; as `chosen`.
         """
+        standings = state.standings.all()
+        if not names:
+            self._tell_strays(self.strays(state))
         if not self._config.patterns:
-            return ChosenTables(self._config.chosen(names))
+            return ChosenTables(self._config.chosen(names), standings=standings, named=bool(names))
         loaded = loaded_tables(state.runs)
         self._tell_gone(loaded)
         chosen = self._meaning(loaded).chosen(names)
         if names:
-            return ChosenTables(chosen)
-        new = self.unloaded(chosen, loaded)
+            return ChosenTables(chosen, standings=standings, named=True)
+        new = tuple(options for options in self.unloaded(chosen, loaded) if options.qualified not in standings)
         if new and not takes_new and len(new) == len(chosen):
             error = not_loaded(state, new[0], left="nothing was changed", then=then)
             none = f"none of {numbers.plural(len(new), 'table')} is loaded: " if len(new) > 1 else ""
@@ -84,7 +113,9 @@ class TablesOfConfig:
         if not takes_new:
             self._tell_new(new)
         fresh = {options.full_name for options in new}
-        return ChosenTables(tuple(options for options in chosen if options.full_name not in fresh), new)
+        return ChosenTables(
+            tuple(options for options in chosen if options.full_name not in fresh), new, standings=standings
+        )
 
     def known(self, names: Sequence[str] = (), *, ask_source: bool = True) -> tuple[TableOptions, ...]:
         """The same for who only looks or cleans up: where one end is away, the tables that the other knows.
@@ -103,6 +134,18 @@ class TablesOfConfig:
         """Those that a pattern means and of which no load has begun."""
         known = {*loaded, *(options.full_name for options in self._config.tables)}
         return tuple(options for options in chosen if options.full_name not in known)
+
+    def strays(self, state: TargetState) -> list[str]:
+        """Loaded tables that the config does not mean any more, and that were not removed; by name."""
+        named = {options.full_name for options in self._config.tables}
+        removed = {table for table, each in state.standings.all().items() if each.kind is StandingKind.REMOVED}
+        return [
+            str(table)
+            for table in loaded_tables(state.runs)
+            if table not in named
+            and str(table) not in removed
+            and not any(pattern.takes(table) for pattern in self._config.patterns)
+        ]
 
     def tell_gone(self, state: TargetState) -> None:
         """Tell of loaded tables that patterns mean and that the source has no more. Raises: as `chosen`."""
@@ -154,12 +197,20 @@ class TablesOfConfig:
         are = "table is new and not loaded" if len(new) == 1 else "tables are new and not loaded"
         self._tell_once([(o.qualified, f"{{}} {are}: {{}}; `gridferry load` takes what is new") for o in new])
 
+    def _tell_strays(self, strays: Sequence[str]) -> None:
+        are = "loaded table is" if len(strays) == 1 else "loaded tables are"
+        way = (
+            "not followed, and in mode cdc the source keeps log; `gridferry remove TABLE` lets that go, `gridferry "
+            "forget TABLE` forgets the table too"
+        )
+        self._tell_once([(table, f"{{}} {are} in the config no more: {{}}; {way}") for table in strays])
+
     def _tell_gone(self, loaded: Sequence[TableName]) -> None:
         there = {*self._source_names(), *(options.full_name for options in self._config.tables)}
         gone = [table for table in loaded if table not in there and any(p.takes(table) for p in self._config.patterns)]
         are = "loaded table is" if len(gone) == 1 else "loaded tables are"
         way = (
-            "what was loaded of it stays in GridDB; `gridferry drop-slot --table TABLE` ends following it, and "
+            "what was loaded of it stays in GridDB; `gridferry forget TABLE` ends following it and forgets it, and "
             "`except` in the config takes it out"
         )
         self._tell_once([(str(table), f"{{}} {are} in the source no more: {{}}; {way}") for table in gone])

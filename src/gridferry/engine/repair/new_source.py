@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gridferry.checkpoint.cursors import SyncRecord
 from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
@@ -19,18 +18,14 @@ from gridferry.engine.events import Level, Listener, Note, TableSync
 from gridferry.engine.ownership.lineage import command_of, known_origin, other_table
 from gridferry.engine.ownership.origin_check import look_up
 from gridferry.engine.ownership.parts import first_look
-from gridferry.engine.repair.table import RepairSettings
-from gridferry.engine.repair.tables import RepairOfTables
+from gridferry.engine.repair.level import begin_anew, bring_level
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.watermark.run import new_cursor
-from gridferry.engine.verify.table import VerifySettings
-from gridferry.engine.verify.tables import Comparison
 from gridferry.errors import DataError
 from gridferry.model.origin import Lineage, SourceOrigin, compare, is_other_table
-from gridferry.model.verification import STORED_ARE_EQUAL
 from gridferry.plan.drift import renumbered, require_fit
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
@@ -126,13 +121,7 @@ class TakeOver:
             for change in fitted.changes:
                 self._tell(Note(found.table, change, Level.WARNING))
             if cursor is not None:
-                before = self._state.cursors
-                if before.mode_of(found.table) in (None, SyncMode.WATERMARK):
-                    record = before.get(found.table) or SyncRecord(found.table, cursor)
-                    before.save(replace(record, cursor=cursor))
-                else:
-                    before.take_over(SyncRecord(found.table, cursor))
-                before.save_max_values(found.table, {})
+                begin_anew(self._state, found.table, cursor)
             elif options.sync_mode is SyncMode.CDC:
                 renewal = SlotRenewal(self._state, lease, self._source, options=options, tell=self._tell)
                 why = found.why or "an earlier call was interrupted"
@@ -149,24 +138,16 @@ class TakeOver:
     def _compare(self, options: TableOptions, *, wait_s: float, settle_s: float) -> None:
         """Let both sides be equal. Syncs bring meanwhile what is written at the new source."""
         sync = None if options.sync is None else self._sync_beside
-        verifying = VerifySettings(settle_s=settle_s)
-        comparison = Comparison(self._source, self._state, verifying, self._tell, sync)
-        repair = RepairOfTables(self._state, self._source, comparison, RepairSettings(wait_s=wait_s), self._tell)
-        done = repair.run([options])
-        last = done.verification if done.after is None else done.after
-        for table in last.tables:
-            if table.verdict not in STORED_ARE_EQUAL:
-                what = (
-                    f"{table.unsettled:,} rows are not settled"
-                    if not table.differences
-                    else (f"{table.differences:,} rows differ")
-                )
-                raise DataError(
-                    f"{table.table}: the new source and the target are not equal yet: {what}",
-                    table=table.table,
-                    state="what was repaired stays, and is in the journal; until both sides are equal no sync goes on",
-                    next_step=f"run `{command_of(options)}` again; `gridferry verify` says which rows differ",
-                )
+        differs = bring_level(
+            self._state, self._source, self._tell, options, wait_s=wait_s, settle_s=settle_s, sync=sync
+        )
+        if differs:
+            raise DataError(
+                f"{options.qualified}: the new source and the target are not equal yet: {differs}",
+                table=options.qualified,
+                state="what was repaired stays, and is in the journal; until both sides are equal no sync goes on",
+                next_step=f"run `{command_of(options)}` again; `gridferry verify` says which rows differ",
+            )
 
     def _sync_beside(self, options: TableOptions) -> None:
         self._follower(options, SyncSettings(taking_over=True)).run()

@@ -61,7 +61,7 @@ class Repairs:
         settings = RepairSettings(wait_s=wait_s, rows_per_group=rows_per_group)
         standing = self._endpoints.standing(tables, then="gridferry repair")
         repair = RepairOfTables(comparison.state, self._endpoints.source, comparison, settings, self._endpoints.tell)
-        return repair.run(standing.tables, output=None if output is None else Path(output), new=standing.new)
+        return repair.run(standing.present, output=None if output is None else Path(output), standing=standing)
 
     def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
         """See `undo_repair`. The source is asked only whether it is the one that the table is from; it may be away.

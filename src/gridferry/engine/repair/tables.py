@@ -11,8 +11,10 @@ from typing import Protocol
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import REPAIR, Tried, try_each
 from gridferry.engine.events import Listener, ignore
+from gridferry.engine.ownership.tables import ChosenTables
 from gridferry.engine.repair.spool import Spool
 from gridferry.engine.repair.table import ReadableSource, RepairSettings, repair_table
+from gridferry.engine.verify.tables import left
 from gridferry.errors import LeaseHeld
 from gridferry.model.repair import RepairReport, TableRepair
 from gridferry.model.verification import EXIT_CODES, STORED_ARE_EQUAL, DifferenceSink, VerifyReport
@@ -39,18 +41,18 @@ class RepairOfTables:
     tell: Listener = ignore
 
     def run(
-        self, chosen: Sequence[TableOptions], *, output: Path | None = None, new: Sequence[TableOptions] = ()
+        self, chosen: Sequence[TableOptions], *, output: Path | None = None, standing: ChosenTables | None = None
     ) -> RepairReport:
         """Verify, repair, and verify once more what was repaired, without the file of differences.
 
-        Args: new: tables that are not loaded yet, for the report.
+        Args: standing: what the config means besides: tables that are not loaded yet, or left out, for the report.
         Raises: LeaseHeld while other runs work on all of the tables, unless there is time to wait; the error of the
             only table; SomeTablesFailed after all others were repaired, its `done` their RepairReport.
         """
         free = try_each(chosen, self._free, name=lambda o: o.qualified, doing=REPAIR, tell=self.tell)
         if not free.done:
             free.require(REPAIR)
-        done = self._repair(free.done, output=output, new=new)
+        done = self._repair(free.done, output=output, standing=standing)
         after = self._compared_after(done, free.done)
         again = () if after is None else after.failures
         return _required(replace(done, after=after, failures=free.failures + done.failures + again))
@@ -72,13 +74,13 @@ class RepairOfTables:
         return options
 
     def _repair(
-        self, chosen: Sequence[TableOptions], *, output: Path | None = None, new: Sequence[TableOptions] = ()
+        self, chosen: Sequence[TableOptions], *, output: Path | None = None, standing: ChosenTables | None = None
     ) -> RepairReport:
         """Tables that could not be compared or repaired are in the report's `failures`."""
         with ExitStack() as stack:
             spools = {options.qualified: stack.enter_context(Spool()) for options in chosen}
             found = self.comparison.run(chosen, output=output, sink=lambda rows: spools[rows.table].add(rows))
-            report = replace(found, new=tuple(options.qualified for options in new))
+            report = replace(found, **left(standing))
             wrong = {failed.table for failed in report.failures} | set(report.not_tried)
 
             def repaired(options: TableOptions) -> TableRepair:

@@ -12,6 +12,7 @@ from gridferry.model.failed_tables import SomeTablesFailed, worst
 from gridferry.model.moment import age_s
 from gridferry.model.outcomes import LoadState, SyncState
 from gridferry.model.sync_failure import SyncFailure
+from gridferry.model.table_life import Stage
 from gridferry.model.word import Word
 from gridferry.source.postgres.session.replication_session import WAY_BACK
 
@@ -31,6 +32,16 @@ class ProblemKind(Word):
     FAILED = "failed"  # the last sync
     NOT_ASKED = "not asked"  # the source, which knows the slot and what waits
     LAG = "lag"
+    PAUSED = "paused"
+    RESYNC = "resync"  # it is being brought back, or that was interrupted
+    GONE = "gone"  # from the source
+
+
+_OF_STAGE = {
+    Stage.PAUSED: (ProblemKind.PAUSED, "run `gridferry resume {0}`, or `gridferry resync {0}`", Transient.exit_code),
+    Stage.RESYNC: (ProblemKind.RESYNC, "wait for it, or run `gridferry resync {0}` again", Transient.exit_code),
+    Stage.GONE: (ProblemKind.GONE, "run `gridferry forget {0}` where it is to be so", Terminal.exit_code),
+}
 
 
 @dataclass(frozen=True)
@@ -76,12 +87,18 @@ def checked(
         problems.append(Problem(name, ProblemKind.NOT_ASKED, "it was not looked at", _STATUS, Transient.exit_code))
     for status in found:
         problems += _of_table(status, max_lag_s=max_lag_s, level_at=level_at)
-    return Checked(len(found) + (len(failed.failures) + len(failed.not_tried) if failed else 0), tuple(problems))
+    looked_at = sum(status.life.stage is not Stage.REMOVED for status in found)
+    return Checked(looked_at + (len(failed.failures) + len(failed.not_tried) if failed else 0), tuple(problems))
 
 
 def _of_table(status: TableStatus, *, max_lag_s: float, level_at: Callable[[str], str]) -> Iterator[Problem]:
-    load = _of_load(status)
-    if load is not None:
+    life, load = status.life, _of_load(status)
+    if life.stage is Stage.REMOVED:
+        return
+    if life.stage in _OF_STAGE:
+        kind, step, code = _OF_STAGE[life.stage]
+        yield Problem(status.table, kind, life.reason, step.format(status.table), code)
+    elif load is not None:
         yield load
     elif status.sync is not None:
         yield from _of_sync(status.table, status.sync)

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from gridferry.engine.events import ContainerState, ContainerStatus, QuarantinedRow, TableStatus
+from gridferry.engine.life.unneeded_slots import UnneededSlot, unneeded_slots
 from gridferry.engine.ownership.endpoints import Endpoints
+from gridferry.engine.slots import stream_slot_of
 from gridferry.engine.status.check import Checked, checked
 from gridferry.engine.status.tables import TableStates
 from gridferry.errors import CheckpointError
 from gridferry.model.failed_tables import SomeTablesFailed
+
+
+@dataclass(frozen=True)
+class LeftOver:
+    """Loaded tables that the config does not have, and slots that nothing needs."""
+
+    tables: tuple[str, ...]
+    slots: tuple[UnneededSlot, ...]
 
 
 class Status:
@@ -25,6 +36,15 @@ class Status:
         """What the target's state says of each table, and what waits in the source to be synced."""
         chosen = self._endpoints.known(tables, ask_source=ask_source)
         return self._table_states(ask_source=ask_source).tables(chosen, ask_source=ask_source)
+
+    def left_over(self) -> LeftOver:
+        """What the target and the source still have for tables that the config does not have any more.
+
+        Raises: GridDBError, SourceError, CheckpointError.
+        """
+        state = self._endpoints.look_at_state()
+        strays = self._endpoints.tables.strays(state)
+        return LeftOver(tuple(strays), tuple(unneeded_slots(self._endpoints, state)))
 
     def check(self, tables: Sequence[str] = (), *, max_lag_s: float) -> Checked:
         """Whether each table is loaded, followed as the config says, and not more than `max_lag_s` behind.
@@ -66,4 +86,11 @@ class Status:
     def _table_states(self, *, ask_source: bool = True) -> TableStates:
         session = self._endpoints.session
         state = session.to_look_at(ask_source=ask_source)
-        return TableStates(self._endpoints.source, state, self._endpoints.tell, notes=lambda: session.identity.notes)
+        ends = self._endpoints
+        return TableStates(
+            ends.source,
+            state,
+            ends.tell,
+            notes=lambda: session.identity.notes,
+            stream=lambda: stream_slot_of(ends.feed, state) if ends.follows_many else "",
+        )

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from gridferry.checkpoint.runs import LoadRun, RunState
+from gridferry.checkpoint.standings import Standing, StandingKind
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SHOW, try_each
 from gridferry.engine.events import ContainerState, ContainerStatus, Listener, QuarantinedRow, TableStatus
@@ -16,10 +17,11 @@ from gridferry.engine.ownership.lineage import check_origin, command_of
 from gridferry.engine.ownership.origin_check import changed_options
 from gridferry.engine.ownership.replace_advice import completed_or_not
 from gridferry.engine.status.containers import container_states
+from gridferry.engine.status.life import life_of
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
-from gridferry.errors import CheckpointError, SourceError
+from gridferry.errors import CheckpointError, OtherTable, SourceError
 from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.outcomes import LoadState, SyncState
 from gridferry.model.table import Table
@@ -35,13 +37,22 @@ class TableStates:
     """The state of tables that are named by their options."""
 
     def __init__(
-        self, source: PostgresSource, state: TargetState, tell: Listener, *, notes: Callable[[], Sequence[str]] = tuple
+        self,
+        source: PostgresSource,
+        state: TargetState,
+        tell: Listener,
+        *,
+        notes: Callable[[], Sequence[str]] = tuple,
+        stream: Callable[[], str] = str,
     ) -> None:
-        """Args: notes: what is to be reported of every table, once the state was asked."""
+        """Args: notes: what is to be reported of every table, once the state was asked; stream: the slot that is to
+        follow all tables in mode cdc, "" where each has its own.
+        """
         self._source = source
         self._state = state
         self._tell = tell
         self._notes = notes
+        self._stream = stream
 
     def tables(
         self, chosen: Sequence[TableOptions], *, ask_source: bool = True, known: Sequence[LoadRun] | None = None
@@ -53,6 +64,8 @@ class TableStates:
         """
         runs = dict(self._state.runs.each()) if known is None else {run.table: run for run in known}
         now = self._described(chosen) if ask_source else {}
+        standings = self._state.standings.all()
+        stream = self._stream()
 
         def status(options: TableOptions) -> TableStatus:
             run = runs.get(options.qualified)
@@ -61,8 +74,15 @@ class TableStates:
             found = self._loaded(options, run, now.get(options.qualified))
             # The page of another program gives loads, and has no config to compare.
             notes = (*self._notes(), *(self._about(run, options) if known is None else ()))
-            found = self._with_source(replace(found, notes=(*found.notes, *notes)), options, ask_source=ask_source)
-            return self._with_advice(self._with_sync(found, options, ask_source=ask_source))
+            found = replace(found, notes=(*found.notes, *notes))
+            standing = standings.get(options.qualified)
+            if standing is None:
+                found = self._with_source(found, options, ask_source=ask_source)
+            if standing is None or standing.kind is not StandingKind.REMOVED:
+                found = self._with_sync(found, options, standing, ask_source=ask_source)
+            gone = self._gone(options, run) if ask_source and run is not None and found.table not in now else ""
+            life = life_of(found, standing=standing, gone=gone, stream=stream)
+            return self._with_advice(replace(found, life=life))
 
         return self._each(chosen, status)
 
@@ -173,10 +193,24 @@ class TableStates:
             return replace(status, notes=(*status.notes, f"{error.message}. Next: {error.next_step}"))
         return status
 
-    def _with_sync(self, status: TableStatus, options: TableOptions, *, ask_source: bool) -> TableStatus:
+    def _gone(self, options: TableOptions, run: LoadRun) -> str:
+        """Why the source does not have a loaded table any more; "" where it does, or cannot be asked."""
+        try:
+            check_origin(self._state, self._source, options, run, left="")
+        except OtherTable as error:
+            return error.message
+        except (CheckpointError, SourceError):
+            return ""
+        return ""
+
+    def _with_sync(
+        self, status: TableStatus, options: TableOptions, standing: Standing | None, *, ask_source: bool
+    ) -> TableStatus:
         if options.sync is None:
             return status
         sync = self._follower(options).status(ask_source=ask_source)
+        if standing is not None:  # what a sync would advise, the next command would refuse
+            sync = replace(sync, notes=())
         if status.held_by and sync.state in (SyncState.INTERRUPTED, SyncState.FAILED):
             sync = replace(sync, state=SyncState.RUNNING)
         return replace(status, sync=sync)

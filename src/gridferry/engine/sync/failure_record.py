@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.state import TargetState
-from gridferry.errors import FerryError, GridDBError, LeaseHeld, NotLoaded, OtherSource
+from gridferry.errors import CheckpointError, FerryError, GridDBError, LeaseHeld, NotLoaded, OtherSource
 from gridferry.model.sync_failure import sync_failure
 
 _NOT_OF_THE_TABLE = (NotLoaded, OtherSource, LeaseHeld)
@@ -35,6 +35,14 @@ class FailureRecord:
         with suppress(FerryError):
             if self._state.runs.get(self._table) is not None:
                 self._state.failures.met(self._table, sync_failure(error, now=utc_now()))
+
+    @property
+    def standing(self) -> bool:
+        """Whether a failure is remembered; also where that is not readable. Raises: GridDBError."""
+        try:
+            return self._state.failures.get(self._table) is not None
+        except CheckpointError:
+            return True
 
     def checkpointed(self) -> None:
         """A run without an end stored something: it works. Asked for once, not at each checkpoint."""

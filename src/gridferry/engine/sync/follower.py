@@ -74,6 +74,11 @@ class Follower(ABC):
         self.ended(done)
         return done
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether it is kept that the last sync has failed: until one ends well, or the table is brought back."""
+        return self._failures.standing
+
     def begun(self) -> None:
         """Report that a run begins."""
         self.let_in = False
@@ -86,6 +91,10 @@ class Follower(ABC):
         outcome = SyncOutcome.TRY_LATER if is_transient(error) else SyncOutcome.FAILED
         seconds = time.monotonic() - self._started
         self._tell(SyncEnded(self.table, self.mode, outcome, seconds, type(error).__name__))
+
+    def cut_short(self) -> None:
+        """Report that the run was ended because another table cannot go on. The next goes on from the checkpoint."""
+        self._tell(SyncEnded(self.table, self.mode, SyncOutcome.STOPPED, time.monotonic() - self._started))
 
     def ended(self, done: TableSync) -> None:
         """Report, and keep, that the run has come to its end."""

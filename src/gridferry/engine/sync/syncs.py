@@ -13,12 +13,14 @@ from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.slots import drop_slots
 from gridferry.engine.sync.cdc.mode import CdcSync
 from gridferry.engine.sync.follower import Follower
+from gridferry.engine.sync.left_out import LeftOut
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.new_tables import Arrivals
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.tables import FollowLoop
 from gridferry.errors import ConfigError, FerryError
 from gridferry.model.failed_tables import FailedTable
+from gridferry.plan.config import OnTableError
 from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.session.connection import one_session
 
@@ -60,13 +62,24 @@ class Syncs:
         def stop() -> bool:
             return cut.is_set() or ending()
 
-        settings = SyncSettings(sweep=sweep, wait_s=wait_s, rows_per_chunk=rows_per_chunk, stop=stop, new_slot=new_slot)
         arrivals = Arrivals(self._endpoints, wait_s=wait_s, rows_per_chunk=rows_per_chunk, follow=follow)
         chosen = followed(arrivals.first(tables), named=bool(tables))
         if new_slot:
             chosen = _to_renew(chosen, named=bool(tables), follow=follow)
         ends = self._endpoints
         state = ends.state
+        left_out = LeftOut(state, ends.tell)
+        settings = SyncSettings(
+            sweep=sweep,
+            wait_s=wait_s,
+            rows_per_chunk=rows_per_chunk,
+            stop=stop,
+            new_slot=new_slot,
+            left_out=left_out,
+            stops=ends.config.on_table_error is OnTableError.STOP,
+        )
+        if not follow:
+            chosen = _without(chosen, left_out, named=bool(tables))
 
         def made(options: TableOptions) -> Follower:
             return follower(ends.source, state, options, settings=settings, listener=ends.tell)
@@ -74,12 +87,21 @@ class Syncs:
         followers = [made(options) for options in chosen]
         many = ends.follows_many
         if not follow:
-            return self._sync_each(followers, arrivals.failures, many=many, renew=new_slot)
+            stops = settings.stops
+            return self._sync_each(followers, arrivals.failures, many=many, renew=new_slot, stops=stops)
         known = {options.qualified for options in chosen}
         later = None if tables or not ends.config.patterns else partial(arrivals.later, known, made)
         ends.tell(FollowStarted(tuple(each.table for each in followers), interval_s))
         loop = FollowLoop(
-            followers, interval_s=interval_s, until=stop, cut=cut, tell=ends.tell, arrivals=later, many=many
+            followers,
+            interval_s=interval_s,
+            until=stop,
+            cut=cut,
+            tell=ends.tell,
+            arrivals=later,
+            many=many,
+            left_out=left_out.of,
+            stops=settings.stops,
         )
         return loop.run()
 
@@ -109,12 +131,12 @@ class Syncs:
         )
 
     def _sync_each(
-        self, followers: Sequence[Follower], failed: Sequence[FailedTable], *, many: bool, renew: bool
+        self, followers: Sequence[Follower], failed: Sequence[FailedTable], *, many: bool, renew: bool, stops: bool
     ) -> list[TableSync]:
         """One bounded run over each table; one that fails does not stop the others, nor do those that `failed`.
 
         Args: many: whether one slot is to follow all tables in mode cdc; renew: whether each is to get another slot
-            where its own is lost, and then to join the others.
+            where its own is lost, and then to join the others; stops: whether the first that fails ends all.
         """
 
         def run(each: Follower) -> TableSync:
@@ -125,16 +147,20 @@ class Syncs:
         members = [each for each in followers if many and not renew and isinstance(each, CdcSync) and each.is_member]
         alone = [each for each in followers if each not in members]
         with one_session():
-            tried = try_each(alone, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell)
-        tried = in_order(_together(members, tried, self._endpoints.tell), [each.table for each in followers])
+            tried = try_each(
+                alone, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell, stops=stops
+            )
+        tried = in_order(
+            _together(members, tried, self._endpoints.tell, stops=stops), [each.table for each in followers]
+        )
         replace(tried, failures=(*failed, *tried.failures)).require(SYNC)
         return list(tried.done)
 
 
-def _together(members: Sequence[CdcSync], tried: Tried[TableSync], tell: Listener) -> Tried[TableSync]:
+def _together(members: Sequence[CdcSync], tried: Tried[TableSync], tell: Listener, *, stops: bool) -> Tried[TableSync]:
     """One run over the tables that one slot follows, after what was `tried` of others."""
     names = tuple(each.table for each in members)
-    if not members or tried.not_tried or any(failed.error.concerns_all for failed in tried.failures):
+    if not members or tried.not_tried or any(failed.error.concerns_all or stops for failed in tried.failures):
         return replace(tried, not_tried=tried.not_tried + names)
     try:
         done = members[0].stream.run(members)
@@ -160,6 +186,21 @@ def followed(tables: Sequence[TableOptions], *, named: bool) -> list[TableOption
             next_step="add `sync: {mode: watermark}` or `sync: {mode: cdc}` to a table",
         )
     return chosen
+
+
+def _without(tables: Sequence[TableOptions], left_out: LeftOut, *, named: bool) -> list[TableOptions]:
+    """The tables that nobody wants to be left out; the others are told. Raises: ConfigError for one that is named."""
+    standings = left_out.all()
+    found = [standings[options.qualified] for options in tables if options.qualified in standings]
+    if named and found:
+        raise ConfigError(
+            f"{found[0].table} {found[0].said}",
+            state="nothing was changed",
+            next_step="run that first, or leave the table out",
+        )
+    for standing in found:
+        left_out.tell(standing)
+    return [options for options in tables if options.qualified not in standings]
 
 
 def _to_renew(tables: Sequence[TableOptions], *, named: bool, follow: bool) -> list[TableOptions]:

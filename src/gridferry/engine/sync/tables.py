@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 
 from gridferry.engine.each_table import SYNC, Tried
@@ -26,7 +27,8 @@ class FollowLoop:
     What may pass (a server away, a lease held) is reported and tried again at the next turn; so is, for `ROTATION_S`, a
     password that the source took before: a new one may not have come to its file yet. A table that is not loaded
     yet is looked at again at each turn too, as long as another one is followed. Any other error ends the following of
-    its table alone: it is reported at once, and raised at the end. `arrivals` is asked at each turn for more tables to
+    its table alone, until somebody has brought the table back: it is reported at once, and raised at the end. What
+    somebody has paused or removed is left out, until it is resumed. `arrivals` is asked at each turn for more tables to
     follow. `cut` is set where all is to end at once; the followers' own `stop` has to look at it. With `many`, one slot
     follows all tables in mode cdc: one that is loaded while they are followed catches up by a slot of its own first,
     and the others go on meanwhile.
@@ -44,9 +46,16 @@ class FollowLoop:
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
         arrivals: Callable[[], Sequence[Follower]] | None = None,
+        left_out: Callable[[str], object | None] = lambda table: None,
+        stops: bool = False,
     ) -> None:
+        """Args: left_out: says, and tells, whether somebody wants a table to be left out now; stops: the first table
+        that fails for good ends all.
+        """
         self._followers = list(followers)
         self._arrivals = arrivals
+        self._left_out = left_out
+        self._stops = stops
         self._threads: list[threading.Thread] = []
         self._interval_s = interval_s
         self._until = until
@@ -56,6 +65,7 @@ class FollowLoop:
         self._lock = threading.Lock()
         self._sums: dict[str, TableSync] = {}
         self._failed: dict[str, FerryError] = {}
+        self._kept: set[str] = set()  # those of them whose failure is kept in the target
         self._not_loaded: dict[str, FerryError] = {}
         self._refused_at: dict[str, float | None] = {}  # since when, of tables that the source let in once
         self._defects: list[BaseException] = []
@@ -141,17 +151,32 @@ class FollowLoop:
 
     def _in_turns(self, chosen: Sequence[Follower]) -> None:
         """Runs over these tables, one beginning every `interval_s`."""
-        left = list(chosen)
-        while left and not self._stopped():
+        while chosen and not self._stopped():
             again = self._clock() + self._interval_s
-            for each in list(left):
+            for each in chosen:
                 if self._stopped():
                     break
+                if self._waits(each):
+                    continue
                 if not self._turn(each):
                     again = self._clock() + self._interval_s
-                if each.table in self._failed:
-                    left.remove(each)
             self._pause(again)
+
+    def _waits(self, each: Follower) -> bool:
+        """Whether a table is not to be followed now: by somebody's wish, or it failed and was not brought back yet."""
+        try:
+            if self._left_out(each.table) is not None:
+                return True
+            if each.table not in self._failed:
+                return False
+            if each.table not in self._kept or each.is_failing:
+                return True
+        except FerryError:  # a run says what is wrong; who failed waits on
+            return each.table in self._failed
+        with self._lock:
+            self._failed.pop(each.table, None)
+        self._tell(Note(each.table, "it was brought back, and is followed again"))
+        return False
 
     def _pause(self, until: float) -> None:
         while not self._stopped() and (rest := until - self._clock()) > 0:
@@ -165,16 +190,15 @@ class FollowLoop:
             for each in left:
                 if self._stopped():
                     return
+                if self._waits(each):
+                    continue
                 place = self._place(each)
                 # By a slot of its own it catches up as far as it can, while the others go on.
                 if place is Place.STREAM or (self._turn(each) and place is Place.OWN):
                     with self._lock:
-                        self._coming.remove(each)
                         if each.table not in self._failed:
+                            self._coming.remove(each)
                             self._waiting.append(each)
-                elif each.table in self._failed:
-                    with self._lock:
-                        self._coming.remove(each)
             self._pause(self._clock() + max(self._interval_s, _WAKE_S))
 
     def _place(self, each: CdcSync) -> Place:
@@ -189,13 +213,21 @@ class FollowLoop:
             with self._lock:
                 fresh, self._waiting = self._waiting, []
             for each in fresh:
+                if self._waits(each):
+                    with self._lock:
+                        self._coming.append(each)
+                    continue
                 if self._place(each) is not Place.STREAM:
                     self._turn(each, join=True)
-                if self._place(each) is Place.STREAM:
+                if each.table in self._failed:
+                    with self._lock:
+                        self._coming.append(each)
+                elif self._place(each) is Place.STREAM:
                     self._members.append(each)
-                elif each.table not in self._failed:
+                else:
                     self._later.append((self._clock() + max(self._interval_s, _WAKE_S), each))
-            self._members = [each for each in self._members if each.table not in self._failed]
+            for each in [each for each in self._members if self._waits(each)]:
+                self._part(each)
             if not self._members:
                 self._newcomers()
                 self._pause(self._clock() + _WAKE_S)
@@ -214,7 +246,7 @@ class FollowLoop:
         """One run over the tables that one slot follows. Returns: False where it is to be tried again."""
         members = list(self._members)
         try:
-            tried = members[0].stream.run(members, follow=True, until=self._newcomers, left_out=self._try_later)
+            tried = members[0].stream.run(members, follow=True, until=self._newcomers, left=self._left)
         except FerryError as error:
             for each in members:
                 self._note_let_in(each)
@@ -222,31 +254,48 @@ class FollowLoop:
                 message = f"{error.message}; tried again in {self._interval_s:g} s"
                 self._tell(Note(members[0].table, message, Level.WARNING))
                 return False
-            for each in members:
-                self._fail(each.table, error)
+            for each in [each for each in members if each in self._members]:
+                self._fail(each, error)
+                self._part(each)
             return True
         for done in tried.done:
             self._tell(done)
             self._add(done)
-        for failed in tried.failures:
-            if not is_transient(failed.error):  # others wait to be tried again
-                with self._lock:
-                    self._failed[failed.table] = failed.error
         return True
 
-    def _try_later(self, table: str, error: FerryError) -> None:
-        """Follow a table with the others again as soon as that may work; they begin anew then."""
-        if not is_transient(error):
-            return
+    def _left(self, table: str, error: FerryError | None) -> None:
+        """The others go on without a table: it is followed with them again as soon as that may work; they begin anew
+        then. One that failed for good, or is left out by somebody's wish, waits until that is over.
+        """
         for each in [each for each in self._members if each.table == table]:
-            self._members.remove(each)
-            with self._lock:
-                self._later.append((self._clock() + max(self._interval_s, _WAKE_S), each))
+            if error is not None and is_transient(error):
+                self._members.remove(each)
+                with self._lock:
+                    self._later.append((self._clock() + max(self._interval_s, _WAKE_S), each))
+                continue
+            if error is not None:
+                self._note_failed(each, error)
+            self._part(each)
 
-    def _fail(self, table: str, error: FerryError) -> None:
+    def _part(self, each: CdcSync) -> None:
+        """Let a table be none of those that one slot follows, until it is brought in again."""
+        self._members.remove(each)
         with self._lock:
-            self._failed[table] = error
-        self._tell(TableFailed(table, SYNC.verb, error, others=len(self._followers) - 1))
+            self._coming.append(each)
+
+    def _fail(self, each: Follower, error: FerryError) -> None:
+        self._note_failed(each, error)
+        self._tell(TableFailed(each.table, SYNC.verb, error, others=len(self._followers) - 1))
+
+    def _note_failed(self, each: Follower, error: FerryError) -> None:
+        kept = False
+        with suppress(FerryError):
+            kept = each.is_failing
+        with self._lock:
+            self._failed[each.table] = error
+            (self._kept.add if kept else self._kept.discard)(each.table)
+        if self._stops:
+            self._cut.set()
 
     def _add(self, done: TableSync) -> None:
         before = self._sums.get(done.table)
@@ -269,7 +318,7 @@ class FollowLoop:
                 message = f"{error.message}; tried again in {self._interval_s:g} s"
                 self._tell(Note(each.table, message, Level.WARNING))
                 return False
-            self._fail(each.table, error)
+            self._fail(each, error)
             return True
         self._tell(done)
         self._add(done)

@@ -8,12 +8,14 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.state import TargetState
 from gridferry.compare.difference_file import open_difference_file
 from gridferry.engine.each_table import VERIFY, Tried, try_each
 from gridferry.engine.events import Listener, ignore
+from gridferry.engine.ownership.tables import ChosenTables
 from gridferry.engine.sync.cdc.gaps import clear_unseen
 from gridferry.engine.verify.table import TableVerifier, VerifySettings
 from gridferry.model.verification import EXIT_CODES, DifferenceSink, DifferentRows, TableVerification, VerifyReport
@@ -37,12 +39,12 @@ class Comparison:
         *,
         output: Path | None = None,
         sink: DifferenceSink | None = None,
-        new: Sequence[TableOptions] = (),
+        standing: ChosenTables | None = None,
     ) -> VerifyReport:
         """Verify tables. One that fails does not stop the others: it is in the report's `failures`.
 
-        Args: output: a file for every difference; sink: takes all of them, as whole rows; new: tables
-            that are not loaded yet, for the report.
+        Args: output: a file for every difference; sink: takes all of them, as whole rows; standing: what
+            the config means besides: tables that are not loaded yet, or left out, for the report.
         Raises no error of a table.
         """
         started, began = utc_now(), time.monotonic()
@@ -77,8 +79,16 @@ class Comparison:
             output="" if output is None else str(output),
             failures=tried.failures,
             not_tried=tried.not_tried,
-            new=tuple(options.qualified for options in new),
+            **left(standing),
         )
+
+
+def left(standing: ChosenTables | None) -> dict[str, Any]:
+    """What a report says of tables that were not to be compared."""
+    if standing is None:
+        return {}
+    new = tuple(options.qualified for options in standing.new)
+    return {"new": new, "left_out": standing.left_out, "removed": standing.removed}
 
 
 def required(report: VerifyReport) -> VerifyReport:

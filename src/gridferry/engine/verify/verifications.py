@@ -49,7 +49,7 @@ class Verifications:
         standing = self._endpoints.standing(tables, then="gridferry verify")
         comparison = comparison_between(self._endpoints, settings, sync=sync)
         file = None if output is None else Path(output)
-        return required(comparison.run(standing.tables, output=file, sink=sink, new=standing.new))
+        return required(comparison.run(standing.present, output=file, sink=sink, standing=standing))
 
     def verify_as_configured(
         self, tables: Sequence[str] = (), *, synced: bool = False, without: Collection[str] = ()
@@ -63,13 +63,13 @@ class Verifications:
         if wish is VerifyWish.OFF:
             return None
         standing = self._endpoints.standing(tables, then="gridferry verify")
-        chosen = [options for options in standing.tables if options.qualified not in without]
+        chosen = [options for options in standing.present if options.qualified not in without]
         if not chosen:
             return None
         settings = VerifySettings(depth=Depth.QUICK if wish is VerifyWish.QUICK else Depth.FULL)
         if synced:
             chosen = followed(chosen, named=bool(tables))
-        return required(comparison_between(self._endpoints, settings, sync=synced).run(chosen, new=standing.new))
+        return required(comparison_between(self._endpoints, settings, sync=synced).run(chosen, standing=standing))
 
 
 def verify_settings(*, quick: bool = False, settle_s: float | None, most_differences: int) -> VerifySettings:
@@ -84,6 +84,8 @@ def comparison_between(ends: Endpoints, settings: VerifySettings, *, sync: bool)
     state = ends.state
 
     def sync_one(options: TableOptions) -> None:
+        if state.standings.get(options.qualified) is not None:  # somebody wants it to be left out
+            return
         follower(ends.source, state, options, settings=SyncSettings(), listener=ends.tell).run()
 
     return Comparison(ends.source, state, settings, tell=ends.tell, sync=sync_one if sync else None)

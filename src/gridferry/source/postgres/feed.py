@@ -31,8 +31,9 @@ from gridferry.source.postgres.slots.publications import (
     fetch_membership,
     fetch_publishing,
 )
-from gridferry.source.postgres.slots.slot_names import slot_name
+from gridferry.source.postgres.slots.slot_names import slot_name, sync_of
 from gridferry.source.postgres.slots.slots import (
+    PLUGIN,
     NewSlot,
     SlotFacts,
     check_slot,
@@ -52,6 +53,10 @@ _HORIZON = (
     "SELECT CASE WHEN pg_catalog.pg_is_in_recovery()"  # a standby gives out none, and knows the next one
     " THEN pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot()) ELSE pg_catalog.txid_current() END,"
     + _CLOCK.removeprefix("SELECT")
+)
+_OWN_SLOTS = (
+    "SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots AS s"
+    " WHERE s.plugin = %s AND s.database = pg_catalog.current_database()"
 )
 _STANDING = "SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = ANY (%s)"
 
@@ -95,6 +100,12 @@ class ChangeFeed:
         with connect(self.address) as connection, mapped("looking for replication slots"):
             rows = connection.execute(_STANDING, (list(slots),)).fetchall()
         return {name for (name,) in rows}
+
+    def own_slots(self) -> set[str]:
+        """The slots of this database whose name is one of gridferry's, whosever they are."""
+        with connect(self.address) as connection, mapped("looking for replication slots"):
+            rows = connection.execute(_OWN_SLOTS, (PLUGIN,)).fetchall()
+        return {name for (name,) in rows if sync_of(name) is not None}
 
     def access(self, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:
         """See `fetch_access`."""

@@ -20,6 +20,7 @@ from gridferry.model.verification import STORED_ARE_EQUAL, TableVerification
 
 UNSEEN = "updates and deletes made before {} UTC were not published: run `gridferry repair` once"
 GAP = "changes committed between {} and {} were not followed: run `gridferry repair` once"
+GIVEN_UP = "its place in the log was given up at {}: changes since then are missing: run `gridferry resync {}`"
 PENDING = "a new slot is being made, or that was interrupted: run `gridferry sync --new-slot` again"
 
 

@@ -16,14 +16,16 @@ from gridferry.engine.ownership.lineage import check_origin
 from gridferry.engine.ownership.origin_check import Loaded
 from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.slots import guard, require_own_slot
-from gridferry.engine.sync.cdc.gaps import has_notes, notes_of, proven
+from gridferry.engine.sync.cdc.gaps import GIVEN_UP, has_notes, notes_of, proven
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
 from gridferry.engine.sync.cdc.run import CdcRun
 from gridferry.engine.sync.cdc.shared_stream import SharedStream
 from gridferry.engine.sync.cdc.source_checks import HARMED
 from gridferry.engine.sync.cdc.table import FollowedTable
+from gridferry.engine.sync.cdc.wishes import Wishes
 from gridferry.engine.sync.counts import sum_of_runs
 from gridferry.engine.sync.follower import Follower
+from gridferry.engine.sync.left_out import LeftOut
 from gridferry.errors import CheckpointError, FerryError, LeaseHeld, SlotLost
 from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
@@ -132,6 +134,14 @@ class CdcSync(Follower):
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
         (described,) = self._source.fetch_tables([self._options.table])
         table = self.followed(lease, loaded, described)
+        shared = table.run.slot == self.stream.slot
+        wishes = Wishes(
+            self._state,
+            ChangeFeed(self._source.address),
+            left_out=self._left_out(),
+            shared=self.stream.slot if shared else "",
+            kept=self.stream.kept_without([self.table]) if shared else {},
+        )
         cdc = CdcRun(
             self._state,
             lease,
@@ -140,10 +150,15 @@ class CdcSync(Follower):
             tables=[table],
             settings=self._settings,
             tell=self._tell,
-            kept_from=self.stream.kept_without([self.table]) if table.run.slot == self.stream.slot else (),
+            wishes=wishes,
         )
         (done,) = cdc.run(follow=follow)
         return done
+
+    def _left_out(self) -> LeftOut:
+        if self._settings.resyncing:
+            return LeftOut(self._state, self._tell, but=self.table)
+        return self._settings.left_out or LeftOut(self._state, self._tell)
 
     def followed(self, lease: Lease, loaded: Loaded, described: Table) -> FollowedTable:
         """The loaded table, with a slot that has what comes next. Under a lease that covers the table.
@@ -194,8 +209,12 @@ class CdcSync(Follower):
 
     def _standing(self, run: LoadRun) -> SyncStatus:
         if not run.slot:
-            note = f"it has no replication slot: {WAY_BACK}"
-            return SyncStatus(self.mode, SyncState.NOT_FOLLOWED, notes=(note,))
+            record = self._state.positions.readable(run.table)
+            gap = None if record is None else record.gap
+            notes: tuple[str, ...] = (f"it has no replication slot: {WAY_BACK}",)
+            if gap is not None and gap.after is None:
+                notes += (GIVEN_UP.format(gap.before, run.table),)
+            return SyncStatus(self.mode, SyncState.NOT_FOLLOWED, notes=notes)
         record = self._record(run)
         return replace(
             self._report(record),

@@ -15,15 +15,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SYNC
 from gridferry.engine.events import Listener, Note, TableFailed, TableSync
+from gridferry.engine.ownership.lineage import check_origin
 from gridferry.engine.ownership.marks import Marks
 from gridferry.engine.retry import is_transient, with_patience
+from gridferry.engine.slots import LogHolder, needs
 from gridferry.engine.sync.cdc.source_checks import EVERY_S, SlotLook
 from gridferry.engine.sync.cdc.table import FollowedTable
+from gridferry.engine.sync.cdc.wishes import Wishes
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.workers import Crew, default_workers
 from gridferry.errors import FerryError, LeaseHeld, SlotLost
@@ -35,6 +39,7 @@ from gridferry.model.table import Table
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.log.stream import ChangeStream
 from gridferry.source.postgres.session.connection import one_session
+from gridferry.source.postgres.slots.slots import SlotFacts
 from gridferry.source.postgres.source import PostgresSource
 
 _IDLE_SAVE_S = 5.0
@@ -58,10 +63,10 @@ class CdcRun:
         settings: SyncSettings,
         tell: Listener,
         apart: bool = False,
-        kept_from: Sequence[Lsn] = (),
+        wishes: Wishes,
     ) -> None:
         """Args: tables: those that are followed, one at least; apart: set a table apart for an error of its own, rather
-        than raise that; kept_from: positions from which on the slot is to keep its log for other tables.
+        than raise that; wishes: which tables are left out meanwhile, and for which others the slot keeps its log.
         """
         self._state = state
         self._lease = lease
@@ -72,7 +77,7 @@ class CdcRun:
         self._settings = settings
         self._tell = tell
         self._may_set_apart = apart
-        self._kept_from = kept_from
+        self._wishes = wishes
         self._saved_at = 0.0
         self._look = SlotLook(self._feed, slot)
         self._marks = Marks(state, self._feed, lease)
@@ -104,18 +109,21 @@ class CdcRun:
         for each in self._going():
             each.record = each.record.ended()
         self._save(self._going())
+        stopped |= {each.name for each in self._tables if each.left is not None}
         return [
             replace(each.ended(), outcome=SyncOutcome.STOPPED) if each.name in stopped else each.ended()
-            for each in self._going()
+            for each in self._tables
+            if each.error is None
         ]
 
     def _going(self) -> list[FollowedTable]:
-        return [each for each in self._tables if each.error is None]
+        return [each for each in self._tables if each.is_followed]
 
     def _begin(self) -> None:
         with self._unless_taken_over():
             self._look.again(every_s=0.0)
-            for each in self._tables:
+            self._let_log_go()
+            for each in self._going():
                 with self._apart(each):
                     each.checked(self._look)
         going = self._going()
@@ -144,7 +152,12 @@ class CdcRun:
         found = []
         for each in going:
             with self._apart(each):
-                found += self._source.fetch_tables([each.options.table])
+                try:
+                    found += self._source.fetch_tables([each.options.table])
+                except FerryError:
+                    # Says what became of it, as that it has another name now.
+                    check_origin(self._state, self._source, each.options, each.run, left="what was checkpointed stays")
+                    raise
         return found
 
     def _one(self, table: Table) -> FollowedTable:
@@ -190,7 +203,7 @@ class CdcRun:
         try:
             yield
         except SlotLost:
-            for each in self._tables:
+            for each in self._going():
                 self._state.positions.require_latest(each.saved)
             raise
 
@@ -200,7 +213,11 @@ class CdcRun:
         try:
             yield
         except FerryError as error:
-            if not self._may_set_apart or error.concerns_all or is_transient(error) or isinstance(error, LeaseHeld):
+            if error.concerns_all or is_transient(error) or isinstance(error, LeaseHeld):
+                raise
+            if not self._may_set_apart:
+                if len(self._tables) > 1:
+                    self._set_apart(table, error)
                 raise
             if isinstance(error, SlotLost):
                 self._state.positions.require_latest(table.saved)
@@ -209,6 +226,7 @@ class CdcRun:
     def _set_apart(self, table: FollowedTable, error: FerryError) -> None:
         table.set_apart(error)
         self._tell(TableFailed(table.name, SYNC.verb, error, others=len(self._tables) - 1))
+        self._wishes.left(table.name, error)
 
     def _store(self, group: ChangeGroup, stream: ChangeStream, by_key: dict[tuple[str, str], FollowedTable]) -> bool:
         """Store one group, several tables at a time. Returns: whether one of them has to be streamed again."""
@@ -216,7 +234,7 @@ class CdcRun:
         for part in group.parts:
             for key in _tables_of(part, stream):
                 dealt.setdefault(key, []).append(part)
-        jobs = [(by_key[key], parts) for key, parts in dealt.items() if by_key[key].error is None]
+        jobs = [(by_key[key], parts) for key, parts in dealt.items() if by_key[key].is_followed]
         again: list[FollowedTable] = []
 
         def store(job: tuple[FollowedTable, list[ChangePart]], _: object) -> None:
@@ -253,7 +271,7 @@ class CdcRun:
 
     def _stored(self) -> Lsn:
         """What all tables have on the target's disk. What one that was set apart lacks is kept for its next run."""
-        return min([*(each.position for each in self._tables if not each.lost), *self._kept_from])
+        return min([*(each.position for each in self._tables if each.keeps_log), *self._wishes.kept.values()])
 
     def _save(self, tables: Sequence[FollowedTable]) -> None:
         """Write the records of tables, and report each checkpoint."""
@@ -272,15 +290,35 @@ class CdcRun:
         if self._look.again(every_s=EVERY_S):
             with one_session():
                 self._look_at_source()
+        self._wishes.look(self._tables, self._lease.check)
         for each in self._going():
             each.looked()
         self._marks.again(self._slot, stored=bool(group.changes), every_s=EVERY_S)
 
+    def _let_log_go(self) -> None:
+        """From `stop_lag` on, let log go that is kept for none but tables that cannot go on, or are paused."""
+        facts, going = self._look.facts, self._going()
+        if facts is not None and going and (facts.kept_bytes or 0) >= min(each.stop_lag for each in going):
+            limit = min(each.stop_lag for each in going)
+            if not self._settings.stops:
+                too_old = partial(_holds, facts, limit)
+                for table, error in self._wishes.let_go(self._tables, too_old, self._lease.check):
+                    self._set_apart(table, error)
+        needing = {each.name: each.position for each in self._tables if each.keeps_log} | self._wishes.kept
+        holder = min(needing, key=lambda table: needing[table], default="")
+        self._look.holder = LogHolder(holder, needing[holder]) if holder else None
+
     def _look_at_source(self) -> None:
+        self._let_log_go()
         for each in self._going():
             with self._apart(each):
                 each.record = each.watch.again(each.run, each.plan, each.record, self._look)
         self._look_at_parts()
+
+
+def _holds(facts: SlotFacts, limit: int, position: Lsn) -> bool:
+    """Whether a table at a position holds so much log."""
+    return needs(facts, position) >= limit
 
 
 def _tables_of(part: ChangePart, stream: ChangeStream) -> set[tuple[str, str]]:

@@ -5,7 +5,7 @@ A table comes in with a load that began under this slot, or with a slot of its o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -14,10 +14,12 @@ from gridferry.checkpoint.runs import RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SYNC, Tried
 from gridferry.engine.events import Listener, TableFailed, TableSync
-from gridferry.engine.slots import drop_spare, patience_for, stream_slot_of
+from gridferry.engine.slots import drop_spare, drop_unused, patience_for, stream_slot_of
 from gridferry.engine.sync.cdc.run import CdcRun
 from gridferry.engine.sync.cdc.table import FollowedTable
+from gridferry.engine.sync.cdc.wishes import Wishes
 from gridferry.engine.sync.follower import with_next_step
+from gridferry.engine.sync.left_out import LeftOut
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, FerryError, LeaseHeld
 from gridferry.model.failed_tables import FailedTable
@@ -48,6 +50,9 @@ class Member(Protocol):
     def failed(self, error: BaseException) -> None:
         """Report, and keep, that the run has failed."""
 
+    def cut_short(self) -> None:
+        """Report that the run was ended because another table cannot go on."""
+
     @property
     def name(self) -> str:
         """The table as the config has it."""
@@ -63,13 +68,19 @@ class SharedStream:
     """The stream of the slot that follows a migration's tables."""
 
     def __init__(
-        self, state: TargetState, source: PostgresSource, *, settings: SyncSettings, listener: Listener
+        self,
+        state: TargetState,
+        source: PostgresSource,
+        *,
+        settings: SyncSettings,
+        listener: Listener,
     ) -> None:
         self._state = state
         self._source = source
         self._feed = ChangeFeed(source.address)
         self._settings = settings
         self._tell = listener
+        self._left_out = settings.left_out or LeftOut(state, listener)
         self.slot = stream_slot_of(self._feed, state)
 
     def run(
@@ -78,12 +89,13 @@ class SharedStream:
         *,
         follow: bool = False,
         until: Callable[[], bool] = lambda: False,
-        left_out: Callable[[str, FerryError], None] = lambda table, error: None,
+        left: Callable[[str, FerryError | None], None] = lambda table, error: None,
     ) -> Tried[TableSync]:
         """Store what was committed before now in these tables; with `follow` go on until asked to stop, or `until`.
 
-        The slot keeps the log of its other tables. Of several tables one that fails does not stop the others;
-        `left_out` is called at once for one that cannot be followed from the beginning.
+        The slot keeps the log of its other tables. Of several tables one that fails does not stop the others, unless
+        the settings say so;
+        `left` is called at once for one that the others go on without: with its error, None where somebody wished it.
         Raises: LeaseHeld where another run follows the slot; of one table any FerryError, of several what concerns all
             of them or may pass.
         """
@@ -96,8 +108,16 @@ class SharedStream:
         try:
             with with_next_step(), self._state.slot_lease(self.slot, wait_s=settings.wait_s) as lease:
                 with one_session(), self._state.documents.read_ahead():
-                    tables = self._take_up(members, lease, failed, left_out)
-                if tables:
+                    tables = self._take_up(members, lease, failed, left)
+                if tables and not (failed and settings.stops):
+                    wishes = Wishes(
+                        self._state,
+                        self._feed,
+                        left_out=self._left_out,
+                        left=left,
+                        shared=self.slot,
+                        kept=self.kept_without(tables),
+                    )
                     run = CdcRun(
                         self._state,
                         lease,
@@ -106,24 +126,30 @@ class SharedStream:
                         tables=list(tables.values()),
                         settings=settings,
                         tell=self._tell,
-                        apart=len(members) > 1,
-                        kept_from=self.kept_without(tables),
+                        apart=len(members) > 1 and not settings.stops,
+                        wishes=wishes,
                     )
                     ended = {each.table: each for each in run.run(follow=follow)}
                     for each in members:
                         if each.table in ended:
                             done[each.table] = each.finished(tables[each.table], ended[each.table], follow=follow)
+                    self._drop_if_unused(tables.values())
         except BaseException as error:
             told = {*failed, *done, *(name for name, table in tables.items() if table.error is not None)}
-            for each in members:
-                if each.table not in told:
-                    each.failed(error)
-            raise
+            if len(members) == 1 or not any(table.error is error for table in tables.values()):
+                for each in members:
+                    if each.table not in told:
+                        each.failed(error)
+                raise
         failed.update({name: table.error for name, table in tables.items() if table.error is not None})
+        left_over = [each for each in members if each.table not in (*done, *failed)]
+        for each in left_over:
+            each.cut_short()
         return Tried(
             done=tuple(done[m.table] for m in members if m.table in done),
             finished=tuple(m.table for m in members if m.table in done),
             failures=tuple(FailedTable(m.table, failed[m.table]) for m in members if m.table in failed),
+            not_tried=tuple(each.table for each in left_over),
         )
 
     def _take_up(
@@ -131,7 +157,7 @@ class SharedStream:
         members: Sequence[Member],
         lease: Lease,
         failed: dict[str, FerryError],
-        left_out: Callable[[str, FerryError], None],
+        left: Callable[[str, FerryError | None], None],
     ) -> dict[str, FollowedTable]:
         """The tables to follow, by name; why others cannot be goes into `failed`. Raises: what concerns all."""
         tables: dict[str, FollowedTable] = {}
@@ -156,7 +182,7 @@ class SharedStream:
                 failed[each.table] = error
                 each.failed(error)
                 self._tell(TableFailed(each.table, SYNC.verb, error, others=len(members) - 1))
-                left_out(each.table, error)
+                left(each.table, error)
         return tables
 
     def _described(self, members: Sequence[Member]) -> dict[str, Table]:
@@ -169,15 +195,21 @@ class SharedStream:
                 raise
             return {}
 
-    def kept_without(self, names: Collection[str]) -> list[Lsn]:
-        """From where on the slot keeps its log for tables that are not among these: one each.
+    def _drop_if_unused(self, tables: Iterable[FollowedTable]) -> None:
+        """Drop the slot once all of its tables have given up their places while it was followed."""
+        given_up = next((each.run for each in tables if not each.run.slot), None)
+        if given_up is not None:
+            drop_unused(self._feed, self._state, replace(given_up, slot=self.slot))
+
+    def kept_without(self, names: Collection[str]) -> dict[str, Lsn]:
+        """From where on the slot keeps its log for tables that are not among these, by table.
 
         That of a load that is not finished begins where its slot did. A table that has lost its place already needs
         nothing.
         """
         facts = self._feed.facts(self.slot)
         confirmed = None if facts is None else facts.confirmed
-        positions = []
+        positions = {}
         for table, run in self._state.runs.each():
             if table in names or isinstance(run, CheckpointError) or run.slot != self.slot:
                 continue
@@ -187,7 +219,7 @@ class SharedStream:
             if run.state is RunState.LOADED and (record := self._state.positions.readable(table)) is not None:
                 position = record.position
             if confirmed is None or position >= confirmed:
-                positions.append(position)
+                positions[table] = position
         return positions
 
     def join(self, each: Member, *, schema: str, name: str) -> TableSync:

@@ -13,7 +13,7 @@ from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.events import Level, Listener, Note, SlotSeen
 from gridferry.engine.ownership.lineage import left_before, other_log
-from gridferry.engine.slots import guard
+from gridferry.engine.slots import LogHolder, guard
 from gridferry.engine.sync.cdc.gaps import UNSEEN
 from gridferry.errors import CheckpointError, SlotLost, SourceError
 from gridferry.model.moment import shown
@@ -46,6 +46,7 @@ class SlotLook:
         self._facts: SlotFacts | None = None
         self._checked: set[Lsn] = set()
         self._looked_at = 0.0
+        self.holder: LogHolder | None = None  # of the log that the slot keeps
 
     def again(self, *, every_s: float) -> bool:
         """Begin another round, not within `every_s` of the last. Returns: whether it began."""
@@ -106,7 +107,7 @@ class SourceWatch:
                 state=error.state,
                 next_step=error.next_step,
             ) from error
-        self._look(run, look.facts)
+        self._look(run, look.facts, look.holder)
         if moved:
             self._warn(
                 run,
@@ -118,7 +119,7 @@ class SourceWatch:
     def again(self, run: LoadRun, plan: TablePlan, record: CdcRecord, look: SlotLook) -> CdcRecord:
         """The same beside the stream: publications, and the log that is kept."""
         record = self._published(run, plan, record)
-        self._look(run, look.facts)
+        self._look(run, look.facts, look.holder)
         return record
 
     def why_lost(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> str:
@@ -141,7 +142,7 @@ class SourceWatch:
         end, self._log_end = self._log_end, None
         return end
 
-    def _look(self, run: LoadRun, facts: SlotFacts | None) -> None:
+    def _look(self, run: LoadRun, facts: SlotFacts | None, holder: LogHolder | None) -> None:
         self._log_end = None if facts is None else facts.current
         if facts is not None:
             self._tell(
@@ -154,7 +155,7 @@ class SourceWatch:
                     wal_status=facts.wal_status or "",
                 )
             )
-        for warning in guard(facts, self._sync):
+        for warning in guard(facts, self._sync, holder):
             self._warn(run, warning)
 
     def _require_same_server(self, run: LoadRun, record: CdcRecord, origin: LogOrigin) -> None:

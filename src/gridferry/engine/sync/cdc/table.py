@@ -13,9 +13,11 @@ from datetime import datetime, timezone
 
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
+from gridferry.checkpoint.standings import Standing
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import BatchStored, Checkpointed, ChunkDone, Level, Listener, Note, TableSync
 from gridferry.engine.rows.gone_containers import gone_note
+from gridferry.engine.slots import leave_slot
 from gridferry.engine.sync.cdc.apply import ChangeWriter
 from gridferry.engine.sync.cdc.columns import Followed, followed, is_planned
 from gridferry.engine.sync.cdc.gaps import has_notes, proven
@@ -79,6 +81,7 @@ class FollowedTable:
         self.record = self.saved = record
         self.options = options
         self.error: FerryError | None = None  # why it is not followed any more in this run
+        self.left: Standing | None = None  # by whose wish it is not
         self._failed = failed
         self.touched = False  # whether the stream had anything of it since the last checkpoint
         self._state = state
@@ -392,9 +395,36 @@ class FollowedTable:
         self._writer = None
 
     @property
-    def lost(self) -> bool:
-        """Whether the slot does not have its changes any more: nothing is kept for it."""
-        return isinstance(self.error, SlotLost)
+    def is_followed(self) -> bool:
+        """Whether this run goes on with it."""
+        return self.error is None and self.left is None
+
+    @property
+    def stop_lag(self) -> int:
+        """From so many bytes of log on that the slot keeps, nothing goes on."""
+        return self._sync.stop_lag
+
+    @property
+    def keeps_log(self) -> bool:
+        """Whether the slot is to keep its changes: not where it has lost them, or its place was given up."""
+        return not isinstance(self.error, SlotLost) and bool(self.run.slot)
+
+    def leave(self, standing: Standing) -> None:
+        """Follow the table no more in this run, by somebody's wish. What it has not stored comes again, where that is
+        kept.
+        """
+        if self.error is None:
+            self.rewind()
+            self.save(self.record.ended())
+        self.left = standing
+
+    def give_up(self) -> None:
+        """Let its place in the slot of all tables go, and note that what comes from here on is not followed."""
+        if not self.run.slot:
+            return
+        self._check()
+        leave_slot(self._feed, self._state, self.run)
+        self.run = replace(self.run, slot="", start="", spare="")
 
     @property
     def position(self) -> Lsn:
