@@ -116,6 +116,21 @@ _TIME_CUT = (
     Edge("1969-12-31 23:59:59.999999", -1, Reason.TIME_RANGE),
     Edge("infinity", _INFINITY_US, Reason.TIME_RANGE),
 )
+_FAR_DAYS = (
+    Edge("1953-09-02", -5966, -5966),
+    Edge("0044-03-15 BC", -735160, -735160),
+    Edge("5874897-12-31", 2145042541, 2145042541),
+    Edge("infinity", -2147472692, 2**63 - 1),
+    Edge("-infinity", -2147472691, -(2**63)),
+)
+_FAR_TIMES = (
+    Edge("1969-12-31 23:59:59.999999", -1, -1),
+    Edge("10000-01-01 00:00:00", _LAST_US + 1, _LAST_US + 1),
+    Edge("4714-11-24 00:00:00 BC", -210866803200000000, -210866803200000000),
+    Edge("infinity", _INFINITY_US, 2**63 - 1),
+    Edge("-infinity", _MINUS_INFINITY_US, -(2**63)),
+    Edge("294276-12-31 23:59:59", -9222425352054775809 - 2, Reason.RANGE),
+)
 _INT4_TYPE, _INT8_TYPE, _INT2_TYPE = _base("int4", "integer"), _base("int8", "bigint"), _base("int2", "smallint")
 _ZONED, _UNZONED = "timestamp with time zone", "timestamp without time zone"
 _NUMERIC = _base("numeric")
@@ -306,39 +321,15 @@ SAMPLES: tuple[Sample, ...] = (
         wish=G.DOUBLE,
     ),
     Sample("timestamp", _base("timestamp", _UNZONED), G.TIMESTAMP_MS, _TIME_CUT, wish=G.TIMESTAMP_MS, truncate=True),
-    Sample(
-        "interval",
-        _base("interval"),
-        G.STRING,
-        (Edge("1 day 2 hours", "P1DT2H", "P1DT2H"),),
-        wish=G.STRING,
-    ),
+    Sample("date", _base("date"), G.LONG, _FAR_DAYS, wish=G.LONG),
+    Sample("timestamp", _base("timestamp", _UNZONED), G.LONG, _FAR_TIMES, wish=G.LONG),
+    Sample("interval", _base("interval"), G.STRING, (Edge("1 day 2 hours", "P1DT2H", "P1DT2H"),)),
     Sample(
         "integer[]",
         PgType("_int4", "integer[]", TypeKind.ARRAY),
         G.STRING,
         (Edge("{1,NULL,3}", "{1,NULL,3}", "{1,NULL,3}"),),
-        wish=G.STRING,
     ),
     Sample("inet", _base("inet"), G.BLOB, (Edge("127.0.0.1", "127.0.0.1/32", b"127.0.0.1/32"),), wish=G.BLOB),
+    Sample("pg_node_tree", _base("pg_node_tree"), G.STRING, ()),
 )
-
-REFUSED: tuple[tuple[str, PgType], ...] = (
-    ("integer[]", PgType("_int4", "integer[]", TypeKind.ARRAY)),
-    ("interval", _base("interval")),
-    ("time", _base("time", "time without time zone")),
-    ("timetz", _base("timetz", "time with time zone")),
-    ("inet", _base("inet")),
-    ("cidr", _base("cidr")),
-    ("macaddr", _base("macaddr")),
-    ("money", _base("money")),
-    ("point", _base("point")),
-    ("tsvector", _base("tsvector")),
-    ("int4range", _base("int4range")),
-    ("xml", _base("xml")),
-    ("bit(3)", _base("bit", "bit(3)", length=3)),
-    ('"char"', _base("char", '"char"')),
-    ("oid", _base("oid")),
-    ("pair (a composite)", PgType("pair", "pair", TypeKind.OTHER)),
-)
-"""Types without a default rule: each needs `exclude`, or an override with its text form."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.type_samples import REFUSED, SAMPLES  # noqa: E402
+from tests.atlas import EXTENSIONS, VALUES  # noqa: E402
+from tests.type_samples import SAMPLES  # noqa: E402
 from tools.generated import write_or_check  # noqa: E402
 
 from gridferry.griddb.schema import GridType  # noqa: E402
+from gridferry.model.table import PgType, TypeKind  # noqa: E402
 from gridferry.plan.mapping import TypeRule, Use, choose_rule  # noqa: E402
 from gridferry.plan.plan import Fidelity  # noqa: E402
 from gridferry.plan.type_rules import TYPE_RULES  # noqa: E402
@@ -30,11 +33,15 @@ _NAMES = {
 _VERDICTS = {
     Fidelity.EXACT: "the same value, the same meaning",
     Fidelity.WIDENED: "another type, from which every value comes back unchanged; a value that does not fit is refused",
+    Fidelity.TEXT: (
+        "its text in UTF-8, which PostgreSQL reads back to the same value; GridDB compares and adds no such values"
+    ),
     Fidelity.LOSSY: "information is lost, because you said so",
-    Fidelity.REFUSED: "no rule; the plan names every such column and stops",
+    Fidelity.REFUSED: "the type that the config asks for cannot hold it; the plan names every such column and stops",
 }
 _SECTIONS = (
     ("Without a word in the config", (Use.DEFAULT,)),
+    ("Where the data has what the default cannot hold", (Use.FALLBACK,)),
     ("In a row key", (Use.KEY,)),
     ("On demand: `columns: {name: type}`", (Use.OVERRIDE,)),
     ("On demand, with `precision: truncate`", (Use.TRUNCATE,)),
@@ -46,10 +53,24 @@ _HEAD = """# Type rules
 What each PostgreSQL type becomes in GridDB, how well, and what happens at the edges. Domains follow their base type.
 `gridferry plan` shows the same verdicts for your tables. Every edge value on this page is a test.
 """
-_KEYS = """Row key columns can only be STRING, INTEGER, LONG, TIMESTAMP(3) and TIMESTAMP(6). Where a default of the
-first table is none of these, the rule here takes its place; `real`, `double precision` and `bytea` cannot be in a row
-key unless `columns` asks for their text. A single `timestamp` or `timestamptz` key becomes TIMESTAMP(3) in a
-TIME_SERIES, with a second column for digits below the millisecond where the data has any.
+_NOTES = {
+    Use.FALLBACK: """A look at the data finds dates before 1970 or after 9999, infinities, and texts of more than
+31,744 bytes. Without a word in the config such a column then gets a type that keeps every row, and the plan says which
+and why. With `on_bad_row: quarantine`, or with a type in `columns`, such rows are put aside or refused instead; a value
+that comes after the load is, too. `columns: {name: long}`, or `blob`, takes these types from the start.
+""",
+    Use.KEY: """Row key columns can only be STRING, INTEGER, LONG, TIMESTAMP(3) and TIMESTAMP(6). Where a default of the
+first table is none of these, the rule here takes its place; every other type is in a row key as its text. A single
+`timestamp` or `timestamptz` key becomes TIMESTAMP(3) in a TIME_SERIES, with a second column for digits below the
+millisecond where the data has any.
+""",
+}
+_ATLAS = """## Every type of PostgreSQL
+
+All types of a fresh PostgreSQL 18 and of some extensions, without a word in the config. Composite types and domains
+over them, ranges of one's own, and types of any other extension are `text`. A test loads values of each and reads them
+back into PostgreSQL as they were; a type that it does not know fails it. Text is as PostgreSQL writes it with ISO
+dates, ISO 8601 intervals, UTC, floats and bytes without loss, and `lc_monetary = C` for `money` (`$12.34`).
 """
 
 
@@ -61,17 +82,27 @@ def page() -> str:
         edges.setdefault(id(rule), []).extend(_edge(sample.target, e.literal, e.stored) for e in sample.edges)
     parts = [_HEAD, "\n".join(f"- **{v.value}**: {text}" for v, text in _VERDICTS.items()), ""]
     for title, uses in _SECTIONS:
-        parts += [f"## {title}", "", *([_KEYS] if Use.KEY in uses else [])]
+        parts += [f"## {title}", "", *(_NOTES[use] for use in uses if use in _NOTES)]
         parts += ["| PostgreSQL | GridDB | verdict | rule | edge values |", "|---|---|---|---|---|"]
         parts += [_row(rule, edges.get(id(rule), [])) for rule in TYPE_RULES if rule.use in uses]
         parts.append("")
-    names = ", ".join(f"`{name}`" for name, _ in REFUSED)
-    parts += [
-        "## Refused unless the config chooses a type", "",
-        f"Every other type, such as {names}: leave the column out with `exclude`, or store its text with",
-        "`columns: {name: string}` (or `blob`, for text of any length).", "",
-    ]  # fmt: skip
-    return "\n".join(parts)
+    return "\n".join([*parts, *_atlas()])
+
+
+def _atlas() -> Iterator[str]:
+    """A line for each type that there is, in the order of names."""
+    yield from (_ATLAS, "| type | GridDB | verdict | in a row key | an array of it |", "|---|---|---|---|---|")
+    for name in sorted({*VALUES, *EXTENSIONS}):
+        shown = {"char": '"char"'}.get(name, _NAMES.get(name, name))
+        array = PgType(f"_{name}", f"{name}[]", TypeKind.ARRAY)
+        plain, key, many = (
+            choose_rule(TYPE_RULES, kind, in_key=in_key)
+            for kind, in_key in ((PgType(name, name), False), (PgType(name, name), True), (array, False))
+        )
+        if plain is not None and key is not None and many is not None:
+            into = " | ".join([plain.target.label, plain.verdict.value, key.target.label, many.target.label])
+            yield f"| `{shown}` | {into} |"
+    yield ""
 
 
 def _row(rule: TypeRule, edges: list[str]) -> str:

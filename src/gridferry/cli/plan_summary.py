@@ -20,8 +20,15 @@ if TYPE_CHECKING:
 MOST_DETAILED = 5  # tables that are shown in full where nobody asks for it
 _NAMED = 20
 _KEY_WIDTH = 16
-_STYLES = {"exact": "green", "widened": "cyan", "lossy": "yellow", "not read": "bold red", "no key": "bold red"}
-_ORDER = ("exact", "widened", "lossy", "refused")
+_STYLES = {
+    "exact": "green",
+    "widened": "cyan",
+    "text": "cyan",
+    "lossy": "yellow",
+    "not read": "bold red",
+    "no key": "bold red",
+}
+_ORDER = ("exact", "widened", "text", "lossy", "refused")
 _GAPS = 11  # blanks between six columns
 _LEAST_NAME = 20
 

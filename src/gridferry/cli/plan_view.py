@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 FIRST_NAMES = 5
 WIDE = 120  # columns of a screen on which every rule has room beside its column
-_VERDICT_STYLES = {"exact": "green", "widened": "cyan", "lossy": "yellow", "refused": "bold red"}
+_VERDICT_STYLES = {"exact": "green", "widened": "cyan", "text": "cyan", "lossy": "yellow", "refused": "bold red"}
 _SEVERITIES = {"problem": ("problem", "bold red"), "risk": ("risk", "yellow"), "info": ("note", "dim")}
 _SHORT_TYPES = {
     "timestamp without time zone": "timestamp",

@@ -135,7 +135,7 @@ class ColumnRule:
     source_column: str
     source_type: str
     target_type: str
-    verdict: str  # of the plan: exact, widened or lossy
+    verdict: str  # of the plan: exact, widened, text or lossy
     stored: str  # the type rule, in one sentence
     equal: str  # when two values count as equal, in one sentence
 

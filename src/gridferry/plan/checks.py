@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 
 from gridferry import numbers
-from gridferry.griddb.schema import GridType
-from gridferry.griddb.wire.statement import MAX_STRING_BYTES
 from gridferry.model.coverage_words import named
-from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
+from gridferry.model.profile import KeyProfile, TableProfile
 from gridferry.model.table import Table
 from gridferry.plan.advice import leave_out_nulls
 from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import KeyChoice, counted
-from gridferry.plan.mapping import MAX_TIME_US
 from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, OnBadRow, Severity
 from gridferry.plan.table_options import TableOptions
+from gridferry.plan.unfit import Unfit, unfit_values
 from gridferry.plan.yaml_text import flow_text
 
 _SHOWN = 3
 _QUARANTINE = "set `on_bad_row: quarantine` to put such rows aside, or correct them in the source"
-
-
-@dataclass(frozen=True)
-class _Unfit:
-    """Values that a column cannot store: how many rows (None where only that there are some), and why."""
-
-    rows: int | None
-    why: str
 
 
 def value_findings(
@@ -45,7 +34,7 @@ def value_findings(
         if facts is None or planned.source in seen:
             continue
         seen.add(planned.source)
-        for unfit in _unfit(planned, facts):
+        for unfit in unfit_values(planned.kernel, planned.target.type, facts):
             yield _unfit_finding(planned, unfit, in_key=position < key_length, options=options)
 
 
@@ -127,72 +116,7 @@ def unknown_names(table: Table, options: TableOptions) -> Iterator[Finding]:
                 yield Finding(Severity.PROBLEM, name, message, f"it has {known}")
 
 
-def _unfit(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
-    check = _CHECKS.get(planned.kernel)
-    if check is not None:
-        yield from check(planned, facts)
-
-
-def _time(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
-    outside = _outside(facts, low=0, high=MAX_TIME_US)
-    if outside is not None:
-        yield _Unfit(outside.rows, "before 1970 or after 9999")
-    if facts.infinite:
-        yield _Unfit(facts.infinite, "that are infinite")
-    if planned.kernel is Kernel.TIME_MS and facts.fine:
-        yield _Unfit(facts.fine, "with digits below the millisecond")
-
-
-def _text(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
-    if facts.max_bytes is not None and facts.max_bytes > MAX_STRING_BYTES:
-        why = f"longer than the {MAX_STRING_BYTES} bytes of a STRING (the longest has {facts.max_bytes})"
-        yield _Unfit(facts.outside or None, why)
-
-
-def _decimal_long(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
-    if facts.nan:
-        yield _Unfit(facts.nan, "that are NaN")
-    if facts.infinite:
-        yield _Unfit(facts.infinite, "that are infinite")
-    if facts.max_scale:
-        yield _Unfit(None, "with a fraction")
-    outside = _outside(facts, low=-(2**63), high=2**63 - 1)
-    if outside is not None:
-        yield _Unfit(outside.rows, "that need more than 64 bits")
-
-
-def _number(planned: ColumnPlan, facts: ColumnProfile) -> Iterator[_Unfit]:
-    limits = _LIMITS.get(planned.target.type)
-    outside = _outside(facts, low=limits[0], high=limits[1]) if limits else None
-    if outside is not None:
-        yield _Unfit(outside.rows, f"too large for {planned.target.label}")
-
-
-def _outside(facts: ColumnProfile, *, low: float, high: float) -> _Unfit | None:
-    below = facts.minimum is not None and facts.minimum < low
-    above = facts.maximum is not None and facts.maximum > high
-    return _Unfit(facts.outside or None, "") if below or above else None
-
-
-_LIMITS: dict[GridType, tuple[float, float]] = {
-    GridType.BYTE: (-(2**7), 2**7 - 1),
-    GridType.SHORT: (-(2**15), 2**15 - 1),
-    GridType.INTEGER: (-(2**31), 2**31 - 1),
-    GridType.FLOAT: (-3.4028234663852886e38, 3.4028234663852886e38),
-}
-_CHECKS: dict[Kernel, Callable[[ColumnPlan, ColumnProfile], Iterator[_Unfit]]] = {
-    Kernel.TIME_MS: _time,
-    Kernel.TIME_MS_TRUNCATE: _time,
-    Kernel.TIME_US: _time,
-    Kernel.DATE_MS: _time,
-    Kernel.TEXT: _text,
-    Kernel.DECIMAL_LONG: _decimal_long,
-    Kernel.NUMBER: _number,
-    Kernel.NUMBER_LOSSY: _number,
-}
-
-
-def _unfit_finding(planned: ColumnPlan, unfit: _Unfit, *, in_key: bool, options: TableOptions) -> Finding:
+def _unfit_finding(planned: ColumnPlan, unfit: Unfit, *, in_key: bool, options: TableOptions) -> Finding:
     rows = "some rows" if unfit.rows is None else counted(unfit.rows)
     values = f"values of {planned.source} {unfit.why}, in {rows}"
     if in_key:
@@ -200,9 +124,14 @@ def _unfit_finding(planned: ColumnPlan, unfit: _Unfit, *, in_key: bool, options:
         return Finding(Severity.PROBLEM, planned.source, f"{values}; a key must be stored exactly", advice)
     if options.on_bad_row is OnBadRow.ERROR:
         return Finding(Severity.PROBLEM, planned.source, f"{values}; such a row is refused", _advice(planned))
-    return Finding(Severity.RISK, planned.source, f"{values}; such a row goes to the quarantine")
+    advice = f"keep every row with another type: {_typed(planned)}"
+    return Finding(Severity.RISK, planned.source, f"{values}; such a row goes to the quarantine", advice)
 
 
 def _advice(planned: ColumnPlan) -> str:
-    other = "blob" if planned.kernel is Kernel.TEXT else "string"
-    return f"{_QUARANTINE}, or choose another type: `columns: {{{flow_text(planned.source)}: {other}}}`"
+    return f"{_QUARANTINE}, or choose another type: {_typed(planned)}"
+
+
+def _typed(planned: ColumnPlan) -> str:
+    others = {Kernel.TEXT: "blob", Kernel.TIME_US: "long", Kernel.DATE_MS: "long"}
+    return f"`columns: {{{flow_text(planned.source)}: {others.get(planned.kernel, 'string')}}}`"

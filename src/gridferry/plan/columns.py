@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.griddb.wire.statement import MAX_COLUMNS
+from gridferry.model.profile import ColumnProfile, TableProfile
 from gridferry.model.table import Column, Table
-from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey
-from gridferry.plan.mapping import TypeRule, choose_rule, possible_targets
+from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey, counted
+from gridferry.plan.mapping import TypeRule, Use, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, needed_renames
-from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, ReadAs, Severity
+from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, OnBadRow, ReadAs, Severity
 from gridferry.plan.table_options import Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
+from gridferry.plan.unfit import unfit_values
 from gridferry.plan.yaml_text import flow_text
 
 _FORM_TARGETS = {
@@ -44,18 +46,24 @@ def stored_columns(table: Table, options: TableOptions, choice: KeyChoice) -> tu
     return (*key, *(c for c in table.columns if c.name not in dropped))
 
 
-def column_rule(column: Column, options: TableOptions, *, in_key: bool) -> TypeRule | None:
-    """The rule for one column under the user's wishes; None where it is refused."""
+def column_rule(
+    column: Column, options: TableOptions, *, in_key: bool, facts: ColumnProfile | None = None
+) -> TypeRule | None:
+    """The rule for one column under the user's wishes, and for its data if that is known; None where it is refused."""
     return choose_rule(
         TYPE_RULES,
         column.type,
         wish=options.columns.get(column.name),
         in_key=in_key,
         truncate=options.precision is Precision.TRUNCATE,
+        # Who has bad rows put aside gets the default type, and those rows put aside; but a key must be stored exactly.
+        facts=facts if in_key or options.on_bad_row is OnBadRow.ERROR else None,
     )
 
 
-def plan_columns(table: Table, options: TableOptions, *, choice: KeyChoice, form: KeyForm) -> ColumnPlans:
+def plan_columns(
+    table: Table, profile: TableProfile, options: TableOptions, *, choice: KeyChoice, form: KeyForm
+) -> ColumnPlans:
     """The target's columns and the problems in their types and names, all of them."""
     columns: list[ColumnPlan] = []
     findings: list[Finding] = []
@@ -63,11 +71,14 @@ def plan_columns(table: Table, options: TableOptions, *, choice: KeyChoice, form
     beside = None
     for column in stored_columns(table, options, choice):
         in_key = column.name in choice.columns
-        rule = column_rule(column, options, in_key=in_key)
+        facts = profile.column(column.name)
+        rule = column_rule(column, options, in_key=in_key, facts=facts)
         if rule is None:
             findings.append(_refusal(column, options, in_key=in_key))
             continue
         planned = _column_plan(column, options, rule, in_key=in_key)
+        if facts is not None and column.name not in options.columns:
+            findings += _chosen_by_data(column, options, rule, facts, in_key=in_key)
         if in_key:
             planned = _time_form(planned, column, form)
             beside = planned if form.time is TimeKey.SPLIT_MS else beside
@@ -109,6 +120,24 @@ def _column_plan(column: Column, options: TableOptions, rule: TypeRule, *, in_ke
     )
 
 
+def _chosen_by_data(
+    column: Column, options: TableOptions, rule: TypeRule, facts: ColumnProfile, *, in_key: bool
+) -> Iterator[Finding]:
+    """What the data changed: the type is another than that of a table without rows."""
+    default = column_rule(column, options, in_key=in_key)
+    if rule.use is not Use.FALLBACK or default is None:
+        return
+    found = ", ".join(
+        f"{unfit.why} ({'some rows' if unfit.rows is None else counted(unfit.rows)})"
+        for unfit in unfit_values(default.kernel, default.target, facts)
+    )
+    message = (
+        f"it is stored as {rule.target.label} and not as {default.target.label}, so that every row is kept: there are "
+        f"values {found}"
+    )
+    yield Finding(Severity.INFO, column.name, message)
+
+
 def _time_form(planned: ColumnPlan, column: Column, form: KeyForm) -> ColumnPlan:
     """The plan of a key column, changed to the form that `keys` chose for a time."""
     target = _FORM_TARGETS.get(form.time)
@@ -146,22 +175,12 @@ def _fine_names(key: str) -> Iterator[str]:
 
 
 def _refusal(column: Column, options: TableOptions, *, in_key: bool) -> Finding:
+    """A type that the user wants and cannot have: without a wish there is a rule for every type."""
     targets = possible_targets(TYPE_RULES, column.type, in_key=in_key)
     allowed = ", ".join(t.label.lower() for t in targets)
-    wish = options.columns.get(column.name)
-    if wish is not None:
-        role = " as a row key" if in_key else ""
-        message = f"{column.type.formatted} cannot become {wish.label}{role}"
-        return Finding(Severity.PROBLEM, column.name, message, f"possible in `columns`: {allowed}")
-    example = f"`columns: {{{flow_text(column.name)}: string}}`"
-    if in_key:
-        message = f"{column.type.formatted} cannot be a row key"
-        return Finding(
-            Severity.PROBLEM, column.name, message, f"store its text with {example}, or choose another `key`"
-        )
-    message = f"there is no rule for the type {column.type.formatted}"
-    advice = f"leave it out with `exclude: [{flow_text(column.name)}]`, or store its text with {example}"
-    return Finding(Severity.PROBLEM, column.name, message, advice)
+    role = " as a row key" if in_key else ""
+    message = f"{column.type.formatted} cannot become {options.columns[column.name].label}{role}"
+    return Finding(Severity.PROBLEM, column.name, message, f"possible in `columns`: {allowed}")
 
 
 def _name_findings(columns: Sequence[ColumnPlan]) -> Iterator[Finding]:

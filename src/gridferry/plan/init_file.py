@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 
 from gridferry.model.table import Column, Table, TablesLeftOut
 from gridferry.plan.addresses import PASSWORD_VARIABLE
-from gridferry.plan.columns import column_rule
 from gridferry.plan.keys import TIME_TYPES, choose_key
 from gridferry.plan.mapping import rule_name
 from gridferry.plan.names import needed_renames
@@ -90,21 +89,14 @@ def entry_lines(table: Table, distinct: Mapping[str, int]) -> list[str]:
     for column in split_candidates(table, choice.columns, distinct) if times else []:
         values = f"the {distinct[column.name]} values" if column.name in distinct else "each value"
         lines.append(f"    # split_by: {yaml_scalar(column.name)}    # one container for {values}")
-    untyped = [c for c in table.columns if column_rule(c, options, in_key=c.name in choice.columns) is None]
     hidden = [c for c in table.columns if not c.readable]
-    refused = [c for c in table.columns if c in untyped or c in hidden]
-    if refused:
-        names = _flow(tuple(c.name for c in refused))
-        types = ", ".join(dict.fromkeys(c.type.formatted for c in untyped))
-        why = [f"no rule for {types}"] if untyped else []
-        why += [f"this role may not read {', '.join(c.name for c in hidden)}"] if hidden else []
-        reason = _flow((refused[0].name,))[1:-1]
+    if hidden:
+        names = tuple(c.name for c in hidden)
         lines += [
-            f"    # These columns would be lost: cutover asks why. Give each a reason, exclude: {{{reason}: REASON}},",
-            "    # or store their text, columns: {NAME: string}.",
-            f"    exclude: {names}    # {'; '.join(why)}",
+            "    # These columns would be lost: cutover asks why. Give each a reason, exclude: {NAME: REASON}.",
+            f"    exclude: {_flow(names)}    # this role may not read {', '.join(printable(name) for name in names)}",
         ]
-    renames = needed_renames([(c.name, c.name) for c in table.columns if c not in refused])
+    renames = needed_renames([(c.name, c.name) for c in table.columns if c not in hidden])
     if renames:
         pairs = ", ".join(f"{_word(source)}: {_word(name)}" for source, name in renames.items())
         lines.append(f"    rename: {{{pairs}}}    # names that GridDB does not take")

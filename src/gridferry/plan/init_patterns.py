@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from gridferry import numbers
 from gridferry.model.table import Table, TableName, TablesLeftOut
-from gridferry.plan.columns import column_rule
 from gridferry.plan.init_file import (
     DEFAULT_TARGET,
     entry_lines,
@@ -110,9 +109,6 @@ def _untakable(table: Table) -> str:
         times = [c.name for c in table.columns if c.type.name in TIME_TYPES]
         hint = f"`key: {times[0]}` if no two rows share it" if times else "a `key` that identifies a row"
         return f"no primary key: write an entry for it, with {hint}"
-    bad = [name for name in key if (c := table.column(name)) and column_rule(c, options, in_key=True) is None]
-    if bad:
-        return f"its key has a column of a type without a rule: {', '.join(bad)}"
     hidden = [name for name in key if (c := table.column(name)) and not c.readable]
     return f"this role may not read its key: {', '.join(hidden)}" if hidden else ""
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from enum import Enum
 
 from gridferry.griddb.schema import ContainerKind, GridType
-from gridferry.model.profile import KeyProfile, KeyRequest, TableProfile
+from gridferry.model.profile import ColumnProfile, KeyProfile, KeyRequest, TableProfile
 from gridferry.model.table import Column, Table
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnDuplicate, Severity
 from gridferry.plan.table_options import KindWish, Precision, TableOptions
+from gridferry.plan.unfit import unfit_values
 
 MAX_KEY_COLUMNS = 16
 FINE_TIME_TYPES = frozenset({"timestamp", "timestamptz"})
@@ -110,7 +111,10 @@ def choose_form(table: Table, profile: TableProfile, options: TableOptions, choi
     key = profile.key or KeyProfile(choice.columns)
     column = time_key(table, choice)
     if column is None or options.columns.get(column.name, GridType.TIMESTAMP_MS) is not GridType.TIMESTAMP_MS:
-        return _form_by_type(options, column, key)
+        reason = "the key is not a single time" if column is None else "its type was chosen in `columns`"
+        return _form_by_type(options, key, reason)
+    if column.name not in options.columns and _is_far(profile.column(column.name)):
+        return _form_by_type(options, key, f"{column.name} has times that GridDB's do not reach")
     if options.precision is Precision.TRUNCATE and _can_be_fine(column):
         return _cut_form(options, key)
     if column.name in options.columns or not _may_be_fine(column, profile, options):
@@ -223,14 +227,17 @@ def _may_be_fine(column: Column, profile: TableProfile, options: TableOptions) -
     return unknown or options.precision is Precision.KEEP or bool(facts and facts.fine)
 
 
-def _form_by_type(options: TableOptions, column: Column | None, key: KeyProfile) -> KeyForm:
-    """No single time key, or one that the user gave another type than TIMESTAMP(3)."""
+def _is_far(facts: ColumnProfile | None) -> bool:
+    return facts is not None and next(unfit_values(Kernel.TIME_US, GridType.TIMESTAMP_US, facts), None) is not None
+
+
+def _form_by_type(options: TableOptions, key: KeyProfile, reason: str) -> KeyForm:
+    """No single time key, or one that is stored in another type."""
     findings: tuple[Finding, ...] = ()
     if options.kind is KindWish.TIMESERIES:
         message = "a TIME_SERIES needs exactly one key column, a time to the millisecond"
         advice = "name one time column with `key`, without a type of its own in `columns`, or leave `kind` out"
         findings = (Finding(Severity.PROBLEM, "key", message, advice),)
-    reason = "the key is not a single time" if column is None else "its type was chosen in `columns`"
     return KeyForm(ContainerKind.COLLECTION, TimeKey.NONE, key.colliding, key.examples, reason, findings)
 
 

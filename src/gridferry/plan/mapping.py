@@ -7,20 +7,29 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from gridferry.griddb.schema import KEY_TYPES, GridType
-from gridferry.griddb.wire.statement import MAX_STRING_BYTES, MAX_TIMESTAMP_MS
-from gridferry.model.profile import ColumnRequest, Facts
+from gridferry.griddb.wire.statement import MAX_STRING_BYTES
+from gridferry.model.profile import ColumnProfile, ColumnRequest, Facts
 from gridferry.model.table import Column, PgType, TypeKind
 from gridferry.plan.plan import Fidelity, Kernel, ReadAs
+from gridferry.plan.unfit import unfit_values
 
-MAX_TIME_US = MAX_TIMESTAMP_MS * 1000 + 999  # 9999-12-31T23:59:59.999999Z
-MAX_DATE_US = 253_402_214_400_000_000  # 9999-12-31T00:00:00Z
 _UTF8_BYTES = 4  # the most bytes that one character of varchar(n) takes
+# Types whose text is never long, so that nobody needs to look for a long one.
+_BRIEF = frozenset(
+    {
+        "int2", "int4", "int8", "float4", "float8", "bool", "date", "timestamp", "timestamptz", "time", "timetz",
+        "interval", "uuid", "inet", "cidr", "macaddr", "macaddr8", "money", "char", "oid", "pg_lsn", "tid", "xid",
+        "cid", "xid8", "point", "line", "lseg", "box", "circle", "regclass", "regtype", "regrole", "regnamespace",
+        "regconfig", "regdictionary", "regcollation",
+    }
+)  # fmt: skip
 
 
 class Use(str, Enum):
     """When a rule is a candidate."""
 
     DEFAULT = "default"  # without a word from the user
+    FALLBACK = "fallback"  # without a word from the user, where the data has values that its default cannot hold
     KEY = "key"  # without a word from the user, for a row key column whose default cannot be one
     OVERRIDE = "override"  # where `columns` asks for its target
     TRUNCATE = "truncate"  # as OVERRIDE, with `precision: truncate`
@@ -61,10 +70,14 @@ class TypeRule:
         """Whether the rule speaks about `pg_type`."""
         return ("*" in self.types or rule_name(pg_type) in self.types) and self.when.holds(pg_type)
 
+    def holds(self, facts: ColumnProfile) -> bool:
+        """Whether every value that `facts` tell of can be stored by this rule."""
+        return next(unfit_values(self.kernel, self.target, facts), None) is None
+
     def request(self, column: Column) -> ColumnRequest | None:
         """What to look at in the data before this rule is used; None if the declaration says enough."""
         length = column.type.length
-        short = length is not None and length * _UTF8_BYTES <= MAX_STRING_BYTES
+        short = (length is not None and length * _UTF8_BYTES <= MAX_STRING_BYTES) or rule_name(column.type) in _BRIEF
         if self.facts is Facts.NULLS or (self.facts is Facts.TEXT and short):
             return None
         return ColumnRequest(column.name, self.facts, low=self.low, high=self.high)
@@ -82,14 +95,16 @@ def choose_rule(
     wish: GridType | None = None,
     in_key: bool = False,
     truncate: bool = False,
+    facts: ColumnProfile | None = None,
 ) -> TypeRule | None:
     """The first rule of the table that fits; None where the type is refused.
 
-    `wish` is the type that the user wants. A row key column only gets types that can be a row key.
+    `wish` is the type that the user wants. A row key column only gets types that can be a row key. `facts` are about
+    the column's data, where it was looked at: without a wish they decide whether its default will do.
     """
     uses = {Use.DEFAULT, Use.KEY} if in_key else {Use.DEFAULT}
     if wish is not None:
-        uses = {Use.DEFAULT, Use.KEY, Use.TRUNCATE if truncate else Use.OVERRIDE, Use.OVERRIDE}
+        uses = {Use.DEFAULT, Use.FALLBACK, Use.KEY, Use.TRUNCATE if truncate else Use.OVERRIDE, Use.OVERRIDE}
     found = [
         rule
         for rule in rules
@@ -100,6 +115,9 @@ def choose_rule(
     ]
     if truncate:
         found.sort(key=lambda rule: rule.use is not Use.TRUNCATE)
+    if wish is None and found and facts is not None and not found[0].holds(facts):
+        others = (r for r in rules if r.use is Use.FALLBACK and r.fits(pg_type))
+        found = [r for r in others if r.holds(facts) and (not in_key or r.target in KEY_TYPES)][:1] + found
     return found[0] if found else None
 
 

@@ -22,6 +22,7 @@ class Fidelity(str, Enum):
 
     EXACT = "exact"  # the same value, the same meaning
     WIDENED = "widened"  # another type, from which every value comes back unchanged
+    TEXT = "text"  # its text, which PostgreSQL reads back to the same value; GridDB knows no more of it than a text
     LOSSY = "lossy"  # information is lost, because the user said so
     REFUSED = "refused"  # no rule, or the rule cannot hold
 
@@ -40,6 +41,8 @@ class Kernel(str, Enum):
     TIME_MS_TRUNCATE = "time_ms_truncate"  # microseconds to TIMESTAMP(3); finer digits cut off
     TIME_US = "time_us"  # microseconds to TIMESTAMP(6)
     DATE_MS = "date_ms"  # date to TIMESTAMP(3) at midnight UTC
+    TIME_LONG = "time_long"  # microseconds since 1970 to LONG, infinities to its ends
+    DATE_LONG = "date_long"  # days since 1970 to LONG, infinities to its ends
     NUMBER = "number"  # between numeric Arrow types, refused where the value changes
     NUMBER_LOSSY = "number_lossy"  # between numeric Arrow types, nearest value
 

@@ -73,7 +73,7 @@ def plan_table(
     """
     choice = choose_key(table, options)
     form = choose_form(table, profile, options, choice)
-    planned = plan_columns(table, options, choice=choice, form=form)
+    planned = plan_columns(table, profile, options, choice=choice, form=form)
     naming = naming_template(options.container, schema=table.schema, table=table.name, split_by=options.split_by)
     containers = plan_containers(profile, options, naming)
     findings = [

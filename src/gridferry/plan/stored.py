@@ -180,6 +180,7 @@ def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[tuple[G
     lossy = {Use.TRUNCATE} if options.precision is Precision.TRUNCATE else set()
     uses = {
         Use.DEFAULT,
+        Use.FALLBACK,
         *lossy,
         *([Use.KEY] if in_key else []),
         *([Use.OVERRIDE] if wish is not None or in_key else []),
@@ -187,6 +188,8 @@ def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[tuple[G
     if wish is not None:
         uses |= {Use.KEY}
     fitting = [rule for rule in TYPE_RULES if rule.use in uses and rule.fits(column.type)]
+    if wish is None and not in_key and any(rule.use is Use.DEFAULT and "*" not in rule.types for rule in fitting):
+        fitting = [rule for rule in fitting if "*" not in rule.types]
     found = {_rule_way(rule) for rule in fitting if wish is None or rule.target is wish or in_key}
     if in_key and column.type.name in ("timestamp", "timestamptz"):
         # A key may hold a time cut to the millisecond, and beside it every digit.

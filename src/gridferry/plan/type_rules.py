@@ -1,7 +1,6 @@
 """The type table. A new type is a new row here, with samples in `tests/type_samples.py`; nothing else changes.
 
-Rows of one type are tried from the top. Rows for "*" come last: the text form that pg_dump rests on holds every value
-of every type, so it is offered for all of them, on demand.
+Rows of one type are tried from the top. Rows for "*" come last: a type without a row of its own is stored as its text.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from gridferry.griddb.schema import GridType as G
 from gridferry.griddb.wire.statement import MAX_STRING_BYTES
 from gridferry.model.profile import Facts
 from gridferry.model.table import PgType
-from gridferry.plan.mapping import MAX_DATE_US, MAX_TIME_US, Condition, TypeRule, Use
+from gridferry.plan.mapping import Condition, TypeRule, Use
 from gridferry.plan.plan import Fidelity, Kernel, ReadAs
+from gridferry.plan.unfit import MAX_DATE_US, MAX_TIME_US
 
 # Source: IEEE 754: decimals of up to 15 significant digits survive text -> double -> text.
 _DOUBLE_DIGITS = 15
@@ -42,7 +42,19 @@ _SHORT = Condition(f"p <= {_DOUBLE_DIGITS}, s <= {_EXACT_POWER}", _short)
 _DECLARED = Condition("with a precision", _declared)
 
 _TEXTS = ("text", "varchar")
+# What PostgreSQL makes itself and reads from no text. Source: their input functions, which refuse every value.
+UNREADABLE = (
+    "pg_node_tree",
+    "pg_ndistinct",
+    "pg_dependencies",
+    "pg_mcv_list",
+    "pg_brin_bloom_summary",
+    "pg_brin_minmax_multi_summary",
+    "pg_ddl_command",
+    "gtsvector",
+)
 _TIMES = ("timestamp", "timestamptz")
+_INFINITIES = "infinity is the greatest LONG, -infinity the least"
 
 TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(("int2",), G.SHORT, Fidelity.EXACT, Kernel.SAME, "The same 16-bit integer."),
@@ -85,9 +97,9 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("numeric",),
         G.STRING,
-        Fidelity.WIDENED,
+        Fidelity.TEXT,
         Kernel.TEXT,
-        "The digits as PostgreSQL shows them, none lost.",
+        "The digits as PostgreSQL shows them, none lost; GridDB does not compare or add them as numbers.",
         read_as=ReadAs.TEXT,
         when=_DECLARED,
         use=Use.KEY,
@@ -95,9 +107,9 @@ TYPE_RULES: tuple[TypeRule, ...] = (
     TypeRule(
         ("numeric",),
         G.STRING,
-        Fidelity.WIDENED,
+        Fidelity.TEXT,
         Kernel.TEXT,
-        "The digits as PostgreSQL shows them, none lost.",
+        "The digits as PostgreSQL shows them, none lost; GridDB does not compare or add them as numbers.",
         read_as=ReadAs.TEXT,
         facts=Facts.TEXT,
         high=MAX_STRING_BYTES,
@@ -107,7 +119,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         G.STRING,
         Fidelity.EXACT,
         Kernel.TEXT,
-        f"The same text in UTF-8; more than {MAX_STRING_BYTES} bytes are refused.",
+        "The same text in UTF-8.",
         facts=Facts.TEXT,
         high=MAX_STRING_BYTES,
     ),
@@ -116,7 +128,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         G.STRING,
         Fidelity.EXACT,
         Kernel.TEXT,
-        f"The same text with its padding blanks, as SELECT shows it; more than {MAX_STRING_BYTES} bytes are refused.",
+        "The same text with its padding blanks, as SELECT shows it.",
         facts=Facts.TEXT,
         high=MAX_STRING_BYTES,
     ),
@@ -165,7 +177,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         G.STRING,
         Fidelity.EXACT,
         Kernel.TEXT,
-        f"The same text, blanks and all; more than {MAX_STRING_BYTES} bytes are refused (override: blob).",
+        "The same text, blanks and all.",
         read_as=ReadAs.TEXT,
         facts=Facts.TEXT,
         high=MAX_STRING_BYTES,
@@ -175,7 +187,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         G.STRING,
         Fidelity.WIDENED,
         Kernel.TEXT,
-        f"PostgreSQL's own text of it; more than {MAX_STRING_BYTES} bytes are refused (override: blob).",
+        "PostgreSQL's own text of it.",
         read_as=ReadAs.TEXT,
         facts=Facts.TEXT,
         high=MAX_STRING_BYTES,
@@ -191,6 +203,23 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         "The text true or false.",
         read_as=ReadAs.TEXT,
         use=Use.KEY,
+    ),
+    # Where the data has what the default cannot hold.
+    TypeRule(
+        ("date",),
+        G.LONG,
+        Fidelity.WIDENED,
+        Kernel.DATE_LONG,
+        f"Days since 1970-01-01; {_INFINITIES}.",
+        use=Use.FALLBACK,
+    ),
+    TypeRule(
+        _TIMES,
+        G.LONG,
+        Fidelity.WIDENED,
+        Kernel.TIME_LONG,
+        f"Microseconds since 1970 UTC; {_INFINITIES}.",
+        use=Use.FALLBACK,
     ),
     # On demand, every value kept.
     TypeRule(
@@ -263,7 +292,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         Fidelity.WIDENED,
         Kernel.TEXT_BLOB,
         "The bytes of the text in UTF-8, of any length.",
-        use=Use.OVERRIDE,
+        use=Use.FALLBACK,
     ),
     # On demand, something lost.
     TypeRule(("int8",), G.DOUBLE, Fidelity.LOSSY, Kernel.NUMBER_LOSSY, "The nearest double.", use=Use.OVERRIDE),
@@ -299,25 +328,34 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         low=0,
         high=MAX_TIME_US,
     ),
-    # On demand, for every type.
+    # Every other type. The text that pg_dump rests on holds every value of every type.
+    TypeRule(
+        UNREADABLE,
+        G.STRING,
+        Fidelity.LOSSY,
+        Kernel.TEXT,
+        "The value as PostgreSQL shows it; PostgreSQL itself does not read such text.",
+        read_as=ReadAs.TEXT,
+        facts=Facts.TEXT,
+        high=MAX_STRING_BYTES,
+    ),
     TypeRule(
         ("*",),
         G.STRING,
-        Fidelity.WIDENED,
+        Fidelity.TEXT,
         Kernel.TEXT,
-        f"The value as PostgreSQL writes it as text; more than {MAX_STRING_BYTES} bytes are refused.",
+        "The value as PostgreSQL writes it as text, and reads it back.",
         read_as=ReadAs.TEXT,
-        use=Use.OVERRIDE,
         facts=Facts.TEXT,
         high=MAX_STRING_BYTES,
     ),
     TypeRule(
         ("*",),
         G.BLOB,
-        Fidelity.WIDENED,
+        Fidelity.TEXT,
         Kernel.TEXT_BLOB,
         "The bytes in UTF-8 of the value as PostgreSQL writes it as text, of any length.",
         read_as=ReadAs.TEXT,
-        use=Use.OVERRIDE,
+        use=Use.FALLBACK,
     ),
 )

@@ -19,12 +19,14 @@ from numpy.typing import NDArray
 from gridferry.griddb.arrow_types import ARROW_TYPES
 from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.statement import MAX_STRING_BYTES, MAX_TIMESTAMP_MS
+from gridferry.model.time_text import FIRST_US, INFINITE_DAYS, INFINITE_US
 from gridferry.plan.plan import ColumnPlan, Kernel
 
 _MAX_US = MAX_TIMESTAMP_MS * 1000 + 999
 _DAY_MS = 86_400_000
 _MAX_DAY = MAX_TIMESTAMP_MS // _DAY_MS
 _DOUBLE_LIMIT = 1e15  # below it a double tells all decimals of one scale apart (IEEE 754: 15 digits)
+_LEAST_LONG, _MOST_LONG = -(2**63), 2**63 - 1
 _LONG_DIGITS = 20  # the most characters of a 64-bit integer, sign included
 
 
@@ -132,6 +134,23 @@ def date_ms(array: pa.Array, column: ColumnPlan) -> Converted:
     return milliseconds.view(ARROW_TYPES[GridType.TIMESTAMP_MS]), outside
 
 
+def time_long(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Microseconds since 1970 as numbers; infinities as the greatest and the least."""
+    numbers = _microseconds(array)
+    if not _outside(numbers, Reason.RANGE, low=FIRST_US, high=_MOST_LONG):
+        return numbers, ()
+    numbers = _with_infinities(numbers, INFINITE_US)
+    # Years after 294246 do not fit 64 bits: the reader's numbers of them lie before all others.
+    odd = pc.and_(pc.less(numbers, FIRST_US), pc.not_equal(numbers, _LEAST_LONG))
+    return numbers, refusal(Reason.RANGE, odd)
+
+
+def date_long(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Days since 1970 as numbers; infinities as the greatest and the least."""
+    days = array.cast(pa.date32()).view(pa.int32()).cast(pa.int64())
+    return _with_infinities(days, INFINITE_DAYS), ()
+
+
 def number(array: pa.Array, column: ColumnPlan) -> Converted:
     """The same number in another type; refused where it would become another number."""
     wanted = column.target.arrow_type
@@ -196,6 +215,8 @@ KERNELS: dict[Kernel, KernelFunction] = {
     Kernel.TIME_MS_TRUNCATE: time_ms_truncate,
     Kernel.TIME_US: time_us,
     Kernel.DATE_MS: date_ms,
+    Kernel.TIME_LONG: time_long,
+    Kernel.DATE_LONG: date_long,
     Kernel.NUMBER: number,
     Kernel.NUMBER_LOSSY: number_lossy,
 }
@@ -206,6 +227,12 @@ def _microseconds(array: pa.Array) -> pa.Array:
     if array.type.unit != "us":
         raise pa.ArrowInvalid(f"microseconds are expected, {array.type} came")
     return array.view(pa.int64())
+
+
+def _with_infinities(numbers: pa.Array, infinite: tuple[int, int]) -> pa.Array:
+    for code, end in zip(infinite, (_MOST_LONG, _LEAST_LONG), strict=True):
+        numbers = pc.if_else(pc.equal(numbers, code), pa.scalar(end, pa.int64()), numbers)
+    return numbers
 
 
 def _outside(numbers: pa.Array, reason: Reason, *, low: int, high: int) -> tuple[Refusal, ...]:

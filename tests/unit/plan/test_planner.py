@@ -243,12 +243,41 @@ def test_key_types_that_need_another_form() -> None:
     assert [c.target.label for c in plan.columns] == ["INTEGER", "STRING", "TIMESTAMP(3)", "STRING", "STRING"]
 
 
-@pytest.mark.parametrize("kind", [DOUBLE, PgType("bytea", "bytea")])
-def test_key_types_that_cannot_be(kind: PgType) -> None:
+@pytest.mark.parametrize("kind", [DOUBLE, PgType("bytea", "bytea"), PgType("inet", "inet")])
+def test_keys_of_any_type_are_stored_as_text(kind: PgType) -> None:
     table = _one_table((Column("k", kind, nullable=False),), keys=primary("k"))
     plan = plan_table(table, TableProfile(0, ()), table_options(table="t"))
-    assert "cannot be a row key | store its text with `columns: {k: string}`" in _text(plan, Severity.PROBLEM)
-    require_sound(plan_table(table, TableProfile(0, ()), table_options(table="t", columns={"k": "string"})))
+    require_sound(plan)
+    assert [(c.target.label, c.read_as, c.verdict) for c in plan.columns] == [("STRING", ReadAs.TEXT, Fidelity.TEXT)]
+    wrong = plan_table(table, TableProfile(0, ()), table_options(table="t", columns={"k": "blob"}))
+    assert "cannot become BLOB as a row key | possible in `columns`: string" in _text(wrong, Severity.PROBLEM)
+
+
+@pytest.mark.parametrize(
+    ("kind", "facts", "label", "kernel"),
+    [
+        (TS, {"minimum": -1, "maximum": 0, "outside": 4}, "LONG", Kernel.TIME_LONG),
+        (PgType("date", "date"), {"minimum": 0, "maximum": 0, "infinite": 1}, "LONG", Kernel.DATE_LONG),
+        (TEXT, {"max_bytes": 31745, "outside": 2}, "BLOB", Kernel.TEXT_BLOB),
+        (PgType("jsonb", "jsonb"), {"max_bytes": 31745, "outside": 2}, "BLOB", Kernel.TEXT_BLOB),
+        (TS, {"minimum": 0, "maximum": 0, "infinite": 0}, "TIMESTAMP(6)", Kernel.TIME_US),
+        (TEXT, {"max_bytes": 31744}, "STRING", Kernel.TEXT),
+    ],
+)
+def test_a_type_that_keeps_every_row_is_chosen_and_told(
+    kind: PgType, facts: dict[str, int], label: str, kernel: Kernel
+) -> None:
+    table = _one_table((Column("id", BIGINT, nullable=False), Column("v", kind)), keys=primary("id"))
+    profile = TableProfile(9, (ColumnProfile("v", nulls=0, **facts),))
+    plan = plan_table(table, profile, table_options(table="t"))
+    require_sound(plan)
+    assert (plan.columns[1].target.label, plan.columns[1].kernel) == (label, kernel)
+    told = [f for f in plan.findings if f.subject == "v" and f"it is stored as {label}" in f.message]
+    assert bool(told) == (label in ("LONG", "BLOB"))
+    aside = plan_table(table, profile, table_options(table="t", on_bad_row="quarantine"))
+    assert aside.columns[1].target.label in ("TIMESTAMP(6)", "TIMESTAMP(3)", "STRING"), "such rows are put aside"
+    (key,) = (plan_table(table, profile, table_options(table="t", key="v")).columns[0],)
+    assert key.target.label == ("LONG" if label == "LONG" else key.target.label)
 
 
 def test_a_date_key_makes_a_time_series() -> None:
@@ -302,8 +331,6 @@ def test_everything_wrong_is_found_at_once() -> None:
     )
     problems = _text(plan, Severity.PROBLEM)
     for words in (
-        "there is no rule for the type text[] | leave it out with `exclude: [tags]`, or store its text with",
-        "there is no rule for the type interval",
         'no column can be called "temp °C": only ASCII',
         "`rename: {temp °C: temp_C}`",
         'the columns co and CO would both be called "co"',
@@ -316,7 +343,7 @@ def test_everything_wrong_is_found_at_once() -> None:
         assert words.lower() in problems.lower(), words
     with pytest.raises(PlanError) as caught:
         require_sound(Plan((plan,)))
-    assert len(caught.value.problems) == len(plan.problems) == 9
+    assert len(caught.value.problems) == len(plan.problems) == 7
     assert all(p.startswith("public.device: ") for p in caught.value.problems)
     assert caught.value.state == "nothing was written"
 
@@ -382,12 +409,17 @@ def test_profile_request_asks_only_what_the_catalog_does_not_tell() -> None:
     [
         (
             TEXT,
-            None,
+            "string",
             {"max_bytes": 31745, "outside": 2},
             "values of v longer than the 31744 bytes of a STRING (the longest has 31745), in 2 rows",
         ),
-        (TS, None, {"minimum": -1, "maximum": 0, "outside": 4}, "values of v before 1970 or after 9999, in 4 rows"),
-        (TS, None, {"minimum": 0, "maximum": 0, "infinite": 1}, "values of v that are infinite, in 1 row"),
+        (
+            TS,
+            "timestamp(6)",
+            {"minimum": -1, "maximum": 0, "outside": 4},
+            "values of v before 1970 or after 9999, in 4 rows",
+        ),
+        (TS, "timestamp(6)", {"minimum": 0, "maximum": 0, "infinite": 1}, "values of v that are infinite, in 1 row"),
         (
             TS,
             "timestamp(3)",

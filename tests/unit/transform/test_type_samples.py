@@ -6,11 +6,10 @@ import math
 
 import pyarrow as pa
 import pytest
-from tests.type_samples import ARROW_OF_SOURCE, REFUSED, SAMPLES, Sample
+from tests.type_samples import ARROW_OF_SOURCE, SAMPLES, Sample
 
 from gridferry.griddb.arrow_types import ARROW_TYPES
-from gridferry.griddb.schema import ColumnSpec, GridType
-from gridferry.model.table import PgType
+from gridferry.griddb.schema import ColumnSpec
 from gridferry.plan.mapping import choose_rule
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs
 from gridferry.plan.type_rules import TYPE_RULES
@@ -58,14 +57,6 @@ def test_every_rule_has_samples() -> None:
         id(choose_rule(TYPE_RULES, s.pg_type, wish=s.wish, in_key=s.in_key, truncate=s.truncate)) for s in SAMPLES
     }
     assert [(r.types, r.target) for r in TYPE_RULES if id(r) not in covered] == []
-
-
-@pytest.mark.parametrize(("name", "pg_type"), REFUSED, ids=lambda v: v if isinstance(v, str) else "")
-def test_other_types_are_refused_but_have_a_text_form(name: str, pg_type: PgType) -> None:
-    assert choose_rule(TYPE_RULES, pg_type) is None
-    as_text = choose_rule(TYPE_RULES, pg_type, wish=GridType.STRING)
-    assert as_text is not None
-    assert as_text.read_as is ReadAs.TEXT
 
 
 def _times(values: list[object], kind: pa.DataType) -> pa.Array:

@@ -23,6 +23,9 @@ _LEAST_PERCENT = 2.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DAY_US = 86_400_000_000
 _MS_US = 1000
+# Of whole seconds and the rest apart: before PostgreSQL 14 the two together are a double.
+_SECONDS = "EXTRACT(epoch FROM date_trunc('second', {0}::timestamptz AT TIME ZONE 'UTC'))::int8"
+_REST = "(EXTRACT(microseconds FROM {0}::timestamptz)::int8 % 1000000)"
 
 
 class Measure(str, Enum):
@@ -105,16 +108,24 @@ def _stored_key(column: ColumnPlan) -> tuple[sql.Composable, sql.Composable]:
     if column.target.type in (GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US):
         unit = 1000 if column.target.type is GridType.TIMESTAMP_MS else 1_000_000
         fits = sql.SQL("({0} >= '1970-01-01' AND {0} < '10000-01-01')").format(name)
-        # Of whole seconds and the rest apart: before PostgreSQL 14 the two together are a double.
-        seconds = sql.SQL("EXTRACT(epoch FROM date_trunc('second', {}::timestamptz AT TIME ZONE 'UTC'))::int8")
-        rest = sql.SQL("(EXTRACT(microseconds FROM {}::timestamptz)::int8 % 1000000)")
         if column.kernel is Kernel.DATE_MS:
             plain = sql.SQL("EXTRACT(epoch FROM {})::int8 * {}").format(name, sql.Literal(unit))
         else:
             plain = sql.SQL("{} * {} + {} / {}").format(
-                seconds.format(name), sql.Literal(unit), rest.format(name), sql.Literal(1_000_000 // unit)
+                sql.SQL(_SECONDS).format(name),
+                sql.Literal(unit),
+                sql.SQL(_REST).format(name),
+                sql.Literal(1_000_000 // unit),
             )
         return sql.SQL("CASE WHEN {} THEN {} END").format(fits, plain), fits
+    if column.kernel in (Kernel.DATE_LONG, Kernel.TIME_LONG):
+        day = column.kernel is Kernel.DATE_LONG
+        whole = "{0} - date '1970-01-01'" if day else f"{_SECONDS} * 1000000 + {_REST}"
+        ends = (
+            "CASE {0} WHEN 'infinity' THEN 9223372036854775807 WHEN '-infinity' THEN -9223372036854775807 - 1"
+            f" ELSE {whole} END::int8"
+        )
+        return sql.SQL(ends).format(name), sql.SQL("TRUE")
     if column.target.type in (GridType.INTEGER, GridType.LONG):
         return sql.SQL("{}::int8").format(name), sql.SQL("TRUE")
     return sql.SQL("NULL::int8"), sql.SQL("TRUE")

@@ -19,6 +19,7 @@ from typing_extensions import Self
 from gridferry.errors import SourceError, Transient
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
+from gridferry.model.time_text import day_text, moment_text
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 from gridferry.source.contract import ReadsRows
 from gridferry.source.postgres.rows.reader import Reader
@@ -30,6 +31,7 @@ _COMMA, _AND = sql.SQL(", "), sql.SQL(" AND ")
 KEYS_A_READ = 200
 _MS = 1000  # microseconds in a millisecond
 _CUT = frozenset({Kernel.TIME_MS_TRUNCATE})
+_FAR = {Kernel.DATE_LONG: day_text, Kernel.TIME_LONG: moment_text}
 
 
 @dataclass(frozen=True)
@@ -197,6 +199,8 @@ def _span(name: sql.Composable, column: ColumnPlan, array: pa.Array) -> sql.Comp
 
 def key_texts(column: ColumnPlan, array: pa.Array) -> list[str]:
     """Stored values of a key column as text that PostgreSQL reads in the source column's type."""
+    if column.kernel in _FAR:
+        return [_FAR[column.kernel](number) for number in array.to_pylist()]
     if pa.types.is_timestamp(array.type):
         plain = array.view(pa.timestamp(array.type.unit)).cast(pa.utf8()).to_pylist()
         return [text[:10] if column.kernel is Kernel.DATE_MS else f"{text}+00" for text in plain]

@@ -39,6 +39,7 @@ SETTINGS = {
     "datestyle": "ISO, YMD",
     "extra_float_digits": "3",
     "intervalstyle": "iso_8601",
+    "lc_monetary": "C",
     "lock_timeout": f"{LOCK_WAIT_S}s",
     "quote_all_identifiers": "off",
     "row_security": "off",
