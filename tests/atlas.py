@@ -92,6 +92,14 @@ VALUES: dict[str, tuple[str, ...]] = {
     "xml": ('<a b="1">x &amp; y</a>', "just text", ""),
 }
 
+# Elements of arrays that become GridDB's own: all of them fit. pg_type.typname -> literals.
+FLAT: dict[str, tuple[str, ...]] = {
+    **{name: VALUES[name] for name in ("bool", "int2", "int4", "int8", "float4", "float8", "text", "varchar", "uuid")},
+    "date": ("1970-01-01", "9999-12-31"),
+    "timestamp": ("1970-01-01 00:00:00", "2024-02-29 23:59:59.123"),
+    "timestamptz": ("1970-01-01 00:00:00+00", "2024-02-29 23:59:59.123+05:30"),
+}
+
 # Types of contrib and of others, where the server has them.
 EXTENSIONS: dict[str, tuple[str, ...]] = {
     "citext": ("A@x.org", ""),
@@ -135,7 +143,11 @@ def way_back(column: ColumnPlan, value: Any) -> str | None:
         return bytes(value).decode()
     if column.kernel in (Kernel.DATE_LONG, Kernel.TIME_LONG):
         return (day_text if column.kernel is Kernel.DATE_LONG else moment_text)(value)
-    return _text(column.target.type, value, day=column.kernel is Kernel.DATE_MS)
+    day = column.kernel is Kernel.DATE_MS or column.pg_type == "date[]"
+    if column.target.array:
+        texts = [_text(column.target.type, each, day=day) for each in value]
+        return "{" + ",".join('"' + t.replace("\\", "\\\\").replace('"', '\\"') + '"' for t in texts) + "}"
+    return _text(column.target.type, value, day=day)
 
 
 def _text(kind: GridType, value: Any, *, day: bool = False) -> str:

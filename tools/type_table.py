@@ -41,6 +41,7 @@ _VERDICTS = {
 }
 _SECTIONS = (
     ("Without a word in the config", (Use.DEFAULT,)),
+    ("Where every value that is there fits", (Use.SUITED,)),
     ("Where the data has what the default cannot hold", (Use.FALLBACK,)),
     ("In a row key", (Use.KEY,)),
     ("On demand: `columns: {name: type}`", (Use.OVERRIDE,)),
@@ -54,6 +55,11 @@ What each PostgreSQL type becomes in GridDB, how well, and what happens at the e
 `gridferry plan` shows the same verdicts for your tables. Every edge value on this page is a test.
 """
 _NOTES = {
+    Use.SUITED: """A look at the data finds whether every array is flat: no NULL among its elements, one dimension with
+the lower bound 1, at most 4,000 elements. Then the column is an array of GridDB's, else its text, which holds every
+array; the plan says which. An array that comes after the load and does not fit is refused or quarantined, as
+`on_bad_row` says; `columns: {name: string}` takes the text from the start. An empty array is not NULL.
+""",
     Use.FALLBACK: """A look at the data finds dates before 1970 or after 9999, infinities, and texts of more than
 31,744 bytes. Without a word in the config such a column then gets a type that keeps every row, and the plan says which
 and why. With `on_bad_row: quarantine`, or with a type in `columns`, such rows are put aside or refused instead; a value
@@ -100,16 +106,23 @@ def _atlas() -> Iterator[str]:
             for kind, in_key in ((PgType(name, name), False), (PgType(name, name), True), (array, False))
         )
         if plain is not None and key is not None and many is not None:
-            into = " | ".join([plain.target.label, plain.verdict.value, key.target.label, many.target.label])
+            flat = next((r for r in TYPE_RULES if r.use is Use.SUITED and r.fits(array)), None)
+            lists = "" if flat is None else f"{flat.target.label}[], "
+            into = " | ".join([plain.target.label, plain.verdict.value, key.target.label, lists + many.target.label])
             yield f"| `{shown}` | {into} |"
     yield ""
 
 
 def _row(rule: TypeRule, edges: list[str]) -> str:
-    names = ", ".join(f"`{_NAMES.get(name, name)}`" for name in rule.types)
+    names = ", ".join(f"`{_shown_type(name)}`" for name in rule.types)
     condition = f" ({rule.when.label})" if rule.when.label else ""
     shown = "<br>".join(edges)
-    return f"| {names}{condition} | {rule.target.label} | {rule.verdict.value} | {rule.rule} | {shown} |"
+    target = rule.target.label + ("[]" if rule.array else "")
+    return f"| {names}{condition} | {target} | {rule.verdict.value} | {rule.rule} | {shown} |"
+
+
+def _shown_type(name: str) -> str:
+    return f"{_NAMES.get(name[1:], name[1:])}[]" if name.startswith("_") else _NAMES.get(name, name)
 
 
 def _edge(target: GridType, literal: str, stored: object) -> str:

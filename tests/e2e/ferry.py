@@ -156,6 +156,13 @@ def kept_in(store: Store) -> TargetState:
 def plain_rows(container: Container) -> list[dict[str, Any]]:
     rows = []
     for batch in container.scan().batches():
-        columns = [c.view(pa.int64()) if pa.types.is_timestamp(c.type) else c for c in batch.columns]
+        columns = [_numbers(c) for c in batch.columns]
         rows += pa.RecordBatch.from_arrays(columns, names=batch.schema.names).to_pylist()
     return rows
+
+
+def _numbers(array: pa.Array) -> pa.Array:
+    """Times as the integers that they are, in arrays too."""
+    if pa.types.is_list(array.type) and pa.types.is_timestamp(array.type.value_type):
+        return array.cast(pa.list_(pa.int64()))
+    return array.view(pa.int64()) if pa.types.is_timestamp(array.type) else array

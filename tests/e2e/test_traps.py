@@ -253,8 +253,9 @@ def test_trap_18_a_value_without_a_place_is_refused_or_put_aside_and_never_chang
 ) -> None:
     postgres.run(f"CREATE TABLE t (id integer PRIMARY KEY, odd {kind})")
     postgres.run(f"INSERT INTO t VALUES (1, NULL), (2, {value}), (3, NULL)")
+    default = {"text": "string", "date": "timestamp(3)"}.get(kind, "timestamp(6)")
     with pytest.raises(PlanError) as caught:
-        ferry.of("t").load()
+        ferry.of({"table": "t", "columns": {"odd": default}}).load()
     assert "odd" in caught.value.problems[0]
     assert why in caught.value.problems[0]
     (load,) = ferry.of({"table": "t", "on_bad_row": "quarantine"}).load()

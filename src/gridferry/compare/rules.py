@@ -44,6 +44,8 @@ def _equal(plan: TablePlan, column: ColumnPlan) -> str:
     if column.gone:
         return "not compared: the source has dropped the column"
     base = _EQUAL.get(column.target.type, "the same number")
+    if column.target.array:
+        return f"as many elements, in the same order, each equal: {base}"
     digits = ""
     kept = [c for c in plan.columns if c.source == column.source and c.kernel is Kernel.TIME_US]
     if column.kernel is Kernel.TIME_MS_TRUNCATE and kept:

@@ -1,8 +1,8 @@
 """When two values are equal, column by column, without a loop over rows.
 
 The source's side went through the plan's conversion, so both are of the container's type. Numbers and times are equal
-if all their bits are; -0.0 and 0.0 therefore differ. All NaN are one. Text and bytes are equal byte for byte. NULL
-equals NULL only.
+if all their bits are; -0.0 and 0.0 therefore differ. All NaN are one. Text and bytes are equal byte for byte, arrays
+element by element. NULL equals NULL only.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ def differing(left: pa.Array, right: pa.Array) -> Mask | None:
         mask = _floats(left, right)
     elif pa.types.is_integer(kind) or pa.types.is_timestamp(kind):
         mask = _numbers(left) != _numbers(right)
+    elif pa.types.is_list(kind):
+        mask = _lists(left, right)
     else:
         if left.equals(right):
             return None
@@ -30,6 +32,19 @@ def differing(left: pa.Array, right: pa.Array) -> Mask | None:
         here, there = (np.asarray(side.is_null()) for side in (left, right))
         mask = (mask & ~(here | there)) | (here != there)
     return mask if mask.any() else None
+
+
+def _lists(left: pa.Array, right: pa.Array) -> Mask:
+    """Where lists differ in their lengths or in an element, (n,)."""
+    lengths, others = (np.asarray(side.value_lengths().fill_null(0)) for side in (left, right))
+    mask: Mask = lengths != others
+    same = np.flatnonzero(~mask)
+    # NULL has length 0 here, and no elements: `flatten` leaves out what stands under it.
+    parts = [side.take(pa.array(same)).flatten() for side in (left, right)]
+    found = differing(*parts)
+    if found is not None:
+        mask[np.repeat(same, lengths[same])[found]] = True
+    return mask
 
 
 def _numbers(array: pa.Array) -> NDArray[np.int64]:

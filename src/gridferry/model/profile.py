@@ -17,6 +17,9 @@ class Facts(str, Enum):
     TIME = "time"  # minimum, maximum (microseconds since 1970; timestamp is taken as UTC), infinite, fine
     TEXT = "text"  # max_bytes of the value cast to text, in UTF-8
     BYTES = "bytes"  # max_bytes
+    LIST = "list"  # max_bytes of the text; unlisted: arrays that are not flat, without NULL, of 4,000 elements at most
+    LIST_OF_TEXT = "list_of_text"  # as LIST; an element with more bytes than a STRING has makes an array unlisted too
+    LIST_OF_TIMES = "list_of_times"  # as LIST; so does one that GridDB's milliseconds since 1970 cannot hold
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,8 @@ class ColumnProfile:
     +-infinity, `fine` counts values with digits below the millisecond. For float and numeric `nan` counts NaN and
     `infinite` +-Infinity; for numeric `max_scale` is the most fractional digits and `max_digits` the most significant
     digits of any finite value. For text-like and bytea columns `max_bytes` is the greatest length in bytes (UTF-8; of
-    the text that would be stored). `outside` counts the finite values outside the bounds of the `ColumnRequest`.
+    the text that would be stored). `outside` counts the finite values outside the bounds of the `ColumnRequest`,
+    `unlisted` the arrays that GridDB's cannot hold.
     """
 
     name: str
@@ -89,6 +93,7 @@ class ColumnProfile:
     max_digits: int | None = None
     max_bytes: int | None = None
     outside: int | None = None
+    unlisted: int | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.griddb.wire.statement import MAX_COLUMNS
-from gridferry.model.profile import ColumnProfile, TableProfile
+from gridferry.model.profile import ColumnProfile, ColumnRequest, TableProfile
 from gridferry.model.table import Column, Table
 from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey, counted
 from gridferry.plan.mapping import TypeRule, Use, choose_rule, possible_targets
@@ -56,9 +56,19 @@ def column_rule(
         wish=options.columns.get(column.name),
         in_key=in_key,
         truncate=options.precision is Precision.TRUNCATE,
+        facts=facts,
         # Who has bad rows put aside gets the default type, and those rows put aside; but a key must be stored exactly.
-        facts=facts if in_key or options.on_bad_row is OnBadRow.ERROR else None,
+        keep_rows=in_key or options.on_bad_row is OnBadRow.ERROR,
     )
+
+
+def facts_request(column: Column, options: TableOptions, *, in_key: bool) -> ColumnRequest | None:
+    """What must be known about a column's data before its rule can be chosen; None where the declaration says it."""
+    suited = [r for r in TYPE_RULES if r.use is Use.SUITED and r.fits(column.type)]
+    if suited and not in_key and column.name not in options.columns:
+        return suited[0].request(column)
+    rule = column_rule(column, options, in_key=in_key)
+    return None if rule is None else rule.request(column)
 
 
 def plan_columns(
@@ -110,7 +120,7 @@ def _column_plan(column: Column, options: TableOptions, rule: TypeRule, *, in_ke
     return ColumnPlan(
         source=column.name,
         pg_type=column.type.formatted,
-        target=ColumnSpec(name, rule.target, nullable=column.nullable and not in_key),
+        target=ColumnSpec(name, rule.target, array=rule.array, nullable=column.nullable and not in_key),
         read_as=rule.read_as,
         kernel=rule.kernel,
         verdict=rule.verdict,
@@ -124,18 +134,27 @@ def _chosen_by_data(
     column: Column, options: TableOptions, rule: TypeRule, facts: ColumnProfile, *, in_key: bool
 ) -> Iterator[Finding]:
     """What the data changed: the type is another than that of a table without rows."""
-    default = column_rule(column, options, in_key=in_key)
-    if rule.use is not Use.FALLBACK or default is None:
+    if rule.use is Use.SUITED:
+        return
+    suited = (r for r in TYPE_RULES if r.use is Use.SUITED and r.fits(column.type))
+    default = next(suited, None) if not in_key else None
+    if default is None and rule.use is Use.FALLBACK:
+        default = column_rule(column, options, in_key=in_key)
+    if default is None or default.holds(facts):
         return
     found = ", ".join(
         f"{unfit.why} ({'some rows' if unfit.rows is None else counted(unfit.rows)})"
         for unfit in unfit_values(default.kernel, default.target, facts)
     )
     message = (
-        f"it is stored as {rule.target.label} and not as {default.target.label}, so that every row is kept: there are "
+        f"it is stored as {_label(rule)} and not as {_label(default)}, so that every row is kept: there are "
         f"values {found}"
     )
     yield Finding(Severity.INFO, column.name, message)
+
+
+def _label(rule: TypeRule) -> str:
+    return rule.target.label + ("[]" if rule.array else "")
 
 
 def _time_form(planned: ColumnPlan, column: Column, form: KeyForm) -> ColumnPlan:

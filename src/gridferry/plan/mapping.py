@@ -28,6 +28,7 @@ _BRIEF = frozenset(
 class Use(str, Enum):
     """When a rule is a candidate."""
 
+    SUITED = "suited"  # without a word from the user, where every value that is there fits
     DEFAULT = "default"  # without a word from the user
     FALLBACK = "fallback"  # without a word from the user, where the data has values that its default cannot hold
     KEY = "key"  # without a word from the user, for a row key column whose default cannot be one
@@ -65,6 +66,7 @@ class TypeRule:
     facts: Facts = Facts.NULLS
     low: int | float | None = None
     high: int | float | None = None
+    array: bool = False  # the target is an array of `target`
 
     def fits(self, pg_type: PgType) -> bool:
         """Whether the rule speaks about `pg_type`."""
@@ -84,8 +86,8 @@ class TypeRule:
 
 
 def rule_name(pg_type: PgType) -> str:
-    """The name that rules know a type by; "array" and "other" have no rules but those for "*"."""
-    return pg_type.name if pg_type.kind is TypeKind.BASE else pg_type.kind.value
+    """The name that rules know a type by, `_int4` for integer[]; "other" has no rules but those for "*"."""
+    return pg_type.name if pg_type.kind in (TypeKind.BASE, TypeKind.ARRAY) else pg_type.kind.value
 
 
 def choose_rule(
@@ -96,11 +98,13 @@ def choose_rule(
     in_key: bool = False,
     truncate: bool = False,
     facts: ColumnProfile | None = None,
+    keep_rows: bool = True,
 ) -> TypeRule | None:
     """The first rule of the table that fits; None where the type is refused.
 
     `wish` is the type that the user wants. A row key column only gets types that can be a row key. `facts` are about
-    the column's data, where it was looked at: without a wish they decide whether its default will do.
+    the column's data, where it was looked at: without a wish they decide which type will do. Without `keep_rows`
+    none is chosen for values that the default refuses.
     """
     uses = {Use.DEFAULT, Use.KEY} if in_key else {Use.DEFAULT}
     if wish is not None:
@@ -110,18 +114,24 @@ def choose_rule(
         for rule in rules
         if rule.use in uses
         and rule.fits(pg_type)
-        and (wish is None or rule.target is wish)
-        and (not in_key or rule.target in KEY_TYPES)
+        and (wish is None or (rule.target is wish and not rule.array))
+        and (not in_key or _can_be_key(rule))
     ]
     if truncate:
         found.sort(key=lambda rule: rule.use is not Use.TRUNCATE)
-    if wish is None and found and facts is not None and not found[0].holds(facts):
-        others = (r for r in rules if r.use is Use.FALLBACK and r.fits(pg_type))
-        found = [r for r in others if r.holds(facts) and (not in_key or r.target in KEY_TYPES)][:1] + found
-    return found[0] if found else None
+    if wish is not None or facts is None or not found:
+        return found[0] if found else None
+    by_data = [r for r in rules if r.fits(pg_type) and (not in_key or _can_be_key(r)) and r.holds(facts)]
+    suited = [r for r in by_data if r.use is Use.SUITED]
+    fallback = [] if not keep_rows or found[0].holds(facts) else [r for r in by_data if r.use is Use.FALLBACK]
+    return next(iter([*suited, *fallback, *found]))
+
+
+def _can_be_key(rule: TypeRule) -> bool:
+    return rule.target in KEY_TYPES and not rule.array
 
 
 def possible_targets(rules: tuple[TypeRule, ...], pg_type: PgType, *, in_key: bool = False) -> tuple[GridType, ...]:
     """The types that a user may ask for, in the order of the table."""
-    fitting = (r.target for r in rules if r.fits(pg_type) and (not in_key or r.target in KEY_TYPES))
+    fitting = (r.target for r in rules if r.fits(pg_type) and not r.array and (not in_key or _can_be_key(r)))
     return tuple(dict.fromkeys(fitting))

@@ -43,6 +43,7 @@ class Kernel(str, Enum):
     DATE_MS = "date_ms"  # date to TIMESTAMP(3) at midnight UTC
     TIME_LONG = "time_long"  # microseconds since 1970 to LONG, infinities to its ends
     DATE_LONG = "date_long"  # days since 1970 to LONG, infinities to its ends
+    LIST = "list"  # text of an array to an array of GridDB's; one that is not flat is refused
     NUMBER = "number"  # between numeric Arrow types, refused where the value changes
     NUMBER_LOSSY = "number_lossy"  # between numeric Arrow types, nearest value
 

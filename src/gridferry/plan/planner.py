@@ -19,7 +19,7 @@ from gridferry.plan.checks import (
     unknown_names,
     value_findings,
 )
-from gridferry.plan.columns import column_rule, plan_columns, stored_columns
+from gridferry.plan.columns import facts_request, plan_columns, stored_columns
 from gridferry.plan.containers import container_findings, plan_containers, with_clashes
 from gridferry.plan.coverage import left_out
 from gridferry.plan.keys import (
@@ -45,8 +45,7 @@ def profile_request(table: Table, options: TableOptions) -> ProfileRequest:
     choice = choose_key(table, options)
     wanted = []
     for column in stored_columns(table, options, choice):
-        rule = column_rule(column, options, in_key=column.name in choice.columns)
-        request = rule.request(column) if rule is not None else None
+        request = facts_request(column, options, in_key=column.name in choice.columns)
         if request is not None and column.readable:
             wanted.append(request)
     split_column = table.column(options.split_by) if options.split_by else None

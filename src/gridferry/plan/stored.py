@@ -27,6 +27,7 @@ _OWN_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "o
 _TIME = re.compile(
     r"(?:-infinity|infinity|\d{1,6}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?)?(?:[+-]\d\d(?::\d\d)*)?(?: BC)?)"
 )
+_Way = tuple[GridType, bool, Kernel, ReadAs]  # a type, whether an array of it, and how values become it
 _NUMBER = re.compile(r"(?:NaN|-?Infinity|-?\d{1,400}(?:\.\d{1,400})?)")
 
 
@@ -152,7 +153,7 @@ def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
     wish = options.columns.get(column.configured)
     if wish is not None and column.target.type is not wish and not in_key:
         return f"another type for the column {column.source}"
-    return "an array" if column.target.array else ""
+    return ""
 
 
 def _against_catalog(column: ColumnPlan, plan: TablePlan, options: TableOptions, table: Table) -> str:
@@ -174,11 +175,12 @@ def _may_be_gone(name: str, table: Table) -> bool:
     return name not in _OWN_COLUMNS and name != table.name
 
 
-def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[tuple[GridType, Kernel, ReadAs]]:
+def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[_Way]:
     in_key = column.name in plan.key
     wish = options.columns.get(column.name)
     lossy = {Use.TRUNCATE} if options.precision is Precision.TRUNCATE else set()
     uses = {
+        Use.SUITED,
         Use.DEFAULT,
         Use.FALLBACK,
         *lossy,
@@ -193,13 +195,13 @@ def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[tuple[G
     found = {_rule_way(rule) for rule in fitting if wish is None or rule.target is wish or in_key}
     if in_key and column.type.name in ("timestamp", "timestamptz"):
         # A key may hold a time cut to the millisecond, and beside it every digit.
-        found |= {(GridType.TIMESTAMP_MS, Kernel.TIME_MS_TRUNCATE, ReadAs.PLAIN)}
+        found |= {(GridType.TIMESTAMP_MS, False, Kernel.TIME_MS_TRUNCATE, ReadAs.PLAIN)}
     return found
 
 
-def _way(column: ColumnPlan) -> tuple[GridType, Kernel, ReadAs]:
-    return column.target.type, column.kernel, column.read_as
+def _way(column: ColumnPlan) -> _Way:
+    return column.target.type, column.target.array, column.kernel, column.read_as
 
 
-def _rule_way(rule: TypeRule) -> tuple[GridType, Kernel, ReadAs]:
-    return rule.target, rule.kernel, rule.read_as
+def _rule_way(rule: TypeRule) -> _Way:
+    return rule.target, rule.array, rule.kernel, rule.read_as

@@ -204,6 +204,38 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         read_as=ReadAs.TEXT,
         use=Use.KEY,
     ),
+    # Arrays, where all are flat.
+    *(
+        TypeRule(
+            types,
+            target,
+            verdict,
+            Kernel.LIST,
+            rule,
+            read_as=ReadAs.TEXT,
+            use=Use.SUITED,
+            facts=facts,
+            array=True,
+        )
+        for types, target, verdict, rule, facts in (
+            (("_bool",), G.BOOL, Fidelity.EXACT, "The same truths.", Facts.LIST),
+            (("_int2",), G.SHORT, Fidelity.EXACT, "The same 16-bit integers.", Facts.LIST),
+            (("_int4",), G.INTEGER, Fidelity.EXACT, "The same 32-bit integers.", Facts.LIST),
+            (("_int8",), G.LONG, Fidelity.EXACT, "The same 64-bit integers.", Facts.LIST),
+            (("_float4",), G.FLOAT, Fidelity.EXACT, "The same 32-bit floats.", Facts.LIST),
+            (("_float8",), G.DOUBLE, Fidelity.EXACT, "The same 64-bit floats.", Facts.LIST),
+            (("_text", "_varchar"), G.STRING, Fidelity.EXACT, "The same texts.", Facts.LIST_OF_TEXT),
+            (("_uuid",), G.STRING, Fidelity.WIDENED, "36 characters each.", Facts.LIST_OF_TEXT),
+            (
+                ("_timestamp", "_timestamptz"),
+                G.TIMESTAMP_MS,
+                Fidelity.EXACT,
+                "The same times, to the millisecond, a timestamp read as UTC.",
+                Facts.LIST_OF_TIMES,
+            ),
+            (("_date",), G.TIMESTAMP_MS, Fidelity.WIDENED, "Midnight UTC of each day.", Facts.LIST_OF_TIMES),
+        )
+    ),
     # Where the data has what the default cannot hold.
     TypeRule(
         ("date",),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gridferry.griddb.schema import GridType
-from gridferry.griddb.wire.statement import MAX_STRING_BYTES, MAX_TIMESTAMP_MS
+from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS, MAX_STRING_BYTES, MAX_TIMESTAMP_MS
 from gridferry.model.profile import ColumnProfile
 from gridferry.plan.plan import Kernel
 
@@ -43,6 +43,19 @@ def _text(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Un
     if facts.max_bytes is not None and facts.max_bytes > MAX_STRING_BYTES:
         why = f"longer than the {MAX_STRING_BYTES} bytes of a STRING (the longest has {facts.max_bytes})"
         yield Unfit(facts.outside or None, why)
+
+
+def _list(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:
+    if facts.unlisted:
+        also = {
+            GridType.STRING: f", or an element of more than {MAX_STRING_BYTES} bytes",
+            GridType.TIMESTAMP_MS: ", or a time before 1970, after 9999 or with digits below the millisecond",
+        }
+        yield Unfit(
+            facts.unlisted,
+            "with NULL elements, several dimensions, another lower bound than 1, more than "
+            f"{MAX_ARRAY_ELEMENTS} elements{also.get(target, '')}",
+        )
 
 
 def _decimal_long(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:
@@ -82,6 +95,7 @@ _CHECKS: dict[Kernel, Callable[[Kernel, GridType, ColumnProfile], Iterator[Unfit
     Kernel.TIME_US: _time,
     Kernel.DATE_MS: _time,
     Kernel.TEXT: _text,
+    Kernel.LIST: _list,
     Kernel.DECIMAL_LONG: _decimal_long,
     Kernel.NUMBER: _number,
     Kernel.NUMBER_LOSSY: _number,

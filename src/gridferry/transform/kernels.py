@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 
 from gridferry.griddb.arrow_types import ARROW_TYPES
 from gridferry.griddb.schema import GridType
-from gridferry.griddb.wire.statement import MAX_STRING_BYTES, MAX_TIMESTAMP_MS
+from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS, MAX_STRING_BYTES, MAX_TIMESTAMP_MS
 from gridferry.model.time_text import FIRST_US, INFINITE_DAYS, INFINITE_US
 from gridferry.plan.plan import ColumnPlan, Kernel
+from gridferry.transform.lists import parse_lists, parse_times
 
 _MAX_US = MAX_TIMESTAMP_MS * 1000 + 999
 _DAY_MS = 86_400_000
@@ -42,6 +43,7 @@ class Reason(str, Enum):
     DIGITS = "digits"
     FRACTION = "fraction"
     NOT_A_NUMBER = "not_a_number"
+    LIST = "list"
 
 
 SENTENCES: dict[Reason, str] = {
@@ -54,6 +56,9 @@ SENTENCES: dict[Reason, str] = {
     Reason.DIGITS: "has more digits than the column's type keeps",
     Reason.FRACTION: "has a fraction",
     Reason.NOT_A_NUMBER: "is NaN or infinite",
+    Reason.LIST: (
+        f"has NULL elements, several dimensions, another lower bound than 1 or more than {MAX_ARRAY_ELEMENTS} elements"
+    ),
 }
 
 
@@ -84,7 +89,11 @@ def same(array: pa.Array, column: ColumnPlan) -> Converted:
 
 def text(array: pa.Array, column: ColumnPlan) -> Converted:
     """Text of at most MAX_STRING_BYTES bytes of valid UTF-8."""
-    strings = array.cast(pa.utf8())
+    return text_values(array.cast(pa.utf8()))
+
+
+def text_values(strings: pa.Array) -> Converted:
+    """The texts that a STRING can hold."""
     try:
         strings.validate(full=True)
     except pa.ArrowInvalid:
@@ -151,6 +160,37 @@ def date_long(array: pa.Array, column: ColumnPlan) -> Converted:
     return _with_infinities(days, INFINITE_DAYS), ()
 
 
+def flat_list(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Arrays in their text form as lists; those that are not flat, or hold NULL, are refused."""
+    found = parse_lists(array.cast(pa.utf8()))
+    elements, refused = _list_elements(found.elements, column.target.type)
+    long = np.diff(found.bounds) > MAX_ARRAY_ELEMENTS
+    odd = np.union1d(np.flatnonzero(found.nested | long), found.rows_of(found.nulls))
+    offsets = pa.array(found.bounds, pa.int32())
+    validity = array.is_null() if array.null_count else None
+    lists = pa.ListArray.from_arrays(offsets, elements, type=column.target.arrow_type, mask=validity)
+    refusals: tuple[Refusal, ...] = (Refusal(Reason.LIST, odd),) if odd.size else ()
+    for each in refused:
+        refusals = _apart(refusals, (Refusal(each.reason, found.rows_of(each.rows)),))
+    return lists, refusals
+
+
+def _list_elements(texts: pa.Array, kind: GridType) -> Converted:
+    """The elements of arrays out of their texts; a NULL is of no account, since its array is refused."""
+    if kind is GridType.STRING:
+        return text_values(texts)
+    if kind is GridType.TIMESTAMP_MS:
+        numbers, odd = parse_times(texts)
+        outside = pc.or_(odd, pc.fill_null(pc.or_(pc.less(numbers, 0), pc.greater(numbers, _MAX_US)), False))
+        cut = pc.divide(numbers, 1000)
+        fine = refusal(Reason.FINE_TIME, pc.not_equal(pc.multiply(cut, 1000), numbers))
+        return cut.view(ARROW_TYPES[kind]), (*refusal(Reason.TIME_RANGE, outside), *fine)
+    if kind is GridType.BOOL:
+        return pc.equal(texts, "t"), ()
+    plain = pc.if_else(pc.equal(texts, "NULL"), pa.scalar(None, pa.utf8()), texts)
+    return plain.cast(ARROW_TYPES[kind]), ()
+
+
 def number(array: pa.Array, column: ColumnPlan) -> Converted:
     """The same number in another type; refused where it would become another number."""
     wanted = column.target.arrow_type
@@ -215,6 +255,7 @@ KERNELS: dict[Kernel, KernelFunction] = {
     Kernel.TIME_MS_TRUNCATE: time_ms_truncate,
     Kernel.TIME_US: time_us,
     Kernel.DATE_MS: date_ms,
+    Kernel.LIST: flat_list,
     Kernel.TIME_LONG: time_long,
     Kernel.DATE_LONG: date_long,
     Kernel.NUMBER: number,

@@ -12,6 +12,7 @@ from typing import Any
 
 from psycopg import sql
 
+from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS, MAX_STRING_BYTES
 from gridferry.model.profile import ColumnProfile, ColumnRequest, Facts
 
 US_A_SECOND = 1_000_000
@@ -180,6 +181,19 @@ def _end(which: str) -> tuple[str, str]:
     )
 
 
+def _lists(element: str) -> FactRule:
+    """Facts of arrays; `element` is the condition that an element `e` does not fit."""
+    # Step by step: array_position() fails for several dimensions.
+    unlisted = (
+        "CASE WHEN {c} IS NULL OR cardinality({c}) = 0 THEN FALSE"
+        " WHEN array_ndims({c}) <> 1 OR array_lower({c}, 1) <> 1 OR cardinality({c}) > "
+        f"{MAX_ARRAY_ELEMENTS} THEN TRUE WHEN array_position({{c}}, NULL) IS NOT NULL THEN TRUE"
+        f" ELSE {element} END"
+    )
+    values = ("max(octet_length({c}::text))", f"count(*) FILTER (WHERE {unlisted})")
+    return FactRule(values, read=lambda answer: {**_read_bytes(answer), "unlisted": int(answer[1])})
+
+
 _RULES: dict[Facts, FactRule] = {
     Facts.NULLS: FactRule(),
     Facts.INTEGER: FactRule(values=("min({c})", "max({c})"), measure="{c}", read=_read_bounds),
@@ -217,6 +231,14 @@ _RULES: dict[Facts, FactRule] = {
         measure="{c}",
         bound=_time_bound,
         read=_read_time,
+    ),
+    Facts.LIST: _lists("FALSE"),
+    Facts.LIST_OF_TEXT: _lists(
+        f"EXISTS (SELECT FROM pg_catalog.unnest({{c}}) AS e WHERE octet_length(e::text) > {MAX_STRING_BYTES})"
+    ),
+    Facts.LIST_OF_TIMES: _lists(
+        "EXISTS (SELECT FROM pg_catalog.unnest({c}) AS e WHERE NOT isfinite(e) OR e < '1970-01-01'"
+        " OR e >= '10000-01-01' OR e <> date_trunc('milliseconds', e))"
     ),
     Facts.BYTES: FactRule(values=("max(octet_length({c}))",), measure="octet_length({c})", read=_read_bytes),
 }
