@@ -117,9 +117,9 @@ _TIME_CUT = (
     Edge("infinity", _INFINITY_US, Reason.TIME_RANGE),
 )
 _FAR_DAYS = (
-    Edge("1953-09-02", -5966, -5966),
+    Edge("1953-09-02", -5965, -5965),
     Edge("0044-03-15 BC", -735160, -735160),
-    Edge("5874897-12-31", 2145042541, 2145042541),
+    Edge("5874897-12-31", 2145042905, 2145042905),
     Edge("infinity", -2147472692, 2**63 - 1),
     Edge("-infinity", -2147472691, -(2**63)),
 )
@@ -323,6 +323,13 @@ SAMPLES: tuple[Sample, ...] = (
     Sample("timestamp", _base("timestamp", _UNZONED), G.TIMESTAMP_MS, _TIME_CUT, wish=G.TIMESTAMP_MS, truncate=True),
     Sample("date", _base("date"), G.LONG, _FAR_DAYS, wish=G.LONG),
     Sample("timestamp", _base("timestamp", _UNZONED), G.LONG, _FAR_TIMES, wish=G.LONG),
+    Sample(
+        "timestamp",
+        _base("timestamp", _UNZONED),
+        G.STRING,
+        _same(("294276-12-31 23:59:59", "294276-12-31 23:59:59"), ("infinity", "infinity")),
+        wish=G.STRING,
+    ),
     Sample("interval", _base("interval"), G.STRING, (Edge("1 day 2 hours", "P1DT2H", "P1DT2H"),)),
     Sample(
         "integer[]",

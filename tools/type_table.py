@@ -55,10 +55,12 @@ What each PostgreSQL type becomes in GridDB, how well, and what happens at the e
 `gridferry plan` shows the same verdicts for your tables. Every edge value on this page is a test.
 """
 _NOTES = {
-    Use.SUITED: """A look at the data finds whether every array is flat: no NULL among its elements, one dimension with
-the lower bound 1, at most 4,000 elements. Then the column is an array of GridDB's, else its text, which holds every
-array; the plan says which. An array that comes after the load and does not fit is refused or quarantined, as
-`on_bad_row` says; `columns: {name: string}` takes the text from the start. An empty array is not NULL.
+    Use.SUITED: """A look at the data finds whether every value fits; then the column gets the type here, else its
+default. The plan says which and why. Decimals fit where each is read back from its double to the same number, or from a
+LONG. Arrays fit where all are flat: no NULL among the elements, one dimension with the lower bound 1, at most 4,000
+elements; an empty array is not NULL. A value that comes after the load and does not fit is refused or quarantined, as
+`on_bad_row` says. `columns: {name: string}` takes the text from the start, which holds any value; a column without a
+value gets it too.
 """,
     Use.FALLBACK: """A look at the data finds dates before 1970 or after 9999, infinities, and texts of more than
 31,744 bytes. Without a word in the config such a column then gets a type that keeps every row, and the plan says which

@@ -84,10 +84,31 @@ def test_numerics_of_any_size(postgres_each):
     n = facts(postgres_each, "n", Facts.NUMERIC, low=-(10**20), high=10**20)
     assert n == ColumnProfile(
         "n", 0, minimum=-12345678901234567890123456789012, maximum=10**40, infinite=infinite, nan=1,
-        max_scale=4, max_digits=32, outside=2,
+        max_scale=4, max_digits=32, outside=2, undoubled=1,
     )  # fmt: skip
     m = facts(postgres_each, "m", Facts.NUMERIC)
     assert (m.minimum, m.maximum, m.max_scale, m.max_digits, m.nulls) == (0, 100, 3, 3, 1)
+
+
+def test_decimals_that_a_double_is_not_read_back_to(postgres_each):
+    postgres_each.run("""
+        CREATE TABLE t (n numeric);
+        INSERT INTO t VALUES (0.1), ('0.100000000000000000'), (9007199254740992), (123456.12345678), ('1e50'), (NULL),
+                             ('NaN'), (9007199254740993), ('0.1000000000000000055'), ('1e400'), ('-1e-400')""")
+    assert facts(postgres_each, "n", Facts.NUMERIC).undoubled == 4
+
+
+def test_arrays_that_are_not_flat_or_hold_what_griddb_cannot(postgres_each):
+    postgres_each.run("""
+        CREATE TABLE t (i int[], s text[], at timestamptz[], d date[]);
+        INSERT INTO t VALUES ('{}', '{a,""}', '{2024-01-01 00:00:00.123+00}', '{2024-01-01}'), (NULL, NULL, NULL, NULL),
+            ('{1,NULL}', '{a,NULL}', '{infinity}', '{1969-12-31}'), ('{{1},{2}}', '{{a},{b}}', '{}', '{infinity}'),
+            ('[2:2]={1}', ARRAY[repeat('ä', 15873)], '{"2024-01-01 00:00:00.123456+00"}', '{10000-01-01}'),
+            (array_fill(1, ARRAY[4001]), '{}', '{1969-12-31 23:59:59+00}', '{0044-03-15 BC}')""")
+    kinds = {"i": Facts.LIST, "s": Facts.LIST_OF_TEXT, "at": Facts.LIST_OF_TIMES, "d": Facts.LIST_OF_TIMES}
+    found = {name: facts(postgres_each, name, kind) for name, kind in kinds.items()}
+    assert {name: profile.unlisted for name, profile in found.items()} == {"i": 4, "s": 3, "at": 3, "d": 4}
+    assert found["i"].max_bytes == 2 * 4001 + 1
 
 
 def test_lengths_are_bytes_of_what_would_be_stored(postgres_each):

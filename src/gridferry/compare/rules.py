@@ -19,6 +19,7 @@ _EQUAL: dict[GridType, str] = {
 _BEFORE: dict[Kernel, str] = {
     Kernel.TIME_MS_TRUNCATE: "; digits below the millisecond were cut off and are not compared",
     Kernel.DECIMAL_DOUBLE: "; the source's decimal is rounded to the nearest double first",
+    Kernel.DECIMAL_DOUBLE_CHECKED: "; the source's decimal is the shortest one of its double",
     Kernel.DECIMAL_DOUBLE_LOSSY: "; the source's decimal is rounded to the nearest double first",
     Kernel.NUMBER_LOSSY: "; the source's number is rounded to the target's type first",
 }

@@ -12,7 +12,7 @@ class Facts(str, Enum):
     NULLS = "nulls"  # nothing else
     INTEGER = "integer"  # minimum, maximum
     FLOAT = "float"  # minimum, maximum (finite values), nan, infinite
-    NUMERIC = "numeric"  # minimum, maximum (finite values), nan, infinite, max_scale, max_digits
+    NUMERIC = "numeric"  # minimum, maximum (finite values), nan, infinite, max_scale, max_digits, undoubled
     DATE = "date"  # minimum, maximum (microseconds since 1970, midnight UTC), infinite
     TIME = "time"  # minimum, maximum (microseconds since 1970; timestamp is taken as UTC), infinite, fine
     TEXT = "text"  # max_bytes of the value cast to text, in UTF-8
@@ -79,7 +79,8 @@ class ColumnProfile:
     `infinite` +-Infinity; for numeric `max_scale` is the most fractional digits and `max_digits` the most significant
     digits of any finite value. For text-like and bytea columns `max_bytes` is the greatest length in bytes (UTF-8; of
     the text that would be stored). `outside` counts the finite values outside the bounds of the `ColumnRequest`,
-    `unlisted` the arrays that GridDB's cannot hold.
+    `unlisted` the arrays that GridDB's cannot hold, `undoubled` the finite decimals that the nearest double is not read
+    back to.
     """
 
     name: str
@@ -94,6 +95,7 @@ class ColumnProfile:
     max_bytes: int | None = None
     outside: int | None = None
     unlisted: int | None = None
+    undoubled: int | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.profile import ColumnProfile, ColumnRequest, TableProfile
 from gridferry.model.table import Column, Table
 from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey, counted
-from gridferry.plan.mapping import TypeRule, Use, choose_rule, possible_targets
+from gridferry.plan.mapping import TypeRule, Use, can_be_key, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, needed_renames
 from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, OnBadRow, ReadAs, Severity
 from gridferry.plan.table_options import Precision, TableOptions
@@ -64,8 +64,8 @@ def column_rule(
 
 def facts_request(column: Column, options: TableOptions, *, in_key: bool) -> ColumnRequest | None:
     """What must be known about a column's data before its rule can be chosen; None where the declaration says it."""
-    suited = [r for r in TYPE_RULES if r.use is Use.SUITED and r.fits(column.type)]
-    if suited and not in_key and column.name not in options.columns:
+    suited = _suited(column, in_key=in_key)
+    if suited and column.name not in options.columns:
         return suited[0].request(column)
     rule = column_rule(column, options, in_key=in_key)
     return None if rule is None else rule.request(column)
@@ -135,9 +135,9 @@ def _chosen_by_data(
 ) -> Iterator[Finding]:
     """What the data changed: the type is another than that of a table without rows."""
     if rule.use is Use.SUITED:
+        yield from _later_values(column, options, rule)
         return
-    suited = (r for r in TYPE_RULES if r.use is Use.SUITED and r.fits(column.type))
-    default = next(suited, None) if not in_key else None
+    default = next(iter(_suited(column, in_key=in_key)), None)
     if default is None and rule.use is Use.FALLBACK:
         default = column_rule(column, options, in_key=in_key)
     if default is None or default.holds(facts):
@@ -150,7 +150,27 @@ def _chosen_by_data(
         f"it is stored as {_label(rule)} and not as {_label(default)}, so that every row is kept: there are "
         f"values {found}"
     )
+    if rule.kernel is Kernel.TEXT and column.type.name == "numeric":
+        message += "; GridDB does not compare, order or add texts as numbers"
     yield Finding(Severity.INFO, column.name, message)
+
+
+def _suited(column: Column, *, in_key: bool) -> list[TypeRule]:
+    found = [r for r in TYPE_RULES if r.use is Use.SUITED and r.fits(column.type)]
+    return [r for r in found if not in_key or can_be_key(r)]
+
+
+def _later_values(column: Column, options: TableOptions, rule: TypeRule) -> Iterator[Finding]:
+    """Every value so far fits into the type that was chosen, but a later one may not."""
+    if options.sync is None:
+        return
+    answer = "refused" if options.on_bad_row is OnBadRow.ERROR else "quarantined"
+    message = (
+        f"every value so far fits {_label(rule)}, but {column.type.formatted} has others too: a later row that has one "
+        f"is {answer} by a sync"
+    )
+    advice = f"`columns: {{{flow_text(column.name)}: string}}` takes any value, as text"
+    yield Finding(Severity.RISK, column.name, message, advice)
 
 
 def _label(rule: TypeRule) -> str:

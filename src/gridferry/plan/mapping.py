@@ -67,6 +67,7 @@ class TypeRule:
     low: int | float | None = None
     high: int | float | None = None
     array: bool = False  # the target is an array of `target`
+    key: bool = True  # may be in a row key, where its target may
 
     def fits(self, pg_type: PgType) -> bool:
         """Whether the rule speaks about `pg_type`."""
@@ -115,23 +116,26 @@ def choose_rule(
         if rule.use in uses
         and rule.fits(pg_type)
         and (wish is None or (rule.target is wish and not rule.array))
-        and (not in_key or _can_be_key(rule))
+        and (not in_key or can_be_key(rule))
     ]
     if truncate:
         found.sort(key=lambda rule: rule.use is not Use.TRUNCATE)
     if wish is not None or facts is None or not found:
         return found[0] if found else None
-    by_data = [r for r in rules if r.fits(pg_type) and (not in_key or _can_be_key(r)) and r.holds(facts)]
-    suited = [r for r in by_data if r.use is Use.SUITED]
+    by_data = [r for r in rules if r.fits(pg_type) and (not in_key or can_be_key(r)) and r.holds(facts)]
+    # A column without a value tells nothing of those that will come: its default takes any.
+    seen = facts.minimum is not None or facts.max_bytes is not None
+    suited = [r for r in by_data if seen and r.use is Use.SUITED]
     fallback = [] if not keep_rows or found[0].holds(facts) else [r for r in by_data if r.use is Use.FALLBACK]
     return next(iter([*suited, *fallback, *found]))
 
 
-def _can_be_key(rule: TypeRule) -> bool:
-    return rule.target in KEY_TYPES and not rule.array
+def can_be_key(rule: TypeRule) -> bool:
+    """Whether a column of a row key can have the rule."""
+    return rule.key and rule.target in KEY_TYPES and not rule.array
 
 
 def possible_targets(rules: tuple[TypeRule, ...], pg_type: PgType, *, in_key: bool = False) -> tuple[GridType, ...]:
     """The types that a user may ask for, in the order of the table."""
-    fitting = (r.target for r in rules if r.fits(pg_type) and not r.array and (not in_key or _can_be_key(r)))
+    fitting = (r.target for r in rules if r.fits(pg_type) and not r.array and (not in_key or can_be_key(r)))
     return tuple(dict.fromkeys(fitting))

@@ -36,6 +36,7 @@ class Kernel(str, Enum):
     BYTES = "bytes"  # bytea to BLOB
     DECIMAL_LONG = "decimal_long"  # numeric text to LONG
     DECIMAL_DOUBLE = "decimal_double"  # numeric text to DOUBLE, refused where rounding to scale loses a digit
+    DECIMAL_DOUBLE_CHECKED = "decimal_double_checked"  # numeric text to DOUBLE, refused where that is another number
     DECIMAL_DOUBLE_LOSSY = "decimal_double_lossy"  # numeric text to the nearest DOUBLE
     TIME_MS = "time_ms"  # microseconds to TIMESTAMP(3); finer digits refused
     TIME_MS_TRUNCATE = "time_ms_truncate"  # microseconds to TIMESTAMP(3); finer digits cut off

@@ -191,7 +191,7 @@ def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[_Way]:
         uses |= {Use.KEY}
     fitting = [rule for rule in TYPE_RULES if rule.use in uses and rule.fits(column.type)]
     if wish is None and not in_key and any(rule.use is Use.DEFAULT and "*" not in rule.types for rule in fitting):
-        fitting = [rule for rule in fitting if "*" not in rule.types]
+        fitting = [rule for rule in fitting if "*" not in rule.types or rule.use is Use.FALLBACK]
     found = {_rule_way(rule) for rule in fitting if wish is None or rule.target is wish or in_key}
     if in_key and column.type.name in ("timestamp", "timestamptz"):
         # A key may hold a time cut to the millisecond, and beside it every digit.

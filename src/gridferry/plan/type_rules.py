@@ -37,6 +37,16 @@ def _declared(pg_type: PgType) -> bool:
     return pg_type.precision is not None
 
 
+def _wide(pg_type: PgType) -> bool:
+    return not _whole(pg_type) and not _short(pg_type)
+
+
+def _integral(pg_type: PgType) -> bool:
+    return _wide(pg_type) and pg_type.precision is not None and (pg_type.scale or 0) <= 0
+
+
+_WIDE = Condition(f"p > {_DOUBLE_DIGITS}, or none", lambda pg_type: _wide(pg_type) and not _integral(pg_type))
+_INTEGRAL = Condition(f"p > {_LONG_DIGITS}, no fraction", _integral)
 _WHOLE = Condition(f"p <= {_LONG_DIGITS}, no fraction", _whole)
 _SHORT = Condition(f"p <= {_DOUBLE_DIGITS}, s <= {_EXACT_POWER}", _short)
 _DECLARED = Condition("with a precision", _declared)
@@ -204,6 +214,41 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         read_as=ReadAs.TEXT,
         use=Use.KEY,
     ),
+    # Decimals of any length, where all come back.
+    TypeRule(
+        ("numeric",),
+        G.LONG,
+        Fidelity.WIDENED,
+        Kernel.DECIMAL_LONG,
+        "The whole number as a 64-bit integer; one that needs more is refused, and NaN.",
+        read_as=ReadAs.TEXT,
+        use=Use.SUITED,
+        when=_INTEGRAL,
+        facts=Facts.NUMERIC,
+    ),
+    TypeRule(
+        ("numeric",),
+        G.DOUBLE,
+        Fidelity.WIDENED,
+        Kernel.DECIMAL_DOUBLE_CHECKED,
+        "The nearest double, whose shortest decimal is the number; another one is refused. NaN stays NaN.",
+        read_as=ReadAs.TEXT,
+        use=Use.SUITED,
+        facts=Facts.NUMERIC,
+        when=_WIDE,
+    ),
+    TypeRule(
+        ("numeric",),
+        G.LONG,
+        Fidelity.WIDENED,
+        Kernel.DECIMAL_LONG,
+        "The whole number as a 64-bit integer; a fraction, NaN, infinity or more than 64 bits is refused.",
+        read_as=ReadAs.TEXT,
+        use=Use.SUITED,
+        facts=Facts.NUMERIC,
+        when=_WIDE,
+        key=False,
+    ),
     # Arrays, where all are flat.
     *(
         TypeRule(
@@ -250,7 +295,17 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         G.LONG,
         Fidelity.WIDENED,
         Kernel.TIME_LONG,
-        f"Microseconds since 1970 UTC; {_INFINITIES}.",
+        f"Microseconds since 1970 UTC; {_INFINITIES}. After the year 294246 is refused.",
+        use=Use.FALLBACK,
+        facts=Facts.TIME,
+    ),
+    TypeRule(
+        _TIMES,
+        G.STRING,
+        Fidelity.TEXT,
+        Kernel.TEXT,
+        "The time as PostgreSQL writes it.",
+        read_as=ReadAs.TEXT,
         use=Use.FALLBACK,
     ),
     # On demand, every value kept.

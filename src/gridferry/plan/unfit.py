@@ -39,6 +39,11 @@ def _time(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Un
         yield Unfit(facts.fine, "with digits below the millisecond")
 
 
+def _far_time(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:
+    if facts.maximum is not None and facts.maximum > 2**63 - 1:
+        yield Unfit(None, "after the year 294246")
+
+
 def _text(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:
     if facts.max_bytes is not None and facts.max_bytes > MAX_STRING_BYTES:
         why = f"longer than the {MAX_STRING_BYTES} bytes of a STRING (the longest has {facts.max_bytes})"
@@ -56,6 +61,11 @@ def _list(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Un
             "with NULL elements, several dimensions, another lower bound than 1, more than "
             f"{MAX_ARRAY_ELEMENTS} elements{also.get(target, '')}",
         )
+
+
+def _decimal_double(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:
+    if facts.undoubled:
+        yield Unfit(facts.undoubled, "with more digits than a DOUBLE keeps")
 
 
 def _decimal_long(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:
@@ -95,7 +105,9 @@ _CHECKS: dict[Kernel, Callable[[Kernel, GridType, ColumnProfile], Iterator[Unfit
     Kernel.TIME_US: _time,
     Kernel.DATE_MS: _time,
     Kernel.TEXT: _text,
+    Kernel.TIME_LONG: _far_time,
     Kernel.LIST: _list,
+    Kernel.DECIMAL_DOUBLE_CHECKED: _decimal_double,
     Kernel.DECIMAL_LONG: _decimal_long,
     Kernel.NUMBER: _number,
     Kernel.NUMBER_LOSSY: _number,

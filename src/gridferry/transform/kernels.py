@@ -28,6 +28,7 @@ _DAY_MS = 86_400_000
 _MAX_DAY = MAX_TIMESTAMP_MS // _DAY_MS
 _DOUBLE_LIMIT = 1e15  # below it a double tells all decimals of one scale apart (IEEE 754: 15 digits)
 _LEAST_LONG, _MOST_LONG = -(2**63), 2**63 - 1
+_DOUBLE_CHARACTERS = 15  # decimals of no more digits survive text -> double -> text (IEEE 754)
 _LONG_DIGITS = 20  # the most characters of a 64-bit integer, sign included
 
 
@@ -233,6 +234,26 @@ def decimal_double(array: pa.Array, column: ColumnPlan) -> Converted:
     )
 
 
+def decimal_double_checked(array: pa.Array, column: ColumnPlan) -> Converted:
+    """The nearest double; refused where its shortest decimal is another number than the one it is from."""
+    digits = array.cast(pa.utf8())
+    doubles = digits.cast(pa.float64())
+    longest = pc.max(pc.binary_length(digits)).as_py()
+    if longest is None or longest <= _DOUBLE_CHARACTERS:
+        return doubles, ()
+    fraction = pc.match_substring(digits, ".")
+    bare = pc.utf8_ltrim(pc.if_else(fraction, pc.utf8_rtrim(digits, "0"), digits), "-")
+    limit = pc.if_else(fraction, _DOUBLE_CHARACTERS + 1, _DOUBLE_CHARACTERS)
+    # IEEE 754 says it for 15 digits; the few with more are looked at one by one.
+    places = np.flatnonzero(
+        pc.fill_null(pc.greater(pc.binary_length(bare), limit), False).to_numpy(zero_copy_only=False)
+    )
+    pairs = zip(bare.take(pa.array(places)).to_pylist(), doubles.take(pa.array(places)).to_pylist(), strict=True)
+    lost = np.array([Decimal(text.lstrip("-")) != Decimal(repr(abs(number))) for text, number in pairs], bool)
+    rows = places[lost].astype(np.int64)
+    return doubles, (Refusal(Reason.DIGITS, rows),) if rows.size else ()
+
+
 def decimal_double_lossy(array: pa.Array, column: ColumnPlan) -> Converted:
     """The nearest double; refused where a finite number would become infinite."""
     digits = array.cast(pa.utf8())
@@ -250,6 +271,7 @@ KERNELS: dict[Kernel, KernelFunction] = {
     Kernel.BYTES: octets,
     Kernel.DECIMAL_LONG: decimal_long,
     Kernel.DECIMAL_DOUBLE: decimal_double,
+    Kernel.DECIMAL_DOUBLE_CHECKED: decimal_double_checked,
     Kernel.DECIMAL_DOUBLE_LOSSY: decimal_double_lossy,
     Kernel.TIME_MS: time_ms,
     Kernel.TIME_MS_TRUNCATE: time_ms_truncate,

@@ -94,6 +94,11 @@ def _numeric(server_version: int) -> FactRule:
     # Both leave out trailing zeros; min_scale() came with PostgreSQL 13.
     scale = "min_scale({c})" if server_version >= 130000 else "length(rtrim(split_part({c}::text, '.', 2), '0'))"
     digits = "length(btrim(replace(abs({c})::text, '.', ''), '0'))"
+    # Of up to 15 characters every one comes back; the cast to a double fails far outside its range.
+    doubled = (
+        "CASE WHEN length({c}::text) <= 15 OR {c} = 0 THEN TRUE WHEN abs({c}) NOT BETWEEN 1e-290 AND 1e290 THEN FALSE"
+        " ELSE {c}::float8::text::numeric = {c} END"
+    )
     return FactRule(
         values=(
             "min({c}) FILTER (WHERE {finite})",
@@ -102,6 +107,7 @@ def _numeric(server_version: int) -> FactRule:
             "count(*) FILTER (WHERE " + infinity + ")",
             "max(" + scale + ") FILTER (WHERE {finite})",
             f"max({digits}) FILTER (WHERE {{finite}})",
+            f"count(*) FILTER (WHERE {{finite}} AND NOT {doubled})",
         ),
         finite=finite,
         measure="{c}",
@@ -122,6 +128,7 @@ def _read_numeric(answer: Answer) -> dict[str, Any]:
     digits = None if answer[5] is None else max(int(answer[5]), 1)  # zero has one digit
     scale = None if answer[4] is None else int(answer[4])
     counts = {"nan": int(answer[2]), "infinite": int(answer[3])}
+    counts["undoubled"] = int(answer[6])
     return {**_read_bounds(answer), **counts, "max_scale": scale, "max_digits": digits}
 
 
