@@ -77,8 +77,10 @@ def differing(ferry: Ferry, postgres: Database, table: str = "atlas") -> Iterato
             sql.SQL("({}, {}::{})").format(n, sql.Literal(back), sql.SQL(column.pg_type))
             for n, back in enumerate(backs, 1)
         ]
+        # By their text, as some types have no equality, and -0 is not 0; of a decimal without a scale the number counts.
+        as_text = "" if column.pg_type == "numeric" else "::text"
         same = sql.SQL(
-            "SELECT count(*) FILTER (WHERE a.v::text IS NOT DISTINCT FROM b.v::text), count(*)"
+            f"SELECT count(*) FILTER (WHERE a.v{as_text} IS NOT DISTINCT FROM b.v{as_text}), count(*)"
             " FROM (SELECT {} AS v, row_number() OVER (ORDER BY {}) AS n FROM {}) a JOIN (VALUES {}) b(n, v) USING (n)"
         ).format(
             sql.Identifier(column.source),
