@@ -77,7 +77,7 @@ def differing(ferry: Ferry, postgres: Database, table: str = "atlas") -> Iterato
             sql.SQL("({}, {}::{})").format(n, sql.Literal(back), sql.SQL(column.pg_type))
             for n, back in enumerate(backs, 1)
         ]
-        # By their text, as some types have no equality, and -0 is not 0; of a decimal without a scale the number counts.
+        # By their text, as some types have no equality and -0 is not 0; of a decimal without a scale the number counts
         as_text = "" if column.pg_type == "numeric" else "::text"
         same = sql.SQL(
             f"SELECT count(*) FILTER (WHERE a.v{as_text} IS NOT DISTINCT FROM b.v{as_text}), count(*)"
