@@ -219,7 +219,8 @@ def _refusal(column: Column, options: TableOptions, *, in_key: bool) -> Finding:
     allowed = ", ".join(t.label.lower() for t in targets)
     role = " as a row key" if in_key else ""
     message = f"{column.type.formatted} cannot become {options.columns[column.name].label}{role}"
-    return Finding(Severity.PROBLEM, column.name, message, f"possible in `columns`: {allowed}")
+    example = f"; for example `columns: {{{flow_text(column.name)}: {targets[0].label.lower()}}}`" if targets else ""
+    return Finding(Severity.PROBLEM, column.name, message, f"possible in `columns`: {allowed}{example}")
 
 
 def _name_findings(columns: Sequence[ColumnPlan]) -> Iterator[Finding]:
