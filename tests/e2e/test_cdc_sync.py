@@ -141,7 +141,7 @@ def test_a_column_added_within_a_transaction_keeps_its_values(loaded: Ferry, pos
     [
         ("ALTER TABLE reading RENAME COLUMN device TO device_2", "dropped or renamed, and the config names it"),
         ("ALTER TABLE reading ALTER COLUMN n TYPE text", "n was bigint and is now text"),
-        ("ALTER TABLE reading ADD COLUMN odd point", "no rule"),
+        ('ALTER TABLE reading ADD COLUMN "odd one" point', "only ASCII letters"),
     ],
 )
 def test_other_changes_of_columns_stop_and_lose_nothing(

@@ -16,7 +16,7 @@ from gridferry.plan.mapping import TypeRule, Use
 from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs
 from gridferry.plan.type_rules import TYPE_RULES
 
-Way = tuple[GridType, Kernel, ReadAs]
+Way = tuple[GridType, bool, Kernel, ReadAs]  # a type, whether an array of it, and how values become it
 
 _INTEGERS = frozenset({"int2", "int4", "int8"})
 _FLOATS = ("float4", "float8")
@@ -56,7 +56,8 @@ def retyped(column: ColumnPlan, now: PgType) -> ColumnPlan | None:
     if column.kernel is Kernel.DECIMAL_DOUBLE and now.name == "numeric":
         scale = column.scale if now.precision is None else max(now.scale or 0, 0)
         return replace(changed, scale=scale) if (scale or 0) <= _MOST_SCALE else None
-    fitting = [rule for rule in TYPE_RULES if rule.target is column.target.type and rule.fits(now)]
+    into = column.target.type, column.target.array
+    fitting = [rule for rule in TYPE_RULES if (rule.target, rule.array) == into and rule.fits(now)]
     fitting = [rule for rule in fitting if rule.verdict is not Fidelity.LOSSY or rule.kernel is column.kernel]
     if not fitting:
         return None
@@ -72,10 +73,15 @@ def retyped(column: ColumnPlan, now: PgType) -> ColumnPlan | None:
 
 def ways_after_change(now: PgType) -> set[Way]:
     """Every way in which a column that has got the type `now` may be stored without loss."""
-    found = {(r.target, r.kernel, r.read_as) for r in TYPE_RULES if r.fits(now) and r.verdict is not Fidelity.LOSSY}
+    found = {rule_way(rule) for rule in TYPE_RULES if rule.fits(now) and rule.verdict is not Fidelity.LOSSY}
     if now.name == "numeric":
-        found.add((GridType.DOUBLE, Kernel.DECIMAL_DOUBLE, ReadAs.TEXT))
+        found.add((GridType.DOUBLE, False, Kernel.DECIMAL_DOUBLE, ReadAs.TEXT))
     return found
+
+
+def rule_way(rule: TypeRule) -> Way:
+    """How a rule stores values."""
+    return rule.target, rule.array, rule.kernel, rule.read_as
 
 
 def _distance(rule: TypeRule, column: ColumnPlan) -> tuple[bool, bool, bool]:

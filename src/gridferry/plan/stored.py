@@ -16,10 +16,10 @@ from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Column, Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth
-from gridferry.plan.mapping import TypeRule, Use
+from gridferry.plan.mapping import Use
 from gridferry.plan.names import column_name_problem, container_name, name_problem, naming_template
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan
-from gridferry.plan.retyped import ways_after_change
+from gridferry.plan.retyped import Way, rule_way, ways_after_change
 from gridferry.plan.table_options import Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 
@@ -27,7 +27,6 @@ _OWN_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "o
 _TIME = re.compile(
     r"(?:-infinity|infinity|\d{1,6}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?)?(?:[+-]\d\d(?::\d\d)*)?(?: BC)?)"
 )
-_Way = tuple[GridType, bool, Kernel, ReadAs]  # a type, whether an array of it, and how values become it
 _NUMBER = re.compile(r"(?:NaN|-?Infinity|-?\d{1,400}(?:\.\d{1,400})?)")
 
 
@@ -175,7 +174,7 @@ def _may_be_gone(name: str, table: Table) -> bool:
     return name not in _OWN_COLUMNS and name != table.name
 
 
-def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[_Way]:
+def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[Way]:
     in_key = column.name in plan.key
     wish = options.columns.get(column.name)
     lossy = {Use.TRUNCATE} if options.precision is Precision.TRUNCATE else set()
@@ -192,16 +191,12 @@ def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[_Way]:
     fitting = [rule for rule in TYPE_RULES if rule.use in uses and rule.fits(column.type)]
     if wish is None and not in_key and any(rule.use is Use.DEFAULT and "*" not in rule.types for rule in fitting):
         fitting = [rule for rule in fitting if "*" not in rule.types or rule.use is Use.FALLBACK]
-    found = {_rule_way(rule) for rule in fitting if wish is None or rule.target is wish or in_key}
+    found = {rule_way(rule) for rule in fitting if wish is None or rule.target is wish or in_key}
     if in_key and column.type.name in ("timestamp", "timestamptz"):
         # A key may hold a time cut to the millisecond, and beside it every digit.
         found |= {(GridType.TIMESTAMP_MS, False, Kernel.TIME_MS_TRUNCATE, ReadAs.PLAIN)}
     return found
 
 
-def _way(column: ColumnPlan) -> _Way:
+def _way(column: ColumnPlan) -> Way:
     return column.target.type, column.target.array, column.kernel, column.read_as
-
-
-def _rule_way(rule: TypeRule) -> _Way:
-    return rule.target, rule.array, rule.kernel, rule.read_as
