@@ -39,7 +39,7 @@ def test_decimals_are_numbers_where_they_come_back_and_refused_where_they_would_
         with ferry.store() as store:
             container = store.open_container("tick")
             assert container is not None
-            assert container.query("select avg(price)").value() == pytest.approx(100.505)
+            assert container.query("select avg(price)").value == pytest.approx(100.505)
         postgres.run("UPDATE account SET id = id + 1; UPDATE tick SET price = price / 8, total = NULL WHERE id < 9")
         sync(ferry)
         assert list(differing(ferry, postgres, "tick")) == list(differing(ferry, postgres, "account")) == []

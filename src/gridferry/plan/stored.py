@@ -152,7 +152,7 @@ def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
     wish = options.columns.get(column.configured)
     if wish is not None and column.target.type is not wish and not in_key:
         return f"another type for the column {column.source}"
-    return ""
+    return "an array" if column.target.array and column.kernel is not Kernel.LIST else ""
 
 
 def _against_catalog(column: ColumnPlan, plan: TablePlan, options: TableOptions, table: Table) -> str:

@@ -40,7 +40,7 @@ def test_numbers_that_come_back_and_those_that_do_not(text: str | None, number: 
 
 @given(st.decimals(allow_nan=False, allow_infinity=False))
 def test_none_is_refused_that_comes_back_and_none_stored_that_does_not(value: Decimal) -> None:
-    with decimal.localcontext(prec=1500):
+    with decimal.localcontext(decimal.Context(prec=1500)):
         text = format(value, "f")
     doubles, refusals = decimal_double_checked(pa.array([text]), PLAN)
     same = Decimal(repr(doubles[0].as_py())) == value
