@@ -112,14 +112,14 @@ def test_every_type_of_postgresql_has_a_rule_and_comes_back_as_it_was(fresh: Dat
     without = frozenset() if has_xml(fresh) else frozenset({"xml"})
     columns = {name: (kind, literals(name, element, without=without)) for name, kind, element in types}
     kinds = {name: kind for name, kind, _ in types}
-    fill(fresh, columns | {f"flat {n}": (f"{kinds[n]}[]", literals_of_array(v)[:2]) for n, v in FLAT.items()})
+    fill(fresh, columns | {f"flat_{n}": (f"{kinds[n]}[]", literals_of_array(v)[:2]) for n, v in FLAT.items()})
     ferry = Ferry(fresh.dsn, ferry.server, ferry.database).of(
         {"table": "atlas", **({"sync": {"mode": "cdc"}} if fresh.version >= 18 else {})}
     )
     ferry.load()
     with ferry.migration() as migration:
         (plan,) = migration.plan().tables
-    assert {c.source for c in plan.columns if c.target.array} == {f"flat {name}" for name in FLAT}
+    assert {c.source for c in plan.columns if c.target.array} == {f"flat_{name}" for name in FLAT}
     assert ferry.equal()
     assert list(differing(ferry, fresh)) == []
     if fresh.version < 18:

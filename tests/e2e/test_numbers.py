@@ -8,7 +8,7 @@ from tests.e2e.changes import sync, without_slots
 from tests.e2e.ferry import Ferry
 from tests.e2e.test_atlas import differing
 
-from gridferry.errors import DataError
+from gridferry.errors import FerryError
 
 TICK = """
 CREATE TABLE tick (id bigint PRIMARY KEY, price numeric(18,8), qty numeric, kwh numeric(20,4), total numeric(38,18),
@@ -47,5 +47,5 @@ def test_decimals_are_numbers_where_they_come_back_and_refused_where_they_would_
         with ferry.migration() as other:
             assert other.verifications.verify(quick=True).verdict.value == "equal"
         postgres.run("UPDATE tick SET price = 1234567890.12345679 WHERE id = 50")
-        with pytest.raises(DataError, match="price has more digits than the column's type keeps"):
+        with pytest.raises(FerryError, match="price has more digits than the column's type keeps"):
             sync(ferry)
