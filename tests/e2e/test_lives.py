@@ -250,6 +250,7 @@ def test_log_that_a_stuck_table_holds_back_is_let_go_so_that_the_others_go_on(
     assert "run `gridferry resync public.items`, which brings it back" in said.text
     level(loaded, postgres, "orders", "accounts")
     assert "apart" in command(small, tmp_path, "status", "--table", "items").text
+    postgres.run("INSERT INTO items VALUES (1, 2)")
     lives(small, "resync", "items")
     change(postgres)
     sync(small)
