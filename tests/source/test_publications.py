@@ -88,6 +88,25 @@ def test_a_table_is_published_as_far_as_its_identity_allows(postgres, statements
         postgres.run("INSERT INTO t VALUES (1, 1); UPDATE t SET b = 2; DELETE FROM t")
 
 
+JOIN_TABLES = {
+    'CREATE TABLE t (a int NOT NULL, b int NOT NULL); CREATE UNIQUE INDEX "One" ON t (a, b)': '"One"',
+    "CREATE TABLE t (a int PRIMARY KEY, b int); ALTER TABLE t REPLICA IDENTITY NOTHING": '"t_pkey"',
+    "CREATE TABLE t (a int, b int NOT NULL); CREATE UNIQUE INDEX ON t (a, b)": "",
+    "CREATE TABLE t (a int NOT NULL, b int); CREATE UNIQUE INDEX ON t (a) WHERE b > 1": "",
+}
+
+
+@pytest.mark.parametrize(("made", "index"), JOIN_TABLES.items())
+def test_an_index_that_serves_as_identity_is_named(postgres, made, index):
+    postgres.run(made)
+    (before,) = publish(postgres, "t")
+    assert (f"USING INDEX {index};" in before.advice) == bool(index)
+    if index:
+        postgres.run(before.advice.partition(";")[0])
+        (now,) = publish(postgres, "t")
+        assert now.published is Published.ALL
+
+
 def test_a_table_moves_when_its_identity_does(postgres):
     postgres.run("CREATE TABLE t (a int); CREATE TABLE u (a int PRIMARY KEY)")
     publish(postgres, "t", "u")

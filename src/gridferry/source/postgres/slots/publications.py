@@ -19,6 +19,7 @@ from gridferry.source.postgres.catalog.own_heap import fetch_kept
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.transactions import Work
+from gridferry.source.postgres.slots import publication_sql
 from gridferry.source.postgres.slots.given_publications import fetch_given
 from gridferry.source.postgres.slots.slot_names import publication_names
 from gridferry.source.postgres.sql.names import relation_sql
@@ -80,51 +81,6 @@ class _Member:
     @property
     def quoted(self) -> str:
         return relation_sql(self.schema, self.name).as_string(None)
-
-
-# The index that PostgreSQL itself would use: valid, not deferrable, chosen by relreplident (RelationGetReplicaIndex).
-_MEMBERS = """
-WITH RECURSIVE members AS (
-    SELECT c.oid AS root, c.oid, 0 AS depth FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = %(schema)s AND c.relname = %(table)s
-  UNION
-    SELECT m.root, i.inhrelid, m.depth + 1 FROM members m JOIN pg_catalog.pg_inherits i ON i.inhparent = m.oid
-)
-SELECT DISTINCT ON (m.depth, c.oid)
-       c.oid::int8, n.nspname, c.relname, c.relkind::text, c.relpersistence::text, c.relispartition,
-       c.relreplident = 'f',
-       (SELECT pg_catalog.array_agg(a.attname::text ORDER BY a.attnum)
-        FROM pg_catalog.pg_index i
-        JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey::int2[])
-        WHERE i.indrelid = c.oid AND i.indisvalid AND i.indimmediate
-          AND CASE c.relreplident WHEN 'd' THEN i.indisprimary WHEN 'i' THEN i.indisreplident ELSE false END),
-       pg_catalog.pg_has_role(c.relowner, 'USAGE'), coalesce(a.amname::text, '')
-FROM members m JOIN pg_catalog.pg_class c ON c.oid = m.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-LEFT JOIN pg_catalog.pg_am a ON a.oid = c.relam
-ORDER BY m.depth, c.oid
-"""
-_GENERATED = """
-SELECT a.attname::text FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated::text = ANY(%(kinds)s)
-ORDER BY a.attnum
-"""
-_COLUMNS = """
-SELECT a.attname::text FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = %(oid)s AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum
-"""
-_PUBLICATIONS = """
-SELECT p.pubname, p.oid::int8,
-       coalesce((SELECT pg_catalog.array_agg(ARRAY[n.nspname::text, c.relname::text])
-        FROM pg_catalog.pg_publication_rel r JOIN pg_catalog.pg_class c ON c.oid = r.prrelid
-        JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE r.prpubid = p.oid), '{{}}'),
-       ARRAY[p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate], {through_root}, {cut}
-FROM pg_catalog.pg_publication p WHERE p.pubname = ANY(%(names)s)
-"""
-
-
-# Since 15 a publication may leave out columns and rows of a table.
-_CUT = """EXISTS (SELECT FROM pg_catalog.pg_publication_rel r
-               WHERE r.prpubid = p.oid AND (r.prattrs IS NOT NULL OR r.prqual IS NOT NULL))"""
 
 
 def fetch_publishable(
@@ -227,8 +183,9 @@ def change_members(
 def fetch_publications(connection: Connection, slot: str) -> list[Publication]:
     """Those of the slot's two publications that exist."""
     version = connection.info.server_version
-    statement = _PUBLICATIONS.format(
-        through_root="p.pubviaroot" if version >= 130000 else "true", cut=_CUT if version >= 150000 else "false"
+    statement = publication_sql.PUBLICATIONS.format(
+        through_root="p.pubviaroot" if version >= 130000 else "true",
+        cut=publication_sql.CUT if version >= 150000 else "false",
     )
     kinds = dict(zip(publication_names(slot), Published, strict=True))
     with mapped("reading the publications"):
@@ -290,7 +247,7 @@ def drop_publications(address: PostgresAddress, *, slot: str) -> list[str]:
 
 def _members(connection: Connection, schema: str, table: str) -> list[_Member]:
     """The table and all below it, the table first; [] if there is none."""
-    return [_Member(*row) for row in connection.execute(_MEMBERS, {"schema": schema, "table": table})]
+    return [_Member(*row) for row in connection.execute(publication_sql.MEMBERS, {"schema": schema, "table": table})]
 
 
 def _all_members(connection: Connection, tables: Sequence[TableName]) -> list[list[_Member]]:
@@ -341,13 +298,19 @@ def _publishing(connection: Connection, members: Sequence[_Member]) -> Publishin
     root = members[0]
     # Since 18 a publication may hold stored generated columns; those computed on reading are never in the log.
     kinds = ["v"] if connection.info.server_version >= 180000 else ["s", "v"]
-    unpublished = tuple(n for (n,) in connection.execute(_GENERATED, {"oid": root.oid, "kinds": kinds}))
+    unpublished = tuple(n for (n,) in connection.execute(publication_sql.GENERATED, {"oid": root.oid, "kinds": kinds}))
     reason, advice = _shortfall(members)
     if reason:
+        if root.relkind == "r" and (found := connection.execute(publication_sql.SERVES, {"oid": root.oid}).fetchone()):
+            index = sql.Identifier(found[0]).as_string(None)
+            advice = (
+                f"ALTER TABLE {root.quoted} REPLICA IDENTITY USING INDEX {index}; or, at the price of more log, "
+                f"ALTER TABLE {root.quoted} REPLICA IDENTITY FULL;"
+            )
         return Publishing(root.schema, root.name, Published.INSERTS, (), reason, advice, unpublished)
     identity = tuple(root.identity or ())
     if root.full:
-        every = [n for (n,) in connection.execute(_COLUMNS, {"oid": root.oid})]
+        every = [n for (n,) in connection.execute(publication_sql.COLUMNS, {"oid": root.oid})]
         identity = tuple(n for n in every if n not in unpublished)
     return Publishing(root.schema, root.name, Published.ALL, identity, unpublished=unpublished)
 
