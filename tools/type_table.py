@@ -44,6 +44,8 @@ _SECTIONS = (
     ("Where every value that is there fits", (Use.SUITED,)),
     ("Where the data has what the default cannot hold", (Use.FALLBACK,)),
     ("In a row key", (Use.KEY,)),
+    ("On demand: `columns: {name: {type: long, scale: 2}}`", (Use.SCALED,)),
+    ("On demand: `columns: {name: {out_of_range: null}}`, or `clamp`", (Use.NULL, Use.CLAMP)),
     ("On demand: `columns: {name: type}`", (Use.OVERRIDE,)),
     ("On demand, with `precision: truncate`", (Use.TRUNCATE,)),
 )
@@ -66,6 +68,13 @@ value gets it too.
 31,744 bytes. Without a word in the config such a column then gets a type that keeps every row, and the plan says which
 and why. With `on_bad_row: quarantine`, or with a type in `columns`, such rows are put aside or refused instead; a value
 that comes after the load is, too. `columns: {name: long}`, or `blob`, takes these types from the start.
+""",
+    Use.SCALED: """Money as a number that is exact: 9.99 with `scale: 2` is 999. A number with more decimals is
+refused or quarantined. `columns: {name: {type: double, exact: true}}` asks for a double that refuses what does not come
+back, `exact: false` for the nearest one; `double` alone leaves it to the data.
+""",
+    Use.NULL: """For values that the type cannot hold. `out_of_range: error` refuses such rows by name, with no other
+type in place of the default; a type, as in `out_of_range: string`, is taken where the data needs one.
 """,
     Use.KEY: """Row key columns can only be STRING, INTEGER, LONG, TIMESTAMP(3) and TIMESTAMP(6). Where a default of the
 first table is none of these, the rule here takes its place; every other type is in a row key as its text. A single

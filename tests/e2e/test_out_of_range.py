@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pytest
 from tests.conftest import Database
 from tests.e2e.changes import sync, without_slots
 from tests.e2e.ferry import Ferry
 from tests.e2e.test_atlas import differing
+
+from gridferry.errors import DataError
 
 FAR = """
 CREATE TABLE member (id int PRIMARY KEY, born date, valid_to timestamptz, seen timestamp, note text, doc jsonb);
@@ -78,3 +81,32 @@ def test_far_times_can_be_a_row_key(ferry: Ferry, postgres: Database) -> None:
         with ferry.migration() as migration:
             migration.repairs.repair()
         quick_and_full(ferry)
+
+
+def test_the_config_says_what_becomes_of_values_out_of_range_and_of_money(ferry: Ferry, postgres: Database) -> None:
+    postgres.run(
+        "CREATE TABLE offer (id int PRIMARY KEY, valid_to timestamptz NOT NULL, born date, note text, price numeric);"
+        "INSERT INTO offer VALUES (1, 'infinity', '1953-09-02', repeat('ä', 20000), 9.99),"
+        " (2, '-infinity', 'infinity', 'x', -0.01), (3, '2024-01-01', '2024-01-01', NULL, NULL)"
+    )
+    columns = {
+        "valid_to": {"out_of_range": "clamp"}, "born": {"out_of_range": None}, "note": {"out_of_range": "clamp"},
+        "price": {"type": "long", "scale": 2},
+    }  # fmt: skip
+    ferry = ferry.of({"table": "offer", "columns": columns, "sync": {"mode": "cdc"}})
+    with without_slots(postgres):
+        ferry.load()
+        found = {row["id"]: row for row in ferry.rows("offer")}
+        assert [found[n]["valid_to"] for n in (1, 2)] == [253402300799999999, 0]
+        assert [found[n]["born"] for n in (1, 2, 3)] == [None, None, 1704067200000]
+        assert found[1]["note"] == "ä" * 15872
+        assert [found[n]["price"] for n in (1, 2, 3)] == [999, -1, None]
+        assert ferry.equal()
+        postgres.run("UPDATE offer SET price = 12.5, valid_to = 'infinity' WHERE id = 3")
+        sync(ferry)
+        assert ferry.equal()
+        row = next(row for row in ferry.rows("offer") if row["id"] == 3)
+        assert (row["price"], row["valid_to"]) == (1250, 253402300799999999)
+        postgres.run("UPDATE offer SET price = 0.125 WHERE id = 3")
+        with pytest.raises(DataError, match="price has more digits"):
+            sync(ferry)

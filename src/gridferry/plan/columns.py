@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.profile import ColumnProfile, ColumnRequest, TableProfile
 from gridferry.model.table import Column, Table
+from gridferry.plan.column_uses import wanted_uses
 from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey, counted
 from gridferry.plan.mapping import TypeRule, Use, can_be_key, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, needed_renames
 from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, OnBadRow, ReadAs, Severity
-from gridferry.plan.table_options import Precision, TableOptions
+from gridferry.plan.table_options import ColumnWish, OutOfRange, Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 from gridferry.plan.unfit import unfit_values
 from gridferry.plan.yaml_text import flow_text
@@ -50,22 +52,25 @@ def column_rule(
     column: Column, options: TableOptions, *, in_key: bool, facts: ColumnProfile | None = None
 ) -> TypeRule | None:
     """The rule for one column under the user's wishes, and for its data if that is known; None where it is refused."""
-    return choose_rule(
-        TYPE_RULES,
-        column.type,
-        wish=options.columns.get(column.name),
-        in_key=in_key,
+    asked = options.columns.get(column.name, ColumnWish())
+    choose = partial(choose_rule, TYPE_RULES, column.type, in_key=in_key)
+    rule = choose(
+        wish=asked.type,
         truncate=options.precision is Precision.TRUNCATE,
         facts=facts,
         # Who has bad rows put aside gets the default type, and those rows put aside; but a key must be stored exactly.
-        keep_rows=in_key or options.on_bad_row is OnBadRow.ERROR,
+        keep_rows=(in_key or options.on_bad_row is OnBadRow.ERROR) and asked.out_of_range is None,
+        only=wanted_uses(asked),
     )
+    if isinstance(asked.out_of_range, GridType) and rule is not None and facts is not None and not rule.holds(facts):
+        return choose(wish=asked.out_of_range)
+    return rule
 
 
 def facts_request(column: Column, options: TableOptions, *, in_key: bool) -> ColumnRequest | None:
     """What must be known about a column's data before its rule can be chosen; None where the declaration says it."""
     suited = _suited(column, in_key=in_key)
-    if suited and column.name not in options.columns:
+    if suited and column.name not in options.types:
         return suited[0].request(column)
     rule = column_rule(column, options, in_key=in_key)
     return None if rule is None else rule.request(column)
@@ -117,17 +122,25 @@ def added_column(column: Column, options: TableOptions) -> ColumnPlan | None:
 
 def _column_plan(column: Column, options: TableOptions, rule: TypeRule, *, in_key: bool) -> ColumnPlan:
     name = options.rename.get(column.name, column.name)
+    nullable = column.nullable or rule.use is Use.NULL
     return ColumnPlan(
         source=column.name,
         pg_type=column.type.formatted,
-        target=ColumnSpec(name, rule.target, array=rule.array, nullable=column.nullable and not in_key),
+        target=ColumnSpec(name, rule.target, array=rule.array, nullable=nullable and not in_key),
         read_as=rule.read_as,
         kernel=rule.kernel,
         verdict=rule.verdict,
         rule=rule.rule,
-        scale=max(column.type.scale or 0, 0) if rule.kernel is Kernel.DECIMAL_DOUBLE else None,
+        scale=planned_scale(column, rule.kernel, options),
         number=column.number,
     )
+
+
+def planned_scale(column: Column, kernel: Kernel, options: TableOptions) -> int | None:
+    """The fractional digits that a conversion of decimals keeps; None for every other."""
+    if kernel is Kernel.DECIMAL_SCALED:
+        return options.columns[column.name].scale if column.name in options.columns else None
+    return max(column.type.scale or 0, 0) if kernel is Kernel.DECIMAL_DOUBLE else None
 
 
 def _chosen_by_data(
@@ -215,10 +228,16 @@ def _fine_names(key: str) -> Iterator[str]:
 
 def _refusal(column: Column, options: TableOptions, *, in_key: bool) -> Finding:
     """A type that the user wants and cannot have: without a wish there is a rule for every type."""
+    asked = options.columns[column.name]
+    if isinstance(asked.out_of_range, OutOfRange) and asked.type is None:
+        what = f"`out_of_range: {asked.out_of_range.value}`"
+        message = f"{what} is not possible for {column.type.formatted}{' as a row key' if in_key else ''}"
+        advice = "null and clamp are for times and texts that are no row key"
+        return Finding(Severity.PROBLEM, column.name, message, advice)
     targets = possible_targets(TYPE_RULES, column.type, in_key=in_key)
     allowed = ", ".join(t.label.lower() for t in targets)
     role = " as a row key" if in_key else ""
-    message = f"{column.type.formatted} cannot become {options.columns[column.name].label}{role}"
+    message = f"{column.type.formatted} cannot become {options.types[column.name].label}{role}"
     example = f"; for example `columns: {{{flow_text(column.name)}: {targets[0].label.lower()}}}`" if targets else ""
     return Finding(Severity.PROBLEM, column.name, message, f"possible in `columns`: {allowed}{example}")
 

@@ -110,14 +110,14 @@ def choose_form(table: Table, profile: TableProfile, options: TableOptions, choi
     """The container's kind and the precision of a time key, from the data and the user's wishes."""
     key = profile.key or KeyProfile(choice.columns)
     column = time_key(table, choice)
-    if column is None or options.columns.get(column.name, GridType.TIMESTAMP_MS) is not GridType.TIMESTAMP_MS:
+    if column is None or options.types.get(column.name, GridType.TIMESTAMP_MS) is not GridType.TIMESTAMP_MS:
         reason = "the key is not a single time" if column is None else "its type was chosen in `columns`"
         return _form_by_type(options, key, reason)
-    if column.name not in options.columns and _is_far(profile.column(column.name)):
+    if column.name not in options.types and _is_far(profile.column(column.name)):
         return _form_by_type(options, key, f"{column.name} has times that GridDB's do not reach")
     if options.precision is Precision.TRUNCATE and _can_be_fine(column):
         return _cut_form(options, key)
-    if column.name in options.columns or not _may_be_fine(column, profile, options):
+    if column.name in options.types or not _may_be_fine(column, profile, options):
         return _exact_form(options, column, key)
     return _fine_form(options, key)
 
@@ -153,7 +153,7 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -
 def later_digits(table: Table, options: TableOptions, choice: KeyChoice, form: KeyForm) -> Iterator[Finding]:
     """A followed table whose times have no digits below the millisecond yet, but whose type has them."""
     column = time_key(table, choice)
-    if options.sync is None or column is None or column.name in options.columns:
+    if options.sync is None or column is None or column.name in options.types:
         return
     if form.time is not TimeKey.EXACT_MS or not _can_be_fine(column):
         return
@@ -206,7 +206,7 @@ def _cut_candidate(table: Table, options: TableOptions, choice: KeyChoice) -> st
     column = time_key(table, choice)
     if column is None or not _can_be_fine(column):
         return None
-    wish = options.columns.get(column.name)
+    wish = options.types.get(column.name)
     if wish is not None:
         return column.name if wish is GridType.TIMESTAMP_MS and options.precision is Precision.TRUNCATE else None
     if options.kind is KindWish.COLLECTION and options.precision is not Precision.TRUNCATE:
@@ -243,9 +243,7 @@ def _form_by_type(options: TableOptions, key: KeyProfile, reason: str) -> KeyFor
 
 def _exact_form(options: TableOptions, column: Column, key: KeyProfile) -> KeyForm:
     if options.kind is KindWish.COLLECTION:
-        exact = (
-            TimeKey.EXACT_MS if column.type.name == "date" or column.name in options.columns else TimeKey.MICROSECONDS
-        )
+        exact = TimeKey.EXACT_MS if column.type.name == "date" or column.name in options.types else TimeKey.MICROSECONDS
         return KeyForm(ContainerKind.COLLECTION, exact, key.colliding, key.examples, _AS_TOLD)
     reason = f"{column.name} has no digits below the millisecond"
     return KeyForm(ContainerKind.TIME_SERIES, TimeKey.EXACT_MS, key.colliding, key.examples, reason)

@@ -33,6 +33,9 @@ class Use(str, Enum):
     FALLBACK = "fallback"  # without a word from the user, where the data has values that its default cannot hold
     KEY = "key"  # without a word from the user, for a row key column whose default cannot be one
     OVERRIDE = "override"  # where `columns` asks for its target
+    SCALED = "scaled"  # where `columns` asks for a `scale`
+    NULL = "null"  # where `columns` says `out_of_range: null`
+    CLAMP = "clamp"  # where `columns` says `out_of_range: clamp`
     TRUNCATE = "truncate"  # as OVERRIDE, with `precision: truncate`
 
 
@@ -100,13 +103,17 @@ def choose_rule(
     truncate: bool = False,
     facts: ColumnProfile | None = None,
     keep_rows: bool = True,
+    only: frozenset[Use] = frozenset(),
 ) -> TypeRule | None:
     """The first rule of the table that fits; None where the type is refused.
 
     `wish` is the type that the user wants. A row key column only gets types that can be a row key. `facts` are about
     the column's data, where it was looked at: without a wish they decide which type will do. Without `keep_rows`
-    none is chosen for values that the default refuses.
+    none is chosen for values that the default refuses. With `only`, rules of other uses are no candidates.
     """
+    if only:
+        able = (r for r in rules if r.use in only and r.fits(pg_type) and (not in_key or can_be_key(r)))
+        return next((r for r in able if wish is None or (r.target is wish and not r.array)), None)
     uses = {Use.DEFAULT, Use.KEY} if in_key else {Use.DEFAULT}
     if wish is not None:
         uses = {Use.DEFAULT, Use.FALLBACK, Use.KEY, Use.TRUNCATE if truncate else Use.OVERRIDE, Use.OVERRIDE}
@@ -120,6 +127,9 @@ def choose_rule(
     ]
     if truncate:
         found.sort(key=lambda rule: rule.use is not Use.TRUNCATE)
+    if wish is not None and facts is not None and found and found[0].verdict is Fidelity.LOSSY:
+        kept = (r for r in rules if r.use is Use.SUITED and r.fits(pg_type) and r.target is wish and not r.array)
+        found = [r for r in kept if r.holds(facts) and (not in_key or can_be_key(r))] + found
     if wish is not None or facts is None or not found:
         return found[0] if found else None
     by_data = [r for r in rules if r.fits(pg_type) and (not in_key or can_be_key(r)) and r.holds(facts)]

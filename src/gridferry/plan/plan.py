@@ -44,6 +44,15 @@ class Kernel(str, Enum):
     DATE_MS = "date_ms"  # date to TIMESTAMP(3) at midnight UTC
     TIME_LONG = "time_long"  # microseconds since 1970 to LONG, infinities to its ends
     DATE_LONG = "date_long"  # days since 1970 to LONG, infinities to its ends
+    DECIMAL_SCALED = "decimal_scaled"  # numeric text times 10**scale to LONG
+    TIME_US_NULL = "time_us_null"  # as the kernels without the ending; what is out of range becomes NULL
+    TIME_MS_NULL = "time_ms_null"
+    DATE_MS_NULL = "date_ms_null"
+    TEXT_NULL = "text_null"
+    TIME_US_CLAMP = "time_us_clamp"  # what is out of range becomes the nearest value, a text its beginning
+    TIME_MS_CLAMP = "time_ms_clamp"
+    DATE_MS_CLAMP = "date_ms_clamp"
+    TEXT_CLAMP = "text_clamp"
     LIST = "list"  # text of an array to an array of GridDB's; one that is not flat is refused
     NUMBER = "number"  # between numeric Arrow types, refused where the value changes
     NUMBER_LOSSY = "number_lossy"  # between numeric Arrow types, nearest value

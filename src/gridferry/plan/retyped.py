@@ -58,7 +58,12 @@ def retyped(column: ColumnPlan, now: PgType) -> ColumnPlan | None:
         return replace(changed, scale=scale) if (scale or 0) <= _MOST_SCALE else None
     into = column.target.type, column.target.array
     fitting = [rule for rule in TYPE_RULES if (rule.target, rule.array) == into and rule.fits(now)]
-    fitting = [rule for rule in fitting if rule.verdict is not Fidelity.LOSSY or rule.kernel is column.kernel]
+    # What only a word of the config chooses, and what loses something, is nothing to change to.
+    fitting = [
+        rule
+        for rule in fitting
+        if rule.kernel is column.kernel or (rule.verdict is not Fidelity.LOSSY and rule.use is not Use.SCALED)
+    ]
     if not fitting:
         return None
     rule = min(fitting, key=lambda r: _distance(r, column))

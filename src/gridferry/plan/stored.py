@@ -16,11 +16,13 @@ from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Column, Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth
+from gridferry.plan.column_uses import wanted_uses
+from gridferry.plan.columns import planned_scale
 from gridferry.plan.mapping import Use
 from gridferry.plan.names import column_name_problem, container_name, name_problem, naming_template
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan
 from gridferry.plan.retyped import Way, rule_way, ways_after_change
-from gridferry.plan.table_options import Precision, TableOptions
+from gridferry.plan.table_options import ColumnWish, Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 
 _OWN_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
@@ -149,7 +151,7 @@ def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
         return f"a column {column.source}, which is the split column,"
     if (column.target.name != named and not fine) or column_name_problem(column.target.name):
         return f"another name for the column {column.source}"
-    wish = options.columns.get(column.configured)
+    wish = options.types.get(column.configured)
     if wish is not None and column.target.type is not wish and not in_key:
         return f"another type for the column {column.source}"
     return "an array" if column.target.array and column.kernel is not Kernel.LIST else ""
@@ -164,7 +166,7 @@ def _against_catalog(column: ColumnPlan, plan: TablePlan, options: TableOptions,
         return "" if there is not None or _may_be_gone(column.source, table) else f"another column {column.source}"
     if column.loaded_type:
         return "" if _way(column) in ways_after_change(there.type) else f"another conversion of {column.source}"
-    scale = max(there.type.scale or 0, 0) if column.kernel is Kernel.DECIMAL_DOUBLE else None
+    scale = planned_scale(there, column.kernel, options)
     fits = _way(column) in _ways(there, plan, options) and column.scale == scale
     return "" if fits else f"another conversion of the column {column.source}"
 
@@ -176,20 +178,25 @@ def _may_be_gone(name: str, table: Table) -> bool:
 
 def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[Way]:
     in_key = column.name in plan.key
-    wish = options.columns.get(column.name)
+    wish = options.types.get(column.name)
+    asked = options.columns.get(column.name, ColumnWish())
+    other = isinstance(asked.out_of_range, GridType)
     lossy = {Use.TRUNCATE} if options.precision is Precision.TRUNCATE else set()
     uses = {
         Use.SUITED,
         Use.DEFAULT,
         Use.FALLBACK,
         *lossy,
+        *wanted_uses(asked),
+        *([Use.OVERRIDE] if other else []),
         *([Use.KEY] if in_key else []),
         *([Use.OVERRIDE] if wish is not None or in_key else []),
     }
     if wish is not None:
         uses |= {Use.KEY}
     fitting = [rule for rule in TYPE_RULES if rule.use in uses and rule.fits(column.type)]
-    if wish is None and not in_key and any(rule.use is Use.DEFAULT and "*" not in rule.types for rule in fitting):
+    own = any(rule.use is Use.DEFAULT and "*" not in rule.types for rule in fitting)
+    if own and wish is None and not in_key and not other:
         fitting = [rule for rule in fitting if "*" not in rule.types or rule.use is Use.FALLBACK]
     found = {rule_way(rule) for rule in fitting if wish is None or rule.target is wish or in_key}
     if in_key and column.type.name in ("timestamp", "timestamptz"):

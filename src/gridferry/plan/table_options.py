@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -43,6 +43,8 @@ TYPE_NAMES: dict[str, GridType] = {
     )
 }
 
+T = TypeVar("T")
+_MOST_SCALE = 18
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
 _SIZE = re.compile(r"([0-9]{1,6})(MB|GB|TB)")
@@ -88,6 +90,14 @@ class SyncMode(Word):
 
     CDC = "cdc"
     WATERMARK = "watermark"
+
+
+class OutOfRange(str, Enum):
+    """What to do with values of a column that its type cannot hold. None of these: another type."""
+
+    ERROR = "error"
+    NULL = "null"
+    CLAMP = "clamp"
 
 
 class Options(BaseModel):
@@ -158,6 +168,80 @@ class SyncOptions(Options):
         return self
 
 
+class ColumnWish(Options):
+    """What the user wants of one column: a type, and what becomes of values that it cannot hold.
+
+    `exact` of a numeric as a double: whether a number that would not come back is refused, or rounded; None lets the
+    data decide. With `scale` a numeric becomes a LONG of that many decimals. `out_of_range` may be a type, which the
+    column gets if the data needs it.
+    """
+
+    type: GridType | None = None
+    exact: bool | None = None
+    scale: int | None = None
+    out_of_range: OutOfRange | GridType | None = None
+
+    @classmethod
+    def read(cls, name: str, given: object) -> ColumnWish:
+        """The wish as it stands in the config file: a type, or pairs. Raises: ValueError."""
+        if isinstance(given, ColumnWish):
+            return given
+        if not isinstance(given, Mapping):
+            return cls(type=_type_of(name, given))
+        unknown = sorted(set(map(str, given)) - set(cls.model_fields))
+        if unknown or not given:
+            what = f"does not know {unknown[0]}" if unknown else "is empty"
+            raise ValueError(f'column "{name}" {what}; allowed: {", ".join(cls.model_fields)}')
+        wish = cls(
+            type=_type_of(name, given["type"]) if "type" in given else None,
+            exact=_one_of(name, "exact", given.get("exact"), bool),
+            scale=_one_of(name, "scale", given.get("scale"), int),
+            out_of_range=_beyond(name, given["out_of_range"]) if "out_of_range" in given else None,
+        )
+        wish._require_sense(name)
+        return wish
+
+    def _require_sense(self, name: str) -> None:
+        problems = (
+            (self.exact is not None and self.type is not GridType.DOUBLE, "exact needs `type: double`"),
+            (self.scale is not None and self.type is not GridType.LONG, "scale needs `type: long`"),
+            (self.scale is not None and not 0 < self.scale <= _MOST_SCALE, f"scale is 1 to {_MOST_SCALE}"),
+            (
+                self.type is not None and isinstance(self.out_of_range, GridType),
+                "out_of_range names a type, and type another; leave one out",
+            ),
+        )
+        for wrong, sentence in problems:
+            if wrong:
+                raise ValueError(f'column "{name}": {sentence}')
+
+
+def _type_of(name: str, given: object) -> GridType:
+    kind = given if isinstance(given, GridType) else TYPE_NAMES.get(str(given).lower().replace(" ", ""))
+    if kind is None:
+        raise ValueError(f'the type wanted for column "{name}" is not known; allowed: {", ".join(TYPE_NAMES)}')
+    return kind
+
+
+def _one_of(name: str, option: str, given: object, kind: type[T]) -> T | None:
+    if given is None or type(given) is kind:
+        return given
+    raise ValueError(f'column "{name}": {option} is {"true or false" if kind is bool else "a whole number"}')
+
+
+def _beyond(name: str, given: object) -> OutOfRange | GridType:
+    # `null` without quotes is YAML's own.
+    word = "null" if given is None else str(given).lower().replace(" ", "")
+    if word in {each.value for each in OutOfRange}:
+        return OutOfRange(word)
+    if word in TYPE_NAMES:
+        return TYPE_NAMES[word]
+    words = ", ".join(each.value for each in OutOfRange)
+    raise ValueError(
+        f'column "{name}": out_of_range is {words}, or a type that holds every value, such as long or string'
+    )
+
+
 class TableOptions(Options):
     """The user's wishes for one table. Names are as PostgreSQL has them; case counts.
 
@@ -173,7 +257,7 @@ class TableOptions(Options):
     precision: Precision = Precision.AUTO
     rename: dict[str, str] = Field(default_factory=dict)
     exclude: dict[str, str | None] = Field(default_factory=dict)
-    columns: dict[str, GridType] = Field(default_factory=dict)
+    columns: dict[str, ColumnWish] = Field(default_factory=dict)
     keep_split_column: bool = False
     on_duplicate: OnDuplicate = OnDuplicate.ERROR
     on_bad_row: OnBadRow = OnBadRow.ERROR
@@ -215,14 +299,18 @@ class TableOptions(Options):
     def _types(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             raise ValueError("expected `column: type` pairs, such as {price: double}")
-        allowed = ", ".join(TYPE_NAMES)
-        found = {}
-        for name, wish in value.items():
-            kind = wish if isinstance(wish, GridType) else TYPE_NAMES.get(str(wish).lower().replace(" ", ""))
-            if kind is None:
-                raise ValueError(f'the type wanted for column "{name}" is not known; allowed: {allowed}')
-            found[name] = kind
-        return found
+        return {name: ColumnWish.read(name, wish) for name, wish in value.items()}
+
+    @field_serializer("columns")
+    def _wishes(self, value: dict[str, ColumnWish]) -> dict[str, Any]:
+        # A type alone is written as its number, as it was before there was anything else to say.
+        written = {name: wish.model_dump(mode="json", exclude_none=True) for name, wish in value.items()}
+        return {name: each["type"] if list(each) == ["type"] else each for name, each in written.items()}
+
+    @property
+    def types(self) -> dict[str, GridType]:
+        """The types that are wanted, by column."""
+        return {name: wish.type for name, wish in self.columns.items() if wish.type is not None}
 
     @field_validator("where")
     @classmethod

@@ -281,6 +281,43 @@ TYPE_RULES: tuple[TypeRule, ...] = (
             (("_date",), G.TIMESTAMP_MS, Fidelity.WIDENED, "Midnight UTC of each day.", Facts.LIST_OF_TIMES),
         )
     ),
+    # Where the config says what to do with values out of range, or asks for a scale.
+    TypeRule(
+        ("numeric",),
+        G.LONG,
+        Fidelity.WIDENED,
+        Kernel.DECIMAL_SCALED,
+        "The number times 10 to the power of the scale, as a 64-bit integer; more digits, and NaN, are refused.",
+        read_as=ReadAs.TEXT,
+        use=Use.SCALED,
+        facts=Facts.NUMERIC,
+    ),
+    *(
+        TypeRule(types, target, Fidelity.LOSSY, kernel, rule, use=use, facts=facts, low=low, high=high, key=False)
+        for types, target, facts, low, high, kernels in (
+            (_TIMES, G.TIMESTAMP_US, Facts.TIME, 0, MAX_TIME_US, (Kernel.TIME_US_NULL, Kernel.TIME_US_CLAMP)),
+            (_TIMES, G.TIMESTAMP_MS, Facts.TIME, 0, MAX_TIME_US, (Kernel.TIME_MS_NULL, Kernel.TIME_MS_CLAMP)),
+            (("date",), G.TIMESTAMP_MS, Facts.DATE, 0, MAX_DATE_US, (Kernel.DATE_MS_NULL, Kernel.DATE_MS_CLAMP)),
+            (
+                (*_TEXTS, "bpchar"),
+                G.STRING,
+                Facts.TEXT,
+                None,
+                MAX_STRING_BYTES,
+                (Kernel.TEXT_NULL, Kernel.TEXT_CLAMP),
+            ),
+        )
+        for use, kernel, rule in (
+            (Use.NULL, kernels[0], "As without a word; what is out of range becomes NULL."),
+            (
+                Use.CLAMP,
+                kernels[1],
+                f"As without a word; of a longer text the first {MAX_STRING_BYTES} bytes."
+                if target is G.STRING
+                else "As without a word; what is out of range becomes the first or the last time of GridDB.",
+            ),
+        )
+    ),
     # Where the data has what the default cannot hold.
     TypeRule(
         ("date",),
@@ -403,6 +440,7 @@ TYPE_RULES: tuple[TypeRule, ...] = (
         "The nearest double; one too large for it is refused.",
         read_as=ReadAs.TEXT,
         use=Use.OVERRIDE,
+        facts=Facts.NUMERIC,
     ),
     TypeRule(
         _TIMES,

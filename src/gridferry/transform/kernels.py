@@ -21,6 +21,7 @@ from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS, MAX_STRING_BYTES, MAX_TIMESTAMP_MS
 from gridferry.model.time_text import FIRST_US, INFINITE_DAYS, INFINITE_US
 from gridferry.plan.plan import ColumnPlan, Kernel
+from gridferry.transform.beyond import clamped_days, clamped_texts, clamped_times, without
 from gridferry.transform.lists import parse_lists, parse_times
 
 _MAX_US = MAX_TIMESTAMP_MS * 1000 + 999
@@ -61,6 +62,9 @@ SENTENCES: dict[Reason, str] = {
         f"has NULL elements, several dimensions, another lower bound than 1 or more than {MAX_ARRAY_ELEMENTS} elements"
     ),
 }
+
+
+_BEYOND = frozenset({Reason.TIME_RANGE, Reason.LENGTH})
 
 
 @dataclass(frozen=True)
@@ -264,7 +268,55 @@ def decimal_double_lossy(array: pa.Array, column: ColumnPlan) -> Converted:
     return doubles, refusal(Reason.RANGE, pc.and_(infinite, pc.invert(pc.match_substring(digits, "Infinity"))))
 
 
+def decimal_scaled(array: pa.Array, column: ColumnPlan) -> Converted:
+    """Decimals times 10 to the power of `column.scale`, as 64-bit integers."""
+    scale = column.scale or 0
+    digits = array.cast(pa.utf8())
+    kept = pc.replace_substring_regex(digits, r"(\.[0-9]*?)0+$", r"\1")
+    odd = pc.invert(pc.match_substring_regex(kept, r"^-?[0-9]+(\.[0-9]*)?$"))
+    fine = pc.match_substring_regex(kept, rf"\.[0-9]{{{scale + 1}}}")
+    long = pc.match_substring_regex(kept, rf"^-?[0-9]{{{_LONG_DIGITS - scale}}}")
+    bad = pc.or_(pc.or_(odd, fine), long)
+    usual = pc.if_else(bad, pa.scalar(None, pa.utf8()), pc.utf8_rtrim(kept, "."))
+    decimals = usual.cast(pa.decimal128(38, scale))
+    words = np.frombuffer(decimals.buffers()[1], "<i8")[2 * decimals.offset :][: 2 * len(decimals)]
+    low, high = words[0::2], words[1::2]
+    valid = np.asarray(decimals.is_valid())
+    beyond = pc.or_(pc.fill_null(long, False), pa.array((high != low >> 63) & valid))
+    return pa.array(low.copy(), mask=~valid), (
+        *refusal(Reason.NOT_A_NUMBER, odd),
+        *refusal(Reason.RANGE, beyond),
+        *refusal(Reason.DIGITS, pc.and_(fine, pc.invert(beyond))),
+    )
+
+
+def _or_null(kernel: KernelFunction) -> KernelFunction:
+    """The kernel, with NULL for what is out of range."""
+
+    def convert(array: pa.Array, column: ColumnPlan) -> Converted:
+        converted, refusals = kernel(array, column)
+        for each in refusals:
+            if each.reason in _BEYOND:
+                converted = without(converted, each.rows)
+        return converted, tuple(r for r in refusals if r.reason not in _BEYOND)
+
+    return convert
+
+
+def _clamped(clamp: Callable[[pa.Array], pa.Array], kernel: KernelFunction) -> KernelFunction:
+    return lambda array, column: kernel(clamp(array), column)
+
+
 KERNELS: dict[Kernel, KernelFunction] = {
+    Kernel.DECIMAL_SCALED: decimal_scaled,
+    Kernel.TIME_US_NULL: _or_null(time_us),
+    Kernel.TIME_MS_NULL: _or_null(time_ms),
+    Kernel.DATE_MS_NULL: _or_null(date_ms),
+    Kernel.TEXT_NULL: _or_null(text),
+    Kernel.TIME_US_CLAMP: _clamped(clamped_times, time_us),
+    Kernel.TIME_MS_CLAMP: _clamped(clamped_times, time_ms),
+    Kernel.DATE_MS_CLAMP: _clamped(clamped_days, date_ms),
+    Kernel.TEXT_CLAMP: _clamped(clamped_texts, text),
     Kernel.SAME: same,
     Kernel.TEXT: text,
     Kernel.TEXT_BLOB: text_blob,

@@ -126,9 +126,10 @@ def _stored_key(column: ColumnPlan) -> tuple[sql.Composable, sql.Composable]:
             f" ELSE {whole} END::int8"
         )
         return sql.SQL(ends).format(name), sql.SQL("TRUE")
-    if column.kernel is Kernel.DECIMAL_LONG:
-        fits = sql.SQL("({0} BETWEEN -9223372036854775808 AND 9223372036854775807 AND {0} = trunc({0}))").format(name)
-        return sql.SQL("CASE WHEN {} THEN {}::int8 END").format(fits, name), fits
+    if column.kernel in (Kernel.DECIMAL_LONG, Kernel.DECIMAL_SCALED):
+        number = sql.SQL("({} * {})").format(name, sql.Literal(10 ** (column.scale or 0)))
+        fits = sql.SQL("({0} BETWEEN -9223372036854775808 AND 9223372036854775807 AND {0} = trunc({0}))").format(number)
+        return sql.SQL("CASE WHEN {} THEN {}::int8 END").format(fits, number), fits
     if column.target.type in (GridType.INTEGER, GridType.LONG):
         return sql.SQL("{}::int8").format(name), sql.SQL("TRUE")
     return sql.SQL("NULL::int8"), sql.SQL("TRUE")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Protocol
 
 import pyarrow as pa
@@ -201,6 +202,8 @@ def key_texts(column: ColumnPlan, array: pa.Array) -> list[str]:
     """Stored values of a key column as text that PostgreSQL reads in the source column's type."""
     if column.kernel in _FAR:
         return [_FAR[column.kernel](number) for number in array.to_pylist()]
+    if column.kernel is Kernel.DECIMAL_SCALED:
+        return [str(Decimal(number).scaleb(-(column.scale or 0))) for number in array.to_pylist()]
     if pa.types.is_timestamp(array.type):
         plain = array.view(pa.timestamp(array.type.unit)).cast(pa.utf8()).to_pylist()
         return [text[:10] if column.kernel is Kernel.DATE_MS else f"{text}+00" for text in plain]
