@@ -66,7 +66,7 @@ def test_everything_a_file_can_say() -> None:
     assert (device.schema_name, device.table_name) == ("public", "device")
     assert device.containers == {"b8:27:eb:bf:9d:51": "device1", "00:0f:00:70:91:0a": "device2", "007": "device7"}
     assert (device.kind, device.precision) == (KindWish.TIMESERIES, Precision.KEEP)
-    assert device.columns == {
+    assert device.types == {
         "price": GridType.DOUBLE,
         "seen": GridType.TIMESTAMP_MS,
         "note": GridType.BLOB,
