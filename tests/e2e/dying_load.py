@@ -27,6 +27,7 @@ from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import DocumentStore
 from gridferry.checkpoint.journal import Journal
 from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.lease_group import LeaseGroup
 from gridferry.checkpoint.origins import OriginStore
 from gridferry.checkpoint.positions import PositionStore
 from gridferry.checkpoint.quarantine import Quarantine
@@ -44,12 +45,15 @@ from gridferry.source.postgres.rows.reader import Reader
 
 POINTS: dict[str, tuple[type, str]] = {
     "lease": (Lease, "_acquire"),
+    "leases": (LeaseGroup, "_insert"),
     "begin run": (RunStore, "begin"),
     "resume run": (RunStore, "resume"),
     "document": (DocumentStore, "put"),
+    "documents": (DocumentStore, "_write_waiting"),
+    "give back": (LeaseGroup, "give_back"),
     "catalog add": (Catalog, "claim"),
     "catalog keeps": (Catalog, "keep_only"),
-    "create containers": (Store, "create_containers"),
+    "create containers": (Store, "create_each"),
     "drop containers": (Store, "drop_containers"),
     "put": (BulkWriter, "put"),
     "flush": (BulkWriter, "flush_log"),

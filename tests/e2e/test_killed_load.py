@@ -33,7 +33,7 @@ def finish(ferry: Ferry, **options: Any) -> str:
 @pytest.mark.parametrize(
     ("point", "moment", "call"),
     [
-        ("lease", "after", 1),
+        ("leases", "after", 1),
         ("begin run", "before", 1),
         ("begin run", "after", 1),
         ("catalog add", "before", 1),

@@ -18,6 +18,7 @@ from tests.e2e.sensors import CHUNK, TABLE, assert_arrived, make_sensors
 
 from gridferry.checkpoint.documents import STATE_SCHEMA
 from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.lease_group import LeaseGroup
 from gridferry.engine.events import ChunkDone, Event
 from gridferry.errors import CheckpointError, LeaseHeld, PlanError, TargetNotEmpty
 from gridferry.griddb import ColumnSpec, ContainerKind, ContainerSchema, GridType
@@ -98,18 +99,18 @@ def test_a_lost_lease_stops_the_load_and_another_run_goes_on(sensors: Ferry, pos
             taken.set()
             with sensors.store() as store:
                 kept_in(store).documents.delete("lease:public.sensor", ["lease"])
-            Lease._renew(leases[0]) if leases else None
+            leases[0]._renew() if leases else None
 
-    leases: list[Lease] = []
-    original = Lease.__enter__
+    leases: list[LeaseGroup] = []
+    original = LeaseGroup.__enter__
 
-    def entering(self: Lease) -> Lease:
+    def entering(self: LeaseGroup) -> LeaseGroup:
         self._beat_s = 0.05
         leases.append(self)
         return original(self)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Lease, "__enter__", entering)
+        patch.setattr(LeaseGroup, "__enter__", entering)
         with pytest.raises(LeaseHeld):
             sensors.load(listener=take_over, rows_per_chunk=50, workers=1)
     sensors.load(rows_per_chunk=50)

@@ -75,6 +75,15 @@ class Catalog:
             found += map(CatalogEntry, *(batch.column(name).to_pylist() for name in _FIELDS))
         return sorted(found, key=lambda e: (e.table, e.container))
 
+    def with_entries(self, tables: Sequence[str]) -> set[str]:
+        """Those of some tables of the migration that have entries; asked for at once."""
+        container = self._existing()
+        if container is None:
+            return set()
+        migration = self._migration()
+        asked = [(container, rows_of(migration, table).replace("*", "count(*)", 1)) for table in tables]
+        return {table for table, count in zip(tables, self._store.multi_values(asked), strict=True) if count}
+
     def owners(self, names: Sequence[str]) -> list[CatalogEntry]:
         """Who has containers of these names, of whatever migration. Names that nobody has are left out."""
         container = self._existing()

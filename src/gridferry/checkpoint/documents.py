@@ -37,9 +37,12 @@ Document = dict[str, Any]
 
 
 class _ReadAhead(threading.local):
-    """What the thread has read ahead, by scope and item; None outside of `DocumentStore.read_ahead`."""
+    """What the thread has read ahead, by scope and item; None outside of `DocumentStore.read_ahead`. And what it has
+    not written yet, in its order; None outside of `DocumentStore.together`.
+    """
 
     found: dict[str, dict[str, Document]] | None = None
+    waiting: list[pa.RecordBatch] | None = None
 
 
 class DocumentStore:
@@ -64,6 +67,21 @@ class DocumentStore:
             yield
         finally:
             self._reading.found = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Inside the block, let documents that this thread puts wait, and bring them to disk at once at its end, in
+        their order; none of them where the block fails. What is read inside, but for `read_ahead`, does not show them.
+        """
+        if self._reading.waiting is not None:
+            yield
+            return
+        self._reading.waiting = []
+        try:
+            yield
+            self._write_waiting()
+        finally:
+            self._reading.waiting = None
 
     def of(self, migration: Callable[[], str]) -> DocumentStore:
         """The documents of one migration, by its key. It is asked for when it is needed."""
@@ -139,7 +157,7 @@ class DocumentStore:
             return {}
         found: dict[str, dict[str, Document]] = {}
         key, wanted = self.full(""), self.full(prefix)
-        for batch in container.scan().batches():
+        for batch in container.query(scopes_like(wanted) if prefix else "select *").batches():
             for row in batch.select(["scope", "item", "body"]).to_pylist():
                 if row["scope"].startswith(wanted):
                     scope = row["scope"].removeprefix(key)
@@ -148,7 +166,7 @@ class DocumentStore:
 
     def put(self, scope: str, items: Mapping[str, Document]) -> None:
         """Write documents of one scope and bring them to disk."""
-        put_to_disk(self._store, self.container(), self._rows(scope, items))
+        self._to_disk(self._rows(scope, items))
         if self._reading.found is not None:
             self._reading.found.setdefault(scope, {}).update(items)
 
@@ -156,7 +174,7 @@ class DocumentStore:
         """Write the document `item` of several scopes, and bring them to disk together."""
         if documents:
             rows = [self._rows(scope, {item: document}) for scope, document in documents.items()]
-            put_to_disk(self._store, self.container(), pa.Table.from_batches(rows).combine_chunks().to_batches()[0])
+            self._to_disk(pa.Table.from_batches(rows).combine_chunks().to_batches()[0])
         if self._reading.found is not None:
             for scope, document in documents.items():
                 self._reading.found.setdefault(scope, {})[item] = document
@@ -173,6 +191,18 @@ class DocumentStore:
             self._reading.found.setdefault(scope, {})[item] = document
         return True
 
+    def _to_disk(self, rows: pa.RecordBatch) -> None:
+        if self._reading.waiting is None:
+            put_to_disk(self._store, self.container(), rows)
+        else:
+            self._reading.waiting.append(rows)
+
+    def _write_waiting(self) -> None:
+        if self._reading.waiting:
+            rows = pa.Table.from_batches(self._reading.waiting).combine_chunks().to_batches()[0]
+            put_to_disk(self._store, self.container(), rows)
+            self._reading.waiting = []
+
     def _rows(self, scope: str, items: Mapping[str, Document]) -> pa.RecordBatch:
         bodies = [json.dumps(document, ensure_ascii=False).encode() for document in items.values()]
         now = datetime.now(timezone.utc)
@@ -186,6 +216,7 @@ class DocumentStore:
                 self._reading.found.get(scope, {}).pop(item, None)
         container = self._existing()
         if container is not None and items:
+            self._write_waiting()  # what is put before is not to come after
             container.delete(_keys([(self.full(scope), item) for item in items]))
             container.flush()
 
@@ -256,6 +287,11 @@ def put_to_disk(store: Store, container: Container, batch: pa.RecordBatch) -> No
 def tql_text(text: str) -> str:
     """A TQL string literal."""
     return "'" + text.replace("'", "''") + "'"
+
+
+def scopes_like(prefix: str) -> str:
+    """The TQL for the documents of all scopes that begin with a text; a `_` or `%` in it may find others too."""
+    return f"select * where scope like {tql_text(prefix + '%')}"
 
 
 def rows_of(migration: str, table: str | None = None) -> str:

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
 from operator import eq
@@ -40,7 +40,7 @@ from gridferry.model.forms import Count, Digits, Name, ProcessId
 T = TypeVar("T")
 BEAT_S = 3.0
 DEAD_AFTER_S = 20.0
-_WHOLE = "lease"
+WHOLE = "lease"
 _PART = "part:"
 
 
@@ -82,9 +82,9 @@ class Lease:
     ) -> None:
         self.token = 0
         self._documents = documents
-        self._table = table
-        self._scope = f"lease:{table}"
-        self._item = f"{_PART}{part}" if part else _WHOLE
+        self.table = table
+        self.scope = f"lease:{table}"
+        self._item = f"{_PART}{part}" if part else WHOLE
         self._also = also
         self._wait_s, self._beat_s, self._dead_after_s = wait_s, beat_s, dead_after_s
         self._clock, self._sleep = clock, sleep
@@ -98,7 +98,7 @@ class Lease:
 
     def __enter__(self) -> Self:
         self._acquire()
-        self._beating = threading.Thread(target=self._beat, name=f"lease of {self._table}", daemon=True)
+        self._beating = threading.Thread(target=self._beat, name=f"lease of {self.table}", daemon=True)
         self._beating.start()
         try:
             self._exclude_others()
@@ -125,7 +125,7 @@ class Lease:
     def require_free(self) -> None:
         """Return once nobody holds it, without taking it. Raises: LeaseHeld after waiting up to `wait_s`."""
         start = self._clock()
-        for item in self._documents.items(self._scope):
+        for item in self._documents.items(self.scope):
             self._clear(item, start, self._wait_s)
 
     def check(self) -> None:
@@ -141,19 +141,19 @@ class Lease:
             self._prove()
         if self._lost is not None:
             raise LeaseHeld(
-                f"the lease of {self._table} was lost: {self._lost}",
+                f"the lease of {self.table} was lost: {self._lost}",
                 state="what was flushed before stays; nothing was written after",
                 next_step="run the same command again: it goes on from the last checkpoint",
             )
 
     def _acquire(self) -> None:
         start = self._clock()
-        if self._item != _WHOLE:
+        if self._item != WHOLE:
             # Before it has a part of its own: who waits with one in hand could wait for one that waits for him.
-            self._clear(_WHOLE, start, self._wait_s)
+            self._clear(WHOLE, start, self._wait_s)
         while not self._try_insert():
             stale = self._outlive(self._item, start, self._wait_s)
-            if stale is not None and self._take_over(stale):
+            if stale is not None and self.take_over(stale):
                 return
 
     def _exclude_others(self) -> None:
@@ -163,15 +163,52 @@ class Lease:
         """
         start = self._clock()
         if name := self._also():
-            other = Lease(self._documents, self._table, wait_s=self._wait_s, clock=self._clock, sleep=self._sleep)
-            other._scope = f"lease:{name}"
+            other = Lease(self._documents, self.table, wait_s=self._wait_s, clock=self._clock, sleep=self._sleep)
+            other.scope = f"lease:{name}"
             other.require_free()
-        if self._item != _WHOLE:
-            self._clear(_WHOLE, start, 0.0)
+        if self._item != WHOLE:
+            self._clear(WHOLE, start, 0.0)
             return
-        for item in self._documents.items(self._scope):
-            if item != _WHOLE:
+        self.exclude_parts()
+
+    def exclude_parts(self) -> None:
+        """Return once no part of it is held any more. Raises: LeaseHeld after waiting up to `wait_s`."""
+        start = self._clock()
+        for item in self._documents.items(self.scope):
+            if item != WHOLE:
                 self._clear(item, start, self._wait_s)
+
+    # What follows is for `LeaseGroup`, which does for many what is done here for one.
+
+    @property
+    def is_lost(self) -> bool:
+        """Whether another run took it over."""
+        return self._lost is not None
+
+    def renew_under(self, lock: threading.RLock) -> None:
+        """Let nobody else renew it who does not have this lock."""
+        self._renewing = lock
+
+    def row(self, *, beats: int = 0) -> pa.RecordBatch:
+        """The row that says who holds it; with `beats` a later one."""
+        return self._row_of(replace(self._me, beat=self._me.beat + beats))
+
+    def key(self) -> pa.RecordBatch:
+        """The key of that row."""
+        return self._key_of(self._item)
+
+    def inserted(self, began: float) -> None:
+        """Its row was written by a statement that was sent at `began`."""
+        self.token, self._renewed_at = self._me.token, began
+
+    def renewed(self, began: float, *, beats: int) -> None:
+        """Its row was written again, as `row(beats=beats)`."""
+        self._me, self._renewed_at = replace(self._me, beat=self._me.beat + beats), began
+
+    def lose(self, now: LeaseHolder | None) -> LeaseHeld:
+        """Note that it was lost, and to whom."""
+        self._lost = LeaseHeld(f"taken over by {now}" if now else "it is gone")
+        return self._lost
 
     def _clear(self, item: str, start: float, wait_s: float) -> None:
         """Return once nobody holds `item`; a dead holder's is removed."""
@@ -186,16 +223,17 @@ class Lease:
             now = self._clock()
             if seen is None or (holder.token, holder.beat) != (seen.token, seen.beat):
                 if seen is not None and now - start >= wait_s:
-                    raise self._held(holder)
+                    raise self.held_by(holder)
                 seen, seen_at = holder, now
-            if _is_dead(holder) or now - seen_at >= self._dead_after_s:
+            if is_dead(holder) or now - seen_at >= self._dead_after_s:
                 return holder
             self._sleep(min(1.0, self._beat_s))
         return None
 
-    def _held(self, holder: LeaseHolder) -> LeaseHeld:
+    def held_by(self, holder: LeaseHolder) -> LeaseHeld:
+        """The error for a lease that somebody else has."""
         return LeaseHeld(
-            f"another run works on {self._table}: {holder}",
+            f"another run works on {self.table}: {holder}",
             state="nothing was changed",
             next_step="wait for it to end, or run again with --wait SECONDS",
         )
@@ -203,24 +241,25 @@ class Lease:
     def _try_insert(self) -> bool:
         began = self._clock()
         try:
-            self._documents.container().put(self._row(self._me), mode=PutMode.INSERT)
+            self._documents.container().put(self.row(), mode=PutMode.INSERT)
         except RowExists:
             return False
         self.token, self._renewed_at = self._me.token, began
         return True
 
     def _holder(self, item: str) -> LeaseHolder | None:
-        document = self._documents.get(self._scope, item)
-        return None if document is None else _holder_from(document, self._table)
+        document = self._documents.get(self.scope, item)
+        return None if document is None else holder_from(document, self.table)
 
-    def _take_over(self, stale: LeaseHolder) -> bool:
+    def take_over(self, stale: LeaseHolder) -> bool:
+        """Take it from a holder that is dead. Returns: False if that one, or another, was faster."""
         began = self._clock()
         mine = LeaseHolder(self._me.host, self._me.pid, self._me.born, token=stale.token + 1)
 
         def take(tx: ContainerTransaction) -> bool:
             taken = self._locked(tx, self._item) == stale
             if taken:
-                tx.put(self._row(mine))
+                tx.put(self._row_of(mine))
             return taken
 
         if not self._in_transaction(take):
@@ -249,7 +288,7 @@ class Lease:
             except LeaseHeld:
                 pass  # it is noted
             except FerryError as error:
-                error.add_note(f"while the lease of {self._table} was renewed")
+                error.add_note(f"while the lease of {self.table} was renewed")
                 raise
 
     def _renew(self) -> None:
@@ -262,9 +301,8 @@ class Lease:
                 now = self._locked(tx, self._item)
                 if now is None or now.token != self.token:
                     self._away = False
-                    self._lost = LeaseHeld(f"taken over by {now}" if now else "it is gone")
-                    raise self._lost
-                tx.put(self._row(renewed))
+                    raise self.lose(now)
+                tx.put(self._row_of(renewed))
 
             self._in_transaction(renew)
             self._me, self._renewed_at, self._away = renewed, began, False
@@ -281,7 +319,7 @@ class Lease:
         def remove(tx: ContainerTransaction) -> None:
             holder = self._locked(tx, item)
             if holder is not None and which(holder):
-                tx.delete(self._key(item))
+                tx.delete(self._key_of(item))
 
         self._in_transaction(remove)
 
@@ -293,24 +331,24 @@ class Lease:
             with suppress(FerryError):
                 holder = self._holder(self._item)
                 if holder is not None and holder.token != self.token:
-                    error.add_note(f"the lease of {self._table} is held by {holder}")
+                    error.add_note(f"the lease of {self.table} is held by {holder}")
             raise
 
     def _locked(self, tx: ContainerTransaction, item: str) -> LeaseHolder | None:
-        scope = self._documents.full(self._scope)
+        scope = self._documents.full(self.scope)
         tql = f"select * where scope = {tql_text(scope)} and item = {tql_text(item)}"
         rows = tx.query(tql, for_update=True).read_all()
         if not len(rows):
             return None
-        return _holder_from(read_document(rows.column("body")[0].as_py(), self._scope, item), self._table)
+        return holder_from(read_document(rows.column("body")[0].as_py(), self.scope, item), self.table)
 
-    def _row(self, holder: LeaseHolder) -> pa.RecordBatch:
+    def _row_of(self, holder: LeaseHolder) -> pa.RecordBatch:
         body = json.dumps(asdict(holder)).encode()
-        columns = [[self._documents.full(self._scope)], [self._item], [body], [datetime.now(timezone.utc)]]
+        columns = [[self._documents.full(self.scope)], [self._item], [body], [datetime.now(timezone.utc)]]
         return pa.record_batch(columns, schema=STATE_SCHEMA.arrow_schema)
 
-    def _key(self, item: str) -> pa.RecordBatch:
-        columns = [[self._documents.full(self._scope)], [item]]
+    def _key_of(self, item: str) -> pa.RecordBatch:
+        columns = [[self._documents.full(self.scope)], [item]]
         return pa.record_batch(columns, schema=STATE_SCHEMA.key_schema.arrow_schema)
 
 
@@ -319,8 +357,8 @@ def holder_of(documents: DocumentStore, table: str) -> LeaseHolder | None:
 
     Of a table that a slot follows with others: see `TargetState.holder_of`.
     """
-    holders = (_holder_from(document, table) for document in documents.items(f"lease:{table}").values())
-    return next((holder for holder in holders if not _is_dead(holder)), None)
+    holders = (holder_from(document, table) for document in documents.items(f"lease:{table}").values())
+    return next((holder for holder in holders if not is_dead(holder)), None)
 
 
 def held(documents: DocumentStore) -> set[str]:
@@ -328,7 +366,8 @@ def held(documents: DocumentStore) -> set[str]:
     return {scope.removeprefix("lease:") for scope in documents.scopes("lease:")}
 
 
-def _holder_from(document: Document, table: str) -> LeaseHolder:
+def holder_from(document: Document, table: str) -> LeaseHolder:
+    """Who a document says that holds it. Raises: CheckpointError for one that is not readable."""
     return readable(
         f"the lease of {table}",
         lambda: decoded(LeaseHolder, document),
@@ -346,7 +385,7 @@ def born(pid: int) -> str:
     return stat.rpartition(")")[2].split()[19]
 
 
-def _is_dead(holder: LeaseHolder) -> bool:
+def is_dead(holder: LeaseHolder) -> bool:
     """Whether the holder was a process of this machine that has ended."""
     if holder.host != socket.gethostname():
         return False

@@ -98,6 +98,13 @@ class Quarantine:
                 found.update(container for container, reason in pairs if reason != without_reason)
         return found
 
+    def holding(self, tables: Sequence[str]) -> set[str]:
+        """Those of some tables that rows are held of."""
+        container = self._existing()
+        if container is None or not container.query(rows_of(self.migration()).replace("*", "count(*)", 1)).value:
+            return set()
+        return {table for table in tables if self.total(table)}
+
     def total(self, table: str) -> int:
         """How many rows of a table are held; counted by the server."""
         container = self._existing()

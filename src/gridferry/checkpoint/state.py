@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from gridferry.checkpoint.catalog import CATALOG_CONTAINER, Catalog
 from gridferry.checkpoint.cursors import CursorStore
@@ -10,6 +10,7 @@ from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
 from gridferry.checkpoint.lease import Lease, LeaseHolder, holder_of
+from gridferry.checkpoint.lease_group import LeaseGroup
 from gridferry.checkpoint.marks import MarkStore
 from gridferry.checkpoint.origins import OriginStore
 from gridferry.checkpoint.parts import PartsStore
@@ -68,6 +69,15 @@ class TargetState:
         """
         also = (lambda: "") if slot_held else (lambda: self._followed_by(table))
         return Lease(self.documents, table, part=part, also=also, wait_s=wait_s)
+
+    def lease_group(self, tables: Sequence[str], *, wait_s: float = 0.0, slot_held: bool = False) -> LeaseGroup:
+        """The same for many tables at once, each of which may be refused alone: see `LeaseGroup`."""
+
+        def also(tables: Sequence[str]) -> Mapping[str, str]:
+            slots = {} if slot_held else self.runs.slots(tables, loaded=True)
+            return {table: _lease_of(slot) for table, slot in slots.items() if slot}
+
+        return LeaseGroup(self.documents, tables, also=also, wait_s=wait_s)
 
     def slot_lease(self, slot: str, *, wait_s: float = 0.0) -> Lease:
         """The right to follow all tables of a slot. Who has it asks `Lease.require_free` of each of them."""

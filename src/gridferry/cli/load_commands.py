@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -130,12 +131,14 @@ def load(
                 wait_s=wait,
             )
 
+        began = time.monotonic()
         loads, failed = kept_going(load)
+        took_s = time.monotonic() - began
         skip = dry_run or (failed is not None and not loads)
         wished = Wished() if skip else Wished.of(migration, chosen(table), failed, synced=False)
     tables = [load_document(t) for t in loads]
     output.document(lambda: {**tables_document(tables, failed), **wished.document})
-    output.show(*load_view(loads))
+    output.show(*load_view(loads, seconds=took_s))
     # What was written since the load's snapshot is for the first sync to bring: no reason to load again.
     codes = [1] if wished.report is not None and wished.report.differences else []
     codes.append(quarantine_code(output, [t.coverage for t in loads], accepted=accept_quarantined))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,10 +18,18 @@ if TYPE_CHECKING:
     from gridferry.engine.events import TableLoad
 
 MOST_CONTAINERS = 20
+MOST_TABLES = 8  # each with its containers; of more, the sums
+MOST_SHOWN = 8
 
 
-def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
-    """A line for each table, its notes, and how many rows both sides of its containers have."""
+def load_view(loads: Sequence[TableLoad], *, seconds: float = 0.0) -> Iterator[RenderableType]:
+    """A line for each table, its notes, and how many rows both sides of its containers have.
+
+    Of many tables the sums, and a line for those that there is something to say of. `seconds` is how long it took.
+    """
+    if len(loads) > MOST_TABLES and not any(load.outcome is LoadOutcome.PLANNED for load in loads):
+        yield from _summary(loads, seconds)
+        return
     for number, load in enumerate(loads):
         if number:
             yield Text()
@@ -31,6 +40,32 @@ def load_view(loads: Sequence[TableLoad]) -> Iterator[RenderableType]:
             yield hanging("  ", note, style="dim")
         if load.containers:
             yield from _counts(load)
+
+
+def _summary(loads: Sequence[TableLoad], seconds: float) -> Iterator[RenderableType]:
+    outcomes = Counter(load.outcome for load in loads)
+    rows, octets = sum(load.rows for load in loads), sum(load.octets for load in loads)
+    line = Text.assemble((numbers.plural(len(loads), "table"), "bold"), ": ")
+    line.append(", ".join(f"{numbers.count(count)} {outcome.value}" for outcome, count in outcomes.items()), "green")
+    if rows:
+        parts = [numbers.plural(rows, "row"), numbers.duration(seconds)]
+        parts += [numbers.rate(rows / seconds)] if seconds else []
+        line.append("; " + ", ".join([*parts, numbers.size(octets)]))
+    yield line
+    remarks = {load.table: (*coverage_words.remarks(load.coverage), *_said(load)) for load in loads}
+    odd = [load for load in loads if load.quarantined or remarks[load.table]]
+    for load in odd[:MOST_SHOWN]:
+        yield headline(load)
+        for remark in remarks[load.table]:
+            yield hanging("  ", remark, style="yellow")
+    if len(odd) > MOST_SHOWN:
+        yield Text(f"… {len(odd) - MOST_SHOWN:,} more tables with something to say", style="dim")
+    yield Text("each table: gridferry status, or --json", style="dim")
+
+
+def _said(load: TableLoad) -> tuple[str, ...]:
+    """The notes that are worth a line among many tables: not that there was nothing to do."""
+    return () if load.outcome is LoadOutcome.ALREADY_LOADED else load.notes
 
 
 def headline(load: TableLoad) -> Text:

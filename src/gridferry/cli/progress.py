@@ -17,12 +17,14 @@ from gridferry import numbers
 from gridferry.cli.output import Output
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import Event, Listener, LoadStarted, Note
+    from gridferry.engine.events import Event, Listener, LoadsStarted, LoadStarted, Note
+    from gridferry.engine.load.progress import LoadProgress
 
 LINE_INTERVAL_S = 5.0
 MILESTONES = 4  # a line is printed at each such part of the chunks too,
 MILESTONE_INTERVAL_S = 1.0  # unless the last line is younger
 _NAME_WIDTH = 24
+_MOST_BARS = 8
 
 
 @contextmanager
@@ -52,26 +54,59 @@ class QuietListener:
 
 
 class BarListener:
-    """One bar a table."""
+    """A bar for each table; of several tables one for all, and one for each that has several chunks and is at work."""
 
-    def __init__(self, output: Output, progress: Progress) -> None:
+    def __init__(self, output: Output, progress: Progress, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._output = output
         self._progress = progress
+        self._clock = clock
+        self._lock = threading.Lock()
         self._bars: dict[str, TaskID] = {}
+        self._all: LoadProgress | None = None
+        self._bar_of_all = TaskID(0)
 
     def __call__(self, event: Event) -> None:
         """Hear one event."""
-        from gridferry.engine.events import LoadStarted, Note, RowsPut
+        from gridferry.engine.events import LoadsStarted, LoadStarted, Note, RowsPut
+        from gridferry.engine.load.progress import LoadProgress
 
-        if isinstance(event, Note):
-            _show_note(self._output, event)
-        elif isinstance(event, LoadStarted):
-            bar = self._progress.add_task(
-                _short(event.table), total=event.rows or None, completed=event.done_rows, before=event.done_rows
-            )
-            self._bars[event.table] = bar
-        elif isinstance(event, RowsPut) and event.table in self._bars:
-            self._progress.advance(self._bars[event.table], event.rows)
+        with self._lock:
+            if isinstance(event, Note):
+                _show_note(self._output, event)
+            elif isinstance(event, LoadsStarted):
+                self._all = LoadProgress(event, now=self._clock())
+                self._bar_of_all = self._progress.add_task(
+                    _tables(self._all), total=event.rows or None, completed=event.done_rows, before=event.done_rows
+                )
+            elif isinstance(event, LoadStarted) and self._is_shown(event):
+                bar = self._progress.add_task(
+                    _short(event.table), total=event.rows or None, completed=event.done_rows, before=event.done_rows
+                )
+                self._bars[event.table] = bar
+            elif isinstance(event, RowsPut) and event.table in self._bars:
+                self._progress.advance(self._bars[event.table], event.rows)
+            if self._all is not None:
+                self._tell_all(self._all, event)
+
+    def _is_shown(self, event: LoadStarted) -> bool:
+        return self._all is None or (event.chunks > 1 and len(self._bars) < _MOST_BARS)
+
+    def _tell_all(self, progress: LoadProgress, event: Event) -> None:
+        from gridferry.engine.events import TableFailed, TableLoad
+
+        progress.hear(event)
+        self._progress.update(
+            self._bar_of_all,
+            description=_tables(progress),
+            completed=progress.rows,
+            left_s=progress.left_s(self._clock()),
+        )
+        if isinstance(event, TableLoad | TableFailed) and event.table in self._bars:
+            self._progress.remove_task(self._bars.pop(event.table))
+
+
+def _tables(progress: LoadProgress) -> str:
+    return f"{progress.ended} of {numbers.plural(progress.started.tables, 'table')}"
 
 
 @dataclass
@@ -86,27 +121,60 @@ class _Course:
 
 
 class LineListener:
-    """A line at the start, every few seconds, and at each quarter of the chunks."""
+    """A line at the start, every few seconds, and at each quarter of the chunks. Of several tables a line for all of
+    them every few seconds, and one for each that is loaded and took as long as that.
+    """
 
     def __init__(self, output: Output, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._output = output
         self._clock = clock
         self._lock = threading.Lock()
         self._courses: dict[str, _Course] = {}
+        self._all: LoadProgress | None = None
+        self._printed = 0.0
 
     def __call__(self, event: Event) -> None:
         """Hear one event."""
-        from gridferry.engine.events import ChunkDone, LoadStarted, Note, RowsPut
+        from gridferry.engine.events import ChunkDone, LoadsStarted, LoadStarted, Note, RowsPut
 
         with self._lock:
             if isinstance(event, Note):
                 _show_note(self._output, event)
+            elif isinstance(event, LoadsStarted):
+                self._start_all(event)
+            elif self._all is not None:
+                self._tell_all(self._all, event)
             elif isinstance(event, LoadStarted):
                 self._start(event)
             elif isinstance(event, RowsPut) and event.table in self._courses:
                 self._put(self._courses[event.table], event.rows)
             elif isinstance(event, ChunkDone) and event.table in self._courses:
                 self._chunk(self._courses[event.table])
+
+    def _start_all(self, event: LoadsStarted) -> None:
+        from gridferry.engine.load.progress import LoadProgress
+
+        self._printed = self._clock()
+        self._all = LoadProgress(event, now=self._printed)
+        before = f"; {numbers.plural(event.done_rows, 'row')} done before" if event.done_rows else ""
+        size = f", {numbers.size(event.octets)} in PostgreSQL" if event.octets else ""
+        line = f"{numbers.plural(event.tables, 'table')}: {numbers.plural(event.rows, 'row')}{size}{before}"
+        self._output.note(line, style="")
+
+    def _tell_all(self, progress: LoadProgress, event: Event) -> None:
+        from gridferry.engine.events import TableLoad
+
+        progress.hear(event)
+        now = self._clock()
+        if isinstance(event, TableLoad) and event.seconds >= LINE_INTERVAL_S:
+            self._output.note(
+                f"{event.table}: {event.outcome.value}, {numbers.plural(event.rows, 'row')}, "
+                f"{numbers.duration(event.seconds)}",
+                style="",
+            )
+        if now - self._printed >= LINE_INTERVAL_S:
+            self._printed = now
+            self._output.note(progress.line(now), style="")
 
     def _start(self, event: LoadStarted) -> None:
         now = self._clock()
@@ -163,7 +231,8 @@ class _Left(ProgressColumn):
         speed = _speed(task)
         if task.finished:
             return Text(numbers.duration(task.finished_time or 0.0), style="dim")
-        return Text(f"{numbers.duration((task.remaining or 0) / speed)} left" if speed else "", style="dim")
+        left_s = task.fields.get("left_s", (task.remaining or 0) / speed if speed else None)
+        return Text("" if left_s is None else f"{numbers.duration(left_s)} left", style="dim")
 
 
 def _speed(task: Task) -> float:

@@ -35,6 +35,19 @@ class Note:
 
 
 @dataclass(frozen=True)
+class LoadsStarted:
+    """Several tables are copied together: `rows` and `octets` of PostgreSQL in all, of which `done_rows` and
+    `done_octets` are stored already.
+    """
+
+    tables: int
+    rows: int
+    octets: int = 0
+    done_rows: int = 0
+    done_octets: int = 0
+
+
+@dataclass(frozen=True)
 class LoadStarted:
     """A table's load begins, or goes on where an earlier run stopped: `done_rows` are stored already."""
 
@@ -288,6 +301,7 @@ Event = (
     Note
     | TableFailed
     | TablesLeft
+    | LoadsStarted
     | LoadStarted
     | RowsPut
     | ChunkDone

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
@@ -162,7 +162,7 @@ class SlotOfLoad:
 
     def drop_others(self, tell: Listener, table: str) -> None:
         """Drop the slots of earlier loads. One that cannot be dropped now is reported."""
-        for name in {*self._others, self._standing} - {self.name, self._stream, ""}:
+        for name in {*self._others_left(), self._standing} - {self.name, self._stream, ""}:
             try:
                 self._feed.drop(name)
             except SourceRefused as error:
@@ -179,9 +179,13 @@ class SlotOfLoad:
 
     def drop_spare(self) -> None:
         """Drop what a run left that was killed between two slots: those of the table's own that the load has not."""
-        for name in (self.name, *self._others):
+        for name in (self.name, *self._others_left()):
             if name not in (self._standing, self._stream) and self._feed.facts(name) is not None:
                 self._feed.drop(name)
+
+    def _others_left(self) -> Sequence[str]:
+        """Those of the table's other slots that may be there."""
+        return self._others
 
 
 class SharedSlotOfLoad(SlotOfLoad):
@@ -202,14 +206,26 @@ class SharedSlotOfLoad(SlotOfLoad):
         start: Lsn,
         view: PostgresSnapshot,
         check: Callable[[], None],
+        access: ChangeAccess,
+        left: Collection[str],
     ) -> None:
         """Args: names: the two that the table's own slots may have; start: a position that the slot holds, with nothing
-        in front of it that `view` does not show; check: raises where others may follow the slot again.
+        in front of it that `view` does not show; check: raises where others may follow the slot again; access: what the
+        source allowed before the slot was made; left: slots, its own among them, of which something is left.
         """
         super().__init__(source, (slot, *names), tell, stream=slot)
         self._check = check
+        self._access = access
+        self._left = left
         self._start = start
         self._view = view
+
+    def access(self, table: Table) -> ChangeAccess:
+        """What the source allows: asked for all tables at once."""
+        return self._access
+
+    def _others_left(self) -> Sequence[str]:
+        return [name for name in self._others if name in self._left]
 
     def beside(self, run: LoadRun | None) -> SharedSlotOfLoad:
         """See `SlotOfLoad`: it is the same for every load."""

@@ -81,26 +81,27 @@ class Store:
         wait for every transaction that is open on it, also for one of a client that was killed.
         Raises: as `create_container`.
         """
-        found: dict[str, Container] = {}
-        for name, container in self.open_containers(names).items():
-            # One with other columns is left to the server, which says whether they are others.
-            if container is not None and container.schema == schema:
-                # Handles of one schema share one object: comparing 100,000 of them is then cheap.
-                found[name] = Container(self.cluster, replace(container.handle, schema=schema))
-        missing = [name for name in dict.fromkeys(names) if name not in found]
-        if missing:
-            found.update(zip(missing, self._put_containers(missing, schema, modify=modify), strict=True))
-        return [found[name] for name in names]
+        made = self.create_each([(name, schema) for name in dict.fromkeys(names)], modify=modify)
+        return [made[name] for name in names]
 
-    def _put_containers(self, names: Sequence[str], schema: ContainerSchema, *, modify: bool) -> list[Container]:
-        """All requests under way at once."""
-        asks = [put_container(self.cluster, name, schema, modify=modify) for name in names]
-        bodies = ask_all(self.cluster, asks)
+    def create_each(
+        self, wanted: Sequence[tuple[str, ContainerSchema]], *, modify: bool = False
+    ) -> dict[str, Container]:
+        """The same for names that have a schema each; by name. Raises: as `create_container`."""
+        schemas = dict(wanted)
+        found: dict[str, Container] = {}
+        for name, container in self.open_containers(list(schemas)).items():
+            # One with other columns is left to the server, which says whether they are others.
+            if container is not None and container.schema == schemas[name]:
+                # Handles of one schema share one object: comparing 100,000 of them is then cheap.
+                found[name] = Container(self.cluster, replace(container.handle, schema=schemas[name]))
+        missing = {name: schema for name, schema in schemas.items() if name not in found}
+        # All requests under way at once.
+        asks = [put_container(self.cluster, name, schema, modify=modify) for name, schema in missing.items()]
         known = SchemaMemory()
-        return [
-            Container(self.cluster, made_handle(self.cluster, name, schema, body, known=known))
-            for name, body in zip(names, bodies, strict=True)
-        ]
+        for (name, schema), body in zip(missing.items(), ask_all(self.cluster, asks), strict=True):
+            found[name] = Container(self.cluster, made_handle(self.cluster, name, schema, body, known=known))
+        return found
 
     def open_container(self, name: str) -> Container | None:
         """A container that exists, or None."""

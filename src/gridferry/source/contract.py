@@ -63,6 +63,9 @@ class ReadsSnapshot(Protocol):
     def count_all(self, plan: TablePlan) -> int:
         """Rows that meet the plan's condition, by one plain count that knows nothing of chunks."""
 
+    def count_each(self, plans: Sequence[TablePlan]) -> list[int]:
+        """The same of many tables at once, in their order."""
+
     def check(self) -> None:
         """Raises: SnapshotGone if the snapshot was lost."""
 

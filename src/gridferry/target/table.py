@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 
 from gridferry.errors import DataError, PlanError, SchemaConflict, TargetNotEmpty
-from gridferry.griddb import Store
+from gridferry.griddb import Container, Store
 from gridferry.griddb.handle import Handle
 from gridferry.plan.advice import named_apart
 from gridferry.plan.names import container_name, name_problem
@@ -88,6 +88,15 @@ class TableTarget:
         """
         with self._lock:
             self._make(list(names))
+
+    def adopt(self, made: Iterable[tuple[Container, str | None]]) -> None:
+        """Take containers that were made, or opened with this schema, for these values. Raises: DataError for names
+        that meet.
+        """
+        with self._lock:
+            for container, value in made:
+                self._know([(container.name, value)])
+                self._handles[value] = container.handle
 
     def handles(self, values: Sequence[str | None]) -> list[Handle]:
         """The handles of these split values, in their order; missing containers are made.

@@ -21,7 +21,8 @@ class FakeResult:
         self._rows = rows
 
     def read_all(self) -> pa.Table:
-        return pa.table({"body": pa.array([r["body"] for r in self._rows], pa.binary())})
+        columns = {name: [r[name] for r in self._rows] for name in ("scope", "item")}
+        return pa.table({**columns, "body": pa.array([r["body"] for r in self._rows], pa.binary())})
 
 
 class FakeContainer:
@@ -63,8 +64,13 @@ class FakeContainer:
 
     def query(self, tql: str, *, for_update: bool = False) -> FakeResult:
         assert for_update
+        _, like, pattern = tql.partition(" like ")
         return FakeResult(
-            [{"body": b} for (scope, item), b in self.rows.items() if f"'{scope}'" in tql and f"'{item}'" in tql]
+            [
+                {"scope": scope, "item": item, "body": body}
+                for (scope, item), body in self.rows.items()
+                if (scope.startswith(pattern.strip("'%")) if like else f"'{scope}'" in tql and f"'{item}'" in tql)
+            ]
         )
 
     def _check(self) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -9,7 +10,8 @@ from tests.unit.cli.fakes import table_plan
 
 from gridferry.cli.output import Output
 from gridferry.cli.progress import LineListener, follow_load
-from gridferry.engine.events import ChunkDone, LoadStarted, RowsPut
+from gridferry.engine.events import ChunkDone, LoadsStarted, LoadStarted, RowsPut, TableLoad
+from gridferry.model.outcomes import LoadOutcome
 
 
 class Clock:
@@ -99,3 +101,35 @@ def test_the_bar_of_a_resume_begins_where_it_stopped() -> None:
     with follow_load(output) as listener:
         listener(started(done_chunks=4, done_rows=500_000))
     assert "500,000/1,000,000" in stream.getvalue()
+
+
+def test_many_tables_have_one_line_now_and_then(heard: tuple[LineListener, Clock, io.StringIO]) -> None:
+    listener, clock, stream = heard
+    listener(LoadsStarted(40, rows=400_000, octets=40_000_000))
+    for number in range(40):
+        name = f"t{number}"
+        clock.now += 0.25
+        listener(LoadStarted(name, replace(table_plan(), rows=10_000, size_bytes=1_000_000), 10_000, 1, 2))
+        listener(RowsPut(name, 10_000, 1))
+        listener(TableLoad(name, LoadOutcome.LOADED, rows=10_000, seconds=0.2))
+    assert stream.getvalue().splitlines() == [
+        "40 tables: 400,000 rows, 40 MB in PostgreSQL",
+        "19 of 40 tables, 190,000 of 400,000 rows, 38,000 rows/s, about 5.5 s left",
+        "39 of 40 tables, 390,000 of 400,000 rows, 39,000 rows/s",
+    ]
+
+
+def test_many_tables_have_one_bar_and_the_large_ones_theirs() -> None:
+    output, stream = Output(), io.StringIO()
+    output.err = Console(file=stream, width=80, force_terminal=True, color_system=None, legacy_windows=False)
+    with follow_load(output) as listener:
+        listener(LoadsStarted(40, rows=1_000_000, octets=1_000_000))
+        listener(LoadStarted("public.small", table_plan(), 10, 1, 2))
+        listener(LoadStarted("public.large", table_plan(), 405_184, 5, 2))
+        listener(RowsPut("public.large", 201_180, 1))
+        listener(TableLoad("public.small", LoadOutcome.LOADED))
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", stream.getvalue()).replace("\r", "\n").splitlines()
+    assert any("1 of 40 tables" in line and "201,180/1,000,000" in line for line in drawn)
+    assert any("public.large" in line for line in drawn)
+    assert not any("public.small" in line for line in drawn)
+    assert max(map(len, drawn)) <= 80

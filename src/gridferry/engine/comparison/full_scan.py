@@ -209,7 +209,7 @@ class FullPass:
         Crew(default_workers(), fewer=fewer_workers(self._plan.qualified, self._listener)).run(
             jobs,
             work=work,
-            open_worker=lambda: OpenReader(self._view.open_reader()),
+            open_worker=lambda: OpenReader(self._view.open_reader),
             close_worker=OpenReader.close,
             meanwhile=meanwhile,
         )

@@ -48,25 +48,43 @@ class LoadCounts:
 
 
 class CountCheck:
-    """Counts one table's rows on both sides."""
+    """Counts one table's rows on both sides. `source` are the snapshot's rows by split value."""
 
-    def __init__(self, store: Store, plan: TablePlan, target: TableTarget, quarantine: Quarantine) -> None:
+    def __init__(
+        self,
+        store: Store,
+        plan: TablePlan,
+        target: TableTarget,
+        quarantine: Quarantine,
+        source: Mapping[str | None, int],
+    ) -> None:
         self._store = store
         self._plan = plan
         self._target = target
         self._quarantine = quarantine
+        self._source = source
 
-    def run(self, reader: ReadsRows, source: Mapping[str | None, int], copier: ChunkCopier) -> LoadCounts:
-        """Count, and settle keys that rows share. `source` are the snapshot's rows by split value.
+    def at_a_glance(self, rows: Mapping[str | None, int]) -> LoadCounts | None:
+        """What the counts say where they say it by themselves: no rows share keys, none is missing, none quarantined.
+
+        Args: rows: how many each container holds, by split value.
+        """
+        counts = self._compared(rows, Counter(), Resolution(Counter()))
+        if self._plan.colliding or self._missing(counts):
+            return None
+        return LoadCounts(tuple(count for count, _ in counts.values()), 0, 0, self._surplus(counts))
+
+    def run(self, reader: ReadsRows, copier: ChunkCopier) -> LoadCounts:
+        """Count, and settle keys that rows share.
 
         Raises: DuplicateKeys where rows share keys and the plan forbids it; DataError where rows are missing.
         """
         none = Resolution(Counter())
-        counts = self._count(source, none)
+        counts = self._count(none)
         resolved = none
         if self._plan.colliding or self._missing(counts):
             resolved = resolve_duplicates(reader, self._plan, copier=copier, quarantine=self._quarantine)
-            counts = self._count(source, resolved)
+            counts = self._count(resolved)
         missing = self._missing(counts)
         if missing:
             raise self._loss(missing)
@@ -77,15 +95,21 @@ class CountCheck:
             notes=self._surplus(counts),
         )
 
-    def _count(self, source: Mapping[str | None, int], resolved: Resolution) -> dict[str, tuple[ContainerCount, int]]:
-        """By container: the counts, and the rows that it should have."""
+    def _count(self, resolved: Resolution) -> dict[str, tuple[ContainerCount, int]]:
         handles = self._target.by_value
         held = self._quarantine.counts(self._plan.qualified, without_reason=REASON)
         rows = dict(zip(handles, self._store.counts(list(handles.values())), strict=True))
+        return self._compared(rows, held, resolved)
+
+    def _compared(
+        self, rows: Mapping[str | None, int], held: Counter[str], resolved: Resolution
+    ) -> dict[str, tuple[ContainerCount, int]]:
+        """By container: the counts, and the rows that it should have."""
         found = {}
-        for value in {**dict.fromkeys(source), **dict.fromkeys(handles)}:
-            name = handles[value].name if value in handles else container_name(self._plan, value)
-            count = ContainerCount(name, value, source.get(value, 0), rows.get(value, 0))
+        names = self._target.names
+        for value in {**dict.fromkeys(self._source), **dict.fromkeys(rows)}:
+            name = names[value] if value in rows else container_name(self._plan, value)
+            count = ContainerCount(name, value, self._source.get(value, 0), rows.get(value, 0))
             lost = held[name] + resolved.superseded[value]
             found[name] = (count, count.source_rows - lost)
         return found

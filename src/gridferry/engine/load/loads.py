@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.each_table import LOAD, try_each
+from gridferry.engine.each_table import LOAD, Tried, in_order, try_each
 from gridferry.engine.events import BucketLoad, PreparedLoad, TableLoad
 from gridferry.engine.load.copying import LoadOptions
-from gridferry.engine.load.one_snapshot import ALONE, OneSnapshot, one_snapshot
-from gridferry.engine.load.shared import SharedLoad
+from gridferry.engine.load.many import LoadOfMany, PreparationOfMany
+from gridferry.engine.load.one_snapshot import OneSnapshot
+from gridferry.engine.load.shared import SharedLoad, require_prepared
 from gridferry.engine.load.table_load import TableLoader
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.ownership.origin_check import look_up
@@ -52,21 +53,34 @@ class Loads:
         Raises: any FerryError of the only table; what was checkpointed stays, and the same call goes on from there.
             Of several tables SomeTablesFailed after all others were loaded, its `done` a list of TableLoad.
         """
+        tried = self.try_load(
+            tables,
+            replace=replace,
+            replace_unclaimed=replace_unclaimed,
+            workers=workers,
+            rows_per_chunk=rows_per_chunk,
+            wait_s=wait_s,
+        )
+        tried.require(LOAD)
+        return list(tried.done)
+
+    def try_load(
+        self,
+        tables: Sequence[str] = (),
+        *,
+        replace: bool = False,
+        replace_unclaimed: bool = False,
+        workers: int | None = None,
+        rows_per_chunk: int = ROWS_PER_CHUNK,
+        wait_s: float = 0.0,
+    ) -> Tried[TableLoad]:
+        """The same, with what became of each table. Raises: what is wrong with config or target, or whose it is."""
         options = LoadOptions(replace, workers, rows_per_chunk, wait_s, replace_unclaimed=replace_unclaimed)
         chosen = self._endpoints.to_load(tables)
         state = self._endpoints.state  # what is wrong with the target, or with whose it is, is reported once
         if not tables:
             self._endpoints.tables.tell_gone(state)
-        with one_snapshot(self._endpoints, chosen, options) as shared:
-
-            def load(table: TableOptions) -> TableLoad:
-                done = self._loader(state, table, options, shared).run(table.table)
-                self._endpoints.tell(done)
-                return done
-
-            tried = try_each(chosen, load, name=lambda o: o.qualified, doing=LOAD, tell=self._endpoints.tell)
-        tried.require(LOAD)
-        return list(tried.done)
+        return LoadOfMany(self._endpoints, state, options, self._loader).run(chosen)
 
     def preview(self, plan: Plan) -> list[TableLoad]:
         """What `load` would do with the plan's tables: one each, its problems as notes, in the order of the plan."""
@@ -90,12 +104,17 @@ class Loads:
         `load_bucket` does a part of it, and `finish` ends it; each in any process, and again after any failure.
         Raises: as `load` of one table.
         """
+        tried = self.try_prepare([table], replace=replace, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+        tried.require(LOAD)
+        return tried.done[0]
+
+    def try_prepare(
+        self, tables: Sequence[str], *, replace: bool = False, rows_per_chunk: int = ROWS_PER_CHUNK, wait_s: float = 0.0
+    ) -> Tried[PreparedLoad]:
+        """The same for several tables, with what became of each. Raises: as `try_load`."""
         options = LoadOptions(replace=replace, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
-        with (
-            one_snapshot(self._endpoints, self._endpoints.chosen([table]), options) as under,
-            self._shared(table, options, under) as shared,
-        ):
-            return shared.prepare()
+        chosen, state = self._endpoints.chosen(tables), self._endpoints.state
+        return PreparationOfMany(self._endpoints, state, options, self._loader).run(chosen)
 
     def load_bucket(
         self,
@@ -122,9 +141,32 @@ class Loads:
 
         Raises: ConfigError where nothing is prepared; as `load` of one table.
         """
+        tried = self.try_finish([table], workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
+        tried.require(LOAD)
+        return tried.done[0]
+
+    def try_finish(
+        self,
+        tables: Sequence[str],
+        *,
+        workers: int | None = None,
+        rows_per_chunk: int = ROWS_PER_CHUNK,
+        wait_s: float = 0.0,
+    ) -> Tried[TableLoad]:
+        """The same for several tables, none if none is named, with what became of each. Raises: as `try_load`."""
         options = LoadOptions(workers=workers, rows_per_chunk=rows_per_chunk, wait_s=wait_s)
-        with self._shared(table, options) as shared:
-            return shared.finish()
+        chosen, state = self._endpoints.chosen(tables) if tables else (), self._endpoints.state
+
+        def prepared(each: TableOptions) -> TableOptions:
+            require_prepared(state, each.qualified)
+            return each
+
+        ready = try_each(chosen, prepared, name=lambda o: o.qualified, doing=LOAD, tell=self._endpoints.tell)
+        tried = LoadOfMany(self._endpoints, state, options, self._loader).run(ready.done)
+        return in_order(
+            Tried(tried.done, tried.finished, ready.failures + tried.failures, ready.not_tried + tried.not_tried),
+            [each.qualified for each in chosen],
+        )
 
     def what_replace_drops(self, tables: Sequence[str] = ()) -> str:
         """What `load` with `replace` would drop of these tables, as the target holds it now, in a sentence."""
@@ -138,8 +180,8 @@ class Loads:
         return look_up(self._endpoints.look_at_state(), options, left="", then="gridferry status")[1]
 
     @contextmanager
-    def _shared(self, table: str, load: LoadOptions, under: OneSnapshot = ALONE) -> Iterator[SharedLoad]:
-        """One table's steps; an error of them that advises --replace says what that would drop."""
+    def _shared(self, table: str, load: LoadOptions) -> Iterator[SharedLoad]:
+        """One table's buckets; an error of them that advises --replace says what that would drop."""
         (options,) = self._endpoints.chosen([table])
         try:
             state = self._endpoints.state
@@ -149,8 +191,7 @@ class Loads:
                 options=options,
                 load=load,
                 listener=self._endpoints.tell,
-                slot=under.slots.get(options.qualified) or self._slot(state, options),
-                slot_held=under.slot_held,
+                slot=self._slot(state, options),
             )
         except FerryError as error:
             self._endpoints.session.complete_advice(error, options.qualified)

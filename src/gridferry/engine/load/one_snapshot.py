@@ -6,8 +6,8 @@ just now, each table is loaded with a slot of its own instead, and joins the oth
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Container, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from gridferry.checkpoint.lease import Lease
@@ -19,59 +19,85 @@ from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.slots import SharedSlotOfLoad, patience_for, slots_of, stream_slot_of
 from gridferry.errors import CheckpointError, FerryError, LeaseHeld
 from gridferry.model.position import Lsn
+from gridferry.model.publishing import ChangeAccess
 from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 
 @dataclass(frozen=True)
 class OneSnapshot:
-    """What tables are loaded under together. `slots` by `schema.table`; `slot_held`: nobody else may follow it."""
+    """What tables are loaded under together. `slots` by `schema.table`; `slot_held`: nobody else may follow it; `view`:
+    their snapshot.
+    """
 
     slots: Mapping[str, SharedSlotOfLoad] = field(default_factory=dict)
     slot_held: bool = False
+    view: PostgresSnapshot | None = None
 
 
 ALONE = OneSnapshot()
 
 
-@contextmanager
-def one_snapshot(ends: Endpoints, chosen: Sequence[TableOptions], load: LoadOptions) -> Iterator[OneSnapshot]:
-    """The slot and snapshot for those of the chosen tables that begin a load in mode cdc.
+class SlotOfMany:
+    """The slot of those of the chosen tables that begin a load in mode cdc, if one slot can follow them.
 
-    Nothing for tables that go on with a load, or that cannot be followed (which their own load says); nothing at all
-    where the config has one table in mode cdc only. Slot and snapshot are held until the block ends; a slot that no
-    load has taken by then is dropped again.
-    Raises: TransactionOpen, SourceError where the slot cannot be made: no load has begun.
+    Taken before the tables' leases, opened under them. None for tables that go on with a load, or that cannot be
+    followed (which their own load says); none at all where the config has one table in mode cdc only.
     """
-    fresh = [o for o in chosen if o.sync_mode is SyncMode.CDC and _begins(ends.state, o, load)]
-    if not fresh or not ends.follows_many:
-        yield ALONE
-        return
-    slot = stream_slot_of(ends.feed, ends.state)
-    with ExitStack() as stack:
-        allowed = _allowed(ends, slot, fresh)
-        lease = _take(ends, slot, allowed, load, stack) if allowed else None
-        if lease is None:
-            yield ALONE
-            return
-        opened = _open(ends, slot, allowed, stack)
+
+    def __init__(self, ends: Endpoints, chosen: Sequence[TableOptions], load: LoadOptions, stack: ExitStack) -> None:
+        """Keep others from following the slot until `stack` ends. Raises: SourceError; GridDBError."""
+        self._ends, self._stack = ends, stack
+        self.begins = [o for o in chosen if o.sync_mode is SyncMode.CDC and _begins(ends.state, o, load)]
+        self._allowed: dict[str, tuple[TableOptions, ChangeAccess]] = {}
+        self._lease: Lease | None = None
+        if self.begins and ends.follows_many:
+            self._slot = stream_slot_of(ends.feed, ends.state)
+            self._allowed = _allowed(ends, self._slot, self.begins)
+        if self._allowed:
+            self._lease = _take(ends, self._slot, [o for o, _ in self._allowed.values()], load, stack)
+
+    @property
+    def held(self) -> bool:
+        """Whether nobody else may follow it."""
+        return self._lease is not None
+
+    @property
+    def tables(self) -> set[str]:
+        """Those that it is to follow, as `schema.table`."""
+        return set(self._allowed) if self.held else set()
+
+    def open(self, leased: Container[str]) -> OneSnapshot:
+        """The slot, and a snapshot that goes with it, for those of its tables whose lease is held; until the stack
+        ends. A slot that no load has taken by then is dropped again.
+
+        Raises: TransactionOpen, SourceError where the slot cannot be made: no load has begun.
+        """
+        lease, ends = self._lease, self._ends
+        allowed = {table: found for table, found in self._allowed.items() if table in leased}
+        if lease is None or not allowed:
+            return OneSnapshot(slot_held=self.held)
+        opened = _open(ends, self._slot, [options for options, _ in allowed.values()], self._stack)
         if opened is None:
-            yield OneSnapshot(slot_held=True)
-            return
+            return OneSnapshot(slot_held=True)
         start, view = opened
+        own = {table: slots_of(ends.feed, ends.state, table) for table in allowed}
+        left = ends.feed.left_of([name for names in own.values() for name in names])
         slots = {
-            options.qualified: SharedSlotOfLoad(
+            table: SharedSlotOfLoad(
                 ends.source,
-                slots_of(ends.feed, ends.state, options.qualified),
+                own[table],
                 ends.tell,
-                slot=slot,
+                slot=self._slot,
                 start=start,
                 view=view,
                 check=lease.check,
+                access=access,
+                left=left,
             )
-            for options in allowed
+            for table, (_, access) in allowed.items()
         }
-        yield OneSnapshot(slots, slot_held=True)
+        return OneSnapshot(slots, slot_held=True, view=view)
 
 
 def _begins(state: TargetState, options: TableOptions, load: LoadOptions) -> bool:
@@ -82,11 +108,15 @@ def _begins(state: TargetState, options: TableOptions, load: LoadOptions) -> boo
     return run is None or load.replace or run.state is RunState.REPLACING
 
 
-def _allowed(ends: Endpoints, slot: str, fresh: Sequence[TableOptions]) -> list[TableOptions]:
+def _allowed(ends: Endpoints, slot: str, fresh: Sequence[TableOptions]) -> dict[str, tuple[TableOptions, ChangeAccess]]:
     """The tables that can be followed; of the others their own load says why not."""
     access = ends.feed.access([(o.schema_name, o.table_name, slot) for o in fresh])
     pairs = zip(fresh, access, strict=True)
-    return [options for options, found in pairs if not found.obstacles and found.publishing is not None]
+    return {
+        options.qualified: (options, found)
+        for options, found in pairs
+        if not found.obstacles and found.publishing is not None
+    }
 
 
 def _take(

@@ -8,14 +8,13 @@ the rows that moved meanwhile. docs/adr/0012 says why nothing is missed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from math import ceil
 
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import BucketLoad, Level, Listener, LoadPart, Note, PreparedLoad, TableLoad
-from gridferry.engine.load.copying import LoadOptions, LoadWork, OpensSnapshots
+from gridferry.engine.events import BucketLoad, Level, Listener, LoadPart, Note, PreparedLoad
+from gridferry.engine.load.copying import Copying, LoadOptions, OpensSnapshots, TableCopy
 from gridferry.engine.load.table_load import TableLoader
 from gridferry.engine.slots import SlotOfLoad
 from gridferry.errors import CheckpointError, ConfigError
@@ -28,7 +27,7 @@ ROWS_PER_BUCKET = 250_000
 
 
 class SharedLoad:
-    """The steps of one table's shared load. Each may be called in another process, and again at any time."""
+    """The buckets of one table's shared load. Each may be read in another process, and again at any time."""
 
     def __init__(
         self,
@@ -39,10 +38,8 @@ class SharedLoad:
         load: LoadOptions,
         listener: Listener,
         slot: SlotOfLoad | None = None,
-        slot_held: bool = False,
     ) -> None:
         """Args: as of `TableLoader`."""
-        self._slot_held = slot_held
         self._source = source
         self._state = state
         self._options = options
@@ -50,27 +47,6 @@ class SharedLoad:
         self._tell = listener
         self._slot = slot
         self._table = options.qualified
-
-    def prepare(self) -> PreparedLoad:
-        """Plan the table, cut it into chunks and make its containers; or say what an earlier load left to be read.
-
-        In mode cdc the slot is made here, before any bucket takes a snapshot. Raises: as a load.
-        """
-        with self._loader(self._load).begin(self._options.table) as begun:
-            run = begun.run
-            listed = len(self._state.catalog.entries(run.table))
-            if run.state is RunState.LOADED:
-                return PreparedLoad(run.table, LoadOutcome.ALREADY_LOADED, chunks=len(run.chunks), containers=listed)
-            LoadWork(self._state, run, begun.lease, self._load, self._tell).make_containers()
-        waiting = [c for c in run.chunks if c.number not in run.finished and c.kind is not ChunkKind.RECENT]
-        return PreparedLoad(
-            run.table,
-            LoadOutcome.PREPARED if begun.outcome is LoadOutcome.LOADED else begun.outcome,
-            chunks=len(run.chunks),
-            waiting=len(waiting),
-            waiting_rows=sum(chunk.rows for chunk in waiting),
-            containers=max(listed, len(run.plan.containers) if run.plan is not None else 0),
-        )
 
     def load_bucket(self, bucket: int, of: int) -> BucketLoad:
         """Copy the chunks of one bucket that are not done. Other buckets may be read at the same time.
@@ -81,21 +57,13 @@ class SharedLoad:
         if not 0 <= bucket < of:
             raise ConfigError(f"there is no bucket {bucket} of {of}: they count from 0")
         with self._state.lease(self._table, part=f"{bucket}/{of}", wait_s=self._load.wait_s) as lease:
-            run = self._prepared()
+            run = require_prepared(self._state, self._table)
             if run.state is RunState.LOADED:
                 return BucketLoad(self._table, bucket, of, LoadOutcome.ALREADY_LOADED)
             mine = {c.number for c in run.chunks if c.number % of == bucket} - set(run.finished)
             if not mine:
                 return BucketLoad(self._table, bucket, of, LoadOutcome.NOTHING_LEFT)
             return self._copy(run, lease, mine, bucket=bucket, of=of)
-
-    def finish(self) -> TableLoad:
-        """Read what moved while the buckets were read and what they left, count both sides, and end the load.
-
-        Raises: ConfigError where nothing is prepared; as a load.
-        """
-        self._prepared()
-        return self._loader(replace(self._load, replace=False)).run(self._options.table)
 
     def _copy(self, run: LoadRun, lease: Lease, mine: set[int], *, bucket: int, of: int) -> BucketLoad:
         with self._source.open_snapshot() as view:
@@ -117,18 +85,21 @@ class SharedLoad:
             if len(chunks) < len([c for c in run.chunks if c.number in mine and c.kind is not ChunkKind.RECENT]):
                 message = "the table was rewritten since the load was prepared; the end of the load reads it again"
                 self._tell(Note(run.table, message, Level.WARNING))
-            work = LoadWork(self._state, run, lease, self._load, self._tell)
-            return work.run_part(view, chunks, bucket=bucket, of=of)
-
-    def _prepared(self) -> LoadRun:
-        run = self._state.runs.get(self._table)
-        if run is None or run.state is RunState.REPLACING:
-            raise ConfigError(
-                f"the load of {self._table} is not prepared",
-                state="nothing was changed",
-                next_step="prepare it first",
+            copy = TableCopy(self._state, run, lease, chunks=chunks)
+            Copying(self._state, view, [copy], self._load, self._tell).run()
+            if copy.error is not None:
+                raise copy.error
+            return BucketLoad(
+                self._table,
+                bucket,
+                of,
+                LoadOutcome.LOADED,
+                rows=copy.rows,
+                octets=copy.octets,
+                seconds=copy.seconds,
+                chunks=len(chunks),
+                quarantined=copy.quarantined,
             )
-        return run
 
     def _loader(self, load: LoadOptions) -> TableLoader:
         return TableLoader(
@@ -138,8 +109,19 @@ class SharedLoad:
             load=load,
             listener=self._tell,
             slot=self._slot,
-            slot_held=self._slot_held,
         )
+
+
+def require_prepared(state: TargetState, table: str) -> LoadRun:
+    """The load of a table (`schema.table`) that was prepared, or is loaded. Raises: ConfigError; CheckpointError."""
+    run = state.runs.get(table)
+    if run is None or run.state is RunState.REPLACING:
+        raise ConfigError(
+            f"the load of {table} is not prepared",
+            state="nothing was changed",
+            next_step="prepare it first",
+        )
+    return run
 
 
 def deal(

@@ -1,4 +1,4 @@
-"""The load of one table: what is there already, the chunks, the check at the end. Killed anywhere, it can be run again.
+"""The beginning of one table's load: what is there already, whether it can begin or go on, and with which chunks.
 
 The order that keeps data safe: plan and containers are on disk before the first row is put; a chunk's rows are on disk
 before its checkpoint is written; a table counts as loaded only after both sides' rows were counted.
@@ -15,7 +15,7 @@ from gridferry.checkpoint.origins import OriginRecord
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Listener, Note, TableLoad
-from gridferry.engine.load.copying import LoadOptions, LoadWork, OpensSnapshots, SnapshotView
+from gridferry.engine.load.copying import LoadOptions, OpensSnapshots, SnapshotView
 from gridferry.engine.load.replacing import Replacing
 from gridferry.engine.ownership.lineage import Checked, check_origin
 from gridferry.engine.ownership.origin_check import require_names_kept
@@ -27,6 +27,7 @@ from gridferry.model.coverage import NO_COVERAGE
 from gridferry.model.moment import shown
 from gridferry.model.origin import Lineage
 from gridferry.model.outcomes import LoadOutcome
+from gridferry.model.parts import PartsRecord
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
 from gridferry.plan.coverage import coverage_of
@@ -52,8 +53,18 @@ class Begun:
     expected: dict[str | None, int] | None
 
 
+@dataclass(frozen=True)
+class Fresh:
+    """A load of a table of which nothing is there: all that is to be written before it begins."""
+
+    plan: TablePlan
+    run: LoadRun
+    origin: OriginRecord
+    parts: PartsRecord
+
+
 class TableLoader:
-    """Loads one table. Made for one call of `run`."""
+    """Begins the load of one table, or takes it up again. Made for one call of `begin`, or of `take_up`."""
 
     def __init__(
         self,
@@ -78,19 +89,11 @@ class TableLoader:
         self._state = state
         self._broken = False  # what the state says of the table cannot be read, and is to be replaced
 
-    def run(self, table_name: str) -> TableLoad:
-        """Load the table called so in the config. Raises: any FerryError; it has the state and the next step."""
-        with self.begin(table_name) as begun:
-            if begun.run.state is RunState.LOADED:
-                return self._already_loaded(begun.run)
-            work = LoadWork(self._state, begun.run, begun.lease, self._load, self._tell)
-            return work.run(begun.view, outcome=begun.outcome, expected=begun.expected)
-
     @contextmanager
     def begin(self, table_name: str) -> Iterator[Begun]:
-        """Write down a new run, or that an earlier one goes on; a finished one stays as it is.
+        """Write down a new run, or that an earlier one goes on, under a lease and a snapshot of the table's own.
 
-        Lease and snapshot are held until the block ends. Raises: as `run`.
+        Both are held until the block ends. Raises: as `take_up`.
         """
         with self._source.open_snapshot() as view:
             (table,) = view.fetch_tables([table_name])  # a wrong name or address is reported before anything is written
@@ -102,24 +105,108 @@ class TableLoader:
             held = stack.enter_context(ExitStack())
             view = held.enter_context(self._source.open_snapshot())
             (table,) = view.fetch_tables([table_name])
-            before = self._before(table.qualified)
-            if before is None or self._load.replace or before.state is RunState.REPLACING:
-                run, view = self._fresh(held, view, table, before)
-                # The plan counted every row under this very snapshot.
-                expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
-                yield Begun(run, view, lease, LoadOutcome.LOADED, expected)
-                return
-            before, checked = self.require_same(view, table, before)
-            if before.state is RunState.LOADED:
-                if self._slot is not None and before.spare:
-                    self._slot.beside(before).drop_spare()
-                    before = self._state.runs.without_spare(before)
-                yield Begun(before, view, lease, LoadOutcome.ALREADY_LOADED, None)
-                return
-            if self._slot is not None:
-                self._slot.check(before)
+            yield self.take_up(held, view, table, lease)
+
+    def take_up(self, held: ExitStack, view: SnapshotView, table: Table, lease: Lease) -> Begun:
+        """Write down a new run, or that an earlier one goes on; a finished one stays as it is.
+
+        Args: view: a snapshot that was taken under the lease; held: where another one is held that takes its place.
+        Raises: any FerryError; it has the state and the next step.
+        """
+        before = self._before(table.qualified)
+        if before is None or self._load.replace or before.state is RunState.REPLACING:
+            run, view = self._fresh(held, view, table, before)
+            return self._begun(run, lease, view)
+        before, checked = self.require_same(view, table, before)
+        if before.state is RunState.LOADED:
+            if self._slot is not None and before.spare:
                 self._slot.beside(before).drop_spare()
-            yield Begun(self._resume(view, table, before, checked), view, lease, LoadOutcome.RESUMED, None)
+                before = self._state.runs.without_spare(before)
+            return Begun(before, view, lease, LoadOutcome.ALREADY_LOADED, None)
+        if self._slot is not None:
+            self._slot.check(before)
+            self._slot.beside(before).drop_spare()
+        return Begun(self._resume(view, table, before, checked), view, lease, LoadOutcome.RESUMED, None)
+
+    def nothing_to_do(self, view: SnapshotView, table: Table) -> TableLoad | None:
+        """What is said of a table that is loaded already; None where something is to be done, under the table's lease.
+
+        Needs no lease: a run that follows the table is not held up. Raises: as `take_up`.
+        """
+        before = None if self._load.replace else self._before(table.qualified)
+        if before is None or before.state is not RunState.LOADED or before.spare:
+            return None
+        return self.already_loaded(self.require_same(view, table, before)[0])
+
+    def makes_slot(self, table: Table) -> bool:
+        """Whether it begins under the snapshot of a slot of its own. Raises: CheckpointError."""
+        if self._slot is None or self._slot.shared:
+            return False
+        before = self._before(table.qualified)
+        return before is None or self._load.replace or before.state is RunState.REPLACING
+
+    def fresh(self, view: SnapshotView, table: Table) -> Fresh | None:
+        """The load of a table of which the state knows nothing. The target is not looked at, and nothing is written.
+
+        None where an earlier load is there, or a slot is to be made.
+        Raises: as `take_up`.
+        """
+        if self._load.replace or self._before(table.qualified) is not None:
+            return None
+        slot = None if self._slot is None else self._slot.beside(None)
+        if slot is None:
+            return self._planned(view, table, self._plan(view, table, None))
+        if not slot.shared:
+            return None
+        with slot.open(table) as made:
+            return self._planned(view, table, self._plan(view, table, slot), made)
+
+    def _planned(self, view: SnapshotView, table: Table, plan: TablePlan, made: NewSlot | None = None) -> Fresh:
+        chunks = view.plan_chunks(table, rows_per_chunk=self._load.rows_per_chunk)
+        options = fingerprint(self._options)
+        run = LoadRun(plan.qualified, RunState.LOADING, plan, view.snapshot, chunks, options=options)
+        if made is not None:
+            run = replace(run, slot=made.name, start=str(made.start))
+        origin = OriginRecord(run.table, view.fetch_table_origin(table.schema, table.name))
+        return Fresh(plan, run, origin, first_look(view, plan))
+
+    def begun(self, fresh: Fresh, lease: Lease, view: SnapshotView) -> Begun:
+        """Write down a load whose containers are claimed."""
+        return self._begun(self._written(fresh, before=None), lease, view)
+
+    def drop_others(self) -> None:
+        """Drop what earlier loads of the table left at the source. Only after the new one is written down."""
+        if self._slot is not None:
+            self._slot.drop_others(self._tell, self._options.qualified)
+
+    def _written(self, fresh: Fresh, *, before: LoadRun | None) -> LoadRun:
+        # First whose rows these are: a load without an origin could not be gone on with.
+        self._state.origins.save(fresh.origin)
+        self._state.parts.save(fresh.parts)
+        return self._state.runs.begin(fresh.run, before=before)
+
+    @staticmethod
+    def _begun(run: LoadRun, lease: Lease, view: SnapshotView) -> Begun:
+        # The plan counted every row under this very snapshot.
+        expected = {c.value: c.rows for c in run.plan.containers} if run.plan is not None else None
+        return Begun(run, view, lease, LoadOutcome.LOADED, expected)
+
+    def already_loaded(self, run: LoadRun) -> TableLoad:
+        """What is said of a table that was loaded before."""
+        when = shown(run.finished_at)
+        gone = what_goes(droppable(self._state, [run.table]))
+        message = f"was loaded at {when} UTC; nothing to do ({gone})"
+        held = self._state.quarantine.total(run.table)
+        columns = NO_COVERAGE if run.plan is None else coverage_of(run.plan, options=self._options)
+        covered = replace(columns, stored=run.rows, quarantined=held)
+        return TableLoad(
+            run.table,
+            LoadOutcome.ALREADY_LOADED,
+            chunks=len(run.chunks),
+            quarantined=held,
+            notes=(message,),
+            coverage=covered,
+        )
 
     def _before(self, table: str) -> LoadRun | None:
         """What the state says of the table. What cannot be read is forgotten where it is to be replaced."""
@@ -137,22 +224,6 @@ class TableLoader:
         plan = plan_table(table, profile, self._options, access)
         require_sound(plan)
         return plan
-
-    def _already_loaded(self, run: LoadRun) -> TableLoad:
-        when = shown(run.finished_at)
-        gone = what_goes(droppable(self._state, [run.table]))
-        message = f"was loaded at {when} UTC; nothing to do ({gone})"
-        held = self._state.quarantine.total(run.table)
-        columns = NO_COVERAGE if run.plan is None else coverage_of(run.plan, options=self._options)
-        covered = replace(columns, stored=run.rows, quarantined=held)
-        return TableLoad(
-            run.table,
-            LoadOutcome.ALREADY_LOADED,
-            chunks=len(run.chunks),
-            quarantined=held,
-            notes=(message,),
-            coverage=covered,
-        )
 
     def require_same(self, view: SnapshotView, table: Table, before: LoadRun) -> tuple[LoadRun, Checked]:
         """The earlier load, its plan as the config has it now, and what is known of the source.
@@ -260,19 +331,11 @@ class TableLoader:
         plan: TablePlan,
         made: NewSlot | None = None,
     ) -> LoadRun:
-        chunks = view.plan_chunks(table, rows_per_chunk=self._load.rows_per_chunk)
+        fresh = self._planned(view, table, plan, made)
         self._state.begin()
         if self._broken:
             self._state.runs.forget(plan.qualified)
-        before = replacing.clear(plan, before)
-        options = fingerprint(self._options)
-        run = LoadRun(plan.qualified, RunState.LOADING, plan, view.snapshot, chunks, options=options)
-        if made is not None:
-            run = replace(run, slot=made.name, start=str(made.start))
-        # First whose rows these are: a load without an origin could not be gone on with.
-        self._state.origins.save(OriginRecord(run.table, view.fetch_table_origin(table.schema, table.name)))
-        self._state.parts.save(first_look(view, plan))
-        return self._state.runs.begin(run, before=before)
+        return self._written(fresh, before=replacing.clear(plan, before))
 
     def _resume(self, view: SnapshotView, table: Table, before: LoadRun, checked: Checked) -> LoadRun:
         finished = frozenset(before.finished)

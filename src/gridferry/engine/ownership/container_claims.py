@@ -45,15 +45,18 @@ class NewNames:
             raise
 
 
-def table_target(state: TargetState, plan: TablePlan) -> TableTarget:
-    """A loaded table's containers: those of the catalog, and new ones that are claimed there before they are made."""
+def table_target(state: TargetState, plan: TablePlan, *, known: Sequence[Named] | None = None) -> TableTarget:
+    """A loaded table's containers: those of the catalog, and new ones that are claimed there before they are made.
+
+    Args: known: those of the catalog, where they need not be asked for.
+    """
     names = NewNames(state, plan)
 
     def listed() -> list[Named]:
         return [(entry.container, entry.value) for entry in state.catalog.of(plan)]
 
     target = TableTarget(state.store, plan, register=names.enter, require_own=names.require_own, listed=listed)
-    target.expect(listed())
+    target.expect(listed() if known is None else known)
     return target
 
 

@@ -45,6 +45,21 @@ class CopyResult:
     placed: tuple[Placed, ...] = ()
 
 
+@dataclass(frozen=True)
+class Sent:
+    """Rows that the target acknowledged and has not on its disk yet; `held` are to be quarantined once it has."""
+
+    rows: int
+    octets: int
+    held: tuple[HeldRow, ...]
+    put_s: float
+    placed: tuple[Placed, ...]
+
+    def flushed(self, flush_s: float) -> CopyResult:
+        """What became of them, once they are on disk and the others are in the quarantine."""
+        return CopyResult(self.rows, self.octets, len(self.held), self.put_s, flush_s, self.placed)
+
+
 class ChunkCopier:
     """Copies chunks of one table. One a worker; `progress` hears (rows, bytes) as they are acknowledged.
 
@@ -89,24 +104,40 @@ class ChunkCopier:
         Quarantined rows have ids that begin with `name`.
         Raises: DataError for a row that cannot be stored, unless the plan says quarantine; errors of either side.
         """
-        held: list[HeldRow] = []
-        seen: Counter[str] = Counter()
-        told = (0, 0)
-        self._placed = []
-        put_s = 0.0
         with self.writer() as writer:
-            for batch in read():
-                self._check()
-                began = time.monotonic()
-                held += self._put(writer, batch, name=name, seen=seen)
-                put_s += time.monotonic() - began
-                told = self._tell(writer, told)
+            sent = self.send(writer, read, name=name)
             began = time.monotonic()
             writer.flush_log()
             flush_s = time.monotonic() - began
-            self._tell(writer, told)
-            self._quarantine.hold(held)
-            return CopyResult(writer.rows, writer.octets, len(held), put_s, flush_s, tuple(self._placed))
+            self._quarantine.hold(sent.held)
+            return sent.flushed(flush_s)
+
+    def send_chunk(self, writer: BulkWriter, reader: ReadsRows, chunk: Chunk) -> Sent:
+        """Put all rows of a chunk: see `send`."""
+        return self.send(writer, lambda: reader.read_chunk(chunk, self._plan), name=f"{chunk.number:09d}")
+
+    def send(self, writer: BulkWriter, read: Callable[[], Iterable[pa.RecordBatch]], *, name: str) -> Sent:
+        """Put all rows of some batches; when this returns they are acknowledged. Flush and quarantine are the caller's.
+
+        Raises: as `store`; the writer is then of no use.
+        """
+        held: list[HeldRow] = []
+        seen: Counter[str] = Counter()
+        before = told = writer.rows, writer.octets
+        self._placed = []
+        put_s = 0.0
+        for batch in read():
+            self._check()
+            began = time.monotonic()
+            held += self._put(writer, batch, name=name, seen=seen)
+            put_s += time.monotonic() - began
+            told = self._tell(writer, told)
+        began = time.monotonic()
+        writer.drain()
+        put_s += time.monotonic() - began
+        self._tell(writer, told)
+        rows, octets = writer.rows - before[0], writer.octets - before[1]
+        return Sent(rows, octets, tuple(held), put_s, tuple(self._placed))
 
     def writer(self) -> BulkWriter:
         """A writer for `put`."""

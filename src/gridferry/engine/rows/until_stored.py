@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from gridferry.engine.retry import with_patience
@@ -13,7 +13,14 @@ T = TypeVar("T")
 
 
 def until_stored(target: TableTarget, attempt: Callable[[], T], *, on_retry: Callable[[FerryError], None]) -> T:
-    """`attempt`, which writes into `target` by row key and flushes, again after each transient error of the target.
+    """See `until_all_stored`."""
+    return until_all_stored([target], attempt, on_retry=on_retry)
+
+
+def until_all_stored(
+    targets: Sequence[TableTarget], attempt: Callable[[], T], *, on_retry: Callable[[FerryError], None]
+) -> T:
+    """`attempt`, which writes into these tables by row key and flushes, again after each transient error of the target.
 
     A server that crashed before a container was on its disk does not know it any more: then all are opened again, and
     those that are missing are made. Raises: as `with_patience`.
@@ -22,8 +29,10 @@ def until_stored(target: TableTarget, attempt: Callable[[], T], *, on_retry: Cal
     def again(error: FerryError) -> None:
         on_retry(error)
         if isinstance(error, SchemaChanged):
-            target.reopen()
+            for target in targets:
+                target.reopen()
 
     done = with_patience(attempt, on_retry=again)
-    target.stored()
+    for target in targets:
+        target.stored()
     return done

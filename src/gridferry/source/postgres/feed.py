@@ -31,7 +31,7 @@ from gridferry.source.postgres.slots.publications import (
     fetch_membership,
     fetch_publishing,
 )
-from gridferry.source.postgres.slots.slot_names import slot_name, sync_of
+from gridferry.source.postgres.slots.slot_names import publication_names, slot_name, sync_of
 from gridferry.source.postgres.slots.slots import (
     PLUGIN,
     NewSlot,
@@ -58,6 +58,7 @@ _OWN_SLOTS = (
     "SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots AS s"
     " WHERE s.plugin = %s AND s.database = pg_catalog.current_database()"
 )
+_PUBLISHED = "SELECT p.pubname::text FROM pg_catalog.pg_publication AS p WHERE p.pubname = ANY (%s)"
 _STANDING = "SELECT s.slot_name::text FROM pg_catalog.pg_replication_slots AS s WHERE s.slot_name = ANY (%s)"
 
 
@@ -106,6 +107,14 @@ class ChangeFeed:
         with connect(self.address) as connection, mapped("looking for replication slots"):
             rows = connection.execute(_OWN_SLOTS, (PLUGIN,)).fetchall()
         return {name for (name,) in rows if sync_of(name) is not None}
+
+    def left_of(self, slots: Sequence[str]) -> set[str]:
+        """Those of some slots that are there, or of which a publication is."""
+        named = {name: slot for slot in slots for name in publication_names(slot)}
+        with connect(self.address) as connection, mapped("looking for replication slots and publications"):
+            there = connection.execute(_STANDING, (list(slots),)).fetchall()
+            published = connection.execute(_PUBLISHED, (list(named),)).fetchall()
+        return {name for (name,) in there} | {named[name] for (name,) in published}
 
     def access(self, wanted: Sequence[tuple[str, str, str]]) -> list[ChangeAccess]:
         """See `fetch_access`."""

@@ -176,6 +176,10 @@ class PostgresSnapshot:
         """See `row_counts.count_all`."""
         return row_counts.count_all(self.held.connection, plan)
 
+    def count_each(self, plans: Sequence[TablePlan]) -> list[int]:
+        """See `row_counts.count_each`."""
+        return row_counts.count_each(self.held.connection, plans)
+
     def fetch_key_bounds(
         self, plan: TablePlan, *, column: str, measure: key_bounds.Measure, parts: int, rows: int, sampled: bool
     ) -> tuple[int, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -25,6 +26,21 @@ def count_all(connection: Connection, plan: TablePlan) -> int:
     with mapped(f"counting the rows of {plan.qualified}"):
         row = connection.execute(statement).fetchone()
     return int(row[0]) if row else 0
+
+
+def count_each(connection: Connection, plans: Sequence[TablePlan]) -> list[int]:
+    """`count_all` of many tables, by one statement."""
+    if not plans:
+        return []
+    counts = [
+        sql.SQL("SELECT {}, pg_catalog.count(*) FROM {} WHERE {}").format(
+            sql.Literal(number), relation_sql(plan.schema, plan.table), condition_sql(plan.where)
+        )
+        for number, plan in enumerate(plans)
+    ]
+    with mapped(f"counting the rows of {len(plans)} tables"):
+        found: dict[int, int] = dict(connection.execute(sql.SQL(" UNION ALL ").join(counts)).fetchall())
+    return [int(found[number]) for number in range(len(plans))]
 
 
 def count_rows(connection: Connection, plan: TablePlan) -> dict[str | None, int]:
