@@ -22,7 +22,19 @@ from bench.servers import Target, clean_up, embedded_target, named_target
 from bench.tables import make_fleet, make_mixed, make_sensor
 from rich.console import Console
 
-from bench import backlogs, ceilings, change_decoding, codec, fetches, fleets, latencies, loads, syncs, verifies
+from bench import (
+    backlogs,
+    ceilings,
+    change_decoding,
+    codec,
+    databases,
+    fetches,
+    fleets,
+    latencies,
+    loads,
+    syncs,
+    verifies,
+)
 from gridferry.engine.workers import default_workers
 from gridferry.errors import FerryError
 from gridferry.local.postgres import LocalPostgres
@@ -47,6 +59,8 @@ class Sizes:
     latency_s: float
     backlog_changes: tuple[int, ...]
     transaction_rows: tuple[int, ...]
+    small_tables: int
+    database_rows: int
 
 
 SIZES = {
@@ -66,6 +80,8 @@ SIZES = {
         latency_s=1.0,
         backlog_changes=(2_000,),
         transaction_rows=(3_000,),
+        small_tables=4,
+        database_rows=400,
     ),
     "quick": Sizes(
         codec_rows=100_000,
@@ -83,6 +99,8 @@ SIZES = {
         latency_s=30.0,
         backlog_changes=(200_000, 1_000_000),
         transaction_rows=(200_000, 1_000_000),
+        small_tables=500,
+        database_rows=1_000_000,
     ),
     "full": Sizes(
         codec_rows=200_000,
@@ -100,6 +118,8 @@ SIZES = {
         latency_s=60.0,
         backlog_changes=(1_000_000, 5_000_000),
         transaction_rows=(200_000, 2_000_000),
+        small_tables=500,
+        database_rows=10_000_000,
     ),
 }
 _FOLLOWED_DEVICES = 20
@@ -156,6 +176,19 @@ class Bench:
         table = make_fleet(self.postgres.dsn(), self.sizes.devices)
         for target in self.targets:
             self.results.add(fleets.measure(self.postgres, target, table))
+
+    def database(self) -> None:
+        """Many tables in one load."""
+        for target in self.targets:
+            found = databases.measure(
+                self.postgres,
+                target,
+                small=self.sizes.small_tables,
+                rows_each=1_000,
+                mixed=min(40, self.sizes.small_tables),
+                rows=self.sizes.database_rows,
+            )
+            self.results.add(found)
 
     def fetch(self) -> None:
         """Rows read back."""
@@ -230,6 +263,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "load": Bench.load,
     "memory": Bench.memory,
     "fleet": Bench.fleet,
+    "database": Bench.database,
     "fetch": Bench.fetch,
     "decoding": Bench.decoding,
     "sync": Bench.sync,

@@ -85,7 +85,7 @@ def _read_source(migration: Migration, plan: TablePlan) -> None:
         Crew(default_workers()).run(
             view.plan_chunks(table, rows_per_chunk=100_000),
             work=work,
-            open_worker=lambda: OpenReader(view.open_reader()),
+            open_worker=lambda: OpenReader(view.open_reader),
             close_worker=OpenReader.close,
         )
 
