@@ -24,11 +24,7 @@ from gridferry.model.verification import Verdict
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "shop"
 # As the example's page has them.
-EDITS = {
-    "# defaults:\n#   sync: {mode: cdc}": "defaults:\n  sync: {mode: cdc}",
-    "exclude: [tags]    # no rule for text[]": "columns: {tags: string}",
-    "exclude: [shift]    # no rule for interval": 'exclude: {shift: "planned in another system"}',
-}
+EDITS = {"# defaults:\n#   sync: {mode: cdc}": "defaults:\n  sync: {mode: cdc}"}
 CHANGES = """
 ALTER TABLE "order" ADD channel text DEFAULT 'web';
 ALTER TABLE stock ALTER quantity TYPE bigint;
