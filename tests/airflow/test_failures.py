@@ -138,7 +138,7 @@ def test_a_plan_that_cannot_be_carried_out_is_told_whole(
     ferry: Ferry, postgres: Database, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_sensors(postgres, rows=100, bad_every=50)
-    states = run(gridferry_dags_of([TABLE])["migration_initial"])
+    states = run(gridferry_dags_of([{**TABLE, "columns": {"note": "string"}}])["migration_initial"])
     assert (states["prepare"], states["load"]) == (["failed"], ["upstream_failed"])
     (line,) = assert_told(capsys.readouterr().out)
     assert "AirflowFailException: one problem stops the load; public.sensor: values of note longer than" in line

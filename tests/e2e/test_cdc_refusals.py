@@ -113,7 +113,7 @@ def test_a_slot_that_another_process_reads(loaded: Ferry, postgres: Database) ->
 
 
 def test_an_unsound_plan_leaves_no_slot(made: Ferry, postgres: Database) -> None:
-    postgres.run("ALTER TABLE reading ADD COLUMN odd point")
+    postgres.run('ALTER TABLE reading ADD COLUMN "odd one" int')
     with pytest.raises(PlanError):
         made.load()
     assert left_in_source(postgres) == (0, 0)

@@ -105,7 +105,13 @@ def test_a_sync_ends_with_1_while_rows_of_its_tables_are_in_quarantine(
 ) -> None:
     postgres.run("CREATE TABLE event (id int PRIMARY KEY, at timestamptz NOT NULL)")
     postgres.run("INSERT INTO event VALUES (1, '2024-01-01')")
-    ferry = ferry.of({"table": "event", "on_bad_row": "quarantine", "sync": {"mode": "watermark", "column": "id"}})
+    ferry = ferry.of(
+        {
+            "table": "event",
+            "on_bad_row": "quarantine",
+            "sync": {"mode": "watermark", "column": "id", "new_columns": "ignore"},
+        }
+    )
     ends(command(ferry, tmp_path, "load"), 0)
     ends(command(ferry, tmp_path, "sync"), 0)
     postgres.run("INSERT INTO event VALUES (2, 'infinity'), (3, '2024-01-02')")
@@ -187,8 +193,9 @@ def test_a_column_that_came_after_the_load_holds_back_a_cut_over(
 
 def test_a_condition_and_loss_are_part_of_the_headline(ferry: Ferry, postgres: Database, tmp_path: Path) -> None:
     postgres.run("CREATE TABLE price (id int PRIMARY KEY, live bool, amount numeric)")
-    postgres.run("INSERT INTO price SELECT i, i % 2 = 0, i + 0.1 FROM generate_series(1, 9) AS i")
-    ferry = ferry.of({"table": "price", "where": "live -- only these", "columns": {"amount": "double"}})
+    postgres.run("INSERT INTO price SELECT i, i % 2 = 0, i + 0.12345678901234567891 FROM generate_series(1, 9) AS i")
+    rounded = {"amount": {"type": "double", "exact": False}}
+    ferry = ferry.of({"table": "price", "where": "live -- only these", "columns": rounded})
     wait_for_statistics(postgres)
     condition = "only rows that meet this condition are loaded and compared: live -- only these"
     ends(command(ferry, tmp_path, "plan"), 0, "only rows that meet `where`")
