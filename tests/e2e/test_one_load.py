@@ -161,7 +161,7 @@ def test_loaded_half_loaded_and_new_tables_in_one_load(
         ("create containers", "after", 3),
         ("put", "after", 4),
         ("checkpoint", "before", 4),
-        ("documents", "after", 3),
+        ("documents", "after", 2),
         ("loaded", "after", 2),
         ("give back", "before", 1),
     ],

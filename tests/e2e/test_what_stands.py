@@ -173,7 +173,7 @@ def test_other_options_or_other_columns_are_told_and_nothing_is_changed(sensors:
     with pytest.raises(CheckpointError, match="options") as caught:
         sensors.of({**TABLE, "exclude": ["note"]}).load()
     assert "--replace" in caught.value.next_step
-    postgres.run("ALTER TABLE sensor ALTER n TYPE numeric")
+    postgres.run("ALTER TABLE sensor ALTER n TYPE text")
     with pytest.raises(CheckpointError, match="column n "):
         sensors.load()
     assert sensors.everything() == before
