@@ -298,13 +298,15 @@ def test_what_is_paused_is_never_equal_and_never_ready(loaded: Ferry, postgres: 
     assert "in 2 of 3 tables" in said.text
     said = command(loaded, tmp_path, "cutover")
     assert said.code == 1
-    assert "NOT READY: 1 table left out" in said.text
+    # Another thing may be missing: what the server wrote into its log by itself is not drained yet.
+    assert "NOT READY: " in said.text
+    assert "1 table left out" in said.text
     assert "public.items: loaded, paused" in command(loaded, tmp_path, "status").text
     said = command(loaded, tmp_path, "status", "--check")
     assert said.code == 75
     assert "public.items: paused: it is paused since" in said.text
     lives(loaded, "resume", "items")
-    assert "READY" in command(loaded, tmp_path, "cutover").text
+    assert "left out" not in command(loaded, tmp_path, "cutover").text
 
 
 def test_the_status_says_where_each_table_is(loaded: Ferry, postgres: Database, tmp_path: Path) -> None:
