@@ -84,6 +84,11 @@ MIGRATE = [
 ]
 
 
+def without_the_other(said: list[str]) -> list[str]:
+    """What is said apart from the other example's table, which the same GridDB has, and this config does not name."""
+    return [line for line in said if "is in the config no more" not in line]
+
+
 def check_follow(said: list[str]) -> None:
     """The five changes may be stored together or one by one."""
     stored = re.findall(r"stored: (\d+) inserts, (\d+) updates, (\d+) deletes", "\n".join(said[:-2]))
@@ -142,8 +147,8 @@ def test_what_is_there_already_is_not_touched(target: str) -> None:
 def test_servers_of_ones_own_as_often_as_one_likes(target: str, postgres: Database) -> None:
     ends = ("--source", postgres.dsn, "--target", target)
     for _ in range(2):
-        assert lines("migrate", *ends) == MIGRATE
-        check_follow(lines("follow", *ends))
+        assert without_the_other(lines("migrate", *ends)) == MIGRATE
+        check_follow(without_the_other(lines("follow", *ends)))
     assert postgres.run("SELECT relname FROM pg_class WHERE relname LIKE 'ferry_example%'") == []
     assert postgres.run("SELECT slot_name FROM pg_replication_slots") == []
     assert postgres.run("SELECT pubname FROM pg_publication") == []
