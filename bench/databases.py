@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from typing import Any
 
 import psycopg
-from bench.figures import Figure, RunFailed
+from bench.asked_process import ask
+from bench.figures import Figure
 from bench.loads import MEMORY_AIM_MB
-from bench.processes import ROOT
-from bench.servers import PREFIX, Target, drop_all, environment
+from bench.servers import PREFIX, Target, drop_all
 
 from gridferry.local.postgres import LocalPostgres
 
-_LIMIT_S = 1800
 _TABLE = """
 CREATE UNLOGGED TABLE {name} (id bigint PRIMARY KEY, at timestamp(3) NOT NULL, amount int, ratio float8, note text);
 INSERT INTO {name} SELECT g, timestamp '2024-01-01' + g * interval '1 s', g % 1000, g / 7.0, 'note number ' || g % 100
@@ -66,18 +62,7 @@ def _make(postgres: LocalPostgres, prefix: str, sizes: Sequence[int]) -> list[st
 def _load(postgres: LocalPostgres, target: Target, names: Sequence[str]) -> dict[str, Any]:
     """Load tables in a process of its own. Raises: RunFailed with what it said, if it failed."""
     asked = {"dsn": postgres.dsn(), "target": target.url, "password": target.password, "tables": list(names)}
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.database_process"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=ROOT,
-        timeout=_LIMIT_S,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RunFailed(f"the load of {len(names)} tables failed: {done.stderr.strip()[-1500:]}")
+    told = ask("bench.database_process", asked, doing=f"the load of {len(names)} tables")
     with target.connect() as store:
         drop_all(store, f"{PREFIX}db_")
-    return dict(json.loads(done.stdout))
+    return told

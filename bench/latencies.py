@@ -8,9 +8,7 @@ not too early.
 
 from __future__ import annotations
 
-import json
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -22,10 +20,11 @@ from typing import Any
 import numpy as np
 import psycopg
 import pyarrow as pa
+from bench.asked_process import ask
 from bench.ferries import Ferry, followed
 from bench.figures import Figure, RunFailed
-from bench.processes import ROOT, cpu_seconds
-from bench.servers import PREFIX, Target, environment
+from bench.processes import cpu_seconds
+from bench.servers import PREFIX, Target
 from bench.tables import make_followed
 
 from gridferry.local.postgres import LocalPostgres
@@ -151,19 +150,7 @@ def _write(ferry: Ferry, *, first: int, rate: int, seconds: float) -> dict[str, 
         "updates": _UPDATES,
         "deletes": _DELETES,
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.change_writer"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=ROOT,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise RunFailed(f"the writer failed: {done.stderr.strip()[-1500:]}")
-    told: dict[str, Any] = json.loads(done.stdout)
-    return told
+    return ask("bench.change_writer", asked, doing="the writer")
 
 
 @contextmanager

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import Any
 
-from bench.figures import Figure, RunFailed
-from bench.processes import ROOT, cpu_seconds
-from bench.servers import PREFIX, Target, drop_all, environment
+from bench.asked_process import ask
+from bench.figures import Figure
+from bench.processes import cpu_seconds
+from bench.servers import PREFIX, Target, drop_all
 from bench.tables import SourceTable
 
 from gridferry.local.postgres import LocalPostgres
 
 MEMORY_AIM_MB = 300
-_LIMIT_S = 1800
 
 
 @dataclass(frozen=True)
@@ -52,20 +49,9 @@ def run_load(
         "verify": verify,
     }
     before = cpu_seconds(postgres.pid), cpu_seconds(target.pid)
-    done = subprocess.run(
-        [sys.executable, "-m", "bench.load_process"],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        env=environment(),
-        cwd=ROOT,
-        timeout=_LIMIT_S,
-        check=False,
-    )
+    told = ask("bench.load_process", asked, doing=f"the load of {table.name}")
     after = cpu_seconds(postgres.pid), cpu_seconds(target.pid)
-    if done.returncode != 0:
-        raise RunFailed(f"the load of {table.name} failed: {done.stderr.strip()[-1500:]}")
-    return Measured(json.loads(done.stdout), _spent(before[0], after[0]), _spent(before[1], after[1]))
+    return Measured(told, _spent(before[0], after[0]), _spent(before[1], after[1]))
 
 
 def measure_load(

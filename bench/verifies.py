@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import psycopg
-from bench.figures import Figure, RunFailed
+from bench.asked_process import ask
+from bench.figures import Figure
 from bench.loads import MEMORY_AIM_MB, run_load
-from bench.processes import ROOT
-from bench.servers import PREFIX, Target, drop_all, environment
+from bench.servers import PREFIX, Target, drop_all
 from bench.tables import SourceTable
 
 from gridferry.local.postgres import LocalPostgres
 
-_LIMIT_S = 1800
 _PART_OF_SLOWER = 0.8
 
 
@@ -90,20 +86,7 @@ def _verified(
         "times": times,
     }
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "bench.verify_process"],
-            input=json.dumps(asked),
-            capture_output=True,
-            text=True,
-            env=environment(),
-            cwd=ROOT,
-            timeout=_LIMIT_S,
-            check=False,
-        )
+        return ask("bench.verify_process", asked, doing=f"the verification of {table.name}")
     finally:
         with target.connect() as store:
             drop_all(store, f"{PREFIX}{table.name.removeprefix(PREFIX)}")
-    if done.returncode != 0:
-        raise RunFailed(f"the verification of {table.name} failed: {done.stderr.strip()[-1500:]}")
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found

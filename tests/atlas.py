@@ -117,7 +117,7 @@ USER_VALUES: dict[str, tuple[str, ...]] = {
     "floats": ("[0.1,2)", "empty"),
 }
 
-# What has a column, and no text that PostgreSQL reads: it is never stored by users. See `type_rules.UNREADABLE`.
+# What has a column, and no text that PostgreSQL reads: it is never stored by users. See `usual_rules.UNREADABLE`.
 OWN = frozenset(
     {
         "gtsvector",

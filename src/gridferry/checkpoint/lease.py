@@ -18,7 +18,6 @@ from datetime import datetime, timezone
 from functools import partial
 from operator import eq
 from pathlib import Path
-from types import TracebackType
 from typing import TypeVar
 
 import pyarrow as pa
@@ -32,6 +31,7 @@ from gridferry.checkpoint.documents import (
     read_document,
     tql_text,
 )
+from gridferry.checkpoint.renewing import Renewed
 from gridferry.errors import FerryError, LeaseHeld, LockConflict, RowExists
 from gridferry.griddb import ContainerTransaction, PutMode
 from gridferry.model.decoding import decoded, readable
@@ -58,7 +58,7 @@ class LeaseHolder:
         return f"process {self.pid} on {self.host}"
 
 
-class Lease:
+class Lease(Renewed):
     """The right to change one table's containers. A context; `check` raises once it was lost.
 
     With a `part` it is one of several that share the table: it excludes the whole lease and the same part, and nothing
@@ -80,47 +80,29 @@ class Lease:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        super().__init__(beat_s=beat_s)
         self.token = 0
         self._documents = documents
         self.table = table
         self.scope = f"lease:{table}"
         self._item = f"{_PART}{part}" if part else WHOLE
         self._also = also
-        self._wait_s, self._beat_s, self._dead_after_s = wait_s, beat_s, dead_after_s
+        self._wait_s, self._dead_after_s = wait_s, dead_after_s
         self._clock, self._sleep = clock, sleep
         self._me = LeaseHolder(socket.gethostname(), os.getpid(), born(os.getpid()))
-        self._stop = threading.Event()
         self._lost: LeaseHeld | None = None
-        self._away = False  # the target did not take the last renewal
-        self._beating: threading.Thread | None = None
         self._renewing = threading.RLock()
         self._renewed_at = clock()  # when the beat that others see was on its way at the latest
 
     def __enter__(self) -> Self:
         self._acquire()
-        self._beating = threading.Thread(target=self._beat, name=f"lease of {self.table}", daemon=True)
-        self._beating.start()
+        self._begin_to_beat(f"lease of {self.table}")
         try:
             self._exclude_others()
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        if self._beating is not None:
-            self._beating.join()
-        if self._away and error is not None:
-            return  # who ends because the target is away need not search for it once more
-        try:
-            self._release()
-        except FerryError:
-            # The error that ends the block matters more; an unreleased lease is taken over.
-            if error is None:
-                raise
 
     def require_free(self) -> None:
         """Return once nobody holds it, without taking it. Raises: LeaseHeld after waiting up to `wait_s`."""
@@ -266,15 +248,6 @@ class Lease:
             return False
         self._me, self.token, self._renewed_at = mine, mine.token, began
         return True
-
-    def _beat(self) -> None:
-        while not self._stop.wait(self._beat_s):
-            try:
-                self._renew()
-            except LeaseHeld:
-                return
-            except FerryError:
-                pass  # the target may be away for a moment; `check` minds when that is too long
 
     def _is_late(self) -> bool:
         return self._clock() - self._renewed_at >= self._dead_after_s / 2

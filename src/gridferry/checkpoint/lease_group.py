@@ -9,8 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from types import TracebackType
 
 import pyarrow as pa
 from typing_extensions import Self
@@ -25,13 +23,14 @@ from gridferry.checkpoint.lease import (
     holder_from,
     is_dead,
 )
+from gridferry.checkpoint.renewing import Renewed
 from gridferry.errors import FerryError, RowExists
 from gridferry.griddb import ContainerTransaction, PutMode
 
 _SCOPE = "lease:"
 
 
-class LeaseGroup:
+class LeaseGroup(Renewed):
     """The right to change the containers of many tables. A context: `held` are the leases that were got, by table,
     `refused` why the others were not.
 
@@ -50,16 +49,14 @@ class LeaseGroup:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
+        super().__init__(beat_s=beat_s)
         self.held: dict[str, Lease] = {}
         self.refused: dict[str, FerryError] = {}
         self._documents = documents
         self._also = also
-        self._wait_s, self._beat_s, self._dead_after_s = wait_s, beat_s, dead_after_s
+        self._wait_s, self._dead_after_s = wait_s, dead_after_s
         self._clock, self._sleep = clock, sleep
         self._renewing = threading.RLock()  # one for all: a row is renewed with the others or alone, not both at once
-        self._stop = threading.Event()
-        self._beating: threading.Thread | None = None
-        self._away = False
         self._wanted = {
             table: Lease(documents, table, wait_s=wait_s, dead_after_s=dead_after_s, clock=clock, sleep=sleep)
             for table in tables
@@ -68,10 +65,9 @@ class LeaseGroup:
             lease.renew_under(self._renewing)
 
     def __enter__(self) -> Self:
-        self._beating = threading.Thread(target=self._beat, name="leases", daemon=True)
         try:
             self._insert(list(self._wanted))
-            self._beating.start()
+            self._begin_to_beat("leases")
             self._outlive([table for table in self._wanted if table not in self.held])
             self._exclude_parts()
             self._exclude_others()
@@ -79,21 +75,6 @@ class LeaseGroup:
             self.__exit__(type(error), error, None)
             raise
         return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop.set()
-        if self._beating is not None and self._beating.is_alive():
-            self._beating.join()
-        if self._away and error is not None:
-            return  # who ends because the target is away need not search for it once more
-        try:
-            self.give_back(list(self.held))
-        except FerryError:
-            # The error that ends the block matters more; an unreleased lease is taken over.
-            if error is None:
-                raise
 
     def give_back(self, tables: Sequence[str]) -> None:
         """Give leases back before the block ends: of tables that are done, or that failed."""
@@ -210,10 +191,8 @@ class LeaseGroup:
             self.refused |= dict.fromkeys(tables, error)
             self.give_back(tables)
 
-    def _beat(self) -> None:
-        while not self._stop.wait(self._beat_s):
-            with suppress(FerryError):  # the target may be away for a moment; `Lease.check` minds when that is too long
-                self._renew()
+    def _release(self) -> None:
+        self.give_back(list(self.held))
 
     def _renew(self) -> None:
         with self._renewing:

@@ -11,7 +11,8 @@ import typer
 from rich.text import Text
 
 from gridferry.cli import opening
-from gridferry.cli.load_commands import can_ask, repeated
+from gridferry.cli.asking import require_yes
+from gridferry.cli.load_commands import repeated
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, Wait, WaitForTransactions, chosen, seconds
 from gridferry.cli.output import Output, plain
 from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document, warnings
@@ -183,15 +184,5 @@ def _said(plan: ResyncPlan) -> str:
 
 def _confirm(output: Output, drops: list[str], question: str) -> None:
     """Return if nothing is dropped, or the user agrees. Raises: ConfigError."""
-    if not drops:
-        return
-    if not can_ask():
-        raise ConfigError(
-            f"{'; '.join(drops)}. There is no terminal to ask on",
-            state="nothing was changed",
-            next_step="add --yes if that is what you want",
-        )
-    for line in drops:
-        output.err.print(Text(f"{line}.", style="bold"))
-    if not typer.confirm(question, default=False, err=True):
-        raise ConfigError("not confirmed", state="nothing was changed", next_step="leave the table as it is")
+    if drops:
+        require_yes(output, drops, question, otherwise="leave the table as it is")

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli import opening
+from gridferry.cli.asking import require_yes
 from gridferry.cli.load_view import load_view
 from gridferry.cli.metrics_server import LOCAL, MetricsHost, MetricsPort, measured
 from gridferry.cli.options import (
@@ -159,22 +158,7 @@ def _confirm_replace(output: Output, config: Path, table: list[str] | None, *, u
         what = migration.loads.what_replace_drops(chosen(table))
     if unclaimed:
         what += "; --replace-unclaimed drops also containers with the plan's names that no migration loaded"
-    if not can_ask():
-        raise ConfigError(
-            f"{what}. There is no terminal to ask on",
-            state="nothing was changed",
-            next_step="add --yes if that is what you want",
-        )
-    output.err.print(Text(f"{what}.", style="bold"))
-    if not typer.confirm("Drop and load again?", default=False, err=True):
-        raise ConfigError(
-            "not confirmed", state="nothing was changed", next_step="leave out --replace to go on loading"
-        )
-
-
-def can_ask() -> bool:
-    """Whether somebody sits at a terminal."""
-    return sys.stdin.isatty()
+    require_yes(output, [what], "Drop and load again?", otherwise="leave out --replace to go on loading")
 
 
 def repeated(config: Path, table: list[str] | None) -> str:

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-import typer
-from rich.text import Text
-
-from gridferry.cli.load_commands import can_ask
+from gridferry.cli.asking import require_yes
 from gridferry.cli.output import Output
-from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.engine.events import TableSync
@@ -30,24 +26,12 @@ def take_over(
 
 
 def _confirm(output: Output, found: Sequence[NewSource]) -> None:
-    said = list(_lines(found))
-    if not can_ask():
-        raise ConfigError(
-            f"--new-source makes the target like another source, and there is no terminal to ask on: {'; '.join(said)}",
-            state="nothing was changed",
-            next_step="add --yes if that is what you want",
-        )
-    for line in said:
-        output.err.print(Text(line))
-    output.err.print(
-        Text("Rows that only the target has are deleted, rows that differ are replaced. A journal keeps the old ones.")
-    )
-    if not typer.confirm("Take the new source over?", default=False, err=True):
-        raise ConfigError(
-            "not confirmed",
-            state="nothing was changed",
-            next_step="put the address of the source right in the config, if that was the mistake",
-        )
+    said = [
+        *_lines(found),
+        "--new-source deletes what only the target has and replaces what differs; a journal keeps the old rows",
+    ]
+    then = "put the address of the source right in the config, if that was the mistake"
+    require_yes(output, said, "Take the new source over?", otherwise=then)
 
 
 def _lines(found: Sequence[NewSource]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from gridferry.errors import ConfigError
 from gridferry.griddb.address import GridDBAddress
@@ -27,6 +27,7 @@ from gridferry.plan.table_options import SyncMode, TableOptions, is_pattern, tab
 from gridferry.plan.table_patterns import TablePattern, meant_tables, name_pattern
 from gridferry.plan.yaml_text import MOST_BYTES, parse_yaml
 
+E = TypeVar("E", bound=Enum)
 _MOST_LISTED = 20  # names of tables in a message
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -167,9 +168,9 @@ def parse_config(text: str, *, name: str = "config", env: Mapping[str, str] | No
     source = _address(document, "source", problems, read=lambda value: source_address(value, variables))
     target = _address(document, "target", problems, read=lambda value: target_address(value, variables))
     tables, patterns = read_entries(document, problems)
-    verify = _verify(document, problems)
-    new_tables = _new_tables(document, problems)
-    on_table_error = _on_table_error(document, problems)
+    verify = _choice(document, "verify", VerifyWish.OFF, problems)
+    new_tables = _choice(document, "new_tables", NewTables.TELL, problems)
+    on_table_error = _choice(document, "on_table_error", OnTableError.ISOLATE, problems)
     given = _migration_name(document, problems)
     if len(_slot_wishes(tables, patterns)) > 1:
         problems.append(
@@ -194,30 +195,16 @@ def _address(document: dict[str, Any], key: str, problems: list[str], *, read: A
         return None
 
 
-def _verify(document: dict[str, Any], problems: list[str]) -> VerifyWish:
-    wish = document.get("verify", VerifyWish.OFF.value)
+def _choice(document: dict[str, Any], name: str, usual: E, problems: list[str]) -> E:
+    """The word of an option that takes a few; the usual one where it is left out, or is none of them."""
+    wish = document.get(name, usual.value)
     # YAML reads a bare `off` as false.
-    wish = VerifyWish.OFF.value if wish is False else wish
-    if wish not in [each.value for each in VerifyWish]:
-        problems.append("verify: expected off, quick or full")
-        return VerifyWish.OFF
-    return VerifyWish(wish)
-
-
-def _new_tables(document: dict[str, Any], problems: list[str]) -> NewTables:
-    wish = document.get("new_tables", NewTables.TELL.value)
-    if wish not in [each.value for each in NewTables]:
-        problems.append("new_tables: expected tell or load")
-        return NewTables.TELL
-    return NewTables(wish)
-
-
-def _on_table_error(document: dict[str, Any], problems: list[str]) -> OnTableError:
-    wish = document.get("on_table_error", OnTableError.ISOLATE.value)
-    if wish not in [each.value for each in OnTableError]:
-        problems.append("on_table_error: expected isolate or stop")
-        return OnTableError.ISOLATE
-    return OnTableError(wish)
+    wish = "off" if wish is False else wish
+    words = [each.value for each in type(usual)]
+    if wish not in words:
+        problems.append(f"{name}: expected {', '.join(words[:-1])} or {words[-1]}")
+        return usual
+    return type(usual)(wish)
 
 
 def _migration_name(document: dict[str, Any], problems: list[str]) -> str:

@@ -167,7 +167,7 @@ def test_a_lease_that_another_version_wrote_is_told(documents: FakeDocuments) ->
     assert json.loads(documents.state.rows[KEY])["shift"] == "night"
 
 
-def test_of_two_thattake_over_only_one_wins(documents: FakeDocuments) -> None:
+def test_of_two_that_take_over_only_one_wins(documents: FakeDocuments) -> None:
     write(documents, ELSEWHERE)
     first, second = lease(documents), lease(documents)
     assert first.take_over(ELSEWHERE)

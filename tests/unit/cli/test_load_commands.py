@@ -177,7 +177,7 @@ class TestLoad:
         code: int,
         calls: int,
     ) -> None:
-        monkeypatch.setattr("gridferry.cli.load_commands.can_ask", lambda: True)
+        monkeypatch.setattr("gridferry.cli.asking.can_ask", lambda: True)
         result = run("load", "--replace", "-t", "device", input=answer)
         assert (result.exit_code, len(migration.calls)) == (code, calls)
         assert "--replace drops 2 containers with 399 rows of device, and loads them again" in result.stderr

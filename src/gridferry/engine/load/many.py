@@ -7,6 +7,7 @@ their own, each by itself.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
@@ -31,12 +32,10 @@ from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.session.connection import one_session
 
 MakesLoader = Callable[[TargetState, TableOptions, LoadOptions, OneSnapshot], TableLoader]
-
-
 R = TypeVar("R")
 
 
-class WorkOnMany(Generic[R]):
+class WorkOnMany(ABC, Generic[R]):
     """Begins the loads of tables, and does with them what a subclass says. Made for one call of `run`."""
 
     def __init__(self, ends: Endpoints, state: TargetState, load: LoadOptions, loader: MakesLoader) -> None:
@@ -49,10 +48,11 @@ class WorkOnMany(Generic[R]):
         self._failed: dict[str, FerryError] = {}
         self._at = ""
 
+    @abstractmethod
     def _loaded_already(self, load: TableLoad) -> R:
         """What is given for a table that was loaded before."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _work(
         self,
         view: SnapshotView,
@@ -64,7 +64,6 @@ class WorkOnMany(Generic[R]):
 
         Args: give_back: gives back the leases of tables that are done. Raises: what concerns all tables.
         """
-        raise NotImplementedError
 
     def run(self, chosen: Sequence[TableOptions]) -> Tried[R]:
         """What became of each table. Never raises a FerryError; what concerns every table alike ends the load."""

@@ -58,7 +58,7 @@ class RepairOfTables:
         return _required(replace(done, after=after, failures=free.failures + done.failures + again))
 
     def run_once(self, chosen: Sequence[TableOptions]) -> RepairReport:
-        """Verify and repair. LeaseGroup are taken after the verification. Raises: see `repair_table`; as `run`."""
+        """Verify and repair. Leases are taken after the verification. Raises: see `repair_table`; as `run`."""
         return _required(self._repair(chosen))
 
     def _free(self, options: TableOptions) -> TableOptions:
