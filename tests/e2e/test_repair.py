@@ -137,12 +137,17 @@ def as_postgres_says(ferry: Ferry, postgres: Database) -> None:
 
 
 CAST_DIFFERS = ("char", "inet")  # their cast to text is not what SELECT shows
+# Times that no TIMESTAMP holds, as the number in a LONG.
+FAR = {"date": "{0} - date '1970-01-01'", "timestamp": "trunc(extract(epoch FROM {0}) * 1000000)::bigint"}
+ENDS = f"WHEN 'infinity' THEN {2**63 - 1} WHEN '-infinity' THEN {-(2**63)}"
 
 
 def expression(sample: Sample, column: str) -> str:
     if sample.target in (GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US):
         unit = 1000 if sample.target is GridType.TIMESTAMP_MS else 1_000_000
         return f"trunc(extract(epoch FROM {column}) * {unit})::bigint::text"
+    if sample.target is GridType.LONG and sample.pg_type.name in FAR:
+        return f"CASE {column} {ENDS} ELSE {FAR[sample.pg_type.name].format(column)} END::text"
     if sample.target is GridType.BLOB:
         octets = column if sample.sql == "bytea" else f"convert_to({column}::text, 'UTF8')"
         return f"encode({octets}, 'hex')"

@@ -76,9 +76,9 @@ def test_a_state_that_is_not_readable(loaded: Ferry) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("ALTER TABLE sensor DROP COLUMN temp", "the column temp of the source is gone"),
-        ("ALTER TABLE sensor ALTER n TYPE integer", "the column n of the source was bigint and is now integer"),
-        ("ALTER TABLE sensor RENAME note TO remark", "the column note of the source is gone"),
+        ("ALTER TABLE sensor DROP COLUMN ts", "the column ts was dropped"),
+        ("ALTER TABLE sensor ALTER n TYPE text", "the column n was bigint and is now text"),
+        ("ALTER TABLE sensor RENAME device TO machine", "the column device was dropped or renamed"),
     ],
 )
 def test_a_column_of_the_source_that_changed(loaded: Ferry, postgres: Database, change: str, said: str) -> None:
@@ -86,6 +86,22 @@ def test_a_column_of_the_source_that_changed(loaded: Ferry, postgres: Database, 
     with pytest.raises(CheckpointError, match=said) as caught:
         verified(loaded)
     assert "gridferry load --replace" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("change", "dropped"),
+    [
+        ("ALTER TABLE sensor DROP COLUMN temp", ("temp",)),
+        ("ALTER TABLE sensor ALTER n TYPE integer", ()),
+        ("ALTER TABLE sensor RENAME note TO remark", ()),
+    ],
+)
+def test_a_column_of_the_source_that_changed_in_what_containers_follow(
+    loaded: Ferry, postgres: Database, change: str, dropped: tuple[str, ...]
+) -> None:
+    postgres.run(change)
+    report = verified(loaded)
+    assert (report.verdict, report.tables[0].coverage.dropped) == (Verdict.EQUAL, dropped)
 
 
 def test_a_column_that_was_added_to_the_source_is_told(loaded: Ferry, postgres: Database) -> None:
