@@ -16,7 +16,7 @@ import pyarrow as pa
 from gridferry.griddb.schema import GridType
 from gridferry.griddb.schema import GridType as G
 from gridferry.model.table import PgType, TypeKind
-from gridferry.transform.kernels import Reason
+from gridferry.transform.refusals import Reason
 
 _INFINITY_US = -9222425352054775809  # as the driver yields infinity: PostgreSQL's extreme, wrapped by the epoch
 _MINUS_INFINITY_US = -9222425352054775808

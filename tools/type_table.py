@@ -19,7 +19,7 @@ from gridferry.model.table import PgType, TypeKind  # noqa: E402
 from gridferry.plan.mapping import TypeRule, Use, choose_rule  # noqa: E402
 from gridferry.plan.plan import Fidelity  # noqa: E402
 from gridferry.plan.type_rules import TYPE_RULES  # noqa: E402
-from gridferry.transform.kernels import SENTENCES, Reason  # noqa: E402
+from gridferry.transform.refusals import SENTENCES, Reason  # noqa: E402
 
 _UNITS = {
     GridType.TIMESTAMP_MS: timedelta(milliseconds=1),
@@ -46,6 +46,8 @@ _SECTIONS = (
     ("In a row key", (Use.KEY,)),
     ("On demand: `columns: {name: {type: long, scale: 2}}`", (Use.SCALED,)),
     ("On demand: `columns: {name: {out_of_range: null}}`, or `clamp`", (Use.NULL, Use.CLAMP)),
+    ("On demand: `columns: {name: {type: timestamp(3), from: epoch_ms}}`", (Use.EPOCH, Use.EPOCH_TRUNCATE)),
+    ("On demand: `from` with `out_of_range: null`, or `clamp`", (Use.EPOCH_NULL, Use.EPOCH_CLAMP)),
     ("On demand: `columns: {name: type}`", (Use.OVERRIDE,)),
     ("On demand, with `precision: truncate`", (Use.TRUNCATE,)),
 )
@@ -72,6 +74,12 @@ that comes after the load is, too. `columns: {name: long}`, or `blob`, takes the
     Use.SCALED: """Money as a number that is exact: 9.99 with `scale: 2` is 999. A number with more decimals is
 refused or quarantined. `columns: {name: {type: double, exact: true}}` asks for a double that refuses what does not come
 back, `exact: false` for the nearest one; `double` alone leaves it to the data.
+""",
+    Use.EPOCH: """Time that the source keeps as a number since 1970 UTC, as Zabbix, ThingsBoard and Home Assistant do:
+`from` is `epoch_s`, `epoch_ms`, `epoch_us` or `epoch_ns`. Such a column may be the row key, alone a TIMESTAMP(3) of a
+TIME_SERIES, and the column that mode watermark follows, with a `lookback` in time. Each time gives its number back;
+what has digits that the type has not is refused or quarantined, and cut off (lossy) with `precision: truncate`, but for
+a row key of TIMESTAMP(6). `plan` names columns whose numbers plainly are times.
 """,
     Use.NULL: """For values that the type cannot hold. `out_of_range: error` refuses such rows by name, with no other
 type in place of the default; a type, as in `out_of_range: string`, is taken where the data needs one.

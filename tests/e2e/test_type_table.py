@@ -14,7 +14,7 @@ from tests.type_samples import SAMPLES, Edge, Sample, known_to
 
 from gridferry.errors import PlanError
 from gridferry.griddb.schema import GridType
-from gridferry.transform.kernels import Reason
+from gridferry.transform.refusals import Reason
 
 ENUM = "CREATE TYPE mood AS ENUM ('fine', 'sad')"
 PLAIN = [s for s in SAMPLES if not s.in_key and not s.truncate]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gridferry.griddb.schema import GridType
 from gridferry.model.verification import ColumnRule
+from gridferry.plan.epochs import epoch_of
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 
 _FLOAT = "all bits are the same, so -0.0 and 0.0 differ; every NaN equals every NaN"
@@ -21,8 +22,12 @@ _BEFORE: dict[Kernel, str] = {
     Kernel.DECIMAL_DOUBLE: "; the source's decimal is rounded to the nearest double first",
     Kernel.DECIMAL_DOUBLE_CHECKED: "; the source's decimal is the shortest one of its double",
     Kernel.DECIMAL_DOUBLE_LOSSY: "; the source's decimal is rounded to the nearest double first",
+    Kernel.EPOCH_TRUNCATE: "; finer digits of the source's number were cut off and are not compared",
+    Kernel.EPOCH_DOUBLE_TRUNCATE: "; finer digits of the source's number were cut off and are not compared",
     Kernel.NUMBER_LOSSY: "; the source's number is rounded to the target's type first",
 }
+
+_UNITS = {0: "seconds", 3: "milliseconds", 6: "microseconds", 9: "nanoseconds"}
 
 
 def column_rules(plan: TablePlan) -> tuple[ColumnRule, ...]:
@@ -47,6 +52,9 @@ def _equal(plan: TablePlan, column: ColumnPlan) -> str:
     base = _EQUAL.get(column.target.type, "the same number")
     if column.target.array:
         return f"as many elements, in the same order, each equal: {base}"
+    epoch = epoch_of(column)
+    if epoch is not None and column.kernel in (Kernel.EPOCH, Kernel.EPOCH_DOUBLE):
+        return f"{base}; it gives the source's number back, which counts {_UNITS[epoch.unit]} since 1970 UTC"
     digits = ""
     kept = [c for c in plan.columns if c.source == column.source and c.kernel is Kernel.TIME_US]
     if column.kernel is Kernel.TIME_MS_TRUNCATE and kept:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from gridferry.model.epoch import Epoch
+
 
 class Facts(str, Enum):
     """Which facts of a column are asked for; `ColumnProfile` says what each holds. NULLs are always counted."""
@@ -27,13 +29,15 @@ class ColumnRequest:
     """The facts wanted of one column, and the bounds that `ColumnProfile.outside` is counted against.
 
     `low` and `high` are inclusive and in the unit of `minimum` and `maximum`; for TEXT and BYTES `high` is a length
-    in bytes. None is unbounded; with both None nothing is counted.
+    in bytes. None is unbounded; with both None nothing is counted. With `epoch` the numbers become times: `outside`
+    counts those that GridDB does not reach, `fine` those with digits that the type has not.
     """
 
     name: str
     facts: Facts
     low: int | float | None = None
     high: int | float | None = None
+    epoch: Epoch | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ class KeyRequest:
     """The columns in which no two rows may meet: the split column, if there is one, then the row key's columns.
 
     `unique` says that a constraint proves it already (`colliding` is 0 without a look at the data). `truncate` names
-    the column to cut to milliseconds for `truncated_colliding`, or is None where that question does not arise. When
+    the column to cut to milliseconds for `truncated_colliding`, or is None where that question does not arise; `epoch`
+    says how, where it is one of numbers. When
     that column has no digits below the millisecond, `truncated_colliding` equals `colliding`.
     Rows with a NULL in `columns[split:]` count as `nulls` and do not take part in collisions; a NULL split value does.
     """
@@ -50,6 +55,7 @@ class KeyRequest:
     split: int = 0  # how many of `columns` are the split column: 0 or 1
     unique: bool = False
     truncate: str | None = None
+    epoch: Epoch | None = None
 
 
 @dataclass(frozen=True)

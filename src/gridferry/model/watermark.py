@@ -16,12 +16,14 @@ class Growth(str, Enum):
     """What sort of values a growing column has, and so what a lookback means for it."""
 
     TIME = "time"  # timestamp, timestamptz or date; lookback in milliseconds
-    NUMBER = "number"  # smallint, integer, bigint or numeric; lookback in values
+    NUMBER = "number"  # smallint, integer, bigint, numeric or double precision; lookback in values
 
 
 @dataclass(frozen=True)
 class GrowingColumn:
     """The column that grows with each new row. `type` is its pg_type.typname; `lookback` in the unit of `growth`.
+
+    `unit` of a number that counts time: the digits below the second of one of it; then `lookback` is in it too.
 
     `indexed` says that an index begins with it: without one every look at the table reads all of it.
     """
@@ -32,6 +34,7 @@ class GrowingColumn:
     lookback: int
     nullable: bool = True
     indexed: bool = False
+    unit: int | None = None
 
 
 @dataclass(frozen=True)

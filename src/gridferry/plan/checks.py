@@ -10,6 +10,7 @@ from gridferry.model.profile import KeyProfile, TableProfile
 from gridferry.model.table import Table
 from gridferry.plan.advice import leave_out_nulls
 from gridferry.plan.coverage import left_out
+from gridferry.plan.epochs import EPOCH_KERNELS
 from gridferry.plan.keys import KeyChoice, counted
 from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, OnBadRow, Severity
 from gridferry.plan.table_options import TableOptions
@@ -121,6 +122,8 @@ def _unfit_finding(planned: ColumnPlan, unfit: Unfit, *, in_key: bool, options: 
     values = f"values of {planned.source} {unfit.why}, in {rows}"
     if in_key:
         advice = "correct them in the source, leave those rows out with `where`, or choose another `key`"
+        if planned.kernel in EPOCH_KERNELS:
+            advice = f"{advice}; or keep the number itself, without `from`"
         return Finding(Severity.PROBLEM, planned.source, f"{values}; a key must be stored exactly", advice)
     if options.on_bad_row is OnBadRow.ERROR:
         return Finding(Severity.PROBLEM, planned.source, f"{values}; such a row is refused", _advice(planned))
@@ -133,5 +136,8 @@ def _advice(planned: ColumnPlan) -> str:
 
 
 def _typed(planned: ColumnPlan) -> str:
+    if planned.kernel in EPOCH_KERNELS:
+        kept = {"double precision": "double", "integer": "long", "bigint": "long", "smallint": "long"}
+        return f"`columns: {{{flow_text(planned.source)}: {kept.get(planned.pg_type, 'string')}}}`"
     others = {Kernel.TEXT: "blob", Kernel.TIME_US: "long", Kernel.DATE_MS: "long"}
     return f"`columns: {{{flow_text(planned.source)}: {others.get(planned.kernel, 'string')}}}`"

@@ -8,10 +8,13 @@ from functools import partial
 
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.griddb.wire.statement import MAX_COLUMNS
+from gridferry.model.epoch import NUMBERS_OF
 from gridferry.model.profile import ColumnProfile, ColumnRequest, TableProfile
 from gridferry.model.table import Column, Table
 from gridferry.plan.column_uses import wanted_uses
-from gridferry.plan.keys import KeyChoice, KeyForm, TimeKey, counted
+from gridferry.plan.epoch_advice import epoch_advice, epoch_look
+from gridferry.plan.epochs import EPOCH_DIGITS, EPOCH_KERNELS, wished_epoch
+from gridferry.plan.keys import FINE_TIME_TYPES, KeyChoice, KeyForm, TimeKey, counted
 from gridferry.plan.mapping import TypeRule, Use, can_be_key, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, needed_renames
 from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, OnBadRow, ReadAs, Severity
@@ -60,7 +63,7 @@ def column_rule(
         facts=facts,
         # Who has bad rows put aside gets the default type, and those rows put aside; but a key must be stored exactly.
         keep_rows=(in_key or options.on_bad_row is OnBadRow.ERROR) and asked.out_of_range is None,
-        only=wanted_uses(asked),
+        only=wanted_uses(column, asked, truncate=options.precision is Precision.TRUNCATE, in_key=in_key),
     )
     if isinstance(asked.out_of_range, GridType) and rule is not None and facts is not None and not rule.holds(facts):
         return choose(wish=asked.out_of_range)
@@ -73,7 +76,11 @@ def facts_request(column: Column, options: TableOptions, *, in_key: bool) -> Col
     if suited and column.name not in options.types:
         return suited[0].request(column)
     rule = column_rule(column, options, in_key=in_key)
-    return None if rule is None else rule.request(column)
+    request = None if rule is None else rule.request(column)
+    if request is None and column.name not in options.columns and column.name != options.split_by:
+        return epoch_look(column)
+    epoch = wished_epoch(column, options.columns.get(column.name)) if request is not None else None
+    return request if request is None or epoch is None else replace(request, epoch=epoch)
 
 
 def plan_columns(
@@ -94,6 +101,7 @@ def plan_columns(
         planned = _column_plan(column, options, rule, in_key=in_key)
         if facts is not None and column.name not in options.columns:
             findings += _chosen_by_data(column, options, rule, facts, in_key=in_key)
+            findings += epoch_advice(column, facts, options)
         if in_key:
             planned = _time_form(planned, column, form)
             beside = planned if form.time is TimeKey.SPLIT_MS else beside
@@ -138,8 +146,11 @@ def _column_plan(column: Column, options: TableOptions, rule: TypeRule, *, in_ke
 
 def planned_scale(column: Column, kernel: Kernel, options: TableOptions) -> int | None:
     """The fractional digits that a conversion of decimals keeps; None for every other."""
+    wish = options.columns.get(column.name, ColumnWish())
+    if kernel in EPOCH_KERNELS:
+        return None if wish.unit is None else wish.unit.digits
     if kernel is Kernel.DECIMAL_SCALED:
-        return options.columns[column.name].scale if column.name in options.columns else None
+        return wish.scale
     return max(column.type.scale or 0, 0) if kernel is Kernel.DECIMAL_DOUBLE else None
 
 
@@ -193,7 +204,7 @@ def _label(rule: TypeRule) -> str:
 def _time_form(planned: ColumnPlan, column: Column, form: KeyForm) -> ColumnPlan:
     """The plan of a key column, changed to the form that `keys` chose for a time."""
     target = _FORM_TARGETS.get(form.time)
-    if target is None or column.type.name == "date":
+    if target is None or column.type.name not in FINE_TIME_TYPES:
         return planned
     wish = replace(planned.target, type=target)
     rule = choose_rule(TYPE_RULES, column.type, wish=target, in_key=True, truncate=form.time is TimeKey.CUT_MS)
@@ -234,10 +245,23 @@ def _refusal(column: Column, options: TableOptions, *, in_key: bool) -> Finding:
         message = f"{what} is not possible for {column.type.formatted}{' as a row key' if in_key else ''}"
         advice = "null and clamp are for times and texts that are no row key"
         return Finding(Severity.PROBLEM, column.name, message, advice)
+    if asked.unit is not None and column.type.name not in NUMBERS_OF:
+        message = f"{column.type.formatted} is no number that counts time, as `from` says"
+        advice = "leave `from` out; it is for smallint, integer, bigint, double precision and numeric"
+        return Finding(Severity.PROBLEM, column.name, message, advice)
     targets = possible_targets(TYPE_RULES, column.type, in_key=in_key)
     allowed = ", ".join(t.label.lower() for t in targets)
     role = " as a row key" if in_key else ""
     message = f"{column.type.formatted} cannot become {options.types[column.name].label}{role}"
+    if asked.unit is not None:  # null and clamp, in a key
+        advice = "leave `out_of_range` out: null and clamp are for columns that are no row key"
+        return Finding(Severity.PROBLEM, column.name, message, advice)
+    if asked.type in EPOCH_DIGITS and column.type.name in NUMBERS_OF:
+        name, label = flow_text(column.name), asked.type.label.lower()
+        advice = (
+            f"say what the number counts: `columns: {{{name}: {{type: {label}, from: epoch_s}}}}`, or epoch_ms, ..."
+        )
+        return Finding(Severity.PROBLEM, column.name, message, advice)
     example = f"; for example `columns: {{{flow_text(column.name)}: {targets[0].label.lower()}}}`" if targets else ""
     return Finding(Severity.PROBLEM, column.name, message, f"possible in `columns`: {allowed}{example}")
 

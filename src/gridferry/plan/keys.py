@@ -9,11 +9,13 @@ from enum import Enum
 from gridferry.griddb.schema import ContainerKind, GridType
 from gridferry.model.profile import ColumnProfile, KeyProfile, KeyRequest, TableProfile
 from gridferry.model.table import Column, Table
+from gridferry.plan.epochs import CUT_EPOCHS, wished_epoch
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnDuplicate, Severity
 from gridferry.plan.table_options import KindWish, Precision, TableOptions
 from gridferry.plan.unfit import unfit_values
 
 MAX_KEY_COLUMNS = 16
+CUT_TIMES = CUT_EPOCHS | {Kernel.TIME_MS_TRUNCATE}
 FINE_TIME_TYPES = frozenset({"timestamp", "timestamptz"})
 TIME_TYPES = FINE_TIME_TYPES | {"date"}
 _MS_DIGITS = 3
@@ -89,7 +91,7 @@ def choose_key(table: Table, options: TableOptions) -> KeyChoice:
 
 def proves_keys(table: Table, options: TableOptions, columns: Sequence[ColumnPlan]) -> bool:
     """Whether no two rows of the source can share a row key, now or later; `columns` are the row key's own."""
-    cut = any(column.kernel is Kernel.TIME_MS_TRUNCATE for column in columns)
+    cut = any(column.kernel in CUT_TIMES for column in columns)
     return choose_key(table, options).unique and not cut
 
 
@@ -98,34 +100,42 @@ def key_request(table: Table, options: TableOptions, choice: KeyChoice) -> KeyRe
     if not choice.columns:
         return None
     split = (options.split_by,) if options.split_by is not None and table.column(options.split_by) else ()
+    cut = _cut_candidate(table, options, choice)
+    column = table.column(cut) if cut is not None else None
     return KeyRequest(
         columns=split + choice.columns,
         split=len(split),
         unique=choice.unique,
-        truncate=_cut_candidate(table, options, choice),
+        truncate=cut,
+        epoch=None if column is None else wished_epoch(column, options.columns.get(column.name)),
     )
 
 
 def choose_form(table: Table, profile: TableProfile, options: TableOptions, choice: KeyChoice) -> KeyForm:
     """The container's kind and the precision of a time key, from the data and the user's wishes."""
     key = profile.key or KeyProfile(choice.columns)
-    column = time_key(table, choice)
+    column = time_key(table, options, choice)
     if column is None or options.types.get(column.name, GridType.TIMESTAMP_MS) is not GridType.TIMESTAMP_MS:
         reason = "the key is not a single time" if column is None else "its type was chosen in `columns`"
         return _form_by_type(options, key, reason)
     if column.name not in options.types and _is_far(profile.column(column.name)):
         return _form_by_type(options, key, f"{column.name} has times that GridDB's do not reach")
-    if options.precision is Precision.TRUNCATE and _can_be_fine(column):
+    if options.precision is Precision.TRUNCATE and _can_be_fine(column, options):
         return _cut_form(options, key)
     if column.name in options.types or not _may_be_fine(column, profile, options):
         return _exact_form(options, column, key)
     return _fine_form(options, key)
 
 
-def time_key(table: Table, choice: KeyChoice) -> Column | None:
-    """The key's column if it is a single time, else None."""
+def time_key(table: Table, options: TableOptions, choice: KeyChoice) -> Column | None:
+    """The key's column if it is a single time, or a number that becomes one; else None."""
     column = table.column(choice.columns[0]) if len(choice.columns) == 1 else None
-    return column if column is not None and column.type.name in TIME_TYPES else None
+    return column if column is not None and is_time(column, options) else None
+
+
+def is_time(column: Column, options: TableOptions) -> bool:
+    """Whether a column holds times, also as numbers of which the config says what they count."""
+    return column.type.name in TIME_TYPES or wished_epoch(column, options.columns.get(column.name)) is not None
 
 
 def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -> Finding | None:
@@ -152,10 +162,10 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -
 
 def later_digits(table: Table, options: TableOptions, choice: KeyChoice, form: KeyForm) -> Iterator[Finding]:
     """A followed table whose times have no digits below the millisecond yet, but whose type has them."""
-    column = time_key(table, choice)
+    column = time_key(table, options, choice)
     if options.sync is None or column is None or column.name in options.types:
         return
-    if form.time is not TimeKey.EXACT_MS or not _can_be_fine(column):
+    if form.time is not TimeKey.EXACT_MS or not _can_be_fine(column, options):
         return
     message = (
         f"no row has digits below the millisecond so far, but {column.type.formatted} has them: a later row that has "
@@ -203,8 +213,8 @@ def _known(table: Table) -> str:
 
 
 def _cut_candidate(table: Table, options: TableOptions, choice: KeyChoice) -> str | None:
-    column = time_key(table, choice)
-    if column is None or not _can_be_fine(column):
+    column = time_key(table, options, choice)
+    if column is None or not _can_be_fine(column, options):
         return None
     wish = options.types.get(column.name)
     if wish is not None:
@@ -214,13 +224,16 @@ def _cut_candidate(table: Table, options: TableOptions, choice: KeyChoice) -> st
     return column.name
 
 
-def _can_be_fine(column: Column) -> bool:
+def _can_be_fine(column: Column, options: TableOptions) -> bool:
+    epoch = wished_epoch(column, options.columns.get(column.name))
+    if epoch is not None:
+        return epoch.may_lose
     declared = column.type.precision
     return column.type.name in FINE_TIME_TYPES and (declared is None or declared > _MS_DIGITS)
 
 
 def _may_be_fine(column: Column, profile: TableProfile, options: TableOptions) -> bool:
-    if not _can_be_fine(column):
+    if not _can_be_fine(column, options):
         return False
     facts = profile.column(column.name)
     unknown = facts is None or facts.fine is None or not profile.exact

@@ -37,6 +37,13 @@ class Use(str, Enum):
     NULL = "null"  # where `columns` says `out_of_range: null`
     CLAMP = "clamp"  # where `columns` says `out_of_range: clamp`
     TRUNCATE = "truncate"  # as OVERRIDE, with `precision: truncate`
+    EPOCH = "epoch"  # where `columns` says `from`, what a number counts that becomes a time
+    EPOCH_TRUNCATE = "epoch_truncate"  # as EPOCH, with `precision: truncate` where there are digits to cut
+    EPOCH_NULL = "epoch_null"  # as EPOCH, with `out_of_range: null`
+    EPOCH_CLAMP = "epoch_clamp"
+
+
+EPOCHS = frozenset({Use.EPOCH, Use.EPOCH_TRUNCATE, Use.EPOCH_NULL, Use.EPOCH_CLAMP})
 
 
 @dataclass(frozen=True)
@@ -147,5 +154,6 @@ def can_be_key(rule: TypeRule) -> bool:
 
 def possible_targets(rules: tuple[TypeRule, ...], pg_type: PgType, *, in_key: bool = False) -> tuple[GridType, ...]:
     """The types that a user may ask for, in the order of the table."""
-    fitting = (r.target for r in rules if r.fits(pg_type) and not r.array and (not in_key or can_be_key(r)))
+    plain = (r for r in rules if r.use not in EPOCHS)
+    fitting = (r.target for r in plain if r.fits(pg_type) and not r.array and (not in_key or can_be_key(r)))
     return tuple(dict.fromkeys(fitting))

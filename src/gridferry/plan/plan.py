@@ -53,6 +53,14 @@ class Kernel(str, Enum):
     TIME_MS_CLAMP = "time_ms_clamp"
     DATE_MS_CLAMP = "date_ms_clamp"
     TEXT_CLAMP = "text_clamp"
+    EPOCH = "epoch"  # number of `scale` digits below the second to a time; what loses digits, or is beyond, refused
+    EPOCH_TRUNCATE = "epoch_truncate"  # finer digits cut off
+    EPOCH_NULL = "epoch_null"
+    EPOCH_CLAMP = "epoch_clamp"
+    EPOCH_DOUBLE = "epoch_double"  # the same four for doubles
+    EPOCH_DOUBLE_TRUNCATE = "epoch_double_truncate"
+    EPOCH_DOUBLE_NULL = "epoch_double_null"
+    EPOCH_DOUBLE_CLAMP = "epoch_double_clamp"
     LIST = "list"  # text of an array to an array of GridDB's; one that is not flat is refused
     NUMBER = "number"  # between numeric Arrow types, refused where the value changes
     NUMBER_LOSSY = "number_lossy"  # between numeric Arrow types, nearest value
@@ -98,7 +106,7 @@ class ColumnPlan:
     kernel: Kernel
     verdict: Fidelity
     rule: Sentence  # the rule in one sentence
-    scale: Count | None = None  # DECIMAL_*: fractional digits that count
+    scale: Count | None = None  # DECIMAL_*: fractional digits that count; EPOCH*: those below the second of its unit
     number: Count = 0
     loaded_as: Name = ""
     loaded_type: Name = ""

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from gridferry.griddb.schema import GridType
 from gridferry.model.table import PgType, TypeKind
+from gridferry.plan.epochs import EPOCH_KERNELS
 from gridferry.plan.mapping import TypeRule, Use
 from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs
 from gridferry.plan.type_rules import TYPE_RULES
@@ -73,7 +74,8 @@ def retyped(column: ColumnPlan, now: PgType) -> ColumnPlan | None:
         return replace(changed, kernel=rule.kernel, read_as=rule.read_as, scale=max(now.scale or 0, 0))
     if _same_way(rule, column):
         return changed
-    return replace(changed, kernel=rule.kernel, read_as=rule.read_as, verdict=rule.verdict, rule=rule.rule, scale=None)
+    scale = column.scale if rule.kernel in EPOCH_KERNELS else None
+    return replace(changed, kernel=rule.kernel, read_as=rule.read_as, verdict=rule.verdict, rule=rule.rule, scale=scale)
 
 
 def ways_after_change(now: PgType) -> set[Way]:

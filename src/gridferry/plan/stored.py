@@ -30,6 +30,7 @@ _TIME = re.compile(
     r"(?:-infinity|infinity|\d{1,6}-\d\d-\d\d(?:[ T]\d\d:\d\d:\d\d(?:\.\d{1,6})?)?(?:[+-]\d\d(?::\d\d)*)?(?: BC)?)"
 )
 _NUMBER = re.compile(r"(?:NaN|-?Infinity|-?\d{1,400}(?:\.\d{1,400})?)")
+_DOUBLE = re.compile(r"(?:NaN|-?Infinity|-?\d{1,20}(?:\.\d{1,20})?(?:e[+-]?\d{1,3})?)")
 
 
 def require_agrees(plan: TablePlan, options: TableOptions, table: Table | None = None, *, left: str) -> TablePlan:
@@ -84,7 +85,7 @@ def require_chunks(chunks: tuple[Chunk, ...], table: Table, *, left: str) -> Non
 
 def require_values(cursor: Cursor, column: GrowingColumn, *, table: str, left: str) -> None:
     """Return if the cursor's values are ones that the growing column can have. Raises: CheckpointError."""
-    form = _TIME if column.growth is Growth.TIME else _NUMBER
+    form = _TIME if column.growth is Growth.TIME else _DOUBLE if column.type == "float8" else _NUMBER
     values = (cursor.floor, cursor.position, *(s.below for s in cursor.steps), *(m.value for m in cursor.marks))
     if not all(value is None or form.fullmatch(value) for value in values):
         raise CheckpointError(
@@ -187,7 +188,7 @@ def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[Way]:
         Use.DEFAULT,
         Use.FALLBACK,
         *lossy,
-        *wanted_uses(asked),
+        *wanted_uses(column, asked, truncate=options.precision is Precision.TRUNCATE, in_key=in_key),
         *([Use.OVERRIDE] if other else []),
         *([Use.KEY] if in_key else []),
         *([Use.OVERRIDE] if wish is not None or in_key else []),

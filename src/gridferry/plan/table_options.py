@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from gridferry.griddb.schema import GridType
+from gridferry.model.epoch import EpochUnit
 from gridferry.model.table import TableName
 from gridferry.model.word import Word
 from gridferry.plan.conditions import condition_problem
@@ -44,6 +45,7 @@ TYPE_NAMES: dict[str, GridType] = {
 }
 
 T = TypeVar("T")
+_WISH_WORDS = ("type", "exact", "scale", "from", "out_of_range")
 _MOST_SCALE = 18
 _DURATION = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _UNIT_MS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -172,13 +174,14 @@ class ColumnWish(Options):
     """What the user wants of one column: a type, and what becomes of values that it cannot hold.
 
     `exact` of a numeric as a double: whether a number that would not come back is refused, or rounded; None lets the
-    data decide. With `scale` a numeric becomes a LONG of that many decimals. `out_of_range` may be a type, which the
-    column gets if the data needs it.
+    data decide. With `scale` a numeric becomes a LONG of that many decimals. `unit`, in the file `from`, is what a
+    number counts that becomes a time. `out_of_range` may be a type, which the column gets if the data needs it.
     """
 
     type: GridType | None = None
     exact: bool | None = None
     scale: int | None = None
+    unit: EpochUnit | None = None
     out_of_range: OutOfRange | GridType | None = None
 
     @classmethod
@@ -188,14 +191,15 @@ class ColumnWish(Options):
             return given
         if not isinstance(given, Mapping):
             return cls(type=_type_of(name, given))
-        unknown = sorted(set(map(str, given)) - set(cls.model_fields))
+        unknown = sorted(set(map(str, given)) - set(_WISH_WORDS))
         if unknown or not given:
             what = f"does not know {unknown[0]}" if unknown else "is empty"
-            raise ValueError(f'column "{name}" {what}; allowed: {", ".join(cls.model_fields)}')
+            raise ValueError(f'column "{name}" {what}; allowed: {", ".join(_WISH_WORDS)}')
         wish = cls(
             type=_type_of(name, given["type"]) if "type" in given else None,
             exact=_one_of(name, "exact", given.get("exact"), bool),
             scale=_one_of(name, "scale", given.get("scale"), int),
+            unit=_unit(name, given["from"]) if "from" in given else None,
             out_of_range=_beyond(name, given["out_of_range"]) if "out_of_range" in given else None,
         )
         wish._require_sense(name)
@@ -206,6 +210,10 @@ class ColumnWish(Options):
             (self.exact is not None and self.type is not GridType.DOUBLE, "exact needs `type: double`"),
             (self.scale is not None and self.type is not GridType.LONG, "scale needs `type: long`"),
             (self.scale is not None and not 0 < self.scale <= _MOST_SCALE, f"scale is 1 to {_MOST_SCALE}"),
+            (
+                self.unit is not None and self.type not in (GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US),
+                "from needs `type: timestamp(3)` or `type: timestamp(6)`",
+            ),
             (
                 self.type is not None and isinstance(self.out_of_range, GridType),
                 "out_of_range names a type, and type another; leave one out",
@@ -221,6 +229,13 @@ def _type_of(name: str, given: object) -> GridType:
     if kind is None:
         raise ValueError(f'the type wanted for column "{name}" is not known; allowed: {", ".join(TYPE_NAMES)}')
     return kind
+
+
+def _unit(name: str, given: object) -> EpochUnit:
+    found = next((unit for unit in EpochUnit if unit.value == str(given).lower()), None)
+    if found is None:
+        raise ValueError(f'column "{name}": from is {", ".join(unit.value for unit in EpochUnit)}')
+    return found
 
 
 def _one_of(name: str, option: str, given: object, kind: type[T]) -> T | None:

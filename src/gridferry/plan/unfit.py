@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS, MAX_STRING_BYTES, MAX_TIMESTAMP_MS
 from gridferry.model.profile import ColumnProfile
+from gridferry.plan.epochs import BEYOND_BECOMES, CUT_EPOCHS, EPOCH_DIGITS, EPOCH_KERNELS, Beyond
 from gridferry.plan.plan import Kernel
 
 MAX_TIME_US = MAX_TIMESTAMP_MS * 1000 + 999  # 9999-12-31T23:59:59.999999Z
@@ -37,6 +38,18 @@ def _time(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Un
         yield Unfit(facts.infinite, "that are infinite")
     if kernel is Kernel.TIME_MS and facts.fine:
         yield Unfit(facts.fine, "with digits below the millisecond")
+
+
+def _epoch(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:
+    becomes = BEYOND_BECOMES.get(kernel)
+    if facts.outside and becomes is None:
+        yield Unfit(facts.outside, "before 1970 or after 9999")
+    if facts.infinite and becomes is None:
+        yield Unfit(facts.infinite, "that are infinite")
+    if facts.nan and becomes is not Beyond.NULL:
+        yield Unfit(facts.nan, "that are NaN")
+    if facts.fine and kernel not in CUT_EPOCHS:
+        yield Unfit(facts.fine, f"with digits below the {'milli' if EPOCH_DIGITS[target] == 3 else 'micro'}second")
 
 
 def _far_time(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:
@@ -100,6 +113,7 @@ _LIMITS: dict[GridType, tuple[float, float]] = {
     GridType.FLOAT: (-3.4028234663852886e38, 3.4028234663852886e38),
 }
 _CHECKS: dict[Kernel, Callable[[Kernel, GridType, ColumnProfile], Iterator[Unfit]]] = {
+    **dict.fromkeys(EPOCH_KERNELS, _epoch),
     Kernel.TIME_MS: _time,
     Kernel.TIME_MS_TRUNCATE: _time,
     Kernel.TIME_US: _time,

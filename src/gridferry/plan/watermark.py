@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gridferry.model.epoch import Epoch
 from gridferry.model.table import Column, Table
 from gridferry.model.watermark import GrowingColumn, Growth
-from gridferry.plan.keys import TIME_TYPES, KeyChoice
+from gridferry.plan.epochs import wished_epoch
+from gridferry.plan.keys import TIME_TYPES, KeyChoice, is_time
 from gridferry.plan.plan import Finding, Severity
 from gridferry.plan.table_options import SyncOptions, TableOptions
 
@@ -17,18 +19,30 @@ BLIND_SPOT = "mode watermark finds new rows only; updates and deletes in the sou
 def growing_column(table: Table, options: TableOptions, choice: KeyChoice) -> GrowingColumn | None:
     """The column that the config names, else the key's only time, else a key of one number; None if there is none."""
     sync = options.sync
-    column = _wished(table, sync) if sync and sync.column else _of_key(table, choice)
-    growth = _growth(column)
-    if sync is None or column is None or growth is None:
+    column = _wished(table, sync) if sync and sync.column else _of_key(table, options, choice)
+    if sync is None or column is None:
+        return None
+    epoch = wished_epoch(column, options.columns.get(column.name))
+    growth = _growth(column) if epoch is None else Growth.NUMBER
+    if growth is None:
         return None
     return GrowingColumn(
         name=column.name,
         type=column.type.name,
         growth=growth,
-        lookback=sync.lookback_ms if growth is Growth.TIME else sync.lookback_values,
+        lookback=_lookback(sync, growth, epoch),
         nullable=column.nullable,
         indexed=column.name in table.indexed,
+        unit=None if epoch is None else epoch.unit,
     )
+
+
+def _lookback(sync: SyncOptions, growth: Growth, epoch: Epoch | None) -> int:
+    if growth is Growth.TIME:
+        return sync.lookback_ms
+    if epoch is None or "lookback_values" in sync.model_fields_set:
+        return sync.lookback_values
+    return -(-sync.lookback_ms * int(10**epoch.unit) // 1000)
 
 
 def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
@@ -50,7 +64,8 @@ def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -
         advice = f"create one in the source: CREATE INDEX ON {table.schema}.{table.name} ({column.name})"
         yield Finding(Severity.RISK, column.name, message, advice)
     if table.elsewhere:
-        back = "lookback_values" if column is not None and column.growth is Growth.NUMBER else "lookback"
+        number = column is not None and column.growth is Growth.NUMBER and column.unit is None
+        back = "lookback_values" if number else "lookback"
         advice = f"give it a `{back}` that no row is later than; `gridferry sync --sweep` reads the whole table"
         yield Finding(Severity.RISK, table.qualified, by_value(table), advice)
 
@@ -67,17 +82,15 @@ def _wished(table: Table, sync: SyncOptions) -> Column | None:
     return table.column(sync.column) if sync.column else None
 
 
-def _of_key(table: Table, choice: KeyChoice) -> Column | None:
+def _of_key(table: Table, options: TableOptions, choice: KeyChoice) -> Column | None:
     columns = [column for name in choice.columns if (column := table.column(name)) is not None]
-    times = [column for column in columns if column.type.name in TIME_TYPES]
+    times = [column for column in columns if is_time(column, options)]
     if len(times) == 1:
         return times[0]
     return columns[0] if len(columns) == 1 and columns[0].type.name in NUMBER_TYPES else None
 
 
-def _growth(column: Column | None) -> Growth | None:
-    if column is None:
-        return None
+def _growth(column: Column) -> Growth | None:
     if column.type.name in TIME_TYPES:
         return Growth.TIME
     return Growth.NUMBER if column.type.name in NUMBER_TYPES else None

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from gridferry.errors import DataError
 from gridferry.plan.plan import ColumnPlan, TablePlan
-from gridferry.transform.kernels import KERNELS, SENTENCES, KernelFunction, Reason, Refusal
+from gridferry.transform.kernels import KERNELS, KernelFunction
+from gridferry.transform.refusals import SENTENCES, Reason, Refusal
 
 
 @dataclass(frozen=True)

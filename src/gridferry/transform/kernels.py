@@ -7,22 +7,22 @@ stays NULL. Each is O(n) in Arrow or numpy; the slow, exact looks are taken only
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from decimal import Decimal
-from enum import Enum
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from gridferry.griddb.arrow_types import ARROW_TYPES
 from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS, MAX_STRING_BYTES, MAX_TIMESTAMP_MS
 from gridferry.model.time_text import FIRST_US, INFINITE_DAYS, INFINITE_US
+from gridferry.plan.epochs import EPOCH_KERNELS
 from gridferry.plan.plan import ColumnPlan, Kernel
 from gridferry.transform.beyond import clamped_days, clamped_texts, clamped_times, without
+from gridferry.transform.epoch import epoch
 from gridferry.transform.lists import parse_lists, parse_times
+from gridferry.transform.refusals import Converted, Reason, Refusal, refusal
 
 _MAX_US = MAX_TIMESTAMP_MS * 1000 + 999
 _DAY_MS = 86_400_000
@@ -33,58 +33,10 @@ _DOUBLE_CHARACTERS = 15  # decimals of no more digits survive text -> double -> 
 _LONG_DIGITS = 20  # the most characters of a 64-bit integer, sign included
 
 
-class Reason(str, Enum):
-    """Why a value is refused; the codes that the quarantine stores."""
-
-    NULL = "null"
-    RANGE = "range"
-    TIME_RANGE = "time_range"
-    FINE_TIME = "fine_time"
-    LENGTH = "length"
-    ENCODING = "encoding"
-    DIGITS = "digits"
-    FRACTION = "fraction"
-    NOT_A_NUMBER = "not_a_number"
-    LIST = "list"
-
-
-SENTENCES: dict[Reason, str] = {
-    Reason.NULL: "is NULL where the container needs a value",
-    Reason.RANGE: "is too large for the column's type",
-    Reason.TIME_RANGE: "lies before 1970 or after 9999, or is infinite",
-    Reason.FINE_TIME: "has digits below the millisecond",
-    Reason.LENGTH: f"is longer than {MAX_STRING_BYTES} bytes",
-    Reason.ENCODING: "is not valid UTF-8",
-    Reason.DIGITS: "has more digits than the column's type keeps",
-    Reason.FRACTION: "has a fraction",
-    Reason.NOT_A_NUMBER: "is NaN or infinite",
-    Reason.LIST: (
-        f"has NULL elements, several dimensions, another lower bound than 1 or more than {MAX_ARRAY_ELEMENTS} elements"
-    ),
-}
-
-
 _BEYOND = frozenset({Reason.TIME_RANGE, Reason.LENGTH})
 
 
-@dataclass(frozen=True)
-class Refusal:
-    """Rows that could not be converted, as ascending positions (k,), and why."""
-
-    reason: Reason
-    rows: NDArray[np.int64]
-
-
-Converted = tuple[pa.Array, tuple[Refusal, ...]]
 KernelFunction = Callable[[pa.Array, ColumnPlan], Converted]
-
-
-def refusal(reason: Reason, mask: pa.Array) -> tuple[Refusal, ...]:
-    """The refusal of the rows where `mask` (booleans) is true; none if it never is."""
-    if not pc.any(mask).as_py():
-        return ()
-    rows = np.flatnonzero(pc.fill_null(mask, False).to_numpy(zero_copy_only=False))
-    return (Refusal(reason, rows.astype(np.int64)),)
 
 
 def same(array: pa.Array, column: ColumnPlan) -> Converted:
@@ -308,6 +260,7 @@ def _clamped(clamp: Callable[[pa.Array], pa.Array], kernel: KernelFunction) -> K
 
 
 KERNELS: dict[Kernel, KernelFunction] = {
+    **dict.fromkeys(EPOCH_KERNELS, epoch),
     Kernel.DECIMAL_SCALED: decimal_scaled,
     Kernel.TIME_US_NULL: _or_null(time_us),
     Kernel.TIME_MS_NULL: _or_null(time_ms),

@@ -18,7 +18,7 @@ from gridferry.errors import DataError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
 from gridferry.model.change import ChangeBatch, ChangedColumn, ChangedRelation, Operation, ReplicaIdentity
 from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs, TablePlan
-from gridferry.transform.kernels import Reason
+from gridferry.transform.refusals import Reason
 
 TOO_LONG = "x" * 31745
 Row = dict[str, Any]

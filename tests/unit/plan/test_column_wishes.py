@@ -90,7 +90,7 @@ def test_no_value_of_a_row_key_is_changed() -> None:
         ({"type": "long", "scale": "2"}, "scale is a whole number"),
         ({"type": "long", "out_of_range": "string"}, "leave one out"),
         ({"out_of_range": "drop"}, "out_of_range is error, null, clamp, or a type"),
-        ({"kind": "long"}, "does not know kind; allowed: type, exact, scale, out_of_range"),
+        ({"kind": "long"}, "does not know kind; allowed: type, exact, scale, from, out_of_range"),
         ({}, "is empty"),
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs
-from gridferry.transform.kernels import KERNELS, Reason, Refusal
+from gridferry.transform.kernels import KERNELS
+from gridferry.transform.refusals import Reason, Refusal
 
 INFINITY, MINUS_INFINITY = -9222425352054775809, -9222425352054775808
 LAST_US = 253402300799999999

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs
-from gridferry.transform.kernels import Reason, decimal_double_checked
+from gridferry.transform.kernels import decimal_double_checked
+from gridferry.transform.refusals import Reason
 
 PLAN = ColumnPlan(
     "v", "numeric", ColumnSpec("v", GridType.DOUBLE), ReadAs.TEXT, Kernel.DECIMAL_DOUBLE_CHECKED, Fidelity.WIDENED, ""

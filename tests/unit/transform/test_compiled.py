@@ -12,7 +12,7 @@ from gridferry.model.table import Column, PgType, Table
 from gridferry.plan.planner import plan_table
 from gridferry.plan.table_options import table_options
 from gridferry.transform.compiled import CompiledTransform, compile_columns
-from gridferry.transform.kernels import Reason
+from gridferry.transform.refusals import Reason
 
 _TABLE = Table(
     schema="public",

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs
-from gridferry.transform.kernels import KERNELS, SENTENCES, Reason
+from gridferry.transform.kernels import KERNELS
+from gridferry.transform.refusals import SENTENCES, Reason
 
 LAST_US = 253402300799999999
 INT64 = st.integers(-(2**63), 2**63 - 1)

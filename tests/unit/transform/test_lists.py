@@ -11,7 +11,8 @@ from gridferry.compare.value_text import texts
 from gridferry.compare.values import differing
 from gridferry.griddb.schema import ColumnSpec, GridType
 from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs
-from gridferry.transform.kernels import Reason, flat_list
+from gridferry.transform.kernels import flat_list
+from gridferry.transform.refusals import Reason
 
 FORMS: list[tuple[GridType, str | None, object]] = [
     (GridType.INTEGER, "{}", []),

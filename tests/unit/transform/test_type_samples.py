@@ -10,10 +10,11 @@ from tests.type_samples import ARROW_OF_SOURCE, SAMPLES, Sample
 
 from gridferry.griddb.arrow_types import ARROW_TYPES
 from gridferry.griddb.schema import ColumnSpec
-from gridferry.plan.mapping import Use, choose_rule
+from gridferry.plan.mapping import EPOCHS, Use, choose_rule
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs
 from gridferry.plan.type_rules import TYPE_RULES
-from gridferry.transform.kernels import KERNELS, Reason
+from gridferry.transform.kernels import KERNELS
+from gridferry.transform.refusals import Reason
 
 
 def _plan(sample: Sample) -> ColumnPlan:
@@ -57,7 +58,7 @@ def test_every_rule_has_samples() -> None:
         id(choose_rule(TYPE_RULES, s.pg_type, wish=s.wish, in_key=s.in_key, truncate=s.truncate)) for s in SAMPLES
     }
     # Rules that the data or other words of the config choose have tests of their own.
-    own = {Use.SUITED, Use.SCALED, Use.NULL, Use.CLAMP}
+    own = {Use.SUITED, Use.SCALED, Use.NULL, Use.CLAMP, *EPOCHS}
     assert [(r.types, r.target) for r in TYPE_RULES if id(r) not in covered and r.use not in own] == []
 
 

@@ -18,6 +18,7 @@ from gridferry.engine.workers import default_workers
 from gridferry.griddb import ColumnSpec, GridType
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
+from gridferry.plan.epochs import epoch_of
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.rows.key_bounds import KeySpread, Measure, bound_text
@@ -140,6 +141,11 @@ def _range_column(plan: TablePlan, table: Table) -> tuple[ColumnPlan, Measure] |
 
 
 def _measure(column: ColumnPlan) -> Measure | None:
+    epoch = epoch_of(column)
+    if epoch is not None:
+        # What is cut, or brought to an end, lies in another range than the number that it is from.
+        kept = column.kernel in (Kernel.EPOCH, Kernel.EPOCH_DOUBLE)
+        return next(m for m in Measure if m.unit == epoch.unit) if kept else None
     return _MEASURES.get(column.kernel) if column.target.type in _COMPARED else None
 
 

@@ -24,7 +24,7 @@ from gridferry.source.contract import ReadsRows
 from gridferry.source.postgres.sql.key_text import key_text
 from gridferry.target.table import TableTarget
 from gridferry.transform.compiled import BadRows, CompiledTransform, Converted, compile_columns
-from gridferry.transform.kernels import Reason
+from gridferry.transform.refusals import Reason
 from gridferry.transform.split import split_batch
 
 Placed = tuple[Sequence[Handle], NDArray[np.int64]]

@@ -12,9 +12,12 @@ import pyarrow.compute as pc
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.errors import ContainerMissing
-from gridferry.griddb import ColumnSpec, GridType
+from gridferry.griddb import GridType
 from gridferry.model.watermark import GrowingColumn
-from gridferry.plan.plan import TablePlan
+from gridferry.plan.epochs import epoch_of
+from gridferry.plan.plan import ColumnPlan, TablePlan
+from gridferry.transform.beyond import without
+from gridferry.transform.kernels import KERNELS
 from gridferry.transform.split import split_batch
 
 _SHOWN = 5
@@ -55,9 +58,14 @@ class MaxCheck:
             return
         for batch in batches:
             values = batch.column(batch.schema.get_field_index(self._source))
-            if not (pa.types.is_integer(values.type) or pa.types.is_temporal(values.type)):
+            if epoch_of(target) is not None:
+                stored, refusals = KERNELS[target.kernel](values, target)
+                for refusal in refusals:
+                    stored = without(stored, refusal.rows)
+            elif pa.types.is_integer(values.type) or pa.types.is_temporal(values.type):
+                stored = values.cast(target.target.arrow_type, safe=False)
+            else:
                 continue
-            stored = values.cast(target.arrow_type, safe=False)
             stored = stored.view(pa.int64()) if pa.types.is_timestamp(stored.type) else stored
             by = self._plan.split_by
             split = split_batch(
@@ -112,7 +120,7 @@ class MaxCheck:
         for attempt in range(_ATTEMPTS):
             opened = self._state.store.open_containers(names)
             standing = {name: container for name, container in opened.items() if container is not None}
-            query = f'select max("{target.name}")'
+            query = f'select max("{target.target.name}")'
             try:
                 answers = self._state.store.multi_values([(container, query) for container in standing.values()])
             except ContainerMissing:  # dropped just now
@@ -123,10 +131,10 @@ class MaxCheck:
         return {}
 
 
-def _stored(plan: TablePlan, column: GrowingColumn) -> ColumnSpec | None:
+def _stored(plan: TablePlan, column: GrowingColumn) -> ColumnPlan | None:
     """The column that holds the growing one, if MAX of it says something; the finest of several."""
-    stored = [c.target for c in plan.columns if c.source == column.name]
-    return next((s for s in reversed(stored) if not s.array and s.type in WITH_MAX), None)
+    stored = [c for c in plan.columns if c.source == column.name]
+    return next((s for s in reversed(stored) if not s.target.array and s.target.type in WITH_MAX), None)
 
 
 def _reaches(max_value: MaxValue | None, wanted: MaxValue) -> bool:

@@ -166,7 +166,7 @@ def _key_facts(
     truncated_examples: tuple[str, ...] = ()
     fine = next((c.fine for c in columns if c.name == key.truncate), None)
     if key.truncate is not None and fine != 0:
-        cut = keys(columns=key.columns, truncate=key.truncate)
+        cut = keys(columns=key.columns, truncate=key.truncate, epoch=key.epoch)
         truncated, truncated_examples = _collisions(connection, cut, scan)
     # Rows that meet in a key meet in the cut key too: where none do there, the second look is spared.
     colliding, examples = (0, ()) if key.unique or truncated == 0 else _collisions(connection, full, scan)

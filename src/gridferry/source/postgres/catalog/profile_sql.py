@@ -14,6 +14,7 @@ from psycopg import sql
 
 from gridferry.griddb.wire.statement import MAX_ARRAY_ELEMENTS, MAX_STRING_BYTES
 from gridferry.model.profile import ColumnProfile, ColumnRequest, Facts
+from gridferry.source.postgres.sql.epoch import fine_sql, reached_sql
 
 US_A_SECOND = 1_000_000
 US_A_DAY = 86_400 * US_A_SECOND
@@ -53,6 +54,8 @@ def facts_sql(request: ColumnRequest, dialect: Dialect) -> sql.Composed:
     column = sql.Identifier(request.name)
     parts = [sql.SQL("count(*) - count({})").format(column), _outside_sql(request, rule, column)]
     parts += [sql.SQL(value).format(c=column, finite=sql.SQL(rule.finite).format(c=column)) for value in rule.values]
+    if request.epoch is not None:
+        parts.append(sql.SQL("count(*) FILTER (WHERE {})").format(fine_sql(column, request.epoch)))
     return sql.SQL("pg_catalog.json_build_array({})").format(sql.SQL(", ").join(parts))
 
 
@@ -60,10 +63,14 @@ def column_profile(request: ColumnRequest, answer: Answer, dialect: Dialect) -> 
     """The facts that the array of `facts_sql` holds. Numbers with a fraction come as Decimal."""
     rule = _rule(request, dialect)
     outside = None if answer[1] is None else int(answer[1])
-    return ColumnProfile(request.name, nulls=int(answer[0]), outside=outside, **rule.read(answer[2:]))
+    told = {} if request.epoch is None else {"fine": int(answer[-1])}
+    return ColumnProfile(request.name, nulls=int(answer[0]), outside=outside, **rule.read(answer[2:]), **told)
 
 
 def _outside_sql(request: ColumnRequest, rule: FactRule, column: sql.Identifier) -> sql.Composable:
+    if request.epoch is not None:
+        finite = sql.SQL(rule.finite).format(c=column)
+        return sql.SQL("count(*) FILTER (WHERE {} AND NOT {})").format(finite, reached_sql(column, request.epoch))
     if rule.measure is None or (request.low is None and request.high is None):
         return sql.SQL("NULL")
     measure = sql.SQL(rule.measure).format(c=column)

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 import pyarrow as pa
 from psycopg import sql
 
-from gridferry.plan.plan import Kernel, TablePlan
+from gridferry.plan.epochs import epoch_of
+from gridferry.plan.keys import CUT_TIMES
+from gridferry.plan.plan import ColumnPlan, TablePlan
 from gridferry.source.postgres.rows.reader import Reader
 from gridferry.source.postgres.sql.keys import key_columns_sql, key_parts
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
@@ -38,7 +40,15 @@ def read_duplicates(
     ]
     split = () if plan.split_by is None else (plan.split_by,)
     columns = (*split, *plan.key)
-    key = key_parts(catalog, table=plan.qualified, columns=columns, split=len(split), truncate=_truncated(plan))
+    cut = _truncated(plan)
+    key = key_parts(
+        catalog,
+        table=plan.qualified,
+        columns=columns,
+        split=len(split),
+        truncate=None if cut is None else cut.source,
+        epoch=None if cut is None else epoch_of(cut),
+    )
     values = reader.column_expressions(plan)
     names = [sql.Identifier(f"gridferry key {i}") for i in range(len(columns))]
     orders = [sql.Identifier(f"gridferry order {i}") for i in range(len(plan.order_by))]
@@ -90,7 +100,7 @@ def read_duplicates(
     yield from reader.read_statement(statement, doing=doing)
 
 
-def _truncated(plan: TablePlan) -> str | None:
+def _truncated(plan: TablePlan) -> ColumnPlan | None:
     """The key column that the plan cuts to milliseconds, or None."""
     own = plan.columns[: plan.key_length]
-    return next((column.source for column in own if column.kernel is Kernel.TIME_MS_TRUNCATE), None)
+    return next((column for column in own if column.kernel in CUT_TIMES), None)

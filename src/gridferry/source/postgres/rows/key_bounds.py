@@ -12,8 +12,11 @@ import psycopg
 from psycopg import sql
 
 from gridferry.griddb.schema import GridType
+from gridferry.model.epoch import SECONDS_TO_10000, EpochUnit
+from gridferry.plan.epochs import CUT_EPOCHS, epoch_of
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 from gridferry.source.postgres.session.failures import mapped
+from gridferry.source.postgres.sql.epoch import fine_sql, reached_sql, stored_sql
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -23,6 +26,7 @@ _LEAST_PERCENT = 2.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DAY_US = 86_400_000_000
 _MS_US = 1000
+_S_US = 1_000_000
 # Of whole seconds and the rest apart: before PostgreSQL 14 the two together are a double.
 _SECONDS = "EXTRACT(epoch FROM date_trunc('second', {0}::timestamptz AT TIME ZONE 'UTC'))::int8"
 _REST = "(EXTRACT(microseconds FROM {0}::timestamptz)::int8 % 1000000)"
@@ -34,6 +38,19 @@ class Measure(str, Enum):
     TIME = "time"  # microseconds since 1970 UTC, whole milliseconds
     DATE = "date"  # microseconds since 1970 UTC, whole days
     NUMBER = "number"
+    # A number that counts time: microseconds since 1970 UTC, whole milliseconds, of seconds whole ones.
+    EPOCH_S = "epoch_s"
+    EPOCH_MS = "epoch_ms"
+    EPOCH_US = "epoch_us"
+    EPOCH_NS = "epoch_ns"
+
+    @property
+    def unit(self) -> int | None:
+        """The digits below the second of what a number counts; None of what is no such number."""
+        return _UNITS.get(self.value)
+
+
+_UNITS = {unit.value: unit.digits for unit in EpochUnit}
 
 
 @dataclass(frozen=True)
@@ -75,7 +92,7 @@ def fetch_key_bounds(
         ).format(sql.Literal([i / parts for i in range(1, parts)]), value, relation, condition_sql(plan.where), sound)
         found = connection.execute(statement).fetchone()
     bounds = [] if found is None or found[0] is None else [int(bound) for bound in found[0]]
-    grain = {Measure.TIME: _MS_US, Measure.DATE: _DAY_US, Measure.NUMBER: 1}[measure]
+    grain = {Measure.DATE: _DAY_US, Measure.NUMBER: 1, Measure.EPOCH_S: _S_US}.get(measure, _MS_US)
     return tuple(sorted({bound // grain * grain for bound in bounds}))
 
 
@@ -83,6 +100,8 @@ def bound_text(bound: int, measure: Measure) -> str:
     """A bound as PostgreSQL reads it in the column's type."""
     if measure is Measure.NUMBER:
         return str(bound)
+    if measure.unit is not None:
+        return str(bound * 10**measure.unit // _S_US)
     moment = _EPOCH + timedelta(microseconds=bound)
     return moment.strftime("%Y-%m-%d" if measure is Measure.DATE else "%Y-%m-%d %H:%M:%S.%f+00")
 
@@ -105,6 +124,12 @@ def _split(plan: TablePlan) -> sql.Composable:
 def _stored_key(column: ColumnPlan) -> tuple[sql.Composable, sql.Composable]:
     """A key column as the number that its container holds, and the condition that it can hold it."""
     name = sql.Identifier(column.source)
+    epoch = epoch_of(column)
+    if epoch is not None:
+        fits = reached_sql(name, epoch)
+        if column.kernel not in CUT_EPOCHS:
+            fits = sql.SQL("({} AND NOT {})").format(fits, fine_sql(name, epoch))
+        return sql.SQL("CASE WHEN {} THEN {} END").format(fits, stored_sql(name, epoch)), fits
     if column.target.type in (GridType.TIMESTAMP_MS, GridType.TIMESTAMP_US):
         unit = 1000 if column.target.type is GridType.TIMESTAMP_MS else 1_000_000
         fits = sql.SQL("({0} >= '1970-01-01' AND {0} < '10000-01-01')").format(name)
@@ -160,6 +185,11 @@ def _measured(name: sql.Composable, measure: Measure) -> tuple[sql.Composable, s
     """The column as the number that bounds are counted in, and the condition that it has one worth cutting at."""
     if measure is Measure.NUMBER:
         return sql.SQL("{}::int8").format(name), sql.SQL("{} IS NOT NULL").format(name)
+    if measure.unit is not None:
+        end = (SECONDS_TO_10000 - 1) * 10**measure.unit
+        inside = sql.SQL("LEAST(GREATEST({}, 0), {})").format(name, sql.Literal(end))
+        micros = sql.SQL("({}::numeric * {}::numeric)::int8").format(inside, sql.Literal(f"1e{6 - measure.unit}"))
+        return micros, sql.SQL("{} IS NOT NULL").format(name)
     # Years far beyond GridDB's do not fit 64 bits; they and infinity count as the nearest of its years.
     inside = sql.SQL("LEAST(GREATEST({0}, '1970-01-01'), '9999-12-31')").format(name)
     value = sql.SQL("pg_catalog.trunc((EXTRACT(epoch FROM {}) * 1000)::numeric)::int8 * 1000").format(inside)

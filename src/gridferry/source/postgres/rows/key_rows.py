@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Protocol
 
@@ -21,9 +21,13 @@ from gridferry.errors import SourceError, Transient
 from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
 from gridferry.model.time_text import day_text, moment_text
+from gridferry.plan.epochs import CUT_EPOCHS, epoch_of
+from gridferry.plan.keys import CUT_TIMES
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 from gridferry.source.contract import ReadsRows
+from gridferry.source.postgres.rows.epoch_keys import epoch_keys, epoch_span
 from gridferry.source.postgres.rows.reader import Reader
+from gridferry.source.postgres.sql.epoch import NUMBER_SQL, stored_sql
 from gridferry.source.postgres.sql.key_text import key_text
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
 
@@ -39,6 +43,8 @@ _FAR = {Kernel.DATE_LONG: day_text, Kernel.TIME_LONG: moment_text}
 class KeyLookup:
     """How rows are found by key: `indexed` names columns that lead an index; `versions` says that rows have one.
 
+    `bases` are the types' own names, domains followed, as `PgType.name`.
+
     `types` are what format_type() says of the table's columns, by name, as the catalog has them now. `by_text` compares
     as text whatever is no time: slower, and cannot fail for a key that is no value of the type.
     """
@@ -47,12 +53,14 @@ class KeyLookup:
     versions: bool
     types: Mapping[str, str]
     by_text: bool = False
+    bases: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: Table) -> Self:
         """That of a table as it is."""
         types = {column.name: column.type.formatted for column in table.columns}
-        return cls(table.indexed, versions=table.own_heap, types=types)
+        bases = {column.name: column.type.name for column in table.columns}
+        return cls(table.indexed, versions=table.own_heap, types=types, bases=bases)
 
 
 class OpensReaders(Protocol):
@@ -178,6 +186,13 @@ def _same_keys(
     for place, column in enumerate(plan.columns[: plan.key_length]):
         name: sql.Composable = sql.Identifier(column.source)
         array = keys.column(place)
+        epoch = epoch_of(column)
+        if epoch is not None:
+            if column.source in lookup.indexed and column.kernel in CUT_EPOCHS:
+                yield epoch_span(name, epoch, array)
+            name, texts, kind = epoch_keys(name, column, epoch, array, base=lookup.bases.get(column.source, ""))
+            compare(name, texts, kind, by_text=False)
+            continue
         if column.kernel in _CUT:
             if column.source in lookup.indexed:
                 yield _span(name, column, array)
@@ -213,7 +228,7 @@ def key_texts(column: ColumnPlan, array: pa.Array) -> list[str]:
 
 def _same_key(plan: TablePlan, row: pa.RecordBatch) -> Iterator[sql.Composable]:
     names = ([plan.split_by] if plan.split_by is not None else []) + [k for k in plan.key if k != plan.split_by]
-    cut = {c.source for c in plan.columns[: plan.key_length] if c.kernel is Kernel.TIME_MS_TRUNCATE}
+    cut = {c.source: c for c in plan.columns[: plan.key_length] if c.kernel in CUT_TIMES}
     for name in names:
         value = row.column(row.schema.get_field_index(name))
         column = sql.Identifier(name)
@@ -223,6 +238,11 @@ def _same_key(plan: TablePlan, row: pa.RecordBatch) -> Iterator[sql.Composable]:
         text = key_text(value)
         if text is None:
             yield sql.SQL("NOT ({0} >= '1970-01-01' AND {0} < '10000-01-01')").format(column)
+        elif name in cut and (epoch := epoch_of(cut[name])) is not None:
+            # Of a value that is no time, NULL: it meets itself alone, and is stored nowhere.
+            same = sql.SQL("{} = {}").format(column, sql.Literal(text))
+            literal = stored_sql(sql.SQL("{}::{}").format(sql.Literal(text), sql.SQL(NUMBER_SQL[epoch.numbers])), epoch)
+            yield sql.SQL("({} OR {} = {})").format(same, stored_sql(column, epoch), literal)
         elif name in cut:
             yield sql.SQL("({0} >= {1} AND {0} < {2})").format(column, *_millisecond(value))
         else:

@@ -150,12 +150,17 @@ def _look(
     else:
         top = sql.SQL("(SELECT pg_catalog.max({}) FROM {} AND {})").format(name, table, _finite(column))
     mark: sql.Composable = top
+    began = sql.SQL("({})").format(sql.SQL(_OLDEST_BEGIN))
     if column.growth is Growth.TIME:
         # A stamp from the future must not hide the rows that come after it.
         now = sql.SQL("{}::pg_catalog.timestamptz").format(sql.Literal(held.snapshot.taken_at))
         kind = sql.Identifier(column.type)
         mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}::pg_catalog.{2}, ({3})::pg_catalog.{2}) END")
         mark = mark.format(top, now, kind, sql.SQL(_OLDEST_BEGIN))
+    elif column.unit is not None:
+        now = sql.SQL("{}::pg_catalog.timestamptz").format(sql.Literal(held.snapshot.taken_at))
+        counts = sql.SQL("LEAST({}, {})").format(now, began)
+        mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}) END").format(top, _count(counts, column))
     statement = sql.SQL(
         "SELECT pg_catalog.count(*), pg_catalog.min({0})::text, pg_catalog.max({0})::text, ({1})::text, ({2})::text,"
         " pg_catalog.count(*) FILTER (WHERE {5}) FROM {3} AND {4}"
@@ -229,6 +234,8 @@ def _near(plan: TablePlan, column: GrowingColumn, *, low: str | None, high: str 
     # Keys may be cut to milliseconds.
     around = "1 millisecond" if column.growth is Growth.TIME and column.type != "date" else ""
     slack = sql.SQL("{}::pg_catalog.interval").format(sql.Literal(around)) if around else sql.SQL("0")
+    if column.unit is not None:
+        slack = sql.SQL("{}::numeric").format(sql.Literal(f"1e{column.unit - 3}"))
     return sql.SQL("({0} >= {1} - {3} AND {0} <= {2} + {3})").format(
         sql.Identifier(column.name), _value(column, low), _value(column, high), slack
     )
@@ -236,8 +243,11 @@ def _near(plan: TablePlan, column: GrowingColumn, *, low: str | None, high: str 
 
 def _value(column: GrowingColumn, text: str) -> sql.Composable:
     """A value of the column, in its type; whole numbers in the widest, so that a floor below the type's is one too."""
-    kind = "int8" if column.type in ("int2", "int4") else column.type
-    return sql.SQL("{}::pg_catalog.{}").format(sql.Literal(text), sql.Identifier(kind))
+    return sql.SQL("{}::pg_catalog.{}").format(sql.Literal(text), sql.Identifier(_wide(column)))
+
+
+def _wide(column: GrowingColumn) -> str:
+    return "int8" if column.type in ("int2", "int4") else column.type
 
 
 def _finite(column: GrowingColumn) -> sql.Composable:
@@ -245,4 +255,14 @@ def _finite(column: GrowingColumn) -> sql.Composable:
     if column.growth is Growth.TIME:
         return sql.SQL("pg_catalog.isfinite({})").format(name)
     # NaN and Infinity are greater than every number, and nothing would be new after them.
+    if column.type == "float8":
+        return sql.SQL("{} < 'Infinity'::float8").format(name)
     return sql.SQL("{} < 1e1000").format(name) if column.type == "numeric" else _TRUE
+
+
+def _count(moment: sql.Composable, column: GrowingColumn) -> sql.Composable:
+    """A time as the number of a column that counts time, not above it."""
+    count = sql.SQL("pg_catalog.floor(EXTRACT(epoch FROM {}::pg_catalog.timestamptz)::numeric * {}::numeric)").format(
+        moment, sql.Literal(f"1e{column.unit}")
+    )
+    return sql.SQL("{}::pg_catalog.{}").format(count, sql.Identifier(_wide(column)))

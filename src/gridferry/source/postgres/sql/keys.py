@@ -9,6 +9,8 @@ from typing import Any
 from psycopg import sql
 
 from gridferry.errors import SourceRefused
+from gridferry.model.epoch import Epoch
+from gridferry.source.postgres.sql.epoch import stored_sql
 from gridferry.source.postgres.sql.names import relation_sql
 
 
@@ -55,9 +57,17 @@ class KeyParts:
 
 
 def key_parts(
-    rows: Iterable[Sequence[Any]], *, table: str, columns: Sequence[str], split: int, truncate: str | None = None
+    rows: Iterable[Sequence[Any]],
+    *,
+    table: str,
+    columns: Sequence[str],
+    split: int,
+    truncate: str | None = None,
+    epoch: Epoch | None = None,
 ) -> KeyParts:
     """The key's expressions, from the rows of `key_columns_sql`; the column `truncate` is cut to milliseconds.
+
+    `epoch` says how, where it is one of numbers.
 
     It is cut towards the past. Text is grouped by its bytes, as the target compares it: a collation of the source may
     call more texts equal.
@@ -74,7 +84,8 @@ def key_parts(
     for column in columns:
         expression: sql.Composable = sql.Identifier(column)
         if column == truncate:
-            expression = sql.SQL("date_trunc('milliseconds', {})").format(expression)
+            cut = sql.SQL("date_trunc('milliseconds', {})").format(expression)
+            expression = cut if epoch is None else stored_sql(expression, epoch)
         elif textual[column]:
             expression = sql.SQL('({}::text COLLATE "C")').format(expression)
         expressions.append(expression)
