@@ -82,7 +82,8 @@ what has digits that the type has not is refused or quarantined, and cut off (lo
 a row key of TIMESTAMP(6). `plan` names columns whose numbers plainly are times.
 """,
     Use.NULL: """For values that the type cannot hold. `out_of_range: error` refuses such rows by name, with no other
-type in place of the default; a type, as in `out_of_range: string`, is taken where the data needs one.
+type in place of the default; `quarantine` puts them aside, whatever the table's `on_bad_row` says; a type, as in
+`out_of_range: string`, is taken where the data needs one.
 """,
     Use.KEY: """Row key columns can only be STRING, INTEGER, LONG, TIMESTAMP(3) and TIMESTAMP(6). Where a default of the
 first table is none of these, the rule here takes its place; every other type is in a row key as its text. A single

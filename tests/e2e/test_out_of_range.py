@@ -83,6 +83,40 @@ def test_far_times_can_be_a_row_key(ferry: Ferry, postgres: Database) -> None:
         quick_and_full(ferry)
 
 
+def test_rows_of_one_column_are_put_aside_and_those_of_another_refused(ferry: Ferry, postgres: Database) -> None:
+    postgres.run(
+        "CREATE TABLE offer (id int PRIMARY KEY, born date, ends date);"
+        "INSERT INTO offer VALUES (1, '1953-09-02', '2024-01-01'), (2, '2024-01-01', '2024-01-01')"
+    )
+    columns = {"born": {"out_of_range": "quarantine"}, "ends": {"out_of_range": "error"}}
+    ferry = ferry.of({"table": "offer", "columns": columns, "sync": {"mode": "cdc"}})
+    with without_slots(postgres):
+        (load,) = ferry.load()
+        assert (load.quarantined, [row["id"] for row in ferry.rows("offer")]) == (1, [2])
+        postgres.run(
+            "UPDATE offer SET born = 'infinity' WHERE id = 2; UPDATE offer SET born = '2024-01-01' WHERE id = 1"
+        )
+        sync(ferry)
+        assert [row["id"] for row in ferry.rows("offer")] == [1]
+        assert ferry.equal()
+        postgres.run("UPDATE offer SET ends = 'infinity' WHERE id = 2")
+        with pytest.raises(DataError, match="ends lies before 1970"):
+            sync(ferry)
+
+
+def test_a_table_may_be_called_as_gridferrys_own_containers_are(ferry: Ferry, postgres: Database) -> None:
+    postgres.run(
+        "CREATE TABLE gridferry_state (id int PRIMARY KEY, v text); INSERT INTO gridferry_state VALUES (1, 'x')"
+    )
+    ferry = ferry.of({"table": "gridferry_state", "sync": {"mode": "cdc"}})
+    with without_slots(postgres):
+        ferry.load()
+        postgres.run("UPDATE gridferry_state SET v = 'y'")
+        sync(ferry)
+        assert ferry.rows("=67ridferry_state") == [{"id": 1, "v": "y"}]
+        assert ferry.equal()
+
+
 def test_the_config_says_what_becomes_of_values_out_of_range_and_of_money(ferry: Ferry, postgres: Database) -> None:
     postgres.run(
         "CREATE TABLE offer (id int PRIMARY KEY, valid_to timestamptz NOT NULL, born date, note text, price numeric);"

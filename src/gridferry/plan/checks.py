@@ -18,7 +18,6 @@ from gridferry.plan.unfit import Unfit, unfit_values
 from gridferry.plan.yaml_text import flow_text
 
 _SHOWN = 3
-_QUARANTINE = "set `on_bad_row: quarantine` to put such rows aside, or correct them in the source"
 
 
 def value_findings(
@@ -125,14 +124,18 @@ def _unfit_finding(planned: ColumnPlan, unfit: Unfit, *, in_key: bool, options: 
         if planned.kernel in EPOCH_KERNELS:
             advice = f"{advice}; or keep the number itself, without `from`"
         return Finding(Severity.PROBLEM, planned.source, f"{values}; a key must be stored exactly", advice)
-    if options.on_bad_row is OnBadRow.ERROR:
+    if options.on_bad_row is OnBadRow.ERROR and planned.source not in options.aside:
         return Finding(Severity.PROBLEM, planned.source, f"{values}; such a row is refused", _advice(planned))
     advice = f"keep every row with another type: {_typed(planned)}"
     return Finding(Severity.RISK, planned.source, f"{values}; such a row goes to the quarantine", advice)
 
 
 def _advice(planned: ColumnPlan) -> str:
-    return f"{_QUARANTINE}, or choose another type: {_typed(planned)}"
+    aside = f"`columns: {{{flow_text(planned.source)}: {{out_of_range: quarantine}}}}`"
+    return (
+        f"set `on_bad_row: quarantine` to put such rows aside, or {aside} for this column's alone; correct them in the "
+        f"source, or choose another type: {_typed(planned)}"
+    )
 
 
 def _typed(planned: ColumnPlan) -> str:

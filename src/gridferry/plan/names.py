@@ -79,7 +79,11 @@ def naming_template(template: str | None, *, schema: str, table: str, split_by: 
     known = {"table": escape(table), "schema": escape(schema), "value": VALUE_FIELD}
     if split_by is not None:
         known.setdefault(split_by, VALUE_FIELD)
-    return _FIELD.sub(lambda match: known.get(match.group(1), match.group(0)), text)
+    filled = _FIELD.sub(lambda match: known.get(match.group(1), match.group(0)), text)
+    if template is None and filled.lower().startswith(RESERVED_PREFIX):
+        # A table may be called as gridferry's own containers are. No other name is spelled so: a letter never is.
+        return f"={ord(filled[0]):02X}{filled[1:]}"
+    return filled
 
 
 def container_name(plan: TablePlan, value: str | None = None) -> str:

@@ -197,11 +197,18 @@ class TablePlan:
     findings: tuple[Finding, ...] = ()
     left_out: tuple[LeftOut, ...] = ()  # columns of the source that the config leaves out
     former: tuple[FormerColumns, ...] = ()
+    aside: tuple[ColumnName, ...] = ()  # as the config calls them: what has no place puts the row aside in any case
 
     @property
     def qualified(self) -> str:
         """`schema.table`."""
         return f"{self.schema}.{self.table}"
+
+    def puts_aside(self, column: str) -> bool:
+        """Whether a row goes to the quarantine for a value of a source column that the target cannot store."""
+        if self.on_bad_row is OnBadRow.QUARANTINE:
+            return True
+        return any(c.source == column and c.configured in self.aside for c in self.columns)
 
     @property
     def container_schema(self) -> ContainerSchema:

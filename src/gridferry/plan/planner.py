@@ -101,6 +101,7 @@ def plan_table(
         aliases=dict(options.containers),
         on_duplicate=options.on_duplicate,
         on_bad_row=options.on_bad_row,
+        aside=options.aside,
         order_by=options.order_by,
         where=options.where,
         rows=profile.rows,

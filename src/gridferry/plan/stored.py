@@ -59,7 +59,13 @@ def plan_of_today(plan: TablePlan, options: TableOptions) -> TablePlan:
 
     That are the answers to bad and colliding rows, and the names that values without a container are given.
     """
-    return replace(plan, aliases=options.containers, on_duplicate=options.on_duplicate, on_bad_row=options.on_bad_row)
+    return replace(
+        plan,
+        aliases=options.containers,
+        on_duplicate=options.on_duplicate,
+        on_bad_row=options.on_bad_row,
+        aside=options.aside,
+    )
 
 
 def inconsistency(plan: TablePlan) -> str:

@@ -100,6 +100,7 @@ class OutOfRange(str, Enum):
     ERROR = "error"
     NULL = "null"
     CLAMP = "clamp"
+    QUARANTINE = "quarantine"
 
 
 class Options(BaseModel):
@@ -321,6 +322,11 @@ class TableOptions(Options):
         # A type alone is written as its number, as it was before there was anything else to say.
         written = {name: wish.model_dump(mode="json", exclude_none=True) for name, wish in value.items()}
         return {name: each["type"] if list(each) == ["type"] else each for name, each in written.items()}
+
+    @property
+    def aside(self) -> tuple[str, ...]:
+        """The columns that say `out_of_range: quarantine`."""
+        return tuple(n for n, wish in sorted(self.columns.items()) if wish.out_of_range is OutOfRange.QUARANTINE)
 
     @property
     def types(self) -> dict[str, GridType]:

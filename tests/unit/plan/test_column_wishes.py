@@ -75,6 +75,14 @@ def test_what_stops_the_load(kind: PgType, wish: object, facts: dict[str, int], 
     assert words in problem.message
 
 
+def test_a_column_alone_may_have_its_rows_put_aside() -> None:
+    plan = planned(DATE, {"out_of_range": "quarantine"}, {**FAR, "infinite": 0})
+    assert plan.problems == ()
+    assert [plan.puts_aside(name) for name in ("id", "v")] == [False, True]
+    (risk,) = [f for f in plan.findings if f.subject == "v"]
+    assert "before 1970 or after 9999, in 4 rows; such a row goes to the quarantine" in risk.message
+
+
 def test_no_value_of_a_row_key_is_changed() -> None:
     table = Table("public", "t", "r", (Column("at", TS, nullable=False),), primary("at"))
     plan = plan_table(table, TableProfile(0, ()), table_options(table="t", columns={"at": {"out_of_range": "clamp"}}))
@@ -89,7 +97,7 @@ def test_no_value_of_a_row_key_is_changed() -> None:
         ({"type": "long", "scale": 19}, "scale is 1 to 18"),
         ({"type": "long", "scale": "2"}, "scale is a whole number"),
         ({"type": "long", "out_of_range": "string"}, "leave one out"),
-        ({"out_of_range": "drop"}, "out_of_range is error, null, clamp, or a type"),
+        ({"out_of_range": "drop"}, "out_of_range is error, null, clamp, quarantine, or a type"),
         ({"kind": "long"}, "does not know kind; allowed: type, exact, scale, from, out_of_range"),
         ({}, "is empty"),
     ],

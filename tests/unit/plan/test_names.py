@@ -54,6 +54,18 @@ def test_spellings(value: str | None, spelling: str) -> None:
     assert escape(value) == spelling
 
 
+@pytest.mark.parametrize(("table", "split_by"), [("gridferry_state", None), ("GridFerry_x", "device")])
+def test_a_table_that_is_called_as_gridferrys_own_gets_a_name_that_no_other_has(
+    table: str, split_by: str | None
+) -> None:
+    name = naming_template(None, schema="public", table=table, split_by=split_by)
+    assert name_problem(name.replace("{value}", "x")) == ""
+    letter, rest = bytes.fromhex(name[1:3]).decode(), name[3:]
+    assert f"{letter}{rest}".removesuffix("_{value}") == table
+    assert "=67" not in escape(table)
+    assert naming_template("gridferry_x", schema="public", table="t", split_by=None) == "gridferry_x"  # refused by name
+
+
 @pytest.mark.parametrize("text", ["=3a", "=41", "=", "a=", "=NULL"])
 def test_spellings_that_nothing_has(text: str) -> None:
     with pytest.raises(ValueError):

@@ -18,7 +18,7 @@ from gridferry.griddb.handle import Handle
 from gridferry.model.chunk import Chunk
 from gridferry.plan.advice import leave_out_nulls, load_again
 from gridferry.plan.names import container_name
-from gridferry.plan.plan import OnBadRow, TablePlan
+from gridferry.plan.plan import TablePlan
 from gridferry.plan.table_names import spelled
 from gridferry.source.contract import ReadsRows
 from gridferry.source.postgres.sql.key_text import key_text
@@ -183,8 +183,9 @@ class ChunkCopier:
     def _refused(
         self, batch: pa.RecordBatch, bad: tuple[BadRows, ...], *, name: str, seen: Counter[str]
     ) -> list[HeldRow]:
-        if self._plan.on_bad_row is OnBadRow.ERROR:
-            raise self._refusal(batch, bad[0])
+        for group in bad:
+            if not self._plan.puts_aside(group.column):
+                raise self._refusal(batch, group)
         held = []
         taken: set[int] = set()
         for group in bad:

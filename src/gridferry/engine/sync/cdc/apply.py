@@ -26,7 +26,7 @@ from gridferry.engine.sync.counts import ContainerCounts
 from gridferry.errors import DataError, FerryError
 from gridferry.griddb import BulkWriter
 from gridferry.model.change import ChangeBatch
-from gridferry.plan.plan import OnBadRow, TablePlan
+from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.rows.key_rows import read_rows_like
 from gridferry.transform.compiled import BadRows, compile_columns
 from gridferry.transform.split import split_batch
@@ -171,8 +171,9 @@ class ChangeWriter:
         held: list[HeldRow] = []
         seen: Counter[str] = Counter()
         for part in parts:
-            if part.refused and self._plan.on_bad_row is OnBadRow.ERROR:
-                raise self._refusal(part.source, part.refused[0])
+            refused = next((bad for bad in part.refused if not self._plan.puts_aside(bad.column)), None)
+            if refused is not None:
+                raise self._refusal(part.source, refused)
             first = {place: bad for bad in reversed(part.refused) for place in bad.rows.tolist()}
             for place, bad in first.items():
                 row = part.source.slice(place, 1)
