@@ -11,7 +11,7 @@ import pytest
 from tests.conftest import Database
 from tests.e2e.command import Said, command
 from tests.e2e.ferry import Ferry
-from tests.e2e.test_cutover import wait_for_statistics
+from tests.e2e.statistics import wait_for_statistics
 from typer.testing import CliRunner
 
 from gridferry.cli.main import app

@@ -13,6 +13,7 @@ from tests.conftest import Database
 from tests.e2e.changes import READING, without_slots
 from tests.e2e.ferry import Ferry, kept_in
 from tests.e2e.planted import container_of, stored_batch, with_value
+from tests.e2e.statistics import wait_for_statistics
 from tests.readings import make_numbered_readings
 
 from gridferry.checkpoint.lease import Lease, holder_of
@@ -63,18 +64,6 @@ def test_a_drained_equal_and_quiet_table_is_ready(followed: Ferry, postgres: Dat
     names = [check.name for check in only(report).checks]
     assert {"loaded", "drained", "verified", "quarantine", "repairs", "quiet", "sessions"} <= set(names)
     assert all(not check.next_step and check.detail for check in only(report).checks)
-
-
-def wait_for_statistics(postgres: Database) -> None:
-    """A session tells its writes when it has been idle for a moment; `pg_stat_force_next_flush` does not wait."""
-    if postgres.version >= 15:
-        postgres.run("SELECT pg_stat_force_next_flush()")
-        postgres.run("SELECT 1")
-        return
-    # There the collector hears of writes when the session is idle half a second after its last report, or ends.
-    time.sleep(1.0)
-    postgres.run("SELECT 1")
-    time.sleep(1.0)
 
 
 def test_a_difference_is_missing_and_repair_is_the_next_step(followed: Ferry, postgres: Database) -> None:

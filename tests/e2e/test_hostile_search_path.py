@@ -11,6 +11,7 @@ from tests.conftest import Database, database_on, local_postgres
 from tests.e2e.changes import without_slots
 from tests.e2e.command import command
 from tests.e2e.ferry import Ferry, Server, database_of
+from tests.e2e.statistics import wait_for_statistics
 from tests.shadows import plant, songs
 from typer.testing import CliRunner
 
@@ -111,6 +112,7 @@ def test_no_command_runs_what_hides_postgresqls_own(ferry: Ferry, hostile: Datab
     run("report", "-o", str(tmp_path / "report.html"))
     made = CliRunner().invoke(app, ["init", asked.dsn, "--target", asked.url, "-o", str(tmp_path / "made.yaml")])
     assert made.exit_code == 0, made.output
+    wait_for_statistics(hostile)
     run("cutover")
     run("drop-slot")
     assert songs(hostile)[before:] == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.conftest import Database
 from tests.e2e.ferry import Ferry
-from tests.e2e.test_cutover import wait_for_statistics
+from tests.e2e.statistics import wait_for_statistics
 from tests.e2e.test_repair_rules import PLAIN, spoil
 from tests.readings import make_numbered_readings
 from typer.testing import CliRunner
