@@ -189,8 +189,13 @@ class LocalPostgres:
 
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, ending the sessions in it."""
-        statement = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+        statement = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
         with psycopg.connect(self.dsn(), autocommit=True) as connection:
+            if connection.info.server_version >= 130000:
+                statement += sql.SQL(" WITH (FORCE)")
+            else:
+                ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+                connection.execute(ended, (name,))
             connection.execute(statement)
 
     @property
