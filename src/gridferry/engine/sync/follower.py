@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import Lease
@@ -22,7 +22,7 @@ from gridferry.engine.slots import drop_spare
 from gridferry.engine.sync.failure_record import FailureRecord
 from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
-from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
+from gridferry.errors import CheckpointError, FerryError, GridDBError, OtherSource, SourceError
 from gridferry.model.outcomes import SyncOutcome, SyncState
 from gridferry.model.sync_failure import sync_failure
 from gridferry.model.table import Table
@@ -91,6 +91,12 @@ class Follower(ABC):
         outcome = SyncOutcome.TRY_LATER if is_transient(error) else SyncOutcome.FAILED
         seconds = time.monotonic() - self._started
         self._tell(SyncEnded(self.table, self.mode, outcome, seconds, type(error).__name__))
+
+    def refused(self, error: FerryError) -> NoReturn:
+        """Report, and keep, that the run cannot even begin. Raises: the error."""
+        self.begun()
+        self.failed(error)
+        raise error
 
     def cut_short(self) -> None:
         """Report that the run was ended because another table cannot go on. The next goes on from the checkpoint."""
