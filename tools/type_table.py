@@ -66,10 +66,11 @@ elements; an empty array is not NULL. A value that comes after the load and does
 `on_bad_row` says. `columns: {name: string}` takes the text from the start, which holds any value; a column without a
 value gets it too.
 """,
-    Use.FALLBACK: """A look at the data finds dates before 1970 or after 9999, infinities, and texts of more than
-31,744 bytes. Without a word in the config such a column then gets a type that keeps every row, and the plan says which
-and why. With `on_bad_row: quarantine`, or with a type in `columns`, such rows are put aside or refused instead; a value
-that comes after the load is, too. `columns: {name: long}`, or `blob`, takes these types from the start.
+    Use.FALLBACK: """A look at the data finds dates before 1970 or after 9999, infinities, texts of more than 31,744
+bytes, and in databases in SQL_ASCII texts that are no UTF-8. Without a word in the config such a column then gets a
+type that keeps every row, and the plan says which and why. With `on_bad_row: quarantine`, or with a type in `columns`,
+such rows are put aside or refused instead; a value that comes after the load is, too. `columns: {name: long}`, or
+`blob`, takes these types from the start.
 """,
     Use.SCALED: """Money as a number that is exact: 9.99 with `scale: 2` is 999. A number with more decimals is
 refused or quarantined. `columns: {name: {type: double, exact: true}}` asks for a double that refuses what does not come

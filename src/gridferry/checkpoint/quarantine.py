@@ -153,6 +153,12 @@ def row_id(chunk: str, row: pa.RecordBatch, seen: Counter[str]) -> str:
     return f"{chunk}:{content}:{seen[content]}"
 
 
+def _octets(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch with texts as their bytes: a row may be here because a text of it is no UTF-8."""
+    arrays = [column.view(pa.binary()) if pa.types.is_string(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
 def _held(row: dict[str, object]) -> HeldRow:
     names = ("source_table", "id", "container", "column_name", "reason", "sentence", "row_key")
     try:
@@ -161,7 +167,7 @@ def _held(row: dict[str, object]) -> HeldRow:
             raise ValueError("the row itself is missing")
         with pa.ipc.open_stream(row["source_row"]) as reader:
             (batch,) = reader
-        batch.validate(full=True)  # what is there need not have been written by gridferry
+        _octets(batch).validate(full=True)  # what is there need not have been written by gridferry
         if len(batch) != 1 or len(set(batch.schema.names)) < batch.num_columns:
             raise ValueError(f"it is not one row, but {len(batch)} with columns {len(set(batch.schema.names))}")
     except (pa.ArrowException, ValueError, TypeError, OSError, RecursionError) as error:

@@ -86,7 +86,7 @@ class ColumnProfile:
     digits of any finite value. For text-like and bytea columns `max_bytes` is the greatest length in bytes (UTF-8; of
     the text that would be stored). `outside` counts the finite values outside the bounds of the `ColumnRequest`,
     `unlisted` the arrays that GridDB's cannot hold, `undoubled` the finite decimals that the nearest double is not read
-    back to.
+    back to, `broken` the texts that are no UTF-8, which only a database in SQL_ASCII has.
     """
 
     name: str
@@ -102,6 +102,7 @@ class ColumnProfile:
     outside: int | None = None
     unlisted: int | None = None
     undoubled: int | None = None
+    broken: int | None = None
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,8 @@ def _text(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Un
     if facts.max_bytes is not None and facts.max_bytes > MAX_STRING_BYTES:
         why = f"longer than the {MAX_STRING_BYTES} bytes of a STRING (the longest has {facts.max_bytes})"
         yield Unfit(facts.outside or None, why)
+    if facts.broken:
+        yield Unfit(facts.broken, "that are no text in UTF-8")
 
 
 def _list(kernel: Kernel, target: GridType, facts: ColumnProfile) -> Iterator[Unfit]:

@@ -102,7 +102,7 @@ def _column_facts(
     """Rows, rows with a NULL in the key, and each column's facts: the one scan over everything."""
     dialect = Dialect(
         server_version=connection.info.server_version,
-        utf8=connection.info.parameter_status("server_encoding") == "UTF8",
+        encoding=connection.info.parameter_status("server_encoding") or "",
         padded=frozenset(row[0] for row in catalog if row[3] == "bpchar"),
     )
     own_key = request.key.columns[request.key.split :] if request.key else ()

@@ -21,6 +21,13 @@ US_A_DAY = 86_400 * US_A_SECOND
 
 Answer = Sequence[Any]
 
+# Bytes in UTF-8, in hexadecimal digits. Source: RFC 3629, section 4. No braces: they are fields of the SQL here.
+_TAIL = "[89ab]."
+_UTF8_HEX = (
+    rf"^([0-7].|(c[2-9a-f]|d.){_TAIL}|(e0[ab].|e[1-9abcef]{_TAIL}|ed[89].){_TAIL}"
+    rf"|(f0[9ab].|f[1-3]{_TAIL}|f48.){_TAIL}{_TAIL})*$"
+)
+
 
 @dataclass(frozen=True)
 class FactRule:
@@ -39,12 +46,12 @@ class FactRule:
 
 @dataclass(frozen=True)
 class Dialect:
-    """What the SQL depends on: the server's version (as 160004), whether the database's encoding is UTF-8, and the
-    char(n) columns: a cast to text takes their padding off, which the reader keeps.
+    """What the SQL depends on: the server's version (as 160004), the database's encoding, and the char(n) columns: a
+    cast to text takes their padding off, which the reader keeps.
     """
 
     server_version: int
-    utf8: bool = True
+    encoding: str = "UTF8"
     padded: frozenset[str] = frozenset()
 
 
@@ -88,11 +95,20 @@ def _rule(request: ColumnRequest, dialect: Dialect) -> FactRule:
         return _numeric(dialect.server_version)
     if request.facts is Facts.TEXT:
         text = "concat({c})" if request.name in dialect.padded else "{c}::text"
-        length = f"octet_length({text})" if dialect.utf8 else f"octet_length(convert_to({text}, 'UTF8'))"
-        return FactRule(
-            values=(f"max({length}) FILTER (WHERE {{c}} IS NOT NULL)",), measure=length, read=_read_bytes
-        )  # fmt: skip
+        return _text(text, dialect.encoding)
     return _RULES[request.facts]
+
+
+def _text(text: str, encoding: str) -> FactRule:
+    plain = encoding in ("UTF8", "SQL_ASCII")
+    length = f"octet_length({text})" if plain else f"octet_length(convert_to({text}, 'UTF8'))"
+    values = (f"max({length}) FILTER (WHERE {{c}} IS NOT NULL)",)
+    if encoding != "SQL_ASCII":  # every other database has looked at what it holds
+        return FactRule(values=values, measure=length, read=_read_bytes)
+    broken = f"count(*) FILTER (WHERE encode(convert_to({text}, 'SQL_ASCII'), 'hex') !~ '{_UTF8_HEX}')"
+    return FactRule(
+        values=(*values, broken), measure=length, read=lambda answer: {**_read_bytes(answer), "broken": int(answer[1])}
+    )
 
 
 def _numeric(server_version: int) -> FactRule:

@@ -236,7 +236,10 @@ def _same_key(plan: TablePlan, row: pa.RecordBatch) -> Iterator[sql.Composable]:
             yield sql.SQL("{} IS NULL").format(column)
             continue
         text = key_text(value)
-        if text is None:
+        if text is None and not pa.types.is_temporal(value.type):  # bytes that are no text, in a database in SQL_ASCII
+            octets = sql.Literal("\\x" + value.view(pa.binary())[0].as_py().hex())
+            yield sql.SQL("pg_catalog.convert_to({}::text, 'SQL_ASCII') = {}::bytea").format(column, octets)
+        elif text is None:
             yield sql.SQL("NOT ({0} >= '1970-01-01' AND {0} < '10000-01-01')").format(column)
         elif name in cut and (epoch := epoch_of(cut[name])) is not None:
             # Of a value that is no time, NULL: it meets itself alone, and is stored nowhere.

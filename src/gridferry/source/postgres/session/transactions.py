@@ -101,16 +101,27 @@ def begin_text(work: Work, server_version: int) -> str:
 
 
 def settings_select(work: Work, server_version: int, *, local: bool = True) -> str:
-    """One query that sets what `begin_text` sets, where the search path is set already.
+    """One query that sets what `begin_text` sets, where the search path is set already; for sessions that read rows.
+
+    PostgreSQL gives up where a row of a database in SQL_ASCII holds no UTF-8, without saying which. Such sessions get
+    the bytes as they are: the transform tells the rows apart.
 
     Args: local: for the transaction; else for the session, which nobody else may ever get.
     """
     kept = "true" if local else "false"
     calls = (
-        f"pg_catalog.set_config({sql.Literal(name).as_string(None)}, {sql.Literal(value).as_string(None)}, {kept})"
+        f"pg_catalog.set_config({sql.Literal(name).as_string(None)}, {_setting(name, value)}, {kept})"
         for name, value in settings_of(work, server_version).items()
     )
     return "SELECT " + ", ".join(f"{call} AS s{place}" for place, call in enumerate(calls))
+
+
+def _setting(name: str, value: str) -> str:
+    text = sql.Literal(value).as_string(None)
+    if name != "client_encoding":
+        return text
+    ascii_only = "pg_catalog.current_setting('server_encoding') = 'SQL_ASCII'"
+    return f"CASE WHEN {ascii_only} THEN 'SQL_ASCII' ELSE {text} END"
 
 
 class Session(psycopg.Connection[Row]):
