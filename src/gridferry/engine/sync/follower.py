@@ -112,13 +112,17 @@ class Follower(ABC):
             self._failures.checkpointed()
         self._listener(event)
 
-    def covered(self, done: TableSync, table: Table) -> TableSync:
-        """What of the table is in the target after a run; columns that the run took over are in its plan then."""
+    def covered(self, done: TableSync, table: Table, *, held: int | None = None) -> TableSync:
+        """What of the table is in the target after a run; columns that the run took over are in its plan then.
+
+        Args: held: how many of its rows are in the quarantine, where that is known.
+        """
         run = self._state.runs.get(done.table)
         if run is None or run.plan is None:
             return done
         covered = coverage_of(run.plan, table=table, options=self._options)
-        return replace(done, coverage=replace(covered, quarantined=self._state.quarantine.total(done.table)))
+        held = self._state.quarantine.total(done.table) if held is None else held
+        return replace(done, coverage=replace(covered, quarantined=held))
 
     def status(self, *, ask_source: bool = True) -> SyncStatus:
         """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""
