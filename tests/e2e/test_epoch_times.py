@@ -10,6 +10,7 @@ from tests.conftest import Database
 from tests.e2e.changes import sync, without_slots
 from tests.e2e.ferry import Ferry
 
+from gridferry.engine.comparison import ranges
 from gridferry.errors import DataError, PlanError
 
 CLOCK = 1704067200
@@ -152,3 +153,39 @@ def test_a_later_number_without_a_place_is_refused_by_name(ferry: Ferry, postgre
     postgres.run(f"INSERT INTO t VALUES (2, {CLOCK}000)")
     with pytest.raises(DataError, match="at lies before 1970 or after 9999"):
         sync(ferry)
+
+
+def test_a_large_table_is_compared_by_ranges_of_a_key_that_counts_time(
+    ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = {"s": ("int", "1"), "ms": ("bigint", "1001"), "us": ("numeric", "1001.000"), "ns": ("bigint", "7000000")}
+    scale = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+    for unit, (kind, step) in kinds.items():
+        start = CLOCK * scale[unit]
+        postgres.run(
+            f"CREATE TABLE t_{unit} (ts {kind} PRIMARY KEY, v int);"
+            f"INSERT INTO t_{unit} SELECT {start} + g * {step}, g FROM generate_series(1, 60) g; ANALYZE t_{unit}"
+        )
+    postgres.run(
+        "CREATE TABLE t_double (ts float8 PRIMARY KEY, v int);"
+        f"INSERT INTO t_double SELECT {CLOCK} + g * 0.123457, g FROM generate_series(1, 60) g; ANALYZE t_double"
+    )
+    wishes = {
+        f"t_{unit}": of_unit(f"epoch_{unit}", "timestamp(6)" if unit == "us" else "timestamp(3)") for unit in kinds
+    }
+    wishes["t_double"] = of_unit("epoch_s", "timestamp(6)")
+    ferry = ferry.of(*({"table": table, "columns": {"ts": wish}} for table, wish in wishes.items()))
+    ferry.load()
+    for name, value in {"ROWS_IN_MEMORY": 0, "LEAST_ROWS_A_PART": 5, "ROWS_A_PART": 5}.items():
+        monkeypatch.setattr(ranges, name, value)
+    cuts: list[ranges.Cut] = []
+    cut_table = ranges.cut_table
+
+    def noted(*given: Any) -> ranges.Cut:
+        cuts.append(cut_table(*given))
+        return cuts[-1]
+
+    monkeypatch.setattr("gridferry.engine.verify.table.cut_table", noted)
+    full_and_quick(ferry)
+    assert sorted(cut.measure.value for cut in cuts) == ["epoch_ms", "epoch_ns", "epoch_s", "epoch_s", "epoch_us"]
+    assert all(len(cut.parts) > 3 for cut in cuts)
