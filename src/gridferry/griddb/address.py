@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, unquote
 from gridferry.errors import ConfigError
 
 DEFAULT_PORT = 10001
+DEFAULT_SQL_PORT = 20001
 PUBLIC = "public"
 _NAME = re.compile(r"[^@:,/?#]+")
 _HOST = re.compile(r"(?:\[(?P<inner>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<name>[^\s\[\]:@/?#]+))(?::(?P<port>[0-9]{1,5}))?")

@@ -7,12 +7,14 @@ Several requests may be outstanding. Answers for different partitions may come o
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from gridferry.errors import AnswerTimeout, ConnectionLost, FerryError, RemoteProtocolError, StatementError
-from gridferry.griddb.address import PUBLIC, GridDBAddress, Route, SslMode
+from gridferry.griddb.address import DEFAULT_PORT, DEFAULT_SQL_PORT, PUBLIC, GridDBAddress, Route, SslMode
 from gridferry.griddb.net.limits import RESULT_TIMEOUT_S
 from gridferry.griddb.net.refusals import refusal
 from gridferry.griddb.net.security import AuthType, login_type, require_private, secret_of, tls_context
@@ -31,6 +33,7 @@ from gridferry.griddb.wire.statement import (
     MAX_HELLO_BYTES,
     MAX_MESSAGE_BYTES,
     PROTOCOL_VERSION,
+    SQL_PROTOCOL_VERSION,
     Option,
     Statement,
     Status,
@@ -38,8 +41,21 @@ from gridferry.griddb.wire.statement import (
 
 _READ_SIZE = 1 << 20
 _SECURITY_REFUSED = 130003
+_VERSION_REFUSED = 10054
+_SPOKEN = re.compile(r"serverVersion=(-?\d+)")
 _LARGEST_READ = 1 << 25  # a buffer of that size is made before it is filled
 _MAX_CONNECT_ID = (1 << 31) - 1
+
+
+class Service(Enum):
+    """What a node is spoken to for: each of its services has a port, and a version of the protocol, of its own."""
+
+    NOSQL = PROTOCOL_VERSION
+    SQL = SQL_PROTOCOL_VERSION
+
+
+_NAMES = {Service.NOSQL: "transaction service", Service.SQL: "SQL service"}
+_PORTS = {Service.NOSQL: DEFAULT_PORT, Service.SQL: DEFAULT_SQL_PORT}
 
 
 @dataclass(frozen=True)
@@ -76,8 +92,17 @@ class Connection:
     After ConnectionLost, AnswerTimeout or a protocol error it is `broken` and only good for `close`.
     """
 
-    def __init__(self, transport: Transport, timing: Timing | None = None, *, clock: Clock = SYSTEM_CLOCK) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        timing: Timing | None = None,
+        *,
+        clock: Clock = SYSTEM_CLOCK,
+        service: Service = Service.NOSQL,
+    ) -> None:
         self.node = transport.peer
+        self._service = service
+        self._other = Service.SQL if service is Service.NOSQL else Service.NOSQL
         self.broken = False
         self._transport = transport
         self._timing = timing or Timing()
@@ -113,19 +138,18 @@ class Connection:
         """
         plain = address.sslmode in (SslMode.AUTO, SslMode.DISABLE, SslMode.PREFER)
         secure = address.sslmode is not SslMode.DISABLE
-        hello = Connect(plain=plain, secure=secure)
+        hello = Connect(self._service.value, plain=plain, secure=secure)
         try:
             reply = ConnectReply.read(self.ask(hello, asked="the first message", timeout_s=self._timing.login_s))
         except StatementError as error:
             if error.code == _SECURITY_REFUSED:
                 raise self._disagreement(address.sslmode) from error
+            said = _SPOKEN.search(error.message) if error.code == _VERSION_REFUSED else None
+            if said and said[1] == str(self._other.value):
+                raise self._other_version(said[1]) from error
             raise
-        if reply.version != PROTOCOL_VERSION:
-            self.broken = True
-            raise RemoteProtocolError(
-                f"the node {self.node} speaks protocol version {reply.version}, gridferry {PROTOCOL_VERSION}",
-                next_step="use GridDB 4.0.1 or newer",
-            )
+        if reply.version != self._service.value:
+            raise self._other_version(str(reply.version))
         self._offered = reply.auth_type
         if secure and reply.secure:
             self._start_tls(address, host)
@@ -133,6 +157,19 @@ class Connection:
             raise self._disagreement(address.sslmode)
         else:
             require_private(address, node=self.node, local=self.local)
+
+    def _other_version(self, spoken: str) -> RemoteProtocolError:
+        self.broken = True
+        if spoken == str(self._other.value):
+            return RemoteProtocolError(
+                f"{self.node} is the port of the node's {_NAMES[self._other]}, not of its {_NAMES[self._service]}",
+                next_step=f"give the port of the {_NAMES[self._service]}, {_PORTS[self._service]} unless the node's "
+                "configuration says another",
+            )
+        return RemoteProtocolError(
+            f"the node {self.node} speaks protocol version {spoken}, gridferry {self._service.value}",
+            next_step="use GridDB 4.0.1 or newer",
+        )
 
     def _start_tls(self, address: GridDBAddress, host: str) -> None:
         """From here on only what came through TLS counts: nothing that arrived before may wait to be read after it."""
@@ -150,11 +187,12 @@ class Connection:
     def login(self, address: GridDBAddress, client: bytes) -> int:
         """Log in and return the database's id. Raises: AuthenticationFailed."""
         options: dict[Option, object] = {
-            Option.TRANSACTION_TIMEOUT: RESULT_TIMEOUT_S,
-            Option.CLIENT_ID: (0, client),
             Option.ACCEPTABLE_FEATURE_VERSION: FEATURE_VERSION,
             Option.APPLICATION_NAME: "gridferry",
         }
+        if self._service is Service.NOSQL:
+            options[Option.TRANSACTION_TIMEOUT] = RESULT_TIMEOUT_S
+            options[Option.CLIENT_ID] = (0, client)
         if address.database != PUBLIC:
             options[Option.DATABASE_NAME] = address.database
         if address.route is Route.PUBLIC:
@@ -297,7 +335,7 @@ class Connection:
         # Not one that a session's statement waits under: its answer would be taken for the heartbeat's.
         number = next(n for n in map(_MAX_CONNECT_ID.__and__, self._ids) if n not in self._waiting)
         out = Writer()
-        Connect().write(out)
+        Connect(self._service.value).write(out)
         self._heartbeats.add(number)
         parts = encode_request(Statement.CONNECT, number, out.parts, address_size=self._transport.address_size)
         self._transport.send(b"".join(parts))

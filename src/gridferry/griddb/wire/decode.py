@@ -37,10 +37,10 @@ def decode_rows(
     """
     layout = row_layout(schema, row_ids=row_ids)
     fixed, area = _split(layout, count, image)
-    nulls = [_null_mask(fixed, i) for i in range(len(schema.columns))]
+    nulls = [null_mask(fixed, i) for i in range(len(schema.columns))]
     columns: list[pa.Array | None] = [None] * len(schema.columns)
     for index, column in layout.fixed:
-        columns[index] = _fixed_column(column, fixed[f"c{index}"], nulls[index])
+        columns[index] = fixed_column(column, fixed[f"c{index}"], nulls[index])
     if layout.variable:
         _variable_columns(layout, fixed, area, nulls, columns)
     batch = pa.RecordBatch.from_arrays(columns, schema=schema.arrow_schema)
@@ -72,7 +72,7 @@ def decode_key_set(schema: ContainerSchema, count: int, data: Buffer) -> pa.Reco
         dtype = FIXED_DTYPES[column.type]
         if len(data) != count * dtype.itemsize:
             raise RemoteProtocolError(f"{count} row keys of {dtype.itemsize} bytes do not make {len(data)} bytes")
-        array = _fixed_column(column, np.frombuffer(data, dtype), np.zeros(count, bool))
+        array = fixed_column(column, np.frombuffer(data, dtype), np.zeros(count, bool))
     check_column(column, array)
     return pa.RecordBatch.from_arrays([array], schema=key.arrow_schema)
 
@@ -88,7 +88,8 @@ def _split(layout: RowLayout, count: int, image: Buffer) -> tuple[NDArray[np.voi
     return fixed, area
 
 
-def _null_mask(fixed: NDArray[np.void], index: int) -> NDArray[np.bool_]:
+def null_mask(fixed: NDArray[np.void], index: int) -> NDArray[np.bool_]:
+    """Which rows (n,) have NULL in column `index`."""
     mask: NDArray[np.bool_] = (fixed["nulls"][:, index >> 3] >> np.uint8(index & 7) & np.uint8(1)).astype(bool)
     return mask
 
@@ -97,7 +98,8 @@ def _validity(nulls: NDArray[np.bool_]) -> pa.Buffer | None:
     return pa.py_buffer(np.packbits(~nulls, bitorder="little")) if nulls.any() else None
 
 
-def _fixed_column(column: ColumnSpec, values: NDArray[np.generic], nulls: NDArray[np.bool_]) -> pa.Array:
+def fixed_column(column: ColumnSpec, values: NDArray[np.generic], nulls: NDArray[np.bool_]) -> pa.Array:
+    """A column of the fixed part as an array (n,). Raises: DataError for a time that Arrow cannot hold."""
     data: NDArray[np.generic]
     if column.type is GridType.BOOL:
         data = np.packbits(values != 0, bitorder="little")
@@ -142,21 +144,23 @@ def _variable_columns(
         bounds[:, 2 * j + 1] = at
         if n and (int(at.max()) > len(area) or int(sizes.min()) < 0):
             raise RemoteProtocolError("a value reaches beyond the end of the variable area")
-    _check_gapless(starts, at, len(area))
+    check_gapless(starts, at, len(area))
     pieces = byte_pieces(area, bounds.reshape(-1))
     rows = np.arange(n) * (2 * k)
     for j, (index, column) in enumerate(layout.variable):
         taken = pieces.take(pa.array(rows + (2 * j + 1)))
-        columns[index] = _variable_column(column, taken, nulls[index])
+        columns[index] = variable_column(column, taken, nulls[index])
 
 
-def _check_gapless(starts: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> None:
+def check_gapless(starts: NDArray[np.int64], ends: NDArray[np.int64], size: int) -> None:
+    """Raises: RemoteProtocolError where the rows' variable parts (n,) do not fill the area of `size` bytes."""
     expected = np.append(starts[1:], size) if len(starts) else starts
     if not bool((ends == expected).all()) or (not len(starts) and size):
         raise RemoteProtocolError("the variable parts of the rows do not follow one another without a gap")
 
 
-def _variable_column(column: ColumnSpec, taken: pa.Array, nulls: NDArray[np.bool_]) -> pa.Array:
+def variable_column(column: ColumnSpec, taken: pa.Array, nulls: NDArray[np.bool_]) -> pa.Array:
+    """A column from its byte strings (n,). Raises: RemoteProtocolError, LocalProtocolError, DataError."""
     if column.array:
         return _lists(column, taken, nulls)
     if taken.nbytes >= 1 << 31:

@@ -25,6 +25,17 @@ def _read_client_id(source: Reader) -> tuple[int, bytes]:
     return source.i64(), bytes(source.raw(16))
 
 
+def _write_pragmas(out: Writer, value: Mapping[str, str]) -> None:
+    out.i32(len(value))
+    for name, setting in value.items():
+        out.string(name)
+        out.string(setting)
+
+
+def _read_pragmas(source: Reader) -> dict[str, str]:
+    return {source.string(): source.string() for _ in range(source.count(at_least=8))}
+
+
 _FORMS: dict[Option, tuple[Callable[[Writer, Any], None], Callable[[Reader], Any]]] = {
     Option.LEGACY_VERSION: (Writer.i8, Reader.i8),
     Option.TRANSACTION_TIMEOUT: (Writer.i32, Reader.i32),
@@ -53,6 +64,7 @@ _FORMS: dict[Option, tuple[Callable[[Writer, Any], None], Callable[[Reader], Any
     Option.CONNECTION_ROUTE: (Writer.i8, Reader.i8),
     Option.SUB_CONTAINER_VERSION: (Writer.i64, Reader.i64),
     Option.SUB_CONTAINER_EXPIRABLE: (Writer.boolean, Reader.boolean),
+    Option.PRAGMAS: (_write_pragmas, _read_pragmas),
 }
 
 

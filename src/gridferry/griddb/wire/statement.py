@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 PROTOCOL_VERSION = 15
+SQL_PROTOCOL_VERSION = -9
 FEATURE_VERSION = 7  # the latest of 5.9
 FEATURE_FINE_TIMESTAMPS = 5  # TIMESTAMP(6) and (9)
 
@@ -24,6 +25,7 @@ MAX_MESSAGE_BYTES = (1 << 31) - 1
 MAX_HELLO_BYTES = 1 << 20  # no answer before the end of a login is longer
 MAX_ERROR_BYTES = 1 << 20  # of an error answer, stack traces and all
 MAX_PARTITIONS = 10_000  # GridDB's own limit of partitionNum
+SQL_PARTITIONS = 10_000  # of the SQL service, whatever the cluster has: each names a worker
 MAX_TIMESTAMP_MS = 253402300799999
 NO_LIMIT = (1 << 63) - 1
 INT32_MAX = (1 << 31) - 1
@@ -72,6 +74,8 @@ class Statement(IntEnum):
     DROP_DATABASE = 159
     CREATE_INDEX_DETAIL = 162
     DROP_INDEX_DETAIL = 163
+    EXECUTE_SQL = 400
+    CANCEL_SQL = 401
 
 
 class Status(IntEnum):
@@ -113,6 +117,7 @@ class Option(IntEnum):
     CONNECTION_ROUTE = 11013
     SUB_CONTAINER_VERSION = 13001
     SUB_CONTAINER_EXPIRABLE = 13002
+    PRAGMAS = 14001
 
 
 class PutMode(IntEnum):
@@ -129,6 +134,18 @@ class SessionMode(IntEnum):
     AUTO = 0
     CREATE = 1
     GET = 2
+
+
+class SqlOperation(IntEnum):
+    """What a statement of the SQL service does."""
+
+    EXECUTE = 0
+    PREPARE = 1
+    QUERY = 2
+    UPDATE = 3
+    PRAGMA = 4
+    FETCH = 5
+    CLOSE = 6
 
 
 class TransactionMode(IntEnum):
