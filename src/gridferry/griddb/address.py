@@ -15,7 +15,7 @@ DEFAULT_SQL_PORT = 20001
 PUBLIC = "public"
 _NAME = re.compile(r"[^@:,/?#]+")
 _HOST = re.compile(r"(?:\[(?P<inner>[0-9A-Fa-f:.]+(?:%\w+)?)\]|(?P<name>[^\s\[\]:@/?#]+))(?::(?P<port>[0-9]{1,5}))?")
-_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=..&provider=..&multicast=..&route=..]"
+_FORM = "griddb://user@host:port[,host:port]/cluster[/database][?sslmode=..&provider=..&multicast=..&route=..&sql=host:port]"
 
 
 class SslMode(str, Enum):
@@ -64,6 +64,7 @@ class GridDBAddress:
     ca_file: str = ""
     authentication: Authentication = Authentication.AUTO
     route: Route = Route.DEFAULT
+    sql: tuple[tuple[str, int], ...] = ()  # of the SQL service, where it is not found by the others
 
     def __post_init__(self) -> None:
         verified = self.sslmode is SslMode.VERIFY
@@ -157,6 +158,8 @@ def _options(query: str) -> dict[str, Any]:
             found[name] = _CHOICES[name](value)
         elif name == "multicast":
             found[name] = _host(value, what="multicast", default_port=31999)
+        elif name == "sql":
+            found[name] = tuple(_host(each, what="sql", default_port=DEFAULT_SQL_PORT) for each in value.split(","))
         elif name in ("provider", "ca_file"):
             found[name] = value
         else:

@@ -282,6 +282,45 @@ class Connection:
             raise refusal(frame.status, frame.body, node=self.node, asked=asked)
         return Reader(frame.body)
 
+    def arrived(self, number: int, *, timeout_s: float) -> bool:
+        """Whether the answer to request `number` is there, waiting up to `timeout_s` for it.
+
+        Raises: ConnectionLost, RemoteProtocolError.
+        """
+        try:
+            return self._arrives(number, timeout_s)
+        except BaseException:
+            self.broken = True
+            raise
+
+    def tell(self, message: Request, *, partition: int = 0) -> None:
+        """Send a request that has no answer. Raises: ConnectionLost."""
+        self._refuse_if_broken()
+        out = Writer()
+        message.write(out)
+        self._transmit(
+            encode_request(
+                message.statement, next(self._ids), out.parts, partition=partition, address_size=self.address_size
+            )
+        )
+
+    def check_alive(self, *, timeout_s: float) -> None:
+        """Wait until the node answers a heartbeat, and so has read all that was sent before it.
+
+        Raises: AnswerTimeout, ConnectionLost, RemoteProtocolError.
+        """
+        self._refuse_if_broken()
+        try:
+            self._heartbeat()
+            deadline = self._now() + timeout_s
+            while self._heartbeats:
+                if self._now() >= deadline:
+                    raise AnswerTimeout(f"the node {self.node} does not answer heartbeats")
+                self._read_some(deadline - self._now())
+        except BaseException:
+            self.broken = True
+            raise
+
     def close(self) -> None:
         """Say goodbye if that is possible, and close."""
         if not self.broken and not self._waiting:
@@ -312,22 +351,27 @@ class Connection:
             return True
 
     def _await(self, number: int, timeout_s: float) -> Frame:
+        if not self._arrives(number, timeout_s):
+            raise AnswerTimeout(
+                f"the node {self.node} gave no answer within {timeout_s:g} s",
+                next_step="check the node's load and log; the same command can be run again",
+            )
+        return self._arrived.pop(number)
+
+    def _arrives(self, number: int, timeout_s: float) -> bool:
         start = self._now()
         quiet_since = start
         while number not in self._arrived:
             now = self._now()
             if now - start >= timeout_s:
-                raise AnswerTimeout(
-                    f"the node {self.node} gave no answer within {timeout_s:g} s",
-                    next_step="check the node's load and log; the same command can be run again",
-                )
+                return False
             if now - quiet_since >= self._timing.heartbeat_s:
                 self._heartbeat()
                 quiet_since = now
             # A large answer may take longer than a heartbeat, whose answer then waits behind it: bytes are life too.
             if self._read_some(min(self._timing.heartbeat_s - (now - quiet_since), timeout_s - (now - start))):
                 quiet_since = self._now()
-        return self._arrived.pop(number)
+        return True
 
     def _heartbeat(self) -> None:
         if len(self._heartbeats) >= 2:

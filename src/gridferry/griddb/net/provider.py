@@ -16,6 +16,7 @@ from gridferry.errors import AuthenticationFailed, ConfigError, NodeUnreachable,
 MOST_BYTES = 1 << 20
 MOST_NODES = 1000
 DEFAULT_SERVICE, PUBLIC_SERVICE = "transaction", "transactionPublic"
+SQL_SERVICE, PUBLIC_SQL_SERVICE = "sql", "sqlPublic"
 _PORTS = {"http": 80, "https": 443}
 _ACCEPT = {"Accept": "application/json", "User-Agent": "gridferry", "Connection": "close"}
 

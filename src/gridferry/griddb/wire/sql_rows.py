@@ -23,6 +23,8 @@ from gridferry.griddb.wire.layout import FIXED_DTYPES
 from gridferry.griddb.wire.octets import Buffer, read_var_sizes
 from gridferry.griddb.wire.sql_values import ANY, ANY_VALUE, NANO_BYTES, column_of_any
 
+# A plan that had variable columns on its way leaves their count, 0, behind each row of a result without any (5.9.0).
+_NO_VARIABLE_COLUMNS = 1
 _OCTETS = (GridType.STRING, GridType.BLOB, GridType.GEOMETRY)
 
 
@@ -89,7 +91,7 @@ def decode_sql_rows(columns: tuple[SqlColumn, ...], count: int, image: Buffer) -
             arrays[number] = fixed_column(_spec(column, column.type), fixed[f"c{number}"], null_mask(fixed, number))
     if any(c.variable for c in columns):
         _variable(columns, fixed, area, arrays)
-    elif len(area):
+    elif len(area) not in (0, count) or bool((area != _NO_VARIABLE_COLUMNS).any()):
         raise RemoteProtocolError(f"{len(area)} bytes follow rows that have no variable columns")
     fields = [
         pa.field(name, array.type, column.may_be_null)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing_extensions import Self
 
 from gridferry.errors import LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import GridType
-from gridferry.griddb.wire.layout import NANOS_IN_UNIT
+from gridferry.griddb.wire.layout import FIXED_DTYPES, NANOS_IN_UNIT
 from gridferry.griddb.wire.octets import Buffer, Reader, Writer, utf8, var_size
 
 ANY = -1
@@ -140,6 +141,43 @@ def bind_table(rows: Sequence[Sequence[Value]]) -> BindTable:
         area.append(taken)
         offset += len(taken)
     return BindTable(len(rows), columns, b"".join(fixed), b"".join(area))
+
+
+def bind_columns(kinds: Sequence[GridType], columns: Sequence[Sequence[Plain]]) -> BindTable:
+    """Rows for a statement that holds many of them, column by column, as the one row of parameters that it takes.
+
+    Args: kinds (c,) types; columns (c,) of n values each, None for NULL.
+    Raises: LocalProtocolError for a value that its type does not have.
+    """
+    n, c = len(columns[0]), len(columns)
+    fixed = np.zeros((n, c), ANY_VALUE)
+    octets = fixed.view(np.uint8).reshape(n, c, 1 + ANY_BYTES)
+    pieces: list[list[bytes]] = []
+    for number, (kind, values) in enumerate(zip(kinds, columns, strict=True)):
+        absent = np.fromiter((value is None for value in values), bool, n) if None in values else np.zeros(n, bool)
+        fixed["type"][:, number] = np.where(absent, ANY, kind)
+        if kind in _SIZED:
+            pieces.append([b"" if value is None else _sized(kind, value) for value in values])
+            continue
+        try:
+            plain = np.array([0 if value is None else value for value in values], FIXED_DTYPES[kind])
+        except (TypeError, ValueError, OverflowError) as error:
+            raise LocalProtocolError(f"a value does not fit {kind.label}") from error
+        octets[:, number, 1 : 1 + plain.itemsize] = plain.view(np.uint8).reshape(n, plain.itemsize)
+    count = n * c
+    head = bytes(8 + (count + 7) // 8)
+    area = itertools.chain((var_size(count),), itertools.chain.from_iterable(zip(*pieces, strict=True)))
+    return BindTable(1, count, head + fixed.tobytes(), b"".join(area))
+
+
+_SIZED = (GridType.STRING, GridType.BLOB, GridType.TIMESTAMP_NS)
+
+
+def _sized(kind: GridType, value: Plain) -> bytes:
+    if kind is GridType.STRING and type(value) is str:
+        octets = utf8(value)
+        return var_size(len(octets)) + octets
+    return write_any(Value(kind, value))[1]
 
 
 def write_any(value: Value) -> tuple[bytes, bytes]:
