@@ -183,19 +183,21 @@ def encode_sql_rows(columns: tuple[SqlColumn, ...], batch: pa.RecordBatch) -> tu
                 raise LocalProtocolError(f'the column "{column.label}" of ANY holds values')
             absent[:, number] = False
             fixed[f"c{number}"]["type"] = ANY
-    typed = [(f"c{number}", c) for number, c in enumerate(columns) if c.type is not None]
-    specs = tuple(ColumnSpec(name, c.type, nullable=True) for name, c in typed if c.type is not None)
-    schema = ContainerSchema(ContainerKind.COLLECTION, specs, 0)
-    arrays = [batch.column(int(name[1:])) for name, _ in typed]
-    rows = encode_rows(schema, pa.RecordBatch.from_arrays(arrays, schema=schema.arrow_schema), check=False)
-    for place, (name, column) in enumerate(typed):
-        if not column.variable:
-            fixed[name] = rows.fixed[f"c{place}"]
     fixed["nulls"] = np.packbits(absent, axis=1, bitorder="little")
-    if not any(c.variable for c in columns):
-        return fixed.tobytes(), b""
-    if any(c.variable for _, c in typed):
-        fixed["offset"] = rows.fixed["offset"]
-        return fixed.tobytes(), bytes(rows.area)
-    fixed["offset"] = np.arange(n)
-    return fixed.tobytes(), b"\x01" * n
+    typed = [(number, c.type) for number, c in enumerate(columns) if c.type is not None]
+    area: bytes | None = None
+    if typed:
+        specs = tuple(ColumnSpec(f"c{number}", kind) for number, kind in typed)
+        schema = ContainerSchema(ContainerKind.COLLECTION, specs, 0)
+        arrays = [batch.column(number) for number, _ in typed]
+        rows = encode_rows(schema, pa.RecordBatch.from_arrays(arrays, schema=schema.arrow_schema), check=False)
+        for place, (number, _) in enumerate(typed):
+            if not columns[number].variable:
+                fixed[f"c{number}"] = rows.fixed[f"c{place}"]
+        if any(columns[number].variable for number, _ in typed):
+            fixed["offset"] = rows.fixed["offset"]
+            area = bytes(rows.area)
+    if area is None and any(c.variable for c in columns):
+        fixed["offset"] = np.arange(n)
+        area = bytes([_NO_VARIABLE_COLUMNS]) * n
+    return fixed.tobytes(), area or b""

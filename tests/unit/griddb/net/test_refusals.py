@@ -89,7 +89,8 @@ def test_next_steps(code: int) -> None:
 
 def test_every_class_of_griddb_is_reached() -> None:
     def leaves(kind: type[errors.FerryError]) -> set[type[errors.FerryError]]:
-        below = {leaf for child in kind.__subclasses__() for leaf in leaves(child)}
+        own = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]  # not those of PEP 249
+        below = {leaf for child in own for leaf in leaves(child)}
         return below or {kind}
 
     reached = {*ROWS.values(), errors.WrongNode, errors.AuthenticationFailed, errors.StatementError, *ELSEWHERE}

@@ -135,7 +135,7 @@ def test_many_rows_go_in_statements_of_a_thousand() -> None:
         ((1, 1, "\ud800", None), "half of a surrogate pair"),
     ],
 )
-def test_a_value_that_its_column_would_not_hold_as_it_is_stops_before_it_is_sent(row: tuple[object, ...], said: str) -> None:
+def test_a_value_that_its_column_would_change_is_not_sent(row: tuple[object, ...], said: str) -> None:
     node = SqlNode(dict(SHAPE))
     with pytest.raises(sql.Error, match=said):
         node.connection().cursor().executemany("INSERT INTO t VALUES (?, ?, ?, ?)", [(0, 0, "", None), row])

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.griddb.wire.sql_messages import VALUES
 
 from gridferry.griddb.schema import GridType
 from gridferry.griddb.sql.errors import DataError, NotSupportedError
@@ -100,22 +101,6 @@ def test_a_value_for_a_column_has_its_type(kind: GridType, given_value: Any, pla
 def test_a_value_that_its_column_would_change_is_refused(kind: GridType, given_value: Any) -> None:
     with pytest.raises(DataError):
         value_for(kind, given_value)
-
-
-VALUES: dict[GridType, st.SearchStrategy[Any]] = {
-    G.BOOL: st.booleans(),
-    G.BYTE: st.integers(-128, 127),
-    G.SHORT: st.integers(-(2**15), 2**15 - 1),
-    G.INTEGER: st.integers(-(2**31), 2**31 - 1),
-    G.LONG: st.integers(-(2**63), 2**63 - 1),
-    G.FLOAT: st.floats(width=32, allow_nan=False),
-    G.DOUBLE: st.floats(allow_nan=False),
-    G.TIMESTAMP_MS: st.integers(0, 253402300799999),
-    G.TIMESTAMP_US: st.integers(0, 253402300799999999),
-    G.TIMESTAMP_NS: st.integers(0, 2**63 - 1),
-    G.STRING: st.text(st.characters(exclude_categories=["Cs"]), max_size=300),
-    G.BLOB: st.binary(max_size=300),
-}
 
 
 @given(st.data())

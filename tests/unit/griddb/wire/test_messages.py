@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.profiles import EACH_KIND
 from tests.strategies import batches, names, samples, schemas
+from tests.unit.griddb.wire import sql_messages
 
 from gridferry.errors import DataError, LocalProtocolError, RemoteProtocolError
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
@@ -31,6 +32,7 @@ from gridferry.griddb.wire.schema_image import (
     read_schema,
     write_schema,
 )
+from gridferry.griddb.wire.sql_replies import SqlReply
 from gridferry.griddb.wire.statement import MAX_PARTITIONS, Option, Property
 
 MESSAGES = settings(max_examples=EACH_KIND, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -173,6 +175,7 @@ def by_name(kind: Any) -> st.SearchStrategy[Any]:
 
 
 REQUEST_STRATEGIES: dict[Any, st.SearchStrategy[Any]] = {
+    **sql_messages.REQUESTS,
     requests.Connect: st.builds(requests.Connect, version=I32, plain=FLAG, secure=FLAG),
     requests.Disconnect: only_options(requests.Disconnect),
     requests.Logout: only_options(requests.Logout),
@@ -345,6 +348,7 @@ def _write(out: Writer, message: Any) -> None:
 
 Reply = tuple[st.SearchStrategy[Any], Callable[[Writer, Any], None], Callable[[Reader], Any]]
 REPLIES: dict[str, Reply] = {
+    "SQL": (sql_messages.SQL_REPLIES, _write, SqlReply.read),
     "connect": (
         st.builds(replies.ConnectReply, version=I32, auth_mode=U8, auth_type=U8, plain=FLAG, secure=FLAG),
         _write,

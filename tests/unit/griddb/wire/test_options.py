@@ -42,6 +42,7 @@ VALUES: dict[Option, st.SearchStrategy[Any]] = {
     Option.CONNECTION_ROUTE: I8,
     Option.SUB_CONTAINER_VERSION: I64,
     Option.SUB_CONTAINER_EXPIRABLE: st.booleans(),
+    Option.PRAGMAS: st.dictionaries(TEXT, TEXT, max_size=3),
 }
 options = st.fixed_dictionaries({}, optional=VALUES)
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.griddb.wire.sql_messages import VALUES
 
+from gridferry.errors import DataError, RemoteProtocolError
 from gridferry.griddb.schema import GridType
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_reply, encode_request
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.replies import ConnectReply, ErrorReply, LoginReply, PartitionAddress
 from gridferry.griddb.wire.requests import REQUESTS
-from gridferry.griddb.wire.sql_replies import SqlReply
+from gridferry.griddb.wire.sql_replies import SqlPage, SqlReply
 from gridferry.griddb.wire.sql_requests import CancelSql, ExecuteSql
-from gridferry.griddb.wire.sql_rows import SqlColumn, column_names, encode_sql_rows
+from gridferry.griddb.wire.sql_rows import SqlColumn, arrow_schema, column_names, encode_sql_rows
 from gridferry.griddb.wire.sql_values import NULL, Value, bind_table
 from gridferry.griddb.wire.statement import SessionMode, SqlOperation, Statement, Status
 
@@ -149,3 +154,29 @@ def test_what_the_requests_say() -> None:
 def test_a_cancel_names_the_query() -> None:
     (frame,) = [f for f in REQUESTED if f["statement"] == "CANCEL_SQL"]
     assert CancelSql.read(Reader(read(frame, Role.SERVER)[1].body)) == CancelSql(CLIENT, 77)
+
+
+@given(st.data())
+def test_pages_survive_and_malformed_ones_give_an_error_and_nothing_else(data: st.DataObject) -> None:
+    kinds = data.draw(st.lists(st.none() | st.sampled_from(sorted(VALUES)), min_size=1, max_size=4))
+    columns = tuple(SqlColumn(f"c{number}", kind) for number, kind in enumerate(kinds))
+    n = data.draw(st.integers(0, 4))
+    plain = [
+        [None] * n if kind is None else data.draw(st.lists(st.none() | VALUES[kind], min_size=n, max_size=n))
+        for kind in kinds
+    ]
+    schema = arrow_schema(columns)
+    arrays = [
+        pa.array(values, pa.int64()).cast(field.type)
+        if pa.types.is_timestamp(field.type)
+        else pa.array(values, field.type)
+        for values, field in zip(plain, schema, strict=True)
+    ]
+    batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
+    image = b"".join(encode_sql_rows(columns, batch))
+    assert SqlPage(columns, n, image).batch().equals(batch)
+    at = data.draw(st.integers(0, len(image)))
+    piece = data.draw(st.sampled_from([b"\xff" * 8, b"\xff\xff\xff\x7f", b"\x01"]) | st.binary(max_size=2))
+    for octets in (image[:at], image[:at] + piece + image[at + len(piece) :]):
+        with suppress(RemoteProtocolError, DataError):
+            SqlPage(columns, n, octets).batch()
