@@ -23,6 +23,7 @@ from gridferry.cli import (
     report_command,
     serve_command,
     slot_command,
+    sql_command,
     state_commands,
     sync_command,
     verify_command,
@@ -93,6 +94,7 @@ app.command()(reported(report_command.report))
 app.command("drop-slot")(reported(slot_command.drop_slot))
 app.command()(reported(query_commands.show))
 app.command()(reported(query_commands.tql))
+app.command()(reported(sql_command.sql))
 quarantine.command("list")(reported(quarantine_commands.list_rows))
 quarantine.command("replay")(reported(quarantine_commands.replay))
 app.add_typer(quarantine, name="quarantine")

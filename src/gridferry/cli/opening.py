@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from gridferry.engine.events import Listener
     from gridferry.engine.migration import Migration
     from gridferry.griddb import GridDBAddress, Store
+    from gridferry.griddb.sql import Connection
     from gridferry.plan.config import Config
 
 _log = logging.getLogger(__name__)
@@ -43,6 +44,18 @@ def open_migration(
 def open_store(target: str | None, config: Path) -> Store:
     """The target database: the one given as a URL, else the config file's. Raises: ConfigError, GridDBError."""
     from gridferry.griddb import connect
+
+    return connect(_target(target, config))
+
+
+def open_sql(target: str | None, config: Path, *, timeout_s: float | None = None) -> Connection:
+    """As `open_store`, for SQL. `timeout_s` holds for each statement. Raises: ConfigError, GridDBError."""
+    from gridferry.griddb import sql
+
+    return sql.connect(_target(target, config), timeout_s=timeout_s)
+
+
+def _target(target: str | None, config: Path) -> GridDBAddress:
     from gridferry.plan.config import load_config
 
     if target:
@@ -52,7 +65,7 @@ def open_store(target: str | None, config: Path) -> Store:
         warn_of(loaded)
         address = loaded.target
     require_password(address)
-    return connect(address)
+    return address
 
 
 def warn_of(config: Config) -> None:
