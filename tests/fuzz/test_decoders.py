@@ -15,7 +15,7 @@ from tests.fuzz.mutating import mutated, rounds, survive
 from tests.unit.griddb.wire.test_golden_frames import VEC1, VEC6
 from tests.unit.source.postgres.test_change_decoder import WANTED
 
-from gridferry.errors import GridDBError, LocalProtocolError, RemoteProtocolError, SourceError
+from gridferry.errors import DataError, GridDBError, LocalProtocolError, RemoteProtocolError, SourceError
 from gridferry.griddb.net.discovery import parse_notification
 from gridferry.griddb.net.provider import parse_provider_list
 from gridferry.griddb.net.refusals import refusal
@@ -25,6 +25,7 @@ from gridferry.griddb.wire import (  # noqa: F401 - they enter their requests in
     container_requests,
     multi_requests,
     row_requests,
+    sql_requests,
 )
 from gridferry.griddb.wire.decode import decode_rows
 from gridferry.griddb.wire.found_rows import read_owned_rows, read_schemas
@@ -41,12 +42,15 @@ from gridferry.griddb.wire.replies import (
 )
 from gridferry.griddb.wire.requests import REQUESTS
 from gridferry.griddb.wire.row_replies import FetchReply, MultiGetReply, QueryReply, read_multi_query, rows_of
+from gridferry.griddb.wire.sql_replies import SqlReply
 from gridferry.griddb.wire.statement import MAX_HELLO_BYTES
 from gridferry.source.postgres.log.decoder import ChangeDecoder
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 FRAMES = [bytes.fromhex(frame["hex"]) for frame in json.loads((GOLDEN / "frames.json").read_text())["frames"]]
 BODIES = [frame[24:] for frame in FRAMES]
+SQL_FRAMES = json.loads((GOLDEN / "sql_frames.json").read_text())["frames"]
+SQL_BODIES = [bytes.fromhex(f["hex"])[36 if f["direction"] == "request" else 33 :] for f in SQL_FRAMES]
 STREAMS = [[bytes.fromhex(m) for m in stream] for stream in json.loads((GOLDEN / "pgoutput.json").read_text()).values()]
 
 
@@ -86,6 +90,12 @@ def _rows(count: int) -> Callable[[bytes], None]:
     return decode
 
 
+def _sql_pages(data: bytes) -> None:
+    for outcome in SqlReply.read(Reader(data)).outcomes:
+        if outcome.page is not None:
+            outcome.page.batch()
+
+
 def _provider(data: bytes) -> None:
     try:
         document = json.loads(data)
@@ -112,6 +122,7 @@ ANSWERS: dict[str, Callable[[bytes], object]] = {
     "rows of many containers": _owned,
     "one row": _rows(1),
     "a thousand rows": _rows(1000),
+    "SQL answer": _sql_pages,
     "multicast": parse_notification,
     "provider": _provider,
     **{f"request {number}": _request(kind) for number, kind in REQUESTS.items()},
@@ -121,8 +132,17 @@ PROVIDER = [b'[{"transaction": {"address": "10.0.0.1", "port": 10001}}, {"transa
 
 @pytest.mark.parametrize("name", ANSWERS)
 def test_griddb(name: str) -> None:
-    seeds = FRAMES if name.startswith(("frames", "multicast")) else PROVIDER if name == "provider" else BODIES
-    refused = (RemoteProtocolError, LocalProtocolError, GridDBError)
+    sql = name in ("SQL answer", "request 400", "request 401")
+    seeds = (
+        SQL_BODIES
+        if sql
+        else FRAMES
+        if name.startswith(("frames", "multicast"))
+        else PROVIDER
+        if name == "provider"
+        else BODIES
+    )
+    refused = (RemoteProtocolError, LocalProtocolError, GridDBError, DataError)
     for chance in rounds(seed=len(name)):
         survive(ANSWERS[name], mutated(seeds, chance), refused=refused)
 

@@ -26,7 +26,7 @@ _STDIN = "-"
 def sql(
     output: Output,
     statement: Annotated[
-        str | None, typer.Argument(metavar="[STATEMENT]", help="Such as: SELECT * FROM device WHERE temp > 20")
+        str | None, typer.Argument(metavar="STATEMENT", help="Such as: SELECT * FROM device WHERE temp > 20")
     ] = None,
     file: Annotated[
         str | None, typer.Option("--file", "-f", metavar="FILE", help="Read the statement from a file; - is stdin.")
@@ -46,9 +46,11 @@ def sql(
     ] = None,
     records: Annotated[bool, typer.Option("--records", help="A line for each value instead of a table.")] = False,
 ) -> None:
-    """Run a statement in GridDB's SQL; without one, ask for statements at a prompt.
+    """Run a statement in GridDB's SQL, or ask for some.
 
-    Changes what the statement says. Each one commits by itself.
+    Changes: what the statement says.
+
+    Each statement commits by itself. Without one, and with a terminal, it asks for statements at a prompt.
     """
     if as_csv + output.as_json + (arrow is not None) > 1:
         raise ConfigError("--csv, --json and --arrow exclude each other", next_step="choose one of them")

@@ -79,7 +79,9 @@ def test_the_list_of_commands_cuts_no_sentence(run: Run) -> None:
 
 
 def test_all_commands_are_there() -> None:
-    names = "init plan load sync verify repair undo repairs forget report status containers cutover drop-slot show tql"
+    names = (
+        "init plan load sync verify repair undo repairs forget report status containers cutover drop-slot show tql sql"
+    )
     names += " serve demo version pause resume resync remove"
     expected = [[name] for name in names.split()] + [["quarantine", "list"], ["quarantine", "replay"]]
     assert sorted(leaf_commands()) == sorted(expected)

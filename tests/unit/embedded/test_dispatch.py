@@ -94,7 +94,8 @@ def count(client: Client) -> int:
 
 
 def test_every_request_known_to_the_wire_has_a_handler() -> None:
-    assert set(REQUESTS) - {Statement.DISCONNECT} <= set(HANDLERS)
+    of_sql = {Statement.EXECUTE_SQL, Statement.CANCEL_SQL}  # another service, which the embedded server does not have
+    assert set(REQUESTS) - {Statement.DISCONNECT} - of_sql <= set(HANDLERS)
 
 
 LOGINS: dict[str, tuple[dict[str, Any], int]] = {
