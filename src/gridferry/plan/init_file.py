@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from gridferry.model.table import Column, Table, TablesLeftOut
 from gridferry.plan.addresses import PASSWORD_VARIABLE
+from gridferry.plan.epoch_advice import epoch_look
 from gridferry.plan.keys import TIME_TYPES, choose_key
 from gridferry.plan.mapping import rule_name
 from gridferry.plan.names import needed_renames
@@ -17,6 +18,7 @@ from gridferry.plan.table_options import TableOptions
 DEFAULT_TARGET = "griddb://admin@127.0.0.1:10001/myCluster/public"
 MAX_SPLIT_VALUES = 10_000  # a column with more values than this does not name devices
 _SPLIT_TYPES = frozenset({"text", "varchar", "bpchar", "uuid", "enum"})
+_WHOLE = frozenset({"int2", "int4", "int8"})
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SAFE = re.compile(r"\$\{[A-Za-z0-9_]+\}|[A-Za-z_][A-Za-z0-9_.]*|griddb://[A-Za-z0-9_.@:,/?=-]*[A-Za-z0-9]")
 _NAMED = 5  # of the tables that are left out for one reason
@@ -86,7 +88,8 @@ def entry_lines(table: Table, distinct: Mapping[str, int]) -> list[str]:
         lines.append(
             "    # key: [COLUMN, ...]    # needed: there is no primary key, so name the columns that identify a row"
         )
-    for column in split_candidates(table, choice.columns, distinct) if times else []:
+    texts = split_candidates(table, choice.columns, distinct) if times else []
+    for column in (*texts, *number_candidates(table, choice.columns, distinct)):
         values = f"the {distinct[column.name]} values" if column.name in distinct else "each value"
         lines.append(f"    # split_by: {yaml_scalar(column.name)}    # one container for {values}")
     hidden = [c for c in table.columns if not c.readable]
@@ -109,6 +112,25 @@ def split_candidates(table: Table, key: tuple[str, ...], distinct: Mapping[str, 
     few = [c for c in texts if 1 < distinct.get(c.name, 0) <= MAX_SPLIT_VALUES]
     unknown = [c for c in texts if c.name not in distinct]
     return few or [c for c in unknown if c.name in key] or unknown
+
+
+def number_candidates(table: Table, key: tuple[str, ...], distinct: Mapping[str, int]) -> list[Column]:
+    """Whole numbers that may name a device: beside a time in the key, or without a key at the head of an index."""
+    beside = any(is_like_time(column) for column in table.columns if not key or column.name in key)
+    return [
+        column
+        for column in table.columns
+        if beside
+        and column.type.name in _WHOLE
+        and not is_like_time(column)
+        and (column.name in key if key else column.name in table.indexed)
+        and 1 < distinct.get(column.name, 2) <= MAX_SPLIT_VALUES
+    ]
+
+
+def is_like_time(column: Column) -> bool:
+    """Whether a column has a type of times, or is a number whose name speaks of time."""
+    return column.type.name in TIME_TYPES or epoch_look(column) is not None
 
 
 def _size(table: Table) -> str:

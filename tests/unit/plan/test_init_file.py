@@ -47,3 +47,22 @@ def test_split_by_is_suggested_for_few_values() -> None:
 def test_no_key_and_no_time() -> None:
     table = sensor(columns=(Column("a", TEXT),))
     assert "# key: [COLUMN, ...]    # needed" in render_config([table])
+
+
+def test_whole_numbers_beside_a_time_are_suggested_too() -> None:
+    columns = (Column("item", BIGINT, nullable=False), Column("clock", PgType("int4", "integer"), nullable=False))
+    text = render_config([sensor(columns=columns, keys=primary("item", "clock"))])
+    assert [line.strip() for line in text.splitlines() if "split_by" in line] == [
+        "# split_by: item    # one container for each value"
+    ]
+    keyless = sensor(columns=columns, keys=(), indexed=frozenset({"item"}))
+    assert "# split_by: item" in render_config([keyless])
+    many = {"public.device": {"item": 10**7}}
+    others = (
+        render_config([sensor(columns=columns, keys=primary("item", "clock"))], distinct=many),
+        render_config([sensor(columns=columns, keys=())]),
+        render_config(
+            [sensor(columns=(columns[0], Column("line", BIGINT, nullable=False)), keys=primary("item", "line"))]
+        ),
+    )
+    assert not any("# split_by" in other for other in others)
