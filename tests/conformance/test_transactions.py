@@ -56,6 +56,23 @@ def test_a_refused_statement_aborts(made: Container) -> None:
     assert rows_of(made.scan()) == [(2, "b")]
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_many_rows_are_deleted_and_statements_go_on_behind_them(made: Container, first: bool) -> None:
+    many = [(n, "x") for n in range(600)]
+    made.put(batch(KEYED, many))
+    with made.transaction() as tx:
+        if not first:
+            tx.put(batch(KEYED, [(1000, "y")]))
+        assert tx.delete(keys(KEYED, [(n,) for n in range(-3, 598)])) == 598
+        tx.put(batch(KEYED, [(2000, "z")]))
+        assert tx.delete(keys(KEYED, [(598,)])) == 1
+    assert rows_of(made.scan()) == [(599, "x"), *([] if first else [(1000, "y")]), (2000, "z")]
+    with pytest.raises(ZeroDivisionError), made.transaction() as tx:  # noqa: PT012 - the deletes must be undone
+        assert tx.delete(keys(KEYED, [(599,), (2000,)])) == 2
+        raise ZeroDivisionError
+    assert rows_of(made.scan())[0] == (599, "x")
+
+
 def test_update_of_a_row_that_is_not_there(made: Container) -> None:
     with pytest.raises(RowMissing), made.transaction() as tx:
         tx.put(ROW, mode=PutMode.UPDATE)

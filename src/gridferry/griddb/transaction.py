@@ -6,6 +6,8 @@ commit with success, so the client must remember that and not commit.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from types import TracebackType
 
@@ -18,6 +20,7 @@ from gridferry.griddb.net.cluster import NODE_TROUBLE, Cluster
 from gridferry.griddb.net.connection import Connection
 from gridferry.griddb.net.limits import TRANSACTION_TIMEOUT_S
 from gridferry.griddb.net.refusals import row_mode
+from gridferry.griddb.pipeline import WINDOW
 from gridferry.griddb.query import whole_result
 from gridferry.griddb.results import QueryResult
 from gridferry.griddb.wire.encode import encode_keys, encode_rows
@@ -84,10 +87,14 @@ class ContainerTransaction:
             self._ask(PutRows(self._handle.container_id, tx, len(rows), rows.image()), uses=len(rows))
 
     def delete(self, keys: pa.RecordBatch) -> int:
-        """Delete the rows of these keys and return how many there were."""
+        """Delete the rows of these keys and return how many there were: a statement a row, many sent ahead."""
+        images = deque(encode_keys(self._handle.schema, keys))
         found = 0
-        for image in encode_keys(self._handle.schema, keys):
-            found += self._ask(DeleteRow(self._handle.container_id, self._tx({}), image)).boolean()
+        if images and not self._begun:  # what begins a transaction is answered before others go on in it
+            found += self._ask(DeleteRow(self._handle.container_id, self._tx({}), images.popleft())).boolean()
+        while images:
+            ahead = [images.popleft() for _ in range(min(WINDOW, len(images)))]
+            found += self._ask_ahead([DeleteRow(self._handle.container_id, self._tx({}), image) for image in ahead])
         return found
 
     def query(self, tql: str, *, for_update: bool = False) -> QueryResult:
@@ -113,6 +120,23 @@ class ContainerTransaction:
         self._begun = True
         try:
             return self._numbered(self._open(), message, f'a statement on "{self._handle.name}"', uses=uses)
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _ask_ahead(self, messages: Sequence[DeleteRow]) -> int:
+        """Send all, then read the answers; how many of them said yes."""
+        if self._failed:
+            raise LocalProtocolError("the transaction was aborted by an earlier error")
+        connection, asked = self._open(), f'a statement on "{self._handle.name}"'
+        try:
+            numbers = []
+            for message in messages:
+                numbers.append(
+                    connection.send(message, partition=self._handle.partition, asked=asked, number=self._next_id)
+                )
+                self._next_id += 1
+            return sum(connection.receive(number).boolean() for number in numbers)
         except BaseException:
             self._failed = True
             raise
