@@ -118,7 +118,7 @@ def test_airflow_finds_provider_connection_type_and_plugin() -> None:
     runtime = ProvidersManagerTaskRuntime()
     hook = runtime.hooks["griddb"]
     assert hook is not None
-    assert hook.hook_class_name == "gridferry.airflow.hook.GridDBHook"
+    assert hook.hook_class_name == "gridferry.airflow.sql_hook.GridDBSqlHook"
     assert "gridferry.airflow.links.AssetsLink" in manager.extra_links_class_names
     assert "griddb" in runtime.asset_uri_handlers
     (plugin,) = entry_points(group="airflow.plugins", name="gridferry")
@@ -147,6 +147,7 @@ def test_the_form_has_the_fields_that_the_hook_reads() -> None:
         "ca_file",
         "authentication",
         "route",
+        "sql",
     }
 
 

@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     )
     from gridferry.airflow.operators import GridFerryFollowOperator, GridFerrySyncOperator, GridFerryVerifyOperator
     from gridferry.airflow.sensors import GridFerryLagSensor, GridFerryLoadedSensor
+    from gridferry.airflow.sql_hook import GridDBSqlHook
 
 __all__ = [
     "GridDBHook",
+    "GridDBSqlHook",
     "GridFerryFinishLoadOperator",
     "GridFerryFollowOperator",
     "GridFerryLagSensor",
@@ -40,6 +42,7 @@ __all__ = [
 
 _MODULES = {
     "GridDBHook": "hook",
+    "GridDBSqlHook": "sql_hook",
     "GridFerryFinishLoadOperator": "load_operators",
     "GridFerryFollowOperator": "operators",
     "GridFerryLagSensor": "sensors",

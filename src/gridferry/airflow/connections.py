@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from gridferry.plan.addresses import SourceAddress
 
 _POSTGRES_TYPES = ("postgres", "postgresql")
-_OPTIONS = ("sslmode", "provider", "multicast", "ca_file", "authentication", "route")
+_OPTIONS = ("sslmode", "provider", "multicast", "ca_file", "authentication", "route", "sql")
 # What libpq knows and an Airflow connection of type postgres may have in its extra.
 _LIBPQ = frozenset(
     {

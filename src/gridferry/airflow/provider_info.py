@@ -48,6 +48,11 @@ _FIELDS: dict[str, dict[str, Any]] = {
         "description": "Who checks the password; auto asks the server. ldap sends the password itself: use TLS.",
         "schema": {"type": ["string", "null"], "default": "auto", "enum": ["auto", "internal", "ldap"]},
     },
+    "sql": {
+        "label": "SQL service",
+        "description": "Its nodes as host:port,host:port, where it is not at port 20001 of the members.",
+        "schema": {"type": ["string", "null"]},
+    },
     "route": {
         "label": "Route",
         "description": "public for a cluster that is reached from outside, as GridDB Cloud.",
@@ -68,7 +73,7 @@ def provider_info() -> dict[str, Any]:
         "connection-types": [
             {
                 "connection-type": CONNECTION_TYPE,
-                "hook-class-name": f"{_PACKAGE}.hook.GridDBHook",
+                "hook-class-name": f"{_PACKAGE}.sql_hook.GridDBSqlHook",
                 "hook-name": "GridDB",
                 "ui-field-behaviour": {
                     "hidden-fields": [],
@@ -83,7 +88,7 @@ def provider_info() -> dict[str, Any]:
                 "conn-fields": _FIELDS,
             }
         ],
-        "hooks": [{"integration-name": "GridDB", "python-modules": [f"{_PACKAGE}.hook"]}],
+        "hooks": [{"integration-name": "GridDB", "python-modules": [f"{_PACKAGE}.hook", f"{_PACKAGE}.sql_hook"]}],
         "operators": [
             {"integration-name": "GridDB", "python-modules": [f"{_PACKAGE}.operators", f"{_PACKAGE}.load_operators"]}
         ],
