@@ -42,7 +42,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
     ("version",),
 )
 # They say that they change rows on both sides, or have neither.
-OTHERS = [["load"], ["sync"], ["resync"], ["cutover"], ["serve"], ["demo"]]
+OTHERS = [["load"], ["sync"], ["resync"], ["cutover"], ["serve"], ["demo"], ["sql"]]
 
 
 def source(postgres: Database) -> list[Any]:

@@ -31,11 +31,6 @@ class SyncFailureStore:
         )
         return readable(what, lambda: decoded(SyncFailure, fields), next_step=again)
 
-    @staticmethod
-    def key(table: str) -> tuple[str, str]:
-        """Scope and item of what is remembered of a table."""
-        return _scope(table), _ITEM
-
     def met(self, table: str, failure: SyncFailure) -> None:
         """Remember a failure, unless the one that is remembered tells the same."""
         try:
