@@ -82,3 +82,12 @@ def seconds(option: str, text: str) -> float:
         return duration_ms(text) / 1000
     except ValueError as error:
         raise ConfigError(f"{option} {text}: {error}", next_step="write it as 30s, 5m or 1h") from None
+
+
+TABLE_ROWS = 20
+RowLimit = Annotated[
+    int | None,
+    typer.Option("--limit", metavar="N", min=1, help=f"At most so many rows: {TABLE_ROWS} as a table, else all."),
+]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")]
+Records = Annotated[bool, typer.Option("--records", help="A line for each value instead of a table.")]

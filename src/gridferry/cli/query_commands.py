@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli import opening
-from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, TargetUrl
+from gridferry.cli.options import DEFAULT_CONFIG, TABLE_ROWS, AsCsv, ConfigFile, Records, RowLimit, TargetUrl
 from gridferry.cli.output import Output
 from gridferry.cli.tables import facts, listing
 from gridferry.errors import ConfigError
@@ -20,7 +19,6 @@ from gridferry.errors import ConfigError
 if TYPE_CHECKING:
     from gridferry.griddb import Container, QueryResult, Store
 
-TABLE_ROWS = 20
 _INDEX_KINDS = {0: "TREE", 1: "HASH", 2: "SPATIAL"}
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="The container.")]
@@ -66,12 +64,9 @@ def tql(
     query: Annotated[str, typer.Argument(metavar="QUERY", help="Such as: select * where temp > 20")],
     config: ConfigFile = DEFAULT_CONFIG,
     target: TargetUrl = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", metavar="N", min=1, help=f"At most so many rows: {TABLE_ROWS} as a table, else all."),
-    ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
-    records: Annotated[bool, typer.Option("--records", help="A line for each value instead of a table.")] = False,
+    limit: RowLimit = None,
+    as_csv: AsCsv = False,
+    records: Records = False,
 ) -> None:
     """Run a TQL query on a container.
 
@@ -108,14 +103,8 @@ def rows_text(result: QueryResult, *, limit: int, width: int, records: bool = Fa
     """The first `limit` rows in `width` columns; the last line says so if there are more, or none."""
     from gridferry.cli import rows_view
 
-    names = result.schema.names
-    rows = list(islice(rows_view.row_values(result.batches()), limit + 1))
-    view = rows_view.records_view(names, rows[:limit]) if records else None
-    yield from view or rows_view.rows_view(names, rows[:limit], width=width)
-    if len(rows) > limit:
-        yield Text("… more rows", style="dim")
-    elif not rows:
-        yield Text("no rows", style="dim")
+    rows = rows_view.row_values(result.batches())
+    yield from rows_view.first_rows(result.schema.names, rows, limit=limit, width=width, records=records)
 
 
 def result_value(result: QueryResult) -> Any:

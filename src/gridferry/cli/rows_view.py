@@ -6,6 +6,7 @@ import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
@@ -27,6 +28,18 @@ def row_values(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     """The rows of Arrow batches, one after another, one batch in memory."""
     for batch in batches:
         yield from zip(*(_python_values(column) for column in batch.columns), strict=True)
+
+
+def first_rows(
+    names: Sequence[str], rows: Iterable[tuple[Any, ...]], *, limit: int, width: int, records: bool = False
+) -> Iterator[RenderableType]:
+    """The first `limit` rows in `width` columns; the last line says so if there are more, or none."""
+    taken = list(islice(rows, limit + 1))
+    yield from records_view(names, taken[:limit]) if records else rows_view(names, taken[:limit], width=width)
+    if len(taken) > limit:
+        yield Text("… more rows", style="dim")
+    elif not taken:
+        yield Text("no rows", style="dim")
 
 
 def rows_view(names: Sequence[str], rows: Sequence[tuple[Any, ...]], *, width: int) -> Iterator[RenderableType]:

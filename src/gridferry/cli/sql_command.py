@@ -5,21 +5,20 @@ from __future__ import annotations
 import sys
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.text import Text
 
 from gridferry import numbers
 from gridferry.cli import opening
-from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, TargetUrl
+from gridferry.cli.options import DEFAULT_CONFIG, TABLE_ROWS, AsCsv, ConfigFile, Records, RowLimit, TargetUrl
 from gridferry.cli.output import Output
 from gridferry.errors import ConfigError
 
 if TYPE_CHECKING:
     from gridferry.griddb.sql import Connection, Cursor
 
-TABLE_ROWS = 20
 _STDIN = "-"
 
 
@@ -33,18 +32,15 @@ def sql(
     ] = None,
     config: ConfigFile = DEFAULT_CONFIG,
     target: TargetUrl = None,
-    limit: Annotated[
-        int | None,
-        typer.Option("--limit", metavar="N", min=1, help=f"At most so many rows: {TABLE_ROWS} as a table, else all."),
-    ] = None,
+    limit: RowLimit = None,
     timeout: Annotated[
         float | None, typer.Option("--timeout", metavar="SECONDS", min=0.001, help="Cancel it after so long.")
     ] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_csv: AsCsv = False,
     arrow: Annotated[
         Path | None, typer.Option("--arrow", metavar="FILE", help="Write the rows as an Arrow file.")
     ] = None,
-    records: Annotated[bool, typer.Option("--records", help="A line for each value instead of a table.")] = False,
+    records: Records = False,
 ) -> None:
     """Run a statement in GridDB's SQL, or ask for some.
 
@@ -129,16 +125,10 @@ def _show(output: Output, cursor: Cursor, limit: int | None, *, records: bool) -
     """The first rows on the screen; the last line says so if there are more, or none."""
     from gridferry.cli import rows_view
 
-    most = limit or TABLE_ROWS
     reader = cursor.fetch_record_batch()
-    rows: list[tuple[Any, ...]] = list(islice(rows_view.row_values(reader), most + 1))
-    names = reader.schema.names
-    view = rows_view.records_view(names, rows[:most]) if records else None
-    output.show(*(view or rows_view.rows_view(names, rows[:most], width=output.out.width)))
-    if len(rows) > most:
-        output.show(Text("… more rows", style="dim"))
-    elif not rows:
-        output.show(Text("no rows", style="dim"))
+    rows = rows_view.row_values(reader)
+    most, width = limit or TABLE_ROWS, output.out.width
+    output.show(*rows_view.first_rows(reader.schema.names, rows, limit=most, width=width, records=records))
 
 
 def names_in(connection: Connection) -> list[str]:

@@ -11,7 +11,7 @@ from typing_extensions import Self
 
 from gridferry.errors import GridDBError
 from gridferry.griddb.sql import statements
-from gridferry.griddb.sql.errors import InterfaceError, NotSupportedError, ProgrammingError, translated
+from gridferry.griddb.sql.errors import DataError, InterfaceError, NotSupportedError, ProgrammingError, translated
 from gridferry.griddb.sql.parameters import columns_for, value_of
 from gridferry.griddb.sql.session import SqlSession, Started
 from gridferry.griddb.sql.types import TypeCode, python_values, type_code
@@ -164,7 +164,7 @@ class Cursor:
             with translated():
                 batch = self._page.batch()
             self._next_page()
-            yield batch if batch.schema == schema else batch.cast(schema)
+            yield batch if batch.schema == schema else _cast(batch, schema)
 
     def cancel(self) -> None:
         """Stop the statement that another thread waits for; there it ends with an OperationalError."""
@@ -274,6 +274,17 @@ def _bound(operation: str, parameters: Parameters | None) -> tuple[str, BindTabl
         raise ProgrammingError(f"the statement has {marks} parameters, and {len(given)} values are given")
     with translated():
         return operation, bind_table([[value_of(each) for each in given]]) if marks else None
+
+
+def _cast(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """A later page as the first one is: a column of ANY has the type of its values, and may have none in a page."""
+    try:
+        return batch.cast(schema)
+    except pa.ArrowException as error:
+        raise DataError(
+            "a column without a type of its own has other values in a later page",
+            next_step="CAST the expression to one type in the statement",
+        ) from error
 
 
 def _listed(parameters: Parameters) -> list[Any]:

@@ -4,7 +4,9 @@ Error
   InterfaceError        the connection or the cursor is closed, or used as it cannot be
   DatabaseError
     DataError           a value that does not fit
-    OperationalError    the node, the network, a login, a limit of time, a cancelled statement
+    OperationalError    what is no fault of the statement
+      MayPass           (transient) the node, the network, a lock, a limit of time, a cancelled statement
+      LoginRefused      user, password, database or cluster name
     IntegrityError      a row key that is taken
     InternalError       the server sent what it should not
     ProgrammingError    the statement: its syntax, a table, a column, a parameter
@@ -42,8 +44,18 @@ class DataError(errors.Terminal, DatabaseError):
     """A value that does not fit its column or type."""
 
 
-class OperationalError(errors.Transient, DatabaseError):
-    """The node, the network, a limit of time, or a statement that was cancelled."""
+class OperationalError(DatabaseError):
+    """What is no fault of the statement. Only `MayPass` is worth another try."""
+
+
+class MayPass(errors.Transient, OperationalError):
+    """The node, the network, a lock, a limit of time, or a statement that was cancelled."""
+
+
+class LoginRefused(errors.Terminal, OperationalError):
+    """User, password, database or cluster name was refused."""
+
+    exit_code = 2
 
 
 class IntegrityError(errors.Terminal, DatabaseError):
@@ -114,6 +126,8 @@ def _kind(error: errors.FerryError, code: int) -> type[Error]:
         return InterfaceError
     if isinstance(error, errors.RemoteProtocolError):
         return InternalError
+    if isinstance(error, errors.AuthenticationFailed):
+        return LoginRefused
     if code in _UNSUPPORTED:
         return NotSupportedError
     if code in _TAKEN:
@@ -122,4 +136,4 @@ def _kind(error: errors.FerryError, code: int) -> type[Error]:
         return DataError
     if code in _STATEMENTS and code not in _CANCELLED:
         return ProgrammingError
-    return OperationalError
+    return MayPass if isinstance(error, errors.Transient) or code in _CANCELLED else OperationalError

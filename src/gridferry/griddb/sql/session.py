@@ -16,7 +16,7 @@ from gridferry.griddb.address import GridDBAddress
 from gridferry.griddb.net.cluster import Connector, connect_socket
 from gridferry.griddb.net.connection import SYSTEM_CLOCK, Clock, Connection, Service, Timing
 from gridferry.griddb.net.discovery import sql_candidates
-from gridferry.griddb.sql.errors import InterfaceError, InternalError, OperationalError, translated
+from gridferry.griddb.sql.errors import InterfaceError, InternalError, MayPass, translated
 from gridferry.griddb.wire.octets import Reader
 from gridferry.griddb.wire.sql_replies import SqlOutcome, SqlPage, SqlReply
 from gridferry.griddb.wire.sql_requests import CancelSql, ExecuteSql
@@ -156,7 +156,7 @@ class SqlSession:
             line.arrived(number, timeout_s=_GRACE_S)
             return line.receive(number, timeout_s=0.0)
         except (StatementError, AnswerTimeout) as error:
-            raise OperationalError(
+            raise MayPass(
                 f"the statement did not end within {timeout_s:g} s, and was cancelled",
                 next_step="give it a longer timeout, or let it do less",
             ) from error

@@ -41,6 +41,7 @@ class SqlNode:
 
     results: dict[str, list[SqlPage]] = field(default_factory=dict)
     refuse: dict[str, int] = field(default_factory=dict)
+    refuse_login: int = 0
     changes: int = 1
     silent: set[str] = field(default_factory=set)
     parameters: int = 0
@@ -82,6 +83,8 @@ class SqlNode:
         if isinstance(request, Connect):
             self.versions.add(request.version)
             return [reply(frame, written(ConnectReply(SQL_PROTOCOL_VERSION)))]
+        if isinstance(request, Login) and self.refuse_login:
+            return [refused(frame, self.refuse_login)]
         if isinstance(request, Login):
             return [reply(frame, written(LoginReply()))]
         if isinstance(request, CancelSql):

@@ -10,8 +10,10 @@ import pytest
 from tests.unit.griddb.net.memory import refused
 from tests.unit.griddb.sql.node import ID, SqlNode, pages
 
+from gridferry.errors import Transient
 from gridferry.griddb import sql
 from gridferry.griddb.schema import GridType
+from gridferry.griddb.sql.errors import LoginRefused, MayPass
 from gridferry.griddb.wire.frame import Frame
 from gridferry.griddb.wire.sql_rows import SqlColumn
 from gridferry.griddb.wire.sql_values import Value
@@ -189,7 +191,9 @@ def test_nanoseconds_and_microseconds_come_to_the_last_digit() -> None:
         (60154, sql.IntegrityError),
         (305010, sql.DataError),
         (60079, sql.DataError),
-        (260014, sql.OperationalError),
+        (260014, MayPass),
+        (10051, MayPass),
+        (10005, LoginRefused),
         (10006, sql.OperationalError),
     ],
 )
@@ -199,7 +203,8 @@ def test_a_refusal_has_the_error_of_its_code_and_not_the_statement(code: int, ki
     with pytest.raises(kind) as caught:
         connection.execute("SELECT 'private'")
     assert type(caught.value) is kind
-    assert caught.value.code == code
+    assert caught.value.code == (0 if kind is LoginRefused else code)
+    assert isinstance(caught.value, Transient) is (kind is MayPass)
     assert str(code) in caught.value.message
     assert "private" not in caught.value.message
     assert connection.execute("CREATE TABLE x").rowcount == 1
@@ -257,3 +262,20 @@ def test_what_is_closed_says_so() -> None:
         with pytest.raises(sql.InterfaceError, match="the connection is closed"):
             ask()
     assert not connection.is_alive()
+
+
+def test_a_login_that_is_refused_is_no_temporary_failure() -> None:
+    node = SqlNode(refuse_login=10005)
+    with pytest.raises(LoginRefused, match="10005") as caught:
+        node.connection()
+    assert caught.value.exit_code == 2
+    assert caught.value.next_step == "check user, password and database of the target"
+
+
+def test_a_column_without_a_type_of_its_own_that_changes_between_pages() -> None:
+    empty, full = (SqlColumn("x", None),), (SqlColumn("x", GridType.LONG),)
+    first, second = pages(empty, [{"x": None}], [])[0], pages(full, [{"x": 1}])[0]
+    node = SqlNode({"SELECT x": [first, second]})
+    assert node.connection().execute("SELECT x").fetchall() == [(None,), (1,)]
+    with pytest.raises(sql.DataError, match="other values in a later page"):
+        node.connection().execute("SELECT x").fetch_arrow_table()

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
+from tests.unit.griddb.wire.golden import captured, named, read, require_same_request
 
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire import container_requests, multi_requests, row_requests  # noqa: F401 - they enter their requests into the table
 from gridferry.griddb.wire.decode import decode_rows
-from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_reply, encode_request
+from gridferry.griddb.wire.frame import Role, encode_reply
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.replies import (
     ConnectReply,
@@ -21,13 +19,11 @@ from gridferry.griddb.wire.replies import (
     read_properties,
     write_properties,
 )
-from gridferry.griddb.wire.requests import REQUESTS, Login
+from gridferry.griddb.wire.requests import Login
 from gridferry.griddb.wire.row_replies import QueryReply, rows_of
 from gridferry.griddb.wire.statement import Property, Statement, Status
 
-FRAMES = json.loads((Path(__file__).parents[3] / "golden" / "frames.json").read_text())["frames"]
-REQUEST_FRAMES = [f for f in FRAMES if f["direction"] == "request"]
-REPLY_FRAMES = [f for f in FRAMES if f["direction"] == "reply"]
+REQUEST_FRAMES, REPLY_FRAMES = captured("frames.json")
 
 TS = ColumnSpec("ts", GridType.TIMESTAMP_MS, nullable=False)
 VEC1 = ContainerSchema(
@@ -40,31 +36,9 @@ VEC6 = ContainerSchema(
 )
 
 
-def named(frame: dict[str, str]) -> str:
-    return f"{frame['case']}-{frame['statement']}".replace(" ", "_")
-
-
-def read(frame: dict[str, str], role: Role) -> tuple[bytes, Frame]:
-    data = bytes.fromhex(frame["hex"])
-    reader = FrameReader(role)
-    reader.receive(data)
-    found = reader.next_frame()
-    assert found is not None
-    assert reader.clean
-    return data, found
-
-
 @pytest.mark.parametrize("frame", REQUEST_FRAMES, ids=named)
 def test_requests_decode_and_encode_to_the_same_bytes(frame: dict[str, str]) -> None:
-    data, found = read(frame, Role.SERVER)
-    statement = Statement(found.statement)
-    assert statement.name == frame["statement"]
-    source = Reader(found.body)
-    message = REQUESTS[statement].read(source)
-    source.end()
-    out = Writer()
-    message.write(out)
-    assert b"".join(encode_request(statement, found.statement_id, out.parts, partition=found.partition)) == data
+    require_same_request(frame)
 
 
 def _same(kind):

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.griddb.wire.golden import captured, named, read, require_same_request
 from tests.unit.griddb.wire.sql_messages import VALUES
 
 from gridferry.errors import DataError, RemoteProtocolError
 from gridferry.griddb.schema import GridType
-from gridferry.griddb.wire.frame import Frame, FrameReader, Role, encode_reply, encode_request
+from gridferry.griddb.wire.frame import Role, encode_reply
 from gridferry.griddb.wire.octets import Reader, Writer
 from gridferry.griddb.wire.replies import ConnectReply, ErrorReply, LoginReply, PartitionAddress
-from gridferry.griddb.wire.requests import REQUESTS
 from gridferry.griddb.wire.sql_replies import SqlPage, SqlReply
 from gridferry.griddb.wire.sql_requests import CancelSql, ExecuteSql
 from gridferry.griddb.wire.sql_rows import SqlColumn, arrow_schema, column_names, encode_sql_rows
 from gridferry.griddb.wire.sql_values import NULL, Value, bind_table
 from gridferry.griddb.wire.statement import SessionMode, SqlOperation, Statement, Status
 
-FRAMES = json.loads((Path(__file__).parents[3] / "golden" / "sql_frames.json").read_text())["frames"]
-REQUESTED = [f for f in FRAMES if f["direction"] == "request"]
-ANSWERED = [f for f in FRAMES if f["direction"] == "reply"]
+REQUESTED, ANSWERED = captured("sql_frames.json")
 REPLIES: dict[str, Any] = {
     "CONNECT": ConnectReply,
     "LOGIN": LoginReply,
@@ -37,31 +33,9 @@ REPLIES: dict[str, Any] = {
 CLIENT = bytes(range(16, 32))
 
 
-def named(frame: dict[str, str]) -> str:
-    return f"{frame['case']}-{frame['statement']}".replace(" ", "_")
-
-
-def read(frame: dict[str, str], role: Role) -> tuple[bytes, Frame]:
-    data = bytes.fromhex(frame["hex"])
-    reader = FrameReader(role)
-    reader.receive(data)
-    found = reader.next_frame()
-    assert found is not None
-    assert reader.clean
-    return data, found
-
-
 @pytest.mark.parametrize("frame", REQUESTED, ids=named)
 def test_requests_decode_and_encode_to_the_same_bytes(frame: dict[str, str]) -> None:
-    data, found = read(frame, Role.SERVER)
-    statement = Statement(found.statement)
-    assert statement.name == frame["statement"]
-    source = Reader(found.body)
-    message = REQUESTS[statement].read(source)
-    source.end()
-    out = Writer()
-    message.write(out)
-    assert b"".join(encode_request(statement, found.statement_id, out.parts, partition=found.partition)) == data
+    require_same_request(frame)
 
 
 @pytest.mark.parametrize("frame", ANSWERED, ids=named)
