@@ -43,7 +43,8 @@ class SocketTransport:
             # The last two: a name or a port that cannot be one, as a provider or a node may tell.
             raise NodeUnreachable(
                 f"no connection to the GridDB node {self.peer}: {_reason(error)}",
-                next_step="check that the node runs and that host and port (the transaction service's) are right",
+                next_step="check that the node runs and that host and port are right (10001 is the usual port of the "
+                "transaction service, 20001 that of SQL)",
             ) from error
         self.address_size = 16 if self._socket.family == socket.AF_INET6 else 4
         try:
