@@ -117,7 +117,10 @@ class Proxy:
             while data := source.recv(_PIECE):
                 for piece in self._line.pieces(data, up=up):
                     if piece is None:
-                        self._end(self._open.copy() if self._cuts_all else {source, sink})
+                        # The others first: who sees its own connection end finds that they have ended, too.
+                        if self._cuts_all:
+                            self._end(self._open - {source, sink})
+                        self._end({source, sink})
                         return
                     sink.sendall(piece)
         self._end({source, sink})

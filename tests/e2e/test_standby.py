@@ -45,7 +45,9 @@ class Pair:
 @pytest.fixture(scope="module")
 def pair(postgres_of: Callable[[int], LocalPostgres]) -> Iterator[Pair]:
     """PostgreSQL 18: a primary and a standby with a slot of its own, which keeps logical slots in step."""
-    with LocalPostgres(version=18, settings={"hot_standby_feedback": "on"}) as primary:
+    # A commit that is not flushed at once may lie behind the position that `caught_up` waits for.
+    settings = {"hot_standby_feedback": "on", "synchronous_commit": "on"}
+    with LocalPostgres(version=18, settings=settings) as primary:
         with psycopg.connect(primary.dsn(), autocommit=True) as connection:
             connection.execute(f"SELECT pg_create_physical_replication_slot('{PHYSICAL}')")
             connection.execute("CREATE TABLE item (id int PRIMARY KEY, v text)")
