@@ -7,10 +7,12 @@ import sys
 from pathlib import Path
 
 from gridferry.embedded.server import serve
+from gridferry.without_pandas import leave_pandas_out
 
 
 def main() -> None:
     """Serve."""
+    leave_pandas_out()
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
     running = serve(port=0, path=folder)
     try:

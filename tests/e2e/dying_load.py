@@ -42,6 +42,7 @@ from gridferry.plan.config import parse_config
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.log.stream import ChangeStream
 from gridferry.source.postgres.rows.reader import Reader
+from gridferry.without_pandas import leave_pandas_out
 
 POINTS: dict[str, tuple[type, str]] = {
     "lease": (Lease, "_acquire"),
@@ -152,5 +153,6 @@ def run_forked(job_file: str) -> int:
 
 
 if __name__ == "__main__":
+    leave_pandas_out()
     for line in sys.stdin:
         print(run_forked(line.rstrip("\n")), flush=True)

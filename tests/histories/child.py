@@ -37,6 +37,7 @@ from gridferry.errors import FerryError
 from gridferry.plan.config import parse_config
 from gridferry.source.postgres.log import stream as replication
 from gridferry.source.postgres.session import snapshot
+from gridferry.without_pandas import leave_pandas_out
 
 Job = dict[str, Any]
 DEAD_AFTER_S = 1.0
@@ -179,6 +180,7 @@ def run(job: Job) -> None:
 
 def main() -> None:
     """Fork a process for each job."""
+    leave_pandas_out()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel buries the dead: a lease's holder is to be seen as gone
     for line in sys.stdin:

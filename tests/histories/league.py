@@ -19,6 +19,8 @@ from tests.histories.generator import make_history
 from tests.histories.player import Outcome, play
 from tests.histories.world import World
 
+from gridferry.without_pandas import leave_pandas_out
+
 _ROOT = Path(__file__).parents[2]
 WORKERS = max(2, os.cpu_count() or 2)
 
@@ -109,6 +111,7 @@ class League:
 
 def main() -> None:
     """Play the games that come, one a line of JSON."""
+    leave_pandas_out()
     with World(real="real" in sys.argv) as world:
         for line in sys.stdin:
             outcome = Game(**json.loads(line)).play(world)

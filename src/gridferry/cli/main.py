@@ -31,6 +31,7 @@ from gridferry.cli import (
 from gridferry.cli.output import Output
 from gridferry.cli.reporting import PIPE_CLOSED_EXIT_CODE, Terminated, reported
 from gridferry.cli.streams import ResultLost, drop_what_follows, use_standard_streams
+from gridferry.without_pandas import leave_pandas_out
 
 EPILOG = (
     "Exit codes: 0 done, 1 differences found, 2 usage error, 3 permanent failure, 75 temporary failure, "
@@ -106,6 +107,7 @@ app.command("version")(reported(version))
 def main() -> None:
     """Run the command line and exit with its code. SIGTERM ends a command as Ctrl-C does: in order."""
     signal.signal(signal.SIGTERM, _terminate)
+    leave_pandas_out()
     use_standard_streams()
     try:
         try:

@@ -48,6 +48,17 @@ def test_what_reads_loads_no_pandas() -> None:
     assert done.stdout.split() == []
 
 
+def test_a_command_that_makes_arrays_loads_no_pandas() -> None:
+    pytest.importorskip("pandas", reason="what is not installed cannot be loaded")
+    code = (
+        "import contextlib, sys; from gridferry.cli.main import main; sys.argv = ['gridferry', 'version']\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "import pyarrow; print(pyarrow.array([1]).to_pylist(), 'pandas' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[1] False"
+
+
 def test_the_version_is_told_in_three_ways(run: Run) -> None:
     assert run("--version").stdout == f"gridferry {__version__}\n"
     assert run("version").stdout == f"gridferry {__version__}\n"
