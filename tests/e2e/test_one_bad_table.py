@@ -102,7 +102,8 @@ def test_verify_compares_the_others(three: Ferry, postgres: Database, tmp_path: 
     postgres.run("ALTER TABLE bb ALTER COLUMN v TYPE bytea USING v::bytea; INSERT INTO bc VALUES (7, 'new')")
     said = refused(three, tmp_path, "verify", code=3, says="1 of 3 tables failed to verify", advises="gridferry verify")
     assert "compared: public.ba, public.bc; failed: public.bb" in said.text
-    assert "1 row differs" in said.text
+    assert "Database differs" in said.text
+    assert "1 row in 1 of 2 compared tables: public.bc" in said.text
     assert "All values are equal" not in said.text
     code, found = document(three, tmp_path, "verify", "--quick")
     assert code == 3

@@ -9,7 +9,7 @@ from gridferry.checkpoint.cursors import CursorStore
 from gridferry.checkpoint.documents import STATE_CONTAINER, DocumentStore
 from gridferry.checkpoint.history import HistoryStore
 from gridferry.checkpoint.journal import JOURNAL_CONTAINER, Journal
-from gridferry.checkpoint.lease import Lease, LeaseHolder, holder_of
+from gridferry.checkpoint.lease import Lease, LeaseHolder, held, holder_of
 from gridferry.checkpoint.lease_group import LeaseGroup
 from gridferry.checkpoint.marks import MarkStore
 from gridferry.checkpoint.origins import OriginStore
@@ -89,6 +89,16 @@ class TargetState:
         if found is None and (slot := self._followed_by(table)):
             found = holder_of(self.documents, slot)
         return found
+
+    def free_of_runs(self, tables: Sequence[str]) -> set[str]:
+        """Those of the tables on which nobody works, and which nobody follows; asked for at once.
+
+        Where a lease says too little for that, as that of a process that has ended, its table is not among them:
+        `holder_of` tells more.
+        """
+        taken = held(self.documents)
+        slots = self.runs.slots(tables, loaded=True)
+        return {t for t in tables if t not in taken and not (slots[t] and _lease_of(slots[t]) in taken)}
 
     def _followed_by(self, table: str) -> str:
         slot = self.runs.slots([table], loaded=True)[table]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 
-from gridferry.checkpoint.documents import DocumentStore
+from gridferry.checkpoint.documents import Document, DocumentStore
 from gridferry.errors import CheckpointError
 from gridferry.model.decoding import decoded, readable, require_version
 from gridferry.model.sync_failure import SyncFailure
@@ -22,14 +24,16 @@ class SyncFailureStore:
     def get(self, table: str) -> SyncFailure | None:
         """How a table's last sync failed; None where it did not. Raises: CheckpointError for a broken document."""
         document = self._documents.get(_scope(table), _ITEM)
-        if document is None:
-            return None
-        again = "the next sync writes it anew, or takes it away"
-        what = f"how the last sync of {table} failed (scope {_scope(table)}, item {_ITEM})"
-        fields = require_version(
-            document, FAILURE_VERSION, what=what, next_step=f"use the gridferry that wrote it; {again}"
-        )
-        return readable(what, lambda: decoded(SyncFailure, fields), next_step=again)
+        return None if document is None else _failure(table, document)
+
+    def each(self, tables: Sequence[str]) -> dict[str, SyncFailure]:
+        """Those of some tables, asked for at once; one that is not readable is left out, `get` tells of it."""
+        scopes = {_scope(table): table for table in tables}
+        found: dict[str, SyncFailure] = {}
+        for scope, document in self._documents.get_each(list(scopes), _ITEM, skip_broken=True).items():
+            with suppress(CheckpointError):
+                found[scopes[scope]] = _failure(scopes[scope], document)
+        return found
 
     def met(self, table: str, failure: SyncFailure) -> None:
         """Remember a failure, unless the one that is remembered tells the same."""
@@ -52,6 +56,15 @@ class SyncFailureStore:
     def forget(self, table: str) -> None:
         """Delete what is remembered, readable or not."""
         self._documents.delete(_scope(table), [_ITEM])
+
+
+def _failure(table: str, document: Document) -> SyncFailure:
+    again = "the next sync writes it anew, or takes it away"
+    what = f"how the last sync of {table} failed (scope {_scope(table)}, item {_ITEM})"
+    fields = require_version(
+        document, FAILURE_VERSION, what=what, next_step=f"use the gridferry that wrote it; {again}"
+    )
+    return readable(what, lambda: decoded(SyncFailure, fields), next_step=again)
 
 
 def _scope(table: str) -> str:

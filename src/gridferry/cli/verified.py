@@ -116,6 +116,9 @@ def report_document(report: VerifyReport, failed: SomeTablesFailed | None = None
         "new": list(report.new),
         "left_out": list(report.left_out),
         "removed": list(report.removed),
+        "others": list(report.others),
+        "not_asked_for": list(report.unasked),
+        "snapshots": [{"at": at, "lsn": lsn} for at, lsn in report.snapshots],
         **tables_document(tables, failed),
     }
 

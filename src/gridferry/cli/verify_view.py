@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -24,6 +24,7 @@ from gridferry.model.verification import (
     VerifyReport,
 )
 
+MOST_TABLES = 8  # of more only those are shown that are not plainly equal
 MOST_CONTAINERS = 20
 MOST_COUNTS = 12
 _LONGEST_VALUE = 24
@@ -42,13 +43,22 @@ _WORDS = {
 
 
 def report_view(report: VerifyReport) -> Iterator[RenderableType]:
-    """All of a report."""
-    for number, table in enumerate(report.tables):
+    """All of a report; of many tables those of which something is to be said, and how many others are equal."""
+    shown = report.tables
+    if len(shown) > MOST_TABLES:
+        shown = tuple(table for table in shown if table.verdict is not Verdict.EQUAL)
+    for number, table in enumerate(shown):
         if number:
             yield Text()
         yield from table_view(table)
+    if len(shown) < len(report.tables):
+        others = numbers.plural(len(report.tables) - len(shown), "other table" if shown else "table")
+        yield Text(f"{others}: equal; --json has each", style="dim")
+        yield from _notes_of([table for table in report.tables if table not in shown])
     yield Text()
     yield _verdict(report)
+    if report.others:
+        yield Text(f"{coverage_words.other_tables(report.others)}.", style="dim")
     if report.new:
         yield Text(f"{coverage_words.new_tables(report.new)}. Next: gridferry load", style="yellow")
     for said in report.left_out:
@@ -57,6 +67,17 @@ def report_view(report: VerifyReport) -> Iterator[RenderableType]:
         yield Text(f"removed, not compared: {', '.join(report.removed)}", style="yellow")
     if report.output:
         yield Text(f"{numbers.plural(report.differences, 'difference')} written to {report.output}")
+
+
+def _notes_of(tables: Sequence[TableVerification]) -> Iterator[RenderableType]:
+    """What is to be known of tables that are not shown, each once."""
+    noted: dict[str, list[str]] = {}
+    for table in tables:
+        for note in (*coverage_words.remarks(table.coverage), *table.notes):
+            noted.setdefault(note, []).append(table.table)
+    for note, names in noted.items():
+        whose = names[0] if len(names) == 1 else numbers.plural(len(names), "table")
+        yield hanging("  ", f"{whose}: {note}", style="yellow")
 
 
 def table_view(table: TableVerification) -> Iterator[RenderableType]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gridferry import numbers
 from gridferry.model import coverage_words
 from gridferry.model.coverage import total
+from gridferry.model.database_verdict import database_headline
 from gridferry.model.verification import STORED_ARE_EQUAL, Depth, TableVerification, Verdict, VerifyReport
 
 
@@ -14,28 +15,29 @@ def headline(report: VerifyReport) -> tuple[str, str]:
     """The verdict, and the rest of the sentence: for which rows it holds, and what was not compared."""
     if not report.tables and report.missing:
         return "Nothing was compared", f": {numbers.plural(report.missing, 'table')} left out"
+    if report.is_of_several:
+        return database_headline(report)
     covered, quick = report.coverage, any(table.depth is Depth.QUICK for table in report.tables)
     conditions = sum(bool(table.covered.where) for table in report.tables)
     remarks = list(coverage_words.headline_remarks(covered, conditions))
-    of = f" in {len(report.tables)} of {len(report.tables) + report.missing} tables" if report.missing else ""
     if coverage_words.has_gaps(covered) and report.verdict is Verdict.INCOMPLETE:
         equal = "row numbers and key bounds" if quick else coverage_words.all_values(covered).replace("All", "all")
         where = ", ".join([_containers(report.tables), *remarks])
-        said = f"Not all rows are stored{of}: {coverage_words.rows(covered)}"
+        said = f"Not all rows are stored: {coverage_words.rows(covered)}"
         return said, f"; of the stored rows {equal} are equal ({where})"
     if report.verdict in STORED_ARE_EQUAL:
         said = "Row numbers and key bounds" if quick else coverage_words.all_values(covered)
         parts = [rows_in_containers(report.tables), *remarks, f"compared in {numbers.duration(report.seconds)}"]
-        return f"{said} are equal{of}", f" ({', '.join(parts)})"
+        return f"{said} are equal", f" ({', '.join(parts)})"
     only = [f"{coverage_words.columns(covered)} compared"] if covered.left_out and not quick else []
     where = f" ({', '.join([rows_in_containers(report.tables), *only, *remarks])})"
     if report.verdict is Verdict.UNSETTLED:
         count = numbers.plural(sum(t.unsettled for t in report.tables), "row")
-        return f"{count} not yet synced{of}", f", all others are equal{where}"
+        return f"{count} not yet synced", f", all others are equal{where}"
     if quick and not report.differences:
-        return f"Both sides differ in their key bounds{of}", where
+        return "Both sides differ in their key bounds", where
     count = numbers.plural(report.differences, "row")
-    return f"{count} {'differs' if report.differences == 1 else 'differ'}{of}", where
+    return f"{count} {'differs' if report.differences == 1 else 'differ'}", where
 
 
 def sentence(report: VerifyReport) -> str:

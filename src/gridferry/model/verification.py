@@ -275,7 +275,9 @@ class VerifyReport:
 
     `tables` are those that were compared. `failures` could not be; nor could `not_tried`, which come after an error
     that concerns all. `new` belong to the config and are not loaded yet. `left_out` says of each table that is paused,
-    or just being brought back, that it is; `removed` are not followed any more, by somebody's wish.
+    or just being brought back, that it is; `removed` are not followed any more, by somebody's wish. `others` are tables
+    of the database that the config does not mean; they are told where all of the config were asked for. `unasked` are
+    tables of the config that nobody asked for.
     """
 
     tables: tuple[TableVerification, ...]
@@ -287,6 +289,21 @@ class VerifyReport:
     new: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
+
+    @property
+    def is_of_several(self) -> bool:
+        """Whether the config has more tables than one, compared or not."""
+        return len(self.tables) + self.missing + len(self.unasked) > 1
+
+    @property
+    def snapshots(self) -> tuple[tuple[str, str], ...]:
+        """The states of the source that tables were compared as of, by time and LSN; the first one first.
+
+        There are several only where a snapshot was lost, or where rows were counted again, because a sync went on.
+        """
+        return tuple(sorted({(t.snapshot_at, t.snapshot_lsn) for t in self.tables}))
 
     @property
     def verdict(self) -> Verdict:

@@ -29,6 +29,8 @@ TABLE = TableVerification(
 PARTLY = Coverage(8, 5, lossy=("price",), left_out=(LeftOut("tags", "text[]"), LeftOut("shape", "point", reason="old")))
 HELD = replace(TABLE, target_rows=1, quarantined=7, verdict=Verdict.INCOMPLETE)
 
+AS_OF = " as of 2026-01-01 00:00:00 UTC, LSN 0/1"
+
 
 def report(*tables: TableVerification) -> VerifyReport:
     return VerifyReport(tables, "2026-01-01T00:00:00Z", 1.0)
@@ -48,8 +50,8 @@ def report(*tables: TableVerification) -> VerifyReport:
         (
             [TABLE, replace(TABLE, covered=PARTLY)],
             (
-                "All values of 14 of 16 columns are equal (16 rows in 2 containers, 1 column compared after loss, "
-                "compared in 1.0 s)"
+                "Database equal as of 2026-01-01 00:00:00 UTC, LSN 0/1: 2 tables, 16 rows in 2 containers (all values "
+                "of 14 of 16 columns, compared in 1.0 s, 1 column compared after loss)"
             ),
         ),
         (
@@ -97,9 +99,17 @@ def test_the_headline_says_for_what_it_holds(tables: list[TableVerification], sa
 @pytest.mark.parametrize(
     ("table", "verdict", "begins"),
     [
-        (TABLE, Verdict.INCOMPLETE, "All values are equal in 1 of 3 tables (8 rows in 1 container"),
-        (HELD, Verdict.INCOMPLETE, "Not all rows are stored in 1 of 3 tables: 1 of 8 rows stored"),
-        (replace(TABLE, verdict=Verdict.DIFFERENT, different=1), Verdict.DIFFERENT, "1 row differs in 1 of 3 tables ("),
+        (
+            TABLE,
+            Verdict.INCOMPLETE,
+            "not compared whole{}: 8 rows in 1 of 3 tables; of what is stored there all values",
+        ),
+        (HELD, Verdict.INCOMPLETE, "not compared whole{}: 1 of 8 rows stored, 7 in quarantine in 1 of 3 tables; of"),
+        (
+            replace(TABLE, verdict=Verdict.DIFFERENT, different=1),
+            Verdict.DIFFERENT,
+            "differs{}: 1 row in 1 of 1 compared table: public.film (8 rows in 1 container)",
+        ),
     ],
 )
 def test_nothing_is_equal_while_tables_could_not_be_compared(
@@ -108,7 +118,39 @@ def test_nothing_is_equal_while_tables_could_not_be_compared(
     failed = FailedTable("public.zero", NotLoaded("public.zero was not loaded"))
     found = replace(report(table), failures=(failed,), not_tried=("public.last",))
     assert found.verdict is verdict
-    assert sentence(found).startswith(begins)
+    assert sentence(found).startswith("Database " + begins.format(AS_OF))
+    assert sentence(found).endswith("; not compared: 1 failed (public.zero), 1 not tried (public.last)")
+
+
+def test_a_database_is_named_by_how_many_of_its_tables_differ() -> None:
+    tables = [replace(TABLE, table=f"public.t{i}", verdict=Verdict.DIFFERENT, missing=2) for i in range(7)]
+    late = replace(TABLE, verdict=Verdict.UNSETTLED, unsettled=3)
+    names = "public.t0, public.t1, public.t2, public.t3, public.t4 and 2 more"
+    assert sentence(report(TABLE, *tables)).startswith(
+        f"Database differs{AS_OF}: 14 rows in 7 of 8 tables: {names} (64"
+    )
+    assert sentence(report(TABLE, late)) == (
+        f"Database not proven equal{AS_OF}: 3 rows in 1 of 2 tables not yet synced: public.film; all others are equal "
+        "(16 rows in 2 containers)"
+    )
+    assert sentence(report(HELD, TABLE)) == (
+        f"Database incomplete{AS_OF}: 9 of 16 rows stored, 7 in quarantine in 2 tables; of what is stored there all "
+        "values are equal (2 containers)"
+    )
+
+
+def test_tables_that_were_not_asked_for_or_are_not_in_the_config_are_said() -> None:
+    named = sentence(replace(report(TABLE), unasked=("public.other",)))
+    assert named.startswith(f"Tables asked for: equal{AS_OF}: 1 table, 8 rows in 1 container (all values")
+    assert named.endswith("1 other table of the config not asked for)")
+    aside = sentence(replace(report(TABLE, TABLE), removed=("public.gone",), others=("public.x", "public.y")))
+    assert aside.endswith("1 table removed, not compared, 2 tables of the database are not in this config)")
+
+
+def test_several_states_are_not_called_one() -> None:
+    later = replace(TABLE, snapshot_at="2026-01-01T00:01:00Z", snapshot_lsn="0/9")
+    said = sentence(report(TABLE, later))
+    assert "as of 2026-01-01 00:00:00 to 2026-01-01 00:01:00 UTC, LSN 0/1 to 0/9 (2 snapshots, not one): 2" in said
 
 
 def test_rows_in_quarantine_end_with_1_unless_something_worse_happened() -> None:

@@ -27,13 +27,15 @@ from gridferry.plan.table_patterns import listed, meant_tables
 class ChosenTables:
     """Tables to work on, and those that are `new`: a pattern means them, and they are not loaded yet.
 
-    `standings` are of those that somebody wants to be left out, by table; `named`: the user has named the tables.
+    `standings` are of those that somebody wants to be left out, by table; `named`: the user has named the tables, and
+    `unasked` are the others of the config.
     """
 
     tables: tuple[TableOptions, ...]
     new: tuple[TableOptions, ...] = ()
     standings: Mapping[str, Standing] = field(default_factory=dict)
     named: bool = False
+    unasked: tuple[str, ...] = ()
 
     @property
     def present(self) -> tuple[TableOptions, ...]:
@@ -99,12 +101,13 @@ class TablesOfConfig:
         if not names:
             self._tell_strays(self.strays(state))
         if not self._config.patterns:
-            return ChosenTables(self._config.chosen(names), standings=standings, named=bool(names))
+            return self._of_named(self._config, names, standings)
         loaded = loaded_tables(state.runs)
         self._tell_gone(loaded)
-        chosen = self._meaning(loaded).chosen(names)
+        meaning = self._meaning(loaded)
+        chosen = meaning.chosen(names)
         if names:
-            return ChosenTables(chosen, standings=standings, named=True)
+            return self._of_named(meaning, names, standings)
         new = tuple(options for options in self.unloaded(chosen, loaded) if options.qualified not in standings)
         if new and not takes_new and len(new) == len(chosen):
             error = not_loaded(state, new[0], left="nothing was changed", then=then)
@@ -116,6 +119,13 @@ class TablesOfConfig:
         return ChosenTables(
             tuple(options for options in chosen if options.full_name not in fresh), new, standings=standings
         )
+
+    def _of_named(self, config: Config, names: Sequence[str], standings: Mapping[str, Standing]) -> ChosenTables:
+        """Those of these names, all of a config without patterns where there are none; and who is left."""
+        chosen = config.chosen(names)
+        mine = {options.full_name for options in chosen}
+        unasked = tuple(options.qualified for options in config.tables if options.full_name not in mine)
+        return ChosenTables(chosen, standings=standings, named=bool(names), unasked=unasked)
 
     def known(self, names: Sequence[str] = (), *, ask_source: bool = True) -> tuple[TableOptions, ...]:
         """The same for who only looks or cleans up: where one end is away, the tables that the other knows.

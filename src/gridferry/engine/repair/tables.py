@@ -16,6 +16,7 @@ from gridferry.engine.repair.spool import Spool
 from gridferry.engine.repair.table import ReadableSource, RepairSettings, repair_table
 from gridferry.engine.verify.tables import left
 from gridferry.errors import LeaseHeld
+from gridferry.model.failed_tables import FailedTable
 from gridferry.model.repair import RepairReport, TableRepair
 from gridferry.model.verification import EXIT_CODES, STORED_ARE_EQUAL, DifferenceSink, VerifyReport
 from gridferry.plan.table_options import TableOptions
@@ -52,10 +53,10 @@ class RepairOfTables:
         free = try_each(chosen, self._free, name=lambda o: o.qualified, doing=REPAIR, tell=self.tell)
         if not free.done:
             free.require(REPAIR)
-        done = self._repair(free.done, output=output, standing=standing)
+        done = self._repair(free.done, output=output, standing=standing, held=free.failures)
         after = self._compared_after(done, free.done)
         again = () if after is None else after.failures
-        return _required(replace(done, after=after, failures=free.failures + done.failures + again))
+        return _required(replace(done, after=after, failures=done.failures + again))
 
     def run_once(self, chosen: Sequence[TableOptions]) -> RepairReport:
         """Verify and repair. Leases are taken after the verification. Raises: see `repair_table`; as `run`."""
@@ -74,13 +75,19 @@ class RepairOfTables:
         return options
 
     def _repair(
-        self, chosen: Sequence[TableOptions], *, output: Path | None = None, standing: ChosenTables | None = None
+        self,
+        chosen: Sequence[TableOptions],
+        *,
+        output: Path | None = None,
+        standing: ChosenTables | None = None,
+        held: tuple[FailedTable, ...] = (),
     ) -> RepairReport:
-        """Tables that could not be compared or repaired are in the report's `failures`."""
+        """Tables that could not be compared or repaired are in the report's `failures`, as are those of `held`."""
         with ExitStack() as stack:
             spools = {options.qualified: stack.enter_context(Spool()) for options in chosen}
             found = self.comparison.run(chosen, output=output, sink=lambda rows: spools[rows.table].add(rows))
-            report = replace(found, **left(standing))
+            tried_before = {each.table for each in held}
+            report = replace(found, failures=held + found.failures, **left(standing, chosen, also=tried_before))
             wrong = {failed.table for failed in report.failures} | set(report.not_tried)
 
             def repaired(options: TableOptions) -> TableRepair:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
@@ -15,7 +16,8 @@ from gridferry.engine.comparison.containers import NumberedContainers
 from gridferry.engine.comparison.readers import SourceReader
 from gridferry.engine.rows.duplicates import REASON, duplicate_blocks
 from gridferry.engine.rows.read_check import require_all_read
-from gridferry.engine.verify.sync_progress import SyncWatch
+from gridferry.engine.verify.one_snapshot import Begun
+from gridferry.engine.verify.sync_progress import SourceState, SyncWatch
 from gridferry.engine.workers import Crew
 from gridferry.griddb import GridType
 from gridferry.model.verification import STORED_ARE_EQUAL, ContainerVerification, KeyBounds
@@ -64,11 +66,21 @@ class QuickLook:
         self._sync = sync
         self._bounded = plan.container_schema.columns[0].type in _ASKED
 
-    def run(self) -> Quick:
-        """Look, and look again while a sync may still bring what is missing. Raises: any FerryError of either side."""
+    def first(self, begun: Begun) -> tuple[Quick, bool]:
+        """Look, in a snapshot that is held. Returns: what was found, and whether that is all there is to say.
+
+        Raises: any FerryError of either side.
+        """
+        found = self._look(begun.view)
+        quick, sure = self._judged(found, begun.view, begun.mark, still=lambda: begun.is_still, rounds=0)
+        return quick, sure or not self._settle_s
+
+    def again(self) -> Quick:
+        """Look again, in later snapshots, while a sync may still bring what is missing. Raises: as `first`."""
         deadline = time.monotonic() + self._settle_s
         rounds = 0
         while True:
+            rounds += 1
             alone = not self._watch.busy()
             if alone and self._sync is not None:
                 self._sync()
@@ -78,16 +90,30 @@ class QuickLook:
                 view.hold(table)
                 mark = self._watch.mark(view)
                 found = self._look(view)
-                lsn, at = view.snapshot.lsn, view.snapshot.taken_at
-            notes = () if self._bounded else (TEXT_NOTE,)
-            equal = all(c.verdict in STORED_ARE_EQUAL for c in found)
-            still = alone and not self._watch.busy() and self._watch.standing() == standing
-            if equal or (still and not self._watch.waits(mark)):
-                return Quick(found, lsn, at, rounds, notes)
-            if time.monotonic() >= deadline:
-                return Quick([_unsettled(c) for c in found], lsn, at, rounds, notes)
-            rounds += 1
+            still = partial(self._is_still, alone, standing)
+            quick, sure = self._judged(found, view, mark, still=still, rounds=rounds)
+            if sure or time.monotonic() >= deadline:
+                return quick
             time.sleep(_POLL_S)
+
+    def _is_still(self, alone: bool, standing: object) -> bool:
+        return alone and not self._watch.busy() and self._watch.standing() == standing
+
+    def _judged(
+        self,
+        found: list[ContainerVerification],
+        view: PostgresSnapshot,
+        mark: SourceState,
+        *,
+        still: Callable[[], bool],
+        rounds: int,
+    ) -> tuple[Quick, bool]:
+        """What is to be said of it, and whether another look could say something else: then nothing is proven."""
+        notes = () if self._bounded else (TEXT_NOTE,)
+        equal = all(c.verdict in STORED_ARE_EQUAL for c in found)
+        sure = equal or (still() and not self._watch.waits(mark))
+        told = found if sure else [_unsettled(c) for c in found]
+        return Quick(told, view.snapshot.lsn, view.snapshot.taken_at, rounds, notes), sure
 
     def _look(self, view: PostgresSnapshot) -> list[ContainerVerification]:
         name = self._plan.container_schema.columns[0].name

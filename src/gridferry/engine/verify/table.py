@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -19,13 +20,14 @@ from gridferry.engine.comparison.containers import NumberedContainers
 from gridferry.engine.comparison.full_scan import FullPass
 from gridferry.engine.comparison.ranges import cut_table
 from gridferry.engine.events import Level, Listener, Note
-from gridferry.engine.ownership.origin_check import take_up
 from gridferry.engine.rows.duplicates import REASON
 from gridferry.engine.verify.log_keys import LoggedKeys
+from gridferry.engine.verify.one_snapshot import Begun
 from gridferry.engine.verify.prescan import likely_first
-from gridferry.engine.verify.quick import QuickLook
+from gridferry.engine.verify.quick import Quick, QuickLook
 from gridferry.engine.verify.recheck import Rechecker, RecheckResult
 from gridferry.engine.verify.sync_progress import SyncWatch
+from gridferry.model.moment import shown
 from gridferry.model.table import Table
 from gridferry.model.verification import (
     ContainerVerification,
@@ -36,9 +38,7 @@ from gridferry.model.verification import (
     Verdict,
 )
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.drift import require_fit
 from gridferry.plan.plan import OnDuplicate, TablePlan
-from gridferry.plan.stored import require_agrees
 from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.plan.watermark import by_value
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
@@ -56,6 +56,14 @@ class VerifySettings:
     depth: Depth = Depth.FULL
     settle_s: float | None = None
     most_differences: int = 10
+
+
+@dataclass(frozen=True)
+class InDoubt:
+    """A table of which something may differ only until it is synced: `settle` looks again, in snapshots of its own."""
+
+    table: str
+    settle: Callable[[], TableVerification]
 
 
 class TableVerifier:
@@ -84,67 +92,53 @@ class TableVerifier:
         self._sync = sync
         self._tell = listener
 
-    def run(self) -> TableVerification:
-        """Compare the table. Raises: ConfigError, CheckpointError; any FerryError of either side."""
+    def run(self, begun: Begun, kept: ExitStack) -> TableVerification | InDoubt:
+        """Compare the table in a snapshot that is held. What is in doubt then needs it no more.
+
+        Args: kept: ends when the table is settled. Raises: ConfigError, CheckpointError; any FerryError of either side.
+        """
         started, began = utc_now(), time.monotonic()
-        loaded = take_up(self._state, self._source, self._options, left="nothing was compared", then="gridferry verify")
-        run, plan = loaded.run, loaded.plan
-        (table,) = self._source.fetch_tables([self._options.table])
-        plan = require_agrees(plan, self._options, table, left="nothing was compared")
-        plan = require_fit(plan, self._options, table, left="nothing was compared").plan
-        run = replace(run, plan=plan)
-        watch = SyncWatch(self._source, self._state, self._options, run)
         if self._settings.depth is Depth.QUICK:
-            return self._quick(plan, table, watch, started, began)
+            return self._quick(begun, started, began)
+        plan, watch = begun.plan, begun.watch
         containers = NumberedContainers(self._state, plan)
+        tally = Tally(key_length=plan.key_length, most_first=self._settings.most_differences)
+        doubtful = kept.enter_context(FindingsSpool())
         with FindingsSpool() as candidates:
-            alone = not watch.busy()
-            standing = watch.standing()
-            with self._source.open_snapshot() as view:
-                loaded.source.require_still(view.fetch_table_origin(plan.schema, plan.table))
-                (table,) = view.fetch_tables([self._options.table])
-                view.hold(table)
-                plan = replace(plan, own_heap=table.own_heap)
-                mark = watch.mark(view)
-                full, notes = self._pass(view, plan, table, containers, candidates)
-                snapshot = view.snapshot
+            full, notes = self._pass(begun.view, plan, begun.table, containers, candidates)
             # Then nothing was to be stored meanwhile, and nothing was: what differs now, differs.
-            still = alone and not watch.busy() and watch.standing() == standing
-            tally = Tally(key_length=plan.key_length, most_first=self._settings.most_differences)
+            still = bool(len(candidates)) and begun.is_still
+            real = still and not watch.waits(begun.mark)
+            keys = watch.waiting_keys(begun.mark, plan) if still and not real else None
+            for findings in candidates.parts(ROWS_A_STEP):
+                unsure = np.zeros(len(findings), bool) if real else _unsure(findings, keys, plan, containers)
+                if not unsure.all():
+                    self._real(plan, containers, tally, findings.take(~unsure))
+                doubtful.add(findings.take(unsure))
+        read_s, snapshot = time.monotonic() - began, begun.view.snapshot
+
+        def settle() -> TableVerification:
+            again = time.monotonic()
             settled = RecheckResult()
-            if len(candidates) and not (still and not watch.waits(mark)):
-                with FindingsSpool() as doubtful:
-                    keys = watch.waiting_keys(mark, plan) if still else None
-                    for findings in candidates.parts(ROWS_A_STEP):
-                        unsure = _unsure(findings, keys, plan, containers)
-                        if not unsure.all():
-                            self._real(plan, containers, tally, findings.take(~unsure))
-                        doubtful.add(findings.take(unsure))
-                    settled = self._settler(plan, table, containers, watch, tally).run(doubtful)
-            else:
-                for findings in candidates.parts(ROWS_A_STEP):
-                    self._real(plan, containers, tally, findings)
-        return self._report(
-            TableVerification(
+            if len(doubtful):
+                settled = self._settler(plan, begun.table, containers, watch, tally).run(doubtful)
+            found = TableVerification(
                 table=plan.qualified,
                 depth=Depth.FULL,
                 started=started,
-                seconds=time.monotonic() - began,
+                seconds=read_s + time.monotonic() - again,
                 snapshot_lsn=snapshot.lsn,
                 snapshot_at=snapshot.taken_at,
                 snapshot_visible=snapshot.visible,
                 snapshot_origin=snapshot.origin,
                 rules=column_rules(plan),
                 rounds=settled.rounds,
-                notes=(*notes, *self._notes(table, containers, watch)),
-                covered=coverage_of(plan, table=table, options=self._options),
-            ),
-            plan,
-            containers,
-            full=full,
-            tally=tally,
-            settled=settled,
-        )
+                notes=(*notes, *_set_apart(begun), *self._notes(begun.table, containers, watch)),
+                covered=coverage_of(plan, table=begun.table, options=self._options),
+            )
+            return self._report(found, plan, containers, full=full, tally=tally, settled=settled)
+
+        return settle() if not len(doubtful) else InDoubt(plan.qualified, settle)
 
     def _pass(
         self,
@@ -187,30 +181,41 @@ class TableVerifier:
             return self._settings.settle_s
         return DEFAULT_SETTLE_S if self._sync is not None or watch.busy() else 0.0
 
-    def _quick(self, plan: TablePlan, table: Table, watch: SyncWatch, started: str, began: float) -> TableVerification:
+    def _quick(self, begun: Begun, started: str, began: float) -> TableVerification | InDoubt:
         look = QuickLook(
             self._source,
             self._state,
-            plan,
+            begun.plan,
             table=self._options.table,
-            watch=watch,
-            settle_s=self._patience(watch),
+            watch=begun.watch,
+            settle_s=self._patience(begun.watch),
             sync=self._sync,
-        ).run()
-        found = TableVerification(
-            table=plan.qualified,
-            depth=Depth.QUICK,
-            started=started,
-            seconds=time.monotonic() - began,
-            snapshot_lsn=look.snapshot_lsn,
-            snapshot_at=look.snapshot_at,
-            source_rows=sum(c.source_rows for c in look.containers),
-            target_rows=sum(c.target_rows for c in look.containers),
-            rounds=look.rounds,
-            notes=look.notes,
-            covered=coverage_of(plan, table=table, options=self._options),
         )
-        return summed(found, sorted(look.containers, key=lambda c: (c.verdict is Verdict.EQUAL, c.name)))
+        first, sure = look.first(begun)
+        read_s = time.monotonic() - began
+
+        def told(quick: Quick, seconds: float) -> TableVerification:
+            found = TableVerification(
+                table=begun.plan.qualified,
+                depth=Depth.QUICK,
+                started=started,
+                seconds=seconds,
+                snapshot_lsn=quick.snapshot_lsn,
+                snapshot_at=quick.snapshot_at,
+                source_rows=sum(c.source_rows for c in quick.containers),
+                target_rows=sum(c.target_rows for c in quick.containers),
+                rounds=quick.rounds,
+                notes=(*quick.notes, *_set_apart(begun)),
+                covered=coverage_of(begun.plan, table=begun.table, options=self._options),
+            )
+            return summed(found, sorted(quick.containers, key=lambda c: (c.verdict is Verdict.EQUAL, c.name)))
+
+        def settle() -> TableVerification:
+            again = time.monotonic()
+            quick = look.again()
+            return told(quick, read_s + time.monotonic() - again)
+
+        return told(first, read_s) if sure else InDoubt(begun.plan.qualified, settle)
 
     def _real(self, plan: TablePlan, containers: NumberedContainers, tally: Tally, findings: Findings) -> None:
         """Tell of rows that are proven to differ."""
@@ -279,6 +284,16 @@ class TableVerifier:
             summary=tally.summary,
             first=tally.first,
             notes=tuple(notes),
+        )
+
+
+def _set_apart(begun: Begun) -> Iterator[str]:
+    """That no sync goes on with the table, whatever was found of it."""
+    failure = begun.failure
+    if failure is not None and not failure.try_again:
+        yield (
+            f"set apart since {shown(failure.since)} UTC: {failure.message}; gridferry resync {begun.options.table} "
+            "brings it back"
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -24,6 +24,7 @@ from gridferry.source.postgres.catalog import catalog, listing, profile
 from gridferry.source.postgres.rows import (
     chunks,
     duplicates,
+    kept_readers,
     key_bounds,
     key_rows,
     over_time,
@@ -90,12 +91,14 @@ class Turns:
 class PostgresSnapshot:
     """`ReadsSnapshot` and `ReadsCatalog`: all of it sees one and the same state. Belongs to one thread.
 
-    Only `open_reader` may be called by other threads.
+    Only `open_reader` may be called by other threads. `kept` are readers that wait between two uses, where many tables
+    are read one after the other; None: each use has a session of its own.
     """
 
     address: PostgresAddress
     held: snapshot.HeldSnapshot
     turns: Turns = field(default_factory=Turns)
+    kept: kept_readers.KeptReaders[PostgresReader] | None = None
 
     @property
     def snapshot(self) -> Snapshot:
@@ -241,8 +244,17 @@ class PostgresSnapshot:
 
         Raises: NoSessionFree where another thread has a session of the pooler's.
         """
-        with (
-            self.turns.taken(self.held.pooled),
-            closing(PostgresReader(self.address, snapshot=self.snapshot, batch_bytes=batch_bytes)) as opened,
-        ):
-            yield opened
+        with self.turns.taken(self.held.pooled):
+            # A pooler's session is the application's too, and is given back at once.
+            kept = None if self.held.pooled or batch_bytes != reader.BATCH_BYTES else self.kept
+            waiting = None if kept is None else kept.take()
+            opened = waiting or PostgresReader(self.address, snapshot=self.snapshot, batch_bytes=batch_bytes)
+            try:
+                yield opened
+            except BaseException:
+                opened.close()
+                raise
+            if kept is None:
+                opened.close()
+            else:
+                kept.give(opened)

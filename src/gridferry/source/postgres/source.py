@@ -12,7 +12,8 @@ from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.source_role import SourceRole
 from gridferry.model.table import Listing, Table, TableName
 from gridferry.source.postgres.catalog import catalog, listing, profile
-from gridferry.source.postgres.one_snapshot import PostgresSnapshot
+from gridferry.source.postgres.one_snapshot import PostgresReader, PostgresSnapshot
+from gridferry.source.postgres.rows.kept_readers import KeptReaders
 from gridferry.source.postgres.session import database_origin, role, snapshot
 from gridferry.source.postgres.session import table_origin as origin
 from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
@@ -82,7 +83,15 @@ class PostgresSource:
             return origin.fetch_table_name(connection, oid)
 
     @contextmanager
-    def open_snapshot(self) -> Iterator[PostgresSnapshot]:
-        """One state of the database, held until the block ends."""
+    def open_snapshot(self, *, keep_readers: bool = False) -> Iterator[PostgresSnapshot]:
+        """One state of the database, held until the block ends.
+
+        Args: keep_readers: let a reader that was used wait for the next use: for many small tables.
+        """
+        kept = KeptReaders[PostgresReader]() if keep_readers else None
         with snapshot.open_snapshot(self.address) as held:
-            yield PostgresSnapshot(self.address, held)
+            try:
+                yield PostgresSnapshot(self.address, held, kept=kept)
+            finally:
+                if kept is not None:
+                    kept.close()

@@ -53,9 +53,9 @@ def clear_unseen(state: TargetState, found: TableVerification) -> None:
 
     While another run works on the table, nothing is written: a sync does it itself, see `proven`.
     """
-    if found.verdict not in STORED_ARE_EQUAL or state.positions.mode_of(found.table) is not CdcRecord.mode:
+    if found.verdict not in STORED_ARE_EQUAL:
         return
-    record = state.positions.get(found.table)
+    record = state.positions.readable(found.table)
     if record is None or proven(record, [found]) == record or state.holder_of(found.table) is not None:
         return
     try:

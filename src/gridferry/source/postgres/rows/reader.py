@@ -46,6 +46,7 @@ class Reader:
         self._as_text: dict[tuple[str, ...], frozenset[str]] = {}
         self._reads = 0  # the session has one stream at a time; a later read ends the one before
         self._streaming = False  # whether an answer was begun and not read to its end
+        self._failed = False  # whether a statement failed, after which its transaction takes no other
         self._lockers = partial(lockers, address)
         self._session = connect_arrow(address, join=partial(_join, snapshot))
 
@@ -68,6 +69,11 @@ class Reader:
     def column_expressions(self, plan: TablePlan) -> Mapping[str, sql.Composable]:
         """What `read_chunk` selects: each source column and its expression, cast to text where that is needed."""
         return self._columns(plan)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it can read something else: its last answer was read to its end, and none failed."""
+        return not self._streaming and not self._failed
 
     def close(self) -> None:
         """End the session; safe to call twice."""
@@ -106,8 +112,10 @@ class Reader:
         statement = sql.SQL("SELECT {} FROM {}").format(
             sql.SQL(", ").join(map(sql.Identifier, names)), relation_sql(plan.schema, plan.table)
         )
+        self._failed = True
         with mapped(f"describing {plan.qualified}", lockers=self._lockers):
             schema = self._session.schema(statement.as_string(None))
+        self._failed = False
         return frozenset(n for n, f in zip(names, schema, strict=True) if isinstance(f.type, pa.BaseExtensionType))
 
     def _stream(self, statement: sql.Composable, *, doing: str) -> Iterator[pa.RecordBatch]:
@@ -115,10 +123,11 @@ class Reader:
         self._reads += 1
         mine = self._reads
         with ExitStack() as stack:
+            self._failed = True
             with mapped(doing, lockers=self._lockers):
                 hint = {_BATCH_HINT: str(self._batch_bytes)}
                 batches = stack.enter_context(self._session.stream(text, **hint))
-                self._streaming = True
+                self._streaming, self._failed = True, False
             names = batches.schema.names
             while True:
                 if self._reads != mine:
@@ -129,6 +138,7 @@ class Reader:
                     self._streaming = False
                     return
                 except (OSError, pa.ArrowException) as error:  # without its SQLSTATE
+                    self._failed = True
                     stack.close()
                     raise self._stream_failure(str(error), doing=doing) from error
                 if batch.num_rows:
