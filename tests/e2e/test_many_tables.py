@@ -69,7 +69,13 @@ def test_partitioned_tables_are_meant_once_and_all_is_equal(shop: Ferry, tmp_pat
     assert len(shop.rows("sale")) == 20
     assert set(shop.names()) == {"item", "sale", "stock_place"}
     assert shop.equal()
-    assert command(shop, tmp_path, "cutover", "--table", "stock.*").code == 0
+    some = command(shop, tmp_path, "cutover", "--table", "stock.*")
+    assert some.code == 1
+    assert "NOT READY: 2 tables of the config not looked at. Next: gridferry cutover without --table" in some.text
+    whole = command(shop, tmp_path, "cutover")
+    assert whole.code == 0
+    assert "READY: the whole database as of " in whole.text
+    assert ": 3 tables, 42 rows are equal, and nothing was written meanwhile." in whole.text
 
 
 def test_a_load_by_single_entries_goes_on_by_a_pattern(shop: Ferry) -> None:

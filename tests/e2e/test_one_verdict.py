@@ -12,6 +12,7 @@ from tests.conftest import Database
 from tests.e2e.changes import without_slots
 from tests.e2e.command import command
 from tests.e2e.ferry import Ferry
+from tests.e2e.statistics import wait_for_statistics
 from typer.testing import CliRunner
 
 from gridferry.cli.main import app
@@ -185,3 +186,36 @@ def test_tables_that_were_not_asked_for_are_part_of_the_verdict(shop: Ferry, tmp
     assert "Tables asked for: equal as of " in said.text
     assert "2 other tables of the config not asked for" in said.text
     assert "Database equal" not in said.text
+
+
+def test_the_whole_database_is_ready_or_each_blocker_is_named(shop: Ferry, postgres: Database, tmp_path: Path) -> None:
+    postgres.run("INSERT INTO item VALUES (21, 1); UPDATE sale SET amount = 5 WHERE id = 2")
+    wait_for_statistics(postgres)
+    with shop.migration() as migration:
+        report = migration.cutover()
+    assert report.ready
+    assert [table.rows for table in report.tables] == [20, 21, 20]
+    assert len(report.snapshots) == 1
+    assert {table.drained_to >= report.log_end for table in report.tables} == {True}
+    with shop.store() as store:
+        container = store.open_container("sale")
+        assert container is not None
+        row = next(iter(container.scan().batches())).slice(0, 1)
+        container.delete(row.select(["id"]))
+    said = command(shop, tmp_path, "cutover")
+    assert said.code == 1
+    assert "NOT READY: 1 thing missing in 1 of 3 tables, see above. public.sale: verified" in said.text
+    assert "next: gridferry repair, then run `gridferry cutover` again" in said.text
+
+
+def test_one_table_that_cannot_be_drained_holds_the_database_back(
+    shop: Ferry, postgres: Database, tmp_path: Path
+) -> None:
+    postgres.run("TRUNCATE item; INSERT INTO account VALUES (21, 1)")
+    wait_for_statistics(postgres)
+    found = command_document(shop, tmp_path, "cutover")
+    assert found["ready"] is False
+    missing = {t["table"]: [c["name"] for c in t["checks"] if not c["ok"]] for t in found["tables"]}
+    assert missing["public.account"] == missing["public.sale"] == []
+    assert {"drained", "verified"} <= set(missing["public.item"])
+    assert len(found["snapshots"]) == 1

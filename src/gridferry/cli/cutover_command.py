@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from gridferry.model.cutover import CutoverReport, TableCutover
     from gridferry.model.failed_tables import SomeTablesFailed
 
+MOST_TABLES = 8  # of more only those are shown of which something is missing
+MOST_BLOCKED = 50
 _LABELS = {"quiet": "no writes", "sessions": "no open changes", "slot": "slot healthy"}
 
 
@@ -39,7 +41,7 @@ def cutover(
         bool, typer.Option("--accept-quarantined", help="Rows in the quarantine are not needed in the containers.")
     ] = False,
 ) -> None:
-    """Store what is left, verify, and say READY or what is missing. Exit code 0 ready, 1 not.
+    """Store what is left, verify, and say READY or what is missing, of all tables. Exit code 0 ready, 1 not.
 
     Changes: as `sync`, and the stored verdict; nothing in the application.
     """
@@ -66,18 +68,35 @@ def _document(report: CutoverReport, failed: SomeTablesFailed | None) -> dict[st
         plain(table) | {"outcome": "checked", "ready": table.ready, "coverage": coverage_document(table.coverage)}
         for table in report.tables
     ]
-    found = {"ready": report.ready, "started": report.started, "seconds": report.seconds}
+    found = {
+        "ready": report.ready,
+        "started": report.started,
+        "seconds": report.seconds,
+        "log_end": report.log_end,
+        "snapshots": [{"at": at, "lsn": lsn} for at, lsn in report.snapshots],
+    }
     coverage = {"coverage": coverage_document(report.coverage), "others": list(report.others), "new": list(report.new)}
-    left = {"left_out": list(report.left_out), "removed": list(report.removed)}
+    left = {
+        "left_out": list(report.left_out),
+        "removed": list(report.removed),
+        "not_asked_for": list(report.unasked),
+    }
     return found | tables_document(tables, failed) | coverage | left
 
 
 def _view(report: CutoverReport) -> Iterator[RenderableType]:
-    for table in report.tables:
-        yield from _table(table)
-        yield Text()
     from gridferry.model import coverage_words
 
+    shown = report.tables
+    if len(shown) > MOST_TABLES:
+        shown = tuple(table for table in shown if not table.ready)
+    for table in shown:
+        yield from _table(table)
+        yield Text()
+    if len(shown) < len(report.tables):
+        others = numbers.plural(len(report.tables) - len(shown), "other table" if shown else "table")
+        yield Text(f"{others}: nothing is missing; --json has each", style="dim")
+        yield Text()
     if report.others:
         yield Text(f"{coverage_words.other_tables(report.others)}.", style="yellow")
     if report.new:
@@ -86,32 +105,58 @@ def _view(report: CutoverReport) -> Iterator[RenderableType]:
         yield Text(f"left out: {left}", style="bold yellow")
     if report.removed:
         yield Text(f"removed, not looked at: {', '.join(report.removed)}", style="yellow")
-    if report.ready:
-        covered = report.coverage
-        rows = coverage_words.rows(covered, otherwise=sum(table.rows for table in report.tables))
-        what = f"{rows}, {coverage_words.columns(covered)}: equal" if covered.left_out else f"{rows} are equal"
-        if coverage_words.has_gaps(covered):
-            columns = f", {coverage_words.columns(covered)}" if covered.left_out else ""
-            what = f"what is stored is equal ({rows}{columns})"
-        yield Text.assemble(("READY", "bold green"), f": {what}, and nothing was written meanwhile.")
-        for table in report.tables:
-            for accepted in table.accepted:
-                yield hanging("accepted: ", f"{table.table}: {accepted}", style="yellow")
-        yield Text("Point the application at GridDB now. When it runs, `gridferry drop-slot` leaves PostgreSQL clean.")
-    else:
-        yield Text.assemble(("NOT READY", "bold yellow"), f": {'; '.join(_missing(report))}.")
+    yield from _ready(report) if report.ready else _not_ready(report)
+
+
+def _ready(report: CutoverReport) -> Iterator[RenderableType]:
+    from gridferry.model import coverage_words
+    from gridferry.model.database_verdict import snapshots_words
+
+    covered = report.coverage
+    rows = coverage_words.rows(covered, otherwise=sum(table.rows for table in report.tables))
+    what = f"{rows}, {coverage_words.columns(covered)}: equal" if covered.left_out else f"{rows} are equal"
+    if coverage_words.has_gaps(covered):
+        columns = f", {coverage_words.columns(covered)}" if covered.left_out else ""
+        what = f"what is stored is equal ({rows}{columns})"
+    if len(report.tables) > 1:
+        tables = numbers.plural(len(report.tables), "table")
+        what = f"the whole database as of {snapshots_words(report.snapshots)}: {tables}, {what}"
+    yield Text.assemble(("READY", "bold green"), f": {what}, and nothing was written meanwhile.")
+    for table in report.tables:
+        for accepted in table.accepted:
+            yield hanging("accepted: ", f"{table.table}: {accepted}", style="yellow")
+    yield Text("Point the application at GridDB now. When it runs, `gridferry drop-slot` leaves PostgreSQL clean.")
+
+
+def _not_ready(report: CutoverReport) -> Iterator[RenderableType]:
+    """That the database is not ready, and what of each table is missing, in a word."""
+    yield Text.assemble(("NOT READY", "bold yellow"), f": {'; '.join(_missing(report))}.")
+    wrong = [table for table in report.tables if not table.ready]
+    for table in wrong[:MOST_BLOCKED] if len(report.tables) > 1 else ():
+        names = ", ".join(_LABELS.get(check.name, check.name) for check in table.checks if not check.ok)
+        yield hanging("  ", f"{table.table}: {names}")
+    if len(wrong) > MOST_BLOCKED:
+        yield Text(f"  and {numbers.plural(len(wrong) - MOST_BLOCKED, 'more table')}; --json has each")
+    if report.unasked:
+        yield Text("Next: gridferry cutover without --table, which looks at all tables of the config.", style="bold")
 
 
 def _missing(report: CutoverReport) -> Iterator[str]:
     """What a cut-over still needs, in short."""
     missing = sum(not check.ok for table in report.tables for check in table.checks)
-    if missing or not (report.failures or report.new or report.left_out):
-        yield f"{numbers.plural(missing, 'thing')} missing, see above"
+    wrong = sum(not table.ready for table in report.tables)
+    if missing:
+        where = f" in {wrong} of {numbers.plural(len(report.tables), 'table')}" if len(report.tables) > 1 else ""
+        yield f"{numbers.plural(missing, 'thing')} missing{where}, see above"
+    elif report.removed and not report.tables:
+        yield f"no table is left: {numbers.plural(len(report.removed), 'table')} removed"
     if report.new:
         yield f"{numbers.plural(len(report.new), 'table')} not loaded"
     if report.left_out:
         yield f"{numbers.plural(len(report.left_out), 'table')} left out"
-    if report.failures:
+    if report.unasked:
+        yield f"{numbers.plural(len(report.unasked), 'table')} of the config not looked at"
+    if report.failures or report.not_tried:
         yield f"{numbers.plural(len(report.failures) + len(report.not_tried), 'table')} could not be checked"
 
 

@@ -7,7 +7,8 @@ from types import TracebackType
 
 from typing_extensions import Self
 
-from gridferry.engine.cutover import CutoverSettings, cut_over
+from gridferry.engine.cutover.run import cut_over
+from gridferry.engine.cutover.table import CutoverSettings
 from gridferry.engine.events import Listener, ignore
 from gridferry.engine.life.lives import Lives
 from gridferry.engine.load.loads import Loads
@@ -82,7 +83,13 @@ class Migration:
         standing = ends.standing(tables, then="gridferry cutover")
         new = tuple(options.qualified for options in standing.new)
         settings = CutoverSettings(
-            wait_s, accepted, ends.known(), new, left_out=standing.left_out, removed=standing.removed
+            wait_s,
+            accepted,
+            ends.known(),
+            new,
+            left_out=standing.left_out,
+            removed=standing.removed,
+            unasked=standing.unasked,
         )
         # A paused table is not drained, also where it is named.
         present = [options for options in standing.tables if options.qualified not in standing.standings]

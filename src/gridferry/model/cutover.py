@@ -61,7 +61,8 @@ class CutoverReport:
 
     `failures` and `not_tried` could not be looked at. `new` belong to the config and are not loaded yet. `left_out`
     says of each table that is paused, or just being brought back, that it is; `removed` are not followed any more, by
-    somebody's wish.
+    somebody's wish; `unasked` are tables of the config that were not asked for. `log_end` is where the source's log
+    ended when the look began, `snapshots` the state that was compared: time and LSN of the one snapshot.
     """
 
     tables: tuple[TableCutover, ...]
@@ -73,6 +74,9 @@ class CutoverReport:
     new: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    unasked: tuple[str, ...] = ()
+    log_end: str = ""
+    snapshots: tuple[tuple[str, str], ...] = ()
 
     @property
     def coverage(self) -> Coverage:
@@ -81,8 +85,8 @@ class CutoverReport:
 
     @property
     def ready(self) -> bool:
-        """Whether the application can be pointed at the target without a loss."""
-        missing = self.failures or self.new or self.left_out
+        """Whether the application can be pointed at the target without a loss: all tables of the config are ready."""
+        missing = self.failures or self.not_tried or self.new or self.left_out or self.unasked
         return bool(self.tables) and not missing and all(table.ready for table in self.tables)
 
     @property

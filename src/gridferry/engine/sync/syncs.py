@@ -133,28 +133,32 @@ class Syncs:
     def _sync_each(
         self, followers: Sequence[Follower], failed: Sequence[FailedTable], *, many: bool, renew: bool, stops: bool
     ) -> list[TableSync]:
-        """One bounded run over each table; one that fails does not stop the others, nor do those that `failed`.
-
-        Args: many: whether one slot is to follow all tables in mode cdc; renew: whether each is to get another slot
-            where its own is lost, and then to join the others; stops: whether the first that fails ends all.
-        """
-
-        def run(each: Follower) -> TableSync:
-            done = each.join() if many and isinstance(each, CdcSync) else each.run()
-            self._endpoints.tell(done)
-            return done
-
-        members = [each for each in followers if many and not renew and isinstance(each, CdcSync) and each.is_member]
-        alone = [each for each in followers if each not in members]
-        with one_session():
-            tried = try_each(
-                alone, run, name=lambda each: each.table, doing=SYNC, tell=self._endpoints.tell, stops=stops
-            )
-        tried = in_order(
-            _together(members, tried, self._endpoints.tell, stops=stops), [each.table for each in followers]
-        )
+        """See `sync_each`; tables that `failed` before are among those that failed."""
+        tried = sync_each(followers, many=many, renew=renew, stops=stops, tell=self._endpoints.tell)
         replace(tried, failures=(*failed, *tried.failures)).require(SYNC)
         return list(tried.done)
+
+
+def sync_each(
+    followers: Sequence[Follower], *, many: bool, tell: Listener, renew: bool = False, stops: bool = False
+) -> Tried[TableSync]:
+    """One bounded run over each table; one that fails does not stop the others. What one slot follows is one run.
+
+    Args: many: whether one slot is to follow all tables in mode cdc; renew: whether each is to get another slot where
+        its own is lost, and then to join the others; stops: whether the first that fails ends all.
+    Raises no FerryError.
+    """
+
+    def run(each: Follower) -> TableSync:
+        done = each.join() if many and isinstance(each, CdcSync) else each.run()
+        tell(done)
+        return done
+
+    members = [each for each in followers if many and not renew and isinstance(each, CdcSync) and each.is_member]
+    alone = [each for each in followers if each not in members]
+    with one_session():
+        tried = try_each(alone, run, name=lambda each: each.table, doing=SYNC, tell=tell, stops=stops)
+    return in_order(_together(members, tried, tell, stops=stops), [each.table for each in followers])
 
 
 def _together(members: Sequence[CdcSync], tried: Tried[TableSync], tell: Listener, *, stops: bool) -> Tried[TableSync]:

@@ -1,0 +1,1 @@
+"""Cut-over: is everything there, equal, and still, of all tables?"""
