@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -160,21 +160,6 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -
     return Finding(Severity.RISK, "key", message, "" if options.order_by else "name columns in `order_by` to be exact")
 
 
-def later_digits(table: Table, options: TableOptions, choice: KeyChoice, form: KeyForm) -> Iterator[Finding]:
-    """A followed table whose times have no digits below the millisecond yet, but whose type has them."""
-    column = time_key(table, options, choice)
-    if options.sync is None or column is None or column.name in options.types:
-        return
-    if form.time is not TimeKey.EXACT_MS or not _can_be_fine(column, options):
-        return
-    message = (
-        f"no row has digits below the millisecond so far, but {column.type.formatted} has them: a later row that has "
-        "some, as now() gives them, cannot be stored by a sync"
-    )
-    advice = "keep them from the start with `precision: keep`; or declare the column with three digits in PostgreSQL"
-    yield Finding(Severity.RISK, column.name, message, advice)
-
-
 def _key_columns(table: Table, options: TableOptions) -> tuple[tuple[str, ...], str]:
     if options.key:
         return options.key, "the config"
@@ -237,7 +222,9 @@ def _may_be_fine(column: Column, profile: TableProfile, options: TableOptions) -
         return False
     facts = profile.column(column.name)
     unknown = facts is None or facts.fine is None or not profile.exact
-    return unknown or options.precision is Precision.KEEP or bool(facts and facts.fine)
+    # A history of whole seconds says nothing of the rows that a sync brings: now() has microseconds.
+    kept = options.precision is Precision.KEEP or options.sync is not None
+    return unknown or kept or bool(facts and facts.fine)
 
 
 def _is_far(facts: ColumnProfile | None) -> bool:

@@ -29,7 +29,6 @@ from gridferry.plan.keys import (
     choose_key,
     duplicate_finding,
     key_request,
-    later_digits,
 )
 from gridferry.plan.names import naming_template
 from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan, UnreadTable
@@ -218,4 +217,3 @@ def _key_findings(
     kind = "TIME_SERIES" if form.kind is ContainerKind.TIME_SERIES else "COLLECTION"
     message = f"the key is {', '.join(choice.columns)} ({choice.origin}); {kind}, because {form.reason}"
     yield Finding(Severity.INFO, "key", message)
-    yield from later_digits(table, options, choice, form)

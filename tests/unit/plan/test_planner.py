@@ -78,13 +78,22 @@ def test_no_fine_digits_need_no_second_column() -> None:
     assert [c.target.name for c in plan.columns] == ["ts", "co", "light", "temp"]
 
 
-def test_a_followed_table_whose_type_has_more_digits_than_its_rows_is_told_before_the_load() -> None:
+def test_a_followed_table_keeps_the_digits_that_its_type_has_and_its_rows_have_not_yet() -> None:
     followed: dict[str, Any] = {"sync": {"mode": "watermark", "column": "ts"}}
-    said = _text(_plan(sensor_facts(fine=0), **followed), Severity.RISK)
-    assert "a later row that has some, as now() gives them, cannot be stored by a sync" in said
-    assert "`precision: keep`" in said
-    for other in ({}, {**followed, "precision": "keep"}, {**followed, "precision": "truncate"}):
-        assert "a later row" not in _text(_plan(sensor_facts(fine=0), **other), Severity.RISK)
+    kept = [c.target.name for c in _plan(sensor_facts(fine=0), **followed).columns][:2]
+    assert kept == ["ts", "ts_us"]
+    for other in ({}, {**followed, "precision": "truncate"}, {**followed, "columns": {"ts": "timestamp(3)"}}):
+        assert "ts_us" not in [c.target.name for c in _plan(sensor_facts(fine=0), **other).columns]
+    declared = (Column("ts", replace(TS, precision=3), nullable=False), *sensor().columns[1:])
+    plan = _plan(sensor_facts(fine=None), sensor(columns=declared), **followed)
+    assert "ts_us" not in [c.target.name for c in plan.columns]
+
+
+def test_a_column_that_each_update_raises_shows_updates() -> None:
+    by_key = _text(_plan(sensor_facts(), sync={"mode": "watermark", "column": "ts"}), Severity.RISK)
+    assert "finds new rows only; updates and deletes in the source are not seen" in by_key
+    by_other = _text(_plan(sensor_facts(), sync={"mode": "watermark", "column": "co"}), Severity.RISK)
+    assert "finds new rows, and updates that raise co; other updates, and deletes" in by_other
 
 
 def test_keep_always_makes_the_second_column() -> None:

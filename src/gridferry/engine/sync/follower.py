@@ -37,7 +37,11 @@ class Follower(ABC):
 
     mode: ClassVar[SyncMode]
     endless: ClassVar[bool] = False
-    notes: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the mode does not see of any table."""
+        return ()
 
     def __init__(
         self,

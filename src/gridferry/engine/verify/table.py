@@ -40,7 +40,7 @@ from gridferry.model.verification import (
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.plan.table_options import SyncMode, TableOptions
-from gridferry.plan.watermark import by_value
+from gridferry.plan.watermark import by_value, differences_expected
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.rows.key_rows import KeyLookup
 from gridferry.source.postgres.source import PostgresSource
@@ -230,9 +230,7 @@ class TableVerifier:
             shown = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
             notes.append(f"containers are not there: {shown}")
         if watch.mode is SyncMode.WATERMARK:
-            notes.append(
-                "mode watermark does not follow updates and deletes: rows that they changed count as differences"
-            )
+            notes.append(differences_expected(self._options))
             if table.elsewhere:
                 notes.append(by_value(table))
         return notes

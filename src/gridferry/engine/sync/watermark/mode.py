@@ -21,7 +21,7 @@ from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
 from gridferry.model.outcomes import SyncOutcome, SyncState
 from gridferry.plan.table_options import SyncMode
-from gridferry.plan.watermark import BLIND_SPOT, by_value
+from gridferry.plan.watermark import blind_spot, by_value
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 
@@ -29,7 +29,11 @@ class WatermarkSync(Follower):
     """`Follower` of mode watermark."""
 
     mode: ClassVar[SyncMode] = SyncMode.WATERMARK
-    notes: ClassVar[tuple[str, ...]] = (BLIND_SPOT,)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What this mode does not see of the table."""
+        return (blind_spot(self._options),)
 
     def _run(self, lease: Lease, loaded: Loaded, *, follow: bool) -> TableSync:
         if self._settings.new_slot:
