@@ -194,7 +194,7 @@ def test_a_database_of_mixed_tables_from_init_to_verify(ferry: Ferry, postgres: 
         "CREATE TABLE sale (id int, at timestamptz, PRIMARY KEY (id, at)) PARTITION BY RANGE (at);"
         "CREATE TABLE sale_1 PARTITION OF sale DEFAULT; INSERT INTO sale VALUES (1, now());"
         "CREATE TABLE tagged (id int PRIMARY KEY, tags text[]); INSERT INTO tagged VALUES (1, '{a}');"
-        "CREATE TABLE nokey (v text); INSERT INTO nokey VALUES ('a'), ('a');"
+        "CREATE TABLE nokey (v text, n int); INSERT INTO nokey VALUES ('a', 1), ('a', 1);"
         'CREATE TABLE secret (id int PRIMARY KEY); CREATE TABLE "Plain_1" (id int PRIMARY KEY);'
         "CREATE SCHEMA stock; CREATE TABLE stock.place (id int PRIMARY KEY);"
         "CREATE ROLE many_reader LOGIN; GRANT USAGE ON SCHEMA public, stock TO many_reader;"
@@ -213,12 +213,14 @@ def test_a_database_of_mixed_tables_from_init_to_verify(ferry: Ferry, postgres: 
     try:
         assert "with 11 tables, by a pattern" in run("init", "--target", ferry.url, "-o", str(file))
         written = file.read_text()
-        assert written.count("- table: ") == 3
-        assert "- nokey    # no primary key" in written
+        assert written.count("- table: ") == 4
+        assert "key: generated    # there is no primary key" in written
         assert "- secret    # the role many_reader may not read" in written
-        file.write_text(written.replace("\ntables:", "\ndefaults: {sync: {mode: watermark}}\ntables:", 1))
+        written = written.replace("\ntables:", "\ndefaults: {sync: {mode: watermark}}\ntables:", 1)
+        grows = "key: generated\n    sync: {mode: watermark, column: n}"
+        file.write_text(written.replace("key: generated", grows, 1))
         said = run("plan", "-c", str(file))
-        assert "10 tables, 152 rows" in said
+        assert "11 tables, 154 rows" in said
         assert "details: gridferry plan --details, or --table NAME" in said
         run("load", "-c", str(file))
         postgres.run("INSERT INTO plain_1 VALUES (100, now(), 'new'); CREATE TABLE later (id int PRIMARY KEY)")

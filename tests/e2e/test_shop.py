@@ -99,7 +99,7 @@ def test_a_shop_is_taken_over_by_a_few_edited_lines_and_followed(
     document = yaml.safe_load(edited)
     ferry = replace(shop, tables=tuple(document["tables"]), more={"defaults": document["defaults"]})
 
-    assert len(ferry.load()) == 21
+    assert len(ferry.load()) == 22
     chance = random.Random(7)
     sell(postgres, chance, 20)
     sync(ferry)
@@ -127,6 +127,6 @@ def test_a_shop_is_taken_over_by_a_few_edited_lines_and_followed(
     with ferry.migration() as migration:
         report = migration.verifications.verify()
     assert report.verdict is Verdict.EQUAL
-    assert len(report.tables) == 22
+    assert len(report.tables) == 23
     dropped = {name for t in report.tables if t.covered is not None for name in t.covered.dropped}
     assert dropped == {"weight_kg"}

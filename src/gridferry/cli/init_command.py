@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +17,9 @@ from gridferry.errors import ConfigError, SourceRefused
 from gridferry.private_files import private_text
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from gridferry.model.key_advice import KeyAdvice
     from gridferry.model.table import Listing, Table, TableName
 
 SOURCE_VARIABLE = "SOURCE_DSN"
@@ -94,6 +97,7 @@ class _Found:
     listing: Listing
     blocked: tuple[Table, ...] = ()
     names: tuple[TableName, ...] = ()
+    advice: Mapping[str, KeyAdvice] = field(default_factory=dict)
 
     @property
     def many(self) -> bool:
@@ -105,6 +109,9 @@ def _fetch_tables(dsn: str, names: list[str] | None) -> _Found:
     """The tables of the source. Raises: SourceRefused if none can be read."""
     from gridferry.model.table import Listing
     from gridferry.plan.init_patterns import MOST_ENTRIES
+    from gridferry.plan.keys import choose_key
+    from gridferry.plan.table_names import spelled
+    from gridferry.plan.table_options import TableOptions
     from gridferry.source.postgres.session.connection import parse_address
     from gridferry.source.postgres.source import PostgresSource
 
@@ -119,7 +126,13 @@ def _fetch_tables(dsn: str, names: list[str] | None) -> _Found:
         )
     many = not names and len(listing.tables) > MOST_ENTRIES
     blocked = tuple(t for t in listing.tables if t.blocked)
-    return _Found(replace(listing, tables=readable), blocked, tuple(source.fetch_table_names()) if many else ())
+    keyless = [t for t in readable if choose_key(t, TableOptions(table=spelled(t.schema, t.name))).missing]
+    return _Found(
+        replace(listing, tables=readable),
+        blocked,
+        tuple(source.fetch_table_names()) if many else (),
+        source.fetch_key_advice(keyless),
+    )
 
 
 def _has_secret(dsn: str) -> bool:
@@ -151,11 +164,14 @@ def _render(found: _Found, *, source: str, target: str | None) -> str:
         target_of_url(target)  # a wrong address is reported now, not by the next command
     listing, target = found.listing, target or DEFAULT_TARGET
     if not found.many:
-        return render_config(listing.tables, source=source, target=target, left_out=listing.left_out)
+        return render_config(
+            listing.tables, advice=found.advice, source=source, target=target, left_out=listing.left_out
+        )
     return render_patterns(
         listing.tables,
         names=found.names,
         blocked=found.blocked,
+        advice=found.advice,
         source=source,
         target=target,
         left_out=listing.left_out,

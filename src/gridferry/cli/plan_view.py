@@ -83,7 +83,7 @@ def _columns(table: TablePlan, *, wide: bool) -> RenderableType:
     for column in table.columns:
         verdict = Text(column.verdict.value, style=_VERDICT_STYLES[column.verdict.value])
         cells: list[RenderableType] = [
-            Text(column.source), Text(_short_type(column.pg_type)), Text(column.target.name), Text(column.target.label)
+            *_at_source(column), Text(column.target.name), Text(column.target.label)
         ]  # fmt: skip
         rows.append([*cells, verdict, *([Text(column.rule, style="dim")] if wide else [])])
     for left_out in table.left_out:
@@ -92,6 +92,15 @@ def _columns(table: TablePlan, *, wide: bool) -> RenderableType:
         cells = [Text(left_out.name), Text(type_), Text("-"), Text("-")]
         rows.append([*cells, Text("left out", style="yellow"), *rule])
     return listing(headers, rows, indent=2)
+
+
+def _at_source(column: ColumnPlan) -> tuple[Text, Text]:
+    """The name and the type there; nothing of a column of a generated key."""
+    from gridferry.plan.generated_key import is_generated
+
+    if is_generated(column):
+        return Text("-"), Text("-")
+    return Text(column.source), Text(_short_type(column.pg_type))
 
 
 def _rules(table: TablePlan) -> Iterator[RenderableType]:

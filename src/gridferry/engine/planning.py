@@ -12,7 +12,7 @@ from gridferry.model.profile import TableProfile
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
 from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
-from gridferry.plan.planner import plan_tables, profile_request
+from gridferry.plan.planner import plan_tables, profile_request, wants_key_advice
 from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
@@ -42,7 +42,11 @@ def plan_all(
         for options in chosen:
             if options.table in found:
                 with planning.of(options), apart():
-                    profiles[options.table] = view.fetch_profile(profile_request(found[options.table], options))
+                    table = found[options.table]
+                    profile = view.fetch_profile(profile_request(table, options))
+                    if wants_key_advice(table, options, profile):
+                        profile = replace(profile, advice=view.fetch_key_advice(table, options))
+                    profiles[options.table] = profile
         others = other_tables(view, configured)
         access = planning.access(ChangeFeed(source.address), found, slots)
         facts = [

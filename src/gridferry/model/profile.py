@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from gridferry.model.epoch import Epoch
+from gridferry.model.key_advice import KeyAdvice
 
 
 class Facts(str, Enum):
@@ -48,6 +49,7 @@ class KeyRequest:
     the column to cut to milliseconds for `truncated_colliding`, or is None where that question does not arise; `epoch`
     says how, where it is one of numbers. When
     that column has no digits below the millisecond, `truncated_colliding` equals `colliding`.
+    With `whole` the key is generated: rows meet where all `columns` are equal, NULL like any other value.
     Rows with a NULL in `columns[split:]` count as `nulls` and do not take part in collisions; a NULL split value does.
     """
 
@@ -56,6 +58,7 @@ class KeyRequest:
     unique: bool = False
     truncate: str | None = None
     epoch: Epoch | None = None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,13 +134,17 @@ class SplitValue:
 
 @dataclass(frozen=True)
 class TableProfile:
-    """One table's facts. `exact` is False where only a sample was read; `rows` is then an estimate."""
+    """One table's facts. `exact` is False where only a sample was read; `rows` is then an estimate.
+
+    `advice`: which columns may be its key, where that was asked because it has none, or one that does not serve.
+    """
 
     rows: int
     columns: tuple[ColumnProfile, ...]
     key: KeyProfile | None = None
     split: tuple[SplitValue, ...] = ()
     exact: bool = True
+    advice: KeyAdvice | None = None
 
     def column(self, name: str) -> ColumnProfile | None:
         """The facts of the column called exactly `name`, or None."""

@@ -24,6 +24,14 @@ def cdc_findings(
 
     Args: columns: as planned, the row key's first.
     """
+    if choice.generated:
+        message = "mode cdc cannot follow a table whose row key is generated: a change names no row, it names a value"
+        advice = (
+            "use `sync: {mode: watermark, column: NAME}` where a column grows with each new row; or name a `key` that "
+            "no two rows share"
+        )
+        yield Finding(Severity.PROBLEM, "sync", message, advice)
+        return
     for obstacle in access.obstacles:
         yield Finding(Severity.PROBLEM, "sync", obstacle.message, obstacle.advice)
     if options.where:

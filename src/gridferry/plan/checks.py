@@ -38,11 +38,13 @@ def value_findings(
             yield _unfit_finding(planned, unfit, in_key=position < key_length, options=options)
 
 
-def null_key_findings(key: KeyProfile | None, choice: KeyChoice, *, where: str) -> Iterator[Finding]:
+def null_key_findings(key: KeyProfile | None, choice: KeyChoice, *, where: str, other: str) -> Iterator[Finding]:
     """Rows with NULL in a key column cannot be addressed at all."""
     if key is not None and key.nulls:
         message = f"NULL in the key ({', '.join(choice.columns)}), in {counted(key.nulls)}"
-        advice = f"choose a `key` without NULLs; or {leave_out_nulls(choice.columns, where=where)}"
+        without = leave_out_nulls(choice.columns, where=where)
+        way = f"write {other}" if other else "choose a `key` without NULLs, or `key: generated`, which keeps every row"
+        advice = f"{way}; or {without}"
         yield Finding(Severity.PROBLEM, "key", message, advice)
 
 

@@ -14,6 +14,7 @@ from gridferry.model.table import Column, Table
 from gridferry.plan.column_uses import wanted_uses
 from gridferry.plan.epoch_advice import epoch_advice, epoch_look
 from gridferry.plan.epochs import EPOCH_DIGITS, EPOCH_KERNELS, wished_epoch
+from gridferry.plan.generated_key import generated_columns
 from gridferry.plan.keys import FINE_TIME_TYPES, KeyChoice, KeyForm, TimeKey, counted
 from gridferry.plan.mapping import TypeRule, Use, can_be_key, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, needed_renames
@@ -89,7 +90,9 @@ def plan_columns(
     """The target's columns and the problems in their types and names, all of them."""
     columns: list[ColumnPlan] = []
     findings: list[Finding] = []
-    key_length = 0
+    if choice.generated:
+        columns += generated_columns()
+    key_length = len(columns)
     beside = None
     for column in stored_columns(table, options, choice):
         in_key = column.name in choice.columns

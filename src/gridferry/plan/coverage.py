@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from gridferry.model.coverage import Coverage, LeftOut, Why
 from gridferry.model.table import Table
+from gridferry.plan.generated_key import is_generated
 from gridferry.plan.plan import Fidelity, TablePlan
 from gridferry.plan.table_options import TableOptions
 
@@ -50,7 +51,7 @@ def coverage_of(plan: TablePlan, *, table: Table | None = None, options: TableOp
 
 def _covered(plan: TablePlan) -> dict[str, bool]:
     """The source's columns whose values are in the target, and whether with loss; each once."""
-    columns = [c for c in plan.columns if not c.gone]
+    columns = [c for c in plan.columns if not c.gone and not is_generated(c)]
     exact = {c.source for c in columns if c.verdict is not Fidelity.LOSSY}
     covered = {c.source: c.source not in exact for c in columns}
     if plan.split_by is not None:

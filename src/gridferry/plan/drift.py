@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gridferry.errors import CheckpointError
 from gridferry.model.table import Column, Table
 from gridferry.plan.advice import load_again
+from gridferry.plan.generated_key import is_generated
 from gridferry.plan.plan import ColumnPlan, TablePlan
 from gridferry.plan.retyped import retyped
 from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import TableOptions
 
 _SHOWN = 60
+_HASHED = "the generated row key is made of its values"
 # They may change after a load: these decide about rows that come later, the names are asked of the catalog
 # (`engine.ownership.origin_check.require_names_kept`), and how a table is followed is no part of its load.
 _FREE = frozenset({"containers", "on_bad_row", "on_duplicate", "sync"})
@@ -51,6 +53,9 @@ def fit(plan: TablePlan, options: TableOptions, columns: Sequence[Column]) -> Fi
     fitting: list[ColumnPlan] = []
     changes: list[str] = []
     for column in plan.columns:
+        if is_generated(column):
+            fitting.append(column)
+            continue
         now = by_number.get(column.number) if known and column.number else by_name.get(column.source)
         if column.gone:
             fitting.append(column)
@@ -65,6 +70,8 @@ def fit(plan: TablePlan, options: TableOptions, columns: Sequence[Column]) -> Fi
             )
         else:
             found = _followed(plan, options, column, now)
+            if plan.numbered and not isinstance(found, Misfit) and found.pg_type != column.pg_type:
+                found = Misfit(column.source, f"was {column.pg_type} and is now {found.pg_type}, and {_HASHED}")
             if isinstance(found, Misfit):
                 return Fitted(plan, misfit=found)
             changes += _words(column, found)
@@ -144,6 +151,8 @@ def _said(value: Any) -> str:
 def _dropped(plan: TablePlan, column: ColumnPlan) -> Misfit | None:
     if column.source in (*plan.key, *plan.order_by, plan.split_by):
         return Misfit(column.source, "was dropped, and the row key, `split_by` or `order_by` needs it")
+    if plan.numbered:
+        return Misfit(column.source, f"was dropped, and {_HASHED}")
     if not column.target.nullable:
         return Misfit(column.source, f"was dropped, and {column.target.name} of the containers takes no NULL")
     return None
@@ -171,7 +180,12 @@ def _followed(plan: TablePlan, options: TableOptions, column: ColumnPlan, now: C
 
 def _named_in_config(options: TableOptions, name: str) -> str:
     """The option that names a column; "" where none does."""
-    places = {"key": options.key, "rename": options.rename, "columns": options.columns, "exclude": options.exclude}
+    places: dict[str, Collection[str]] = {
+        "key": options.key_columns,
+        "rename": options.rename,
+        "columns": options.columns,
+        "exclude": options.exclude,
+    }
     for option, names in places.items():
         if name in names:
             return f"`{option}`"

@@ -6,9 +6,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
+from gridferry.model.key_advice import KeyAdvice
 from gridferry.model.table import Column, Table, TablesLeftOut
 from gridferry.plan.addresses import PASSWORD_VARIABLE
 from gridferry.plan.epoch_advice import epoch_look
+from gridferry.plan.key_advice import is_telling, sureness, why_generated
 from gridferry.plan.keys import TIME_TYPES, choose_key
 from gridferry.plan.mapping import rule_name
 from gridferry.plan.names import needed_renames
@@ -29,6 +31,7 @@ def render_config(
     tables: Sequence[Table],
     *,
     distinct: Mapping[str, Mapping[str, int]] | None = None,
+    advice: Mapping[str, KeyAdvice] | None = None,
     source: str = "${SOURCE_DSN}",
     target: str = DEFAULT_TARGET,
     left_out: Sequence[TablesLeftOut] = (),
@@ -37,12 +40,13 @@ def render_config(
 
     `distinct` says, by qualified table and column, how many values a column has (an estimate will do): only text
     columns with few values are suggested for `split_by`, and where nothing is known those in the key before others.
+    `advice` says, by qualified table, which columns may be the key of a table that has none.
     `source` should be a ${VARIABLE}, since a password must not be in the file. `left_out` is named in comments.
     """
     known = distinct or {}
     parts = [*head_lines(source, target), "tables:"]
     for table in tables:
-        parts += entry_lines(table, known.get(table.qualified, {}))
+        parts += entry_lines(table, known.get(table.qualified, {}), (advice or {}).get(table.qualified))
     return "\n".join([*parts, *left_out_lines(left_out)]) + "\n"
 
 
@@ -72,24 +76,19 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def entry_lines(table: Table, distinct: Mapping[str, int]) -> list[str]:
-    """The entry of one table; what is only suggested is a comment."""
+def entry_lines(table: Table, distinct: Mapping[str, int], advice: KeyAdvice | None = None) -> list[str]:
+    """The entry of one table; what is only suggested is a comment. Args: advice: for a table without a key."""
     options = TableOptions(table=spelled(table.schema, table.name))
     choice = choose_key(table, options)
     lines = [f"  - table: {yaml_scalar(options.table)}{_size(table)}"]
     times = [c for c in table.columns if c.type.name in TIME_TYPES]
     if choice.columns:
         lines.append(f"    # key: {_flow(choice.columns)}    # {choice.origin}; used when nothing is said")
-    elif times:
-        lines.append(
-            f"    key: {yaml_scalar(times[0].name)}    # there is no primary key: check that no two rows share this"
-        )
     else:
-        lines.append(
-            "    # key: [COLUMN, ...]    # needed: there is no primary key, so name the columns that identify a row"
-        )
-    texts = split_candidates(table, choice.columns, distinct) if times else []
-    for column in (*texts, *number_candidates(table, choice.columns, distinct)):
+        lines += _key_lines(advice or KeyAdvice())
+    key = choice.columns or (advice.columns if advice is not None and is_telling(advice) else ())
+    texts = split_candidates(table, key, distinct) if times else []
+    for column in (*texts, *number_candidates(table, key, distinct)):
         values = f"the {distinct[column.name]} values" if column.name in distinct else "each value"
         lines.append(f"    # split_by: {yaml_scalar(column.name)}    # one container for {values}")
     hidden = [c for c in table.columns if not c.readable]
@@ -103,6 +102,16 @@ def entry_lines(table: Table, distinct: Mapping[str, int]) -> list[str]:
     if renames:
         pairs = ", ".join(f"{_word(source)}: {_word(name)}" for source, name in renames.items())
         lines.append(f"    rename: {{{pairs}}}    # names that GridDB does not take")
+    return lines
+
+
+def _key_lines(advice: KeyAdvice) -> list[str]:
+    """The key of a table that has none: columns only where every row of the table was looked at, and they are many."""
+    if is_telling(advice):
+        return [f"    key: {_flow(advice.columns)}    # {sureness(advice)}"]
+    lines = [f"    key: generated    # there is no primary key: {why_generated(advice)}"]
+    if advice.columns:
+        lines.append(f"    # key: {_flow(advice.columns)}    # {sureness(advice)}")
     return lines
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from gridferry import numbers
+from gridferry.model.key_advice import KeyAdvice
 from gridferry.model.table import Table, TableName, TablesLeftOut
 from gridferry.plan.init_file import (
     DEFAULT_TARGET,
@@ -50,6 +51,7 @@ def render_patterns(
     *,
     names: Collection[TableName],
     blocked: Sequence[Table] = (),
+    advice: Mapping[str, KeyAdvice] | None = None,
     source: str = "${SOURCE_DSN}",
     target: str = DEFAULT_TARGET,
     left_out: Sequence[TablesLeftOut] = (),
@@ -76,7 +78,8 @@ def render_patterns(
         own = containers.get(table.qualified, "")
         if own or not listed or _needs_entry(table):
             container = [f"    container: {yaml_scalar(own)}    # another table's has the same name"] if own else []
-            written.entries.append([*entry_lines(table, {}), *container])
+            found = (advice or {}).get(table.qualified)
+            written.entries.append([*entry_lines(table, {}, found), *container])
         else:
             written.tables += 1
             written.rows += max(0, table.row_estimate)
@@ -105,10 +108,6 @@ def _untakable(table: Table) -> str:
     """Why a load of the table cannot be planned as it is; "" if nothing is known."""
     options = TableOptions(table=spelled(table.schema, table.name))
     key = choose_key(table, options).columns
-    if not key:
-        times = [c.name for c in table.columns if c.type.name in TIME_TYPES]
-        hint = f"`key: {times[0]}` if no two rows share it" if times else "a `key` that identifies a row"
-        return f"no primary key: write an entry for it, with {hint}"
     hidden = [name for name in key if (c := table.column(name)) and not c.readable]
     return f"this role may not read its key: {', '.join(hidden)}" if hidden else ""
 

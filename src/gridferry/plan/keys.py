@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -10,8 +10,9 @@ from gridferry.griddb.schema import ContainerKind, GridType
 from gridferry.model.profile import ColumnProfile, KeyProfile, KeyRequest, TableProfile
 from gridferry.model.table import Column, Table
 from gridferry.plan.epochs import CUT_EPOCHS, wished_epoch
+from gridferry.plan.generated_key import GENERATED_COLUMNS
 from gridferry.plan.plan import ColumnPlan, Finding, Kernel, OnDuplicate, Severity
-from gridferry.plan.table_options import KindWish, Precision, TableOptions
+from gridferry.plan.table_options import KeyWish, KindWish, Precision, TableOptions
 from gridferry.plan.unfit import unfit_values
 
 MAX_KEY_COLUMNS = 16
@@ -30,6 +31,8 @@ class KeyChoice:
     origin: str = ""
     unique: bool = False
     findings: tuple[Finding, ...] = ()
+    missing: bool = False  # there is none, and the config names none
+    generated: bool = False  # then `columns` are none of the source's: `plan.generated_key`
 
 
 class TimeKey(str, Enum):
@@ -62,11 +65,13 @@ def counted(rows: int) -> str:
 def choose_key(table: Table, options: TableOptions) -> KeyChoice:
     """The row key: the user's, else the primary key, else the shortest unique key without NULLs.
 
-    Returns: a choice without columns, and a PROBLEM, where there is none.
+    Returns: a choice without columns where there is none.
     """
+    if options.key is KeyWish.GENERATED:
+        return _generated(table)
     columns, origin = _key_columns(table, options)
     if not columns:
-        return KeyChoice((), findings=(_no_key(table, options),))
+        return KeyChoice((), missing=True)
     within = tuple(c for c in columns if c != options.split_by)
     if not within:
         message = f"the key is the split column {options.split_by} alone, so its rows all have the same key"
@@ -99,6 +104,8 @@ def key_request(table: Table, options: TableOptions, choice: KeyChoice) -> KeyRe
     """What must be known about collisions in the chosen key; None without a key."""
     if not choice.columns:
         return None
+    if choice.generated:
+        return KeyRequest(columns=_hashed(table, options), whole=True)
     split = (options.split_by,) if options.split_by is not None and table.column(options.split_by) else ()
     cut = _cut_candidate(table, options, choice)
     column = table.column(cut) if cut is not None else None
@@ -114,6 +121,8 @@ def key_request(table: Table, options: TableOptions, choice: KeyChoice) -> KeyRe
 def choose_form(table: Table, profile: TableProfile, options: TableOptions, choice: KeyChoice) -> KeyForm:
     """The container's kind and the precision of a time key, from the data and the user's wishes."""
     key = profile.key or KeyProfile(choice.columns)
+    if choice.generated:
+        return _form_by_type(options, key, "its key is generated")
     column = time_key(table, options, choice)
     if column is None or options.types.get(column.name, GridType.TIMESTAMP_MS) is not GridType.TIMESTAMP_MS:
         reason = "the key is not a single time" if column is None else "its type was chosen in `columns`"
@@ -138,10 +147,18 @@ def is_time(column: Column, options: TableOptions) -> bool:
     return column.type.name in TIME_TYPES or wished_epoch(column, options.columns.get(column.name)) is not None
 
 
-def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -> Finding | None:
-    """What the rows that meet in one key mean under `on_duplicate`; None where there are none."""
+def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions, *, other: str = "") -> Finding | None:
+    """What the rows that meet in one key mean under `on_duplicate`; None where there are none.
+
+    Args: other: a key that no two rows share, as words.
+    """
     if not form.colliding:
         return None
+    if choice.generated:
+        examples = f" (for example {'; '.join(form.examples)})" if form.examples else ""
+        equals = "equals" if form.colliding == 1 else "equal"
+        message = f"{counted(form.colliding)} {equals} an earlier one in every column{examples}; each is stored"
+        return Finding(Severity.INFO, "key", message)
     shown = ", ".join(choice.columns)
     where = f" within one {options.split_by}" if options.split_by else ""
     cut = " cut to milliseconds" if form.time in (TimeKey.CUT_MS, TimeKey.SPLIT_MS) else ""
@@ -149,7 +166,8 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -
     met = "shares its" if form.colliding == 1 else "share their"
     message = f"{counted(form.colliding)} {met} key ({shown}{cut}){where} with an earlier row{examples}"
     if options.on_duplicate is OnDuplicate.ERROR:
-        advice = "add columns to `key` until it is unique, or say what to keep: on_duplicate: last, first or quarantine"
+        way = f"write {other}" if other else "add columns to `key` until it is unique"
+        advice = f"{way}; or say what to keep: on_duplicate: last, first or quarantine"
         return Finding(Severity.PROBLEM, "key", message, advice)
     if options.on_duplicate is OnDuplicate.QUARANTINE:
         return Finding(
@@ -160,9 +178,38 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions) -
     return Finding(Severity.RISK, "key", message, "" if options.order_by else "name columns in `order_by` to be exact")
 
 
+def _generated(table: Table) -> KeyChoice:
+    taken = [name for name in (*GENERATED_COLUMNS, KeyWish.GENERATED.value) if table.column(name) is not None]
+    if not taken:
+        return KeyChoice(
+            GENERATED_COLUMNS, "generated from the row's values", findings=tuple(_left_aside(table)), generated=True
+        )
+    message = f"`key: generated` makes columns of its own, and the table has a column {taken[0]}"
+    advice = "name the columns of the key as a list, such as `key: [generated]`"
+    if taken[0] != KeyWish.GENERATED.value:
+        advice = f"rename {taken[0]} in the source, or read the table through a view that calls it something else"
+    return KeyChoice((), findings=(Finding(Severity.PROBLEM, "key", message, advice),))
+
+
+def _left_aside(table: Table) -> Iterator[Finding]:
+    columns, name = _own_key(table)
+    if columns:
+        message = f"{name} ({', '.join(columns)}) is not used, because the config says `key: generated`"
+        yield Finding(Severity.RISK, "key", message, "leave `key` out: a row that is changed then keeps its key")
+
+
+def _hashed(table: Table, options: TableOptions) -> tuple[str, ...]:
+    """What a generated key is made of: the columns that are stored, and the one that splits the table."""
+    return tuple(c.name for c in table.columns if c.name not in options.exclude or c.name == options.split_by)
+
+
 def _key_columns(table: Table, options: TableOptions) -> tuple[tuple[str, ...], str]:
-    if options.key:
-        return options.key, "the config"
+    if options.key_columns:
+        return options.key_columns, "the config"
+    return _own_key(table)
+
+
+def _own_key(table: Table) -> tuple[tuple[str, ...], str]:
     primary = next((k for k in table.keys if k.primary), None)
     if primary is not None:
         return primary.columns, "the primary key"
@@ -184,13 +231,6 @@ def _is_unique(table: Table, options: TableOptions, columns: tuple[str, ...]) ->
 def _not_null(table: Table, name: str) -> bool:
     column = table.column(name)
     return column is not None and not column.nullable
-
-
-def _no_key(table: Table, options: TableOptions) -> Finding:
-    times = [c.name for c in table.columns if c.type.name in TIME_TYPES and c.name != options.split_by]
-    hint = f"name the columns that identify a row, such as `key: {times[0]}`" if times else "name them with `key`"
-    message = "no usable key: there is no primary key and no unique key without NULLs"
-    return Finding(Severity.PROBLEM, "key", message, hint)
 
 
 def _known(table: Table) -> str:

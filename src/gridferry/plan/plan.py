@@ -64,6 +64,8 @@ class Kernel(str, Enum):
     LIST = "list"  # text of an array to an array of GridDB's; one that is not flat is refused
     NUMBER = "number"  # between numeric Arrow types, refused where the value changes
     NUMBER_LOSSY = "number_lossy"  # between numeric Arrow types, nearest value
+    ROW_HASH = "row_hash"  # the first column of a generated key
+    ORDINAL = "ordinal"  # its second: 0 as it is read, numbered where rows with equal values are known to be together
 
 
 class ReadAs(str, Enum):
@@ -71,6 +73,8 @@ class ReadAs(str, Enum):
 
     PLAIN = "plain"  # the column itself
     TEXT = "text"  # cast to text by PostgreSQL
+    ROW_HASH = "row_hash"  # of the row's values: `source.postgres.sql.row_hash`
+    ORDINAL = "ordinal"  # 0: `transform.ordinals` gives rows with equal values their numbers
 
 
 class OnDuplicate(str, Enum):
@@ -203,6 +207,11 @@ class TablePlan:
     def qualified(self) -> str:
         """`schema.table`."""
         return f"{self.schema}.{self.table}"
+
+    @property
+    def numbered(self) -> bool:
+        """Whether the row key is a generated one: see `plan.generated_key`."""
+        return any(column.kernel is Kernel.ROW_HASH for column in self.columns[: self.key_length])
 
     def puts_aside(self, column: str) -> bool:
         """Whether a row goes to the quarantine for a value of a source column that the target cannot store."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from gridferry.errors import PlanError
 from gridferry.griddb.schema import ContainerKind
+from gridferry.model.key_advice import KeyAdvice
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.source_role import SourceRole
@@ -22,6 +23,7 @@ from gridferry.plan.checks import (
 from gridferry.plan.columns import facts_request, plan_columns, stored_columns
 from gridferry.plan.containers import container_findings, plan_containers, with_clashes
 from gridferry.plan.coverage import left_out
+from gridferry.plan.key_advice import key_words
 from gridferry.plan.keys import (
     KeyChoice,
     KeyForm,
@@ -31,9 +33,9 @@ from gridferry.plan.keys import (
     key_request,
 )
 from gridferry.plan.names import naming_template
-from gridferry.plan.plan import ColumnPlan, Finding, Plan, Severity, TablePlan, UnreadTable
+from gridferry.plan.plan import ColumnPlan, Finding, OnDuplicate, Plan, Severity, TablePlan, UnreadTable
 from gridferry.plan.source_role import role_findings
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.table_options import Precision, SyncMode, TableOptions
 from gridferry.plan.watermark import watermark_findings
 
 _ORDER = {Severity.PROBLEM: 0, Severity.RISK: 1, Severity.INFO: 2}
@@ -50,16 +52,28 @@ def profile_request(table: Table, options: TableOptions) -> ProfileRequest:
     split_column = table.column(options.split_by) if options.split_by else None
     split = options.split_by if split_column is not None and split_column.readable else None
     hidden = {column.name for column in table.columns if not column.readable}
-    asks_key = not hidden & {*choice.columns, *([options.split_by] if options.split_by else [])}
+    key = key_request(table, options, choice)
+    asks_key = key is not None and not hidden & {*key.columns, *([options.split_by] if options.split_by else [])}
     return ProfileRequest(
         schema=table.schema,
         table=table.name,
         columns=tuple(wanted),
-        key=key_request(table, options, choice) if asks_key else None,
+        key=key if asks_key else None,
         split_by=split,
         where=options.where,
         sampled=table.own_heap,
     )
+
+
+def wants_key_advice(table: Table, options: TableOptions, profile: TableProfile) -> bool:
+    """Whether a look for a key is worth its cost: there is none, or the one that the config names does not serve."""
+    choice = choose_key(table, options)
+    if choice.missing:
+        return True
+    key = profile.key
+    if key is None or choice.generated or options.precision is Precision.TRUNCATE:
+        return False
+    return bool(key.nulls or (key.colliding and options.on_duplicate is OnDuplicate.ERROR))
 
 
 def plan_table(
@@ -208,10 +222,14 @@ def _sync_findings(
 def _key_findings(
     table: Table, profile: TableProfile, options: TableOptions, *, choice: KeyChoice, form: KeyForm
 ) -> Iterator[Finding]:
+    if choice.missing:
+        message = "no usable key: there is no primary key and no unique key without NULLs"
+        yield Finding(Severity.PROBLEM, "key", message, f"write {key_words(profile.advice or KeyAdvice(), options)}")
     if not choice.columns:
         return
-    yield from null_key_findings(profile.key, choice, where=options.where)
-    duplicates = duplicate_finding(form, choice, options)
+    other = "" if profile.advice is None else key_words(profile.advice, options)
+    yield from null_key_findings(profile.key, choice, where=options.where, other=other)
+    duplicates = duplicate_finding(form, choice, options, other=other)
     if duplicates is not None:
         yield duplicates
     kind = "TIME_SERIES" if form.kind is ContainerKind.TIME_SERIES else "COLLECTION"

@@ -18,11 +18,12 @@ from gridferry.model.table import Column, Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth
 from gridferry.plan.column_uses import wanted_uses
 from gridferry.plan.columns import planned_scale
+from gridferry.plan.generated_key import GENERATED_COLUMNS, generated_columns, is_generated
 from gridferry.plan.mapping import Use
 from gridferry.plan.names import column_name_problem, container_name, name_problem, naming_template
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan
 from gridferry.plan.retyped import Way, rule_way, ways_after_change
-from gridferry.plan.table_options import ColumnWish, Precision, TableOptions
+from gridferry.plan.table_options import ColumnWish, KeyWish, Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 
 _OWN_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})
@@ -113,7 +114,7 @@ def _differences(plan: TablePlan, options: TableOptions, table: Table | None) ->
         "`split_by`": plan.split_by == options.split_by,
         "`order_by`": plan.order_by == options.order_by,
         "`container`": plan.naming == naming,
-        "`key`": not options.key or plan.key == tuple(c for c in options.key if c != options.split_by),
+        "`key`": _same_key(plan, options),
     }
     yield from ("" if agrees else f"another {name}" for name, agrees in same.items())
     yield from (_container(c.name, c.value, plan) for c in plan.containers)
@@ -129,6 +130,13 @@ def _differences(plan: TablePlan, options: TableOptions, table: Table | None) ->
         yield _column(column, plan, options)
         if table is not None:
             yield _against_catalog(column, plan, options, table)
+
+
+def _same_key(plan: TablePlan, options: TableOptions) -> bool:
+    if plan.numbered or options.key is KeyWish.GENERATED:
+        made = plan.columns[: plan.key_length] == generated_columns()
+        return made and plan.key == GENERATED_COLUMNS and options.key is KeyWish.GENERATED
+    return not options.key_columns or plan.key == tuple(c for c in options.key_columns if c != options.split_by)
 
 
 def _container(name: str, value: str | None, plan: TablePlan) -> str:
@@ -149,6 +157,8 @@ def _key(plan: TablePlan) -> Iterator[str]:
 
 
 def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
+    if is_generated(column):
+        return "" if column in generated_columns() else "another generated key"
     named = options.rename.get(column.configured, column.configured)
     in_key = column.source in plan.key
     fine = in_key and column.kernel is Kernel.TIME_US and re.fullmatch(rf"{re.escape(named)}_us\d*", column.target.name)
@@ -166,7 +176,7 @@ def _column(column: ColumnPlan, plan: TablePlan, options: TableOptions) -> str:
 
 def _against_catalog(column: ColumnPlan, plan: TablePlan, options: TableOptions, table: Table) -> str:
     """A column of the catalog is converted by one of its type's rules. One that is gone is for others to report."""
-    if column.gone:
+    if column.gone or is_generated(column):
         return ""
     there = table.column(column.source)
     if there is None or there.type.formatted != column.pg_type:

@@ -94,6 +94,12 @@ class SyncMode(Word):
     WATERMARK = "watermark"
 
 
+class KeyWish(str, Enum):
+    """A row key that names no columns."""
+
+    GENERATED = "generated"  # see `plan.generated_key`
+
+
 class OutOfRange(str, Enum):
     """What to do with values of a column that its type cannot hold. None of these: another type."""
 
@@ -268,7 +274,7 @@ class TableOptions(Options):
     split_by: str | None = Field(default=None, min_length=1)
     containers: dict[str, str] = Field(default_factory=dict)
     container: str | None = Field(default=None, min_length=1)
-    key: tuple[str, ...] = ()
+    key: tuple[str, ...] | KeyWish = ()
     kind: KindWish = KindWish.AUTO
     precision: Precision = Precision.AUTO
     rename: dict[str, str] = Field(default_factory=dict)
@@ -300,7 +306,17 @@ class TableOptions(Options):
         # A reason decides nothing about what is loaded: with another one it is the same load.
         return sorted(value)
 
-    @field_validator("key", "order_by", mode="before")
+    @field_validator("key", mode="before")
+    @classmethod
+    def _key(cls, value: Any) -> Any:
+        if value in ("none", None):
+            raise ValueError(
+                "a container without a row key cannot be loaded again after an interruption, repaired or kept in step; "
+                "write `key: generated`, which keeps every row, or `key: [none]` for a column of that name"
+            )
+        return KeyWish.GENERATED if value == KeyWish.GENERATED.value else cls._name_or_list(value)
+
+    @field_validator("order_by", mode="before")
     @classmethod
     def _name_or_list(cls, value: Any) -> Any:
         names = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, list | tuple) else ()
@@ -322,6 +338,11 @@ class TableOptions(Options):
         # A type alone is written as its number, as it was before there was anything else to say.
         written = {name: wish.model_dump(mode="json", exclude_none=True) for name, wish in value.items()}
         return {name: each["type"] if list(each) == ["type"] else each for name, each in written.items()}
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that `key` names; none where it is left out, or generated."""
+        return () if isinstance(self.key, KeyWish) else self.key
 
     @property
     def aside(self) -> tuple[str, ...]:

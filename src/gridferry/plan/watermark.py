@@ -10,7 +10,7 @@ from gridferry.model.watermark import GrowingColumn, Growth
 from gridferry.plan.epochs import wished_epoch
 from gridferry.plan.keys import TIME_TYPES, KeyChoice, is_time
 from gridferry.plan.plan import Finding, Severity
-from gridferry.plan.table_options import SyncOptions, TableOptions
+from gridferry.plan.table_options import KeyWish, SyncOptions, TableOptions
 
 _AFTER_INSERT = "rows change after their insert"
 NUMBER_TYPES = frozenset({"int2", "int4", "int8", "numeric"})
@@ -20,15 +20,16 @@ BLIND_SPOT = "mode watermark finds new rows only; updates and deletes in the sou
 def seen_by_updates(options: TableOptions, key: tuple[str, ...]) -> str:
     """The column that shows updates because the application raises it with each, as `updated_at`; "" without one.
 
-    `key`: the key's columns, as far as they are known. A row whose key grows is another row, and not an update.
+    `key`: the key's columns, as far as they are known. A row whose key grows is another row, and not an update; of a
+    generated key any change makes another one.
     """
-    column = options.sync.column if options.sync else None
+    column = options.sync.column if options.sync and options.key is not KeyWish.GENERATED else None
     return column if column and column not in key else ""
 
 
 def blind_spot(options: TableOptions, key: tuple[str, ...] = ()) -> str:
     """What mode watermark sees of a table, and what it does not."""
-    column = seen_by_updates(options, key or options.key)
+    column = seen_by_updates(options, key or options.key_columns)
     if not column:
         return BLIND_SPOT
     return (
@@ -39,7 +40,7 @@ def blind_spot(options: TableOptions, key: tuple[str, ...] = ()) -> str:
 
 def differences_expected(options: TableOptions) -> str:
     """What a comparison of a table in mode watermark finds, although nothing is wrong with it."""
-    column = seen_by_updates(options, options.key)
+    column = seen_by_updates(options, options.key_columns)
     missed = f"updates that leave {column} as it is, and deletes" if column else "updates and deletes"
     return f"mode watermark does not follow {missed}: rows that they changed count as differences"
 
@@ -75,7 +76,7 @@ def _lookback(sync: SyncOptions, growth: Growth, epoch: Epoch | None) -> int:
 
 def watermark_findings(table: Table, options: TableOptions, choice: KeyChoice) -> Iterator[Finding]:
     """What mode watermark means for this table."""
-    change = "`gridferry repair`" if table.elsewhere else "`sync: {mode: cdc}`"
+    change = "`gridferry repair`" if table.elsewhere or choice.generated else "`sync: {mode: cdc}`"
     when = "rows are deleted, or change without that" if seen_by_updates(options, choice.columns) else _AFTER_INSERT
     advice = f"use {change} where {when}"
     yield Finding(Severity.RISK, table.qualified, blind_spot(options, choice.columns), advice)

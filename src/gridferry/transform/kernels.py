@@ -287,6 +287,8 @@ KERNELS: dict[Kernel, KernelFunction] = {
     Kernel.DATE_LONG: date_long,
     Kernel.NUMBER: number,
     Kernel.NUMBER_LOSSY: number_lossy,
+    Kernel.ROW_HASH: same,
+    Kernel.ORDINAL: same,
 }
 
 

@@ -7,6 +7,7 @@ from tests.unit.plan.tables import BIGINT, TEXT, primary, sensor
 from gridferry.model.table import Column, PgType
 from gridferry.plan.config import parse_config
 from gridferry.plan.init_file import render_config
+from gridferry.plan.table_options import KeyWish
 
 ENV = {"SOURCE_DSN": "postgresql://h/db"}
 
@@ -20,7 +21,7 @@ def test_the_file_can_be_read_and_is_explained() -> None:
     odd = sensor(schema="Ops", name='a."b', columns=columns, keys=primary("id"))
     text = render_config([sensor(row_estimate=405184), odd])
     first, second = parse_config(text, env=ENV).tables
-    assert (first.table_name, first.key, first.split_by) == ("device", ("ts",), None)
+    assert (first.table_name, first.key, first.split_by) == ("device", KeyWish.GENERATED, None)
     assert (second.schema_name, second.table_name, second.key) == ("Ops", 'a."b', ())
     assert second.exclude == {}, "every type has a rule"
     assert "# about 405,184 rows" in text
@@ -46,7 +47,7 @@ def test_split_by_is_suggested_for_few_values() -> None:
 
 def test_no_key_and_no_time() -> None:
     table = sensor(columns=(Column("a", TEXT),))
-    assert "# key: [COLUMN, ...]    # needed" in render_config([table])
+    assert "key: generated    # there is no primary key" in render_config([table])
 
 
 def test_whole_numbers_beside_a_time_are_suggested_too() -> None:

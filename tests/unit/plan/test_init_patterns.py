@@ -8,6 +8,7 @@ from gridferry.model.table import Column, PgType, Table, TableName, TablesLeftOu
 from gridferry.plan.config import Config, parse_config
 from gridferry.plan.init_patterns import render_patterns
 from gridferry.plan.names import naming_template
+from gridferry.plan.table_options import KeyWish
 
 ENV = {"SOURCE_DSN": "postgresql://h/db"}
 
@@ -61,10 +62,9 @@ def test_what_cannot_be_taken_is_out_with_its_reason() -> None:
     text, config = rendered(
         *(table(f"t{n}") for n in range(9)), log, bad, table("nokey", keyed=False), blocked=(secret,)
     )
-    assert {o.table_name for o in config.tables} == {f"t{n}" for n in range(9)}
+    made = {o.table_name: o.key for o in config.tables}
+    assert made == {**{f"t{n}": () for n in range(9)}, "log": KeyWish.GENERATED, "nokey": KeyWish.GENERATED}
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "- log # no primary key: write an entry for it, with `key: at` if no two rows share it" in lines
-    assert "- nokey # no primary key: write an entry for it, with a `key` that identifies a row" in lines
     assert "- bad # this role may not read its key: span" in lines
     assert any(
         'the role r may not read the table public.secret: GRANT SELECT ON "secret" TO "r";' in line for line in lines
@@ -88,7 +88,7 @@ def test_parts_of_a_table_that_cannot_be_read_stand_for_themselves() -> None:
     part = table("part")
     found = [TableName("public", name) for name in ("whole", "t1")]
     _, config = rendered(table("t1"), part, table("lost", keyed=False), blocked=(whole,), names=found)
-    assert {o.table_name for o in config.tables} == {"t1", "part"}
+    assert {o.table_name for o in config.tables} == {"t1", "part", "lost"}
 
 
 def test_a_schema_of_entries_only_has_its_pattern_for_what_comes() -> None:

@@ -191,7 +191,7 @@ def test_nulls_in_the_key_are_a_problem() -> None:
 def test_no_key_is_a_problem_with_a_way_out() -> None:
     plan = plan_table(sensor(), sensor_facts(), table_options(table="device"))
     assert "no usable key" in _text(plan, Severity.PROBLEM)
-    assert "`key: ts`" in _text(plan, Severity.PROBLEM)
+    assert "`key: generated`" in _text(plan, Severity.PROBLEM)
     assert profile_request(sensor(), table_options(table="device")).key is None
 
 

@@ -29,6 +29,7 @@ from gridferry.model.table import Table
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.source.postgres.one_snapshot import PostgresReader, PostgresSnapshot
+from gridferry.transform.ordinals import renumbered
 
 ROWS_A_CHUNK = 100_000
 KEYS_A_READ = 10_000
@@ -95,13 +96,15 @@ class FullPass:
     def _by_parts(self, parts: Iterable[RowRange]) -> None:
         def work(part: RowRange, worker: Callable[[], OpenReader]) -> None:
             source = joined_rows(list(self.source.part(worker().reader, part)), self._schema)
-            self._compare(source, self.target.part(part))
+            self._compare(self._numbered(source), self.target.part(part))
 
         self._crew(parts, work, meanwhile=self._count)
 
     def _gathered(self, table: Table) -> None:
         """Read each side once, in the order in which it lies; then compare partition by partition."""
-        with Partitions(self._schema, key_length=self._plan.key_length, count=self._cut.partitions) as kept:
+        # All rows of a hash in one partition: which of them has which number is found out there.
+        parted = 1 if self._plan.numbered else self._plan.key_length
+        with Partitions(self._schema, key_length=parted, count=self._cut.partitions) as kept:
 
             def read_chunk(chunk: Chunk, worker: Callable[[], OpenReader]) -> None:
                 for rows, codes in self.source.converted(worker().reader.read_chunk(chunk, self._plan)):
@@ -125,7 +128,11 @@ class FullPass:
                 self._crew(range(kept.count), compare)
 
     def _joined(self, kept: Partitions, number: int) -> NumberedRows:
-        return joined_rows(list(kept.rows(Side.SOURCE, number)), self._schema)
+        return self._numbered(joined_rows(list(kept.rows(Side.SOURCE, number)), self._schema))
+
+    def _numbered(self, source: NumberedRows) -> NumberedRows:
+        """Rows with a generated key, each with its number; all of each hash must be there."""
+        return (renumbered(source[0]), source[1]) if self._plan.numbered else source
 
     def _container_parts(self) -> list[RowRange]:
         """All containers, in as many parts as keep the workers busy."""

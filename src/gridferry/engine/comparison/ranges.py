@@ -91,8 +91,9 @@ def cut_table(view: PostgresSnapshot, plan: TablePlan, table: Table, containers:
         if groups is not None:
             return Cut(parts=groups)
     names = " or ".join(dict.fromkeys([plan.columns[0].source, *([plan.split_by] if plan.split_by else [])]))
+    why = "its row key is generated" if plan.numbered else f"no index begins with {names}"
     warning = (
-        f"no index begins with {names}: the source is read whole, and the rows of both sides wait in temporary files "
+        f"{why}: the source is read whole, and the rows of both sides wait in temporary files "
         f"of about {max(1, 2 * octets >> 20):,} MB together"
     )
     return Cut(partitions=math.ceil(rows / most), warning=warning)

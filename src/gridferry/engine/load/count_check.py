@@ -57,12 +57,17 @@ class CountCheck:
         target: TableTarget,
         quarantine: Quarantine,
         source: Mapping[str | None, int],
+        *,
+        resumed: bool = False,
     ) -> None:
+        """Args: resumed: chunks were read under earlier snapshots, so rows may be stored that the source lost since."""
         self._store = store
         self._plan = plan
         self._target = target
         self._quarantine = quarantine
         self._source = source
+        # Rows of the past and rows that share a hash may be as many: then the counts agree, and mean nothing.
+        self._unclear = bool(plan.colliding) or (resumed and plan.numbered)
 
     def at_a_glance(self, rows: Mapping[str | None, int]) -> LoadCounts | None:
         """What the counts say where they say it by themselves: no rows share keys, none is missing, none quarantined.
@@ -70,7 +75,7 @@ class CountCheck:
         Args: rows: how many each container holds, by split value.
         """
         counts = self._compared(rows, Counter(), Resolution(Counter()))
-        if self._plan.colliding or self._missing(counts):
+        if self._unclear or self._missing(counts):
             return None
         return LoadCounts(tuple(count for count, _ in counts.values()), 0, 0, self._surplus(counts))
 
@@ -82,7 +87,7 @@ class CountCheck:
         none = Resolution(Counter())
         counts = self._count(none)
         resolved = none
-        if self._plan.colliding or self._missing(counts):
+        if self._unclear or self._missing(counts):
             resolved = resolve_duplicates(reader, self._plan, copier=copier, quarantine=self._quarantine)
             counts = self._count(resolved)
         missing = self._missing(counts)

@@ -185,7 +185,8 @@ class Finishing:
 
     def _check(self, table: TableCopy) -> CountCheck:
         source = self._counted[table.name].by_value
-        return CountCheck(self._state.store, table.plan, table.target, self._state.quarantine, source)
+        resumed = table.outcome is LoadOutcome.RESUMED
+        return CountCheck(self._state.store, table.plan, table.target, self._state.quarantine, source, resumed=resumed)
 
     def _settle(self, table: TableCopy, counted: _Counted, reader: OpenReader) -> None:
         if table.outcome is LoadOutcome.RESUMED:

@@ -16,6 +16,7 @@ from gridferry.engine.rows.copier import ChunkCopier, held_row, row_key
 from gridferry.errors import DuplicateKeys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.transform.compiled import compile_columns
+from gridferry.transform.ordinals import running_numbers
 
 REASON = "duplicate_key"
 
@@ -41,8 +42,15 @@ def resolve_duplicates(
     """Put the row that stays for every key that several rows share, and flush.
 
     All of them were put before, in an order that no one chose; this last put decides.
+    With a generated key every row stays, under its number.
     Raises: DuplicateKeys where the plan says `on_duplicate: error` and there are any.
     """
+    if plan.numbered:
+        with copier.writer() as writer:
+            for batch in running_numbers(good_rows(reader, plan)):
+                copier.put(writer, batch)
+            writer.flush_log()
+        return Resolution(Counter())
     superseded: Counter[str | None] = Counter()
     held: list[HeldRow] = []
     seen: Counter[str] = Counter()
@@ -62,6 +70,14 @@ def resolve_duplicates(
     return Resolution(superseded, len(held))
 
 
+def good_rows(reader: ReadsDuplicates, plan: TablePlan) -> Iterator[pa.RecordBatch]:
+    """The rows of all shared keys that can be stored, in the order that the source gives."""
+    transform = compile_columns(plan)
+    for batch in reader.read_duplicates(plan):
+        converted = transform.transform(batch)
+        yield batch if converted.rows is None else batch.take(pa.array(converted.rows))
+
+
 @dataclass(frozen=True)
 class DuplicateBlock:
     """Whole groups of rows that share a key: which of them stay, and which do not; positions in `rows`."""
@@ -75,10 +91,8 @@ def duplicate_blocks(reader: ReadsDuplicates, plan: TablePlan) -> Iterator[Dupli
     """The good rows of all shared keys, in the order that the source gives, never a key in two blocks."""
     transform = compile_columns(plan)
     waiting: pa.RecordBatch | None = None
-    for batch in reader.read_duplicates(plan):
-        converted = transform.transform(batch)
-        rows = batch if converted.rows is None else batch.take(pa.array(converted.rows))
-        rows = rows if waiting is None else pa.concat_batches([waiting, rows])
+    for batch in good_rows(reader, plan):
+        rows = batch if waiting is None else pa.concat_batches([waiting, batch])
         starts = _starts(transform.transform(rows).batch, rows, plan)
         whole = int(starts[-1]) if len(starts) else 0
         if whole:

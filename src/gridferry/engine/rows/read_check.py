@@ -38,7 +38,7 @@ def require_all_there(state: TargetState, plan: TablePlan, *, counted: int, uniq
     Rows superseded by others of their key are not counted again: where there may be any, nothing is known.
     Raises: DataError with both numbers.
     """
-    if not unique and plan.on_duplicate is not OnDuplicate.ERROR:
+    if not unique and not plan.numbered and plan.on_duplicate is not OnDuplicate.ERROR:
         return
     names = [entry.container for entry in state.catalog.entries(plan.qualified)]
     opened = [container for container in state.store.open_containers(names).values() if container is not None]

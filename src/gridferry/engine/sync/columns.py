@@ -56,6 +56,8 @@ def with_added(
     """The plan with what was added to its table's columns, as far as it is wished, and the names of that."""
     if options.sync is not None and options.sync.new_columns is NewColumns.IGNORE:
         return plan, ()
+    if plan.numbered:  # a generated key is made of the columns that there were
+        return plan, ()
     names = unknown_columns(plan, options, [column.name for column in columns])
     types = {column.name: column.type.formatted for column in columns}
     extended = extended_plan(plan, options, table, names=names, types=types)

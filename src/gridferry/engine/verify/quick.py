@@ -125,9 +125,8 @@ class QuickLook:
         held = self._state.quarantine.counts(self._plan.qualified, without_reason=REASON)
         quarantined = Counter({code: held[name] for code, name in enumerate(containers.names)})
         superseded: Counter[int] = Counter()
-        if self._plan.on_duplicate is not OnDuplicate.ERROR and any(
-            containers.counts[code] < s.rows - quarantined[code] for code, s in spread.items()
-        ):
+        chooses = self._plan.on_duplicate is not OnDuplicate.ERROR and not self._plan.numbered
+        if chooses and any(containers.counts[code] < s.rows - quarantined[code] for code, s in spread.items()):
             superseded = self._superseded(view, containers)
         if self._plan.on_duplicate is OnDuplicate.QUARANTINE:
             quarantined, superseded = quarantined + superseded, Counter()

@@ -12,6 +12,7 @@ from psycopg import sql
 
 from gridferry.errors import NoSessionFree, SourceRefused
 from gridferry.model.chunk import Chunk, Snapshot
+from gridferry.model.key_advice import KeyAdvice
 from gridferry.model.origin import SourceOrigin
 from gridferry.model.over_time import Buckets, GroupBounds
 from gridferry.model.parts import Part
@@ -20,7 +21,8 @@ from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.table import Table, TableName
 from gridferry.model.watermark import Cursor, GrowingColumn
 from gridferry.plan.plan import TablePlan
-from gridferry.source.postgres.catalog import catalog, listing, profile
+from gridferry.plan.table_options import TableOptions
+from gridferry.source.postgres.catalog import catalog, key_advice, listing, profile
 from gridferry.source.postgres.rows import (
     chunks,
     duplicates,
@@ -138,6 +140,10 @@ class PostgresSnapshot:
     def fetch_profile(self, request: ProfileRequest, *, sample_percent: float | None = None) -> TableProfile:
         """See `profile.fetch_profile`."""
         return profile.fetch_profile(self.held.connection, request, sample_percent=sample_percent)
+
+    def fetch_key_advice(self, table: Table, options: TableOptions) -> KeyAdvice:
+        """See `key_advice.fetch_key_advice`."""
+        return key_advice.fetch_key_advice(self.held.connection, table, options)
 
     def fetch_table_origin(self, schema: str, table: str) -> SourceOrigin:
         """See `origin.fetch_table_origin`."""

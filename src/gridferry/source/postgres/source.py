@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gridferry.model.key_advice import KeyAdvice
 from gridferry.model.migration import DatabaseOrigin
 from gridferry.model.origin import SourceOrigin
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.source_role import SourceRole
 from gridferry.model.table import Listing, Table, TableName
-from gridferry.source.postgres.catalog import catalog, listing, profile
+from gridferry.plan.table_names import spelled
+from gridferry.plan.table_options import TableOptions
+from gridferry.source.postgres.catalog import catalog, key_advice, listing, profile
 from gridferry.source.postgres.one_snapshot import PostgresReader, PostgresSnapshot
 from gridferry.source.postgres.rows.kept_readers import KeptReaders
 from gridferry.source.postgres.session import database_origin, role, snapshot
@@ -19,6 +23,8 @@ from gridferry.source.postgres.session import table_origin as origin
 from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.transactions import Work
+
+_ADVICE_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,19 @@ class PostgresSource:
         """See `profile.fetch_profile`."""
         with connect(self.address, Work.SNAPSHOT) as connection:
             return profile.fetch_profile(connection, request, sample_percent=sample_percent)
+
+    def fetch_key_advice(self, tables: Sequence[Table], *, seconds: float = _ADVICE_S) -> dict[str, KeyAdvice]:
+        """See `key_advice.fetch_key_advice`, by `schema.table`; no table is looked at once `seconds` have passed."""
+        found: dict[str, KeyAdvice] = {}
+        if not tables:
+            return found
+        end = time.monotonic() + seconds
+        with connect(self.address, Work.SNAPSHOT) as connection:
+            for table in tables:
+                if time.monotonic() < end:
+                    options = TableOptions(table=spelled(table.schema, table.name))
+                    found[table.qualified] = key_advice.fetch_key_advice(connection, table, options)
+        return found
 
     def fetch_role(self, tables: Sequence[tuple[str, str]]) -> SourceRole:
         """See `role.fetch_role`."""

@@ -205,7 +205,7 @@ class WatermarkRun:
         copier = self._copier(by.plan, containers)
         shared = SharedKeys(reader, window)
         colliding = not by.unique and next(duplicate_blocks(shared, by.plan), None) is not None
-        if colliding and by.plan.on_duplicate is OnDuplicate.ERROR:
+        if colliding and by.plan.on_duplicate is OnDuplicate.ERROR and not by.plan.numbered:
             self._resolve(by.plan, shared, copier)  # raises, before anything is put, if good rows collide
         reached = by.record.cursor.floor if window.floor is None else window.reached
         record = by.record

@@ -18,11 +18,13 @@ from gridferry.source.postgres.catalog.profile_sql import Dialect, column_profil
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.sql.keys import KeyParts, key_columns_sql, key_parts
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
+from gridferry.source.postgres.sql.row_hash import row_hash_sql
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 SPLIT_LIMIT = 1_000_000
 EXAMPLES = 5
+_SHOWN_CHARACTERS = 80  # of a whole row
 _FETCH_ROWS = 10_000
 _SAMPLED_KINDS = "rpm"  # relkinds that TABLESAMPLE takes
 
@@ -105,7 +107,7 @@ def _column_facts(
         encoding=connection.info.parameter_status("server_encoding") or "",
         padded=frozenset(row[0] for row in catalog if row[3] == "bpchar"),
     )
-    own_key = request.key.columns[request.key.split :] if request.key else ()
+    own_key = request.key.columns[request.key.split :] if request.key and not request.key.whole else ()
     missing = [sql.SQL("{} IS NULL").format(sql.Identifier(c)) for c in own_key]
     key_null = sql.SQL("count(*) FILTER (WHERE {})").format(sql.SQL(" OR ").join(missing)) if missing else sql.SQL("0")
     parts = [facts_sql(c, dialect) for c in request.columns]
@@ -161,6 +163,10 @@ def _key_facts(
     keys: Callable[..., KeyParts],
 ) -> KeyProfile:
     """Args: keys: the key's parts of some columns, as `key_parts` of the table."""
+    if key.whole:
+        whole = KeyParts((), (row_hash_sql(key.columns),), 0)
+        colliding, examples = _collisions(connection, whole, scan, shown=_shown_row(key.columns))
+        return KeyProfile(key.columns, colliding, examples)
     full = keys(columns=key.columns)
     truncated: int | None = None
     truncated_examples: tuple[str, ...] = ()
@@ -175,8 +181,20 @@ def _key_facts(
     return KeyProfile(key.columns, colliding, examples, truncated, truncated_examples, nulls)
 
 
-def _collisions(connection: Connection, key: KeyParts, scan: _Scan) -> tuple[int, tuple[str, ...]]:
-    """How many rows there are beyond the first of their key, and up to five such keys."""
+def _shown_row(columns: Sequence[str]) -> sql.Composable:
+    """One of some rows, as a text that is not too long for a message."""
+    values = [sql.SQL("coalesce({}::text, 'NULL')").format(sql.Identifier(c)) for c in columns]
+    row = sql.SQL("concat_ws(', ', {})").format(sql.SQL(", ").join([sql.SQL("NULL"), *values]))
+    return sql.SQL("left(min({}), {})").format(row, sql.Literal(_SHOWN_CHARACTERS))
+
+
+def _collisions(
+    connection: Connection, key: KeyParts, scan: _Scan, *, shown: sql.Composable | None = None
+) -> tuple[int, tuple[str, ...]]:
+    """How many rows there are beyond the first of their key, and up to five such keys.
+
+    Args: shown: how a key is shown, where that is not by its parts.
+    """
     met = sql.SQL("FROM {} WHERE {} AND {} GROUP BY {} HAVING count(*) > 1").format(
         scan.source, scan.condition, key.complete, key.grouped
     )
@@ -186,5 +204,7 @@ def _collisions(connection: Connection, key: KeyParts, scan: _Scan) -> tuple[int
     colliding = row[0] if row else 0
     if not colliding:
         return 0, ()
-    shown = sql.SQL("SELECT {} {} ORDER BY {} LIMIT {}").format(key.shown, met, key.grouped, sql.Literal(EXAMPLES))
-    return scan.scaled(colliding), tuple(r[0] for r in connection.execute(shown))
+    examples = sql.SQL("SELECT {} {} ORDER BY {} LIMIT {}").format(
+        shown or key.shown, met, key.grouped, sql.Literal(EXAMPLES)
+    )
+    return scan.scaled(colliding), tuple(r[0] for r in connection.execute(examples))

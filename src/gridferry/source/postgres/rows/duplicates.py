@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 from psycopg import sql
@@ -11,8 +12,9 @@ from gridferry.plan.epochs import epoch_of
 from gridferry.plan.keys import CUT_TIMES
 from gridferry.plan.plan import ColumnPlan, TablePlan
 from gridferry.source.postgres.rows.reader import Reader
-from gridferry.source.postgres.sql.keys import key_columns_sql, key_parts
+from gridferry.source.postgres.sql.keys import KeyParts, key_columns_sql, key_parts
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
+from gridferry.source.postgres.sql.row_hash import plan_hash_sql
 
 _ALL = sql.SQL("TRUE")
 _WITH_PLACE = "rpm"  # relkinds whose rows have a place, ctid, to order by when nothing else decides
@@ -28,7 +30,7 @@ def read_duplicates(
 
     The key is `plan.key` within one value of `plan.split_by`, cut to milliseconds where the plan cuts it. Rows of one
     key are next to each other, by `plan.order_by` ascending with NULL last, then by their physical place; where they
-    have none that stays, by their values as text.
+    have none that stays, by their values as text. A generated key is its hash alone here.
     Rows with a NULL in their key share it with none.
     Raises: SourceRefused if a column is missing; SourceUnreachable, SourceError.
     """
@@ -38,23 +40,13 @@ def read_duplicates(
         for batch in reader.read_statement(key_columns_sql(plan.schema, plan.table), doing=doing)
         for row in batch.to_pylist()
     ]
-    split = () if plan.split_by is None else (plan.split_by,)
-    columns = (*split, *plan.key)
-    cut = _truncated(plan)
-    key = key_parts(
-        catalog,
-        table=plan.qualified,
-        columns=columns,
-        split=len(split),
-        truncate=None if cut is None else cut.source,
-        epoch=None if cut is None else epoch_of(cut),
-    )
+    key = _key(plan, catalog)
     values = reader.column_expressions(plan)
-    names = [sql.Identifier(f"gridferry key {i}") for i in range(len(columns))]
+    names = [sql.Identifier(f"gridferry key {i}") for i in range(len(key.expressions))]
     orders = [sql.Identifier(f"gridferry order {i}") for i in range(len(plan.order_by))]
     place = (
         [sql.Identifier(n) for n in ("gridferry tableoid", "gridferry ctid")]
-        if plan.own_heap and catalog[0][2] in _WITH_PLACE
+        if plan.own_heap and not plan.numbered and catalog[0][2] in _WITH_PLACE
         else []
     )
     keyed = [sql.SQL("{} AS {}").format(e, n) for e, n in zip(key.expressions, names, strict=True)]
@@ -67,7 +59,7 @@ def read_duplicates(
     # `=` lets PostgreSQL hash. The parts of the key itself are never NULL here; the split value may be, and is told
     # by its text, as the containers are.
     split_same = "(r.{0} IS NULL) = (d.{0} IS NULL) AND coalesce(r.{0}::text, '') = coalesce(d.{0}::text, '')"
-    same = [sql.SQL(split_same if i < len(split) else "r.{0} = d.{0}").format(name) for i, name in enumerate(names)]
+    same = [sql.SQL(split_same if i < key.split else "r.{0} = d.{0}").format(name) for i, name in enumerate(names)]
     comma = sql.SQL(", ")
     if fresh is None:
         shared = sql.SQL(
@@ -92,12 +84,28 @@ def read_duplicates(
         **{name: sql.Identifier(f"gridferry {name}") for name in ("fresh", "count", "wanted")},
     )
     order: list[sql.Composable] = [sql.SQL("r.{}").format(name) for name in [*names, *orders, *place]]
-    if not place:  # a load and a verification must not choose differently among rows that nothing else tells apart
+    # A load and a verification must not choose differently among rows that nothing else tells apart.
+    if not place and not plan.numbered:
         order += [sql.SQL('(r.{}::text) COLLATE "C"').format(sql.Identifier(name)) for name in values]
     statement = sql.SQL("SELECT {} FROM {} ORDER BY {}").format(
         comma.join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in values), rows, comma.join(order)
     )
     yield from reader.read_statement(statement, doing=doing)
+
+
+def _key(plan: TablePlan, catalog: Sequence[tuple[Any, ...]]) -> KeyParts:
+    if plan.numbered:
+        return KeyParts((), (plan_hash_sql(plan),), 0)
+    split = () if plan.split_by is None else (plan.split_by,)
+    cut = _truncated(plan)
+    return key_parts(
+        catalog,
+        table=plan.qualified,
+        columns=(*split, *plan.key),
+        split=len(split),
+        truncate=None if cut is None else cut.source,
+        epoch=None if cut is None else epoch_of(cut),
+    )
 
 
 def _truncated(plan: TablePlan) -> ColumnPlan | None:

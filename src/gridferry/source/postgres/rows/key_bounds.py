@@ -123,6 +123,8 @@ def _split(plan: TablePlan) -> sql.Composable:
 
 def _stored_key(column: ColumnPlan) -> tuple[sql.Composable, sql.Composable]:
     """A key column as the number that its container holds, and the condition that it can hold it."""
+    if column.kernel is Kernel.ROW_HASH:
+        return sql.SQL("NULL::int8"), sql.SQL("TRUE")
     name = sql.Identifier(column.source)
     epoch = epoch_of(column)
     if epoch is not None:

@@ -22,6 +22,7 @@ from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Table
 from gridferry.model.time_text import day_text, moment_text
 from gridferry.plan.epochs import CUT_EPOCHS, epoch_of
+from gridferry.plan.generated_key import HASH_COLUMN, ORDINAL_COLUMN
 from gridferry.plan.keys import CUT_TIMES
 from gridferry.plan.plan import ColumnPlan, Kernel, TablePlan
 from gridferry.source.contract import ReadsRows
@@ -30,8 +31,9 @@ from gridferry.source.postgres.rows.reader import Reader
 from gridferry.source.postgres.sql.epoch import NUMBER_SQL, stored_sql
 from gridferry.source.postgres.sql.key_text import key_text
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
+from gridferry.source.postgres.sql.row_hash import ordinal_sql, same_hash_sql
 
-_VERSION = "gridferry version"
+_VERSION, _NUMBER = "gridferry version", "gridferry number"
 _COMMA, _AND = sql.SQL(", "), sql.SQL(" AND ")
 KEYS_A_READ = 200
 _MS = 1000  # microseconds in a millisecond
@@ -135,12 +137,51 @@ def _read(
     if lookup.versions:
         version = sql.SQL("(tableoid::text || ' ' || xmin::text || ' ' || ctid::text) AS {}")
         selected.append(version.format(sql.Identifier(_VERSION)))
-    for condition in _conditions(plan, keys, values, lookup):
-        statement = sql.SQL("SELECT {} FROM {} WHERE {} AND {}").format(
-            _COMMA.join(selected), relation_sql(plan.schema, plan.table), condition_sql(plan.where), condition
-        )
+    source = sql.SQL("{} WHERE {}").format(relation_sql(plan.schema, plan.table), condition_sql(plan.where))
+    if plan.numbered:
+        statements = [_numbered(reader, plan, keys, selected, source, versions=lookup.versions)]
+    else:
+        statements = [
+            sql.SQL("SELECT {} FROM {} AND {}").format(_COMMA.join(selected), source, condition)
+            for condition in _conditions(plan, keys, values, lookup)
+        ]
+    for statement in statements:
         for batch in reader.read_statement(statement, doing=f"reading rows of {plan.qualified} by key"):
             yield _cut(batch, versions=lookup.versions)
+
+
+def _numbered(
+    reader: Reader,
+    plan: TablePlan,
+    keys: pa.RecordBatch,
+    selected: Sequence[sql.Composable],
+    source: sql.Composable,
+    *,
+    versions: bool,
+) -> sql.Composed:
+    """The rows of generated keys. The number is that among all rows of the hash, so it is asked of after it is given.
+
+    The hash tells values of the split column apart too.
+    """
+    names = [*reader.column_expressions(plan), *([_VERSION] if versions else [])]
+    inner = [*selected, sql.SQL("{} AS {}").format(ordinal_sql(plan), sql.Identifier(_NUMBER))]
+    outer = sql.SQL("SELECT {} FROM (SELECT {} FROM {} AND {}) AS n").format(
+        _COMMA.join(
+            sql.SQL("{} AS {}").format(sql.Identifier("n", _NUMBER), sql.Identifier(name))
+            if name == ORDINAL_COLUMN
+            else sql.Identifier("n", name)
+            for name in names
+        ),
+        _COMMA.join(inner),
+        source,
+        same_hash_sql(plan, sorted(set(keys.column(0).to_pylist()))),
+    )
+    wanted = sql.SQL("ROWS FROM (pg_catalog.unnest({}::text[]), pg_catalog.unnest({}::int8[]))").format(
+        sql.Literal(keys.column(0).to_pylist()), sql.Literal(keys.column(1).to_pylist())
+    )
+    return sql.SQL("{} WHERE (n.{}, n.{}) IN (SELECT * FROM {} AS k)").format(
+        outer, sql.Identifier(HASH_COLUMN), sql.Identifier(_NUMBER), wanted
+    )
 
 
 def _cut(batch: pa.RecordBatch, *, versions: bool) -> tuple[pa.RecordBatch, pa.Array | None]:
@@ -227,6 +268,10 @@ def key_texts(column: ColumnPlan, array: pa.Array) -> list[str]:
 
 
 def _same_key(plan: TablePlan, row: pa.RecordBatch) -> Iterator[sql.Composable]:
+    if plan.numbered:
+        hashes = row.column(row.schema.get_field_index(HASH_COLUMN)).to_pylist()
+        yield same_hash_sql(plan, hashes)
+        return
     names = ([plan.split_by] if plan.split_by is not None else []) + [k for k in plan.key if k != plan.split_by]
     cut = {c.source: c for c in plan.columns[: plan.key_length] if c.kernel in CUT_TIMES}
     for name in names:

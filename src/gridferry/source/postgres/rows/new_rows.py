@@ -19,6 +19,7 @@ from gridferry.model.moment import later
 from gridferry.model.parts import Part
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth, bounds
+from gridferry.plan.generated_key import hashed_columns
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.rows.chunks import XID_MARGIN, XID_SPAN, held_storage
 from gridferry.source.postgres.rows.parts import count_beside
@@ -228,17 +229,24 @@ def _from(column: GrowingColumn, low: str) -> sql.Composable:
 
 
 def _near(plan: TablePlan, column: GrowingColumn, *, low: str | None, high: str | None) -> sql.Composable:
-    """That a row may have a key of the window's rows: known by the growing column, where that is part of the key."""
-    if column.name not in plan.key or low is None or high is None:
+    """That a row may have a key of the window's rows: known by the growing column, where that is part of the key.
+
+    A generated key is made of it too.
+    """
+    known = hashed_columns(plan) if plan.numbered else plan.key
+    if column.name not in known or low is None or high is None:
         return _TRUE
     # Keys may be cut to milliseconds.
     around = "1 millisecond" if column.growth is Growth.TIME and column.type != "date" else ""
     slack = sql.SQL("{}::pg_catalog.interval").format(sql.Literal(around)) if around else sql.SQL("0")
     if column.unit is not None:
         slack = sql.SQL("{}::numeric").format(sql.Literal(f"1e{column.unit - 3}"))
-    return sql.SQL("({0} >= {1} - {3} AND {0} <= {2} + {3})").format(
+    around_all = sql.SQL("({0} >= {1} - {3} AND {0} <= {2} + {3})").format(
         sql.Identifier(column.name), _value(column, low), _value(column, high), slack
     )
+    if plan.numbered and column.nullable:  # no key has a NULL, and a row has
+        return sql.SQL("({} OR {} IS NULL)").format(around_all, sql.Identifier(column.name))
+    return around_all
 
 
 def _value(column: GrowingColumn, text: str) -> sql.Composable:

@@ -12,18 +12,20 @@ from psycopg import sql
 
 from gridferry.errors import SourceError, SourceUnreachable
 from gridferry.model.chunk import Chunk, Snapshot
-from gridferry.plan.plan import ReadAs, TablePlan
+from gridferry.plan.plan import ReadAs, SourceColumn, TablePlan
 from gridferry.source.postgres.rows.chunks import chunk_condition, relation_source
 from gridferry.source.postgres.session.arrow_session import connect_arrow
 from gridferry.source.postgres.session.connection import PostgresAddress, lockers
 from gridferry.source.postgres.session.failures import failure, mapped, plain
 from gridferry.source.postgres.session.snapshot import cannot_join, join_statement
 from gridferry.source.postgres.sql.names import condition_sql, relation_sql
+from gridferry.source.postgres.sql.row_hash import ZERO, plan_hash_sql
 
 if TYPE_CHECKING:
     from gridferry.source.postgres.session.arrow_answers import ArrowSession
 
 BATCH_BYTES = 4 * 1024 * 1024
+_MADE = frozenset({ReadAs.ROW_HASH, ReadAs.ORDINAL})  # of no column of the source
 _BATCH_HINT = "adbc.postgresql.batch_size_hint_bytes"  # adbc_driver_postgresql.StatementOptions
 
 
@@ -95,17 +97,12 @@ class Reader:
     def _columns(self, plan: TablePlan) -> dict[str, sql.Composable]:
         """The expression for each output column."""
         wanted = plan.source_columns
-        names = [column.name for column in wanted]
+        names = [column.name for column in wanted if column.read_as not in _MADE]
         key = (plan.schema, plan.table, *names)
         if key not in self._as_text:
             self._as_text[key] = self._text_columns(plan, names)
         as_text = self._as_text[key]
-        return {
-            column.name: sql.SQL("{}::text").format(sql.Identifier(column.name))
-            if column.read_as is ReadAs.TEXT or column.name in as_text
-            else sql.Identifier(column.name)
-            for column in wanted
-        }
+        return {column.name: _expression(plan, column, as_text) for column in wanted}
 
     def _text_columns(self, plan: TablePlan, names: Sequence[str]) -> frozenset[str]:
         """The columns that would not come in an Arrow type of their own, as the driver itself says."""
@@ -163,6 +160,15 @@ class Reader:
                 next_step="run the same command again: it goes on where it stopped",
             )
         return failure("XX000", text, doing=doing)  # what it was is lost; the text says it to people
+
+
+def _expression(plan: TablePlan, column: SourceColumn, as_text: frozenset[str]) -> sql.Composable:
+    if column.read_as is ReadAs.ROW_HASH:
+        return plan_hash_sql(plan)
+    if column.read_as is ReadAs.ORDINAL:
+        return ZERO
+    name = sql.Identifier(column.name)
+    return sql.SQL("{}::text").format(name) if column.read_as is ReadAs.TEXT or column.name in as_text else name
 
 
 def _select_list(columns: Mapping[str, sql.Composable]) -> sql.Composed:
