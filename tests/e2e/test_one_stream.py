@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pyarrow as pa
 import pytest
 from tests.conftest import Database
 from tests.e2e.changes import assert_level, left_in_source, sync, without_slots
@@ -18,7 +19,9 @@ from tests.e2e.ferry import Ferry
 from tests.e2e.following import Follow, wait_for
 from tests.e2e.killer import Killer
 
+from gridferry.checkpoint import documents
 from gridferry.errors import DataError, LeaseHeld
+from gridferry.griddb import Container, Store
 from gridferry.local.postgres import LocalPostgres
 from gridferry.model.failed_tables import SomeTablesFailed
 from gridferry.model.verification import Verdict
@@ -106,6 +109,32 @@ def test_all_tables_show_one_state_of_the_source(made: Ferry, postgres: Database
     assert 0 not in amounts
     sync(made)
     level(made, postgres)
+
+
+def test_what_is_kept_of_tables_is_written_for_all_at_once(
+    loaded: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(loaded)
+    written: list[str] = []
+    to_disk = documents.put_to_disk
+
+    def counted(store: Store, container: Container, batch: pa.RecordBatch) -> None:
+        written.extend(batch.column("scope").to_pylist() if "scope" in batch.schema.names else ())
+        calls.append(None)
+        to_disk(store, container, batch)
+
+    monkeypatch.setattr(documents, "put_to_disk", counted)
+    needed = []
+    for names in (NAMES[:2], NAMES):
+        calls: list[None] = []
+        written.clear()
+        with loaded.migration() as migration:
+            done = migration.syncs.sync(names)
+        assert [each.table for each in done] == [f"public.{name}" for name in names]
+        histories = [scope for scope in written if "/history:" in scope]
+        assert {scope.partition("/history:")[2] for scope in histories} == {f"public.{name}" for name in names}
+        needed.append(len(calls))
+    assert needed[0] == needed[1]
 
 
 def test_a_table_that_fails_does_not_stop_the_others_and_loses_nothing(loaded: Ferry, postgres: Database) -> None:

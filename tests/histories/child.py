@@ -29,6 +29,7 @@ from tests.e2e.dying_load import POINTS
 from tests.histories.planted import plant
 
 from gridferry.checkpoint.lease import Lease
+from gridferry.checkpoint.lease_group import LeaseGroup
 from gridferry.engine.events import ChunkDone, Event
 from gridferry.engine.migration import Migration
 from gridferry.engine.retry import is_transient
@@ -100,8 +101,10 @@ def hasten(job: Job) -> None:
         replication.StreamOptions, group_bytes=job["group_bytes"]
     )
     cdc._IDLE_SAVE_S = 0.05
-    assert Lease.__init__.__kwdefaults__ is not None
-    Lease.__init__.__kwdefaults__.update(beat_s=0.25, dead_after_s=DEAD_AFTER_S)
+    for kind in (Lease, LeaseGroup):  # both alike: who waits for a lease goes by its holder's beat, whichever has it
+        defaults = kind.__init__.__kwdefaults__
+        assert defaults is not None
+        defaults.update(beat_s=0.25, dead_after_s=DEAD_AFTER_S)
 
 
 def reroute(ports: dict[int, int]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gridferry.checkpoint.read_ahead import ReadAhead
 from gridferry.errors import CheckpointError, ContainerMissing, RowExists, SchemaChanged
 from gridferry.griddb import ColumnSpec, Container, ContainerKind, ContainerSchema, GridType, PutMode, Store
 
@@ -30,18 +31,17 @@ MOST_BYTES = 64 << 20  # of one document: the plan of a million containers is sm
 
 _BROKEN_STEP = "load the table again with --replace, or restore the container from a backup"
 
-_LEASES = "lease:"  # before the table in the scopes of leases
 _KEYED = "migration:"  # before the key in the scopes of one migration's documents
 
 Document = dict[str, Any]
 
 
-class _ReadAhead(threading.local):
-    """What the thread has read ahead, by scope and item; None outside of `DocumentStore.read_ahead`. And what it has
-    not written yet, in its order; None outside of `DocumentStore.together`.
+class _Thread(threading.local):
+    """What the thread has read ahead; None outside of `DocumentStore.read_ahead`. And what it has not written yet, in
+    its order; None outside of `DocumentStore.together`.
     """
 
-    found: dict[str, dict[str, Document]] | None = None
+    ahead: ReadAhead | None = None
     waiting: list[pa.RecordBatch] | None = None
 
 
@@ -53,20 +53,33 @@ class DocumentStore:
         self._store = store
         self._migration = migration
         self._opened: Container | None = None
-        self._reading = _ReadAhead()
+        self._reading = _Thread()
 
     @contextmanager
-    def read_ahead(self) -> Iterator[None]:
+    def read_ahead(self, *prefixes: str, keys: Sequence[tuple[str, str]] = ()) -> Iterator[None]:
         """Inside the block, let documents be those that were there when it began, and what this thread writes in it;
-        but for leases, which are always read when they are asked for. Where one of them is not readable, each is read
-        when it is asked for. Other threads see nothing of it.
+        but for leases, which are always read when they are asked for. What is not readable is read when it is asked
+        for, too. Other threads see nothing of it.
+
+        Args: prefixes: of the scopes that are read as a whole; keys: scope and item of other documents. Without any
+            of both all documents are meant; those that are not meant are read when they are asked for.
         """
-        with suppress(CheckpointError):
-            self._reading.found = self.scopes("")
+        before, self._reading.ahead = self._reading.ahead, None
+        ahead = ReadAhead(prefixes if prefixes or keys else ("",), frozenset(keys))
+        for prefix in ahead.prefixes:
+            for scope, item, body in self._rows_of(prefix):
+                ahead.read(scope, item, _if_readable(body, scope, item))
+        by_item: dict[str, list[str]] = {}
+        for scope, item in keys:
+            by_item.setdefault(item, []).append(scope)
+        for item, scopes in by_item.items():
+            for scope, body in self._bodies(scopes, item):
+                ahead.read(scope, item, _if_readable(body, scope, item))
+        self._reading.ahead = ahead
         try:
             yield
         finally:
-            self._reading.found = None
+            self._reading.ahead = before
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -93,8 +106,9 @@ class DocumentStore:
 
     def get(self, scope: str, item: str) -> Document | None:
         """One document, or None."""
-        if self._reading.found is not None and not scope.startswith(_LEASES):
-            return self._reading.found.get(scope, {}).get(item)
+        ahead = self._reading.ahead
+        if ahead is not None and ahead.has(scope, item):
+            return ahead.items(scope).get(item)
         container = self._existing()
         if container is None:
             return None
@@ -103,9 +117,10 @@ class DocumentStore:
 
     def get_many(self, scope: str, items: Sequence[str]) -> dict[str, Document]:
         """Those of some documents that there are, by item."""
-        if self._reading.found is not None and not scope.startswith(_LEASES):
-            found = self._reading.found.get(scope, {})
-            return {item: found[item] for item in items if item in found}
+        ahead = self._reading.ahead
+        if ahead is not None and all(ahead.has(scope, item) for item in items):
+            known = ahead.items(scope)
+            return {item: known[item] for item in items if item in known}
         container = self._existing()
         if container is None or not items:
             return {}
@@ -118,29 +133,30 @@ class DocumentStore:
 
         Args: skip_broken: leave out what is not readable, rather than raise CheckpointError.
         """
-        if self._reading.found is not None:
-            return {
-                scope: self._reading.found[scope][item]
-                for scope in scopes
-                if item in self._reading.found.get(scope, {})
-            }
-        container = self._existing()
-        if container is None or not scopes:
-            return {}
-        mine = self.full("")
-        rows = container.get(_keys([(self.full(scope), item) for scope in scopes]))
-        pairs = zip(rows.column("scope").to_pylist(), rows.column("body").to_pylist(), strict=True)
+        ahead = self._reading.ahead
+        if ahead is not None and all(ahead.has(scope, item) for scope in scopes):
+            return {scope: ahead.items(scope)[item] for scope in scopes if item in ahead.items(scope)}
         found: dict[str, Document] = {}
-        for full, body in pairs:
-            scope = full.removeprefix(mine)
+        for scope, body in self._bodies(scopes, item):
             with suppress(CheckpointError) if skip_broken else nullcontext():
                 found[scope] = read_document(body, scope, item)
         return found
 
+    def _bodies(self, scopes: Sequence[str], item: str) -> Iterator[tuple[str, bytes | None]]:
+        """The body of the document `item` of those scopes that have it, with its scope."""
+        container = self._existing()
+        if container is None or not scopes:
+            return
+        mine = self.full("")
+        rows = container.get(_keys([(f"{mine}{scope}", item) for scope in scopes]))
+        for full, body in zip(rows.column("scope").to_pylist(), rows.column("body").to_pylist(), strict=True):
+            yield full.removeprefix(mine), body
+
     def items(self, scope: str) -> dict[str, Document]:
         """All documents of a scope, by item."""
-        if self._reading.found is not None and not scope.startswith(_LEASES):
-            return dict(self._reading.found.get(scope, {}))
+        ahead = self._reading.ahead
+        if ahead is not None and ahead.has(scope):
+            return dict(ahead.items(scope))
         container = self._existing()
         if container is None:
             return {}
@@ -152,32 +168,37 @@ class DocumentStore:
 
     def scopes(self, prefix: str) -> dict[str, dict[str, Document]]:
         """All documents of the scopes that begin with `prefix`, by scope and item."""
+        found: dict[str, dict[str, Document]] = {}
+        for scope, item, body in self._rows_of(prefix):
+            found.setdefault(scope, {})[item] = read_document(body, scope, item)
+        return found
+
+    def _rows_of(self, prefix: str) -> Iterator[tuple[str, str, bytes | None]]:
+        """Scope, item and body of the documents whose scopes begin with `prefix`."""
         container = self._existing()
         if container is None:
-            return {}
-        found: dict[str, dict[str, Document]] = {}
+            return
         key, wanted = self.full(""), self.full(prefix)
         for batch in container.query(scopes_like(wanted) if prefix else "select *").batches():
-            for row in batch.select(["scope", "item", "body"]).to_pylist():
-                if row["scope"].startswith(wanted):
-                    scope = row["scope"].removeprefix(key)
-                    found.setdefault(scope, {})[row["item"]] = read_document(row["body"], scope, row["item"])
-        return found
+            columns = (batch.column(name).to_pylist() for name in ("scope", "item", "body"))
+            for scope, item, body in zip(*columns, strict=True):
+                if scope.startswith(wanted):
+                    yield scope.removeprefix(key), item, body
 
     def put(self, scope: str, items: Mapping[str, Document]) -> None:
         """Write documents of one scope and bring them to disk."""
         self._to_disk(self._rows(scope, items))
-        if self._reading.found is not None:
-            self._reading.found.setdefault(scope, {}).update(items)
+        if self._reading.ahead is not None:
+            self._reading.ahead.written(scope, items)
 
     def put_each(self, documents: Mapping[str, Document], item: str) -> None:
         """Write the document `item` of several scopes, and bring them to disk together."""
         if documents:
             rows = [self._rows(scope, {item: document}) for scope, document in documents.items()]
             self._to_disk(pa.Table.from_batches(rows).combine_chunks().to_batches()[0])
-        if self._reading.found is not None:
+        if self._reading.ahead is not None:
             for scope, document in documents.items():
-                self._reading.found.setdefault(scope, {})[item] = document
+                self._reading.ahead.written(scope, {item: document})
 
     def insert(self, scope: str, item: str, document: Document) -> bool:
         """Write a document where there is none, and bring it to disk. False: there is one, of whoever was first."""
@@ -187,8 +208,8 @@ class DocumentStore:
         except RowExists:
             return False
         container.flush()
-        if self._reading.found is not None:
-            self._reading.found.setdefault(scope, {})[item] = document
+        if self._reading.ahead is not None:
+            self._reading.ahead.written(scope, {item: document})
         return True
 
     def _to_disk(self, rows: pa.RecordBatch) -> None:
@@ -211,9 +232,8 @@ class DocumentStore:
 
     def delete(self, scope: str, items: Sequence[str]) -> None:
         """Delete documents of one scope and bring that to disk."""
-        if self._reading.found is not None:
-            for item in items:
-                self._reading.found.get(scope, {}).pop(item, None)
+        if self._reading.ahead is not None:
+            self._reading.ahead.deleted(scope, items)
         container = self._existing()
         if container is not None and items:
             self._write_waiting()  # what is put before is not to come after
@@ -329,6 +349,14 @@ def read_document(body: bytes | None, scope: str, item: str) -> Document:
             f"the state of {scope} ({item}) in {STATE_CONTAINER} is not a document", next_step=_BROKEN_STEP
         )
     return document
+
+
+def _if_readable(body: bytes | None, scope: str, item: str) -> Document | None:
+    """The document in a stored body; None where there is none that can be read."""
+    try:
+        return read_document(body, scope, item)
+    except CheckpointError:
+        return None
 
 
 def _refuse_constant(name: str) -> Any:

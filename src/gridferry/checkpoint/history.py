@@ -70,6 +70,11 @@ class HistoryStore:
         document = self._documents.get(_scope(table), _ITEM)
         return () if document is None else _samples(table, document)
 
+    @staticmethod
+    def key(table: str) -> tuple[str, str]:
+        """Scope and item of a table's history."""
+        return _scope(table), _ITEM
+
     def add(self, table: str, sample: Sample) -> None:
         """Write one more sample; the older half gets coarser once there are too many. Raises: as `get`."""
         samples = bounded((*self.get(table), sample))

@@ -34,7 +34,8 @@ class LeaseGroup(Renewed):
     """The right to change the containers of many tables. A context: `held` are the leases that were got, by table,
     `refused` why the others were not.
 
-    `also`, asked once they are held, names for each table another lease that nobody may hold, or "": see `Lease`.
+    `also`, asked once they are held, names for each table another lease that nobody may hold, or "": see `Lease`. If
+    it is not `patient`, whoever has one of them keeps it: it is not found out whether that run still lives.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class LeaseGroup(Renewed):
         *,
         also: Callable[[Sequence[str]], Mapping[str, str]] = lambda tables: {},
         wait_s: float = 0.0,
+        patient: bool = True,
         beat_s: float = BEAT_S,
         dead_after_s: float = DEAD_AFTER_S,
         clock: Callable[[], float] = time.monotonic,
@@ -55,6 +57,7 @@ class LeaseGroup(Renewed):
         self._documents = documents
         self._also = also
         self._wait_s, self._dead_after_s = wait_s, dead_after_s
+        self._patient = patient
         self._clock, self._sleep = clock, sleep
         self._renewing = threading.RLock()  # one for all: a row is renewed with the others or alone, not both at once
         self._wanted = {
@@ -155,6 +158,9 @@ class LeaseGroup(Renewed):
         start: float,
         now: float,
     ) -> None:
+        if not self._patient:
+            self.refused[table] = self._wanted[table].held_by(holder)
+            return
         before, since = seen.get(table, (None, now))
         if before is None or (holder.token, holder.beat) != (before.token, before.beat):
             if before is not None and now - start >= self._wait_s:

@@ -34,6 +34,11 @@ class OriginStore:
         document = self._documents.get(_scope(table), _ITEM)
         return None if document is None else _record(table, document)
 
+    @staticmethod
+    def key(table: str) -> tuple[str, str]:
+        """Scope and item of a table's origin."""
+        return _scope(table), _ITEM
+
     def save(self, record: OriginRecord) -> None:
         """Write a table's origin. Only under the table's lease."""
         body = {"version": ORIGIN_VERSION, "taking_over": record.taking_over, "origin": asdict(record.origin)}

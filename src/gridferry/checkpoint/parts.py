@@ -27,6 +27,11 @@ class PartsStore:
         fields = require_version(document, PARTS_VERSION, what=what, next_step=step)
         return readable(what, lambda: decoded(PartsRecord, fields, table=table), next_step=step)
 
+    @staticmethod
+    def key(table: str) -> tuple[str, str]:
+        """Scope and item of a table's parts."""
+        return _scope(table), _ITEM
+
     def save(self, record: PartsRecord) -> None:
         """Write a table's parts. Only under the table's lease, after what they brought was stored."""
         fields = {name: value for name, value in asdict(record).items() if name != "table"}

@@ -106,6 +106,11 @@ class ProgressStore(Generic[R]):
         document = self._documents.get(scope_of(table), _ITEM)
         return None if document is None else self._record(table, document)
 
+    @staticmethod
+    def key(table: str) -> tuple[str, str]:
+        """Scope and item of a table's record."""
+        return scope_of(table), _ITEM
+
     def readable(self, table: str) -> R | None:
         """A table's record, None where there is none of this mode that can be read."""
         try:

@@ -19,6 +19,7 @@ from gridferry.plan.stored import inconsistency
 RUN_VERSION = 2
 _RUN = "run"
 _CHUNK = "chunk:"
+ALL_LOADS = "load:"  # before the table in the scopes of loads
 
 
 class RunState(str, Enum):
@@ -104,6 +105,12 @@ class RunStore:
             if not loaded or document.get("state") == RunState.LOADED.value
         }
         return {table: slot if isinstance(slot := slots.get(table), str) else "" for table in tables}
+
+    def finished(self, tables: Sequence[str]) -> set[str]:
+        """Those of some tables that seem to be loaded; asked for at once, and not looked at further, as `slots`."""
+        found = self._documents.get_each([_scope(table) for table in tables], _RUN, skip_broken=True)
+        done = {scope for scope, document in found.items() if document.get("state") == RunState.LOADED.value}
+        return {table for table in tables if _scope(table) in done}
 
     def all(self) -> list[LoadRun]:
         """Every table's load, by table."""
@@ -213,7 +220,7 @@ class RunStore:
 
 
 def _scope(table: str) -> str:
-    return f"load:{table}"
+    return f"{ALL_LOADS}{table}"
 
 
 def _chunk_item(number: int) -> str:

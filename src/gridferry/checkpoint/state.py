@@ -70,14 +70,16 @@ class TargetState:
         also = (lambda: "") if slot_held else (lambda: self._followed_by(table))
         return Lease(self.documents, table, part=part, also=also, wait_s=wait_s)
 
-    def lease_group(self, tables: Sequence[str], *, wait_s: float = 0.0, slot_held: bool = False) -> LeaseGroup:
+    def lease_group(
+        self, tables: Sequence[str], *, wait_s: float = 0.0, patient: bool = True, slot_held: bool = False
+    ) -> LeaseGroup:
         """The same for many tables at once, each of which may be refused alone: see `LeaseGroup`."""
 
         def also(tables: Sequence[str]) -> Mapping[str, str]:
             slots = {} if slot_held else self.runs.slots(tables, loaded=True)
             return {table: _lease_of(slot) for table, slot in slots.items() if slot}
 
-        return LeaseGroup(self.documents, tables, also=also, wait_s=wait_s)
+        return LeaseGroup(self.documents, tables, also=also, wait_s=wait_s, patient=patient)
 
     def slot_lease(self, slot: str, *, wait_s: float = 0.0) -> Lease:
         """The right to follow all tables of a slot. Who has it asks `Lease.require_free` of each of them."""

@@ -35,6 +35,11 @@ class SyncFailureStore:
                 found[scopes[scope]] = _failure(scopes[scope], document)
         return found
 
+    @staticmethod
+    def key(table: str) -> tuple[str, str]:
+        """Scope and item of what is remembered of a table."""
+        return _scope(table), _ITEM
+
     def met(self, table: str, failure: SyncFailure) -> None:
         """Remember a failure, unless the one that is remembered tells the same."""
         try:

@@ -65,6 +65,16 @@ def test_one_that_another_run_has_is_refused_alone(documents: FakeDocuments) -> 
     assert set(documents.state.rows) == {key("public.b")}
 
 
+def test_without_patience_who_has_one_keeps_it(documents: FakeDocuments) -> None:
+    write(documents, "public.b")
+    clock = Clock(beating(documents, "public.b"))
+    with group(documents, clock, patient=False) as held:
+        assert set(held.held) == {"public.a", "public.c"}
+        assert isinstance(held.refused["public.b"], LeaseHeld)
+        assert clock.now == Clock().now
+    assert set(documents.state.rows) == {key("public.b")}
+
+
 def test_the_holder_is_waited_for(documents: FakeDocuments) -> None:
     write(documents, "public.b")
     clock = Clock()

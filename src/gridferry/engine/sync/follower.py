@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, NoReturn
 
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.lease import Lease
@@ -22,7 +22,7 @@ from gridferry.engine.slots import drop_spare
 from gridferry.engine.sync.failure_record import FailureRecord
 from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
-from gridferry.errors import CheckpointError, GridDBError, OtherSource, SourceError
+from gridferry.errors import CheckpointError, FerryError, GridDBError, OtherSource, SourceError
 from gridferry.model.outcomes import SyncOutcome, SyncState
 from gridferry.model.sync_failure import sync_failure
 from gridferry.model.table import Table
@@ -96,6 +96,12 @@ class Follower(ABC):
         seconds = time.monotonic() - self._started
         self._tell(SyncEnded(self.table, self.mode, outcome, seconds, type(error).__name__))
 
+    def refused(self, error: FerryError) -> NoReturn:
+        """Report, and keep, that the run cannot even begin. Raises: the error."""
+        self.begun()
+        self.failed(error)
+        raise error
+
     def cut_short(self) -> None:
         """Report that the run was ended because another table cannot go on. The next goes on from the checkpoint."""
         self._tell(SyncEnded(self.table, self.mode, SyncOutcome.STOPPED, time.monotonic() - self._started))
@@ -110,13 +116,17 @@ class Follower(ABC):
             self._failures.checkpointed()
         self._listener(event)
 
-    def covered(self, done: TableSync, table: Table) -> TableSync:
-        """What of the table is in the target after a run; columns that the run took over are in its plan then."""
+    def covered(self, done: TableSync, table: Table, *, held: int | None = None) -> TableSync:
+        """What of the table is in the target after a run; columns that the run took over are in its plan then.
+
+        Args: held: how many of its rows are in the quarantine, where that is known.
+        """
         run = self._state.runs.get(done.table)
         if run is None or run.plan is None:
             return done
         covered = coverage_of(run.plan, table=table, options=self._options)
-        return replace(done, coverage=replace(covered, quarantined=self._state.quarantine.total(done.table)))
+        held = self._state.quarantine.total(done.table) if held is None else held
+        return replace(done, coverage=replace(covered, quarantined=held))
 
     def status(self, *, ask_source: bool = True) -> SyncStatus:
         """How far the table is followed; changes nothing. What only the source knows is left out where it is away."""

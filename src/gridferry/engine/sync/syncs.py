@@ -18,6 +18,8 @@ from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.new_tables import Arrivals
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.tables import FollowLoop
+from gridferry.engine.sync.watermark.mode import WatermarkSync
+from gridferry.engine.sync.watermark.together import WatermarkPass
 from gridferry.errors import ConfigError, FerryError
 from gridferry.model.failed_tables import FailedTable
 from gridferry.plan.config import OnTableError
@@ -69,6 +71,7 @@ class Syncs:
         ends = self._endpoints
         state = ends.state
         left_out = LeftOut(state, ends.tell)
+        together = WatermarkPass(state, ends.source, ends.tell)
         settings = SyncSettings(
             sweep=sweep,
             wait_s=wait_s,
@@ -88,7 +91,9 @@ class Syncs:
         many = ends.follows_many
         if not follow:
             stops = settings.stops
-            return self._sync_each(followers, arrivals.failures, many=many, renew=new_slot, stops=stops)
+            return self._sync_each(
+                followers, arrivals.failures, together=together, many=many, renew=new_slot, stops=stops
+            )
         known = {options.qualified for options in chosen}
         later = None if tables or not ends.config.patterns else partial(arrivals.later, known, made)
         ends.tell(FollowStarted(tuple(each.table for each in followers), interval_s))
@@ -102,6 +107,7 @@ class Syncs:
             many=many,
             left_out=left_out.of,
             stops=settings.stops,
+            together=together.run,
         )
         return loop.run()
 
@@ -131,32 +137,54 @@ class Syncs:
         )
 
     def _sync_each(
-        self, followers: Sequence[Follower], failed: Sequence[FailedTable], *, many: bool, renew: bool, stops: bool
+        self,
+        followers: Sequence[Follower],
+        failed: Sequence[FailedTable],
+        *,
+        together: WatermarkPass,
+        many: bool,
+        renew: bool,
+        stops: bool,
     ) -> list[TableSync]:
         """See `sync_each`; tables that `failed` before are among those that failed."""
-        tried = sync_each(followers, many=many, renew=renew, stops=stops, tell=self._endpoints.tell)
+        tried = sync_each(
+            followers, together=together, many=many, renew=renew, stops=stops, tell=self._endpoints.tell
+        )
         replace(tried, failures=(*failed, *tried.failures)).require(SYNC)
         return list(tried.done)
 
 
 def sync_each(
-    followers: Sequence[Follower], *, many: bool, tell: Listener, renew: bool = False, stops: bool = False
+    followers: Sequence[Follower],
+    *,
+    together: WatermarkPass,
+    many: bool,
+    tell: Listener,
+    renew: bool = False,
+    stops: bool = False,
 ) -> Tried[TableSync]:
     """One bounded run over each table; one that fails does not stop the others. What one slot follows is one run.
 
-    Args: many: whether one slot is to follow all tables in mode cdc; renew: whether each is to get another slot where
-        its own is lost, and then to join the others; stops: whether the first that fails ends all.
+    Args: together: finds those of which nothing is new, before the others are run one by one; many: whether one slot
+        is to follow all tables in mode cdc; renew: whether each is to get another slot where its own is lost, and then
+        to join the others; stops: whether the first that fails ends all.
     Raises no FerryError.
     """
 
     def run(each: Follower) -> TableSync:
-        done = each.join() if many and isinstance(each, CdcSync) else each.run()
+        if each.table in passed.done:
+            done = passed.done[each.table]
+        elif passed.error is not None and isinstance(each, WatermarkSync):
+            each.refused(passed.error)
+        else:
+            done = each.join() if many and isinstance(each, CdcSync) else each.run()
         tell(done)
         return done
 
     members = [each for each in followers if many and not renew and isinstance(each, CdcSync) and each.is_member]
     alone = [each for each in followers if each not in members]
     with one_session():
+        passed = together.run(alone)
         tried = try_each(alone, run, name=lambda each: each.table, doing=SYNC, tell=tell, stops=stops)
     return in_order(_together(members, tried, tell, stops=stops), [each.table for each in followers])
 

@@ -14,6 +14,7 @@ from gridferry.engine.retry import is_transient
 from gridferry.engine.sync.cdc.mode import CdcSync, Place
 from gridferry.engine.sync.counts import sum_of_runs
 from gridferry.engine.sync.follower import Follower
+from gridferry.engine.sync.watermark.together import Passed
 from gridferry.errors import FerryError, NotLoaded, PasswordRefused
 from gridferry.model.failed_tables import FailedTable
 
@@ -48,6 +49,7 @@ class FollowLoop:
         arrivals: Callable[[], Sequence[Follower]] | None = None,
         left_out: Callable[[str], object | None] = lambda table: None,
         stops: bool = False,
+        together: Callable[..., Passed] = lambda followers, *, follow: Passed(),
     ) -> None:
         """Args: left_out: says, and tells, whether somebody wants a table to be left out now; stops: the first table
         that fails for good ends all.
@@ -56,6 +58,7 @@ class FollowLoop:
         self._arrivals = arrivals
         self._left_out = left_out
         self._stops = stops
+        self._together = together
         self._threads: list[threading.Thread] = []
         self._interval_s = interval_s
         self._until = until
@@ -153,14 +156,27 @@ class FollowLoop:
         """Runs over these tables, one beginning every `interval_s`."""
         while chosen and not self._stopped():
             again = self._clock() + self._interval_s
+            passed = self._passed(chosen) if len(chosen) > 1 else Passed()
             for each in chosen:
                 if self._stopped():
                     break
-                if self._waits(each):
+                if each.table in passed.done or self._waits(each):
                     continue
                 if not self._turn(each):
                     again = self._clock() + self._interval_s
             self._pause(again)
+
+    def _passed(self, chosen: Sequence[Follower]) -> Passed:
+        """Those of which nothing is new, found together. What ends that is met again by the turns of tables."""
+        passed = self._together([each for each in chosen if not self._waits(each)], follow=True)
+        for each in chosen:
+            if (done := passed.done.get(each.table)) is not None:
+                with self._lock:
+                    self._not_loaded.pop(each.table, None)
+                self._note_let_in(each)
+                self._tell(done)
+                self._add(done)
+        return passed
 
     def _waits(self, each: Follower) -> bool:
         """Whether a table is not to be followed now: by somebody's wish, or it failed and was not brought back yet."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 from psycopg import sql
 
-from gridferry.errors import NoSessionFree, SourceRefused
+from gridferry.errors import CheckpointError, NoSessionFree, SnapshotGone, SourceRefused
 from gridferry.model.chunk import Chunk, Snapshot
 from gridferry.model.key_advice import KeyAdvice
 from gridferry.model.origin import SourceOrigin
@@ -29,6 +29,7 @@ from gridferry.source.postgres.rows import (
     kept_readers,
     key_bounds,
     key_rows,
+    new_rows_each,
     over_time,
     parts,
     reader,
@@ -149,6 +150,10 @@ class PostgresSnapshot:
         """See `origin.fetch_table_origin`."""
         return origin.fetch_table_origin(self.held.connection, self.address, schema=schema, table=table)
 
+    def fetch_table_origins(self, tables: Sequence[tuple[str, str]]) -> list[SourceOrigin]:
+        """See `origin.fetch_table_origins`."""
+        return origin.fetch_table_origins(self.held.connection, self.address, tables)
+
     def fetch_table_name(self, oid: int) -> str:
         """See `origin.fetch_table_name`."""
         return origin.fetch_table_name(self.held.connection, oid)
@@ -156,6 +161,10 @@ class PostgresSnapshot:
     def fetch_parts(self, schema: str, table: str) -> tuple[Part, ...]:
         """See `parts.fetch_parts`."""
         return parts.fetch_parts(self.held.connection, schema, table)
+
+    def fetch_parts_each(self, tables: Sequence[tuple[str, str]]) -> list[tuple[Part, ...]]:
+        """See `parts.fetch_parts_each`."""
+        return parts.fetch_parts_each(self.held.connection, tables)
 
     def count_brought(self, plan: TablePlan, part: Part) -> int:
         """See `parts.count_brought`."""
@@ -239,6 +248,14 @@ class PostgresSnapshot:
     ) -> Window:
         """See `watermark.find_new`."""
         return watermark.find_new(self.held, table, plan, column=column, cursor=cursor, sweep=sweep, joined=joined)
+
+    def find_new_each(self, sought: Sequence[new_rows_each.Sought]) -> list[Window | CheckpointError | SnapshotGone]:
+        """See `new_rows_each.find_new_each`."""
+        return new_rows_each.find_new_each(self.held, sought)
+
+    def passing(self) -> AbstractContextManager[None]:
+        """Let the locks that the block takes end with it."""
+        return snapshot.passing(self.held.connection)
 
     def check(self) -> None:
         """Raises: SnapshotGone if the snapshot was lost."""

@@ -96,6 +96,11 @@ class PostgresSource:
         with connect(self.address) as connection:
             return origin.fetch_table_origin(connection, self.address, schema=schema, table=table)
 
+    def fetch_table_origins(self, tables: Sequence[tuple[str, str]]) -> list[SourceOrigin]:
+        """See `origin.fetch_table_origins`."""
+        with connect(self.address) as connection:
+            return origin.fetch_table_origins(connection, self.address, tables)
+
     def fetch_table_name(self, oid: int) -> str:
         """See `origin.fetch_table_name`."""
         with connect(self.address) as connection:

@@ -100,9 +100,9 @@ class CdcSync(Follower):
         self.let_in = True
         return self.followed(lease, self._taken_up(described), described)
 
-    def finished(self, table: FollowedTable, done: TableSync, *, follow: bool) -> TableSync:
-        """Keep, and report, that the table's part in a stream has come to its end."""
-        done = self.covered(done, table.described)
+    def finished(self, table: FollowedTable, done: TableSync, *, follow: bool, held: int) -> TableSync:
+        """Keep, and report, that the table's part in a stream has come to its end; `held` rows are quarantined."""
+        done = self.covered(done, table.described, held=held)
         self._history.ended(done, last=self.endless or not follow or self._settings.stop())
         self.ended(done)
         return done

@@ -135,7 +135,8 @@ class CdcRun:
     def _look_at_parts(self) -> None:
         if not self._going():
             return
-        with self._source.open_snapshot() as view:
+        keys = [self._state.parts.key(each.name) for each in self._going()]
+        with self._source.open_snapshot() as view, self._state.documents.read_ahead(keys=keys):
             for table in self._described(view.fetch_tables):
                 with self._apart(self._one(table)):
                     self._one(table).look_at_parts(view, table)
@@ -291,9 +292,18 @@ class CdcRun:
             with one_session():
                 self._look_at_source()
         self._wishes.look(self._tables, self._lease.check)
+        self._note_progress()
+        self._marks.again(self._slot, stored=bool(group.changes), every_s=EVERY_S)
+
+    def _note_progress(self) -> None:
+        due = [each for each in self._going() if each.has_news]
+        if len(due) > 1:  # what each writes is read and written together
+            documents = self._state.documents
+            with documents.read_ahead(keys=[self._state.history.key(each.name) for each in due]), documents.together():
+                for each in due:
+                    each.looked()
         for each in self._going():
             each.looked()
-        self._marks.again(self._slot, stored=bool(group.changes), every_s=EVERY_S)
 
     def _let_log_go(self) -> None:
         """From `stop_lag` on, let log go that is kept for none but tables that cannot go on, or are paused."""

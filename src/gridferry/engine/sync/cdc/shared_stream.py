@@ -5,12 +5,13 @@ A table comes in with a load that began under this slot, or with a slot of its o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Protocol
 
 from gridferry.checkpoint.lease import Lease, held
-from gridferry.checkpoint.runs import RunState
+from gridferry.checkpoint.runs import ALL_LOADS, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SYNC, Tried
 from gridferry.engine.events import Listener, TableFailed, TableSync
@@ -28,6 +29,8 @@ from gridferry.model.table import Table
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.connection import one_session
 from gridferry.source.postgres.source import PostgresSource
+
+_FEW = 8  # tables whose loads are read one by one
 
 
 class Member(Protocol):
@@ -60,8 +63,8 @@ class Member(Protocol):
     def member(self, lease: Lease, described: Table | None) -> FollowedTable:
         """The table, to be followed with others. Raises: FerryError where it cannot be."""
 
-    def finished(self, table: FollowedTable, done: TableSync, *, follow: bool) -> TableSync:
-        """Keep, and report, that its part has come to its end."""
+    def finished(self, table: FollowedTable, done: TableSync, *, follow: bool, held: int) -> TableSync:
+        """Keep, and report, that its part has come to its end; `held` of its rows are in the quarantine."""
 
 
 class SharedStream:
@@ -130,9 +133,13 @@ class SharedStream:
                         wishes=wishes,
                     )
                     ended = {each.table: each for each in run.run(follow=follow)}
-                    for each in members:
-                        if each.table in ended:
-                            done[each.table] = each.finished(tables[each.table], ended[each.table], follow=follow)
+                    held = self._state.quarantine.totals(list(ended))
+                    with self._ahead(list(ended)):
+                        for each in members:
+                            if each.table in ended:
+                                done[each.table] = each.finished(
+                                    tables[each.table], ended[each.table], follow=follow, held=held[each.table]
+                                )
                     self._drop_if_unused(tables.values())
         except BaseException as error:
             told = {*failed, *done, *(name for name, table in tables.items() if table.error is not None)}
@@ -151,6 +158,14 @@ class SharedStream:
             failures=tuple(FailedTable(m.table, failed[m.table]) for m in members if m.table in failed),
             not_tried=tuple(each.table for each in left_over),
         )
+
+    @contextmanager
+    def _ahead(self, names: Sequence[str]) -> Iterator[None]:
+        """Read what is written at the end of the tables' runs for all of them at once, and write it together."""
+        documents = self._state.documents
+        keys = [store.key(name) for name in names for store in (self._state.history, self._state.failures)]
+        with documents.read_ahead(*([ALL_LOADS] if len(names) > _FEW else []), keys=keys), documents.together():
+            yield
 
     def _take_up(
         self,

@@ -137,6 +137,11 @@ class SourceWatch:
             return ""
         return f"the publications of the slot {run.slot} were changed by somebody"
 
+    @property
+    def has_log_end(self) -> bool:
+        """Whether `new_log_end` has one to tell."""
+        return self._log_end is not None
+
     def new_log_end(self) -> Lsn | None:
         """Where the source's log ended at the last look; None if nobody looked since this was asked before."""
         end, self._log_end = self._log_end, None

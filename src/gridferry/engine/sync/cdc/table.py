@@ -232,6 +232,11 @@ class FollowedTable:
         self.error = error
         self._failed(error)
 
+    @property
+    def has_news(self) -> bool:
+        """Whether the history is to be told how far the table is, as the log's end was seen."""
+        return self.watch.has_log_end
+
     def looked(self) -> None:
         """What is looked after beside the stream, seldom: notes that a verification has answered, the history."""
         end = self.watch.new_log_end()

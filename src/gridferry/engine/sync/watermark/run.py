@@ -7,7 +7,7 @@ chunk by chunk, the growing column ascending; killed anywhere, the next run read
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from typing import Protocol
@@ -19,7 +19,7 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import BatchStored, Checkpointed, ChunkDone, Level, Listener, Note, RowsPut, TableSync
-from gridferry.engine.ownership.parts import PartsLook, brought_words, look_at_parts
+from gridferry.engine.ownership.parts import PartsLook, ShowsParts, brought_words, look_at_parts
 from gridferry.engine.retry import with_patience
 from gridferry.engine.rows.copier import ChunkCopier, CopyResult
 from gridferry.engine.rows.duplicates import duplicate_blocks, resolve_duplicates
@@ -37,6 +37,7 @@ from gridferry.errors import (
     FerryError,
     ReadIncomplete,
 )
+from gridferry.model.chunk import Snapshot
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.table import Table
 from gridferry.model.watermark import Cursor, GrowingColumn, first_cursor, for_column
@@ -59,6 +60,13 @@ class HoldsSnapshots(Protocol):
         """One state of the source, held until the block ends."""
 
 
+class DescribesTables(ShowsParts, Protocol):
+    """A held snapshot that tells of tables what a sync goes by."""
+
+    def fetch_tables(self, names: Sequence[str] | None = None) -> list[Table]:
+        """See `ReadsCatalog`."""
+
+
 @dataclass(frozen=True)
 class SyncBasis:
     """What one table's sync is based on: the plan it was loaded with, the growing column, the record so far."""
@@ -73,7 +81,7 @@ class SyncBasis:
 
 
 def sync_basis(
-    state: TargetState, view: FindsNewRows, options: TableOptions, run: LoadRun, plan: TablePlan
+    state: TargetState, view: DescribesTables, options: TableOptions, run: LoadRun, plan: TablePlan
 ) -> SyncBasis:
     """What a sync of a loaded table goes by. Raises: ConfigError, CheckpointError if the table has changed."""
     if run.snapshot is None:
@@ -92,7 +100,7 @@ def sync_basis(
     return SyncBasis(table, plan, column, record, parts, unique=unique, changes=fitted.changes)
 
 
-def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tuple[Table, GrowingColumn, Fitted]:
+def _growing(view: DescribesTables, options: TableOptions, plan: TablePlan) -> tuple[Table, GrowingColumn, Fitted]:
     (table,) = view.fetch_tables([options.table])
     fitted = require_fit(plan, options, table, left="nothing was changed")
     column = growing_column(table, options, choose_key(table, options))
@@ -105,13 +113,19 @@ def _growing(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> tupl
     return table, column, fitted
 
 
+def ended_with(record: SyncRecord, snapshot: Snapshot, window: Window) -> SyncRecord:
+    """The record once every row of the window is stored: a run under this snapshot has come to its end."""
+    cursor = record.cursor.finished(snapshot, floor=window.floor, position=window.position, mark=window.mark)
+    return replace(record, cursor=cursor).ended()
+
+
 def find_new(view: FindsNewRows, by: SyncBasis, *, sweep: bool = False) -> Window:
     """The rows of the snapshot that a table's cursor has not read, those of parts that joined the table among them."""
     cursor, joined = by.record.cursor, by.parts.changes.joined
     return view.find_new(by.table, by.plan, column=by.column, cursor=cursor, sweep=sweep, joined=joined)
 
 
-def new_cursor(view: FindsNewRows, options: TableOptions, plan: TablePlan) -> Cursor:
+def new_cursor(view: DescribesTables, options: TableOptions, plan: TablePlan) -> Cursor:
     """The cursor of a table whose target is to be compared with this snapshot. Raises: as `sync_basis`."""
     return first_cursor(_growing(view, options, plan)[1].name, view.snapshot)
 
@@ -144,10 +158,7 @@ class WatermarkRun:
                 outcome, record = self._copy(reader, by, window, containers)
         if outcome is not SyncOutcome.STOPPED:
             self._require_all_read(by, window, record)
-            done = record.cursor.finished(
-                self._view.snapshot, floor=window.floor, position=window.position, mark=window.mark
-            )
-            record = self._save(replace(record, cursor=done).ended())
+            record = self._save(ended_with(record, self._view.snapshot, window))
             self._checkpointed(by, record, containers, waiting=0)
             if self._settings.sweep:
                 counted = self._view.count_all(by.plan)

@@ -36,6 +36,13 @@ _STORAGE = """
 SELECT coalesce(nullif(c.relfilenode, 0)::text, ''), coalesce(pg_catalog.pg_relation_filenode(c.oid)::text, '')
 FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(%s)
 """
+_STORAGE_OF_EACH = """
+SELECT n.number, CASE WHEN c.oid IS NOT NULL THEN coalesce(nullif(c.relfilenode, 0)::text, '') END,
+       coalesce(pg_catalog.pg_relation_filenode(c.oid)::text, '')
+FROM pg_catalog.unnest(%(names)s::text[]) WITH ORDINALITY AS n(name, number)
+LEFT JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(n.name)
+"""
+_LOCKED_AT_ONCE = 200
 _NEXT_XID = "SELECT pg_catalog.txid_snapshot_xmax(pg_catalog.txid_current_snapshot())"
 
 
@@ -293,6 +300,22 @@ def held_storage(connection: Connection, table: Table) -> dict[tuple[str, str], 
     if not table.own_heap and (rewritten := find_rewritten(connection, table)):
         raise _was_rewritten(rewritten)
     return storage
+
+
+def held_heaps(connection: Connection, relations: Sequence[Relation]) -> dict[tuple[str, str], SnapshotGone]:
+    """The same for heaps of many tables: those that were rewritten, each with its error."""
+    gone: dict[tuple[str, str], SnapshotGone] = {}
+    for start in range(0, len(relations), _LOCKED_AT_ONCE):
+        some = relations[start : start + _LOCKED_AT_ONCE]
+        names = [relation_sql(each.schema, each.name) for each in some]
+        locks = (sql.SQL("SELECT FROM {} WHERE false").format(name) for name in names)
+        connection.execute(sql.SQL(" UNION ALL ").join(locks))
+        asked = {"names": [name.as_string(None) for name in names]}
+        for number, seen, now in connection.execute(_STORAGE_OF_EACH, asked):
+            if seen is None or seen != now:
+                each = some[number - 1]
+                gone[each.schema, each.name] = _was_rewritten(f"{each.schema}.{each.name}")
+    return gone
 
 
 def _was_rewritten(name: str) -> SnapshotGone:

@@ -9,7 +9,8 @@ transaction can have written, less the lookback. `chunks.recent_chunk` says why 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Any
 
 import pyarrow as pa
 from psycopg import sql
@@ -35,7 +36,7 @@ _AND, _OR, _COMMA = sql.SQL(" AND "), sql.SQL(" OR "), sql.SQL(", ")
 
 # A session that has not written yet has no id, so no snapshot tells of it; but now() is frozen for it already. Roles
 # without pg_read_all_stats see their own sessions only: for the others there is the lookback.
-_OLDEST_BEGIN = (
+OLDEST_BEGIN = sql.SQL(
     "SELECT pg_catalog.min(xact_start) FROM pg_catalog.pg_stat_activity"
     " WHERE pid <> pg_catalog.pg_backend_pid() AND datname = pg_catalog.current_database()"
 )
@@ -61,6 +62,35 @@ def find_new(
     was restored from a backup. SnapshotGone if the table was rewritten since the snapshot was taken.
     """
     next_xid = bounds(held.snapshot)[1]
+    require_not_ahead(cursor, plan, next_xid)
+    heap = table.own_heap
+    with mapped(f"looking for new rows of {plan.qualified}"):
+        held_storage(held.connection, table)
+        whole = sweep or looks_at_all(held, table, column, cursor)
+        floor = reached = None
+        if cursor.open_marks and not whole:
+            row = held.connection.execute(floors_statement(column, cursor)).fetchone()
+            floor, reached = floors_of(row, cursor)
+        condition = new_rows(column, cursor, floor=floor, next_xid=next_xid if heap else None)
+        brought = count_beside(held.connection, plan, joined, condition=condition)
+        if brought:
+            condition = sql.SQL("(({}) OR tableoid = ANY ({}::pg_catalog.oid[]))").format(
+                condition, sql.Literal([part.oid for part in joined])
+            )
+        ahead = condition if heap else _above(column, cursor)
+        asked = Asked(plan, column, cursor, condition, ahead, floor, reached)
+        window = asked.window(held.connection.execute(asked.statement(held.snapshot.taken_at)).fetchone())
+        return replace(window, brought=brought)
+
+
+def looks_at_all(held: HeldSnapshot, table: Table, column: GrowingColumn, cursor: Cursor) -> bool:
+    """Whether a run has to look at all of the table, though it is no sweep: no floor can be set, or none would help."""
+    clock_back = later(held.snapshot.taken_at, cursor.clock) != held.snapshot.taken_at
+    return clock_back or (table.own_heap and not column.indexed)
+
+
+def require_not_ahead(cursor: Cursor, plan: TablePlan, next_xid: int) -> None:
+    """Return if the source has had the transactions that the cursor knows of. Raises: CheckpointError."""
     if cursor.xmin > next_xid:
         raise CheckpointError(
             f"the last sync of {plan.qualified} saw transaction {cursor.xmin:,}, and the source is at {next_xid:,}: "
@@ -69,25 +99,6 @@ def find_new(
             next_step="if the address is wrong, put it right in the config; if this source took the other's place, run "
             "`gridferry sync --new-source`: it compares everything, repairs what differs, and goes on from there",
         )
-    heap = table.own_heap
-    with mapped(f"looking for new rows of {plan.qualified}"):
-        held_storage(held.connection, table)
-        clock_back = later(held.snapshot.taken_at, cursor.clock) != held.snapshot.taken_at
-        whole = sweep or clock_back or (heap and not column.indexed)
-        floor = reached = None
-        if cursor.open_marks and not whole:
-            floor, reached = _floors(held, column, cursor)
-        condition = new_rows(column, cursor, floor=floor, next_xid=next_xid if heap else None)
-        brought = count_beside(held.connection, plan, joined, condition=condition)
-        if brought:
-            condition = sql.SQL("(({}) OR tableoid = ANY ({}::pg_catalog.oid[]))").format(
-                condition, sql.Literal([part.oid for part in joined])
-            )
-        ahead = condition if heap else _above(column, cursor)
-        window = _look(
-            held, plan, column=column, cursor=cursor, condition=condition, ahead=ahead, floors=(floor, reached)
-        )
-        return replace(window, brought=brought)
 
 
 def new_rows(column: GrowingColumn, cursor: Cursor, *, floor: str | None, next_xid: int | None) -> sql.Composable:
@@ -133,55 +144,67 @@ def read_window(
             yield rows, positions[known - 1].as_py() if known else None
 
 
-def _look(
-    held: HeldSnapshot,
-    plan: TablePlan,
-    *,
-    column: GrowingColumn,
-    cursor: Cursor,
-    condition: sql.Composable,
-    ahead: sql.Composable | None,
-    floors: tuple[str | None, str | None],
-) -> Window:
-    name = sql.Identifier(column.name)
-    table = sql.SQL("{} WHERE {}").format(relation_sql(plan.schema, plan.table), condition_sql(plan.where))
-    if cursor.position is not None:
-        newest = sql.SQL("pg_catalog.max({}) FILTER (WHERE {})").format(name, _finite(column))
-        top = sql.SQL("GREATEST({}, {})").format(newest, _value(column, cursor.position))
-    else:
-        top = sql.SQL("(SELECT pg_catalog.max({}) FROM {} AND {})").format(name, table, _finite(column))
-    mark: sql.Composable = top
-    began = sql.SQL("({})").format(sql.SQL(_OLDEST_BEGIN))
-    if column.growth is Growth.TIME:
-        # A stamp from the future must not hide the rows that come after it.
-        now = sql.SQL("{}::pg_catalog.timestamptz").format(sql.Literal(held.snapshot.taken_at))
-        kind = sql.Identifier(column.type)
-        mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}::pg_catalog.{2}, ({3})::pg_catalog.{2}) END")
-        mark = mark.format(top, now, kind, sql.SQL(_OLDEST_BEGIN))
-    elif column.unit is not None:
-        now = sql.SQL("{}::pg_catalog.timestamptz").format(sql.Literal(held.snapshot.taken_at))
-        counts = sql.SQL("LEAST({}, {})").format(now, began)
-        mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}) END").format(top, _count(counts, column))
-    statement = sql.SQL(
-        "SELECT pg_catalog.count(*), pg_catalog.min({0})::text, pg_catalog.max({0})::text, ({1})::text, ({2})::text,"
-        " pg_catalog.count(*) FILTER (WHERE {5}) FROM {3} AND {4}"
-    ).format(name, top, mark, table, condition, _TRUE if ahead is None or ahead is condition else ahead)
-    found = held.connection.execute(statement).fetchone() or (0, None, None, None, None, 0)
-    rows, low, high, position, marked, fresh = found
-    floor, reached = floors
-    return Window(
-        column=column.name,
-        condition=condition.as_string(None),
-        near=_near(plan, column, low=low, high=high).as_string(None),
-        rows=rows,
-        # Before the first run nothing tells new rows from others but that there are more of them.
-        fresh=fresh if ahead is not None else max(0, rows - plan.rows),
-        ahead=None if ahead is None else ahead.as_string(None),
-        floor=floor,
-        reached=reached,
-        position=position,
-        mark=marked,
-    )
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of one table, to know its window: a condition of new rows, and one of those that are certain."""
+
+    plan: TablePlan
+    column: GrowingColumn
+    cursor: Cursor
+    condition: sql.Composable
+    ahead: sql.Composable | None
+    floor: str | None
+    reached: str | None
+
+    def statement(self, now: str, oldest: sql.Composable = OLDEST_BEGIN) -> sql.Composed:
+        """One row of six: how many rows, least and greatest value, position and mark, and how many of them are certain.
+
+        Args: now: when the snapshot was taken; oldest: gives when the oldest transaction of others began.
+        """
+        name = sql.Identifier(self.column.name)
+        table = sql.SQL("{} WHERE {}").format(
+            relation_sql(self.plan.schema, self.plan.table), condition_sql(self.plan.where)
+        )
+        if self.cursor.position is not None:
+            newest = sql.SQL("pg_catalog.max({}) FILTER (WHERE {})").format(name, _finite(self.column))
+            top = sql.SQL("GREATEST({}, {})").format(newest, _value(self.column, self.cursor.position))
+        else:
+            top = sql.SQL("(SELECT pg_catalog.max({}) FROM {} AND {})").format(name, table, _finite(self.column))
+        mark: sql.Composable = top
+        if self.column.growth is Growth.TIME:
+            # A stamp from the future must not hide the rows that come after it.
+            taken = sql.SQL("{}::pg_catalog.timestamptz").format(sql.Literal(now))
+            kind = sql.Identifier(self.column.type)
+            mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}::pg_catalog.{2}, ({3})::pg_catalog.{2}) END")
+            mark = mark.format(top, taken, kind, oldest)
+        elif self.column.unit is not None:
+            taken = sql.SQL("{}::pg_catalog.timestamptz").format(sql.Literal(now))
+            counts = sql.SQL("LEAST({}, ({}))").format(taken, oldest)
+            mark = sql.SQL("CASE WHEN {0} IS NOT NULL THEN LEAST({0}, {1}) END").format(
+                top, _count(counts, self.column)
+            )
+        certain = _TRUE if self.ahead is None or self.ahead is self.condition else self.ahead
+        return sql.SQL(
+            "SELECT pg_catalog.count(*), pg_catalog.min({0})::text, pg_catalog.max({0})::text, ({1})::text, "
+            "({2})::text, pg_catalog.count(*) FILTER (WHERE {5}) FROM {3} AND {4}"
+        ).format(name, top, mark, table, self.condition, certain)
+
+    def window(self, found: Sequence[Any] | None) -> Window:
+        """The window that the statement's row tells."""
+        rows, low, high, position, marked, fresh = found or (0, None, None, None, None, 0)
+        return Window(
+            column=self.column.name,
+            condition=self.condition.as_string(None),
+            near=_near(self.plan, self.column, low=low, high=high).as_string(None),
+            rows=rows,
+            # Before the first run nothing tells new rows from others but that there are more of them.
+            fresh=fresh if self.ahead is not None else max(0, rows - self.plan.rows),
+            ahead=None if self.ahead is None else self.ahead.as_string(None),
+            floor=self.floor,
+            reached=self.reached,
+            position=position,
+            mark=marked,
+        )
 
 
 def _above(column: GrowingColumn, cursor: Cursor) -> sql.Composable | None:
@@ -191,8 +214,8 @@ def _above(column: GrowingColumn, cursor: Cursor) -> sql.Composable | None:
     return sql.SQL("{} > {}").format(sql.Identifier(column.name), _value(column, cursor.position))
 
 
-def _floors(held: HeldSnapshot, column: GrowingColumn, cursor: Cursor) -> tuple[str | None, str | None]:
-    """The floor of this run, and the greater of it and the cursor's (None where that has none)."""
+def floors_statement(column: GrowingColumn, cursor: Cursor) -> sql.Composed:
+    """One row of two texts: the floor of this run, and the greater of it and the cursor's."""
     lowest = sql.SQL("LEAST({})").format(_COMMA.join(_value(column, mark) for mark in cursor.open_marks))
     if column.growth is Growth.TIME:
         back = sql.SQL("{} - {}::pg_catalog.interval").format(lowest, sql.Literal(f"{column.lookback} milliseconds"))
@@ -202,8 +225,11 @@ def _floors(held: HeldSnapshot, column: GrowingColumn, cursor: Cursor) -> tuple[
     reached: sql.Composable = sql.SQL("NULL")
     if cursor.floor is not None:
         reached = sql.SQL("GREATEST({}, {})").format(floor, _value(column, cursor.floor))
-    statement = sql.SQL("SELECT {}::text, {}::text").format(floor, reached)
-    row = held.connection.execute(statement).fetchone()
+    return sql.SQL("SELECT {}::text, {}::text").format(floor, reached)
+
+
+def floors_of(row: Sequence[Any] | None, cursor: Cursor) -> tuple[str | None, str | None]:
+    """The two floors of such a row; where the cursor has none, the second is the first."""
     return (None, None) if row is None else (row[0], row[1] if cursor.floor is not None else row[0])
 
 

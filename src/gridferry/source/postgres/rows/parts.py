@@ -19,16 +19,18 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 # another xmin. A partition that is being detached CONCURRENTLY (14 and newer) is one no more: no scan reads it.
 _PARTS = """
 WITH RECURSIVE members AS (
-    SELECT c.oid, ''::text AS link FROM pg_catalog.pg_class c WHERE c.oid = pg_catalog.to_regclass(%(table)s)
+    SELECT n.number, c.oid, ''::text AS link
+    FROM pg_catalog.unnest(%(tables)s::text[]) WITH ORDINALITY AS n(name, number)
+    JOIN pg_catalog.pg_class c ON c.oid = pg_catalog.to_regclass(n.name)
   UNION
-    SELECT i.inhrelid, m.link || i.xmin::text || ' '
+    SELECT m.number, i.inhrelid, m.link || i.xmin::text || ' '
     FROM members m JOIN pg_catalog.pg_inherits i ON i.inhparent = m.oid
     WHERE NOT coalesce((pg_catalog.to_jsonb(i) ->> 'inhdetachpending')::bool, false)
 )
-SELECT c.oid::int8, pg_catalog.min(n.nspname::text || '.' || c.relname::text), pg_catalog.min(m.link),
+SELECT m.number, c.oid::int8, pg_catalog.min(n.nspname::text || '.' || c.relname::text), pg_catalog.min(m.link),
        coalesce(pg_catalog.min(nullif(c.relfilenode::int8, 0)), 0)
 FROM members m JOIN pg_catalog.pg_class c ON c.oid = m.oid JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind <> 'p' GROUP BY c.oid ORDER BY c.oid
+WHERE c.relkind <> 'p' GROUP BY m.number, c.oid ORDER BY m.number, c.oid
 """
 _PLACE = """
 SELECT n.nspname::text, c.relname::text, c.relhassubclass,
@@ -45,10 +47,22 @@ _AGE = "pg_catalog.age({}::pg_catalog.xid)"
 
 def fetch_parts(connection: Connection, schema: str, table: str) -> tuple[Part, ...]:
     """The relations that hold rows of a table now, by their OIDs; none for a table that is not there."""
-    name = relation_sql(schema, table).as_string(None)
     with mapped(f"asking for the parts of {schema}.{table}"):
-        rows = connection.execute(_PARTS, {"table": name}).fetchall()
-    return tuple(Part(oid, text[:1000], link[:1000], file) for oid, text, link, file in rows)
+        return _parts(connection, [(schema, table)])[0]
+
+
+def fetch_parts_each(connection: Connection, tables: Sequence[tuple[str, str]]) -> list[tuple[Part, ...]]:
+    """The same of many tables (schema, name), in their order."""
+    with mapped(f"asking for the parts of {len(tables)} tables"):
+        return _parts(connection, tables)
+
+
+def _parts(connection: Connection, tables: Sequence[tuple[str, str]]) -> list[tuple[Part, ...]]:
+    found: list[list[Part]] = [[] for _ in tables]
+    asked = {"tables": [relation_sql(*table).as_string(None) for table in tables]}
+    for number, oid, text, link, file in connection.execute(_PARTS, asked):
+        found[number - 1].append(Part(oid, text[:1000], link[:1000], file))
+    return [tuple(parts) for parts in found]
 
 
 def count_beside(connection: Connection, plan: TablePlan, parts: Sequence[Part], *, condition: sql.Composable) -> int:

@@ -158,6 +158,18 @@ def apart_each(connection: Connection) -> Callable[[], AbstractContextManager[No
     return block
 
 
+@contextmanager
+def passing(connection: Connection) -> Iterator[None]:
+    """A savepoint around a block that only reads: the locks that it takes end with it, however it ends."""
+    with mapped("beginning to look at tables"):
+        connection.execute("SAVEPOINT gridferry_passing")
+    try:
+        yield
+    finally:
+        with suppress(psycopg.Error):  # a session that is gone: the next statement says so
+            connection.execute("ROLLBACK TO SAVEPOINT gridferry_passing")
+
+
 def join_statement(snapshot: Snapshot) -> sql.Composed:
     """The statement that makes a transaction, as its first one, see `snapshot`."""
     return sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot.name))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -19,7 +21,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 _ORIGIN = """
 SELECT CASE WHEN pg_catalog.pg_is_in_recovery() THEN '0'
             ELSE pg_catalog.substr(pg_catalog.pg_walfile_name(pg_catalog.pg_current_wal_lsn()), 1, 8) END,
-       d.oid, d.datname, coalesce(pg_catalog.to_regclass(%s)::pg_catalog.oid, 0),
+       d.oid, d.datname,
+       (SELECT pg_catalog.array_agg(coalesce(pg_catalog.to_regclass(n.name)::pg_catalog.oid, 0)::int8 ORDER BY n.number)
+        FROM pg_catalog.unnest(%s::text[]) WITH ORDINALITY AS n(name, number)),
        coalesce(pg_catalog.host(pg_catalog.inet_server_addr()), ''), coalesce(pg_catalog.inet_server_port(), 0),
        pg_catalog.to_char(pg_catalog.pg_postmaster_start_time() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
        pg_catalog.pg_is_in_recovery(),
@@ -52,25 +56,32 @@ def fetch_system(connection: Connection) -> str:
 
 def fetch_table_origin(connection: Connection, address: PostgresAddress, *, schema: str, table: str) -> SourceOrigin:
     """The origin of a table as this session sees it. Raises: SourceError."""
-    name = relation_sql(schema, table).as_string(None)
+    return fetch_table_origins(connection, address, [(schema, table)])[0]
+
+
+def fetch_table_origins(
+    connection: Connection, address: PostgresAddress, tables: Sequence[tuple[str, str]]
+) -> list[SourceOrigin]:
+    """The same of many tables (schema, name), one at least, in their order."""
+    names = [relation_sql(*table).as_string(None) for table in tables]
     with mapped("asking which server and database this is"):
-        row = connection.execute(_ORIGIN, (name,)).fetchone()
+        row = connection.execute(_ORIGIN, (names,)).fetchone()
         if row is None:
             raise SourceRefused("PostgreSQL does not list the database that this session is in")
-        timeline, database_oid, database, table_oid, host, port, started, standby, log_end = row
-        system = fetch_system(connection)
-    return SourceOrigin(
-        system=system,
-        timeline=int(timeline, 16),
-        database_oid=int(database_oid),
-        table_oid=int(table_oid),
-        database=database,
-        address=address.display,
-        server=f"{host}:{port}" if host else "",
-        started=started,
-        standby=standby,
-        log_end=log_end,
-    )
+        timeline, database_oid, database, oids, host, port, started, standby, log_end = row
+        origin = SourceOrigin(
+            system=fetch_system(connection),
+            timeline=int(timeline, 16),
+            database_oid=int(database_oid),
+            table_oid=0,
+            database=database,
+            address=address.display,
+            server=f"{host}:{port}" if host else "",
+            started=started,
+            standby=standby,
+            log_end=log_end,
+        )
+    return [replace(origin, table_oid=int(oid)) for oid in oids]
 
 
 def fetch_table_name(connection: Connection, oid: int) -> str:
