@@ -116,6 +116,22 @@ def test_a_stream_left_open_does_not_stop_the_next_one(postgres, plan):
             next(left)
 
 
+def test_a_stream_left_open_does_not_hide_the_error_that_left_it(postgres, plan):
+    postgres.run("CREATE TABLE t AS SELECT i AS id, repeat('x', 900) AS v FROM generate_series(1, 4000) i")
+    streams = []
+
+    def read_a_part(snapshot):
+        (chunk,) = snapshot.plan_chunks(snapshot.fetch_tables(["t"])[0], rows_per_chunk=100_000)
+        with snapshot.open_reader(batch_bytes=10_000) as reader:
+            streams.append(reader.read_chunk(chunk, plan("t", "id v")))
+            assert next(streams[0]).num_rows < 4000
+            raise SourceError("the reason")
+
+    with postgres.source.open_snapshot() as snapshot, pytest.raises(SourceError, match="the reason"):
+        read_a_part(snapshot)
+    streams[0].close()
+
+
 def test_an_empty_table_gives_no_batches(postgres, plan):
     postgres.run("CREATE TABLE t (a int)")
     with postgres.source.open_snapshot() as snapshot, snapshot.open_reader() as reader:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import pyarrow as pa
 from adbc_driver_manager import AdbcConnection, AdbcStatement, _lib
@@ -17,6 +17,13 @@ from adbc_driver_manager import AdbcConnection, AdbcStatement, _lib
 from gridferry.source.postgres.session.kept_databases import KeptDatabase
 
 T = TypeVar("T")
+
+
+class _Closes(Protocol):
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closes)
 
 
 class ArrowSession:
@@ -27,6 +34,7 @@ class ArrowSession:
         self._database = database
         self._connection = connection
         self._closed = False
+        self._open: list[_Closes] = []  # statements, and after each its answer
         try:
             connection.set_autocommit(False)
         except BaseException:
@@ -55,7 +63,7 @@ class ArrowSession:
         """
         with self._statement(statement, **options) as made:
             handle, _ = _interruptible(made.execute_query, made.cancel)
-            with pa.RecordBatchReader._import_from_c(handle.address) as batches:
+            with self._kept(pa.RecordBatchReader._import_from_c(handle.address)) as batches:
                 yield batches
 
     def end(self) -> None:
@@ -63,25 +71,40 @@ class ArrowSession:
         self._connection.set_autocommit(True)
 
     def close(self) -> None:
-        """End the session; safe to call twice. Raises: ADBC's errors."""
+        """End the session; safe to call twice. Raises: ADBC's errors.
+
+        An answer that is not read to its end is closed too: whoever reads it may be held up by an error elsewhere, and
+        the driver keeps a connection that has statements open.
+        """
         if self._closed:
             return
         self._closed = True
         try:
+            while self._open:
+                self._open.pop().close()
             self._connection.close()
         finally:
             self._database.ended()
 
     @contextmanager
     def _statement(self, text: str, **options: str) -> Iterator[AdbcStatement]:
-        made = AdbcStatement(self._connection)
-        try:
+        with self._kept(AdbcStatement(self._connection)) as made:
             if options:
                 made.set_options(**options)
             made.set_sql_query(text)
             yield made
+
+    @contextmanager
+    def _kept(self, opened: C) -> Iterator[C]:
+        """Closed at the end of the block, or of the session."""
+        self._open.append(opened)
+        try:
+            yield opened
         finally:
-            made.close()
+            left = [each for each in self._open if each is not opened]
+            if len(left) < len(self._open):  # else the session has closed it; the driver does not take that twice
+                self._open = left
+                opened.close()
 
 
 def _interruptible(call: Callable[[], T], cancel: Callable[[], None]) -> T:
