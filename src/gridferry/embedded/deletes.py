@@ -43,13 +43,14 @@ def _keys_by_shape(deletes: Sequence[tuple[Container, Buffer]]) -> list[tuple[Sh
     tables: dict[Shape, list[pa.Table]] = {}
     for container, at in places.items():
         shape = shape_of(container.schema)
-        keys = key_table(shape, _decoded(container, [deletes[place][1] for place in at]))
+        keys = key_table(shape, decoded_keys(container, [deletes[place][1] for place in at]))
         known = keys.select(list(shape.key_names)).append_column(NUMBER, pa.array([container.number] * len(at)))
         tables.setdefault(shape, []).append(known.append_column(_PLACE, pa.array(at, pa.int64())))
     return [(shape, pa.concat_tables(parts).combine_chunks()) for shape, parts in tables.items()]
 
 
-def _decoded(container: Container, images: Sequence[Buffer]) -> pa.RecordBatch:
+def decoded_keys(container: Container, images: Sequence[Buffer]) -> pa.RecordBatch:
+    """The keys of several images of a key each. Raises: RemoteProtocolError."""
     schema = container.schema
     if schema.key_length == 1:
         return decode_key_set(schema, len(images), b"".join(images))

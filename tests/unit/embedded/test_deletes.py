@@ -11,6 +11,7 @@ from gridferry.embedded.containers import put_container
 from gridferry.embedded.database import Database
 from gridferry.embedded.dispatch import Dispatcher
 from gridferry.embedded.row_statements import put_rows, rows_exist
+from gridferry.embedded.transactions import Transaction as OpenTransaction
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, ContainerSchema, GridType
 from gridferry.griddb.wire.encode import encode_keys
 from gridferry.griddb.wire.frame import Frame, FrameReader, Role
@@ -39,10 +40,10 @@ class Deleting:
         self.dispatcher = Dispatcher(db, Node("cluster", {}))
         self.peer = Peer(logged_in=True, owner=True)
 
-    def send(self, *bodies: tuple[Container, bytes]) -> list[bool | int]:
-        """For each whether the row was there, or the number of the error."""
+    def send(self, *bodies: tuple[Container, bytes], first: int = 10) -> list[bool | int]:
+        """For each whether the row was there, or the number of the error. They are numbered from `first` on."""
         frames = [
-            Frame(Statement.DELETE_ROW, 10 + n, memoryview(body), partition=container.partition)
+            Frame(Statement.DELETE_ROW, first + n, memoryview(body), partition=container.partition)
             for n, (container, body) in enumerate(bodies)
         ]
         told: list[bool | int] = []
@@ -52,10 +53,15 @@ class Deleting:
             reader.receive(b"".join(reply))
             answer = reader.next_frame()
             assert answer is not None
-            assert answer.statement_id == 10 + len(told)
+            assert answer.statement_id == first + len(told)
             body = Reader(answer.body)
             told.append(ErrorReply.read(body).code if answer.status else body.boolean())
         return told
+
+
+def transaction_of(db: Database, container: Container) -> OpenTransaction:
+    (found,) = db.sessions.transactions(container)
+    return found
 
 
 @pytest.fixture
@@ -127,6 +133,52 @@ def test_those_of_a_session_wait_for_its_commit(db: Database, client: Deleting) 
     (outside,) = keys_of(container, series(2).select([0]))
     assert client.send(*inside, outside) == [True, True]
     assert rows_exist(db, container, series(1, 2).select([0])) == [True, False]
+
+
+def opened(db: Database, client: Deleting, container: Container) -> dict[str, int]:
+    """A transaction that has deleted the row of the time 1, as statement 10. What goes on in it is to be sent with."""
+    options = {"session_id": 3, "session_mode": SessionMode.CREATE, "transaction_mode": TransactionMode.BEGIN}
+    assert client.send(*keys_of(container, series(1).select([0]), **options)) == [True]
+    return {"session_id": 3, "session_mode": SessionMode.GET, "transaction_mode": TransactionMode.CONTINUE}
+
+
+def test_those_of_one_transaction_go_together(db: Database, client: Deleting, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = made(db, "one", SERIES, series(1, 2, 3, 4))
+    more = opened(db, client, container)
+    alone: list[None] = []
+    monkeypatch.setattr(client.dispatcher, "answer", lambda *_: alone.append(None))
+    wanted = keys_of(container, series(2, 1, 4).select([0]), **more)
+    assert client.send(*wanted, first=11) == [True, False, True]
+    # Sent once more: they are done.
+    assert client.send(*wanted, first=11) == [False, False, False]
+    assert alone == []
+    assert rows_exist(db, container, series(1, 2, 3, 4).select([0])) == [True] * 4
+    assert rows_exist(db, container, series(1, 2, 3, 4).select([0]), transaction=transaction_of(db, container)) == [
+        False, False, True, False,
+    ]  # fmt: skip
+
+
+def test_of_two_of_a_key_in_a_transaction_the_second_finds_nothing(db: Database, client: Deleting) -> None:
+    container = made(db, "one", SERIES, series(1, 2))
+    more = opened(db, client, container)
+    assert client.send(*keys_of(container, series(2, 2).select([0]), **more), first=11) == [True, False]
+
+
+def test_one_of_a_transaction_that_was_skipped_is_missed(db: Database, client: Deleting) -> None:
+    container = made(db, "one", SERIES, series(1, 2, 3))
+    more = opened(db, client, container)
+    assert client.send(*keys_of(container, series(2, 3).select([0]), **more), first=12) == [110033, 110033]
+    assert rows_exist(db, container, series(1, 2, 3).select([0])) == [True] * 3
+
+
+def test_a_row_that_another_transaction_holds_is_waited_for(db: Database, client: Deleting) -> None:
+    container = made(db, "one", SERIES, series(1, 2, 3))
+    more = opened(db, client, container)
+    db.lock_timeout_s = 0.01
+    begins = {"session_id": 4, "session_mode": SessionMode.CREATE, "transaction_mode": TransactionMode.BEGIN}
+    assert client.send(*keys_of(container, series(3).select([0]), **begins)) == [True]
+    told = client.send(*keys_of(container, series(2, 3).select([0]), **more), first=11)
+    assert told == [True, 60166]
 
 
 def test_a_full_disk_deletes_none(db: Database, client: Deleting) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from gridferry.embedded.answers.call import Call
 from gridferry.embedded.catalog import Container
+from gridferry.embedded.deletes import decoded_keys
 from gridferry.embedded.deletes import delete_together as deletes_by_key
 from gridferry.embedded.images import found_image, joined, rows_from
 from gridferry.embedded.refusal import Code, Refusal
@@ -122,8 +123,10 @@ def delete_by_id(call: Call, request: DeleteRowById, _: Writer) -> None:
 def delete_together(deletes: Sequence[tuple[Call, DeleteRow]]) -> list[bool]:
     """Carry out deletes that came one after the other, all or none of them. Returns whether each found its row.
 
-    Raises: Refusal, also for what can only be done by itself: a delete inside a session, or under a transaction.
+    Raises: Refusal, also for what can only be done by itself: a delete that begins a transaction, or meets another's.
     """
+    if deletes[0][1].tx.transaction_mode == TransactionMode.CONTINUE:
+        return _delete_in_transaction(deletes)
     ready = []
     for call, request in deletes:
         container = call.container_at(request.container_id, request.tx.version)
@@ -132,6 +135,30 @@ def delete_together(deletes: Sequence[tuple[Call, DeleteRow]]) -> list[bool]:
             raise Refusal(Code.CM_NOT_SUPPORTED, "deletes in sessions are carried out one by one")
         ready.append((container, joined(request.payload)))
     return deletes_by_key(deletes[0][0].db, ready)
+
+
+def _delete_in_transaction(deletes: Sequence[tuple[Call, DeleteRow]]) -> list[bool]:
+    """The same of one open transaction, whose statements follow one another."""
+    call, first = deletes[0]
+    container = call.container_at(first.container_id, first.tx.version)
+    images = [joined(request.payload) for _, request in deletes]
+    follow = all(
+        (request.container_id, request.tx, each.partition, each.statement_id)
+        == (first.container_id, first.tx, call.partition, call.statement_id + place)
+        for place, (each, request) in enumerate(deletes)
+    )
+    # Of two deletes of one key the second finds nothing; and one that waits for another's lock keeps none waiting.
+    if (
+        not follow
+        or len({bytes(image) for image in images}) < len(images)
+        or len(call.db.sessions.transactions(container)) > 1
+    ):
+        raise Refusal(Code.CM_NOT_SUPPORTED, "these deletes are carried out one by one")
+    keys = decoded_keys(container, images)
+    with call.inside(container, first.tx, count=len(deletes)) as scope:
+        left = keys.slice(scope.done)
+        found = delete_rows(call.db, container, left, transaction=scope.transaction) if len(left) else []
+    return [False] * scope.done + found
 
 
 def create_session(call: Call, request: CreateSession, _: Writer) -> None:
