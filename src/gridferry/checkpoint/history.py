@@ -1,12 +1,15 @@
-"""What the runs of each table's sync did over time, in the state container: one bounded document a table.
+"""What the runs of each table's sync did over time, in the state container: bounded, two documents a table.
 
-It is for people, it decides nothing: no run reads it. The older it is, the coarser it gets.
+It is for people, it decides nothing: no run reads it. The older it is, the coarser it gets. A run adds to the small
+document of the newest samples alone; now and then these go over to the other one.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import TypeVar
 
 from gridferry.checkpoint.documents import Document, DocumentStore
@@ -15,7 +18,8 @@ from gridferry.model.forms import Count, Moment
 
 HISTORY_VERSION = 1
 MOST_SAMPLES = 240
-_ITEM = "history"
+_MOST_NEWEST = 20
+_OLDER, _NEWEST = "history", "newest"
 
 N = TypeVar("N", int, float)
 
@@ -57,6 +61,7 @@ class Sample:
 
 
 _NAMES = tuple(field.name for field in fields(Sample))
+_values = attrgetter(*_NAMES)
 
 
 class HistoryStore:
@@ -67,23 +72,27 @@ class HistoryStore:
 
     def get(self, table: str) -> tuple[Sample, ...]:
         """A table's samples, the oldest first. Raises: CheckpointError for another version's or a broken document."""
-        document = self._documents.get(_scope(table), _ITEM)
-        return () if document is None else _samples(table, document)
+        found = self._documents.items(_scope(table))
+        return tuple(sample for item in (_OLDER, _NEWEST) for sample in _samples(table, item, found.get(item)))
 
     @staticmethod
     def key(table: str) -> tuple[str, str]:
-        """Scope and item of a table's history."""
-        return _scope(table), _ITEM
+        """Scope and item of what most runs over a table read of its history, and write."""
+        return _scope(table), _NEWEST
 
     def add(self, table: str, sample: Sample) -> None:
         """Write one more sample; the older half gets coarser once there are too many. Raises: as `get`."""
-        samples = bounded((*self.get(table), sample))
-        document = {"version": HISTORY_VERSION, "samples": [list(asdict(each).values()) for each in samples]}
-        self._documents.put(_scope(table), {_ITEM: document})
+        newest = (*_samples(table, _NEWEST, self._documents.get(_scope(table), _NEWEST)), sample)
+        if len(newest) < _patience(table):
+            self._documents.put(_scope(table), {_NEWEST: _document(newest)})
+            return
+        older = _samples(table, _OLDER, self._documents.get(_scope(table), _OLDER))
+        older = bounded((*older, *newest), MOST_SAMPLES - _MOST_NEWEST)
+        self._documents.put(_scope(table), {_OLDER: _document(older), _NEWEST: _document(())})
 
     def forget(self, table: str) -> None:
         """Delete a table's history."""
-        self._documents.delete(_scope(table), [_ITEM])
+        self._documents.delete(_scope(table), [_OLDER, _NEWEST])
 
 
 def bounded(samples: Sequence[Sample], most: int = MOST_SAMPLES) -> tuple[Sample, ...]:
@@ -99,8 +108,19 @@ def _scope(table: str) -> str:
     return f"history:{table}"
 
 
-def _samples(table: str, document: Document) -> tuple[Sample, ...]:
-    broken = "the next sync begins a new one"
+def _patience(table: str) -> int:
+    """How many samples are the newest at most: not all tables of a run are to write the older ones at once."""
+    return _MOST_NEWEST // 2 + zlib.crc32(table.encode()) % (_MOST_NEWEST // 2)
+
+
+def _document(samples: Sequence[Sample]) -> Document:
+    return {"version": HISTORY_VERSION, "samples": [_values(each) for each in samples]}
+
+
+def _samples(table: str, item: str, document: Document | None) -> tuple[Sample, ...]:
+    if document is None:
+        return ()
+    broken = "a later sync begins a new one"
     fields = require_version(
         document,
         HISTORY_VERSION,
@@ -114,7 +134,7 @@ def _samples(table: str, document: Document) -> tuple[Sample, ...]:
             raise Malformed("samples", f"is not a list of at most {MOST_SAMPLES}")
         return tuple(_sample(number, row) for number, row in enumerate(rows))
 
-    return readable(f"the history of {table} (scope {_scope(table)}, item {_ITEM})", decode, next_step=broken)
+    return readable(f"the history of {table} (scope {_scope(table)}, item {item})", decode, next_step=broken)
 
 
 def _sample(number: int, row: object) -> Sample:

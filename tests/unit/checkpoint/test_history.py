@@ -45,6 +45,30 @@ def test_it_stays_bounded_and_loses_no_count(number: int) -> None:
         assert max(each.lag_s or 0 for each in kept) == number - 1
 
 
+def test_most_runs_write_the_newest_alone() -> None:
+    documents = FakeDocuments()
+    store = HistoryStore(documents)
+    for second in range(60):
+        store.add("public.t", sample(second, runs=1))
+        scope = documents.items("history:public.t")
+        assert len(scope["newest"]["samples"]) < 20
+    assert [each.lag_s for each in store.get("public.t")] == list(range(60))
+    assert sum(len(document["samples"]) for document in documents.items("history:public.t").values()) == 60
+
+
+def test_not_all_tables_write_their_older_ones_at_once() -> None:
+    documents = FakeDocuments()
+    store = HistoryStore(documents)
+    tables = [f"public.t{number}" for number in range(40)]
+    counts = []
+    for second in range(12):
+        for table in tables:
+            store.add(table, sample(second))
+        counts.append(sum("history" in documents.items(f"history:{table}") for table in tables))
+    assert counts[8] == 0
+    assert 0 < counts[10] < counts[11] < len(tables)
+
+
 @pytest.mark.slow
 def test_a_document_holds_no_more_than_its_bound() -> None:
     store = HistoryStore(FakeDocuments())
@@ -54,8 +78,9 @@ def test_a_document_holds_no_more_than_its_bound() -> None:
 
 
 @pytest.mark.parametrize("document", [{"version": 9}, {"version": 1}, {"version": 1, "samples": [[1]]}])
-def test_what_is_not_readable_is_refused(document: dict[str, object]) -> None:
+@pytest.mark.parametrize("item", ["history", "newest"])
+def test_what_is_not_readable_is_refused(document: dict[str, object], item: str) -> None:
     documents = FakeDocuments()
-    documents.put("history:public.t", {"history": document})
+    documents.put("history:public.t", {item: document})
     with pytest.raises(CheckpointError):
         HistoryStore(documents).get("public.t")

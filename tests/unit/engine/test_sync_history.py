@@ -95,7 +95,7 @@ def test_a_stream_past_the_log_of_an_earlier_look_is_as_new_as_that_look() -> No
 
 def test_a_broken_history_gives_way_to_a_new_one_and_is_told() -> None:
     bench = Bench()
-    bench.documents.put(f"history:{TABLE}", {"history": {"version": 77}})
+    bench.documents.put(f"history:{TABLE}", {"newest": {"version": 77}})
     bench.at(1).ended(run(1))
     assert len(bench.store.get(TABLE)) == 1
     (note,) = bench.notes
