@@ -121,6 +121,16 @@ class RunStore:
         """The tables that have a load, readable or not."""
         return sorted(scope[len(_scope("")) :] for scope in self._documents.scopes(_scope("")))
 
+    def places(self) -> dict[str, tuple[str, str] | None]:
+        """The schema and the name of every table that has a load, by table; None where its plan does not say.
+
+        Nothing else of the loads is looked at: what is broken is told by `get`.
+        """
+        found = self._documents.scopes(_scope(""))
+        return {
+            table: _place(table, items) for scope, items in sorted(found.items()) if (table := scope[len(_scope("")) :])
+        }
+
     def each(self) -> Iterator[tuple[str, LoadRun | CheckpointError]]:
         """Every table with its load, or with why that is not readable; by table."""
         for scope, items in sorted(self._documents.scopes(_scope("")).items()):
@@ -221,6 +231,14 @@ class RunStore:
 
 def _scope(table: str) -> str:
     return f"{ALL_LOADS}{table}"
+
+
+def _place(table: str, items: dict[str, dict[str, Any]]) -> tuple[str, str] | None:
+    plan = items.get(_RUN, {}).get("plan")
+    schema, name = (plan.get("schema"), plan.get("table")) if isinstance(plan, dict) else (None, None)
+    if isinstance(schema, str) and isinstance(name, str) and schema and name and f"{schema}.{name}" == table:
+        return schema, name
+    return None
 
 
 def _chunk_item(number: int) -> str:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import lru_cache
 
 from gridferry.errors import CheckpointError
 from gridferry.griddb.schema import ContainerKind, GridType
 from gridferry.griddb.wire.statement import MAX_COLUMNS
 from gridferry.model.chunk import Chunk, ChunkKind
-from gridferry.model.table import Column, Table
+from gridferry.model.table import Column, PgType, Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth
 from gridferry.plan.column_uses import wanted_uses
 from gridferry.plan.columns import planned_scale
 from gridferry.plan.generated_key import GENERATED_COLUMNS, generated_columns, is_generated
-from gridferry.plan.mapping import Use
+from gridferry.plan.mapping import TypeRule, Use
 from gridferry.plan.names import column_name_problem, container_name, name_problem, naming_template
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan
 from gridferry.plan.retyped import Way, rule_way, ways_after_change
@@ -211,7 +212,7 @@ def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[Way]:
     }
     if wish is not None:
         uses |= {Use.KEY}
-    fitting = [rule for rule in TYPE_RULES if rule.use in uses and rule.fits(column.type)]
+    fitting = [rule for rule in _rules_of(column.type) if rule.use in uses]
     own = any(rule.use is Use.DEFAULT and "*" not in rule.types for rule in fitting)
     if own and wish is None and not in_key and not other:
         fitting = [rule for rule in fitting if "*" not in rule.types or rule.use is Use.FALLBACK]
@@ -220,6 +221,12 @@ def _ways(column: Column, plan: TablePlan, options: TableOptions) -> set[Way]:
         # A key may hold a time cut to the millisecond, and beside it every digit.
         found |= {(GridType.TIMESTAMP_MS, False, Kernel.TIME_MS_TRUNCATE, ReadAs.PLAIN)}
     return found
+
+
+@lru_cache(maxsize=1_000)
+def _rules_of(pg_type: PgType) -> tuple[TypeRule, ...]:
+    """The rules that speak about a type: databases have many columns, and few types."""
+    return tuple(rule for rule in TYPE_RULES if rule.fits(pg_type))
 
 
 def _way(column: ColumnPlan) -> Way:

@@ -16,7 +16,7 @@ from gridferry.checkpoint.standings import Standing, StandingKind
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Listener, Note
 from gridferry.engine.ownership.origin_check import not_loaded
-from gridferry.errors import ConfigError, FerryError, GridDBError, NotLoaded, SourceError
+from gridferry.errors import ConfigError, GridDBError, NotLoaded, SourceError
 from gridferry.model.table import TableName
 from gridferry.plan.config import Config
 from gridferry.plan.table_options import TableOptions
@@ -98,11 +98,11 @@ class TablesOfConfig:
         Raises: NotLoaded where patterns mean tables and none of all is loaded; GridDBError; as `chosen`.
         """
         standings = state.standings.all()
+        loaded = loaded_tables(state.runs) if self._config.patterns or not names else []
         if not names:
-            self._tell_strays(self.strays(state))
+            self._tell_strays(self._strays(loaded, standings))
         if not self._config.patterns:
             return self._of_named(self._config, names, standings)
-        loaded = loaded_tables(state.runs)
         self._tell_gone(loaded)
         meaning = self._meaning(loaded)
         chosen = meaning.chosen(names)
@@ -147,11 +147,14 @@ class TablesOfConfig:
 
     def strays(self, state: TargetState) -> list[str]:
         """Loaded tables that the config does not mean any more, and that were not removed; by name."""
+        return self._strays(loaded_tables(state.runs), state.standings.all())
+
+    def _strays(self, loaded: Sequence[TableName], standings: Mapping[str, Standing]) -> list[str]:
         named = {options.full_name for options in self._config.tables}
-        removed = {table for table, each in state.standings.all().items() if each.kind is StandingKind.REMOVED}
+        removed = {table for table, each in standings.items() if each.kind is StandingKind.REMOVED}
         return [
             str(table)
-            for table in loaded_tables(state.runs)
+            for table in loaded
             if table not in named
             and str(table) not in removed
             and not any(pattern.takes(table) for pattern in self._config.patterns)
@@ -240,12 +243,8 @@ class TablesOfConfig:
 
 def loaded_tables(runs: RunStore) -> list[TableName]:
     """The tables of which a load has begun, finished or not."""
-    found = []
-    for name, run in runs.each():
-        plan = None if isinstance(run, FerryError) else run.plan
-        # What is not readable has its name only, in which a dot may belong to either part.
-        found.append(TableName(plan.schema, plan.table) if plan is not None else TableName(*_parted(name)))
-    return found
+    # What is not readable has its name only, in which a dot may belong to either part.
+    return [TableName(*(place or _parted(table))) for table, place in runs.places().items()]
 
 
 def _parted(name: str) -> tuple[str, str]:
