@@ -58,9 +58,9 @@ def snapshots(monkeypatch: pytest.MonkeyPatch) -> list[None]:
     taken: list[None] = []
     opened = PostgresSource.open_snapshot
 
-    def counted(self: PostgresSource) -> AbstractContextManager[PostgresSnapshot]:
+    def counted(self: PostgresSource, **options: Any) -> AbstractContextManager[PostgresSnapshot]:
         taken.append(None)
-        return opened(self)
+        return opened(self, **options)
 
     monkeypatch.setattr(PostgresSource, "open_snapshot", counted)
     return taken
