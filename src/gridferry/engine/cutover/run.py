@@ -25,6 +25,7 @@ from gridferry.engine.scope import other_tables
 from gridferry.engine.sync.modes import follower
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.syncs import sync_each
+from gridferry.engine.sync.watermark.together import WatermarkPass
 from gridferry.engine.verify.verifications import Verifications
 from gridferry.errors import FerryError
 from gridferry.model.cutover import CutoverReport, TableCutover
@@ -200,7 +201,8 @@ def cut_over(
             return SyncSettings(sweep=sweep, wait_s=0.0 if cdc else settings.wait_s)
 
         followers = [follower(ends.source, state, o, settings=each(o), listener=ends.tell) for o in tables]
-        return sync_each(followers, many=ends.follows_many, tell=ignore)
+        together = WatermarkPass(state, ends.source, ends.tell)
+        return sync_each(followers, together=together, many=ends.follows_many, tell=ignore)
 
     work = CutoverWork(sync, verifications.verify, settings)
     return Cutover(ends.source, state, work, tell=ends.tell).run(chosen)

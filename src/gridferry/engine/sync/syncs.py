@@ -147,9 +147,7 @@ class Syncs:
         stops: bool,
     ) -> list[TableSync]:
         """See `sync_each`; tables that `failed` before are among those that failed."""
-        tried = sync_each(
-            followers, together=together, many=many, renew=renew, stops=stops, tell=self._endpoints.tell
-        )
+        tried = sync_each(followers, together=together, many=many, renew=renew, stops=stops, tell=self._endpoints.tell)
         replace(tried, failures=(*failed, *tried.failures)).require(SYNC)
         return list(tried.done)
 
