@@ -228,7 +228,7 @@ def test_rows_that_changed_since_the_repair_are_kept_by_the_undo(loaded: Ferry) 
     with loaded.migration() as migration:
         undone = migration.repairs.undo(done.run)
         assert (undone.restored, undone.kept, undone.exit_code) == (2, 1, 1)
-        assert undone.changed == ("device = d0, k = 0",)
+        assert undone.tables[0].changed == ("device = d0, k = 0",)
     stands = ns(loaded, "reading_d0")
     assert (stands[0], stands[3], 9999 in stands) == (77, 4711, True)
 

@@ -120,7 +120,7 @@ def _failures(documents: Any) -> Callable[[], object]:
 def _repairs(documents: Any) -> Callable[[], object]:
     repairs = RepairStore(documents)
     record = repairs.finish(repairs.begin(TABLE, by="me", loaded="2026-01-01T00:00:00Z", noted={"fresh": ["b"]}))
-    return lambda: (repairs.get(record.run), repairs.all())
+    return lambda: (repairs.get(record.run), repairs.all(), repairs.parts(record.run))
 
 
 def _leases(documents: Any) -> Callable[[], object]:

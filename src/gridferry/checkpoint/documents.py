@@ -166,11 +166,21 @@ class DocumentStore:
                 found[item] = read_document(body, scope, item)
         return found
 
-    def scopes(self, prefix: str) -> dict[str, dict[str, Document]]:
-        """All documents of the scopes that begin with `prefix`, by scope and item."""
+    def scopes(self, prefix: str, *, broken: list[str] | None = None) -> dict[str, dict[str, Document]]:
+        """All documents of the scopes that begin with `prefix`, by scope and item.
+
+        Args: broken: takes the scopes of documents that are not readable; without it one raises CheckpointError.
+        """
         found: dict[str, dict[str, Document]] = {}
         for scope, item, body in self._rows_of(prefix):
-            found.setdefault(scope, {})[item] = read_document(body, scope, item)
+            try:
+                document = read_document(body, scope, item)
+            except CheckpointError:
+                if broken is None:
+                    raise
+                broken.append(scope)
+                continue
+            found.setdefault(scope, {})[item] = document
         return found
 
     def _rows_of(self, prefix: str) -> Iterator[tuple[str, str, bytes | None]]:

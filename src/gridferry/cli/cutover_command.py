@@ -41,7 +41,7 @@ def cutover(
         bool, typer.Option("--accept-quarantined", help="Rows in the quarantine are not needed in the containers.")
     ] = False,
 ) -> None:
-    """Store what is left, verify, and say READY or what is missing, of all tables. Exit code 0 ready, 1 not.
+    """Store what is left, verify, and say READY or what is missing. Of all tables; exit code 0 ready, 1 not.
 
     Changes: as `sync`, and the stored verdict; nothing in the application.
     """

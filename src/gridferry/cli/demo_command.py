@@ -18,7 +18,7 @@ from gridferry.cli.load_view import headline
 from gridferry.cli.output import Output
 from gridferry.cli.plan_view import plan_view
 from gridferry.cli.progress import follow_load
-from gridferry.cli.repair_command import repair_document, repair_lines
+from gridferry.cli.repair_command import repair_document
 from gridferry.cli.report_command import writable, write_whole
 from gridferry.cli.sync_command import sync_view
 from gridferry.cli.verified import report_document
@@ -190,6 +190,8 @@ class _Screen:
 
     def repaired(self, report: RepairReport) -> None:
         """What `gridferry repair` shows, without what `verify` has just shown."""
+        from gridferry.cli.repair_view import repair_lines
+
         self._show(*repair_lines(report))
 
     def page(self, page: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import RenderableType
@@ -13,13 +13,14 @@ from gridferry import numbers
 from gridferry.cli import opening
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, Wait, chosen
 from gridferry.cli.output import Output, plain
-from gridferry.cli.repair_command import INTERRUPTED, kinds_of
-from gridferry.cli.table_outcomes import warnings
+from gridferry.cli.repair_command import INTERRUPTED
+from gridferry.cli.table_outcomes import code_of, kept_going, show_failed, tables_document, warnings
 from gridferry.cli.tables import hanging
 from gridferry.model.moment import shown
 
 if TYPE_CHECKING:
-    from gridferry.model.repair import RepairStatus, TableUndo
+    from gridferry.model.failed_tables import SomeTablesFailed
+    from gridferry.model.repair import RepairStatus, RepairUndo, TableUndo
 
 
 def undo(
@@ -29,7 +30,8 @@ def undo(
     table: Tables = None,
     wait: Wait = 0.0,
 ) -> None:
-    """Store the rows from before a repair again. Exit code 1 if some were kept, since somebody changed them.
+    """Store the rows from before a repair again, of all its tables. Exit code 1 if some were kept, since somebody
+    changed them.
 
     Changes: rows and state in GridDB; nothing in PostgreSQL.
     """
@@ -38,8 +40,8 @@ def undo(
         opening.open_migration(config, listener=warnings(output)) as migration,
         output.waiting("bringing rows back"),
     ):
-        undone = migration.repairs.undo(run, chosen(table), wait_s=wait)
-    _show_undo(output, undone)
+        undone, failed = kept_going(lambda: migration.repairs.undo(run, chosen(table), wait_s=wait))
+    _show_undo(output, undone, failed)
 
 
 def repairs(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables = None) -> None:
@@ -52,31 +54,64 @@ def repairs(output: Output, config: ConfigFile = DEFAULT_CONFIG, table: Tables =
     _show_repairs(output, found)
 
 
-def _show_undo(output: Output, undone: TableUndo) -> None:
-    output.document(lambda: plain(undone) | {"exit_code": undone.exit_code})
+def _show_undo(output: Output, undone: RepairUndo, failed: SomeTablesFailed | None) -> None:
+    output.document(lambda: _undo_document(undone, failed))
+    for table in undone.tables:
+        output.show(*_undo_lines(table))
+    if len(undone.tables) > 1:
+        rows = numbers.plural(undone.restored, "row")
+        said = f"The repair {undone.run} is undone in {len(undone.tables)} tables: {rows} brought back"
+        output.show(Text(said + (f", {numbers.count(undone.kept)} kept" if undone.kept else ""), style="bold"))
+    show_failed(output, failed)
+    code = code_of(failed, codes=[undone.exit_code])
+    if code:
+        raise typer.Exit(code)
+
+
+def _undo_document(undone: RepairUndo, failed: SomeTablesFailed | None) -> dict[str, Any]:
+    counts = {"restored": undone.restored, "already": undone.already, "kept": undone.kept}
+    tables = [plain(table) | {"outcome": "undone", "exit_code": table.exit_code} for table in undone.tables]
+    return {"run": undone.run, **counts, "exit_code": undone.exit_code, **tables_document(tables, failed)}
+
+
+def _undo_lines(undone: TableUndo) -> Iterator[RenderableType]:
     line = Text.assemble((undone.table, "bold"), f": {numbers.plural(undone.restored, 'row')} brought back")
     if undone.already:
         line.append(f", {numbers.plural(undone.already, 'row')} already as before")
     if undone.kept:
         line.append(f", {numbers.plural(undone.kept, 'row')} kept: changed since the repair", style="yellow")
-    output.show(line, *(hanging("  ", f"kept: {key}", style="yellow") for key in undone.changed))
-    if undone.exit_code:
-        raise typer.Exit(undone.exit_code)
+    yield line
+    for key in undone.changed:
+        yield hanging("  ", f"kept: {key}", style="yellow")
 
 
 def _show_repairs(output: Output, found: list[RepairStatus]) -> None:
     output.document(
-        lambda: {"runs": [plain(one.record) | {"rows": one.record.rows, "note": one.note} for one in found]}
+        lambda: {
+            "runs": [
+                plain(one.record) | {"whole": one.record.whole, "rows": one.record.rows, "note": one.note}
+                for one in found
+            ]
+        }
     )
     if not found:
         output.show(Text("There was no repair, or its journal was forgotten."))
         return
+    wholes: dict[str, list[RepairStatus]] = {}
     for status in found:
-        output.show(*_status_lines(status))
+        wholes.setdefault(status.record.whole or status.record.run, []).append(status)
+    for whole, parts in wholes.items():
+        if parts[0].record.whole:
+            rows = numbers.plural(sum(part.record.rows for part in parts), "row")
+            output.show(Text.assemble((whole, "bold"), f": a repair of {numbers.plural(len(parts), 'table')}, {rows}"))
+        for status in parts:
+            output.show(*_status_lines(status))
 
 
 def _status_lines(status: RepairStatus) -> Iterator[RenderableType]:
     """A repair in lines, not in a table: on a narrow terminal a column would break the run, which `undo` is given."""
+    from gridferry.cli.repair_view import kinds_of
+
     record = status.record
     kinds = kinds_of(record.put, record.replaced, record.deleted)
     rows = f"{numbers.plural(record.rows, 'row')} ({kinds})" if kinds else "no row"

@@ -27,7 +27,7 @@ TablesNamed = Annotated[
     list[str], typer.Argument(metavar="TABLE...", help="Tables as in the config, or patterns such as 'stock.*'.")
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before containers are dropped.")]
-_REPAIR_OR_AGE = re.compile(r"\d{8}T\d{6}-[0-9a-f]+|\s*\d+\s*[a-z]+\s*")
+_REPAIR_OR_AGE = re.compile(r"\d{8}T\d{6}-[0-9a-f]+(?:-\d+)?|\s*\d+\s*[a-z]+\s*")
 
 
 def pause(

@@ -1,8 +1,8 @@
 """The one loop over tables: a table that fails does not stop the others.
 
-`load`, `sync`, `verify`, `repair`, `cutover`, `status`, `report`, `quarantine replay`, `drop-slot` and Airflow's
-operators go through `try_each`. (`sync --follow` runs its tables side by side: `engine.sync.tables`. `plan` looks at
-all tables under one snapshot: `engine.planning`.) What concerns every table alike ends the loop: see
+`load`, `sync`, `verify`, `repair`, `undo`, `cutover`, `status`, `report`, `quarantine replay`, `drop-slot` and
+Airflow's operators go through `try_each`. (`sync --follow` runs its tables side by side: `engine.sync.tables`. `plan`
+looks at all tables under one snapshot: `engine.planning`.) What concerns every table alike ends the loop: see
 `FerryError.concerns_all`.
 """
 
@@ -23,6 +23,7 @@ LOAD = Deed("load", "loaded", "then `gridferry load` again: loaded tables are le
 SYNC = Deed("sync", "synced", "then `gridferry sync` again")
 VERIFY = Deed("verify", "compared", "then `gridferry verify` again")
 REPAIR = Deed("repair", "repaired or equal", "then `gridferry repair` again")
+UNDO = Deed("undo the repair of", "undone", "then `gridferry undo` again: rows that are as before are left alone")
 CUT_OVER = Deed("check for the cut-over", "checked", "then `gridferry cutover` again")
 SHOW = Deed("show", "shown")
 REPLAY = Deed("replay", "replayed", "then `gridferry quarantine replay` again")

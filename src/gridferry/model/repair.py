@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -103,6 +104,25 @@ class RepairRecord:
         """Rows that were changed."""
         return self.put + self.replaced + self.deleted
 
+    @property
+    def whole(self) -> str:
+        """The repair of several tables that this is a part of; "" where it is of this table alone."""
+        return whole_of(self.run)
+
+
+_WHOLE = re.compile(r"([0-9]{8}T[0-9]{6}-[0-9a-f]{6})(?:-[0-9]{1,6})?")
+
+
+def part_of(whole: str, number: int) -> str:
+    """The name of one table's part of a repair of several tables, counted from 1."""
+    return f"{whole}-{number}"
+
+
+def whole_of(run: str) -> str:
+    """The repair that a name names a part of; "" where it names none."""
+    found = _WHOLE.fullmatch(run)
+    return found[1] if found is not None and found[1] != run else ""
+
 
 @dataclass(frozen=True)
 class RepairStatus:
@@ -148,7 +168,8 @@ class RepairReport:
 
     `after` is what another verification found of those tables that were different and were repaired, or had become
     equal meanwhile; None where there was none of them. `failures` are tables that could not be compared or repaired,
-    or not compared once more; `not_tried` as in `VerifyReport`.
+    or not compared once more; `not_tried` as in `VerifyReport`. `run` names all of it, for an undo; "" where nothing
+    was written.
     """
 
     verification: VerifyReport
@@ -156,17 +177,27 @@ class RepairReport:
     after: VerifyReport | None = None
     failures: tuple[FailedTable, ...] = ()
     not_tried: tuple[str, ...] = ()
+    run: str = ""
+
+    @property
+    def rows(self) -> int:
+        """Rows that were written or deleted, of all tables."""
+        return sum(one.rows for one in self.tables)
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on both sides now: as `after` says; else what was repaired was read again and counts as equal."""
+        """The verdict on both sides now: as `after` says; else what was repaired was read again and counts as equal.
+
+        Never equal while a table could not be compared or repaired.
+        """
         again = {} if self.after is None else {found.table: found.verdict for found in self.after.tables}
         repaired = {repair.table: repair for repair in self.tables}
         verdicts = [
             again.get(v.table, _verdict_after(v, repaired[v.table]) if v.table in repaired else v.verdict)
             for v in self.verification.tables
         ]
-        verdicts += [Verdict.INCOMPLETE] if self.verification.partly_left else []
+        if self.verification.partly_left or self.failures or self.not_tried:
+            verdicts.append(Verdict.INCOMPLETE)
         return max(verdicts, key=list(Verdict).index, default=Verdict.EQUAL)
 
     @property
@@ -217,3 +248,36 @@ class TableUndo:
     def exit_code(self) -> int:
         """0 where all rows are as before, 1 where some were kept."""
         return 1 if self.kept else 0
+
+
+@dataclass(frozen=True)
+class RepairUndo:
+    """What an undo of a repair did to each of its tables. `failures` could not be undone; `not_tried` come after an
+    error that concerns all.
+    """
+
+    run: str
+    tables: tuple[TableUndo, ...]
+    failures: tuple[FailedTable, ...] = ()
+    not_tried: tuple[str, ...] = ()
+
+    @property
+    def restored(self) -> int:
+        """Rows that are as before the repair, of all tables."""
+        return sum(table.restored for table in self.tables)
+
+    @property
+    def already(self) -> int:
+        """Rows that were so before."""
+        return sum(table.already for table in self.tables)
+
+    @property
+    def kept(self) -> int:
+        """Rows that somebody changed since."""
+        return sum(table.kept for table in self.tables)
+
+    @property
+    def exit_code(self) -> int:
+        """0 where all rows are as before, 1 where some were kept; of this and the failures' the worst."""
+        codes = [table.exit_code for table in self.tables]
+        return worst([*codes, *(failed.error.exit_code for failed in self.failures)])

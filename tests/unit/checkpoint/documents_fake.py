@@ -99,7 +99,7 @@ class FakeDocuments(DocumentStore):
     def items(self, scope: str) -> dict[str, dict[str, Any]]:
         return {item: json.loads(body) for (s, item), body in self.state.rows.items() if s == scope}
 
-    def scopes(self, prefix: str) -> dict[str, dict[str, dict[str, Any]]]:
+    def scopes(self, prefix: str, *, broken: list[str] | None = None) -> dict[str, dict[str, dict[str, Any]]]:
         return {s: self.items(s) for s, _ in self.state.rows if s.startswith(prefix)}
 
     def put(self, scope: str, items: Mapping[str, dict[str, Any]]) -> None:

@@ -28,7 +28,7 @@ from gridferry.engine.verify.table import summed
 from gridferry.griddb.schema import ColumnSpec, ContainerKind, GridType
 from gridferry.model.cutover import CutoverReport
 from gridferry.model.outcomes import LoadOutcome
-from gridferry.model.repair import RepairReport, RepairStatus, TableUndo
+from gridferry.model.repair import RepairReport, RepairStatus, RepairUndo, TableUndo
 from gridferry.model.verification import (
     ColumnDifference,
     ContainerVerification,
@@ -99,7 +99,7 @@ class FakeMigration:
     synced: list[TableSync] = field(default_factory=list)
     replays: list[Replay] = field(default_factory=list)
     repaired: RepairReport = field(default_factory=lambda: RepairReport(VerifyReport((), "", 0.0), ()))
-    undone: TableUndo = field(default_factory=lambda: TableUndo("public.device", "r1"))
+    undone: RepairUndo = field(default_factory=lambda: RepairUndo("r1", (TableUndo("public.device", "r1"),)))
     listed: list[RepairStatus] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
     ready: CutoverReport = field(default_factory=lambda: CutoverReport((), "", 0.0))
@@ -168,7 +168,7 @@ class FakeMigration:
     def cutover(self, tables: Any = (), **options: Any) -> CutoverReport:
         return self._answer("cutover", (tables, options), self.ready)
 
-    def undo(self, run: str, tables: Any = (), **options: Any) -> TableUndo:
+    def undo(self, run: str, tables: Any = (), **options: Any) -> RepairUndo:
         return self._answer("undo", (run, tables, options), self.undone)
 
     def all(self, tables: Any = ()) -> list[RepairStatus]:

@@ -12,7 +12,17 @@ from typer.testing import Result
 from gridferry.errors import LeaseHeld
 from gridferry.model.coverage import Coverage, LeftOut
 from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverCheck, CutoverReport, TableCutover
-from gridferry.model.repair import RepairRecord, RepairReport, RepairState, RepairStatus, TableRepair, TableUndo
+from gridferry.model.repair import (
+    RepairRecord,
+    RepairReport,
+    RepairState,
+    RepairStatus,
+    RepairUndo,
+    TableRepair,
+    TableUndo,
+    part_of,
+    whole_of,
+)
 from gridferry.model.verification import Verdict, VerifyReport
 
 Run = Callable[..., Result]
@@ -30,7 +40,7 @@ def words(text: str) -> str:
 
 
 def test_a_repair_tells_what_differed_what_it_did_and_how_to_go_back(run: Run, migration: FakeMigration) -> None:
-    migration.repaired = RepairReport(DIFFERENT, (REPAIRED,))
+    migration.repaired = RepairReport(DIFFERENT, (REPAIRED,), run=REPAIRED.run)
     result = run("repair", "-t", "device", "--wait", "9", "--sync")
     assert result.exit_code == 0
     for part in (
@@ -72,14 +82,20 @@ def test_a_repair_as_json(run: Run, migration: FakeMigration) -> None:
     assert document["verification"]["differences"] == 2
 
 
-def test_each_run_of_a_repair_is_named_for_its_undo(run: Run, migration: FakeMigration) -> None:
-    other = replace(REPAIRED, run="20260301T100001-def456")
-    migration.repaired = RepairReport(DIFFERENT, (REPAIRED, other))
-    said = run("repair", "-c", "other.yaml").stderr
-    assert said.splitlines()[-2:] == [
-        f"To bring the old rows back: gridferry undo {REPAIRED.run} -c other.yaml",
-        f"gridferry undo {other.run} -c other.yaml",
-    ]
+def test_a_repair_of_several_tables_has_one_name_for_its_undo(run: Run, migration: FakeMigration) -> None:
+    whole = "20260301T100001-def456"
+    one, other = (replace(REPAIRED, run=part_of(whole, n), table=f"public.t{n}") for n in (1, 2))
+    calm = [replace(REPAIRED, run="", put=0, replaced=0, deleted=0, table=f"public.u{n}") for n in range(9)]
+    tables = tuple(replace(DIFFERENT.tables[0], table=each.table) for each in (one, other, *calm))
+    migration.repaired = RepairReport(replace(DIFFERENT, tables=tables), (one, other, *calm), run=whole)
+    result = run("repair", "-c", "other.yaml")
+    assert result.stderr.splitlines()[-1] == f"To bring the old rows back: gridferry undo {whole} -c other.yaml"
+    said = words(result.stdout)
+    assert "9 other tables: nothing to repair" in said
+    assert f"{one.rows * 2} rows repaired in 2 of 11 tables, run {whole}" in said
+    assert "public.u3: nothing was repaired" not in said
+    assert whole_of(one.run) == whole
+    assert whole_of(whole) == whole_of("r1") == ""
 
 
 def test_a_held_table_is_tried_later(run: Run, migration: FakeMigration) -> None:
@@ -135,13 +151,14 @@ def test_a_repair_may_write_the_differences_to_a_file(run: Run, migration: FakeM
 
 
 def test_an_undo_tells_what_was_kept(run: Run, migration: FakeMigration) -> None:
-    migration.undone = TableUndo("public.device", "r1", restored=5, already=2, kept=1, changed=("ts = 5",))
+    kept = TableUndo("public.device", "r1", restored=5, already=2, kept=1, changed=("ts = 5",))
+    migration.undone = RepairUndo("r1", (kept,))
     result = run("undo", "r1", "--wait", "3")
     assert result.exit_code == 1
     for part in ("5 rows brought back", "2 rows already as before", "1 row kept", "kept: ts = 5"):
         assert part in words(result.stdout), part
     assert migration.calls == [("undo", ("r1", (), {"wait_s": 3.0}))]
-    migration.undone = TableUndo("public.device", "r1", restored=5)
+    migration.undone = RepairUndo("r1", (TableUndo("public.device", "r1", restored=5),))
     assert run("undo", "r1", "--json").exit_code == 0
 
 

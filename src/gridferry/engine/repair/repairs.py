@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from gridferry.checkpoint.state import TargetState
+from gridferry.engine.each_table import UNDO, try_each
 from gridferry.engine.events import Replay
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.ownership.lineage import check_origin
@@ -21,7 +22,7 @@ from gridferry.engine.repair.undo import forget_repair, list_repairs, undo_repai
 from gridferry.engine.verify.verifications import comparison_between, verify_settings
 from gridferry.errors import CheckpointError, ConfigError, SourceUnreachable
 from gridferry.model.moment import moment_of
-from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, TableUndo
+from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, RepairUndo, TableUndo
 from gridferry.plan.table_options import duration_ms
 
 _AGE = re.compile(r"\d+\s*[a-z]+")
@@ -63,17 +64,34 @@ class Repairs:
         repair = RepairOfTables(comparison.state, self._endpoints.source, comparison, settings, self._endpoints.tell)
         return repair.run(standing.present, output=None if output is None else Path(output), standing=standing)
 
-    def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> TableUndo:
-        """See `undo_repair`. The source is asked only whether it is the one that the table is from; it may be away.
+    def undo(self, run: str, tables: Sequence[str] = (), *, wait_s: float = 0.0) -> RepairUndo:
+        """Undo a repair, of all its tables: see `undo_repair`; or one table's part of it, by the part's name.
 
-        Raises: OtherSource too.
+        The source is asked only whether it is the one that a table is from; it may be away.
+        Args: tables: of a repair of several tables only these.
+        Raises: OtherSource too. Of several tables those that can be undone are, before SomeTablesFailed names the
+            others; its `done` is their RepairUndo.
         """
-        state = self._endpoints.state
+        state, wanted = self._endpoints.state, self._names(tables)
         known = {options.qualified: options for options in self._endpoints.known()}
-        self._require_source(state, state.repairs.get(run).table)
-        return undo_repair(
-            state, run, known=known, tables=self._names(tables), wait_s=wait_s, tell=self._endpoints.tell
-        )
+        parts = state.repairs.parts(run)
+        chosen = _wanted(parts, wanted, run=run, again=f"gridferry undo {run}")
+
+        def undone(part: str) -> TableUndo:
+            record = parts[part]
+            if isinstance(record, CheckpointError):
+                raise record
+            self._require_source(state, record.table)
+            return undo_repair(state, part, known=known, wait_s=wait_s, tell=self._endpoints.tell)
+
+        def name(part: str) -> str:
+            record = parts[part]
+            return record.table if isinstance(record, RepairRecord) else f"the repair {part}"
+
+        tried = try_each(chosen, undone, name=name, doing=UNDO, tell=self._endpoints.tell)
+        done = RepairUndo(run, tried.done, tried.failures, tried.not_tried)
+        tried.require(UNDO, result=done, codes=[table.exit_code for table in tried.done])
+        return done
 
     def all(self, tables: Sequence[str] = ()) -> list[RepairStatus]:
         """The repairs that are known, whatever became of them: see `list_repairs`."""
@@ -87,8 +105,7 @@ class Repairs:
         """
         state, what = self._endpoints.state, what.strip()
         if not _AGE.fullmatch(what):
-            _forget_one(state, what, self._names(tables), wait_s)
-            return [what]
+            return _forget_one(state, what, self._names(tables), wait_s)
         try:
             before = datetime.now(timezone.utc) - timedelta(milliseconds=duration_ms(what))
         except (ValueError, OverflowError) as error:
@@ -122,16 +139,27 @@ class Repairs:
             check_origin(state, self._endpoints.source, options, load, left="nothing was changed")
 
 
-def _forget_one(state: TargetState, run: str, tables: frozenset[str] | None, wait_s: float) -> None:
-    record: RepairRecord | None
-    try:
-        record = state.repairs.get(run)
-    except CheckpointError:
-        record = None  # not readable: that is what it is to be forgotten for
-    if record is not None and tables is not None and record.table not in tables:
+def _forget_one(state: TargetState, run: str, tables: frozenset[str] | None, wait_s: float) -> list[str]:
+    """Forget a repair, of several tables all parts of it. Returns: what was forgotten, by name."""
+    parts = state.repairs.parts(run)
+    chosen = _wanted(parts, tables, run=run, again=f"gridferry forget {run}")
+    for part in chosen:
+        record = parts[part]
+        # One that is not readable: that is what it is to be forgotten for.
+        forget_repair(state, part, record=record if isinstance(record, RepairRecord) else None, wait_s=wait_s)
+    return chosen
+
+
+def _wanted(
+    parts: Mapping[str, RepairRecord | CheckpointError], tables: frozenset[str] | None, *, run: str, again: str
+) -> list[str]:
+    """The parts of a repair that are of these tables; those that are not readable among them. Raises: ConfigError."""
+    known = {part: record.table for part, record in parts.items() if isinstance(record, RepairRecord)}
+    chosen = [part for part in parts if part not in known or tables is None or known[part] in tables]
+    if not chosen:
         raise ConfigError(
-            f"the repair {run} is of {record.table}, which was not asked for",
+            f"the repair {run} is of {', '.join(known.values())}, which was not asked for",
             state="nothing was changed",
-            next_step="name that table, or none",
+            next_step=f"name that table, or none: {again}",
         )
-    forget_repair(state, run, record=record, wait_s=wait_s)
+    return chosen

@@ -81,9 +81,11 @@ def repair_table(
     settings: RepairSettings,
     *,
     tell: Listener,
+    run: str = "",
 ) -> TableRepair:
     """Write what `spool` holds of one table, as far as both sides are still what was seen. Takes the table's lease.
 
+    Args: run: the name that the repair gets, else a new one.
     Raises: LeaseHeld while another run works on the table; CheckpointError if its plan has changed since the
     verification; errors of either side. What was written stays, and is in the journal.
     """
@@ -98,7 +100,7 @@ def repair_table(
         plan = require_agrees(loaded.plan, options, described, left="nothing was changed")
         plan = require_fit(plan, options, described, left="nothing was changed").plan
         repair = _Repair(state, lease, plan, SourceLookup(view, plan, described), tell)
-        return repair.run(spool, settings.rows_per_group, loaded=loaded.run.started_at)
+        return repair.run(spool, settings.rows_per_group, loaded=loaded.run.started_at, name=run)
 
 
 def _unfinished(state: TargetState, table: str) -> list[RepairRecord]:
@@ -128,7 +130,7 @@ class _Repair:
         self._confirmed = 0
         self._deleted_from: set[str] = set()
 
-    def run(self, spool: Spool, rows_per_group: int, *, loaded: str) -> TableRepair:
+    def run(self, spool: Spool, rows_per_group: int, *, loaded: str, name: str = "") -> TableRepair:
         started = time.monotonic()
         record: RepairRecord | None = None
         settled = moved = 0
@@ -142,7 +144,9 @@ class _Repair:
             if decided.changes:
                 if record is None:
                     noted = notes_to_keep(self._state, self._plan.qualified)
-                    record = self._state.repairs.begin(self._plan.qualified, by=who(), loaded=loaded, noted=noted)
+                    record = self._state.repairs.begin(
+                        self._plan.qualified, by=who(), loaded=loaded, noted=noted, run=name
+                    )
                     self._tell(Note(self._plan.qualified, f"repair {record.run} begins"))
                 record = self._told(decided.changes, record)
         if record is not None:

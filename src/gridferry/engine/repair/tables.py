@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from gridferry.checkpoint.repairs import new_repair
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import REPAIR, Tried, try_each
 from gridferry.engine.events import Listener, ignore
@@ -15,9 +16,9 @@ from gridferry.engine.ownership.tables import ChosenTables
 from gridferry.engine.repair.spool import Spool
 from gridferry.engine.repair.table import ReadableSource, RepairSettings, repair_table
 from gridferry.engine.verify.tables import left
-from gridferry.errors import LeaseHeld
+from gridferry.errors import FerryError, LeaseHeld
 from gridferry.model.failed_tables import FailedTable
-from gridferry.model.repair import RepairReport, TableRepair
+from gridferry.model.repair import RepairReport, TableRepair, part_of
 from gridferry.model.verification import EXIT_CODES, STORED_ARE_EQUAL, DifferenceSink, VerifyReport
 from gridferry.plan.table_options import TableOptions
 
@@ -90,24 +91,51 @@ class RepairOfTables:
             report = replace(found, failures=held + found.failures, **left(standing, chosen, also=tried_before))
             wrong = {failed.table for failed in report.failures} | set(report.not_tried)
 
-            def repaired(options: TableOptions) -> TableRepair:
-                spool = spools[options.qualified]
-                return repair_table(self.state, self.source, options, spool, self.settings, tell=self.tell)
-
             compared = [options for options in chosen if options.qualified not in wrong]
+            whole = new_repair()
+            names = _names(whole, [o.qualified for o in compared if spools[o.qualified].count])
+
+            def repaired(options: TableOptions) -> TableRepair:
+                table = options.qualified
+                return repair_table(
+                    self.state,
+                    self.source,
+                    options,
+                    spools[table],
+                    self.settings,
+                    tell=self.tell,
+                    run=names.get(table, ""),
+                )
+
             tried = try_each(compared, repaired, name=lambda o: o.qualified, doing=REPAIR, tell=self.tell)
         return RepairReport(
             report,
             tried.done,
             failures=report.failures + tried.failures,
             not_tried=report.not_tried + tried.not_tried,
+            run=whole if self._is_written(tried, whole) else "",
         )
+
+    def _is_written(self, tried: Tried[TableRepair], whole: str) -> bool:
+        """Whether rows of any table were written, also of one that failed after its first rows."""
+        if any(one.run for one in tried.done):
+            return True
+        with suppress(FerryError):
+            return bool(tried.failures) and bool(self.state.repairs.parts(whole))
+        return False
 
     def _compared_after(self, done: RepairReport, chosen: Sequence[TableOptions]) -> VerifyReport | None:
         """Verify what is other than it was found: the last stored verification is to say how the tables are."""
         verdicts = {found.table: found.verdict for found in done.verification.tables}
         changed = {r.table for r in done.tables if verdicts[r.table] not in STORED_ARE_EQUAL and (r.run or r.settled)}
         return self.comparison.run([o for o in chosen if o.qualified in changed]) if changed else None
+
+
+def _names(whole: str, tables: Sequence[str]) -> dict[str, str]:
+    """The repair's name of each table that has something to be repaired: one for all where it is one table."""
+    if len(tables) == 1:
+        return {tables[0]: whole}
+    return {table: part_of(whole, number) for number, table in enumerate(tables, start=1)}
 
 
 def _required(done: RepairReport) -> RepairReport:

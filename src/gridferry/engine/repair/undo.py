@@ -49,24 +49,17 @@ def undo_repair(
     run: str,
     *,
     known: Mapping[str, TableOptions],
-    tables: frozenset[str] | None = None,
     wait_s: float = 0.0,
     tell: Listener,
 ) -> TableUndo:
     """Store the rows from before a repair again. Takes the table's lease; the source is not asked.
 
-    Args: known: the config's tables and their options; tables: the repair must be of one of them, where they are given.
-    Raises: ConfigError for a run that is not known, of another table, or of a load that was replaced since;
+    Args: known: the config's tables and their options.
+    Raises: ConfigError for a run that is not known, or of a load that was replaced since;
     CheckpointError for a table that was loaded with other options, or for a journal that is not readable: what was
     brought back before it stays so; LeaseHeld.
     """
     record = state.repairs.get(run)
-    if tables is not None and record.table not in tables:
-        raise ConfigError(
-            f"the repair {run} is of {record.table}, which was not asked for",
-            state="nothing was changed",
-            next_step=f"name that table, or none: gridferry undo {run}",
-        )
     options = known.get(record.table)
     if options is None:
         raise ConfigError(
