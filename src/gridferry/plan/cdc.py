@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.model.table import Table
+from gridferry.plan.generated_key import INSTEAD_OF_CDC, NO_CDC
 from gridferry.plan.keys import KeyChoice, proves_keys
 from gridferry.plan.plan import ColumnPlan, Finding, OnDuplicate, Severity
 from gridferry.plan.table_options import TableOptions
@@ -25,12 +26,7 @@ def cdc_findings(
     Args: columns: as planned, the row key's first.
     """
     if choice.generated:
-        message = "mode cdc cannot follow a table whose row key is generated: a change names no row, it names a value"
-        advice = (
-            "use `sync: {mode: watermark, column: NAME}` where a column grows with each new row; or name a `key` that "
-            "no two rows share"
-        )
-        yield Finding(Severity.PROBLEM, "sync", message, advice)
+        yield Finding(Severity.PROBLEM, "sync", NO_CDC, INSTEAD_OF_CDC)
         return
     for obstacle in access.obstacles:
         yield Finding(Severity.PROBLEM, "sync", obstacle.message, obstacle.advice)

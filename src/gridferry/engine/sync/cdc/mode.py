@@ -26,13 +26,15 @@ from gridferry.engine.sync.cdc.wishes import Wishes
 from gridferry.engine.sync.counts import sum_of_runs
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.left_out import LeftOut
-from gridferry.errors import CheckpointError, FerryError, LeaseHeld, SlotLost
+from gridferry.errors import CheckpointError, ConfigError, FerryError, LeaseHeld, SlotLost
 from gridferry.model.moment import age_s
 from gridferry.model.origin import Lineage
 from gridferry.model.outcomes import SyncState
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import Published
 from gridferry.model.table import Table
+from gridferry.plan.advice import load_again
+from gridferry.plan.generated_key import INSTEAD_OF_CDC, NO_CDC
 from gridferry.plan.table_options import SyncMode, SyncOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK
@@ -163,9 +165,16 @@ class CdcSync(Follower):
     def followed(self, lease: Lease, loaded: Loaded, described: Table) -> FollowedTable:
         """The loaded table, with a slot that has what comes next. Under a lease that covers the table.
 
-        Raises: SlotLost where it has no such slot; CheckpointError for a slot that is not its own; SourceError.
+        Raises: ConfigError for a generated key; SlotLost where it has no such slot; CheckpointError for a slot that is
+            not its own; SourceError.
         """
         run = loaded.run
+        if loaded.plan.numbered:  # loaded before the config asked for this mode
+            raise ConfigError(
+                f"{run.table}: {NO_CDC}",
+                state="nothing was changed",
+                next_step=f"{INSTEAD_OF_CDC}, and {load_again(self._options.table)}",
+            )
         if loaded.source.lineage is not Lineage.SAME:
             # What the log and the slot say of another server is asked below, by the position.
             lease.check()
