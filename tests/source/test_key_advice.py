@@ -84,6 +84,14 @@ def test_an_empty_table_and_one_without_columns_for_a_key(postgres: Database) ->
     assert look(postgres, "docs") == KeyAdvice()
 
 
+def test_a_table_of_which_only_too_many_columns_tell_the_rows_apart(postgres: Database) -> None:
+    names = [f"c{i}" for i in range(17)]
+    postgres.run(f"CREATE TABLE t ({', '.join(f'{n} int NOT NULL' for n in names)}, PRIMARY KEY ({', '.join(names)}))")
+    one = [",".join("1" if i == j else "0" for j in range(17)) for i in range(17)]
+    postgres.run("INSERT INTO t VALUES " + ", ".join(f"({row})" for row in (*one, ",".join("0" * 17))))
+    assert look(postgres) == KeyAdvice((), 18, proven=True)
+
+
 def test_null_in_a_column_that_the_sample_missed_is_no_key(postgres: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(key_advice, "SAMPLE_ROWS", 100)
     postgres.run("CREATE TABLE t (a int)")

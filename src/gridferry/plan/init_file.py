@@ -85,7 +85,7 @@ def entry_lines(table: Table, distinct: Mapping[str, int], advice: KeyAdvice | N
     if choice.columns:
         lines.append(f"    # key: {_flow(choice.columns)}    # {choice.origin}; used when nothing is said")
     else:
-        lines += _key_lines(advice or KeyAdvice())
+        lines += _key_lines(advice or KeyAdvice(), choice.missing)
     key = choice.columns or (advice.columns if advice is not None and is_telling(advice) else ())
     texts = split_candidates(table, key, distinct) if times else []
     for column in (*texts, *number_candidates(table, key, distinct)):
@@ -105,11 +105,11 @@ def entry_lines(table: Table, distinct: Mapping[str, int], advice: KeyAdvice | N
     return lines
 
 
-def _key_lines(advice: KeyAdvice) -> list[str]:
+def _key_lines(advice: KeyAdvice, missing: str) -> list[str]:
     """The key of a table that has none: columns only where every row of the table was looked at, and they are many."""
     if is_telling(advice):
         return [f"    key: {_flow(advice.columns)}    # {sureness(advice)}"]
-    lines = [f"    key: generated    # there is no primary key: {why_generated(advice)}"]
+    lines = [f"    key: generated    # {missing}: {why_generated(advice)}"]
     if advice.columns:
         lines.append(f"    # key: {_flow(advice.columns)}    # {sureness(advice)}")
     return lines

@@ -65,7 +65,7 @@ def candidate_keys(
             tried.setdefault(whole)
         if len(tried) >= _MOST_TRIED:
             break
-    everything = tuple(c.name for c in full)[:MAX_KEY_COLUMNS]
+    everything = tuple(c.name for c in full)  # maybe more than a key can have
     if everything:
         tried.setdefault(everything if split_by is None else (split_by, *everything))
     return tuple(tried)

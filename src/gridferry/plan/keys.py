@@ -31,7 +31,7 @@ class KeyChoice:
     origin: str = ""
     unique: bool = False
     findings: tuple[Finding, ...] = ()
-    missing: bool = False  # there is none, and the config names none
+    missing: str = ""  # why there is none, where the config names none
     generated: bool = False  # then `columns` are none of the source's: `plan.generated_key`
 
 
@@ -68,10 +68,10 @@ def choose_key(table: Table, options: TableOptions) -> KeyChoice:
     Returns: a choice without columns where there is none.
     """
     if options.key is KeyWish.GENERATED:
-        return _generated(table)
+        return _generated(table, options)
     columns, origin = _key_columns(table, options)
     if not columns:
-        return KeyChoice((), missing=True)
+        return KeyChoice((), missing=origin)
     within = tuple(c for c in columns if c != options.split_by)
     if not within:
         message = f"the key is the split column {options.split_by} alone, so its rows all have the same key"
@@ -89,7 +89,8 @@ def choose_key(table: Table, options: TableOptions) -> KeyChoice:
     ]
     if len(within) > MAX_KEY_COLUMNS:
         message = f"the key has {len(within)} columns; GridDB takes {MAX_KEY_COLUMNS}"
-        findings.append(Finding(Severity.PROBLEM, "key", message, "name fewer with `key`"))
+        advice = "name fewer with `key`, or write `key: generated`, which makes a key of the row's values"
+        findings.append(Finding(Severity.PROBLEM, "key", message, advice))
     present = tuple(c for c in within if table.column(c) is not None)
     return KeyChoice(present, origin, unique=_is_unique(table, options, present), findings=tuple(findings))
 
@@ -178,11 +179,14 @@ def duplicate_finding(form: KeyForm, choice: KeyChoice, options: TableOptions, *
     return Finding(Severity.RISK, "key", message, "" if options.order_by else "name columns in `order_by` to be exact")
 
 
-def _generated(table: Table) -> KeyChoice:
+def _generated(table: Table, options: TableOptions) -> KeyChoice:
     taken = [name for name in (*GENERATED_COLUMNS, KeyWish.GENERATED.value) if table.column(name) is not None]
     if not taken:
         return KeyChoice(
-            GENERATED_COLUMNS, "generated from the row's values", findings=tuple(_left_aside(table)), generated=True
+            GENERATED_COLUMNS,
+            "generated from the row's values",
+            findings=tuple(_left_aside(table, options)),
+            generated=True,
         )
     message = f"`key: generated` makes columns of its own, and the table has a column {taken[0]}"
     advice = "name the columns of the key as a list, such as `key: [generated]`"
@@ -191,8 +195,8 @@ def _generated(table: Table) -> KeyChoice:
     return KeyChoice((), findings=(Finding(Severity.PROBLEM, "key", message, advice),))
 
 
-def _left_aside(table: Table) -> Iterator[Finding]:
-    columns, name = _own_key(table)
+def _left_aside(table: Table, options: TableOptions) -> Iterator[Finding]:
+    columns, name = _own_key(table, options)
     if columns:
         message = f"{name} ({', '.join(columns)}) is not used, because the config says `key: generated`"
         yield Finding(Severity.RISK, "key", message, "leave `key` out: a row that is changed then keeps its key")
@@ -206,18 +210,22 @@ def _hashed(table: Table, options: TableOptions) -> tuple[str, ...]:
 def _key_columns(table: Table, options: TableOptions) -> tuple[tuple[str, ...], str]:
     if options.key_columns:
         return options.key_columns, "the config"
-    return _own_key(table)
+    return _own_key(table, options)
 
 
-def _own_key(table: Table) -> tuple[tuple[str, ...], str]:
+def _own_key(table: Table, options: TableOptions) -> tuple[tuple[str, ...], str]:
+    """The key that a constraint makes, and its name; without one, why there is none."""
+    fitting = [k for k in table.keys if len(set(k.columns) - {options.split_by}) <= MAX_KEY_COLUMNS]
     primary = next((k for k in table.keys if k.primary), None)
-    if primary is not None:
+    if primary is not None and primary in fitting:
         return primary.columns, "the primary key"
-    usable = [k for k in table.keys if all(_not_null(table, c) for c in k.columns)]
+    usable = [k for k in fitting if all(_not_null(table, c) for c in k.columns)]
     if usable:
         best = min(usable, key=lambda k: len(k.columns))
         return best.columns, f"the unique key {best.name}"
-    return (), ""
+    if primary is not None:
+        return (), f"the primary key has {len(primary.columns)} columns, and GridDB takes {MAX_KEY_COLUMNS}"
+    return (), "there is no primary key and no unique key without NULLs"
 
 
 def _is_unique(table: Table, options: TableOptions, columns: tuple[str, ...]) -> bool:

@@ -223,7 +223,7 @@ def _key_findings(
     table: Table, profile: TableProfile, options: TableOptions, *, choice: KeyChoice, form: KeyForm
 ) -> Iterator[Finding]:
     if choice.missing:
-        message = "no usable key: there is no primary key and no unique key without NULLs"
+        message = f"no usable key: {choice.missing}"
         yield Finding(Severity.PROBLEM, "key", message, f"write {key_words(profile.advice or KeyAdvice(), options)}")
     if not choice.columns:
         return

@@ -315,7 +315,7 @@ def test_more_than_sixteen_key_columns() -> None:
     columns = tuple(Column(f"k{n}", BIGINT, nullable=False) for n in range(17))
     table = _one_table(columns, keys=primary(*(c.name for c in columns)))
     plan = plan_table(table, TableProfile(0, ()), table_options(table="t"))
-    assert "17 columns; GridDB takes 16" in _text(plan, Severity.PROBLEM)
+    assert "17 columns, and GridDB takes 16" in _text(plan, Severity.PROBLEM)
 
 
 # Columns and values

@@ -17,6 +17,7 @@ from gridferry.errors import SourceError
 from gridferry.model.key_advice import ColumnValues, KeyAdvice
 from gridferry.model.table import Column, Table, TypeKind
 from gridferry.plan.key_advice import candidate_keys, eligible_columns
+from gridferry.plan.keys import MAX_KEY_COLUMNS
 from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.session.failures import mapped
 from gridferry.source.postgres.session.snapshot import apart
@@ -126,7 +127,10 @@ def _sampled(
     if not unique:
         return KeyAdvice(rows=rows, proven=whole, repeated=rows - together[-1]), []
     if unique == [sets[-1]]:  # of all columns only, or of more than were tried
-        unique = [_smaller(connection, looked, sets[-1], rows, keep=1 if options.split_by is not None else 0)]
+        keep = 0 if options.split_by is None else 1
+        unique = [_smaller(connection, looked, sets[-1], rows, keep=keep)]
+        if len(unique[0]) - keep > MAX_KEY_COLUMNS:
+            return KeyAdvice(rows=rows, proven=whole), []
     return KeyAdvice(unique[0], rows, proven=whole), [] if whole else unique
 
 
