@@ -17,10 +17,11 @@ from gridferry.errors import ConfigError, SourceRefused
 from gridferry.private_files import private_text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gridferry.model.key_advice import KeyAdvice
     from gridferry.model.table import Listing, Table, TableName
+    from gridferry.plan.epoch_advice import CountedTime
 
 SOURCE_VARIABLE = "SOURCE_DSN"
 _STDOUT = Path("-")
@@ -98,6 +99,7 @@ class _Found:
     blocked: tuple[Table, ...] = ()
     names: tuple[TableName, ...] = ()
     advice: Mapping[str, KeyAdvice] = field(default_factory=dict)
+    times: Mapping[str, Sequence[CountedTime]] = field(default_factory=dict)
 
     @property
     def many(self) -> bool:
@@ -132,6 +134,7 @@ def _fetch_tables(dsn: str, names: list[str] | None) -> _Found:
         blocked,
         tuple(source.fetch_table_names()) if many else (),
         source.fetch_key_advice(keyless),
+        source.fetch_counted_times(readable),
     )
 
 
@@ -165,13 +168,19 @@ def _render(found: _Found, *, source: str, target: str | None) -> str:
     listing, target = found.listing, target or DEFAULT_TARGET
     if not found.many:
         return render_config(
-            listing.tables, advice=found.advice, source=source, target=target, left_out=listing.left_out
+            listing.tables,
+            advice=found.advice,
+            times=found.times,
+            source=source,
+            target=target,
+            left_out=listing.left_out,
         )
     return render_patterns(
         listing.tables,
         names=found.names,
         blocked=found.blocked,
         advice=found.advice,
+        times=found.times,
         source=source,
         target=target,
         left_out=listing.left_out,

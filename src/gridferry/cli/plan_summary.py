@@ -53,6 +53,10 @@ def plan_summary(plan: Plan, *, width: int) -> Iterator[RenderableType]:
         for group in grouped(plan, severity):
             yield Text()
             yield from _group(group, label=label, style=style)
+    for group in grouped(plan, Severity.INFO):
+        if group.first.advice:  # the others say how the plan was made: they are details
+            yield Text()
+            yield from _group(group, label="hint", style="cyan")
     if plan.others:
         yield Text()
         yield Text(f"{coverage_words.other_tables(plan.others)}.", style="dim")

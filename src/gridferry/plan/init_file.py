@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from gridferry.model.key_advice import KeyAdvice
 from gridferry.model.table import Column, Table, TablesLeftOut
 from gridferry.plan.addresses import PASSWORD_VARIABLE
-from gridferry.plan.epoch_advice import epoch_look
+from gridferry.plan.epoch_advice import CountedTime, epoch_look
 from gridferry.plan.key_advice import is_telling, sureness, why_generated
 from gridferry.plan.keys import TIME_TYPES, choose_key
 from gridferry.plan.mapping import rule_name
@@ -32,6 +32,7 @@ def render_config(
     *,
     distinct: Mapping[str, Mapping[str, int]] | None = None,
     advice: Mapping[str, KeyAdvice] | None = None,
+    times: Mapping[str, Sequence[CountedTime]] | None = None,
     source: str = "${SOURCE_DSN}",
     target: str = DEFAULT_TARGET,
     left_out: Sequence[TablesLeftOut] = (),
@@ -40,13 +41,17 @@ def render_config(
 
     `distinct` says, by qualified table and column, how many values a column has (an estimate will do): only text
     columns with few values are suggested for `split_by`, and where nothing is known those in the key before others.
-    `advice` says, by qualified table, which columns may be the key of a table that has none.
+    `advice` says, by qualified table, which columns may be the key of a table that has none, `times` which columns of
+    numbers look like times.
     `source` should be a ${VARIABLE}, since a password must not be in the file. `left_out` is named in comments.
     """
     known = distinct or {}
     parts = [*head_lines(source, target), "tables:"]
     for table in tables:
-        parts += entry_lines(table, known.get(table.qualified, {}), (advice or {}).get(table.qualified))
+        name = table.qualified
+        parts += entry_lines(
+            table, known.get(name, {}), advice=(advice or {}).get(name), times=(times or {}).get(name, ())
+        )
     return "\n".join([*parts, *left_out_lines(left_out)]) + "\n"
 
 
@@ -76,21 +81,33 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
-def entry_lines(table: Table, distinct: Mapping[str, int], advice: KeyAdvice | None = None) -> list[str]:
-    """The entry of one table; what is only suggested is a comment. Args: advice: for a table without a key."""
+def entry_lines(
+    table: Table,
+    distinct: Mapping[str, int],
+    *,
+    advice: KeyAdvice | None = None,
+    times: Sequence[CountedTime] = (),
+) -> list[str]:
+    """The entry of one table; what is only suggested is a comment.
+
+    Args: advice: for a table without a key; times: columns of numbers that look like times.
+    """
     options = TableOptions(table=spelled(table.schema, table.name))
     choice = choose_key(table, options)
     lines = [f"  - table: {yaml_scalar(options.table)}{_size(table)}"]
-    times = [c for c in table.columns if c.type.name in TIME_TYPES]
+    timed = any(c.type.name in TIME_TYPES for c in table.columns)
     if choice.columns:
         lines.append(f"    # key: {_flow(choice.columns)}    # {choice.origin}; used when nothing is said")
     else:
         lines += _key_lines(advice or KeyAdvice(), choice.missing)
     key = choice.columns or (advice.columns if advice is not None and is_telling(advice) else ())
-    texts = split_candidates(table, key, distinct) if times else []
-    for column in (*texts, *number_candidates(table, key, distinct)):
+    texts = split_candidates(table, key, distinct) if timed or beside_counted(table, key) else []
+    for column in _of_devices(table, key, [*texts, *number_candidates(table, key, distinct)]):
         values = f"the {distinct[column.name]} values" if column.name in distinct else "each value"
         lines.append(f"    # split_by: {yaml_scalar(column.name)}    # one container for {values}")
+    if times:
+        wish, counts = ", ".join(each.wish for each in times), " and ".join(dict.fromkeys(t.counts for t in times))
+        lines.append(f"    # columns: {{{wish}}}    # numbers that look like times, {counts}")
     hidden = [c for c in table.columns if not c.readable]
     if hidden:
         names = tuple(c.name for c in hidden)
@@ -135,6 +152,19 @@ def number_candidates(table: Table, key: tuple[str, ...], distinct: Mapping[str,
         and (column.name in key if key else column.name in table.indexed)
         and 1 < distinct.get(column.name, 2) <= MAX_SPLIT_VALUES
     ]
+
+
+def beside_counted(table: Table, key: tuple[str, ...]) -> bool:
+    """Whether a number that speaks of time is in the key beside something else."""
+    counted = [c for c in table.columns if c.name in key and epoch_look(c) is not None]
+    return bool(counted) and len(key) > len(counted)
+
+
+def _of_devices(table: Table, key: tuple[str, ...], candidates: Sequence[Column]) -> Sequence[Column]:
+    """Of the candidates those that lead up to the time in the key, as `device` in (device, time, part of a second)."""
+    times = [key.index(c.name) for c in table.columns if c.name in key and is_like_time(c)]
+    ahead = key[: min(times)] if times else ()
+    return [c for c in candidates if c.name in ahead] or candidates
 
 
 def is_like_time(column: Column) -> bool:

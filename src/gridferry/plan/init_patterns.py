@@ -9,11 +9,14 @@ from dataclasses import dataclass, field
 from gridferry import numbers
 from gridferry.model.key_advice import KeyAdvice
 from gridferry.model.table import Table, TableName, TablesLeftOut
+from gridferry.plan.epoch_advice import CountedTime
 from gridferry.plan.init_file import (
     DEFAULT_TARGET,
+    beside_counted,
     entry_lines,
     head_lines,
     left_out_lines,
+    number_candidates,
     printable,
     split_candidates,
     yaml_scalar,
@@ -52,6 +55,7 @@ def render_patterns(
     names: Collection[TableName],
     blocked: Sequence[Table] = (),
     advice: Mapping[str, KeyAdvice] | None = None,
+    times: Mapping[str, Sequence[CountedTime]] | None = None,
     source: str = "${SOURCE_DSN}",
     target: str = DEFAULT_TARGET,
     left_out: Sequence[TablesLeftOut] = (),
@@ -78,8 +82,13 @@ def render_patterns(
         own = containers.get(table.qualified, "")
         if own or not listed or _needs_entry(table):
             container = [f"    container: {yaml_scalar(own)}    # another table's has the same name"] if own else []
-            found = (advice or {}).get(table.qualified)
-            written.entries.append([*entry_lines(table, {}, found), *container])
+            lines = entry_lines(
+                table,
+                {},
+                advice=(advice or {}).get(table.qualified),
+                times=(times or {}).get(table.qualified, ()),
+            )
+            written.entries.append([*lines, *container])
         else:
             written.tables += 1
             written.rows += max(0, table.row_estimate)
@@ -116,8 +125,11 @@ def _needs_entry(table: Table) -> bool:
     """Whether the table needs options of its own, or has a key that names devices and times."""
     lines = entry_lines(table, {})
     key = choose_key(table, TableOptions(table=spelled(table.schema, table.name))).columns
-    times = any(c.type.name in TIME_TYPES for c in table.columns if c.name in key)
-    devices = times and any(c.name in key for c in split_candidates(table, key, {}))
+    timed = any(c.type.name in TIME_TYPES for c in table.columns if c.name in key)
+    candidates = split_candidates(table, key, {}) if timed else []
+    if beside_counted(table, key):  # beside a time of PostgreSQL's own a whole number is more often a serial one
+        candidates = [*split_candidates(table, key, {}), *number_candidates(table, key, {})]
+    devices = any(c.name in key for c in candidates)
     return devices or any(not line.lstrip().startswith("#") for line in lines[1:])
 
 

@@ -6,6 +6,7 @@ from tests.unit.plan.tables import BIGINT, TEXT, TS, primary
 
 from gridferry.model.table import Column, PgType, Table, TableName, TablesLeftOut
 from gridferry.plan.config import Config, parse_config
+from gridferry.plan.epoch_advice import CountedTime
 from gridferry.plan.init_patterns import render_patterns
 from gridferry.plan.names import naming_template
 from gridferry.plan.table_options import KeyWish
@@ -51,6 +52,24 @@ def test_tables_with_options_of_their_own_have_an_entry() -> None:
     assert single["odd"].exclude == {"took": None}
     assert "# split_by: device    # one container for each value" in text
     assert len(config.tables) == 11
+
+
+def test_readings_whose_time_is_a_number_have_an_entry_that_says_how_to_make_times_of_it() -> None:
+    names = ("item", "clock", "ns")
+    columns = tuple(Column(name, BIGINT, nullable=False) for name in names)
+    history = Table("public", "history", "r", (*columns, Column("value", TEXT)), primary(*names))
+    counted = CountedTime("clock: {type: timestamp(3), from: epoch_s}", "seconds since 1970: 2024-01-01 to 2024-02-01")
+    tables = [*(table(f"t{n}") for n in range(9)), history]
+    found = [TableName(t.schema, t.name) for t in tables]
+    text = render_patterns(tables, names=found, times={"public.history": (counted,)})
+    entry = text[text.index("  - table: public.history") :].splitlines()
+    assert [line.partition("    #  ")[0] for line in entry[2:]] == [
+        "    # split_by: item    # one container for each value",
+        f"    # columns: {{{counted.wish}}}    # numbers that look like times, {counted.counts}",
+    ]
+    wished = "\n".join(line.replace("    # ", "    ", 1) for line in entry[1:])
+    (options,) = (o for o in parse_config(f"{text}{wished}\n", env=ENV).tables if o.table_name == "history")
+    assert (options.split_by, list(options.columns)) == ("item", ["clock"])
 
 
 def test_what_cannot_be_taken_is_out_with_its_reason() -> None:

@@ -142,14 +142,15 @@ def test_every_key_that_is_advised_is_one_that_the_next_plan_takes(
 
 
 def test_init_writes_a_proven_key_and_no_other() -> None:
-    proven = entry_lines(READING, {}, KeyAdvice(("device", "ts"), 500, proven=True))
+    proven = entry_lines(READING, {}, advice=KeyAdvice(("device", "ts"), 500, proven=True))
     assert "    key: [device, ts]    # no two of all 500 rows share it, though no constraint says so" in proven
     for doubtful in (KeyAdvice(("device", "ts"), 20_000), KeyAdvice(("device", "ts"), 50, proven=True)):
-        lines = entry_lines(READING, {}, doubtful)
+        lines = entry_lines(READING, {}, advice=doubtful)
         assert any(line.startswith("    key: generated    #") for line in lines)
         assert any(line.startswith("    # key: [device, ts]    #") for line in lines)
     for nothing in (KeyAdvice((), 500, True, repeated=2), None):
-        assert [line.partition("#")[0].strip() for line in entry_lines(READING, {}, nothing)][1] == "key: generated"
+        line = entry_lines(READING, {}, advice=nothing)[1]
+        assert line.partition("#")[0].strip() == "key: generated"
 
 
 def test_what_init_writes_is_a_config_whose_plan_has_no_problem() -> None:

@@ -13,9 +13,10 @@ from gridferry.model.origin import SourceOrigin
 from gridferry.model.profile import ProfileRequest, TableProfile
 from gridferry.model.source_role import SourceRole
 from gridferry.model.table import Listing, Table, TableName
+from gridferry.plan.epoch_advice import CountedTime, counted_time, epoch_look
 from gridferry.plan.table_names import spelled
 from gridferry.plan.table_options import TableOptions
-from gridferry.source.postgres.catalog import catalog, key_advice, listing, profile
+from gridferry.source.postgres.catalog import catalog, key_advice, listing, number_ranges, profile
 from gridferry.source.postgres.one_snapshot import PostgresReader, PostgresSnapshot
 from gridferry.source.postgres.rows.kept_readers import KeptReaders
 from gridferry.source.postgres.session import database_origin, role, snapshot
@@ -85,6 +86,27 @@ class PostgresSource:
                 if time.monotonic() < end:
                     options = TableOptions(table=spelled(table.schema, table.name))
                     found[table.qualified] = key_advice.fetch_key_advice(connection, table, options)
+        return found
+
+    def fetch_counted_times(
+        self, tables: Sequence[Table], *, seconds: float = _ADVICE_S
+    ) -> dict[str, tuple[CountedTime, ...]]:
+        """The columns of numbers that look like times in some rows of each table, by `schema.table`.
+
+        No table is looked at once `seconds` have passed.
+        """
+        found: dict[str, tuple[CountedTime, ...]] = {}
+        looks = {t.qualified: [c for c in t.columns if c.readable and epoch_look(c) is not None] for t in tables}
+        if not any(looks.values()):
+            return found
+        end = time.monotonic() + seconds
+        with connect(self.address, Work.SNAPSHOT) as connection:
+            for table in tables:
+                columns = looks[table.qualified]
+                if columns and time.monotonic() < end:
+                    facts = number_ranges.fetch_number_ranges(connection, table, columns)
+                    told = (counted_time(column, facts[column.name]) for column in columns if column.name in facts)
+                    found[table.qualified] = tuple(each for each in told if each is not None)
         return found
 
     def fetch_role(self, tables: Sequence[tuple[str, str]]) -> SourceRole:

@@ -1,0 +1,28 @@
+-- ThingsBoard in small: telemetry partitioned by month, the dictionary of its keys, devices, attributes, alarms.
+CREATE TABLE tenant (id uuid NOT NULL CONSTRAINT tenant_pkey PRIMARY KEY, created_time bigint NOT NULL, additional_info varchar, country varchar, title varchar(255));
+CREATE TABLE device_profile (id uuid NOT NULL PRIMARY KEY, created_time bigint NOT NULL, name varchar(255), type varchar(255), image varchar(1000000), profile_data jsonb, is_default boolean, tenant_id uuid, version bigint DEFAULT 1);
+CREATE TABLE device (id uuid NOT NULL CONSTRAINT device_pkey PRIMARY KEY, created_time bigint NOT NULL, additional_info varchar, customer_id uuid, device_profile_id uuid NOT NULL REFERENCES device_profile(id), device_data jsonb, type varchar(255), name varchar(255), label varchar(255), tenant_id uuid, external_id uuid, version bigint DEFAULT 1, CONSTRAINT device_name_unq_key UNIQUE (tenant_id, name));
+CREATE TABLE relation (from_id uuid, from_type varchar(255), to_id uuid, to_type varchar(255), relation_type_group varchar(255), relation_type varchar(255), additional_info varchar, version bigint DEFAULT 0, CONSTRAINT relation_pkey PRIMARY KEY (from_id, from_type, relation_type_group, relation_type, to_id, to_type));
+CREATE TABLE attribute_kv (entity_id uuid, attribute_type int, attribute_key int, bool_v boolean, str_v varchar(10000000), long_v bigint, dbl_v double precision, json_v json, last_update_ts bigint, version bigint default 0, CONSTRAINT attribute_kv_pkey PRIMARY KEY (entity_id, attribute_type, attribute_key));
+CREATE TABLE key_dictionary (key varchar(255) NOT NULL, key_id serial UNIQUE, CONSTRAINT key_dictionary_id_pkey PRIMARY KEY (key));
+CREATE TABLE ts_kv (entity_id uuid NOT NULL, key int NOT NULL, ts bigint NOT NULL, bool_v boolean, str_v varchar(10000000), long_v bigint, dbl_v double precision, json_v json, CONSTRAINT ts_kv_pkey PRIMARY KEY (entity_id, key, ts)) PARTITION BY RANGE (ts);
+CREATE TABLE ts_kv_2024_01 PARTITION OF ts_kv FOR VALUES FROM (1704067200000) TO (1706745600000);
+CREATE TABLE ts_kv_2024_02 PARTITION OF ts_kv FOR VALUES FROM (1706745600000) TO (1709251200000);
+CREATE TABLE ts_kv_indefinite PARTITION OF ts_kv DEFAULT;
+CREATE TABLE ts_kv_latest (entity_id uuid NOT NULL, key int NOT NULL, ts bigint NOT NULL, bool_v boolean, str_v varchar(10000000), long_v bigint, dbl_v double precision, json_v json, version bigint default 0, CONSTRAINT ts_kv_latest_pkey PRIMARY KEY (entity_id, key));
+CREATE TABLE alarm (id uuid NOT NULL PRIMARY KEY, created_time bigint NOT NULL, ack_ts bigint, clear_ts bigint, additional_info varchar, end_ts bigint, originator_id uuid, originator_type integer, propagate boolean, severity varchar(255), start_ts bigint, assign_ts bigint DEFAULT 0, assignee_id uuid, tenant_id uuid, customer_id uuid, type varchar(255), propagate_relation_types varchar, acknowledged boolean, cleared boolean);
+CREATE TABLE audit_log (id uuid NOT NULL, created_time bigint NOT NULL, tenant_id uuid, entity_id uuid, entity_type varchar(255), entity_name varchar(255), user_id uuid, user_name varchar(255), action_type varchar(255), action_data varchar(1000000), action_status varchar(255), action_failure_details varchar(1000000)) PARTITION BY RANGE (created_time);
+CREATE TABLE audit_log_1704067200000 PARTITION OF audit_log FOR VALUES FROM (1704067200000) TO (1704672000000);
+CREATE TABLE tb_schema_settings (schema_version bigint NOT NULL, product varchar(2) NOT NULL, CONSTRAINT tb_schema_settings_pkey PRIMARY KEY (schema_version));
+INSERT INTO tenant VALUES ('00000000-0000-1000-8000-000000000001', 1704067200000, NULL, 'DE', 'Werk');
+INSERT INTO device_profile VALUES ('00000000-0000-1000-8000-00000000000a', 1704067200000, 'default', 'DEFAULT', repeat('i', 40000), '{"alarms": null}', true, '00000000-0000-1000-8000-000000000001');
+INSERT INTO device SELECT ('00000000-0000-1000-8000-0000000001' || lpad(to_hex(d), 2, '0'))::uuid, 1704067200000 + d, '{"gateway": false}', NULL, '00000000-0000-1000-8000-00000000000a', '{"configuration": {"type": "DEFAULT"}}', 'default', 'sensor ' || d, NULL, '00000000-0000-1000-8000-000000000001' FROM generate_series(1, 3) d;
+INSERT INTO relation SELECT '00000000-0000-1000-8000-000000000001', 'TENANT', id, 'DEVICE', 'COMMON', 'Contains' FROM device;
+INSERT INTO key_dictionary SELECT k FROM unnest(ARRAY['temperature', 'humidity', 'firmware', 'door', 'config']) k;
+INSERT INTO ts_kv SELECT d.id, k, 1704067200000 + i * 3600000::bigint + k, CASE WHEN k = 4 THEN i % 2 = 0 END, CASE WHEN k = 3 THEN 'v1.' || i END, CASE WHEN k = 2 THEN i END, CASE WHEN k = 1 THEN i / 3.0 END, CASE WHEN k = 5 THEN json_build_object('i', i) END FROM device d, generate_series(1, 5) k, generate_series(0, 900, 20) i;
+INSERT INTO ts_kv_latest SELECT DISTINCT ON (entity_id, key) *, 1 FROM ts_kv ORDER BY entity_id, key, ts DESC;
+INSERT INTO attribute_kv SELECT id, 2, k, NULL, 'x', NULL, NULL, NULL, 1704067200000 FROM device, generate_series(1, 2) k;
+INSERT INTO alarm SELECT ('00000000-0000-1000-8000-0000000002' || lpad(to_hex(d), 2, '0'))::uuid, 1704067200000 + d, 0, 0, '{}', 1704067300000, '00000000-0000-1000-8000-000000000101', 5, false, 'MAJOR', 1704067200000, 0, NULL, '00000000-0000-1000-8000-000000000001', NULL, 'High', NULL, false, false FROM generate_series(1, 9) d;
+INSERT INTO audit_log SELECT ('00000000-0000-1000-8000-0000000003' || lpad(to_hex(d), 2, '0'))::uuid, 1704067200000 + d * 1000, '00000000-0000-1000-8000-000000000001', NULL, 'DEVICE', 'sensor', NULL, 'a@b', 'ADDED', '{}', 'SUCCESS', NULL FROM generate_series(1, 20) d;
+INSERT INTO tb_schema_settings VALUES (4000000, 'CE');
+ANALYZE;
