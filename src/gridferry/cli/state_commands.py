@@ -16,36 +16,17 @@ from gridferry.cli.containers_view import MOST_CONTAINERS, containers_view
 from gridferry.cli.left_over_view import left_over, left_over_document, show_left_over
 from gridferry.cli.options import DEFAULT_CONFIG, ConfigFile, Tables, TargetUrl, chosen, seconds
 from gridferry.cli.output import Output, plain
+from gridferry.cli.status_view import MOST_DETAILED, status_in_full, status_summary
 from gridferry.cli.table_outcomes import kept_going, show_failed, tables_document
-from gridferry.cli.tables import facts, listing
+from gridferry.cli.tables import listing
 from gridferry.cli.verified import coverage_document
 from gridferry.errors import ConfigError
 from gridferry.model import coverage_words
 from gridferry.model.moment import shown
 from gridferry.model.outcomes import LoadState
-from gridferry.model.table_life import Stage
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import SyncStatus, TableStatus
     from gridferry.griddb import Container, Store
-
-_STATE_STYLES = {
-    LoadState.LOADED: "green",
-    LoadState.LOADING: "cyan",
-    LoadState.REPLACING: "cyan",
-    LoadState.INTERRUPTED: "yellow",
-}
-
-
-_STAGE_STYLES = {
-    Stage.IN_STEP: "green",
-    Stage.COPY: "cyan",
-    Stage.CATCH_UP: "cyan",
-    Stage.RESYNC: "cyan",
-    Stage.PAUSED: "yellow",
-    Stage.APART: "bold red",
-    Stage.GONE: "bold red",
-}
 
 
 def status(
@@ -74,6 +55,9 @@ def status(
         typer.Option(
             "--check", help="Only say what is wrong, a line each; exit code 3 if it stays, 75 if it may pass."
         ),
+    ] = False,
+    details: Annotated[
+        bool, typer.Option("--details", help="Show every table in full, however many there are.")
     ] = False,
     max_lag: Annotated[
         str | None,
@@ -112,9 +96,12 @@ def status(
             **left_over_document(left),
         }
     )
-    for number, one in enumerate(found):
-        output.show(*([Text()] if number else []), Text.assemble((one.table, "bold"), ": ", _state(one)))
-        output.show(facts(_details(one), indent=2))
+    short = len(found) > MOST_DETAILED and not (details or each or table)
+    if short:
+        output.show(*status_summary(found, width=output.out.width))
+        output.note("\ndetails: gridferry status --details, or --table NAME", style="dim")
+    for number, one in enumerate(() if short else found):
+        output.show(*([Text()] if number else []), *status_in_full(one))
         if each:
             output.show(
                 *containers_view(
@@ -189,117 +176,6 @@ def _list_migrations(output: Output, config: Path) -> None:
         output.show(Text("No migration has loaded anything into this target."))
         return
     output.show(listing(["name", "database", "server", "since (UTC)", "tables"], rows))
-
-
-def _state(one: TableStatus) -> Text:
-    stage = one.life.stage
-    text = Text(one.state.value, style=_STATE_STYLES.get(one.state, "dim"))
-    if stage.value != one.state.value:
-        text.append(f", {stage}", style=_STAGE_STYLES.get(stage, "dim"))
-    return text
-
-
-def _details(one: TableStatus) -> list[tuple[str, RenderableType]]:
-    times = " to ".join(shown(t) for t in (one.started_at, one.finished_at) if t)
-    lines = [
-        *_life(one),
-        (
-            "rows",
-            f"{numbers.count(one.rows)} in {numbers.plural(one.containers, 'container')}" if one.containers else "",
-        ),
-        ("chunks", f"{numbers.count(one.chunks_done)} of {numbers.count(one.chunks)}" if one.chunks else ""),
-        ("quarantine", f"{numbers.plural(one.quarantined, 'row')}, not stored" if one.quarantined else ""),
-        ("columns", coverage_words.columns(one.coverage) if one.coverage.columns else ""),
-        *(("note", remark) for remark in coverage_words.remarks(one.coverage)),
-        ("when", f"{times} UTC" if times else ""),
-        ("held by", one.held_by),
-        ("snapshot", one.snapshot_lsn),
-        *(("note", note) for note in one.notes),
-        ("verified", _verified(one)),
-        *_followed(one.sync),
-    ]
-    return [(label, Text(text)) for label, text in lines if text]
-
-
-def _life(one: TableStatus) -> list[tuple[str, str]]:
-    """Since when the table is where it is, and why; not where the lines below say so."""
-    life = one.life
-    if life.stage in (Stage.PLANNED, Stage.COPY, Stage.LOADED, Stage.IN_STEP):
-        return []
-    since = f"since {shown(life.since)} UTC" if life.since else ""
-    said_below = one.sync is not None and (one.sync.failure is not None or life.reason in one.sync.notes)
-    reason = "" if life.stage is Stage.APART and said_below else life.reason
-    return [(life.stage.value, ": ".join(part for part in (since, reason) if part))]
-
-
-def _verified(one: TableStatus) -> str:
-    """What the last verification found."""
-    last = one.verified
-    if last is None:
-        return ""
-    parts = [f"{last.depth.value}, {last.verdict.value}", f"{shown(last.snapshot_at)} UTC"]
-    if last.covered.left_out:
-        parts.append(coverage_words.columns(last.covered))
-    if coverage_words.has_gaps(last.coverage):
-        parts.append(coverage_words.rows(last.coverage))
-    if last.differences:
-        parts.append(numbers.plural(last.differences, "row differs", more="rows differ"))
-    if last.unsettled:
-        parts.append(f"{numbers.plural(last.unsettled, 'row')} not yet synced")
-    return ", ".join(parts)
-
-
-def _followed(sync: SyncStatus | None) -> list[tuple[str, str]]:
-    """How far the table is followed; nothing where it is not."""
-    if sync is None:
-        return []
-    lag = []
-    if sync.lag_rows is not None:
-        lag.append(f"{numbers.plural(sync.lag_rows, 'row')} to read")
-    if sync.lag_bytes is not None:
-        lag.append(f"{numbers.count(sync.lag_bytes)} bytes of log to read")
-    if sync.lag_seconds is not None:
-        lag.append(f"{numbers.duration(sync.lag_seconds)} since that state")
-    last = f"{shown(sync.last_started)} UTC, {numbers.plural(sync.last_read, 'row')} read" if sync.last_started else ""
-    total = (
-        f"{numbers.count(sync.read)} read, {numbers.count(sync.written)} written in {numbers.plural(sync.runs, 'run')}"
-    )
-    if sync.deleted:
-        total += f", {numbers.count(sync.deleted)} deleted"
-    if sync.superseded:
-        total += f", {numbers.count(sync.superseded)} superseded"
-    return [
-        ("sync", f"mode {sync.mode}, {sync.state}"),
-        *_failure(sync),
-        ("position", f"{sync.column} {sync.position}".strip() if sync.position else ""),
-        ("slot", _slot(sync)),
-        ("state of", f"{shown(sync.as_of)} UTC" if sync.as_of else ""),
-        ("lag", ", ".join(lag)),
-        ("last run", last),
-        ("since load", total if sync.runs or sync.read else ""),
-        *(("note", note) for note in sync.notes),
-    ]
-
-
-def _failure(sync: SyncStatus) -> list[tuple[str, str]]:
-    """Why the last sync failed, since when, and what to do."""
-    failure = sync.failure
-    if failure is None:
-        return []
-    said = "; ".join(line.strip() for line in failure.message.splitlines())
-    passes = "; it may pass, and a sync that follows tries again" if failure.try_again else ""
-    lines = [("failed", f"since {shown(failure.since)} UTC: {said}{passes}")]
-    return lines + ([("next", failure.next_step)] if failure.next_step else [])
-
-
-def _slot(sync: SyncStatus) -> str:
-    parts = [
-        sync.slot,
-        f"confirmed {sync.confirmed}" if sync.confirmed else "",
-        f"keeps {numbers.count(sync.kept_bytes)} bytes" if sync.kept_bytes is not None else "",
-        f"log {sync.wal_status}" if sync.wal_status else "",
-    ]
-    return ", ".join(part for part in parts if part)
 
 
 def containers(
