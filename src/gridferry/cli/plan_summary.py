@@ -15,7 +15,7 @@ from gridferry.model import coverage_words
 
 if TYPE_CHECKING:
     from gridferry.plan.finding_groups import FindingGroup
-    from gridferry.plan.plan import Plan, TablePlan
+    from gridferry.plan.plan import Plan, Severity, TablePlan
 
 MOST_DETAILED = 5  # tables that are shown in full where nobody asks for it
 _NAMED = 20
@@ -44,19 +44,11 @@ def plan_summary(plan: Plan, *, width: int) -> Iterator[RenderableType]:
     yield Text()
     yield Text(_total(plan), style="bold")
     for severity, label, style in ((Severity.PROBLEM, "problem", "bold red"), (Severity.RISK, "risk", "yellow")):
-        for finding in plan.findings:
-            if finding.severity is severity:
-                yield Text()
-                yield hanging(Text(f"{label}  ", style=style), f"{finding.subject}: {finding.message}")
-                if finding.advice:
-                    yield hanging(" " * (len(label) + 2), finding.advice, style="italic")
+        yield from _of_source(plan, severity, label=label, style=style)
         for group in grouped(plan, severity):
             yield Text()
             yield from _group(group, label=label, style=style)
-    for group in grouped(plan, Severity.INFO):
-        if group.first.advice:  # the others say how the plan was made: they are details
-            yield Text()
-            yield from _group(group, label="hint", style="cyan")
+    yield from _of_source(plan, Severity.INFO, label="note", style="dim")  # those about tables are for the details
     if plan.others:
         yield Text()
         yield Text(f"{coverage_words.other_tables(plan.others)}.", style="dim")
@@ -123,6 +115,15 @@ def _total(plan: Plan) -> str:
     parts += [f"{len(plan.unread)} not read"] if plan.unread else []
     whole = f"{numbers.plural(tables, 'table')}, {numbers.plural(rows, 'row')}, {numbers.size(size)} in PostgreSQL"
     return f"{whole}: {', '.join(parts)}"
+
+
+def _of_source(plan: Plan, severity: Severity, *, label: str, style: str) -> Iterator[RenderableType]:
+    for finding in plan.findings:
+        if finding.severity is severity:
+            yield Text()
+            yield hanging(Text(f"{label}  ", style=style), f"{finding.subject}: {finding.message}")
+            if finding.advice:
+                yield hanging(" " * (len(label) + 2), finding.advice, style="italic")
 
 
 def _group(group: FindingGroup, *, label: str, style: str) -> Iterator[RenderableType]:

@@ -69,6 +69,7 @@ class Migration:
             ends.source,
             ends.chosen(tables),
             slots=ends.slots_to_be,
+            shared=ends.follows_many,
             target=str(ends.config.target),
             warnings=ends.tables.warnings,
             configured=ends.chosen(),

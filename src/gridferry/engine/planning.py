@@ -7,12 +7,14 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from gridferry.engine.scope import other_tables
+from gridferry.engine.workers import default_workers
 from gridferry.errors import FerryError, SourceRefused
 from gridferry.model.profile import TableProfile
 from gridferry.model.publishing import ChangeAccess
 from gridferry.model.table import Table
 from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
 from gridferry.plan.planner import plan_tables, profile_request, wants_key_advice
+from gridferry.plan.source_needs import Wanted
 from gridferry.plan.table_options import SyncMode, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
@@ -24,14 +26,15 @@ def plan_all(
     chosen: Sequence[TableOptions],
     *,
     slots: Callable[[TableOptions], Sequence[str]],
+    shared: bool,
     target: str,
     warnings: Sequence[str] = (),
     configured: Sequence[TableOptions],
 ) -> Plan:
     """What would be done with the tables, and every problem of every table. Reads the source only.
 
-    Args: slots: the names that a table's replication slot may have; target: for people; warnings: of the config's
-        patterns; configured: all tables of the config.
+    Args: slots: the names that a table's replication slot may have; shared: whether one is to follow all; target: for
+        people; warnings: of the config's patterns; configured: all tables of the config.
     Raises: what concerns all tables alike (see `FerryError.concerns_all`); nothing that is one table's.
     """
     planning = _Planning(chosen)
@@ -55,8 +58,9 @@ def plan_all(
             if o.table not in planning.unread
         ]
     role = source.fetch_role([(table.schema, table.name) for table in found.values()])
+    wanted = Wanted(default_workers(), len(planning.slots), len(planning.new_slots), shared=shared)
     unread = tuple(planning.unread.values())
-    made = plan_tables(facts, unread, source=source.display, target=target, others=others, role=role)
+    made = plan_tables(facts, unread, source=source.display, target=target, others=others, role=role, wanted=wanted)
     told = tuple(Finding(Severity.RISK, "config", warning) for warning in warnings)
     return replace(made, findings=(*made.findings, *told))
 
@@ -73,6 +77,8 @@ class _Planning:
     def __init__(self, chosen: Sequence[TableOptions]) -> None:
         self._chosen = chosen
         self.unread: dict[str, UnreadTable] = {}  # by the table's name in the config, as all that is found of tables
+        self.slots: set[str] = set()  # that are to follow tables, once `access` has asked; and those to be made
+        self.new_slots: set[str] = set()
 
     @contextmanager
     def of(self, options: TableOptions) -> Iterator[None]:
@@ -118,6 +124,8 @@ class _Planning:
             (found[o.table].schema, found[o.table].name, min(names, key=lambda name: name not in standing))
             for o, names in zip(followed, named, strict=True)
         ]
+        self.slots = {slot for _, _, slot in wanted}
+        self.new_slots = self.slots - standing
         try:
             answers = feed.access(wanted) if wanted else []
             return {o.table: access for o, access in zip(followed, answers, strict=True)}

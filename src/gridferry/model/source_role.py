@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from gridferry.model.source_room import SourceRoom
+
 
 @dataclass(frozen=True)
 class SourceRole:
@@ -14,8 +16,8 @@ class SourceRole:
     `owned` are (schema, table) that it owns itself or through a role that it is a member of; () for a superuser.
     `limits`: settings that end a session or a statement, as PostgreSQL writes them, without those that are off.
     `lock_wait`: where the role is to wait for locks for a shorter time than gridferry does, the two times.
-    `connection_limit`: -1 for none. `pooled`: a pooler is between. `knows_system`: it may ask for the server's
-    system identifier.
+    `room` is what the server has left for it, where that was asked. `pooled`: a pooler is between. `knows_system`: it
+    may ask for the server's system identifier.
     """
 
     name: str
@@ -24,6 +26,6 @@ class SourceRole:
     owned: tuple[tuple[str, str], ...] = ()
     limits: Mapping[str, str] = field(default_factory=dict)
     lock_wait: tuple[str, str] | None = None
-    connection_limit: int = -1
+    room: SourceRoom | None = None
     pooled: bool = False
     knows_system: bool = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from gridferry.errors import PlanError
 from gridferry.griddb.schema import ContainerKind
@@ -34,7 +35,8 @@ from gridferry.plan.keys import (
 )
 from gridferry.plan.names import naming_template
 from gridferry.plan.plan import ColumnPlan, Finding, OnDuplicate, Plan, Severity, TablePlan, UnreadTable
-from gridferry.plan.source_role import role_findings
+from gridferry.plan.source_needs import Wanted, needs_findings
+from gridferry.plan.source_role import quoted, role_findings
 from gridferry.plan.table_options import Precision, SyncMode, TableOptions
 from gridferry.plan.watermark import watermark_findings
 
@@ -134,16 +136,21 @@ def plan_tables(
     target: str = "",
     others: Iterable[str] = (),
     role: SourceRole | None = None,
+    wanted: Wanted | None = None,
 ) -> Plan:
     """The plan of all tables, container names compared across them.
 
-    Args: unread: tables that were not to be read; others: see `Plan`; role: who reads the source, if that is known.
+    Args: unread: tables that were not to be read; others: see `Plan`; role: who reads the source, if that is known;
+            wanted: what is wanted of the source, but for the size of the tables.
     """
     given = list(tables)
     plans = [plan_table(table, profile, options, access) for table, profile, options, access in given]
     names = [(table.schema, table.name) for table, _, _, _ in given]
     followed = [(table.schema, table.name) for table, _, options, _ in given if options.sync_mode is SyncMode.CDC]
     findings = [] if role is None else list(role_findings(role, tables=names, followed=followed))
+    if role is not None and role.room is not None and wanted is not None:
+        octets = sum(plan.size_bytes for plan in plans)
+        findings += needs_findings(replace(wanted, octets=octets), role.room, role=quoted(role.name))
     ordered = tuple(sorted(findings, key=lambda f: _ORDER[f.severity]))
     return Plan(
         with_clashes(plans), source=source, target=target, others=tuple(others), findings=ordered, unread=unread

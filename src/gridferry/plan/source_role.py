@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from gridferry.model.source_role import SourceRole
 from gridferry.plan.plan import Finding, Severity
 
-LEAST_SESSIONS = 2  # one holds the snapshot, one reads
+_MOST_NAMED, _FEW_NAMED = 20, 3  # tables in a statement that is shown
 _WHY_LIFTED = {
     "statement_timeout": "one statement reads a whole chunk of a table",
     "idle_in_transaction_session_timeout": "a snapshot is held while others read under it",
@@ -18,7 +18,7 @@ _WHY_LIFTED = {
 def role_findings(
     role: SourceRole, *, tables: Sequence[tuple[str, str]], followed: Sequence[tuple[str, str]]
 ) -> Iterator[Finding]:
-    """Rights that are not needed, limits that cannot be kept, sessions that are few.
+    """Rights that are not needed, and limits that cannot be kept.
 
     Args: tables: (schema, table) of all in the plan; followed: those of mode cdc.
     """
@@ -38,7 +38,7 @@ def role_findings(
             f"the role {role.name} may not ask for the server's system identifier: another server with the same OIDs "
             "at the same address is told from this one by its start and its rows alone",
             f"in the database {role.database}: GRANT EXECUTE ON FUNCTION pg_catalog.pg_control_system() TO "
-            f"{_quoted(role.name)};",
+            f"{quoted(role.name)};",
         )
     for name, value in role.limits.items():
         yield Finding(
@@ -54,15 +54,6 @@ def role_findings(
             "lock_timeout",
             f"{theirs} for the role {role.name}; gridferry waits up to {ours} for a lock all the same, and then says "
             "who holds it",
-        )
-    if role.connection_limit >= 0:
-        few = role.connection_limit < LEAST_SESSIONS
-        yield Finding(
-            Severity.PROBLEM if few else Severity.INFO,
-            "sessions",
-            f"the role {role.name} may have {role.connection_limit} at a time: {LEAST_SESSIONS} are needed, and one "
-            "more for each further worker of a load or a verification",
-            f"ALTER ROLE {_quoted(role.name)} CONNECTION LIMIT {LEAST_SESSIONS}; or more" if few else "",
         )
 
 
@@ -85,7 +76,7 @@ def _rights(
             Severity.RISK,
             role.name,
             f"has rights that are not needed: {', '.join(more)}",
-            f"ALTER ROLE {_quoted(role.name)} {taken};",
+            f"ALTER ROLE {quoted(role.name)} {taken};",
         )
     owned = [table for table in role.owned if table not in followed]
     if owned:
@@ -103,12 +94,14 @@ def least_rights(
     database: str, tables: Sequence[tuple[str, str]], *, followed: Sequence[tuple[str, str]], role: str = "gridferry"
 ) -> str:
     """The statements that make a role that may do what is needed and nothing else."""
-    name = _quoted(role)
+    name = quoted(role)
     schemas = dict.fromkeys(schema for schema, _ in tables)
     statements = [f"CREATE ROLE {name} LOGIN{' REPLICATION' if followed else ''}"]
-    statements += [f"GRANT CONNECT{', CREATE' if followed else ''} ON DATABASE {_quoted(database)} TO {name}"]
-    statements += [f"GRANT USAGE ON SCHEMA {_quoted(schema)} TO {name}" for schema in schemas]
-    reads = ", ".join(f"{_quoted(schema)}.{_quoted(table)}" for schema, table in tables)
+    statements += [f"GRANT CONNECT{', CREATE' if followed else ''} ON DATABASE {quoted(database)} TO {name}"]
+    statements += [f"GRANT USAGE ON SCHEMA {quoted(schema)} TO {name}" for schema in schemas]
+    shown = tables if len(tables) <= _MOST_NAMED else tables[:_FEW_NAMED]
+    reads = ", ".join(f"{quoted(schema)}.{quoted(table)}" for schema, table in shown)
+    reads += f" and the {len(tables) - len(shown):,} other tables" if len(shown) < len(tables) else ""
     statements += [f"GRANT SELECT ON {reads} TO {name}"]
     text = "; ".join(statements) + ";"
     if followed:
@@ -116,6 +109,7 @@ def least_rights(
     return text
 
 
-def _quoted(name: str) -> str:
+def quoted(name: str) -> str:
+    """A name as PostgreSQL's statements have it."""
     plain = name.isascii() and name.replace("_", "a").isalnum() and name == name.lower() and not name[:1].isdigit()
     return name if plain else '"' + name.replace('"', '""') + '"'
