@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from gridferry.errors import CheckpointError
+from gridferry.griddb.schema import GridType
 from gridferry.model.table import Column, Table
 from gridferry.plan.advice import load_again
 from gridferry.plan.generated_key import is_generated
@@ -135,10 +136,28 @@ def changes_since(options: TableOptions, loaded: str) -> str:
         return ""
     now = json.loads(fingerprint(options))
     return "; ".join(
-        f"`{name}` was {_said(before.get(name))} and is {_said(now.get(name))}"
+        f"`{name}` was {_said(_written(name, before.get(name)))} and is {_said(_written(name, now.get(name)))}"
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     )
+
+
+def _written(option: str, value: Any) -> Any:
+    """The value of an option as the config file has it, where the fingerprint has it otherwise."""
+    if option != "columns" or not isinstance(value, dict):
+        return value
+    return {column: _wish(wish) for column, wish in value.items()}
+
+
+def _wish(wish: Any) -> Any:
+    """A column's type, or all that is wished of it."""
+    if not isinstance(wish, dict):
+        return next((kind.label.lower() for kind in GridType if kind.value == wish), wish)
+    return {
+        "from" if key == "unit" else key: _wish(each) if key == "type" else each
+        for key, each in wish.items()
+        if each is not None
+    }
 
 
 def _said(value: Any) -> str:

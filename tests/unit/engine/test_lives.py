@@ -153,6 +153,12 @@ def test_an_option_that_changed_is_named_with_both_values() -> None:
         '`key` was \'["id"]\' and is \'["id", "ts"]\'; `rename` was not set and is \'{"a": "b"}\'; '
         "`where` was 'a > 1' and is not set"
     )
+    before = fingerprint(table_options(table="t", columns={"a": {"type": "long", "scale": 2}}))
+    wished = table_options(table="t", columns={"a": "long", "b": {"type": "timestamp(3)", "from": "epoch_s"}})
+    assert changes_since(wished, before) == (
+        '`columns` was \'{"a": {"scale": 2, "type": "long"}}\' and is '
+        '\'{"a": "long", "b": {"type": "timestamp(3)", "from": "epoch_…\''
+    )
     for broken in ("", "no JSON", "[]"):
         assert changes_since(loaded, broken) == ""
 
