@@ -11,7 +11,7 @@ from tests.e2e.ferry import Ferry
 from tests.e2e.killer import Killer
 
 from gridferry.engine.comparison import ranges
-from gridferry.errors import CheckpointError, ConfigError, PlanError
+from gridferry.errors import CheckpointError
 from gridferry.model.verification import Verdict
 
 EVENTS = {"table": "event_log", "key": "generated", "sync": {"mode": "watermark", "column": "at"}}
@@ -91,22 +91,6 @@ def test_a_split_table_without_a_key(ferry: Ferry, events: Database) -> None:
     table.load()
     assert sorted(len(table.rows(name)) for name in table.names()) == [1, 2, 2, 3]
     assert verdict(table) is Verdict.EQUAL
-
-
-def test_mode_cdc_is_refused_with_the_way_out(ferry: Ferry, events: Database) -> None:
-    with pytest.raises(PlanError, match="one problem stops") as caught:
-        ferry.of({**EVENTS, "sync": {"mode": "cdc"}}).load()
-    assert "watermark" in str(caught.value.problems)
-
-
-def test_mode_cdc_is_refused_after_a_load_without_it_too(ferry: Ferry, events: Database) -> None:
-    ferry.of({"table": "event_log", "key": "generated"}).load()
-    later = ferry.of({**EVENTS, "sync": {"mode": "cdc"}})
-    for new_slot in (False, True):
-        with later.migration() as migration, pytest.raises(ConfigError, match="names no row") as caught:
-            migration.syncs.sync(new_slot=new_slot)
-        assert "mode: watermark" in caught.value.next_step
-    assert events.run("SELECT count(*) FROM pg_replication_slots WHERE database = current_database()") == [(0,)]
 
 
 def many(postgres: Database) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
+from psycopg import sql
 
 from gridferry.model.change import ChangeBatch
+from gridferry.plan.generated_key import HASH_COLUMN, ORDINAL_COLUMN
 from gridferry.plan.plan import ReadAs, SourceColumn
 from gridferry.source.postgres.log.stream import ChangeStream
 from gridferry.source.postgres.slots.publications import align_publications
 from gridferry.source.postgres.slots.slots import create_slot, drop_slot, send_heartbeat
+from gridferry.source.postgres.sql.row_hash import row_hash_sql
 
 # Type, and literals of it. Each is read plain, and as text too.
 VALUES: dict[str, tuple[str, ...]] = {
@@ -56,9 +59,10 @@ TEXT_VALUES: dict[str, tuple[str, ...]] = {
     "macaddr": ("08:00:2b:01:02:03",),
     '"char"': ("x",),
 }
-CASES = [(name, literals, how) for name, literals in VALUES.items() for how in ReadAs]
+WAYS = (ReadAs.PLAIN, ReadAs.TEXT)
+CASES = [(name, literals, how) for name, literals in VALUES.items() for how in WAYS]
 CASES += [(name, literals, ReadAs.TEXT) for name, literals in TEXT_VALUES.items()]
-CASES += [(f"over_{base}", VALUES[base][:3], how) for base in ("date", "bigint", "text") for how in ReadAs]
+CASES += [(f"over_{base}", VALUES[base][:3], how) for base in ("date", "bigint", "text") for how in WAYS]
 
 
 @pytest.fixture
@@ -85,18 +89,23 @@ def seen_twice(request, plan):
         with database.source.open_snapshot() as snapshot, snapshot.open_reader() as reader:
             chunks = snapshot.plan_chunks(snapshot.fetch_tables(["t"])[0], rows_per_chunk=10**9)
             read = [batch for chunk in chunks for batch in reader.read_chunk(chunk, plan("t", wanted))]
-        sources = {("public", "t"): tuple(SourceColumn(n, how) for n, how in wanted.items())}
+            hashed = sql.SQL("SELECT {} AS hash FROM public.t ORDER BY id").format(row_hash_sql(list(wanted)))
+            hashes = [h for batch in reader.read_statement(hashed, doing="x") for h in batch.column(0).to_pylist()]
+        key = (SourceColumn(HASH_COLUMN, ReadAs.ROW_HASH), SourceColumn(ORDINAL_COLUMN, ReadAs.ORDINAL))
+        sources = {("public", "t"): (*key, *(SourceColumn(n, how) for n, how in wanted.items()))}
         until = send_heartbeat(database.connection)
         with ChangeStream(database.address, slot=slot, start=start, wanted=sources) as stream:
             streamed = [p.rows for g in stream.groups(until=until) for p in g.parts if isinstance(p, ChangeBatch)]
     finally:
         drop_slot(database.address, slot)
-    return pa.Table.from_batches(read), pa.Table.from_batches(streamed)
+    return pa.Table.from_batches(read), pa.Table.from_batches(streamed), hashes
 
 
 @pytest.mark.parametrize("seen_twice", ["postgres", "postgres_16"], indirect=True)
 def test_every_value_is_the_same_both_ways(seen_twice):
-    read, streamed = seen_twice
+    read, streamed, hashes = seen_twice
+    assert streamed.column(HASH_COLUMN).to_pylist() == hashes
+    assert streamed.column(ORDINAL_COLUMN).to_pylist() == [0] * len(hashes)
     different = {}
     for at, (name, _, how) in enumerate(CASES):
         one, two = (_bits(table.column(f"c{at}").combine_chunks()) for table in (read, streamed))

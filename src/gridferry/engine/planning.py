@@ -10,12 +10,13 @@ from gridferry.engine.scope import other_tables
 from gridferry.engine.workers import default_workers
 from gridferry.errors import FerryError, SourceRefused
 from gridferry.model.profile import TableProfile
-from gridferry.model.publishing import ChangeAccess
+from gridferry.model.publishing import ChangeAccess, Obstacle
 from gridferry.model.table import Table
+from gridferry.plan.generated_key import INSTEAD_OF_CDC, NO_CDC
 from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
 from gridferry.plan.planner import plan_tables, profile_request, wants_key_advice
 from gridferry.plan.source_needs import Wanted
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.table_options import KeyWish, SyncMode, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.source import PostgresSource
@@ -120,6 +121,8 @@ class _Planning:
         ]
         named = [slots(o) for o in followed]
         standing = feed.standing([name for names in named for name in names]) if named else set()
+        against = feed.why_not_hashed() if any(o.key is KeyWish.GENERATED for o in followed) else ""
+        hashed = Obstacle(f"{NO_CDC}: {against}", INSTEAD_OF_CDC)
         wanted = [
             (found[o.table].schema, found[o.table].name, min(names, key=lambda name: name not in standing))
             for o, names in zip(followed, named, strict=True)
@@ -128,7 +131,12 @@ class _Planning:
         self.new_slots = self.slots - standing
         try:
             answers = feed.access(wanted) if wanted else []
-            return {o.table: access for o, access in zip(followed, answers, strict=True)}
+            return {
+                o.table: replace(access, obstacles=(hashed, *access.obstacles))
+                if against and o.key is KeyWish.GENERATED
+                else access
+                for o, access in zip(followed, answers, strict=True)
+            }
         except FerryError as error:
             if error.concerns_all:
                 raise

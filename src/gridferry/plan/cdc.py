@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.model.table import Table
-from gridferry.plan.generated_key import INSTEAD_OF_CDC, NO_CDC
+from gridferry.plan.generated_key import HASHES_A_READ, is_generated
 from gridferry.plan.keys import KeyChoice, proves_keys
 from gridferry.plan.plan import ColumnPlan, Finding, OnDuplicate, Severity
 from gridferry.plan.table_options import TableOptions
@@ -25,9 +25,6 @@ def cdc_findings(
 
     Args: columns: as planned, the row key's first.
     """
-    if choice.generated:
-        yield Finding(Severity.PROBLEM, "sync", NO_CDC, INSTEAD_OF_CDC)
-        return
     for obstacle in access.obstacles:
         yield Finding(Severity.PROBLEM, "sync", obstacle.message, obstacle.advice)
     if options.where:
@@ -41,9 +38,14 @@ def cdc_findings(
         if publishing.publication:
             message = f"the publication {publishing.publication} leaves this column out"
         yield Finding(Severity.PROBLEM, hidden, message, f"leave it out with `exclude: [{hidden}]`")
-    if not proves_keys(table, options, columns[:key_length]):
-        yield _shared_keys(options)
-    yield from _identity_findings(table, options, choice, publishing)
+    if choice.generated:
+        yield _looked_up(table, columns)
+        needed = {c.source for c in columns if not is_generated(c)}
+    else:
+        needed = set(choice.columns)
+        if not proves_keys(table, options, columns[:key_length]):
+            yield _shared_keys(options)
+    yield from _identity_findings(table, options, publishing, needed=needed)
 
 
 def _shared_keys(options: TableOptions) -> Finding:
@@ -61,15 +63,24 @@ def _shared_keys(options: TableOptions) -> Finding:
     )
 
 
+def _looked_up(table: Table, columns: Sequence[ColumnPlan]) -> Finding:
+    """What it costs to follow a generated key: a change names a value, which is counted in the source."""
+    size = f"{table.size_bytes / (1 << 20):,.1f} MB, about {table.row_estimate:,} rows"
+    message = (
+        "the row key is generated: the values that changes name are counted in the source, and each count of up to "
+        f"{HASHES_A_READ} of them reads the whole table ({size})"
+    )
+    return Finding(Severity.RISK, "key", message, "a key that no two rows share is followed without that")
+
+
 def _identity_findings(
-    table: Table, options: TableOptions, choice: KeyChoice, publishing: Publishing
+    table: Table, options: TableOptions, publishing: Publishing, *, needed: set[str]
 ) -> Iterator[Finding]:
     if publishing.published is Published.INSERTS:
         message = f"only inserts can be followed, not updates and deletes: {publishing.reason}"
         yield Finding(Severity.RISK, table.qualified, message, f"in the source: {publishing.advice}")
         return
-    needed = {*choice.columns, *([options.split_by] if options.split_by else [])}
-    missing = sorted(needed - set(publishing.identity))
+    missing = sorted((needed | ({options.split_by} if options.split_by else set())) - set(publishing.identity))
     if missing:
         message = (
             f"an update or delete in the source does not carry the old {', '.join(missing)}, so its row would not be "

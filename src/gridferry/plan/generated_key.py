@@ -13,7 +13,8 @@ from gridferry.plan.plan import ColumnPlan, Fidelity, Kernel, ReadAs, TablePlan
 HASH_COLUMN = "gridferry_hash"
 ORDINAL_COLUMN = "gridferry_ordinal"
 GENERATED_COLUMNS = (HASH_COLUMN, ORDINAL_COLUMN)
-NO_CDC = "mode cdc cannot follow a table whose row key is generated: a change names no row, it names a value"
+NO_CDC = "mode cdc cannot follow this table by its generated row key"
+HASHES_A_READ = 500  # so many values that changes name are counted in the source at once
 INSTEAD_OF_CDC = (
     "use `sync: {mode: watermark, column: NAME}` where a column grows with each new row; or name a `key` that no two "
     "rows share"

@@ -126,8 +126,6 @@ def key_words(advice: KeyAdvice, options: TableOptions) -> str:
 
 def _generated(advice: KeyAdvice, options: TableOptions) -> str:
     also = ["leave `kind` out"] if options.kind is KindWish.TIMESERIES else []
-    if options.sync_mode is SyncMode.CDC:
-        also.append("use mode watermark or no `sync`")
     if options.sync_mode is SyncMode.WATERMARK and options.sync is not None and options.sync.column is None:
         also.append("name the column that grows under `sync`")
     what = "".join(["`key: generated`", *(f", {each}" for each in also)])

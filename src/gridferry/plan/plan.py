@@ -77,6 +77,9 @@ class ReadAs(str, Enum):
     ORDINAL = "ordinal"  # 0: `transform.ordinals` gives rows with equal values their numbers
 
 
+MADE = frozenset({ReadAs.ROW_HASH, ReadAs.ORDINAL})  # of no column of the source
+
+
 class OnDuplicate(str, Enum):
     """What to do with several rows of one row key."""
 
@@ -234,7 +237,7 @@ class TablePlan:
         wanted = {c.source: c.read_as for c in self.columns if not c.gone}
         if self.split_by is not None:
             wanted.setdefault(self.split_by, ReadAs.TEXT)
-        for name in self.order_by:
+        for name in () if self.numbered else self.order_by:
             wanted.setdefault(name, ReadAs.PLAIN)
         return tuple(SourceColumn(name, read_as) for name, read_as in wanted.items())
 

@@ -38,6 +38,9 @@ class ReadsRows(Protocol):
     def read_duplicates(self, plan: TablePlan) -> Iterator[pa.RecordBatch]:
         """All rows of every row key that occurs more than once, rows of one key next to each other."""
 
+    def read_hashes(self, plan: TablePlan, hashes: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """All rows of some hashes of a generated key, with the numbers that they have among those of their hash."""
+
     def close(self) -> None:
         """End the session."""
 

@@ -10,7 +10,7 @@ import pytest
 from gridferry.errors import CheckpointError, ConfigError
 from gridferry.griddb.schema import ContainerKind
 from gridferry.model.profile import ColumnProfile, KeyProfile, TableProfile
-from gridferry.model.publishing import ChangeAccess
+from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.model.table import Column, PgType, Table, UniqueKey
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.drift import fit
@@ -97,11 +97,17 @@ def test_a_time_series_cannot_have_one() -> None:
     assert any("TIME_SERIES" in p.message for p in plan_of(kind="timeseries").problems)
 
 
-def test_cdc_is_refused_with_the_way_out() -> None:
-    plan = plan_of(sync={"mode": "cdc"}, access=ChangeAccess())
-    (problem,) = plan.problems
-    assert "names no row" in problem.message
-    assert "mode: watermark" in problem.advice
+def publishing(*identity: str) -> ChangeAccess:
+    return ChangeAccess(Publishing("public", "event_log", Published.ALL, identity))
+
+
+def test_cdc_needs_the_whole_old_row_and_says_what_it_costs() -> None:
+    plan = plan_of(sync={"mode": "cdc"}, access=publishing("at", "device", "level"))
+    assert not plan.problems
+    assert "reads the whole table" in findings(plan, Severity.RISK)
+    (problem,) = plan_of(sync={"mode": "cdc"}, access=publishing("level")).problems
+    assert "does not carry the old at, device" in problem.message
+    assert "REPLICA IDENTITY FULL" in problem.advice
 
 
 def test_watermark_needs_a_column_that_grows_and_does_not_advise_cdc() -> None:

@@ -50,6 +50,15 @@ def unknown_columns(plan: TablePlan, options: TableOptions, names: Sequence[str]
     return [name for name in names if name not in known]
 
 
+def left_out_of_hash(plan: TablePlan, options: TableOptions, columns: Sequence[Column]) -> list[str]:
+    """What to tell of columns that are new in a table with a generated key: they are not stored."""
+    if not plan.numbered:
+        return []
+    why = "the generated row key is made of the columns that there were when the table was loaded"
+    names = unknown_columns(plan, options, [column.name for column in columns if column.readable])
+    return [f"the new column {name} is left out: {why}" for name in names]
+
+
 def with_added(
     plan: TablePlan, options: TableOptions, table: Table, columns: Sequence[Column]
 ) -> tuple[TablePlan, tuple[str, ...]]:

@@ -27,9 +27,10 @@ class LoggedKeys:
 
     def __init__(self, plan: TablePlan) -> None:
         self._split_by = plan.split_by
-        steps = compile_columns(plan).steps[: plan.key_length]
-        schema = plan.container_schema.key_schema.arrow_schema
-        self._keys = CompiledTransform(plan.qualified, schema, steps)
+        # Of a generated key the hash alone: which number a row has is not known before the source is asked.
+        self._length = 1 if plan.numbered else plan.key_length
+        schema = pa.schema(list(plan.container_schema.arrow_schema)[: self._length])
+        self._keys = CompiledTransform(plan.qualified, schema, compile_columns(plan).steps[: self._length])
         self._words: list[NDArray[np.uint64]] = []
 
     def add(self, rows: pa.RecordBatch) -> None:
@@ -48,7 +49,7 @@ class LoggedKeys:
 
         Args: keys: the row key's columns as they are stored; values (n,): the split value of each as text.
         """
-        mine = self._hashed(keys, values)
+        mine = self._hashed(keys[: self._length], values)
         return np.isin(mine, np.concatenate(self._words)) if self._words else np.zeros(len(mine), bool)
 
     def _hashed(self, keys: list[pa.Array], values: list[str | None]) -> NDArray[np.uint64]:
@@ -87,7 +88,8 @@ def waiting_keys(parts: Iterable[ChangePart], plan: TablePlan, *, position: Lsn)
         if not later.any():
             continue
         inserts = bool((part.operations[later] == Operation.INSERT).all())
-        if not inserts and not needed <= set(part.relation.key):
+        sent = {*part.relation.key, *(part.old.schema.names if plan.numbered else ())}
+        if not inserts and not needed <= sent:
             return None
         if not needed <= set(part.rows.schema.names) or any(
             part.unchanged[n].any() for n in needed & set(part.unchanged)

@@ -128,6 +128,8 @@ class SyncWatch:
     def _wanted(self, plan: TablePlan) -> Wanted:
         """The columns that give a row's key and container."""
         wanted = {*plan.key, plan.split_by}
+        if plan.numbered:  # the hash is made of all of them
+            return {(plan.schema, plan.table): plan.source_columns}
         return {(plan.schema, plan.table): tuple(c for c in plan.source_columns if c.name in wanted)}
 
     def _position(self) -> Lsn:

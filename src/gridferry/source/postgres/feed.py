@@ -14,6 +14,7 @@ from gridferry.model.migration import MigrationEntry
 from gridferry.model.position import LogOrigin, Lsn
 from gridferry.model.publishing import ChangeAccess, Obstacle, Publishing
 from gridferry.model.table import PgType
+from gridferry.source.postgres.catalog.record_text import why_not_hashed
 from gridferry.source.postgres.catalog.type_facts import fetch_types
 from gridferry.source.postgres.log.decoder import Former, Wanted
 from gridferry.source.postgres.log.stream import ChangeStream
@@ -126,6 +127,11 @@ class ChangeFeed:
         if other is None:
             return found
         return [ChangeAccess(access.publishing, (other, *access.obstacles)) for access in found]
+
+    def why_not_hashed(self) -> str:
+        """See `record_text.why_not_hashed`."""
+        with connect(self.address) as connection:
+            return why_not_hashed(connection)
 
     def _closed(self) -> Obstacle | None:
         """Why the server, which allows it, cannot be asked for changes at this address; None where it can."""

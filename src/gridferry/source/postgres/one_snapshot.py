@@ -50,6 +50,10 @@ class PostgresReader(reader.Reader):
         """See `duplicates.read_duplicates`."""
         return duplicates.read_duplicates(self, plan)
 
+    def read_hashes(self, plan: TablePlan, hashes: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """See `key_rows.read_hashes`."""
+        return key_rows.read_hashes(self, plan, hashes)
+
     def read_window(
         self, plan: TablePlan, window: Window, *, most_rows: int
     ) -> Iterator[tuple[pa.RecordBatch, str | None]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -22,9 +22,11 @@ from gridferry.engine.rows.until_stored import until_stored
 from gridferry.engine.sync.cdc.conflict_lookup import ResolvedConflicts, resolve_conflicts
 from gridferry.engine.sync.cdc.conflicts import ConflictingKeys
 from gridferry.engine.sync.cdc.fold import Folded, Folder
+from gridferry.engine.sync.cdc.generated_keys import settle, stored_keys, touched
 from gridferry.engine.sync.counts import ContainerCounts
 from gridferry.errors import DataError, FerryError
 from gridferry.griddb import BulkWriter
+from gridferry.griddb.handle import Handle
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.rows.key_rows import read_rows_like
@@ -88,8 +90,9 @@ class ChangeWriter:
         self._quarantine = OnceQuarantine(self._state.quarantine, table)
 
     def _apply(self, batch: ChangeBatch) -> Applied:
-        folded = self._folder.fold(batch, self._read_stored)
-        parts: list[Folded | ResolvedConflicts] = [folded, *self._resolved(folded.conflicting)]
+        folded = None if self._plan.numbered else self._folder.fold(batch, self._read_stored)
+        parts: list[Folded | ResolvedConflicts]
+        parts = self._settled(batch) if folded is None else [folded, *self._resolved(folded.conflicting)]
         held = self._refused(parts)
         self._sent = ContainerCounts()
         began = time.monotonic()
@@ -97,7 +100,8 @@ class ChangeWriter:
             for part in parts:
                 self._delete(writer, part.deletes)
                 self._put(writer, part.puts, part.put_split)
-            self._put_current(writer, folded)
+            if folded is not None:
+                self._put_current(writer, folded)
             sent = time.monotonic()
             # Over the connections that carried deletes and puts: a node that crashed between would flush without them.
             writer.flush_log()
@@ -166,6 +170,24 @@ class ChangeWriter:
             plan = self._fit(view)
             rows = tuple(_named_for(plan, self._plan, row) for row in conflicting.rows)
             return list(resolve_conflicts(reader, plan, replace(conflicting, rows=rows)))
+
+    def _settled(self, batch: ChangeBatch) -> list[Folded | ResolvedConflicts]:
+        """What the source has now of the values that changes of a table with a generated key name."""
+        hashes = touched(self._plan, batch)
+        handles = self._known({value for value in hashes.values() if value in self.target})
+        with self._source.open_snapshot() as view, view.open_reader() as reader:
+            return list(
+                settle(
+                    self._plan,
+                    self._fit(view),
+                    hashes,
+                    read=reader.read_hashes,
+                    stored=lambda part: stored_keys(self._state.store, self._plan, part, handles),
+                )
+            )
+
+    def _known(self, values: Collection[str | None]) -> dict[str | None, Handle]:
+        return dict(zip(values, self.target.handles(list(values)), strict=True))
 
     def _refused(self, parts: Sequence[Folded | ResolvedConflicts]) -> list[HeldRow]:
         held: list[HeldRow] = []

@@ -28,7 +28,8 @@ def is_planned(plan: TablePlan, options: TableOptions, relation: ChangedRelation
     """Whether a description has just the plan's columns, so that the catalog need not be asked."""
     names = [column.name for column in relation.columns]
     wished = options.sync is None or options.sync.new_columns is NewColumns.ADD
-    return bool(as_planned(plan, names, types)) and not (wished and unknown_columns(plan, options, names))
+    new = wished and not plan.numbered and unknown_columns(plan, options, names)
+    return bool(as_planned(plan, names, types)) and not new
 
 
 def followed(

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 from gridferry.model.change import ChangedRelation
 from gridferry.model.table import Column, PgType
+from gridferry.plan.generated_key import is_generated
 from gridferry.plan.plan import FormerColumns, TablePlan
 
 
@@ -79,7 +80,7 @@ def in_between(
 
 def as_planned(plan: TablePlan, names: Sequence[str], types: Mapping[str, PgType]) -> dict[str, int]:
     """The plan's own columns, in its order, of its types: nothing has changed, but that columns may have been added."""
-    numbers = {c.source: c.number for c in plan.columns if not c.gone}
+    numbers = {c.source: c.number for c in plan.columns if not c.gone and not is_generated(c)}
     if any(name not in types or types[name].formatted != pg_type for name, pg_type in _typed(plan)):
         return {}
     seen = [numbers[name] for name in names if name in numbers]
@@ -87,7 +88,7 @@ def as_planned(plan: TablePlan, names: Sequence[str], types: Mapping[str, PgType
 
 
 def _typed(plan: TablePlan) -> list[tuple[str, str]]:
-    return [(c.source, c.pg_type) for c in plan.columns if not c.gone]
+    return [(c.source, c.pg_type) for c in plan.columns if not c.gone and not is_generated(c)]
 
 
 def _as_in_catalog(names: Sequence[str], catalog: Sequence[Column]) -> dict[str, int]:

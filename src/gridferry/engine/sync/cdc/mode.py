@@ -165,13 +165,14 @@ class CdcSync(Follower):
     def followed(self, lease: Lease, loaded: Loaded, described: Table) -> FollowedTable:
         """The loaded table, with a slot that has what comes next. Under a lease that covers the table.
 
-        Raises: ConfigError for a generated key; SlotLost where it has no such slot; CheckpointError for a slot that is
-            not its own; SourceError.
+        Raises: ConfigError for a generated key that the log cannot follow; SlotLost where it has no such slot;
+            CheckpointError for a slot that is not its own; SourceError.
         """
         run = loaded.run
-        if loaded.plan.numbered:  # loaded before the config asked for this mode
+        against = ChangeFeed(self._source.address).why_not_hashed() if loaded.plan.numbered else ""
+        if against:
             raise ConfigError(
-                f"{run.table}: {NO_CDC}",
+                f"{run.table}: {NO_CDC}: {against}",
                 state="nothing was changed",
                 next_step=f"{INSTEAD_OF_CDC}, and {load_again(self._options.table)}",
             )

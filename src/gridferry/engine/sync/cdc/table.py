@@ -23,7 +23,7 @@ from gridferry.engine.sync.cdc.columns import Followed, followed, is_planned
 from gridferry.engine.sync.cdc.gaps import has_notes, proven
 from gridferry.engine.sync.cdc.parts_watch import PartsWatch
 from gridferry.engine.sync.cdc.source_checks import EVERY_S, SlotLook, SourceWatch
-from gridferry.engine.sync.columns import add_columns, fitted_plan, with_added
+from gridferry.engine.sync.columns import add_columns, fitted_plan, left_out_of_hash, with_added
 from gridferry.engine.sync.counts import ContainerCounts, Counts
 from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
@@ -147,6 +147,8 @@ class FollowedTable:
     def opened(self, table: Table) -> None:
         """A stream was opened for the table as the catalog has it."""
         proven_keys = proves_keys(table, self.options, self.plan.columns[: self.plan.key_length])
+        told = left_out_of_hash(self.plan, self.options, table.columns)
+        self.warn([words for words in told if words not in self._notes])
         self._leave_writer()
         self._writer = ChangeWriter(
             self._state,

@@ -9,11 +9,9 @@ from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Level, Listener, Note
 from gridferry.engine.load.copying import SnapshotView
-from gridferry.engine.sync.columns import add_columns, unknown_columns, with_added
+from gridferry.engine.sync.columns import add_columns, left_out_of_hash, with_added
 from gridferry.engine.sync.watermark.run import SyncBasis
 from gridferry.plan.table_options import TableOptions
-
-_WHY = "the generated row key is made of the columns that there were when the table was loaded"
 
 
 def follow_columns(
@@ -34,9 +32,8 @@ def follow_columns(
     Raises: DataError where an added column cannot be stored; errors of either side.
     """
     readable = [column for column in by.table.columns if column.readable]
-    if by.plan.numbered:
-        for name in unknown_columns(by.plan, options, [column.name for column in readable]):
-            tell(Note(by.plan.qualified, f"the new column {name} is left out: {_WHY}", Level.WARNING))
+    for told in left_out_of_hash(by.plan, options, readable):
+        tell(Note(by.plan.qualified, told, Level.WARNING))
     plan, names = with_added(by.plan, options, by.table, readable)
     if run.plan is None or (not by.changes and plan == by.plan):
         return by

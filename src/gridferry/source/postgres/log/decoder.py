@@ -6,7 +6,7 @@ streamed while it is open is kept apart until it is committed; of one that is ro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gridferry.errors import SourceError
 from gridferry.model.change import ChangedRelation, ChangeGroup, ChangePart, RelationChange, Truncation
 from gridferry.model.position import Lsn
-from gridferry.plan.plan import FormerColumns, ReadAs, SourceColumn
+from gridferry.plan.plan import MADE, FormerColumns, ReadAs, SourceColumn
 from gridferry.source.postgres.log import pgoutput
 from gridferry.source.postgres.log.pgoutput import ROW_TAGS, STREAMED_TAGS, TWO_PHASE_TAGS, Begin, Commit, Tag, broken
 from gridferry.source.postgres.log.spill import Spill
@@ -237,7 +237,9 @@ class ChangeDecoder:
             decode = decoder_for(base_type, read_as.get(column.name, ReadAs.PLAIN))
             by_name[column.name] = ReadColumn(place, column.name, decode)
         rows = tuple(by_name[column.name] for column in columns if column.name in by_name)
-        return RelationReader(relation, rows, tuple(by_name[name] for name in relation.key))
+        return RelationReader(
+            relation, rows, tuple(by_name[name] for name in relation.key), hashed=_hashed(columns, by_name)
+        )
 
     def _truncate(self, message: bytes) -> None:
         truncate = pgoutput.decode_truncate(message)
@@ -328,3 +330,11 @@ class ChangeDecoder:
         Tag.STREAM_COMMIT: _stream_commit,
         Tag.STREAM_ABORT: _stream_abort,
     }
+
+
+def _hashed(columns: Sequence[SourceColumn], by_name: Mapping[str, ReadColumn]) -> tuple[int, ...] | None:
+    """The places of what a generated key is made of; None without one, or where the log does not have all of it."""
+    if not any(column.read_as is ReadAs.ROW_HASH for column in columns):
+        return None
+    wanted = [column.name for column in columns if column.read_as not in MADE]
+    return tuple(by_name[name].place for name in wanted) if all(name in by_name for name in wanted) else None

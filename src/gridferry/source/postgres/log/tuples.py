@@ -12,10 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from gridferry.model.change import ChangeBatch, ChangedRelation, Operation
+from gridferry.plan.generated_key import GENERATED_COLUMNS
 from gridferry.source.postgres.log.pgoutput import Tag, broken
+from gridferry.source.postgres.log.row_hash import row_hashes, values_of
 from gridferry.source.postgres.log.values import Decoder, Texts
 
 _PADDING = 16  # bytes after the last message, so that reading a length there stays inside
@@ -35,11 +38,16 @@ class ReadColumn:
 
 @dataclass(frozen=True)
 class RelationReader:
-    """How a table's changes are read. `rows`: what new rows hold; `old`: what old rows hold."""
+    """How a table's changes are read. `rows`: what new rows hold; `old`: what old rows hold.
+
+    `hashed`: the places of the values that a generated key is made of, where the table has one; rows that hold all of
+    them get its columns too.
+    """
 
     relation: ChangedRelation
     rows: tuple[ReadColumn, ...]
     old: tuple[ReadColumn, ...]
+    hashed: tuple[int, ...] | None = None
 
 
 class Octets:
@@ -142,9 +150,9 @@ def _batch(
         operations=operations,
         order=order,
         commits=commits,
-        rows=_record_batch(octets, new, reader.rows),
+        rows=_record_batch(octets, new, reader.rows, hashed=reader.hashed),
         row_changes=row_changes,
-        old=_record_batch(octets, _complete(old, reader), reader.old),
+        old=_record_batch(octets, _complete(old, reader), reader.old, hashed=reader.hashed),
         old_changes=old_changes,
         unchanged=_unchanged(new, reader.rows),
     )
@@ -203,13 +211,31 @@ def _complete(old: _Tuples, reader: RelationReader) -> _Tuples:
     return old
 
 
-def _record_batch(octets: Octets, tuples: _Tuples, columns: Sequence[ReadColumn]) -> pa.RecordBatch:
+def _record_batch(
+    octets: Octets, tuples: _Tuples, columns: Sequence[ReadColumn], *, hashed: tuple[int, ...] | None
+) -> pa.RecordBatch:
     arrays = []
+    names = [column.name for column in columns]
     for column in columns:
         at = column.place
         texts = Texts(octets.raw, tuples.starts[at], tuples.ends[at], tuples.kinds[at] == _TEXT)
         arrays.append(column.decode(texts))
-    return pa.RecordBatch.from_arrays(arrays, names=[column.name for column in columns])
+    if hashed is not None and set(hashed) <= {column.place for column in columns}:
+        arrays += _generated_key(octets, tuples, hashed)
+        names += GENERATED_COLUMNS
+    return pa.RecordBatch.from_arrays(arrays, names=names)
+
+
+def _generated_key(octets: Octets, tuples: _Tuples, places: tuple[int, ...]) -> list[pa.Array]:
+    """The hash of each row, NULL where a value was not sent, and its number: 0, until the source is asked."""
+    count = len(tuples.after)
+    columns = [values_of(octets.raw, tuples.starts[at], tuples.ends[at], tuples.kinds[at] == _TEXT) for at in places]
+    hashes = row_hashes(list(zip(*columns, strict=True)) if columns else [()] * count)
+    partly = np.zeros(count, bool)
+    for at in places:
+        partly |= tuples.kinds[at] == _UNCHANGED
+    known = pc.if_else(pa.array(~partly), hashes, pa.scalar(None, pa.utf8()))
+    return [known, pa.array(np.zeros(count, np.int64))]
 
 
 def _unchanged(new: _Tuples, columns: Sequence[ReadColumn]) -> dict[str, NDArray[np.bool_]]:

@@ -150,6 +150,24 @@ def _read(
             yield _cut(batch, versions=lookup.versions)
 
 
+def read_hashes(reader: Reader, plan: TablePlan, hashes: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """All rows of some hashes of a generated key, with the numbers that they have among those of their hash.
+
+    The table is read whole: no index has the hash.
+    """
+    selected = [
+        sql.SQL("{} AS {}").format(ordinal_sql(plan) if name == ORDINAL_COLUMN else value, sql.Identifier(name))
+        for name, value in reader.column_expressions(plan).items()
+    ]
+    statement = sql.SQL("SELECT {} FROM {} WHERE {} AND {}").format(
+        _COMMA.join(selected),
+        relation_sql(plan.schema, plan.table),
+        condition_sql(plan.where),
+        same_hash_sql(plan, hashes),
+    )
+    yield from reader.read_statement(statement, doing=f"reading rows of {plan.qualified} by the hash of their values")
+
+
 def _numbered(
     reader: Reader,
     plan: TablePlan,

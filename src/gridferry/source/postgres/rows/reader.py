@@ -12,7 +12,7 @@ from psycopg import sql
 
 from gridferry.errors import SourceError, SourceUnreachable
 from gridferry.model.chunk import Chunk, Snapshot
-from gridferry.plan.plan import ReadAs, SourceColumn, TablePlan
+from gridferry.plan.plan import MADE, ReadAs, SourceColumn, TablePlan
 from gridferry.source.postgres.rows.chunks import chunk_condition, relation_source
 from gridferry.source.postgres.session.arrow_session import connect_arrow
 from gridferry.source.postgres.session.connection import PostgresAddress, lockers
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from gridferry.source.postgres.session.arrow_answers import ArrowSession
 
 BATCH_BYTES = 4 * 1024 * 1024
-_MADE = frozenset({ReadAs.ROW_HASH, ReadAs.ORDINAL})  # of no column of the source
 _BATCH_HINT = "adbc.postgresql.batch_size_hint_bytes"  # adbc_driver_postgresql.StatementOptions
 
 
@@ -97,7 +96,7 @@ class Reader:
     def _columns(self, plan: TablePlan) -> dict[str, sql.Composable]:
         """The expression for each output column."""
         wanted = plan.source_columns
-        names = [column.name for column in wanted if column.read_as not in _MADE]
+        names = [column.name for column in wanted if column.read_as not in MADE]
         key = (plan.schema, plan.table, *names)
         if key not in self._as_text:
             self._as_text[key] = self._text_columns(plan, names)
