@@ -13,10 +13,10 @@ from gridferry.airflow.failures import tells_airflow
 from gridferry.airflow.load_operators import as_bool, coverage_facts, require_stored
 from gridferry.airflow.progress import speed
 from gridferry.airflow.triggers import StateTrigger, wait_for
-from gridferry.errors import ConfigError
+from gridferry.errors import ConfigError, FerryError
 from gridferry.model import coverage_words
 from gridferry.model.coverage_words import QUARANTINE_STEP
-from gridferry.model.failed_tables import Deed, SomeTablesFailed
+from gridferry.model.failed_tables import Deed, FailedTable, SomeTablesFailed
 from gridferry.model.moment import moment_of
 from gridferry.numbers import duration, plural
 
@@ -77,37 +77,64 @@ class GridFerrySyncOperator(FerryTask):
 
     @tells_airflow
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """One bounded run over each table; one that fails does not stop the others."""
+        """One bounded run over all tables; one that fails does not stop the others."""
         return self._stored(context, self._run(context))
 
     def _run(self, context: Context) -> list[dict[str, Any]]:
-        with self.migration() as migration:
-            tables = self._followed(migration, self.meant(migration))
-            return self.each(SYNC, lambda table: self._sync(context, migration, table), tables)
+        from gridferry.engine.each_table import Tried
 
-    def _followed(self, migration: Migration, tables: list[str]) -> list[str]:
-        """Those that nobody has paused or removed, nor is bringing back; of others the log tells."""
+        with self.migration() as migration:
+            tables, left_out = self._followed(migration, self.meant(migration))
+            done, failures, not_tried = self._synced(migration, tables)
+            for one in done:
+                self._told(context, migration, one)
+            facts = tuple(sync_facts(one) for one in done)
+            Tried(facts, tuple(one.table for one in done), (*failures, *left_out), not_tried).require(SYNC)
+            return list(facts)
+
+    def _synced(
+        self, migration: Migration, tables: list[str]
+    ) -> tuple[list[TableSync], tuple[FailedTable, ...], tuple[str, ...]]:
+        """One sync over all tables, those of one slot by one run: what was done, what failed, what was not tried."""
+        if not tables:
+            return [], (), ()
+        try:
+            done = migration.syncs.sync(
+                tables, sweep=as_bool(self.sweep), rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s
+            )
+        except SomeTablesFailed as failed:
+            return failed.done, failed.failures, failed.not_tried
+        except FerryError as error:  # of the only table, or of all alike
+            return [], (FailedTable(", ".join(tables), error),), ()
+        return done, (), ()
+
+    def _followed(self, migration: Migration, tables: list[str]) -> tuple[list[str], tuple[FailedTable, ...]]:
+        """Those that nobody has paused or removed, nor is bringing back; of others the log tells. Those that are named
+        all the same fail.
+        """
         from gridferry.plan.table_options import table_options
 
         standings = migration.endpoints.state.standings.all()
-        found = []
+        found, failures = [], []
         for table in tables:
             standing = standings.get(table_options(table=table).qualified)
-            if standing is None or self.named:
+            if standing is None:
                 found.append(table)
+            elif self.named:
+                error = ConfigError(
+                    f"{standing.table} {standing.said}", state="nothing was changed", next_step="run that first"
+                )
+                failures.append(FailedTable(standing.table, error))
             else:
                 self.log.warning("%s: left out: it %s", table, standing.said)
-        return found
+        return found, tuple(failures)
 
     def _stored(self, context: Context, done: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return require_stored(context, done, accepted=as_bool(self.accept_quarantined))
 
-    def _sync(self, context: Context, migration: Migration, table: str) -> dict[str, Any]:
-        (done,) = migration.syncs.sync(
-            [table], sweep=as_bool(self.sweep), rows_per_chunk=self.rows_per_chunk, wait_s=self.wait_s
-        )
-        facts = sync_facts(done)
-        self.tell(context, migration, table, facts, done.as_of)
+    def _told(self, context: Context, migration: Migration, done: TableSync) -> None:
+        """Log what a table's sync did, and put it into the asset events."""
+        self.tell(context, migration, done.table, sync_facts(done), done.as_of)
         self.log.info(
             "%s: %s: %s (%s read, %s deleted); synced through %s",
             done.table,
@@ -122,7 +149,6 @@ class GridFerrySyncOperator(FerryTask):
             self.log.warning("%s: %s in quarantine, not stored", done.table, rows)
         for note in (*coverage_words.remarks(done.coverage), *done.notes):
             self.log.warning("%s: %s", done.table, note)
-        return facts
 
 
 class GridFerryFollowOperator(GridFerrySyncOperator):
@@ -178,7 +204,9 @@ class GridFerryVerifyOperator(FerryTask):
         how long to look again at rows that change meanwhile; sync: run bounded syncs meanwhile, where nobody else
         does; differences_file: a .parquet or .jsonl file for every difference, as a path on the workers;
         accept_quarantined: rows in the quarantine, which are not stored, do not fail the task by themselves.
-    Returns: a document for each table: verdict, rows, differences, rows_per_second, coverage.
+    All tables of the task are compared as of one snapshot, and the verdict is one: without `tables` the database's.
+    Returns: a document for each table: verdict, rows, differences, rows_per_second, coverage. The XCom `verdict` has
+    the one of all: verdict, headline, snapshots.
     """
 
     template_fields: Sequence[str] = (*TEMPLATED, "quick", "repair", "differences_file", "accept_quarantined")
@@ -224,6 +252,7 @@ class GridFerryVerifyOperator(FerryTask):
                 self._tell(migration, table)
         done = self._facts(report, repaired)
         context["ti"].xcom_push(key="verification", value=done)
+        context["ti"].xcom_push(key="verdict", value=verdict_facts(report, repaired))
         if failed is not None:
             raise failed
         self.log.info("%s", sentence(report))
@@ -257,7 +286,7 @@ class GridFerryVerifyOperator(FerryTask):
     def _verify(self, migration: Migration) -> tuple[VerifyReport, SomeTablesFailed | None]:
         try:
             report = migration.verifications.verify(
-                self.wanted,
+                self.named,  # none: all, with what the verdict says of those that are left out
                 quick=as_bool(self.quick),
                 output=self.differences_file or None,
                 settle_s=self.settle_s,
@@ -270,7 +299,7 @@ class GridFerryVerifyOperator(FerryTask):
     def _repair(self, migration: Migration) -> tuple[RepairReport, SomeTablesFailed | None]:
         try:
             done = migration.repairs.repair(
-                self.wanted,
+                self.named,
                 wait_s=self.wait_s,
                 output=self.differences_file or None,
                 settle_s=self.settle_s,
@@ -318,6 +347,22 @@ def verify_facts(table: TableVerification) -> dict[str, Any]:
     }
 
 
+def verdict_facts(report: VerifyReport, repaired: RepairReport | None) -> dict[str, Any]:
+    """The one verdict on all tables as a document for XCom; after a repair, how they are now."""
+    from gridferry.model.verdict_words import sentence
+
+    verdict = report.verdict if repaired is None else repaired.verdict
+    return {
+        "verdict": verdict.value,
+        "headline": sentence(report),
+        "snapshots": [{"at": at, "lsn": lsn} for at, lsn in report.snapshots],
+        "tables": len(report.tables),
+        "not_compared": report.missing,
+        "differences": report.differences,
+        "repair": "" if repaired is None else repaired.run,
+    }
+
+
 def _require_whole(report: VerifyReport) -> None:
     """Return if no table was left out. Raises: AirflowFailException; no quarantine that is accepted helps then."""
     from gridferry.model.verdict_words import sentence
@@ -331,6 +376,7 @@ def _require_whole(report: VerifyReport) -> None:
 
 def _said(report: VerifyReport) -> str:
     """How many rows differ, and where; one line."""
+    from gridferry.model.verdict_words import sentence
     from gridferry.model.verification import Verdict
 
     wrong = [c for table in report.tables for c in table.containers if c.verdict is Verdict.DIFFERENT]
@@ -338,6 +384,8 @@ def _said(report: VerifyReport) -> str:
     more = f" and {len(wrong) - _SHOWN} more" if len(wrong) > _SHOWN else ""
     where = f"; all of them are in {report.output}" if report.output else ""
     differ = f"{plural(report.differences, 'row')} {'differs' if report.differences == 1 else 'differ'}"
+    if report.is_of_several:
+        differ = sentence(report)
     return f"{differ}, in {plural(len(wrong), 'container')}: {shown}{more}{where}; {_MEND}"
 
 

@@ -476,3 +476,25 @@ def test_ten_thousand_containers(
     assert facts["rows"][0]["facts"]["name"] == "fleet_00777"
     with capsys.disabled():
         print(f"\n10,000 containers, nothing remembered: {'; '.join(took)}")
+
+
+def test_one_verdict_for_the_database_and_the_stage_of_each_table(
+    viewer: Any, ferry: Ferry, postgres: Database
+) -> None:
+    names = ("account", "item")
+    for name in names:
+        postgres.run(f"CREATE TABLE {name} (id int PRIMARY KEY); INSERT INTO {name} VALUES (1)")
+    ferry = ferry.of(*({"table": name, "sync": {"mode": "watermark"}} for name in names))
+    ferry.load()
+    with ferry.migration() as migration:
+        migration.verifications.verify()
+        equal = facts_of(viewer)["headline"]
+        assert (equal["tone"], equal["sentence"].startswith("Database equal as of ")) == ("equal", True)
+        assert ", LSN " in equal["sentence"]
+        assert equal["sentence"].endswith(": 2 tables.")
+        migration.lives.pause(["item"])
+    found = facts_of(viewer)
+    assert found["headline"]["tone"] == "incomplete"
+    assert found["headline"]["sentence"].endswith(" 1 table is paused: public.item.")
+    assert {table["table"]: table["load"]["life"]["stage"] for table in found["tables"]}["public.item"] == "paused"
+    assert "1 table is paused: public.item." in text_of(viewer.get(ADDRESS).text)
