@@ -17,6 +17,7 @@ from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
 from gridferry.plan.planner import plan_tables, profile_request, wants_key_advice
 from gridferry.plan.source_needs import Wanted
 from gridferry.plan.table_options import KeyWish, SyncMode, TableOptions
+from gridferry.plan.table_overlap import overlap_findings
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.source import PostgresSource
@@ -63,7 +64,7 @@ def plan_all(
     unread = tuple(planning.unread.values())
     made = plan_tables(facts, unread, source=source.display, target=target, others=others, role=role, wanted=wanted)
     told = tuple(Finding(Severity.RISK, "config", warning) for warning in warnings)
-    return replace(made, findings=(*made.findings, *told))
+    return replace(made, findings=(*made.findings, *told, *overlap_findings(list(found.values()))))
 
 
 def _table(found: Table | SourceRefused) -> Table:
