@@ -219,3 +219,24 @@ def test_one_table_that_cannot_be_drained_holds_the_database_back(
     assert missing["public.account"] == missing["public.sale"] == []
     assert {"drained", "verified"} <= set(missing["public.item"])
     assert len(found["snapshots"]) == 1
+
+
+def test_a_report_has_one_verdict_and_the_stage_of_each_table(shop: Ferry, postgres: Database, tmp_path: Path) -> None:
+    verified(shop)
+    page = tmp_path / "report.html"
+    command(shop, tmp_path, "report", "--output", str(page))
+    assert "Database equal as of " in page.read_text()
+    synced(shop)
+    with shop.migration() as migration:
+        migration.lives.pause(["account"])
+    postgres.run("TRUNCATE item; CREATE TABLE later (id int PRIMARY KEY)")
+    with pytest.raises(SomeTablesFailed):
+        synced(shop)
+    command(shop, tmp_path, "report", "--format", "json", "--output", str(page))
+    facts = json.loads(page.read_text())
+    stages = {table["table"].removeprefix("public."): table["load"]["life"]["stage"] for table in facts["tables"]}
+    assert stages == {"account": "paused", "item": "apart", "later": "planned", "sale": "in step"}
+    assert len(facts["snapshots"]) == 1
+    sentence = facts["headline"]["sentence"]
+    assert sentence.startswith("Not loaded yet: public.later; 3 tables are proven equal, as of ")
+    assert sentence.endswith("1 table is paused: public.account. 1 table is set apart: public.item.")

@@ -63,7 +63,7 @@ def test_a_table_that_failed_stands_in_the_head_and_in_its_place(browser: Browse
     head, section, mark, color = browser.ask(
         failed,
         """[page.querySelector("header").innerText, page.querySelector("#t1").innerText,
-            page.querySelector("nav li:nth-child(2) .mark").textContent,
+            page.querySelector("nav tbody tr:nth-child(2) .mark").textContent,
             view.getComputedStyle(page.querySelector("#t1 .verdict .mark")).color ===
               view.getComputedStyle(page.querySelector("header .verdict .mark")).color]""",
     )

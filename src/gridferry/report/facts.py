@@ -16,7 +16,7 @@ from gridferry.model.outcomes import LoadState
 from gridferry.model.table_life import NO_LIFE, TableLife
 from gridferry.model.verification import TableVerification
 
-FACTS_VERSION = 3
+FACTS_VERSION = 4
 
 
 class Tone(str, Enum):
@@ -208,7 +208,9 @@ class ReportFacts:
     """A whole report. `source` and `target` are for people, without secrets; `source_note` says why it was not asked.
 
     `counted_at` is the source's clock when its rows were counted; `others` are tables of its database that the config
-    does not name. `exit_code` is 0 where every table is reported whole, else the worst of their failures.
+    does not name. `snapshots` are the states of the source that the last verifications are of, time and LSN: one where
+    all tables were verified together. `exit_code` is 0 where every table is reported whole, else the worst of their
+    failures.
     """
 
     version: int
@@ -221,6 +223,7 @@ class ReportFacts:
     source_note: str = ""
     counted_at: str = ""
     others: tuple[str, ...] = ()
+    snapshots: tuple[tuple[str, str], ...] = ()
     exit_code: int = 0
 
     @property

@@ -29,6 +29,7 @@ from gridferry.plan.stored import require_agrees
 from gridferry.plan.table_options import TableOptions
 from gridferry.report.advice import next_steps
 from gridferry.report.counting import Bounded, bounded_column, count_target, rows_over_time, span_of
+from gridferry.report.database import report_headline, snapshots_of
 from gridferry.report.facts import (
     FACTS_VERSION,
     ColumnFacts,
@@ -42,7 +43,7 @@ from gridferry.report.facts import (
     TableFacts,
 )
 from gridferry.report.failures import REPORT, failure_facts, not_looked_at, untold
-from gridferry.report.verdicts import report_headline, table_headline, with_rows
+from gridferry.report.verdicts import table_headline, with_rows
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 MOST_SERIES = 24  # containers with a chart of their own; those that differ come first
@@ -77,6 +78,7 @@ def gather_facts(migration: Migration, tables: Sequence[str] = (), *, ask_source
             source_note=note,
             counted_at=view.snapshot.taken_at if view is not None else "",
             others=other_tables(view, migration.endpoints.known()) if view is not None else (),
+            snapshots=snapshots_of(found),
             exit_code=worst(table.failure.exit_code for table in found if table.failure is not None),
         )
 

@@ -1,4 +1,4 @@
-"""What the facts come to, in one sentence."""
+"""What the facts about one table come to, in one sentence."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import replace
 
 from gridferry import numbers
 from gridferry.model import coverage_words
-from gridferry.model.coverage import Coverage, total
+from gridferry.model.coverage import Coverage
 from gridferry.model.coverage_words import QUARANTINE_STEP
 from gridferry.model.moment import shown
 from gridferry.model.outcomes import LoadState
 from gridferry.model.verification import Depth, TableVerification, Verdict
-from gridferry.report.facts import Headline, LoadFacts, TableFacts, Tone
+from gridferry.report.facts import Headline, LoadFacts, Tone
 
 _VERIFY = "gridferry verify"
 _TO_FIX = f"{_VERIFY} --output differences.jsonl lists every row; gridferry repair fixes them"
@@ -45,48 +45,6 @@ def table_headline(
         late = max(0, held - last.quarantined)
         return Headline(Tone.INCOMPLETE, _incomplete(last, covered, late), QUARANTINE_STEP)
     return Headline(Tone.EQUAL, _equal(last, covered))
-
-
-def report_headline(tables: Sequence[TableFacts]) -> Headline:
-    """The verdict on all tables: the worst, and how many have it."""
-    if not tables:
-        return Headline(Tone.UNFINISHED, "The config names no table.")
-    if len(tables) == 1:
-        return tables[0].headline
-    order = list(Tone)
-    worst = max((t.headline.tone for t in tables), key=order.index)
-    those = [t for t in tables if t.headline.tone is worst]
-    if worst is Tone.EQUAL:
-        rows = sum(_rows(t.verifications[0]) for t in tables)
-        containers = sum(t.verifications[0].containers_total for t in tables)
-        how = "by value" if all(t.verifications[0].depth is Depth.FULL for t in tables) else "partly by counts only"
-        covered = total(_covered(t) for t in tables)
-        conditions = sum(bool(_covered(t).where) for t in tables)
-        values = "All" if not covered.left_out else f"{coverage_words.all_values(covered)} of all"
-        remarks = [coverage_words.rows(covered)] if coverage_words.has_gaps(covered) else []
-        remarks += coverage_words.headline_remarks(covered, conditions)
-        return Headline(
-            Tone.EQUAL,
-            f"{values} {numbers.count(rows)} rows of {len(tables)} tables in "
-            f"{numbers.plural(containers, 'container')} are equal, checked {how}"
-            + (f" ({'; '.join(remarks)})" if remarks else "")
-            + ".",
-        )
-    whose = those[0].table if len(those) == 1 else f"{len(those)} of {len(tables)} tables"
-    said = {
-        Tone.FAILED: f"Nothing can be reported of {whose}",
-        Tone.DIFFERENT: f"Both sides differ in {whose}",
-        Tone.UNSETTLED: f"Not settled: {whose}",
-        Tone.INCOMPLETE: f"Not all rows are stored, some are in quarantine: {whose}",
-        Tone.UNFINISHED: f"Not loaded yet: {whose}",
-        Tone.UNVERIFIED: f"Not verified yet: {whose}",
-    }
-    equal = sum(t.headline.tone is Tone.EQUAL for t in tables)
-    differ = sum(t.headline.tone is Tone.DIFFERENT for t in tables)
-    if worst is Tone.FAILED and differ:  # what is known to be wrong is not hidden behind what is not known
-        said[worst] += f"; both sides differ in {numbers.plural(differ, 'table')}"
-    rest = f"; {numbers.plural(equal, 'table')} {'is' if equal == 1 else 'are'} proven equal." if equal else "."
-    return Headline(worst, said[worst] + rest, those[0].headline.next_step)
 
 
 def with_rows(covered: Coverage, last: TableVerification | None) -> Coverage:
@@ -161,10 +119,6 @@ def _remarks(covered: Coverage) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _covered(table: TableFacts) -> Coverage:
-    return table.coverage or Coverage()
 
 
 def _different(last: TableVerification) -> str:

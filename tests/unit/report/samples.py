@@ -22,6 +22,7 @@ from gridferry.model.verification import (
     Verdict,
 )
 from gridferry.plan.table_options import SyncMode
+from gridferry.report.database import report_headline
 from gridferry.report.facts import (
     ColumnFacts,
     ContainerFacts,
@@ -35,7 +36,7 @@ from gridferry.report.facts import (
     TableFacts,
 )
 from gridferry.report.failures import untold
-from gridferry.report.verdicts import report_headline, table_headline
+from gridferry.report.verdicts import table_headline
 
 EVIL = "<script>document.title='pwned'</script><img src=x onerror=\"document.title='pwned'\">'\"&"
 AT = "2026-03-14T09:30:00.000+00:00"

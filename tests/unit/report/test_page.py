@@ -10,9 +10,10 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import pytest
-from tests.unit.report.samples import EVIL, LOADED, calm_table, evil_table, report
+from tests.unit.report.samples import AT, EVIL, LOADED, calm_table, evil_table, failed_table, report
 
 from gridferry.model.outcomes import LoadState
+from gridferry.model.table_life import Stage, TableLife
 from gridferry.report.facts import LoadFacts, TableFacts
 from gridferry.report.page import render_page
 from gridferry.report.verdicts import table_headline
@@ -171,3 +172,16 @@ def test_figures_of_a_load_that_was_gone_on_with_are_not_of_the_whole() -> None:
     load = replace(LOADED, copied=replace(LOADED.copied, rows=100_000))
     text = Page(render_page(report(calm_table(load=load)))).text
     assert "those of the run that finished it, which copied 100,000 rows" in text
+
+
+def test_a_line_for_each_table_says_its_verdict_and_its_stage() -> None:
+    paused = calm_table(table="public.b", load=replace(LOADED, life=TableLife(Stage.PAUSED, AT, "it is paused")))
+    apart = calm_table(table="public.c", load=replace(LOADED, life=TableLife(Stage.APART, AT, EVIL)))
+    page = Page(render_page(report(calm_table(), paused, apart, failed_table())))
+    head = page.text.partition("What was moved")[0]
+    assert "Table Verdict Stage PostgreSQL GridDB Containers Compared as of" in head
+    assert "public.b ✓ equal paused 3,003 3,003 3 2026-03-14 09:20:00" in head
+    assert "public.c ✓ equal apart 3,003" in head
+    assert "✕ not readable ?" in head
+    assert "1 table is paused: public.b. 1 table is set apart: public.c." in head
+    assert [a["href"] for a in page.all("a")][:4] == ["#t0", "#t1", "#t2", "#t3"]

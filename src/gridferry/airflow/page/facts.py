@@ -60,6 +60,7 @@ class ShownTable:
     rows_at: str = ""
     rows_by: str = ""
     verified_at: str = ""
+    verified_lsn: str = ""
     verified_depth: str = ""
     verdict: str = ""
     held: int = 0

@@ -191,6 +191,7 @@ def _table(
         rows_at="" if newest is None else newest.at,
         rows_by="verify" if last is not None else "load" if newest is not None else "",
         verified_at="" if last is None else last.snapshot_at or last.started,
+        verified_lsn="" if last is None else last.snapshot_lsn,
         verified_depth="" if last is None else last.depth.value,
         verdict="" if last is None else last.verdict.value,
         held=status.quarantined,

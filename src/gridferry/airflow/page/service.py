@@ -16,7 +16,9 @@ from gridferry.airflow.page.reading import count_containers, read_target
 from gridferry.airflow.page.targets import NoConnection, address_of
 from gridferry.checkpoint.documents import utc_now
 from gridferry.errors import CheckpointError, ConfigError, FerryError
+from gridferry.model.database_verdict import snapshots_words
 from gridferry.model.moment import shown
+from gridferry.report.database import is_behind, stage_sentences
 from gridferry.report.facts import Headline, Tone
 
 _NOT_FOUND, _UNPROCESSABLE, _UNAVAILABLE = 404, 422, 503
@@ -101,18 +103,27 @@ def _headline(target: TargetFacts) -> Headline:
     worst = target.tables[0].facts
     if len(target.tables) == 1:
         return worst.headline
-    equal = sum(t.facts.headline.tone is Tone.EQUAL for t in target.tables)
-    sentence = worst.headline.sentence
+    tables = [t.facts for t in target.tables]
+    stages = "".join(f" {sentence}" for sentence in stage_sentences(tables))
+    equal = sum(t.headline.tone is Tone.EQUAL for t in tables)
     if worst.headline.tone is not Tone.EQUAL:
-        sentence = f"{worst.table}: {sentence}"
+        sentence = f"{worst.table}: {worst.headline.sentence}"
         return Headline(
             worst.headline.tone,
-            f"{sentence} {equal} of {len(target.tables)} tables are proven equal.",
+            f"{sentence} {equal} of {len(tables)} tables are proven equal.{stages}",
             worst.headline.next_step,
         )
-    oldest = min(t.facts.verified_at for t in target.tables)
-    when = f"{shown(oldest)} UTC"
-    return Headline(Tone.EQUAL, f"All {equal} tables were equal when last verified, the oldest at {when}.")
+    states = sorted({(t.verified_at, t.verified_lsn) for t in tables})
+    said = f"All {equal} tables were equal when last verified, the oldest at {shown(states[0][0])} UTC."
+    if len(states) == 1:
+        said = f"Database equal as of {snapshots_words(states)}: {equal} tables."
+    if any(is_behind(t) for t in tables):
+        return Headline(
+            Tone.INCOMPLETE,
+            f"{said}{stages}",
+            "gridferry status, which says what brings the tables back",
+        )
+    return Headline(Tone.EQUAL, said + stages)
 
 
 def _with_problem(blank: PageFacts, problem: Problem) -> PageFacts:
