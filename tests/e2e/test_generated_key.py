@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from typing import Any
 
@@ -144,6 +145,63 @@ def test_a_load_killed_anywhere_and_gone_on_with_has_each_row_as_often_as_the_so
         assert (found.missing, found.different) == (0, 0)
         assert migration.repairs.repair().verdict is Verdict.EQUAL  # what the source lost before it was resumed
     assert len(table.rows("reading")) == 3000
+
+
+def test_equal_rows_that_the_plan_did_not_count_are_numbered(
+    ferry: Ferry, postgres: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gridferry.plan.keys.COMPARED_ROWS", -1)
+    many(postgres)
+    postgres.run("ANALYZE reading")
+    table = ferry.of({"table": "reading", "key": "generated"})
+    (done,) = table.load(rows_per_chunk=500)
+    assert len(table.rows("reading")) == done.rows == 3000
+    assert verdict(table) is Verdict.EQUAL
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_any_course_of_inserts_and_syncs_ends_with_each_row_as_often_as_the_source(
+    ferry: Ferry, postgres: Database, seed: int
+) -> None:
+    """Rows of few values, most of them equal to others: in one window, to old rows, and where nothing grows."""
+    chance = random.Random(seed)
+    postgres.run("CREATE TABLE event (at timestamptz, device text, n int)")
+    entry = {"table": "event", "key": "generated", "sync": {"mode": "watermark", "column": "at", "lookback": "1s"}}
+    table = ferry.of({**entry, **({"split_by": "device"} if seed % 2 else {})})
+
+    def write(hour: int) -> None:
+        for _ in range(chance.randrange(1, 6)):
+            grown = f"timestamptz '2024-01-01' + {hour + chance.randrange(2)} * interval '1 h'"
+            device = chance.choice(["NULL", "''", "'a'", "'A-'"])
+            row = f"({chance.choice(['NULL', grown])}, {device}, {chance.choice(['NULL', '1', '2'])})"
+            postgres.run(f"INSERT INTO event VALUES {', '.join([row] * chance.choice([1, 1, 2, 3]))}")
+
+    write(0)
+    table.load(rows_per_chunk=2)
+    for hour in range(1, 7):
+        write(hour)
+        with table.migration() as migration:
+            migration.syncs.sync(rows_per_chunk=chance.choice([1, 3, 1000]), sweep=chance.random() < 0.3)
+    query = "SELECT device, n, at IS NULL FROM event"
+    there = [(row.get("device"), row["n"], row["at"] is None) for name in table.names() for row in table.rows(name)]
+    if "split_by" in table.tables[0]:
+        assert Counter(t[1:] for t in there) == Counter(tuple(t[1:]) for t in postgres.run(query))
+    else:
+        assert Counter(there) == Counter(map(tuple, postgres.run(query)))
+    assert verdict(table) is Verdict.EQUAL
+
+
+def test_a_sync_killed_anywhere_and_run_again_has_each_row_as_often_as_the_source(
+    ferry: Ferry, events: Database, killer: Killer
+) -> None:
+    table = ferry.of(EVENTS)
+    table.load()
+    events.run("INSERT INTO event_log SELECT * FROM event_log; INSERT INTO event_log VALUES (now(), 'z', 1, '')")
+    for point, call in (("put", 1), ("flush", 1), ("put", 2), ("flush", 2)):
+        killer.run_noting(table, "sync", point=point, moment="after", call=call)
+    assert killer.run_noting(table, "sync")[0] == 0
+    assert same(table, events)
+    assert verdict(table) is Verdict.EQUAL
 
 
 def test_a_view_and_a_table_without_columns(ferry: Ferry, events: Database) -> None:

@@ -16,6 +16,7 @@ from gridferry.plan.table_options import KeyWish, KindWish, Precision, TableOpti
 from gridferry.plan.unfit import unfit_values
 
 MAX_KEY_COLUMNS = 16
+COMPARED_ROWS = 1_000_000  # of a larger table equal rows are not counted before the load
 CUT_TIMES = CUT_EPOCHS | {Kernel.TIME_MS_TRUNCATE}
 FINE_TIME_TYPES = frozenset({"timestamp", "timestamptz"})
 TIME_TYPES = FINE_TIME_TYPES | {"date"}
@@ -102,11 +103,13 @@ def proves_keys(table: Table, options: TableOptions, columns: Sequence[ColumnPla
 
 
 def key_request(table: Table, options: TableOptions, choice: KeyChoice) -> KeyRequest | None:
-    """What must be known about collisions in the chosen key; None without a key."""
+    """What must be known about collisions in the chosen key; None without a key, and where that would cost much."""
     if not choice.columns:
         return None
     if choice.generated:
-        return KeyRequest(columns=_hashed(table, options), whole=True)
+        # Only to be told of: whoever loads counts both sides, and numbers equal rows where some are missing.
+        few = table.row_estimate <= COMPARED_ROWS
+        return KeyRequest(columns=_hashed(table, options), whole=True) if few else None
     split = (options.split_by,) if options.split_by is not None and table.column(options.split_by) else ()
     cut = _cut_candidate(table, options, choice)
     column = table.column(cut) if cut is not None else None

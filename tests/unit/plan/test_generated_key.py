@@ -74,6 +74,13 @@ def test_the_hash_is_of_what_is_stored_and_of_what_splits_the_table() -> None:
     assert (request.key.columns, request.key.whole) == (("at", "device"), True)
 
 
+def test_equal_rows_of_a_large_table_are_not_counted_before_the_load() -> None:
+    large = replace(TABLE, row_estimate=5_000_000)
+    assert profile_request(large, options()).key is None
+    plan = plan_table(large, TableProfile(5_000_000, ()), options())
+    assert (plan.problems, plan.colliding, plan.numbered) == ((), 0, True)
+
+
 def test_its_columns_are_none_of_the_source() -> None:
     covered = coverage_of(plan_of(), table=TABLE)
     assert (covered.columns, covered.exact, covered.left_out) == (3, 3, ())
