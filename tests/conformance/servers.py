@@ -14,7 +14,7 @@ NOT_SET = f"{REAL_SERVER}=host:port/cluster is not set: no real GridDB to test a
 
 def address_of(server: Server) -> GridDBAddress:
     """Where an embedded server is reached."""
-    return GridDBAddress(server.cluster, password="admin", members=(server.address,))
+    return GridDBAddress(server.cluster, password="admin", members=(server.address,), sql=(server.sql_address,))
 
 
 @contextmanager

@@ -1,7 +1,5 @@
-"""SQL on a real server: every type out and in, pages, cursors side by side, errors, limits of time.
-
-The embedded server has no SQL: there is one body, for GRIDFERRY_TEST_GRIDDB.
-"""
+"""SQL on every server: every type out and in, pages, cursors side by side, errors, limits of time, and what GridDB
+answers to some hundred statements."""
 
 from __future__ import annotations
 
@@ -14,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.conformance.conftest import Server
-from tests.conformance.servers import NOT_SET
+from tests.conformance.sql_table import QUESTIONS, REFUSED, ask, fill, recorded
 
 from gridferry.griddb import sql
+from gridferry.griddb.sql.session import SqlSession
 
 AT = dt.datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=dt.timezone.utc)
 COLUMNS: dict[str, tuple[str, Any]] = {
@@ -37,8 +36,6 @@ COLUMNS: dict[str, tuple[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def connection(server: Server) -> Iterator[sql.Connection]:
-    if not server.real:
-        pytest.skip(NOT_SET)
     with sql.connect(server.address, timeout_s=60) as opened:
         yield opened
 
@@ -119,9 +116,29 @@ def test_a_statement_that_takes_too_long_is_cancelled(connection: sql.Connection
     assert connection.execute("SELECT 1").fetchall() == [(1,)]
 
 
+def test_statements_are_answered_as_griddb_does(server: Server, connection: sql.Connection) -> None:
+    prefix = f"sqlq_{uuid.uuid4().hex[:8]}"
+    names = {short: f"{prefix}_{short}" for short in ("things", "series", "new")}
+    fill(connection, names["things"], names["series"])
+    session = SqlSession(server.address)
+    wrong = []
+    try:
+        for question, wanted in recorded():
+            answer = ask(session, question, names)
+            if answer != wanted and not (question in REFUSED and answer == "error 240000" and not server.real):
+                wrong.append(f"{question}\n  {answer}\n  GridDB: {wanted}")
+    finally:
+        session.close()
+        for name in names.values():
+            connection.execute(f"DROP TABLE IF EXISTS {name}")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_every_recorded_answer_is_asked_for() -> None:
+    assert [question for question, _ in recorded()] == QUESTIONS
+
+
 def test_the_port_of_another_service_is_named(server: Server) -> None:
-    if not server.real:
-        pytest.skip(NOT_SET)
     (host, port), *_ = server.address.members
     with pytest.raises(sql.InternalError, match="is the port of the node's transaction service"):
         sql.connect(replace(server.address, sql=((host, port),)))

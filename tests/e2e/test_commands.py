@@ -263,8 +263,8 @@ class TestServe:
         with self._serve([], {}) as process:
             assert process.stdout is not None
             assert process.stderr is not None
-            results = process.stdout.readline() + process.stdout.readline()
-            notes = process.stderr.readline() + process.stderr.readline()
+            results = "".join(process.stdout.readline() for _ in range(3))
+            notes = "".join(process.stderr.readline() for _ in range(3))
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
         assert process.returncode == 0
@@ -272,6 +272,7 @@ class TestServe:
         assert "in production use a real GridDB" in results
         assert "in memory" in notes
         assert 'The password is "admin"' in notes
+        assert "SQL is at 127.0.0.1:" in notes
 
     def test_a_port_in_use(self, target: str) -> None:
         port = target.partition("@")[2].partition("/")[0].rpartition(":")[2]

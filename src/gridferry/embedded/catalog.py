@@ -78,6 +78,8 @@ class Catalog:
         # One object a schema keeps ten thousand equal containers small and quick to compare.
         self._schemas: dict[ContainerSchema, ContainerSchema] = {}
         self._changed: dict[int, Container | None] = {}
+        # Views of SQL: (database, name in lower case) -> name and query.
+        self._views: dict[tuple[int, str], tuple[str, str]] = {}
         self._counters_changed = False
 
     # databases
@@ -98,10 +100,29 @@ class Catalog:
             raise Refusal(Code.TXN_DATABASE_NAME_INVALID, f'database "{name}" cannot be dropped')
         number = self.databases.pop(name)
         gone = [c for c in self._by_name.values() if c.database_id == number]
+        self._views = {key: view for key, view in self._views.items() if key[0] != number}
         for container in gone:
             self.remove(container)
         self._counters_changed = True
         return gone
+
+    # views
+
+    def view(self, database_id: int, name: str) -> tuple[str, str] | None:
+        """The name and the query of the view of that name, whatever the case of its letters."""
+        return self._views.get((database_id, name.lower()))
+
+    def views(self, database_id: int) -> list[tuple[str, str]]:
+        """The views of a database: name and query."""
+        return [view for (number, _), view in self._views.items() if number == database_id]
+
+    def set_view(self, database_id: int, name: str, query: str | None) -> None:
+        """Make or replace a view; None removes it."""
+        if query is None:
+            self._views.pop((database_id, name.lower()), None)
+        else:
+            self._views[database_id, name.lower()] = (name, query)
+        self._counters_changed = True
 
     # containers
 
@@ -183,6 +204,7 @@ class Catalog:
                 "next_database": self._next_database,
                 "next_ids": self._next_ids,
                 "databases": self.databases,
+                "views": [[number, *view] for (number, _), view in self._views.items()],
             }
             duck.run("DELETE FROM gridferry_counters")
             duck.run("INSERT INTO gridferry_counters VALUES (?)", [json.dumps(counters)])
@@ -227,6 +249,7 @@ class Catalog:
         self.databases = dict(counters["databases"])
         self._next_number = counters["next_number"]
         self._next_database = counters["next_database"]
+        self._views = {(n, name.lower()): (name, query) for n, name, query in counters.get("views", [])}
         self._next_ids = {int(partition): number for partition, number in counters["next_ids"].items()}
 
     def _container(self, row: dict[str, Any]) -> Container:

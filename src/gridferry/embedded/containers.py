@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from gridferry.embedded.catalog import PUBLIC, SINGLE, Container, Index
@@ -87,16 +88,23 @@ def _check_change(known: Container, wanted: ContainerSchema, *, modifiable: bool
 
 
 def _alter(db: Database, container: Container, wanted: ContainerSchema) -> None:
-    """Add and remove columns; a new column is NULL, or the type's empty value where it is NOT NULL."""
     places = {c.name.lower(): n for n, c in enumerate(container.schema.columns)}
-    values = [f"c{places[c.name.lower()]}" if c.name.lower() in places else _empty_sql(c) for c in wanted.columns]
+    move_columns(db, container, wanted, [places.get(c.name.lower()) for c in wanted.columns])
+
+
+def move_columns(db: Database, container: Container, wanted: ContainerSchema, taken: Sequence[int | None]) -> None:
+    """Give a container other columns. `taken` says for each which column it was; None makes a new one.
+
+    A new column is NULL, or the type's empty value where it is NOT NULL.
+    """
+    values = [_empty_sql(c) if place is None else f"c{place}" for c, place in zip(wanted.columns, taken, strict=True)]
     before = (container.schema, container.version, container.indexes)
     try:
         with db.writing():
             db.rows.move(container, target=shape_of(wanted), values=values)
             container.schema = wanted
             container.version += 1
-            container.indexes = _kept_indexes(container.indexes, old=before[0], new=wanted)
+            container.indexes = _kept_indexes(container.indexes, taken)
             db.catalog.changed(container)
     except BaseException:
         container.schema, container.version, container.indexes = before
@@ -115,15 +123,14 @@ def _empty_sql(column: ColumnSpec) -> str:
     return f"0::{sql_type(column.type)}"
 
 
-def _kept_indexes(indexes: tuple[Index, ...], *, old: ContainerSchema, new: ContainerSchema) -> tuple[Index, ...]:
-    places = {c.name.lower(): n for n, c in enumerate(new.columns)}
-    kept = []
-    for index in indexes:
-        moved = [places.get(old.columns[n].name.lower()) for n in index.columns]
-        columns = tuple(n for n in moved if n is not None)
-        if len(columns) == len(moved):
-            kept.append(replace(index, columns=columns))
-    return tuple(kept)
+def _kept_indexes(indexes: tuple[Index, ...], taken: Sequence[int | None]) -> tuple[Index, ...]:
+    """The indexes whose columns are all still there."""
+    places = {old: new for new, old in enumerate(taken) if old is not None}
+    return tuple(
+        replace(index, columns=tuple(places[n] for n in index.columns))
+        for index in indexes
+        if all(n in places for n in index.columns)
+    )
 
 
 def drop_container(db: Database, name: str, *, database_id: int = 0, partition: int) -> None:

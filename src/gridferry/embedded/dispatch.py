@@ -98,6 +98,14 @@ class Dispatcher:
         self._db = db
         self._node = node
 
+    @property
+    def at_once(self) -> frozenset[int]:
+        """CONNECT, which is how a client asks whether the server lives."""
+        return frozenset({Statement.CONNECT})
+
+    def cut(self, peer: Peer) -> None:
+        """Nothing runs longer than its statement here."""
+
     def answer(self, peer: Peer, frame: Frame) -> list[Buffer] | None:
         """The reply as buffers; None means that the peer has said goodbye. Never raises for what a peer sends."""
         if frame.statement == Statement.DISCONNECT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,11 @@ _ROW_ERRORS = {
     Code.TQ_DIVIDE_BY_ZERO: "Divide by 0 detected.",
     Code.TQ_CONSTRAINT_INVALID_ARGUMENT_RANGE: "The time is out of range.",
     Code.TQ_CONSTRAINT_ARRAY_OUT_OF_RANGE: "Specified index is out of range.",
+    Code.QF_VALUE_OVERFLOW: "Value overflow.",
+    Code.QF_DIVIDE_BY_ZERO: "Divide by 0.",
+    Code.QF_VALUE_OUT_OF_RANGE: "Argument is out of the function's range.",
+    Code.SQL_PROC_VALUE_OVERFLOW: "Value overflow: a value is out of range for its type.",
+    Code.SQL_PROC_VALUE_SYNTAX_ERROR: "Value syntax error: a text is no value of the type.",
 }
 _ASKED = re.compile(r"TQL:(\d+)")
 
@@ -88,6 +93,11 @@ class Duck:
         with self._mapped():
             return Stream(self._connection.cursor(), sql)
 
+    def session(self) -> Session:
+        """A connection of its own to the database, for a query that others need not wait for; close it."""
+        with self._mapped():
+            return Session(self._connection.cursor())
+
     @contextmanager
     def given(self, tables: Mapping[str, pa.Table]) -> Iterator[None]:
         """Inside the block the Arrow tables can be queried by their names."""
@@ -131,6 +141,32 @@ class Duck:
             yield
         except duckdb.Error as error:
             raise refusal_of(error) from error
+
+
+class Session:
+    """A connection of its own; what it reads is the state when a query begins."""
+
+    def __init__(self, cursor: Any) -> None:
+        self._cursor = cursor
+
+    def stream(self, sql: str, tables: Mapping[str, pa.Table]) -> Stream:
+        """A query's result, read in pieces; closing it closes the session. `tables` can be named in the query."""
+        try:
+            for name, table in tables.items():
+                self._cursor.register(name, table)
+            return Stream(self._cursor, sql)
+        except duckdb.Error as error:
+            raise sql_refusal_of(error) from error
+
+    def interrupt(self) -> None:
+        """Stop the query that runs, from another thread."""
+        with suppress(duckdb.Error):
+            self._cursor.interrupt()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        with suppress(duckdb.Error):
+            self._cursor.close()
 
 
 class Stream:
@@ -185,6 +221,37 @@ def refusal_of(error: Exception) -> Refusal:
         if isinstance(error, kind):
             return Refusal(code, f"{text}: {_first_line(error)}")
     return Refusal(Code.CM_IO_ERROR, f"the storage failed: {_first_line(error)}")
+
+
+_SQL_CODES: tuple[tuple[type[Exception], Code, str], ...] = (
+    (duckdb.InterruptException, Code.JOB_CANCELLED, "Cancel job"),
+    (duckdb.ConversionException, Code.SQL_PROC_VALUE_OVERFLOW, "Value overflow"),
+    (duckdb.OutOfRangeException, Code.QF_VALUE_OVERFLOW, "Value overflow"),
+    (duckdb.BinderException, Code.SQL_COMPILE_UNSUPPORTED, "the emulator cannot compute this"),
+    (duckdb.NotImplementedException, Code.SQL_COMPILE_UNSUPPORTED, "the emulator cannot compute this"),
+    (duckdb.ParserException, Code.SQL_COMPILE_UNSUPPORTED, "the emulator cannot compute this"),
+    (duckdb.InvalidInputException, Code.SQL_COMPILE_UNSUPPORTED, "the emulator cannot compute this"),
+)
+
+
+def sql_refusal_of(error: Exception) -> Refusal:
+    """As `refusal_of`, with the codes of the SQL service."""
+    text = str(error)
+    if "INTERRUPT" in text.upper()[:40]:
+        return Refusal(Code.JOB_CANCELLED, "Cancel job")
+    if "More than one row returned by a subquery" in text:
+        return Refusal(Code.SQL_PROC_MULTIPLE_TUPLE, "More than one row in a query that stands for one value")
+    if _ASKED.search(text) is None:
+        for kind, code, said in _SQL_CODES:
+            if isinstance(error, kind):
+                return Refusal(code, f"{said}: {_first_line(error)}")
+    return refusal_of(error)
+
+
+def sql_refusal(refusal: Refusal) -> Refusal:
+    """A refusal that came out of a statement of SQL, with the codes of the SQL service."""
+    cause = refusal.__cause__
+    return sql_refusal_of(cause) if isinstance(cause, duckdb.Error | pa.ArrowException) else refusal
 
 
 def _first_line(error: Exception) -> str:

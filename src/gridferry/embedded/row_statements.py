@@ -35,22 +35,27 @@ def put_rows(
     *,
     mode: PutMode = PutMode.UPSERT,
     transaction: Transaction | None = None,
+    whole: bool = False,
 ) -> None:
     """Put a batch with the container's Arrow schema; the last of equal keys wins.
 
-    Without a transaction the rows before a bad one stay, as in the real server. Raises: 60079 bad value, 60154 put
-    mode, 60166 a row is locked, 1005 nothing can be written (then nothing is stored).
+    Without a transaction the rows before a bad one stay, as in the real server, unless `whole`. Raises: 60079 bad
+    value, 60154 put mode, 60166 a row is locked, 1005 nothing can be written (then nothing is stored).
     """
     with db.lock:
         db.faults.check_put()
         db.settle_if_much()
         bad = first_bad_row(container.schema, batch)
+        if bad is not None and whole:
+            raise bad[1]
         if bad is not None:
             batch = batch.slice(0, bad[0])
         db.wait_for(container, _keys_if_contested(db, container, batch), mine=transaction)
         misfit = None
         if mode is not PutMode.UPSERT and container.schema.key_length:
             misfit = _first_misfit(db, container, batch, mode=mode, transaction=transaction)
+            if misfit is not None and whole:
+                raise misfit[1]
             if misfit is not None:
                 batch = batch.slice(0, misfit[0])
         if batch.num_rows:

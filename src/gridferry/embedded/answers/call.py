@@ -38,6 +38,7 @@ class Peer:
     database_id: int = 0
     owner: bool = False
     transaction_timeout_s: int = 300
+    time_zone_ms: int = 0
     next_result: int = 1
     results: dict[int, Pages] = field(default_factory=dict)
 

@@ -54,6 +54,7 @@ def login(call: Call, request: Login, out: Writer) -> None:
     call.peer.owner = request.owner
     call.peer.database = database
     call.peer.database_id = call.db.catalog.databases[database]
+    call.peer.time_zone_ms = request.options.get(Option.TIME_ZONE_OFFSET, 0)
     call.peer.transaction_timeout_s = request.options.get(Option.TRANSACTION_TIMEOUT, 300)
     LoginReply(database_id=call.peer.database_id).write(out)
 

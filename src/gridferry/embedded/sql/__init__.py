@@ -1,0 +1,1 @@
+"""The SQL service of the emulator: statements in GridDB's dialect over the containers that NoSQL sees."""
