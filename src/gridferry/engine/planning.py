@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +21,7 @@ from gridferry.plan.table_options import KeyWish, SyncMode, TableOptions
 from gridferry.plan.table_overlap import overlap_findings
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
-from gridferry.source.postgres.source import PostgresSource
+from gridferry.source.postgres.source import ADVICE_S, PostgresSource
 
 
 def plan_all(
@@ -44,12 +45,13 @@ def plan_all(
         found = planning.described(view)
         profiles: dict[str, TableProfile] = {}
         apart = view.apart_each()
+        looking_until = time.monotonic() + ADVICE_S
         for options in chosen:
             if options.table in found:
                 with planning.of(options), apart():
                     table = found[options.table]
                     profile = view.fetch_profile(profile_request(table, options))
-                    if wants_key_advice(table, options, profile):
+                    if time.monotonic() < looking_until and wants_key_advice(table, options, profile):
                         profile = replace(profile, advice=view.fetch_key_advice(table, options))
                     profiles[options.table] = profile
         others = other_tables(view, configured)

@@ -25,7 +25,7 @@ from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.session.connection import PostgresAddress, connect
 from gridferry.source.postgres.session.transactions import Work
 
-_ADVICE_S = 60.0
+ADVICE_S = 60.0  # in all, for looking at tables without a key
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class PostgresSource:
         with connect(self.address, Work.SNAPSHOT) as connection:
             return profile.fetch_profile(connection, request, sample_percent=sample_percent)
 
-    def fetch_key_advice(self, tables: Sequence[Table], *, seconds: float = _ADVICE_S) -> dict[str, KeyAdvice]:
+    def fetch_key_advice(self, tables: Sequence[Table], *, seconds: float = ADVICE_S) -> dict[str, KeyAdvice]:
         """See `key_advice.fetch_key_advice`, by `schema.table`; no table is looked at once `seconds` have passed."""
         found: dict[str, KeyAdvice] = {}
         if not tables:
@@ -89,7 +89,7 @@ class PostgresSource:
         return found
 
     def fetch_counted_times(
-        self, tables: Sequence[Table], *, seconds: float = _ADVICE_S
+        self, tables: Sequence[Table], *, seconds: float = ADVICE_S
     ) -> dict[str, tuple[CountedTime, ...]]:
         """The columns of numbers that look like times in some rows of each table, by `schema.table`.
 
