@@ -20,11 +20,13 @@ from tests.e2e.following import Follow, wait_for
 from tests.e2e.killer import Killer
 
 from gridferry.checkpoint import documents
+from gridferry.engine.sync.cdc import shared_stream
 from gridferry.errors import DataError, LeaseHeld
 from gridferry.griddb import Container, Store
 from gridferry.local.postgres import LocalPostgres
 from gridferry.model.failed_tables import SomeTablesFailed
 from gridferry.model.verification import Verdict
+from gridferry.source.postgres.slots.publications import fetch_publications
 
 NAMES = ("orders", "items", "accounts")
 
@@ -135,6 +137,39 @@ def test_what_is_kept_of_tables_is_written_for_all_at_once(
         assert {scope.partition("/history:")[2] for scope in histories} == {f"public.{name}" for name in names}
         needed.append(len(calls))
     assert needed[0] == needed[1]
+
+
+def test_a_run_with_nothing_to_do_asks_griddb_no_more_of_many_tables(
+    loaded: Ferry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sync(loaded)
+    asked: list[str] = []
+    for name in ("get", "query", "put", "flush", "delete"):
+        original = getattr(Container, name)
+
+        def counted(self: Container, *args: Any, original: Any = original, **options: Any) -> Any:
+            asked.append(self.name)
+            return original(self, *args, **options)
+
+        monkeypatch.setattr(Container, name, counted)
+    looks: list[str] = []
+
+    def looked(connection: Any, slot: str) -> Any:
+        looks.append(slot)
+        return fetch_publications(connection, slot)
+
+    monkeypatch.setattr("gridferry.source.postgres.feed.fetch_publications", looked)
+    monkeypatch.setattr(shared_stream, "_FEW", 1)
+    needed = []
+    for names in (NAMES[:2], NAMES):
+        asked.clear()
+        looks.clear()
+        with loaded.migration() as migration:
+            assert len(migration.syncs.sync(names)) == len(names)
+        needed.append((len(asked), len(looks)))
+    (few, looked_for_few), (many, looked_for_many) = needed
+    assert many <= few
+    assert looked_for_many == looked_for_few == 1
 
 
 def test_a_table_that_fails_does_not_stop_the_others_and_loses_nothing(loaded: Ferry, postgres: Database) -> None:

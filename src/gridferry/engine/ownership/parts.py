@@ -67,21 +67,29 @@ class PartsLook:
             state.parts.save(self.record)
 
 
-def first_look(view: ShowsParts, plan: TablePlan) -> PartsRecord:
-    """The parts of a table that is loaded now."""
-    parts = view.fetch_parts(plan.schema, plan.table)
+def first_look(view: ShowsParts, plan: TablePlan, *, parts: tuple[Part, ...] | None = None) -> PartsRecord:
+    """The parts of a table that is loaded now; `parts` where the snapshot was asked for them."""
+    parts = view.fetch_parts(plan.schema, plan.table) if parts is None else parts
     return PartsRecord(plan.qualified, parts, bounds(view.snapshot)[1])
 
 
 def look_at_parts(
-    state: TargetState, view: ShowsParts, plan: TablePlan, table: Table, *, seen: int = 0, in_log: bool = False
+    state: TargetState,
+    view: ShowsParts,
+    plan: TablePlan,
+    table: Table,
+    *,
+    parts: tuple[Part, ...] | None = None,
+    seen: int = 0,
+    in_log: bool = False,
 ) -> PartsLook:
     """Compare the parts of the snapshot with those of the last look.
 
-    Args: seen: a transaction id of a later look at the rows, if there was one: all below had begun to write then;
-        in_log: whether TRUNCATE of the whole table is told by the log, and so is no news here.
+    Args: parts: those of the snapshot, where it was asked for them; seen: a transaction id of a later look at the rows,
+        if there was one: all below had begun to write then; in_log: whether TRUNCATE of the whole table is told by the
+        log, and so is no news here.
     """
-    now, known = first_look(view, plan), state.parts.get(plan.qualified)
+    now, known = first_look(view, plan, parts=parts), state.parts.get(plan.qualified)
     if known is None:
         return PartsLook(None, now, PartChanges())
     if known.parts == now.parts:

@@ -15,7 +15,7 @@ from gridferry.checkpoint.progress import Progress
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.events import Checkpointed, Event, Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
-from gridferry.engine.ownership.lineage import unfinished
+from gridferry.engine.ownership.lineage import KnowsOrigin, unfinished
 from gridferry.engine.ownership.origin_check import Loaded, take_up
 from gridferry.engine.retry import is_transient
 from gridferry.engine.slots import drop_spare
@@ -169,9 +169,12 @@ class Follower(ABC):
             self._history.ended(done, last=self.endless or not follow or self._settings.stop())
             return done
 
-    def _taken_up(self, table: Table) -> Loaded:
-        """The finished load of the table as the catalog has it now, without what is left of others. Under a lease."""
-        loaded = self._loaded(table)
+    def _taken_up(self, table: Table, source: KnowsOrigin | None = None) -> Loaded:
+        """The finished load of the table as the catalog has it now, without what is left of others. Under a lease.
+
+        Args: source: says which it is; the source itself where it is None.
+        """
+        loaded = self._loaded(table, source)
         if loaded.source.record.taking_over and not self._settings.taking_over:
             raise unfinished(self._options)
         if loaded.run.spare:
@@ -210,10 +213,10 @@ class Follower(ABC):
             notes=self.notes,
         )
 
-    def _loaded(self, described: Table | None = None) -> Loaded:
+    def _loaded(self, described: Table | None = None, source: KnowsOrigin | None = None) -> Loaded:
         return take_up(
             self._state,
-            self._source,
+            self._source if source is None else source,
             self._options,
             left="nothing was changed",
             then="gridferry sync",

@@ -179,7 +179,9 @@ def sync_each(
         tell(done)
         return done
 
-    members = [each for each in followers if many and not renew and isinstance(each, CdcSync) and each.is_member]
+    able = [each for each in followers if many and not renew and isinstance(each, CdcSync)]
+    of_stream = CdcSync.members_of(able)
+    members = [each for each in able if each.table in of_stream]
     alone = [each for each in followers if each not in members]
     with one_session():
         passed = together.run(alone)

@@ -27,9 +27,11 @@ from gridferry.source.postgres.slots.failover import fetch_unsynced
 from gridferry.source.postgres.slots.marks import fetch_mark, leave_mark
 from gridferry.source.postgres.slots.publications import (
     Membership,
+    Publication,
     align_publications,
     change_members,
     fetch_membership,
+    fetch_publications,
     fetch_publishing,
 )
 from gridferry.source.postgres.slots.slot_names import publication_names, slot_name, sync_of
@@ -146,10 +148,20 @@ class ChangeFeed:
         with connect(self.address) as connection:
             return fetch_publishing(connection, [(schema, table)])[0]
 
-    def membership(self, slot: str, *, schema: str, table: str) -> Membership | None:
-        """See `fetch_membership`."""
+    def publications(self, slot: str) -> list[Publication]:
+        """See `fetch_publications`; none where somebody else made those that are used."""
+        if self.address.publications:
+            return []
         with connect(self.address) as connection:
-            return fetch_membership(connection, slot, schema=schema, table=table, given=self.address.publications)
+            return fetch_publications(connection, slot)
+
+    def membership(
+        self, slot: str, *, schema: str, table: str, known: Sequence[Publication] | None = None
+    ) -> Membership | None:
+        """See `fetch_membership`."""
+        given = self.address.publications
+        with connect(self.address) as connection:
+            return fetch_membership(connection, slot, schema=schema, table=table, given=given, known=known)
 
     def publish(
         self, slot: str, *, add: Sequence[tuple[str, str]] = (), leave: Sequence[tuple[str, str]] = ()

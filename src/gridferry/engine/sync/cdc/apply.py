@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
@@ -30,6 +31,7 @@ from gridferry.griddb.handle import Handle
 from gridferry.model.change import ChangeBatch
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.rows.key_rows import read_rows_like
+from gridferry.target.table import TableTarget
 from gridferry.transform.compiled import BadRows, compile_columns
 from gridferry.transform.split import split_batch
 
@@ -72,8 +74,17 @@ class ChangeWriter:
         self._check = check
         self._folder = Folder(plan, proven=proven)
         self._quarantine = OnceQuarantine(state.quarantine, plan.qualified)
-        self.target = table_target(state, plan)
         self._sent = ContainerCounts()
+
+    @cached_property
+    def target(self) -> TableTarget:
+        """The table's containers: looked up when there is a change to apply; most of many tables may have none."""
+        return table_target(self._state, self._plan)
+
+    @property
+    def has_applied(self) -> bool:
+        """Whether the containers were ever needed."""
+        return "target" in self.__dict__
 
     def apply(self, batch: ChangeBatch) -> Applied:
         """Store a batch's changes; when this returns they are on the target's disk. May be called again for the same.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from enum import Enum
 from typing import ClassVar
@@ -12,7 +12,7 @@ from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.engine.each_table import SYNC
 from gridferry.engine.events import SyncStatus, TableSync
-from gridferry.engine.ownership.lineage import check_origin
+from gridferry.engine.ownership.lineage import KnowsOrigin, check_origin
 from gridferry.engine.ownership.origin_check import Loaded
 from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.slots import guard, require_own_slot
@@ -85,22 +85,31 @@ class CdcSync(Follower):
         slot = self._state.runs.slots([self.table])[self.table]
         return bool(slot) and slot == self.stream.slot
 
+    @staticmethod
+    def members_of(followers: Sequence[CdcSync]) -> set[str]:
+        """Those of some tables of one migration that `is_member`; asked for at once."""
+        if not followers:
+            return set()
+        first, stream = followers[0], followers[0].stream.slot
+        slots = first._state.runs.slots([each.table for each in followers])
+        return {table for table, slot in slots.items() if slot and slot == stream}
+
     @property
     def name(self) -> str:
         """The table as the config has it."""
         return self._options.table
 
-    def member(self, lease: Lease, described: Table | None) -> FollowedTable:
+    def member(self, lease: Lease, described: Table | None, source: KnowsOrigin) -> FollowedTable:
         """The table, to be followed with others by the slot that the lease is of.
 
-        Args: described: as the catalog has it; None where the catalog is to be asked.
+        Args: described: as the catalog has it; None where the catalog is to be asked; source: says which it is.
         Raises: as `followed` and `take_up`.
         """
         if described is None:
             self._loaded()  # says what became of a table that is gone
             (described,) = self._source.fetch_tables([self._options.table])
         self.let_in = True
-        return self.followed(lease, self._taken_up(described), described)
+        return self.followed(lease, self._taken_up(described, source), described)
 
     def finished(self, table: FollowedTable, done: TableSync, *, follow: bool, held: int) -> TableSync:
         """Keep, and report, that the table's part in a stream has come to its end; `held` rows are quarantined."""

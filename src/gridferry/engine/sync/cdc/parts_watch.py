@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.ownership.parts import look_at_parts
-from gridferry.model.parts import Fate, note_of
+from gridferry.model.parts import Fate, Part, note_of
 from gridferry.model.table import Table
 from gridferry.plan.plan import TablePlan
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
@@ -20,9 +20,9 @@ class PartsWatch:
         self._state = state
         self._check = check
 
-    def look(self, view: PostgresSnapshot, plan: TablePlan, table: Table) -> tuple[str, ...]:
+    def look(self, view: PostgresSnapshot, plan: TablePlan, table: Table, parts: tuple[Part, ...]) -> tuple[str, ...]:
         """What is new since the last look, in words, once that is written down. Raises: SourceError; LeaseHeld."""
-        look = look_at_parts(self._state, view, plan, table, in_log=True)
+        look = look_at_parts(self._state, view, plan, table, parts=parts, in_log=True)
         brought = {part: view.count_brought(plan, part) for part in look.changes.joined}
         joined = [part for part, rows in brought.items() if rows]
         if joined:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 
@@ -79,6 +79,8 @@ class CdcRun:
         self._may_set_apart = apart
         self._wishes = wishes
         self._saved_at = 0.0
+        self._by_key = {each.key: each for each in tables}
+        self._checkpointed: set[str] = set()
         self._look = SlotLook(self._feed, slot)
         self._marks = Marks(state, self._feed, lease)
 
@@ -137,9 +139,11 @@ class CdcRun:
             return
         keys = [self._state.parts.key(each.name) for each in self._going()]
         with self._source.open_snapshot() as view, self._state.documents.read_ahead(keys=keys):
-            for table in self._described(view.fetch_tables):
+            described = self._described(view.fetch_tables)
+            places = [(table.schema, table.name) for table in described]
+            for table, parts in zip(described, view.fetch_parts_each(places), strict=True):
                 with self._apart(self._one(table)):
-                    self._one(table).look_at_parts(view, table)
+                    self._one(table).look_at_parts(view, table, parts)
 
     def _described(self, fetch: Callable[[Sequence[str]], list[Table]] | None = None) -> list[Table]:
         """The tables that go on, as the catalog has them. One that is gone is set apart."""
@@ -162,7 +166,7 @@ class CdcRun:
         return found
 
     def _one(self, table: Table) -> FollowedTable:
-        return next(each for each in self._tables if each.key == (table.schema, table.name))
+        return self._by_key[table.schema, table.name]
 
     def _stream(self, *, until: Lsn | None) -> bool:
         """Follow the slot until its end, or until a table got a column, which has to be asked for again.
@@ -283,8 +287,13 @@ class CdcRun:
         self._lease.check()
         records = [each.record for each in tables]
         saved = with_patience(lambda: self._state.positions.save_all(records), on_retry=again)
-        for each, record in zip(tables, saved, strict=True):
-            each.checkpointed(record)
+        first = [each.name for each in tables if each.name not in self._checkpointed]
+        self._checkpointed.update(first)
+        # A table's first checkpoint takes back that its sync has failed before.
+        keys = [self._state.failures.key(name) for name in first]
+        with self._state.documents.read_ahead(keys=keys) if len(keys) > 1 else nullcontext():
+            for each, record in zip(tables, saved, strict=True):
+                each.checkpointed(record)
 
     def _look_around(self, group: ChangeGroup) -> None:
         """What is looked after beside the stream: the source every few seconds, the target as seldom."""

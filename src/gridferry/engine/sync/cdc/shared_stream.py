@@ -5,9 +5,9 @@ A table comes in with a load that began under this slot, or with a slot of its o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from gridferry.checkpoint.lease import Lease, held
@@ -15,6 +15,7 @@ from gridferry.checkpoint.runs import ALL_LOADS, RunState
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SYNC, Tried
 from gridferry.engine.events import Listener, TableFailed, TableSync
+from gridferry.engine.ownership.lineage import KnowsOrigin
 from gridferry.engine.slots import drop_spare, drop_unused, patience_for, stream_slot_of
 from gridferry.engine.sync.cdc.run import CdcRun
 from gridferry.engine.sync.cdc.table import FollowedTable
@@ -24,10 +25,11 @@ from gridferry.engine.sync.left_out import LeftOut
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, FerryError, LeaseHeld
 from gridferry.model.failed_tables import FailedTable
+from gridferry.model.origin import SourceOrigin
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
 from gridferry.source.postgres.feed import ChangeFeed
-from gridferry.source.postgres.session.connection import one_session
+from gridferry.source.postgres.session.connection import PostgresAddress, one_session
 from gridferry.source.postgres.source import PostgresSource
 
 _FEW = 8  # tables whose loads are read one by one
@@ -60,11 +62,30 @@ class Member(Protocol):
     def name(self) -> str:
         """The table as the config has it."""
 
-    def member(self, lease: Lease, described: Table | None) -> FollowedTable:
-        """The table, to be followed with others. Raises: FerryError where it cannot be."""
+    def member(self, lease: Lease, described: Table | None, source: KnowsOrigin) -> FollowedTable:
+        """The table, to be followed with others; `source` says which it is. Raises: FerryError where it cannot be."""
 
     def finished(self, table: FollowedTable, done: TableSync, *, follow: bool, held: int) -> TableSync:
         """Keep, and report, that its part has come to its end; `held` of its rows are in the quarantine."""
+
+
+@dataclass(frozen=True)
+class _KnownOrigins:
+    """A source whose tables' origins are known already: `KnowsOrigin`."""
+
+    source: PostgresSource
+    origins: Mapping[tuple[str, str], SourceOrigin]
+
+    @property
+    def address(self) -> PostgresAddress:
+        return self.source.address
+
+    def fetch_table_origin(self, schema: str, table: str) -> SourceOrigin:
+        found = self.origins.get((schema, table))
+        return self.source.fetch_table_origin(schema, table) if found is None else found
+
+    def fetch_table_name(self, oid: int) -> str:
+        return self.source.fetch_table_name(oid)
 
 
 class SharedStream:
@@ -179,11 +200,12 @@ class SharedStream:
         # Both write down their own lease before they look for the other's, so at least one of them sees the other.
         busy = held(self._state.documents)
         described = self._described(members)
+        source = self._known_origins(list(described.values()))
         for each in members:
             try:
                 if each.table in busy:
                     Lease(self._state.documents, each.table, wait_s=self._settings.wait_s).require_free()
-                table = each.member(lease, described.get(each.name))
+                table = each.member(lease, described.get(each.name), source)
                 if table.run.slot != self.slot:
                     raise LeaseHeld(
                         f"{each.table} has just got a slot of its own",
@@ -209,6 +231,13 @@ class SharedStream:
             if error.concerns_all:
                 raise
             return {}
+
+    def _known_origins(self, tables: Sequence[Table]) -> KnowsOrigin:
+        """The source, with the origins of these tables asked for at once."""
+        if len(tables) < 2:
+            return self._source
+        places = [(table.schema, table.name) for table in tables]
+        return _KnownOrigins(self._source, dict(zip(places, self._source.fetch_table_origins(places), strict=True)))
 
     def _drop_if_unused(self, tables: Iterable[FollowedTable]) -> None:
         """Drop the slot once all of its tables have given up their places while it was followed."""

@@ -25,7 +25,7 @@ from gridferry.plan.plan import Finding, Severity, TablePlan
 from gridferry.plan.table_options import SyncMode, SyncOptions, TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK
-from gridferry.source.postgres.slots.publications import Membership
+from gridferry.source.postgres.slots.publications import Membership, Publication
 from gridferry.source.postgres.slots.slots import SlotFacts
 from gridferry.source.postgres.source import PostgresSource
 
@@ -44,6 +44,7 @@ class SlotLook:
         self._slot = slot
         self._origin: LogOrigin | None = None
         self._facts: SlotFacts | None = None
+        self._publications: list[Publication] | None = None
         self._checked: set[Lsn] = set()
         self._looked_at = 0.0
         self.holder: LogHolder | None = None  # of the log that the slot keeps
@@ -53,7 +54,7 @@ class SlotLook:
         if self._looked_at and time.monotonic() - self._looked_at < every_s:
             return False
         self._looked_at = time.monotonic()
-        self._origin, self._facts = None, self._feed.facts(self._slot)
+        self._origin, self._facts, self._publications = None, self._feed.facts(self._slot), None
         self._checked.clear()
         return True
 
@@ -68,6 +69,12 @@ class SlotLook:
     def facts(self) -> SlotFacts | None:
         """The slot at the beginning of the round; None where there is none."""
         return self._facts
+
+    def membership(self, plan: TablePlan) -> Membership | None:
+        """See `ChangeFeed.membership`. What the publications hold is asked for once a round: it is all tables."""
+        if self._publications is None:
+            self._publications = self._feed.publications(self._slot)
+        return self._feed.membership(self._slot, schema=plan.schema, table=plan.table, known=self._publications)
 
     def check(self, start: Lsn) -> None:
         """See `ChangeFeed.check`."""
@@ -94,7 +101,7 @@ class SourceWatch:
         """
         origin = look.origin
         self._require_same_server(run, record, origin)
-        record = self._published(run, plan, record)
+        record = self._published(run, plan, record, look)
         moved = record.origin is not None and record.origin != origin
         try:
             look.check(record.position)
@@ -118,7 +125,7 @@ class SourceWatch:
 
     def again(self, run: LoadRun, plan: TablePlan, record: CdcRecord, look: SlotLook) -> CdcRecord:
         """The same beside the stream: publications, and the log that is kept."""
-        record = self._published(run, plan, record)
+        record = self._published(run, plan, record, look)
         self._look(run, look.facts, look.holder)
         return record
 
@@ -181,9 +188,9 @@ class SourceWatch:
             next_step=f"{WAY_BACK}; both take the source as it is now",
         )
 
-    def _published(self, run: LoadRun, plan: TablePlan, record: CdcRecord) -> CdcRecord:
+    def _published(self, run: LoadRun, plan: TablePlan, record: CdcRecord, look: SlotLook) -> CdcRecord:
         """Let the publications be right for the table's identity as it is now."""
-        found = self._feed.membership(run.slot, schema=plan.schema, table=plan.table)
+        found = look.membership(plan)
         if found is None:  # the check of the slot tells what that means
             return record
         if found.harmful:

@@ -31,6 +31,7 @@ from gridferry.errors import CheckpointError, DataError, FerryError, SlotLost
 from gridferry.model.change import ChangeBatch, ChangedRelation, ChangeGroup, ChangePart, RelationChange, Truncation
 from gridferry.model.moment import later
 from gridferry.model.outcomes import SyncOutcome
+from gridferry.model.parts import Part
 from gridferry.model.position import Lsn
 from gridferry.model.table import Table
 from gridferry.plan.drift import come_again, fit
@@ -140,9 +141,9 @@ class FollowedTable:
         self.record = self.saved = record
         self.finish_columns()
 
-    def look_at_parts(self, view: PostgresSnapshot, table: Table) -> None:
-        """Report parts of the table that came or went since the last look."""
-        self.warn(self._parts.look(view, self.plan, table))
+    def look_at_parts(self, view: PostgresSnapshot, table: Table, parts: tuple[Part, ...]) -> None:
+        """Report parts of the table that came or went since the last look; `parts` are those of the snapshot."""
+        self.warn(self._parts.look(view, self.plan, table, parts))
 
     def opened(self, table: Table) -> None:
         """A stream was opened for the table as the catalog has it."""
@@ -396,7 +397,7 @@ class FollowedTable:
             self._tell(Note(self.name, f"new columns were added to the containers: {', '.join(found.added)}"))
 
     def _leave_writer(self) -> None:
-        if self._writer is not None:
+        if self._writer is not None and self._writer.has_applied:
             self._touched |= self._writer.target.touched
             self._created += self._writer.target.created
         self._writer = None

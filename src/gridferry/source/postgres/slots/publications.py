@@ -204,11 +204,17 @@ def fetch_publications(connection: Connection, slot: str) -> list[Publication]:
 
 
 def fetch_membership(
-    connection: Connection, slot: str, *, schema: str, table: str, given: Sequence[str] = ()
+    connection: Connection,
+    slot: str,
+    *,
+    schema: str,
+    table: str,
+    given: Sequence[str] = (),
+    known: Sequence[Publication] | None = None,
 ) -> Membership | None:
     """What a table is published for, and what it may be; None if a publication is missing.
 
-    Args: given: the publications that somebody else made.
+    Args: given: the publications that somebody else made; known: the slot's own, where they were just looked at.
 
     Raises: SourceRefused if nothing of it may be published.
     """
@@ -219,7 +225,8 @@ def fetch_membership(
         if theirs.absent:
             return None
         return Membership(theirs.publishing, theirs.published, "; ".join(o.advice for o in theirs.obstacles))
-    by_name = {publication.name: publication for publication in fetch_publications(connection, slot)}
+    own = fetch_publications(connection, slot) if known is None else known
+    by_name = {publication.name: publication for publication in own}
     names = publication_names(slot)
     if len(by_name) < len(names):
         return None
