@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 
 CACHE = Path(__file__).parents[2] / ".tools" / "jars"
 VERSIONS = ("5.9.0", "5.8.0", "5.7.0", "5.6.0")
+JDBC_VERSION = "5.6.0"  # the newest on Maven Central
 CLIENT_CLASS = "com/toshiba/mwcloud/gs/GridStoreFactory.class"
 WANT_A_CONFIG_FILE = ("gridstore-conf", "gridstore-call-logging")
 """GridDB's build puts these beside the client; on the class path they refuse to start without a file of their own."""
@@ -25,6 +27,27 @@ class Java:
 
     classpath: str
     why: str
+
+
+@cache
+def find_jdbc() -> Java:
+    """GridDB's JDBC driver beside the client that `find_java` finds, or the sentence that says why there is none."""
+    if not find_java().classpath:
+        return find_java()
+    named = f"gridstore-jdbc-{JDBC_VERSION}.jar"
+    jar = CACHE / named
+    maven = shutil.which("mvn")
+    if not jar.is_file() and maven is None:
+        return Java("", f"there is no mvn on PATH to fetch {named}")
+    if not jar.is_file() and maven is not None:
+        _copy(maven, f"com.github.griddb:gridstore-jdbc:{JDBC_VERSION}")
+    return Java(str(jar), named) if jar.is_file() else Java("", f"Maven gave no {named}")
+
+
+def _copy(maven: str, artifact: str) -> None:
+    command = [maven, "-q", "-B", "dependency:copy", f"-Dartifact={artifact}", f"-DoutputDirectory={CACHE}"]
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        subprocess.run(command, capture_output=True, timeout=FETCH_LIMIT_S, check=False)
 
 
 @cache

@@ -19,6 +19,13 @@ class Server:
     user: str
     password: str
     embedded: bool = False
+    sql: str = ""
+
+    @property
+    def jdbc_url(self) -> str:
+        """The address as GridDB's JDBC driver takes it. A real server is asked at the default port of SQL."""
+        sql = self.sql or self.address.rpartition(":")[0] + ":20001"
+        return f"jdbc:gs:///{self.cluster}/public?notificationMember={sql}"
 
     @property
     def url(self) -> str:
@@ -53,6 +60,7 @@ def embedded_server() -> Iterator[Server]:
     running = serve(port=0, user="admin", password="admin", cluster="oracle")
     try:
         host, port = running.address
-        yield Server(f"{host}:{port}", "oracle", "admin", "admin", embedded=True)
+        sql = "{}:{}".format(*running.sql_address)
+        yield Server(f"{host}:{port}", "oracle", "admin", "admin", embedded=True, sql=sql)
     finally:
         running.stop()

@@ -45,12 +45,13 @@ class Place:
         return sorted(found, key=lambda c: c.name)
 
 
-Rows = Callable[[Place], Iterator[Sequence[Any]]]
+# Name -> `COLUMN:letter of its type`, with ! for NOT NULL, and what gives its rows.
+MetaTables = dict[str, tuple[str, Callable[[Place], Iterator[Sequence[Any]]]]]
 
 
-def meta_table(place: Place, name: str) -> MetaTable | None:
+def meta_table(place: Place, name: str, known_tables: MetaTables) -> MetaTable | None:
     """A table of the catalog; None where there is none of that name. Names have no case."""
-    known = _TABLES.get(name.upper().lstrip("#")) if name.startswith("#") else None
+    known = known_tables.get(name.upper().lstrip("#")) if name.startswith("#") else None
     if known is None and name.upper() in _LEFT_OUT:
         raise unsupported(f"table {name}")
     if known is None:
@@ -81,17 +82,17 @@ def _columns(place: Place) -> Iterator[Sequence[Any]]:
         for number, column in enumerate(container.schema.columns, start=1):
             digits = DIGITS.get(column.type)
             yield (
-                place.database, container.name, number, column.name, _type_name(column), column.nullable,
-                None, None, None, None, None if column.array else digits, _octets(column),
+                place.database, container.name, number, column.name, type_name(column), column.nullable,
+                None, None, None, None, None if column.array else digits, octets_of(column),
             )  # fmt: skip
 
 
-def _octets(column: ColumnSpec) -> int:
+def octets_of(column: ColumnSpec) -> int:
     """The longest text of a value, as the real server says it."""
     return 27 + DIGITS[column.type] if column.type in TIMESTAMPS and not column.array else 2_000_000_000
 
 
-def _type_name(column: ColumnSpec) -> str:
+def type_name(column: ColumnSpec) -> str:
     name = "TIMESTAMP" if column.type in TIMESTAMPS else column.type.name
     return name + ("_ARRAY" if column.array else "")
 
@@ -140,7 +141,7 @@ _PARTS = (
     " PARTITION_NODE_AFFINITY:l! CLUSTER_PARTITION_INDEX:i! CLUSTER_NODE_ADDRESS:s! PARTITION_EXPIRED_CHECK_TIME:s"
     " PARTITION_EXPIRED_ERASABLE_TIME:s PARTITION_STATUS:s! WORKER_INDEX:i!"
 )
-_TABLES: dict[str, tuple[str, Rows]] = {
+TABLES: MetaTables = {
     "TABLES": (f"DATABASE_NAME:s! TABLE_NAME:s! TABLE_OPTIONAL_TYPE:s! {_PARTITIONED}", _tables),
     "CONTAINERS": (f"DATABASE_NAME:s! CONTAINER_NAME:s! CONTAINER_OPTIONAL_TYPE:s! {_PARTITIONED}", _tables),
     "COLUMNS": (

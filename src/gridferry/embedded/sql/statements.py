@@ -18,7 +18,8 @@ from gridferry.embedded.sql.changes import delete, insert, insert_plan, put_cell
 from gridferry.embedded.sql.compiling import Compiling
 from gridferry.embedded.sql.definition_syntax import FIRST_WORDS, parse_definition
 from gridferry.embedded.sql.definitions import define
-from gridferry.embedded.sql.meta_tables import Place, meta_table
+from gridferry.embedded.sql.driver_tables import DRIVER_TABLES
+from gridferry.embedded.sql.meta_tables import TABLES, Place, meta_table
 from gridferry.embedded.sql.names import Column
 from gridferry.embedded.sql.syntax import Parsed, parse, syntax_error, unsupported
 from gridferry.embedded.sql.tables import Tables
@@ -122,7 +123,8 @@ def parsed(text: str) -> Parsed:
 def tables_of(db: Database, login: Login) -> Tables:
     """The tables that a login sees."""
     place = Place(db, login.database, login.database_id)
-    return Tables(db, login.database, login.database_id, lambda name: meta_table(place, name), {})
+    known = {**TABLES, **DRIVER_TABLES} if login.internal else TABLES
+    return Tables(db, login.database, login.database_id, lambda name: meta_table(place, name, known), {})
 
 
 def check(db: Database, login: Login, statement: Statement) -> None:
