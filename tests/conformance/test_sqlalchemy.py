@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from tests.conformance.conftest import Server
-from tests.conformance.servers import NOT_SET
 
 sqlalchemy = pytest.importorskip("sqlalchemy", reason="the extra sqlalchemy is not installed")
 
@@ -38,10 +37,8 @@ VALUES: dict[str, tuple[sa.TypeEngine[Any], Any]] = {
 
 @pytest.fixture(scope="module")
 def engine(server: Server) -> Iterator[Any]:
-    if not server.real:
-        pytest.skip(NOT_SET)
     address = server.address
-    host, port = address.members[0]
+    host, port = (address.sql or address.members)[0]
     made = sqlalchemy.create_engine(
         f"griddb+gridferry://{address.user}:{address.password}@{host}:{port}/{address.cluster}/{address.database}"
         "?sslmode=disable"
