@@ -139,7 +139,7 @@ def test_the_metadata_is_valid_and_says_what_it_should(built: Built) -> None:
     assert metadata.requires_python is not None
     assert "3.9" not in metadata.requires_python
     assert sys.version.split()[0] in metadata.requires_python
-    assert metadata.provides_extra == ["airflow", "demo", "embedded", "metrics", "report"]
+    assert metadata.provides_extra == ["airflow", "demo", "embedded", "metrics", "report", "sqlalchemy"]
     assert metadata.description_content_type == "text/markdown"
     assert metadata.description == (ROOT / "README.md").read_text(encoding="utf-8")
     with tarfile.open(built.sdist) as archive:
