@@ -210,17 +210,28 @@ class DocumentStore:
             for scope, document in documents.items():
                 self._reading.ahead.written(scope, {item: document})
 
-    def insert(self, scope: str, item: str, document: Document) -> bool:
-        """Write a document where there is none, and bring it to disk. False: there is one, of whoever was first."""
+    def insert_each(self, documents: Mapping[str, Document], item: str) -> bool:
+        """Write the document `item` of several scopes, where none has it, and bring them to disk.
+
+        False: one has it, of whoever was first; others may be written then.
+        """
+        if not documents:
+            return True
         container = self.container()
+        rows = [self._rows(scope, {item: document}) for scope, document in documents.items()]
         try:
-            container.put(self._rows(scope, {item: document}), mode=PutMode.INSERT)
+            container.put(pa.Table.from_batches(rows).combine_chunks().to_batches()[0], mode=PutMode.INSERT)
         except RowExists:
             return False
         container.flush()
         if self._reading.ahead is not None:
-            self._reading.ahead.written(scope, {item: document})
+            for scope, document in documents.items():
+                self._reading.ahead.written(scope, {item: document})
         return True
+
+    def insert(self, scope: str, item: str, document: Document) -> bool:
+        """Write a document where there is none, and bring it to disk. False: there is one, of whoever was first."""
+        return self.insert_each({scope: document}, item)
 
     def _to_disk(self, rows: pa.RecordBatch) -> None:
         if self._reading.waiting is None:

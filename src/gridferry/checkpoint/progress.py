@@ -168,7 +168,12 @@ class ProgressStore(Generic[R]):
     def _write_all(self, records: Sequence[R]) -> list[R]:
         stood = self._documents.get_each([scope_of(record.table) for record in records], _ITEM)
         written = [self._next(record, stood.get(scope_of(record.table))) for record in records]
-        self._documents.put_each({scope_of(after.table): _document(after) for after, new in written if new}, _ITEM)
+        # A run may stand still here, its lease be taken over, and go on: a first record is not put over another's.
+        first = {scope_of(a.table): _document(a) for a, new in written if new and scope_of(a.table) not in stood}
+        if not self._documents.insert_each(first, _ITEM):
+            raise _taken_over(records[0].table)
+        later = {scope_of(a.table): _document(a) for a, new in written if new and scope_of(a.table) in stood}
+        self._documents.put_each(later, _ITEM)
         return [after for after, _ in written]
 
     def _next(self, record: R, before: Document | None) -> tuple[R, bool]:

@@ -114,6 +114,9 @@ class FakeDocuments(DocumentStore):
         for scope, document in documents.items():
             self.put(scope, {item: document})
 
+    def insert_each(self, documents: Mapping[str, dict[str, Any]], item: str) -> bool:
+        return all(self.insert(scope, item, document) for scope, document in documents.items())
+
     def insert(self, scope: str, item: str, document: dict[str, Any]) -> bool:
         if (scope, item) in self.state.rows:
             return False

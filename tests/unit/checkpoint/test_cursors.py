@@ -32,6 +32,12 @@ class Documents:
         for scope, document in documents.items():
             self.put(scope, {item: document})
 
+    def insert_each(self, documents: Mapping[str, Any], item: str) -> bool:
+        if any((scope, item) in self.kept for scope in documents):
+            return False
+        self.put_each(documents, item)
+        return True
+
     def delete_scope(self, scope: str) -> None:
         self.kept = {key: document for key, document in self.kept.items() if key[0] != scope}
 
@@ -125,3 +131,20 @@ def test_a_record_of_another_version_or_a_broken_one_is_refused(
     with pytest.raises(CheckpointError) as caught:
         cursors.get("public.t")
     assert "--replace" in caught.value.next_step
+
+
+def test_a_first_write_of_a_run_that_stood_still_before_it_does_not_cover_anothers(
+    cursors: CursorStore, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = RECORD.counted(read=5)
+    insert = documents.insert_each
+
+    def late(written: Mapping[str, Any], item: str) -> bool:
+        monkeypatch.setattr(documents, "insert_each", insert)
+        cursors.save(theirs)
+        return insert(written, item)
+
+    monkeypatch.setattr(documents, "insert_each", late)
+    with pytest.raises(LeaseHeld, match="took over"):
+        cursors.begin(RECORD)
+    assert cursors.get("public.t") == replace(theirs, generation=1)
