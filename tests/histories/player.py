@@ -383,7 +383,11 @@ class Player:
             raise Failed(f"a second run beside the first ended with {_shown(word)}")
         third = self.begin(Run("sync"), wait_s=WAIT_S)
         running.say("go")
-        self.finished(running)
+        if self.history.mode == "watermark" and len(self.history.shapes) > 1:
+            # Between the pass over all tables and the run of one of them the third may get that one.
+            self.may_fail(running)
+        else:
+            self.finished(running)
         self.finished(third)
         return True
 
