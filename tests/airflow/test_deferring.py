@@ -19,9 +19,9 @@ from tests.e2e.sensors import TABLE, add_sensors, assert_arrived, make_sensors
 from gridferry.airflow.connection_lookup import named_connection
 from gridferry.airflow.settings import Settings
 from gridferry.airflow.triggers import Bounds, StateTrigger, judge
-from gridferry.engine.events import SyncStatus, TableStatus
+from gridferry.engine.standing import SyncStatus, TableStatus
 from gridferry.model.outcomes import LoadState, SyncState
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 SYNCED = {**TABLE, "sync": {"mode": "watermark"}}
 CONFIG = {"tables": [SYNCED]}

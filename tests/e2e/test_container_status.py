@@ -12,7 +12,7 @@ from tests.e2e.ferry import Ferry
 from tests.e2e.readings import add, load_readings, sync
 from tests.readings import make_numbered_readings
 
-from gridferry.engine.events import ContainerState
+from gridferry.engine.standing import ContainerState
 
 
 def states(ferry: Ferry, match: str = "") -> dict[str | None, ContainerState]:

@@ -11,7 +11,8 @@ from tests.e2e.readings import SYNC, TABLE, add, load_readings, open_transaction
 from tests.readings import DAY, make_timed_readings
 
 from gridferry.checkpoint.runs import RunState
-from gridferry.engine.events import Event, SyncStatus, TableSync
+from gridferry.engine.events import Event, TableSync
+from gridferry.engine.standing import SyncStatus
 from gridferry.errors import CheckpointError, ConfigError, DataError, TargetNotEmpty
 from gridferry.model.watermark import Step
 

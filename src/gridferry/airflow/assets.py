@@ -14,7 +14,7 @@ from gridferry.airflow.compat import Asset, AssetAlias
 from gridferry.airflow.settings import GRIDDB_DEFAULT
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import ContainerStatus
+    from gridferry.engine.standing import ContainerStatus
     from gridferry.griddb.address import GridDBAddress
 
 MOST_CONTAINERS = 100

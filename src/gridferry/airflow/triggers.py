@@ -16,7 +16,7 @@ from gridferry.errors import FerryError, Transient
 from gridferry.model.outcomes import LoadState, SyncState
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import TableStatus
+    from gridferry.engine.standing import TableStatus
 
 KINDS = ("loaded", "lag", "work")
 # What PostgreSQL writes on its own some seconds after anything was written: a list of running transactions (56 bytes).

@@ -11,7 +11,7 @@ from gridferry.checkpoint.documents import Document
 from gridferry.checkpoint.progress import Progress, ProgressStore, scope_of
 from gridferry.model.decoding import Malformed, readable
 from gridferry.model.watermark import Cursor
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 _MAX_VALUES = "heights"  # the name that it has in stored states
 _GREATEST = 1.8e308

@@ -12,7 +12,7 @@ from gridferry.checkpoint.progress import Progress, ProgressStore
 from gridferry.model.decoding import decoded
 from gridferry.model.forms import ColumnName, Digits, Moment, TransactionId
 from gridferry.model.position import LogOrigin, Lsn
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from gridferry.checkpoint.documents import Document, DocumentStore, utc_now
 from gridferry.errors import CheckpointError, LeaseHeld
 from gridferry.model.decoding import decoded, readable, require_version
 from gridferry.model.forms import Count, Moment
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 RECORD_VERSION = 3
 _ITEM = "cursor"

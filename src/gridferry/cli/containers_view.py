@@ -16,7 +16,7 @@ from gridferry.cli.tables import listing
 from gridferry.model.moment import moment_of
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import ContainerState
+    from gridferry.engine.standing import ContainerState
 
 MOST_CONTAINERS = 20
 _LEAST_NAME = 18  # so much of a name is shown before any column beside it

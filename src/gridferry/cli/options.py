@@ -76,7 +76,7 @@ def chosen(tables: list[str] | None) -> tuple[str, ...]:
 
 def seconds(option: str, text: str) -> float:
     """The time that an option gives, such as 90s or 15m. Raises: ConfigError."""
-    from gridferry.plan.table_options import duration_ms
+    from gridferry.plan.sync_options import duration_ms
 
     try:
         return duration_ms(text) / 1000

@@ -17,7 +17,7 @@ from gridferry.model.outcomes import LoadState
 from gridferry.model.table_life import Stage
 
 if TYPE_CHECKING:
-    from gridferry.engine.events import SyncStatus, TableStatus
+    from gridferry.engine.standing import SyncStatus, TableStatus
 
 MOST_DETAILED = 5  # tables that are shown in full where nobody asks for it
 _STATE_STYLES = {

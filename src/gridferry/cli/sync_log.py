@@ -158,7 +158,7 @@ class SyncLog:
             self._lines.say("ended", level=level, table=event.table, mode=event.mode.value, **fields)
 
     def _done(self, event: TableSync) -> None:
-        from gridferry.plan.table_options import SyncMode
+        from gridferry.plan.sync_options import SyncMode
 
         if self._follow and event.mode is SyncMode.WATERMARK and event.outcome is SyncOutcome.NOTHING_NEW:
             return  # the next one comes in a moment

@@ -28,7 +28,7 @@ from gridferry.local.interrupts import held, undisturbed
 from gridferry.local.postgres import LocalPostgres
 from gridferry.model.verification import Verdict, VerifyReport
 from gridferry.plan.config import Config
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 TABLE = "public.device"
 CONTAINERS = ("device1", "device2", "device3", *(f"device_{name}" for name in NEWCOMERS))

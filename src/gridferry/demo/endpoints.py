@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gridferry.plan.config import Config, parse_config
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 CONFIG_NAME = "gridferry.yaml"
 SOURCE_VARIABLE = "SOURCE_DSN"

@@ -24,7 +24,7 @@ from gridferry.engine.migration import Migration
 from gridferry.model.repair import RepairReport
 from gridferry.model.verification import Verdict, VerifyReport
 from gridferry.plan.config import Config
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 from gridferry.report.gather import gather_facts
 from gridferry.report.page import render_page
 

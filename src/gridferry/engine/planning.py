@@ -17,7 +17,8 @@ from gridferry.plan.generated_key import INSTEAD_OF_CDC, NO_CDC
 from gridferry.plan.plan import Finding, Plan, Severity, UnreadTable
 from gridferry.plan.planner import plan_tables, profile_request, wants_key_advice
 from gridferry.plan.source_needs import Wanted
-from gridferry.plan.table_options import KeyWish, SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import KeyWish, TableOptions
 from gridferry.plan.table_overlap import overlap_findings
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot

@@ -27,7 +27,8 @@ from gridferry.model.position import Lsn
 from gridferry.model.publishing import ChangeAccess, Published
 from gridferry.model.table import Table
 from gridferry.plan.planner import require_open
-from gridferry.plan.table_options import SyncOptions, TableOptions
+from gridferry.plan.sync_options import SyncOptions
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.session.blockers import Patience

@@ -32,7 +32,7 @@ from gridferry.engine.events import (
 from gridferry.metrics.levels import Level
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.table_life import Stage
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 WAL_STATUSES = ("reserved", "extended", "unreserved", "lost")

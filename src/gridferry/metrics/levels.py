@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gridferry.engine.events import Checkpointed, SlotSeen
 from gridferry.model.moment import moment_of
 from gridferry.model.position import Lsn
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 
 @dataclass

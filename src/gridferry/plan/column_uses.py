@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from gridferry.griddb.schema import GridType
 from gridferry.model.table import Column
+from gridferry.plan.column_wish import ColumnWish, OutOfRange
 from gridferry.plan.epochs import wished_epoch
 from gridferry.plan.mapping import Use
-from gridferry.plan.table_options import ColumnWish, OutOfRange
 
 _BEYOND = {OutOfRange.NULL: Use.NULL, OutOfRange.CLAMP: Use.CLAMP}
 _BEYOND_EPOCH = {OutOfRange.NULL: Use.EPOCH_NULL, OutOfRange.CLAMP: Use.EPOCH_CLAMP}

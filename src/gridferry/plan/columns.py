@@ -12,6 +12,7 @@ from gridferry.model.epoch import NUMBERS_OF
 from gridferry.model.profile import ColumnProfile, ColumnRequest, TableProfile
 from gridferry.model.table import Column, Table
 from gridferry.plan.column_uses import wanted_uses
+from gridferry.plan.column_wish import ColumnWish, OutOfRange
 from gridferry.plan.epoch_advice import epoch_advice, epoch_look
 from gridferry.plan.epochs import EPOCH_DIGITS, EPOCH_KERNELS, wished_epoch
 from gridferry.plan.generated_key import generated_columns
@@ -19,7 +20,7 @@ from gridferry.plan.keys import FINE_TIME_TYPES, KeyChoice, KeyForm, TimeKey, co
 from gridferry.plan.mapping import TypeRule, Use, can_be_key, choose_rule, possible_targets
 from gridferry.plan.names import column_name_problem, needed_renames
 from gridferry.plan.plan import ColumnPlan, Fidelity, Finding, Kernel, OnBadRow, ReadAs, Severity
-from gridferry.plan.table_options import ColumnWish, OutOfRange, Precision, TableOptions
+from gridferry.plan.table_options import Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 from gridferry.plan.unfit import unfit_values
 from gridferry.plan.yaml_text import flow_text

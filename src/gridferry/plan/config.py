@@ -22,8 +22,9 @@ from gridferry.plan.addresses import (
 )
 from gridferry.plan.config_messages import location, not_known, refusal
 from gridferry.plan.small_files import Unreadable, read_small, reason
+from gridferry.plan.sync_options import SyncMode
 from gridferry.plan.table_entries import read_entries
-from gridferry.plan.table_options import SyncMode, TableOptions, is_pattern, table_options
+from gridferry.plan.table_options import TableOptions, is_pattern, table_options
 from gridferry.plan.table_patterns import TablePattern, meant_tables, name_pattern
 from gridferry.plan.yaml_text import MOST_BYTES, parse_yaml
 

@@ -7,8 +7,8 @@ from enum import Enum
 from gridferry.griddb.schema import GridType
 from gridferry.model.epoch import NUMBERS_OF, Epoch, Numbers
 from gridferry.model.table import Column
+from gridferry.plan.column_wish import ColumnWish
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs
-from gridferry.plan.table_options import ColumnWish
 
 EPOCH_DIGITS = {GridType.TIMESTAMP_MS: 3, GridType.TIMESTAMP_US: 6}
 

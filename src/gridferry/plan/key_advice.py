@@ -16,7 +16,8 @@ from gridferry.model.table import Column, Table, TypeKind
 from gridferry.plan.columns import column_rule
 from gridferry.plan.epoch_advice import epoch_look
 from gridferry.plan.keys import MAX_KEY_COLUMNS, TIME_TYPES, is_time
-from gridferry.plan.table_options import KindWish, SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import KindWish, TableOptions
 from gridferry.plan.yaml_text import flow_text
 
 LEAST_ROWS = 100  # of few rows nearly every column tells them apart, by chance

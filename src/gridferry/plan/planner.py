@@ -37,7 +37,8 @@ from gridferry.plan.names import naming_template
 from gridferry.plan.plan import ColumnPlan, Finding, OnDuplicate, Plan, Severity, TablePlan, UnreadTable
 from gridferry.plan.source_needs import Wanted, needs_findings
 from gridferry.plan.source_role import quoted, role_findings
-from gridferry.plan.table_options import Precision, SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import Precision, TableOptions
 from gridferry.plan.watermark import watermark_findings
 
 _ORDER = {Severity.PROBLEM: 0, Severity.RISK: 1, Severity.INFO: 2}

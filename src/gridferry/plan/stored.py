@@ -18,13 +18,14 @@ from gridferry.model.chunk import Chunk, ChunkKind
 from gridferry.model.table import Column, PgType, Table
 from gridferry.model.watermark import Cursor, GrowingColumn, Growth
 from gridferry.plan.column_uses import wanted_uses
+from gridferry.plan.column_wish import ColumnWish
 from gridferry.plan.columns import planned_scale
 from gridferry.plan.generated_key import GENERATED_COLUMNS, generated_columns, is_generated
 from gridferry.plan.mapping import TypeRule, Use
 from gridferry.plan.names import column_name_problem, container_name, name_problem, naming_template
 from gridferry.plan.plan import ColumnPlan, Kernel, ReadAs, TablePlan
 from gridferry.plan.retyped import Way, rule_way, ways_after_change
-from gridferry.plan.table_options import ColumnWish, KeyWish, Precision, TableOptions
+from gridferry.plan.table_options import KeyWish, Precision, TableOptions
 from gridferry.plan.type_rules import TYPE_RULES
 
 _OWN_COLUMNS = frozenset({"ctid", "xmin", "xmax", "cmin", "cmax", "tableoid", "oid"})

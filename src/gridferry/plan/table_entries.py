@@ -10,7 +10,8 @@ from pydantic import ValidationError
 
 from gridferry.model.table import TableName
 from gridferry.plan.config_messages import not_known, validation_sentences
-from gridferry.plan.table_options import PLACEHOLDER, SYNC_OPTIONS, Options, TableOptions, is_pattern
+from gridferry.plan.sync_options import SYNC_OPTIONS, Options
+from gridferry.plan.table_options import PLACEHOLDER, TableOptions, is_pattern
 from gridferry.plan.table_patterns import STAND_IN, NamePattern, TablePattern, name_pattern
 
 _EXCEPT = "except"

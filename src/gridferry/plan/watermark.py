@@ -10,7 +10,8 @@ from gridferry.model.watermark import GrowingColumn, Growth
 from gridferry.plan.epochs import wished_epoch
 from gridferry.plan.keys import TIME_TYPES, KeyChoice, is_time
 from gridferry.plan.plan import Finding, Severity
-from gridferry.plan.table_options import KeyWish, SyncOptions, TableOptions
+from gridferry.plan.sync_options import SyncOptions
+from gridferry.plan.table_options import KeyWish, TableOptions
 
 _AFTER_INSERT = "rows change after their insert"
 NUMBER_TYPES = frozenset({"int2", "int4", "int8", "numeric"})

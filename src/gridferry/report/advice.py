@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from gridferry import numbers
-from gridferry.engine.events import SyncStatus
+from gridferry.engine.standing import SyncStatus
 from gridferry.model.coverage import Coverage
 from gridferry.model.coverage_words import COLUMNS_STEP
 from gridferry.model.outcomes import SyncState

@@ -10,7 +10,7 @@ from enum import Enum
 
 from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import CopyFigures
-from gridferry.engine.events import QuarantinedRow, SyncStatus
+from gridferry.engine.standing import QuarantinedRow, SyncStatus
 from gridferry.model.coverage import Coverage
 from gridferry.model.outcomes import LoadState
 from gridferry.model.table_life import NO_LIFE, TableLife

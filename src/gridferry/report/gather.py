@@ -12,10 +12,10 @@ from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.each_table import try_each
-from gridferry.engine.events import QuarantinedRow, TableStatus
 from gridferry.engine.migration import Migration
 from gridferry.engine.ownership.lineage import check_origin
 from gridferry.engine.scope import other_tables
+from gridferry.engine.standing import QuarantinedRow, TableStatus
 from gridferry.errors import CheckpointError, FerryError, OtherSource, OtherTable, SourceError, StatementError
 from gridferry.model.coverage import Coverage
 from gridferry.model.failed_tables import worst

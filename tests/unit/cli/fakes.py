@@ -9,19 +9,15 @@ from typing import Any
 from gridferry.engine.events import (
     ChunkDone,
     ContainerCount,
-    ContainerState,
-    ContainerStatus,
     Level,
     LoadStarted,
     Note,
-    QuarantinedRow,
-    Replay,
     RowsPut,
     TableLoad,
-    TableStatus,
     TableSync,
     ignore,
 )
+from gridferry.engine.standing import ContainerState, ContainerStatus, QuarantinedRow, Replay, TableStatus
 from gridferry.engine.status.check import Checked, checked
 from gridferry.engine.status.status import LeftOver
 from gridferry.engine.verify.table import summed

@@ -9,9 +9,9 @@ import pytest
 from tests.unit.cli.fakes import FakeMigration
 from typer.testing import Result
 
-from gridferry.engine.events import SyncStatus, TableStatus
+from gridferry.engine.standing import SyncStatus, TableStatus
 from gridferry.model.outcomes import LoadState, SyncState
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 Run = Callable[..., Result]
 LAGGING = SyncStatus(SyncMode.CDC, SyncState.IDLE, lag_seconds=400.0)

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.cli.fakes import FakeMigration
 from typer.testing import Result
 
-from gridferry.engine.events import ContainerState, TableStatus
+from gridferry.engine.standing import ContainerState, TableStatus
 from gridferry.model.outcomes import LoadState
 
 Run = Callable[..., Result]

@@ -15,7 +15,7 @@ from gridferry.cli.output import Output
 from gridferry.engine.events import FollowStarted, Note, SyncEnded
 from gridferry.errors import ConfigError
 from gridferry.model.outcomes import SyncOutcome
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 
 class Said(Output):

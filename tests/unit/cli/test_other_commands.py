@@ -6,7 +6,7 @@ from collections.abc import Callable
 from tests.unit.cli.fakes import FakeMigration
 from typer.testing import Result
 
-from gridferry.engine.events import ContainerStatus, QuarantinedRow, Replay, TableStatus
+from gridferry.engine.standing import ContainerStatus, QuarantinedRow, Replay, TableStatus
 from gridferry.model.outcomes import LoadState
 
 Run = Callable[..., Result]

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from tests.unit.cli.fakes import FakeMigration
 from typer.testing import Result
 
-from gridferry.engine.events import SyncStatus, TableStatus
+from gridferry.engine.standing import SyncStatus, TableStatus
 from gridferry.model.outcomes import LoadState, SyncState
 from gridferry.model.sync_failure import SyncFailure
 from gridferry.model.table_life import Stage, TableLife
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 Run = Callable[..., Result]
 SINCE = "2026-01-02T03:04:05.678901Z"

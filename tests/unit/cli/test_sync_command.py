@@ -10,11 +10,12 @@ from tests.unit.cli.fakes import FakeMigration
 from typer.testing import Result
 
 from gridferry.cli.signals import listening
-from gridferry.engine.events import SyncStatus, TableStatus, TableSync
+from gridferry.engine.events import TableSync
+from gridferry.engine.standing import SyncStatus, TableStatus
 from gridferry.errors import ConfigError
 from gridferry.model.coverage import Coverage
 from gridferry.model.outcomes import LoadState, SyncOutcome, SyncState
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 Run = Callable[..., Result]
 

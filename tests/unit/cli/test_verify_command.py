@@ -9,7 +9,7 @@ import pytest
 from tests.unit.cli.fakes import DIFFERENCE, DIFFERENT, EQUAL, UNSETTLED, FakeMigration, report_of
 from typer.testing import Result
 
-from gridferry.engine.events import TableStatus
+from gridferry.engine.standing import TableStatus
 from gridferry.model.outcomes import LoadState
 from gridferry.model.verification import ColumnDifference, ContainerVerification, VerifyReport
 

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 
 from gridferry.engine.each_table import SHOW
-from gridferry.engine.events import SyncStatus, TableStatus
+from gridferry.engine.standing import SyncStatus, TableStatus
 from gridferry.engine.status.check import Checked, ProblemKind, checked
 from gridferry.errors import CheckpointError, DataError, SourceUnreachable
 from gridferry.model.failed_tables import FailedTable, tables_failed
 from gridferry.model.outcomes import LoadState, SyncState
 from gridferry.model.sync_failure import sync_failure
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 T = "public.t"
 SYNC = SyncStatus(SyncMode.CDC, SyncState.IDLE, lag_seconds=4.0, lag_bytes=0, slot="s")

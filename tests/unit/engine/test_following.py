@@ -13,7 +13,7 @@ from gridferry.engine.sync.tables import ROTATION_S, FollowLoop
 from gridferry.errors import DataError, FerryError, LeaseHeld, NotLoaded, PasswordRefused
 from gridferry.model.failed_tables import SomeTablesFailed
 from gridferry.model.outcomes import SyncOutcome
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 Step = FerryError | None
 

@@ -18,7 +18,7 @@ from gridferry.engine.events import (
 from gridferry.errors import DataError
 from gridferry.metrics.health import FollowHealth
 from gridferry.model.outcomes import SyncOutcome
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 A, B = "public.a", "public.b"
 NOON = 1_700_000_000.0  # 2023-11-14T22:13:20Z

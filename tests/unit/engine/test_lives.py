@@ -9,8 +9,9 @@ from tests.unit.checkpoint.documents_fake import FakeDocuments
 
 from gridferry.checkpoint.standings import Standing, StandingKind, StandingStore
 from gridferry.engine.each_table import SYNC, try_each
-from gridferry.engine.events import FollowStarted, Note, SyncStarted, SyncStatus, TableLeftOut, TableStatus
+from gridferry.engine.events import FollowStarted, Note, SyncStarted, TableLeftOut
 from gridferry.engine.slots import LogHolder, guard
+from gridferry.engine.standing import SyncStatus, TableStatus
 from gridferry.engine.status.check import ProblemKind, checked
 from gridferry.engine.status.life import life_of
 from gridferry.engine.sync.left_out import LeftOut
@@ -21,7 +22,8 @@ from gridferry.model.position import Lsn
 from gridferry.model.sync_failure import sync_failure
 from gridferry.model.table_life import Stage, TableLife
 from gridferry.plan.drift import changes_since, fingerprint
-from gridferry.plan.table_options import SyncMode, SyncOptions, table_options
+from gridferry.plan.sync_options import SyncMode, SyncOptions
+from gridferry.plan.table_options import table_options
 from gridferry.source.postgres.slots.slots import SlotFacts
 
 T, SINCE = "public.t", "2026-01-01T00:00:00.000+00:00"

@@ -10,7 +10,7 @@ from gridferry.engine.events import Checkpointed, Event, SlotSeen, SyncEnded, Sy
 from gridferry.errors import DataError
 from gridferry.metrics.collect import RunMetrics
 from gridferry.model.outcomes import LoadOutcome, SyncOutcome
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 OF = {"table": "public.t", "mode": "cdc"}
 STARTED = SyncStarted("public.t", SyncMode.CDC)

@@ -11,7 +11,7 @@ from gridferry.engine.events import Note, TableSync
 from gridferry.engine.sync.history import EVERY_S, SyncHistory
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 TABLE = "public.t"
 UTC = "+00:00"

@@ -10,7 +10,8 @@ from gridferry.errors import ConfigError
 from gridferry.griddb.schema import GridType
 from gridferry.plan.config import load_config, parse_config
 from gridferry.plan.plan import OnBadRow, OnDuplicate
-from gridferry.plan.table_options import KindWish, Precision, SyncMode, TableOptions, table_options
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import KindWish, Precision, TableOptions, table_options
 from gridferry.plan.yaml_text import flow_text, parse_yaml
 
 ENV = {"SOURCE_DSN": "postgresql://u:hunter2@h/db", "GRIDDB_PASSWORD": "s3cret"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from gridferry.checkpoint.history import Sample
 from gridferry.checkpoint.runs import CopyFigures
-from gridferry.engine.events import QuarantinedRow, SyncStatus
+from gridferry.engine.standing import QuarantinedRow, SyncStatus
 from gridferry.errors import StatementError
 from gridferry.model.outcomes import LoadState, SyncState
 from gridferry.model.verification import (
@@ -21,7 +21,7 @@ from gridferry.model.verification import (
     TableVerification,
     Verdict,
 )
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 from gridferry.report.database import report_headline
 from gridferry.report.facts import (
     ColumnFacts,

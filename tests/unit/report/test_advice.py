@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from gridferry.engine.events import SyncStatus
+from gridferry.engine.standing import SyncStatus
 from gridferry.model.outcomes import SyncState
 from gridferry.model.verification import Depth, TableVerification, Verdict
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 from gridferry.report.advice import next_steps
 
 EQUAL = TableVerification("s.t", Depth.FULL, "2026-01-01T00:00:00Z", 1.0, "", "")

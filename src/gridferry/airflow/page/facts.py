@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from gridferry.engine.events import SyncStatus
+from gridferry.engine.standing import SyncStatus
 from gridferry.model.coverage import Coverage
 from gridferry.plan.plan import TablePlan
 from gridferry.report.facts import Headline, LoadFacts

@@ -25,7 +25,8 @@ from gridferry.checkpoint.documents import DocumentStore, utc_now
 from gridferry.checkpoint.registry import Registry
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import TableStatus, ignore
+from gridferry.engine.events import ignore
+from gridferry.engine.standing import TableStatus
 from gridferry.engine.status.tables import TableStates
 from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.griddb import GridDBAddress, Timing, connect
@@ -35,7 +36,8 @@ from gridferry.model.over_time import buckets_for
 from gridferry.model.verification import TableVerification
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import TablePlan
-from gridferry.plan.table_options import SyncMode, table_options
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import table_options
 from gridferry.report import facts as reported
 from gridferry.report.counting import bounded_column, count_target, counts_over_time, span_of, stamp
 from gridferry.report.failures import untold

@@ -16,7 +16,7 @@ from gridferry.model.coverage_words import COLUMNS_STEP, QUARANTINE_STEP, named
 from gridferry.model.cutover import Accepted, CutoverCheck
 from gridferry.model.repair import RepairState
 from gridferry.model.verification import STORED_ARE_EQUAL, TableVerification, Verdict
-from gridferry.plan.table_options import SyncMode, SyncOptions
+from gridferry.plan.sync_options import SyncMode, SyncOptions
 from gridferry.source.postgres.catalog.activity import Activity
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK

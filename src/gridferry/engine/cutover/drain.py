@@ -14,7 +14,7 @@ from gridferry.engine.events import TableSync
 from gridferry.engine.retry import is_transient
 from gridferry.errors import FerryError, LeaseHeld
 from gridferry.model.position import Lsn
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 _POLL_S = 0.5
 

@@ -32,7 +32,8 @@ from gridferry.model.cutover import CutoverReport, TableCutover
 from gridferry.model.failed_tables import SomeTablesFailed
 from gridferry.model.position import Lsn
 from gridferry.model.verification import TableVerification, VerifyReport
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.catalog.activity import fetch_activity
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource

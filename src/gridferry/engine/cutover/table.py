@@ -12,7 +12,8 @@ from gridferry.model.coverage import Coverage
 from gridferry.model.cutover import NOTHING_ACCEPTED, Accepted, CutoverCheck
 from gridferry.model.verification import TableVerification, VerifyReport
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.catalog.activity import Activity
 
 

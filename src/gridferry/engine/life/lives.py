@@ -21,7 +21,8 @@ from gridferry.engine.ownership.replace_advice import droppable
 from gridferry.errors import CheckpointError, ConfigError, FerryError
 from gridferry.model.failed_tables import Deed
 from gridferry.model.word import Word
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 
 _LEFT = "nothing was changed"
 

@@ -37,7 +37,8 @@ from gridferry.model.sync_failure import sync_failure
 from gridferry.model.table import Table
 from gridferry.plan.drift import fit, require_fit
 from gridferry.plan.stored import require_agrees
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 
 _LEFT = "nothing was changed"
 

@@ -20,7 +20,8 @@ from gridferry.engine.slots import SlotOfLoad, slots_of, stream_slot_of
 from gridferry.errors import FerryError
 from gridferry.model.outcomes import LoadOutcome
 from gridferry.plan.plan import Plan, TablePlan
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 
 ROWS_PER_CHUNK = 100_000
 

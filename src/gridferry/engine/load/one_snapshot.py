@@ -20,7 +20,8 @@ from gridferry.engine.slots import SharedSlotOfLoad, patience_for, slots_of, str
 from gridferry.errors import CheckpointError, FerryError, LeaseHeld
 from gridferry.model.position import Lsn
 from gridferry.model.publishing import ChangeAccess
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 
 

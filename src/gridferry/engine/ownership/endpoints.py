@@ -14,7 +14,8 @@ from gridferry.engine.waits import note_of_lock
 from gridferry.errors import ConfigError
 from gridferry.griddb import Store
 from gridferry.plan.config import Config
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.blockers import DEFAULT_LIMIT_S
 from gridferry.source.postgres.session.connection import parse_address

@@ -15,7 +15,8 @@ from gridferry.engine.verify.table import VerifySettings
 from gridferry.engine.verify.tables import Comparison
 from gridferry.model.verification import STORED_ARE_EQUAL
 from gridferry.model.watermark import Cursor
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
 

@@ -29,7 +29,8 @@ from gridferry.model.origin import Lineage, SourceOrigin, compare, is_other_tabl
 from gridferry.plan.drift import renumbered, require_fit
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.stored import require_agrees
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
 _LEFT = "nothing was read or changed"

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import UNDO, try_each
-from gridferry.engine.events import Replay
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.ownership.lineage import check_origin
 from gridferry.engine.repair.replay import replay_tables
@@ -19,11 +18,12 @@ from gridferry.engine.repair.spool import GROUP_ROWS
 from gridferry.engine.repair.table import RepairSettings
 from gridferry.engine.repair.tables import RepairOfTables
 from gridferry.engine.repair.undo import forget_repair, list_repairs, undo_repair
+from gridferry.engine.standing import Replay
 from gridferry.engine.verify.verifications import comparison_between, verify_settings
 from gridferry.errors import CheckpointError, ConfigError, SourceUnreachable
 from gridferry.model.moment import moment_of
 from gridferry.model.repair import RepairRecord, RepairReport, RepairStatus, RepairUndo, TableUndo
-from gridferry.plan.table_options import duration_ms
+from gridferry.plan.sync_options import duration_ms
 
 _AGE = re.compile(r"\d+\s*[a-z]+")
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 from gridferry.checkpoint.quarantine import HeldRow
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import REPLAY, try_each
-from gridferry.engine.events import Listener, Replay, ignore
+from gridferry.engine.events import Listener, ignore
 from gridferry.engine.load.copying import OpensSnapshots, SnapshotView
 from gridferry.engine.ownership.container_claims import table_target
 from gridferry.engine.ownership.origin_check import take_up
+from gridferry.engine.standing import Replay
 from gridferry.plan.drift import require_fit
 from gridferry.plan.plan import TablePlan
 from gridferry.plan.table_options import TableOptions

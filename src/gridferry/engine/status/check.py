@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gridferry import numbers
-from gridferry.engine.events import SyncStatus, TableStatus
+from gridferry.engine.standing import SyncStatus, TableStatus
 from gridferry.errors import Terminal, Transient
 from gridferry.model.failed_tables import SomeTablesFailed, worst
 from gridferry.model.moment import age_s

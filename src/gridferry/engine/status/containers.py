@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import ContainerState
+from gridferry.engine.standing import ContainerState
 from gridferry.engine.sync.watermark.max_check import WITH_MAX
 from gridferry.griddb import GridType
 from gridferry.plan.names import container_name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gridferry.checkpoint.standings import Standing, StandingKind
-from gridferry.engine.events import SyncStatus, TableStatus
+from gridferry.engine.standing import SyncStatus, TableStatus
 from gridferry.model.outcomes import LoadState, SyncState
 from gridferry.model.table_life import Stage, TableLife
 

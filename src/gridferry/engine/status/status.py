@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from gridferry.engine.events import ContainerState, ContainerStatus, QuarantinedRow, TableStatus
 from gridferry.engine.life.unneeded_slots import UnneededSlot, unneeded_slots
 from gridferry.engine.ownership.endpoints import Endpoints
 from gridferry.engine.slots import stream_slot_of
+from gridferry.engine.standing import ContainerState, ContainerStatus, QuarantinedRow, TableStatus
 from gridferry.engine.status.check import Checked, checked
 from gridferry.engine.status.tables import TableStates
 from gridferry.errors import CheckpointError

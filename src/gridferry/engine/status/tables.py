@@ -11,11 +11,12 @@ from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.standings import Standing, StandingKind
 from gridferry.checkpoint.state import TargetState
 from gridferry.engine.each_table import SHOW, try_each
-from gridferry.engine.events import ContainerState, ContainerStatus, Listener, QuarantinedRow, TableStatus
+from gridferry.engine.events import Listener
 from gridferry.engine.ownership.held_tables import elsewhere, told
 from gridferry.engine.ownership.lineage import check_origin, command_of
 from gridferry.engine.ownership.origin_check import changed_options
 from gridferry.engine.ownership.replace_advice import completed_or_not
+from gridferry.engine.standing import ContainerState, ContainerStatus, QuarantinedRow, TableStatus
 from gridferry.engine.status.containers import container_states
 from gridferry.engine.status.life import life_of
 from gridferry.engine.sync.follower import Follower

@@ -18,8 +18,9 @@ from gridferry.plan.columns import added_column
 from gridferry.plan.drift import Fitted, fit
 from gridferry.plan.names import column_name_problem
 from gridferry.plan.plan import ColumnPlan, TablePlan
+from gridferry.plan.sync_options import NewColumns
 from gridferry.plan.table_names import spelled
-from gridferry.plan.table_options import NewColumns, TableOptions
+from gridferry.plan.table_options import TableOptions
 
 _STATE = "everything committed before that change is stored, and PostgreSQL keeps the rest for the next run"
 

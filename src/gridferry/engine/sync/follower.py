@@ -14,11 +14,12 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.progress import Progress
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import Checkpointed, Event, Listener, SyncEnded, SyncStarted, SyncStatus, TableSync
+from gridferry.engine.events import Checkpointed, Event, Listener, SyncEnded, SyncStarted, TableSync
 from gridferry.engine.ownership.lineage import KnowsOrigin, unfinished
 from gridferry.engine.ownership.origin_check import Loaded, take_up
 from gridferry.engine.retry import is_transient
 from gridferry.engine.slots import drop_spare
+from gridferry.engine.standing import SyncStatus
 from gridferry.engine.sync.failure_record import FailureRecord
 from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
@@ -27,7 +28,8 @@ from gridferry.model.outcomes import SyncOutcome, SyncState
 from gridferry.model.sync_failure import sync_failure
 from gridferry.model.table import Table
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.source import PostgresSource
 

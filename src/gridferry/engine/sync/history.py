@@ -13,7 +13,7 @@ from gridferry.errors import CheckpointError
 from gridferry.model.moment import age_s, later
 from gridferry.model.outcomes import SyncOutcome
 from gridferry.model.position import Lsn
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 
 EVERY_S = 30.0
 

@@ -9,7 +9,8 @@ from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.engine.sync.watermark.mode import WatermarkSync
 from gridferry.errors import ConfigError
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.source import PostgresSource
 
 MODES: dict[SyncMode, type[Follower]] = {SyncMode.WATERMARK: WatermarkSync, SyncMode.CDC: CdcSync}

@@ -23,7 +23,8 @@ from gridferry.engine.sync.watermark.together import WatermarkPass
 from gridferry.errors import ConfigError, FerryError
 from gridferry.model.failed_tables import FailedTable
 from gridferry.plan.config import OnTableError
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.session.connection import one_session
 
 

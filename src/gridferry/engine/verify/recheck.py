@@ -30,7 +30,7 @@ from gridferry.engine.verify.sync_progress import SyncWatch
 from gridferry.griddb import Store
 from gridferry.model.verification import DifferenceKind
 from gridferry.plan.plan import OnDuplicate, TablePlan
-from gridferry.plan.table_options import SyncMode
+from gridferry.plan.sync_options import SyncMode
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.rows.key_rows import KeyLookup
 from gridferry.source.postgres.source import PostgresSource

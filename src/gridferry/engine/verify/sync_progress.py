@@ -18,7 +18,8 @@ from gridferry.errors import SourceError
 from gridferry.model.moment import moment_of
 from gridferry.model.position import Lsn
 from gridferry.plan.plan import TablePlan
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.log.decoder import Wanted
 from gridferry.source.postgres.log.pending import fetch_pending, read_pending

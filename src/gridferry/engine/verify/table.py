@@ -39,7 +39,8 @@ from gridferry.model.verification import (
 )
 from gridferry.plan.coverage import coverage_of
 from gridferry.plan.plan import OnDuplicate, TablePlan
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.plan.watermark import by_value, differences_expected
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.rows.key_rows import KeyLookup

@@ -12,7 +12,8 @@ from gridferry.model.change import ChangedRelation
 from gridferry.model.table import Column, PgType, Table
 from gridferry.plan.drift import fit
 from gridferry.plan.plan import FormerColumns, TablePlan
-from gridferry.plan.table_options import NewColumns, TableOptions
+from gridferry.plan.sync_options import NewColumns
+from gridferry.plan.table_options import TableOptions
 
 
 @dataclass(frozen=True)

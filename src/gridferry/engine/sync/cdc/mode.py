@@ -11,11 +11,12 @@ from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun, RunState
 from gridferry.engine.each_table import SYNC
-from gridferry.engine.events import SyncStatus, TableSync
+from gridferry.engine.events import TableSync
 from gridferry.engine.ownership.lineage import KnowsOrigin, check_origin
 from gridferry.engine.ownership.origin_check import Loaded
 from gridferry.engine.ownership.parts import notes_of_parts
 from gridferry.engine.slots import guard, require_own_slot
+from gridferry.engine.standing import SyncStatus
 from gridferry.engine.sync.cdc.gaps import GIVEN_UP, has_notes, notes_of, proven
 from gridferry.engine.sync.cdc.renew_slot import SlotRenewal
 from gridferry.engine.sync.cdc.run import CdcRun
@@ -35,7 +36,7 @@ from gridferry.model.publishing import Published
 from gridferry.model.table import Table
 from gridferry.plan.advice import load_again
 from gridferry.plan.generated_key import INSTEAD_OF_CDC, NO_CDC
-from gridferry.plan.table_options import SyncMode, SyncOptions
+from gridferry.plan.sync_options import SyncMode, SyncOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK
 from gridferry.source.postgres.slots.publications import Membership

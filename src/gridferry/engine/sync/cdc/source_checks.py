@@ -22,7 +22,8 @@ from gridferry.model.publishing import ChangeAccess, Published, Publishing
 from gridferry.plan.cdc import cdc_findings
 from gridferry.plan.keys import choose_key
 from gridferry.plan.plan import Finding, Severity, TablePlan
-from gridferry.plan.table_options import SyncMode, SyncOptions, TableOptions
+from gridferry.plan.sync_options import SyncMode, SyncOptions
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.session.replication_session import WAY_BACK
 from gridferry.source.postgres.slots.publications import Membership, Publication

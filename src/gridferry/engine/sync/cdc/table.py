@@ -37,7 +37,8 @@ from gridferry.model.table import Table
 from gridferry.plan.drift import come_again, fit
 from gridferry.plan.keys import proves_keys
 from gridferry.plan.plan import FormerColumns, SourceColumn, TablePlan
-from gridferry.plan.table_options import OnTruncate, SyncMode, SyncOptions, TableOptions
+from gridferry.plan.sync_options import OnTruncate, SyncMode, SyncOptions
+from gridferry.plan.table_options import TableOptions
 from gridferry.source.contract import ReadsCatalog
 from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot

@@ -11,10 +11,11 @@ from gridferry.checkpoint.cursors import SyncRecord
 from gridferry.checkpoint.lease import Lease
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.engine.comparison.claimed_rows import look_for_claimed, require_claimed
-from gridferry.engine.events import Checkpointed, Level, Note, SyncStatus, TableSync
+from gridferry.engine.events import Checkpointed, Level, Note, TableSync
 from gridferry.engine.ownership.lineage import Checked, KnowsOrigin
 from gridferry.engine.ownership.origin_check import Loaded, take_up
 from gridferry.engine.ownership.parts import notes_of_parts
+from gridferry.engine.standing import SyncStatus
 from gridferry.engine.sync.columns import with_added
 from gridferry.engine.sync.follower import Follower
 from gridferry.engine.sync.watermark.columns import follow_columns
@@ -25,7 +26,8 @@ from gridferry.model.origin import Lineage, SourceOrigin, compare
 from gridferry.model.outcomes import SyncOutcome, SyncState
 from gridferry.model.parts import PartChanges
 from gridferry.plan.coverage import coverage_of
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.plan.watermark import blind_spot, by_value
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.selection import Window

@@ -45,7 +45,8 @@ from gridferry.plan.drift import Fitted, require_fit
 from gridferry.plan.keys import choose_key, proves_keys
 from gridferry.plan.plan import OnDuplicate, TablePlan
 from gridferry.plan.stored import require_agrees, require_values
-from gridferry.plan.table_options import SyncMode, TableOptions
+from gridferry.plan.sync_options import SyncMode
+from gridferry.plan.table_options import TableOptions
 from gridferry.plan.watermark import growing_column
 from gridferry.source.contract import FindsNewRows, ReadsWindows
 from gridferry.source.selection import Window
