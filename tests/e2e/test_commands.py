@@ -260,10 +260,10 @@ class TestServe:
             assert "Traceback" not in stderr
 
     def test_says_what_it_is_and_how_to_log_in(self) -> None:
-        with self._serve([], {}) as process:
+        with self._serve([], {"COLUMNS": "200"}) as process:
             assert process.stdout is not None
             assert process.stderr is not None
-            results = "".join(process.stdout.readline() for _ in range(3))
+            results = process.stdout.readline() + process.stdout.readline()
             notes = "".join(process.stderr.readline() for _ in range(3))
             process.send_signal(signal.SIGTERM)
             process.communicate(timeout=60)
@@ -273,6 +273,23 @@ class TestServe:
         assert "in memory" in notes
         assert 'The password is "admin"' in notes
         assert "SQL is at 127.0.0.1:" in notes
+
+    def test_its_sql_answers_the_command_line(self, run: Run) -> None:
+        server = serve(port=0, password=PASSWORD)
+        try:
+            target = "griddb://admin@{}:{}/myCluster/public?sql={}:{}".format(*server.address, *server.sql_address)
+            with connect(target, password=PASSWORD) as store:
+                store.create_container("kept", SCHEMA)
+            made = run("sql", 'SELECT COLUMN_NAME FROM "#columns" ORDER BY ORDINAL_POSITION', "--target", target)
+            assert made.exit_code == 0, made.output
+            assert all(column.name in made.stdout for column in SCHEMA.columns)
+            refused = run("sql", "EXPLAIN SELECT 1", "--target", target)
+            assert refused.exit_code == 3
+            assert "no statement EXPLAIN" in " ".join(refused.stderr.split())
+            elsewhere = run("sql", "SELECT 1", "--target", target.partition("?")[0])
+            assert "is the port of the node's transaction service" in " ".join(elsewhere.stderr.split())
+        finally:
+            server.stop()
 
     def test_a_port_in_use(self, target: str) -> None:
         port = target.partition("@")[2].partition("/")[0].rpartition(":")[2]

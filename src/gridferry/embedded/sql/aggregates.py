@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sqlglot import exp
@@ -48,8 +49,16 @@ def aggregate(compiler: Expressions, name: str, arguments: list[exp.Expression])
     if name in ("MIN", "MAX"):
         if value.type is None:
             raise unsupported(f"{name} of NULL")
-        return Typed(f"{name.lower()}({value.sql})", value.type)
-    return _number(name, value, distinct)
+        return Typed(f"{name.lower()}({value.sql})", value.type, _may_be_null(compiler, value))
+    found = _number(name, value, distinct)
+    if name in ("SUM", "AVG"):
+        return replace(found, nullable=_may_be_null(compiler, value))
+    return found
+
+
+def _may_be_null(compiler: Expressions, value: Typed) -> bool:
+    """A group has a row, so an aggregation of what is never NULL is none; all rows together may be no row."""
+    return value.nullable or value.type is None or not compiler.scope.keys
 
 
 def _distinct(node: exp.Expression) -> tuple[exp.Expression, str]:
@@ -61,6 +70,8 @@ def _distinct(node: exp.Expression) -> tuple[exp.Expression, str]:
 
 
 def _number(name: str, value: Typed, distinct: str) -> Typed:
+    if value.type is None:
+        value = Typed("NULL::DOUBLE", GridType.DOUBLE)
     if value.type not in NUMBERS:
         raise mismatch(value.label, "DOUBLE")
     if name == "SUM" and value.type in INTEGERS:

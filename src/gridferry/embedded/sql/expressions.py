@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from gridferry.embedded.refusal import Code
+from gridferry.embedded.shape import sql_type
 from gridferry.embedded.sql.casts import cast
 from gridferry.embedded.sql.functions import call
 from gridferry.embedded.sql.names import Scope
@@ -116,8 +117,28 @@ def _logic(word: str) -> Callable[[Expressions, exp.Expression], Typed]:
     return handler
 
 
+_TESTS = (exp.Is, exp.Like, exp.Escape, exp.Glob, exp.In, exp.Between, exp.Not)
+_NUMERIC = (
+    exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Mod,
+    exp.BitwiseAnd, exp.BitwiseOr, exp.BitwiseLeftShift, exp.BitwiseRightShift,
+)  # fmt: skip
+
+
+def _need_parentheses(node: exp.Expression, kinds: tuple[type[exp.Expression], ...], what: str) -> None:
+    """Refuse operators of which GridDB binds another one tighter than sqlglot does, unless parentheses say which."""
+    if isinstance(node.this, kinds) or isinstance(node.expression, kinds):
+        raise unsupported(f"{what} without parentheses")
+    inner = node.expression.this if isinstance(node.expression, exp.Paren) else None
+    while isinstance(inner, exp.Not):
+        inner = inner.this
+    if isinstance(inner, exp.Is):
+        # sqlglot puts parentheses around an IS at the right itself: whether they were written cannot be told.
+        raise unsupported("IS at the right of another operator; at the left, in parentheses, it is clear")
+
+
 def _comparison(sign: str) -> Callable[[Expressions, exp.Expression], Typed]:
     def handler(compiler: Expressions, node: exp.Expression) -> Typed:
+        _need_parentheses(node, _TESTS, "a comparison beside IS, IN, LIKE, GLOB, BETWEEN or NOT")
         return compared(compiler.value(node.this), sign, compiler.value(node.expression))
 
     return handler
@@ -134,9 +155,14 @@ def _in(compiler: Expressions, node: exp.Expression) -> Typed:
     query = node.args.get("query")
     if query is not None:
         return compiler.compiling.value_in(value, query, compiler.scope)
-    listed = [compared(value, "=", compiler.value(each)) for each in node.expressions]
+    values = [compiler.value(each) for each in node.expressions]
+    listed = [compared(value, "=", each) for each in values]
     if not listed:
         return Typed("FALSE", GridType.BOOL, nullable=False)
+    if all(each.type is value.type for each in values) and value.type is not None:
+        # A long chain of ORs is more than DuckDB takes.
+        sql = f"({value.sql} IN ({', '.join(each.sql for each in values)}))"
+        return Typed(sql, GridType.BOOL, any(each.nullable for each in listed))
     return Typed(f"({' OR '.join(each.sql for each in listed)})", GridType.BOOL, any(each.nullable for each in listed))
 
 
@@ -166,7 +192,10 @@ def _arithmetic(sign: str) -> Callable[[Expressions, exp.Expression], Typed]:
         if left.type is None and right.type is None:
             return NULL
         may_be_null = nullable(left, right)
-        if left.is_a(*INTEGERS) and right.is_a(*INTEGERS):
+        if left.type is None or right.type is None:
+            kind = GridType.LONG if left.is_a(*INTEGERS) and right.is_a(*INTEGERS) else GridType.DOUBLE
+            return Typed(f"NULL::{sql_type(kind)}", kind)
+        if left.type in INTEGERS and right.type in INTEGERS:
             return Typed(_whole(sign, left.sql, right.sql), GridType.LONG, may_be_null)
         return Typed(_fraction(sign, double(left), double(right)), GridType.DOUBLE, may_be_null)
 
@@ -180,7 +209,12 @@ def _whole(sign: str, left: str, right: str) -> str:
     return bound_once(
         right,
         "divisor",
-        lambda by: guarded(f"{by} = 0", Code.QF_DIVIDE_BY_ZERO, f"(({left})::BIGINT {whole} ({by})::BIGINT)", "BIGINT"),
+        lambda by: guarded(
+            f"{by} = 0 AND ({left}) IS NOT NULL",
+            Code.QF_DIVIDE_BY_ZERO,
+            f"(({left})::BIGINT {whole} ({by})::BIGINT)",
+            "BIGINT",
+        ),
     )
 
 
@@ -189,7 +223,9 @@ def _fraction(sign: str, left: str, right: str) -> str:
         return bound_once(
             right,
             "divisor",
-            lambda by: guarded(f"{by} = 0", Code.QF_DIVIDE_BY_ZERO, f"({left} {sign} {by})", "DOUBLE"),
+            lambda by: guarded(
+                f"{by} = 0 AND ({left}) IS NOT NULL", Code.QF_DIVIDE_BY_ZERO, f"({left} {sign} {by})", "DOUBLE"
+            ),
         )
     return finite(f"({left} {sign} {right})", left, right)
 
@@ -217,6 +253,7 @@ def _inverted(compiler: Expressions, node: exp.Expression) -> Typed:
 
 
 def _joined(compiler: Expressions, node: exp.Expression) -> Typed:
+    _need_parentheses(node, _NUMERIC, "|| beside another operator")
     values = [compiler.value(part) for part in (node.this, node.expression)]
     texts = [text_of(v, compiler.compiling.zone_ms) for v in values]
     return Typed(f"({texts[0]} || {texts[1]})", GridType.STRING, nullable(*values))

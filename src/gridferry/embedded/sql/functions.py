@@ -105,6 +105,8 @@ def _substr(compiler: Expressions, _: str, arguments: list[exp.Expression]) -> T
     need(values[0], GridType.STRING)
     for value in values[1:]:
         need(value, *INTEGERS)
+    if values[0].type is None:
+        return NULL
     may_be_null = nullable(*values)
     text, *places = values
     if len(values) == 3:
@@ -118,7 +120,7 @@ def _substr(compiler: Expressions, _: str, arguments: list[exp.Expression]) -> T
     if isinstance(places[0].value, int) and places[0].value == 0 and len(values) == 3:
         # A place before the first letter counts: 0 with a length of 2 gives one letter.
         length = int(str(places[1].value))
-        sql = f"substring({_text(text)}, 1, {max(0, length - 1)})" if length >= 0 else "''"
+        sql = f"substring({_text(text)}, 1, {max(0, length - 1)})"
     return Typed(sql, GridType.STRING, may_be_null)
 
 

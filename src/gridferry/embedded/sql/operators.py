@@ -43,4 +43,4 @@ def coalesced(values: list[Typed]) -> Typed:
     kind = common_type(values)
     if kind is None:
         return NULL
-    return Typed(f"coalesce({', '.join(as_type(v, kind) for v in values)})", kind)
+    return Typed(f"coalesce({', '.join(as_type(v, kind) for v in values)})", kind, nullable(*values))
