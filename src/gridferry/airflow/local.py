@@ -126,6 +126,7 @@ def connections(postgres: LocalPostgres, target: GridDBAddress) -> dict[str, dic
         "database": target.database,
         "sslmode": target.sslmode.value,
         **({"members": ",".join(f"{host}:{port}" for host, port in target.members)} if target.members else {}),
+        **({"sql": ",".join(f"{host}:{port}" for host, port in target.sql)} if target.sql else {}),
         **({"provider": target.provider} if target.provider else {}),
         **({"multicast": "{}:{}".format(*target.multicast)} if target.multicast else {}),
     }
