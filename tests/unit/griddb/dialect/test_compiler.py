@@ -173,6 +173,6 @@ def test_times_come_as_the_type_says() -> None:
 def test_it_is_found_by_its_name() -> None:
     engine = sqlalchemy.create_engine("griddb+gridferry://u:p@h:1/c")
     assert isinstance(engine.dialect, GridDBDialect)
-    assert isinstance(sqlalchemy.create_engine("griddb+gridferry://u:p@h:1/c").dialect, GridDBDialect)
+    assert isinstance(sqlalchemy.create_engine("griddb://u:p@h:1/c").dialect, GridDBDialect)
     with pytest.raises(exc.ArgumentError, match="no transactions"):
         engine.dialect.set_isolation_level(None, "SERIALIZABLE")
