@@ -91,11 +91,11 @@ def test_stamps_that_meet_when_they_are_cut_to_milliseconds(ferry: Ferry, postgr
 
 
 def test_trap_3_digits_that_the_key_cannot_hold_are_refused_not_cut(ferry: Ferry, postgres: Database) -> None:
-    """The load saw whole milliseconds and made a TIME_SERIES; a finer stamp that comes later has no place in it."""
+    """A load without a sync saw whole milliseconds and made a TIME_SERIES, in which a finer stamp has no place."""
     postgres.run("CREATE TABLE reading (ts timestamp PRIMARY KEY, n bigint)")
     postgres.run(f"INSERT INTO reading VALUES ({DAY}, 1)")
+    ferry.of("reading").load()
     ferry = ferry.of({"table": "reading", "sync": SYNC})
-    ferry.load()
     postgres.run(f"INSERT INTO reading VALUES ({DAY} + interval '1.000001 seconds', 2)")
     with pytest.raises(DataError, match="digits below the millisecond") as caught:
         sync(ferry)

@@ -48,7 +48,11 @@ def plan_summary(plan: Plan, *, width: int) -> Iterator[RenderableType]:
         for group in grouped(plan, severity):
             yield Text()
             yield from _group(group, label=label, style=style)
-    yield from _of_source(plan, Severity.INFO, label="note", style="dim")  # those about tables are for the details
+    for group in grouped(plan, Severity.INFO):
+        if group.first.advice:  # the others say how the plan was made: they are details
+            yield Text()
+            yield from _group(group, label="hint", style="cyan")
+    yield from _of_source(plan, Severity.INFO, label="note", style="dim")
     if plan.others:
         yield Text()
         yield Text(f"{coverage_words.other_tables(plan.others)}.", style="dim")
