@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 
 from gridferry.checkpoint.positions import CdcRecord
 from gridferry.checkpoint.runs import LoadRun
 from gridferry.checkpoint.standings import Standing
 from gridferry.checkpoint.state import TargetState
-from gridferry.engine.events import BatchStored, Checkpointed, ChunkDone, Level, Listener, Note, TableSync
+from gridferry.engine.events import Level, Listener, Note, TableSync
 from gridferry.engine.rows.gone_containers import gone_note
 from gridferry.engine.slots import leave_slot
 from gridferry.engine.sync.cdc.apply import ChangeWriter
@@ -23,8 +23,8 @@ from gridferry.engine.sync.cdc.columns import Followed, followed, is_planned
 from gridferry.engine.sync.cdc.gaps import has_notes, proven
 from gridferry.engine.sync.cdc.parts_watch import PartsWatch
 from gridferry.engine.sync.cdc.source_checks import EVERY_S, SlotLook, SourceWatch
+from gridferry.engine.sync.cdc.table_counts import TableCounts
 from gridferry.engine.sync.columns import add_columns, fitted_plan, left_out_of_hash, with_added
-from gridferry.engine.sync.counts import ContainerCounts, Counts
 from gridferry.engine.sync.history import SyncHistory
 from gridferry.engine.sync.settings import SyncSettings
 from gridferry.errors import CheckpointError, DataError, FerryError, SlotLost
@@ -44,7 +44,6 @@ from gridferry.source.postgres.feed import ChangeFeed
 from gridferry.source.postgres.one_snapshot import PostgresSnapshot
 from gridferry.source.postgres.source import PostgresSource
 
-_TALLY_EVERY_S = 30.0
 _COME_AGAIN = (
     "the column {0} was dropped and added again with its type, which no change in the log shows: GridDB has its old "
     "values, and a verification does not compare it. Load the table again, or give the column another name"
@@ -94,16 +93,7 @@ class FollowedTable:
         self._tell = tell
         self._history = history
         self._check = check
-        self._started = time.monotonic()
-        self._changes = 0  # since the last checkpoint
-        self._counts = Counts()
-        self._since = Counts()  # of them, those after the last checkpoint
-        self._containers = ContainerCounts()
-        self._sent = ContainerCounts()  # since the last checkpoint
-        self._tallied_at = time.monotonic()
-        self._touched: set[str | None] = set()
-        self._created: list[str] = []
-        self._notes: list[str] = []
+        self._counts = TableCounts(run.table, state.tallies, tell)
         self._proven_at = time.monotonic()
         self._told: ChangedRelation | None = None  # how the stream describes it, not looked at yet
         self._described: ChangedRelation | None = None  # the description that the plan fits
@@ -150,7 +140,7 @@ class FollowedTable:
         """A stream was opened for the table as the catalog has it."""
         proven_keys = proves_keys(table, self.options, self.plan.columns[: self.plan.key_length])
         told = left_out_of_hash(self.plan, self.options, table.columns)
-        self.warn([words for words in told if words not in self._notes])
+        self.warn([words for words in told if words not in self._counts.notes])
         self._leave_writer()
         self._writer = ChangeWriter(
             self._state,
@@ -208,27 +198,17 @@ class FollowedTable:
     def checkpointed(self, record: CdcRecord) -> None:
         """The record is on the target's disk: tell what it covers, and now and then write what each container got."""
         self.record = self.saved = record
-        done, self._since = self._since, Counts()
-        self._counts.add(done)
-        self._containers.add(self._sent)
-        self._sent = ContainerCounts()
-        self._tell(
-            Checkpointed(self.name, SyncMode.CDC, position=str(record.position), as_of=record.as_of, **asdict(done))
-        )
-        if self._changes:
-            self._tell(ChunkDone(self.name, record.runs, self._changes, 0))
-        self._changes, self.touched = 0, False
+        self._counts.checkpointed(record)
+        self.touched = False
         if self._settled and self.plan.former:
             self.plan = replace(self.plan, former=())
             self.run = self._state.runs.replan(self.run, self.plan)
-        if time.monotonic() - self._tallied_at >= _TALLY_EVERY_S:
-            self._tallied_at = time.monotonic()
-            self._containers.save(self._state.tallies, self.name)
 
     def rewind(self) -> None:
         """Forget what was counted since the last checkpoint: it comes again. The rows stay; they are put again."""
         self.record = self.saved
-        self._since, self._sent, self._changes, self.touched = Counts(), ContainerCounts(), 0, False
+        self.touched = False
+        self._counts.rewind()
 
     def set_apart(self, error: FerryError) -> None:
         """Follow the table no more in this run, and report why. What it has not stored comes again."""
@@ -266,34 +246,15 @@ class FollowedTable:
 
     def ended(self) -> TableSync:
         """The run is over, and its record is written. Returns what it did."""
-        self._containers.add(self._sent)
-        self._containers.save(self._state.tallies, self.name)
-        outcome = SyncOutcome.SYNCED if self._counts.read else SyncOutcome.NOTHING_NEW
-        return self.done(outcome)
+        return self._counts.ended(self.record)
 
     def done(self, outcome: SyncOutcome) -> TableSync:
         """What the run has done until now."""
-        return TableSync(
-            table=self.name,
-            mode=SyncMode.CDC,
-            outcome=outcome,
-            read=self._counts.read,
-            rows=self._counts.written,
-            deleted=self._counts.deleted,
-            quarantined=self._counts.quarantined,
-            seconds=time.monotonic() - self._started,
-            position=str(self.record.position),
-            as_of=self.record.as_of,
-            touched=len(self._touched),
-            created=tuple(self._created),
-            notes=tuple(self._notes),
-        )
+        return self._counts.done(outcome, position=self.record.position, as_of=self.record.as_of)
 
     def warn(self, words: Sequence[str]) -> None:
         """Report sentences, now and in what the run returns."""
-        self._notes += words
-        for text in words:
-            self._tell(Note(self.name, text, Level.WARNING))
+        self._counts.warn(words)
 
     def again(self, error: FerryError) -> None:
         """Something is written once more after a temporary failure of the target."""
@@ -333,17 +294,10 @@ class FollowedTable:
     def _batch(self, batch: ChangeBatch, writer: ChangeWriter) -> None:
         known = len(writer.target.created)
         done = writer.apply(batch)
-        self._since.created += len(writer.target.created) - known
+        self._counts.stored(batch, done, created=len(writer.target.created) - known)
         if writer.target.gone:
             self.warn([gone_note(writer.target.gone)])
             writer.target.gone.clear()
-        self._tell(BatchStored(self.name, done.put_s, done.flush_s))
-        self._since.kinds(batch.operations)
-        self._since.written += done.written
-        self._since.deleted += done.deleted
-        self._since.quarantined += done.quarantined
-        self._sent.add(done.containers)
-        self._changes += len(batch)
         self.record = self.record.counted(read=len(batch), written=done.written, deleted=done.deleted)
 
     def _truncate(self, part: Truncation, writer: ChangeWriter) -> None:
@@ -355,7 +309,7 @@ class FollowedTable:
                 next_step="set `on_truncate: apply` under `sync` to empty the containers too, and sync again",
             )
         writer.truncate()
-        self._since.truncates += 1
+        self._counts.emptied()
         self._tell(Note(self.name, "the source emptied the table with TRUNCATE; so are its containers", Level.WARNING))
 
     def _must_extend(self) -> bool:
@@ -368,7 +322,7 @@ class FollowedTable:
             return False
         types = self._feed.column_types(now)
         if not is_planned(self.plan, self.options, now, types):
-            (table,) = _tables(self._source, self.options)
+            (table,) = self._source.fetch_tables([self.options.table])
             fresh = () if self._seen_fresh else self.record.fresh
             found = followed(
                 self.plan, self.options, now, types=types, table=table, fresh=fresh, before=self._described
@@ -399,8 +353,7 @@ class FollowedTable:
 
     def _leave_writer(self) -> None:
         if self._writer is not None and self._writer.has_applied:
-            self._touched |= self._writer.target.touched
-            self._created += self._writer.target.created
+            self._counts.left(self._writer.target)
         self._writer = None
 
     @property
@@ -439,10 +392,6 @@ class FollowedTable:
     def position(self) -> Lsn:
         """Where the table is, as the target's disk has it: no further may its changes be forgotten."""
         return self.saved.position
-
-
-def _tables(source: ReadsCatalog, options: TableOptions) -> list[Table]:
-    return source.fetch_tables([options.table])
 
 
 def _stamp(microseconds: int) -> str:
