@@ -222,6 +222,7 @@ class DocumentStore:
         try:
             container.put(pa.Table.from_batches(rows).combine_chunks().to_batches()[0], mode=PutMode.INSERT)
         except RowExists:
+            container.flush()  # others of them, or this very one by a request whose answer was lost, may be written
             return False
         container.flush()
         if self._reading.ahead is not None:

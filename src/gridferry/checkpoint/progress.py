@@ -171,7 +171,7 @@ class ProgressStore(Generic[R]):
         # A run may stand still here, its lease be taken over, and go on: a first record is not put over another's.
         first = {scope_of(a.table): _document(a) for a, new in written if new and scope_of(a.table) not in stood}
         if not self._documents.insert_each(first, _ITEM):
-            raise _taken_over(records[0].table)
+            return self._write_all(records)  # whose record is in the way is looked at; one of this run's own is none
         later = {scope_of(a.table): _document(a) for a, new in written if new and scope_of(a.table) in stood}
         self._documents.put_each(later, _ITEM)
         return [after for after, _ in written]

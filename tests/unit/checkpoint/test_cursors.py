@@ -148,3 +148,34 @@ def test_a_first_write_of_a_run_that_stood_still_before_it_does_not_cover_anothe
     with pytest.raises(LeaseHeld, match="took over"):
         cursors.begin(RECORD)
     assert cursors.get("public.t") == replace(theirs, generation=1)
+
+
+def test_the_table_whose_first_record_is_anothers_is_the_one_that_is_named(
+    cursors: CursorStore, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(RECORD, table="public.other")
+    insert = documents.insert_each
+
+    def late(written: Mapping[str, Any], item: str) -> bool:
+        monkeypatch.setattr(documents, "insert_each", insert)
+        cursors.save(other.counted(read=5))
+        return insert(written, item)
+
+    monkeypatch.setattr(documents, "insert_each", late)
+    with pytest.raises(LeaseHeld, match=r"public\.other"):
+        cursors.begin_all([RECORD, other])
+
+
+def test_a_first_record_whose_answer_was_lost_is_this_runs_own(
+    cursors: CursorStore, documents: Documents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    insert = documents.insert_each
+
+    def repeated(written: Mapping[str, Any], item: str) -> bool:
+        monkeypatch.setattr(documents, "insert_each", insert)
+        insert(written, item)
+        return insert(written, item)
+
+    monkeypatch.setattr(documents, "insert_each", repeated)
+    begun = cursors.begin(RECORD)
+    assert cursors.get("public.t") == begun
