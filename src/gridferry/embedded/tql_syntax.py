@@ -125,11 +125,12 @@ def _check_clauses(tree: exp.Select) -> None:
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, f"TQL has no {', '.join(extra)}")
     if tree.args.get("offset") and not tree.args.get("limit"):
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "Syntax error during parse: OFFSET without LIMIT")
-    if _depth_exceeds(tree, MAX_NESTING):
+    if depth_exceeds(tree, MAX_NESTING):
         raise Refusal(Code.TQ_SYNTAX_ERROR_EXECUTION, "the query is nested too deeply")
 
 
-def _depth_exceeds(tree: exp.Expression, limit: int) -> bool:
+def depth_exceeds(tree: exp.Expression, limit: int) -> bool:
+    """Whether a tree has more levels than that."""
     level = [tree]
     for _ in range(limit):
         level = [child for node in level for child in operands(node)]

@@ -17,7 +17,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.tokens import TokenType  # type: ignore[attr-defined]
 
 from gridferry.embedded.refusal import Code, Refusal
-from gridferry.embedded.tql_syntax import operands
+from gridferry.embedded.tql_syntax import depth_exceeds
 
 _WORDS = {
     "ALL", "AND", "AS", "ASC", "BETWEEN", "CASE", "CROSS", "DELETE", "DESC", "DISTINCT", "ELSE", "END", "ESCAPE",
@@ -150,16 +150,6 @@ def _check_words(found: list[Any]) -> None:
 def _plain(error: SqlglotError) -> str:
     # sqlglot underlines the place with terminal codes.
     return str(error).partition("\n")[0].replace("\x1b[4m", "").replace("\x1b[0m", "")
-
-
-def depth_exceeds(tree: exp.Expression, limit: int) -> bool:
-    """Whether a tree has more levels than that."""
-    level = [tree]
-    for _ in range(limit):
-        level = [child for node in level for child in operands(node)]
-        if not level:
-            return False
-    return True
 
 
 def check_parts(node: exp.Expression, known: frozenset[str], what: str) -> None:
