@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -169,52 +170,34 @@ class WatermarkPass:
         follow: bool,
     ) -> None:
         """Write that the runs of these tables have come to their end, and give their leases back."""
-        tables = [each.table for each in group]
-        try:
-            self._ended(group, snapshot, leases, done, started=started, follow=follow)
-        except FerryError as error:
-            if error.concerns_all:
-                raise
-        finally:
-            leases.give_back(tables)
+        with _given_back(leases, [each.table for each in group]):
+            state = self._state
+            group = [each for each in group if _still_held(leases, each.table)]
+            tables = [each.table for each in group]
+            if not group:
+                return
 
-    def _ended(
-        self,
-        group: Sequence[_Still],
-        snapshot: Snapshot,
-        leases: LeaseGroup,
-        done: dict[str, TableSync],
-        *,
-        started: float,
-        follow: bool,
-    ) -> None:
-        state = self._state
-        group = [each for each in group if _still_held(leases, each.table)]
-        tables = [each.table for each in group]
-        if not group:
-            return
+            def again(error: FerryError) -> None:
+                self._tell(Note(tables[0], f"checkpoints are written again: {error}", Level.WARNING))
 
-        def again(error: FerryError) -> None:
-            self._tell(Note(tables[0], f"checkpoints are written again: {error}", Level.WARNING))
-
-        records = [ended_with(each.basis.by.record.begun(), snapshot, each.window) for each in group]
-        saved = with_patience(lambda: state.cursors.save_all(records), on_retry=again)
-        quarantined = state.quarantine.totals(tables)
-        keys = [store.key(table) for table in tables for store in (state.history, state.failures)]
-        with state.documents.read_ahead(keys=keys), state.documents.together():
-            for each, record in zip(group, saved, strict=True):
-                basis = each.basis
-                if each.now != basis.loaded.source.record.origin:
-                    leases.held[each.table].check()
-                    state.origins.save(replace(basis.loaded.source.record, origin=each.now))
-                done[each.table] = basis.follower.unchanged(
-                    basis,
-                    record,
-                    each.window,
-                    follow=follow,
-                    started=started,
-                    quarantined=quarantined[each.table],
-                )
+            records = [ended_with(each.basis.by.record.begun(), snapshot, each.window) for each in group]
+            saved = with_patience(lambda: state.cursors.save_all(records), on_retry=again)
+            quarantined = state.quarantine.totals(tables)
+            keys = [store.key(table) for table in tables for store in (state.history, state.failures)]
+            with state.documents.read_ahead(keys=keys), state.documents.together():
+                for each, record in zip(group, saved, strict=True):
+                    basis = each.basis
+                    if each.now != basis.loaded.source.record.origin:
+                        leases.held[each.table].check()
+                        state.origins.save(replace(basis.loaded.source.record, origin=each.now))
+                    done[each.table] = basis.follower.unchanged(
+                        basis,
+                        record,
+                        each.window,
+                        follow=follow,
+                        started=started,
+                        quarantined=quarantined[each.table],
+                    )
 
 
 @dataclass(frozen=True)
@@ -263,6 +246,18 @@ def _shown(address: PostgresAddress, view: PostgresSnapshot, group: Sequence[Wat
         dict(zip(places, view.fetch_table_origins(places), strict=True)),
         dict(zip(places, view.fetch_parts_each(places), strict=True)),
     )
+
+
+@contextmanager
+def _given_back(leases: LeaseGroup, tables: Sequence[str]) -> Iterator[None]:
+    """Give leases back in the end. What concerns only their tables is told by the runs of these, one by one."""
+    try:
+        yield
+    except FerryError as error:
+        if error.concerns_all:
+            raise
+    finally:
+        leases.give_back(tables)
 
 
 def _still_held(leases: LeaseGroup, table: str) -> bool:
