@@ -184,7 +184,7 @@ def test_rows_put_aside_and_rows_that_gave_way_are_explained(ferry: Ferry, postg
     postgres.run("INSERT INTO m VALUES ('2026-01-01', repeat('y', 40000))")
     (table,) = verified(ferry).tables
     assert (table.missing, table.different) == (1, 1)
-    assert "m: 1 rows of the source cannot be stored and are not in the quarantine" in table.notes
+    assert "m: 1 row of the source cannot be stored and is not in the quarantine" in table.notes
 
 
 def test_what_was_found_is_kept_and_forgotten_with_the_load(loaded: Ferry, postgres: Database) -> None:

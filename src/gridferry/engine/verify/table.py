@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gridferry import numbers
 from gridferry.checkpoint.documents import utc_now
 from gridferry.checkpoint.state import TargetState
 from gridferry.compare.findings import Findings, FindingsSpool
@@ -48,6 +49,7 @@ from gridferry.source.postgres.source import PostgresSource
 
 DEFAULT_SETTLE_S = 60.0
 ROWS_A_STEP = 20_000
+_UNSTORABLE = ("row of the source cannot be stored and is", "rows of the source cannot be stored and are")
 
 
 @dataclass(frozen=True)
@@ -255,7 +257,8 @@ class TableVerifier:
             unfit, gave_way = full.source.unfit[code], full.passed.superseded[code]
             lost = max(0, unfit - held[name])
             if lost:
-                notes.append(f"{name}: {lost:,} rows of the source cannot be stored and are not in the quarantine")
+                one, more = _UNSTORABLE
+                notes.append(f"{name}: {numbers.plural(lost, one, more=more)} not in the quarantine")
             each.append(
                 ContainerVerification(
                     name=name,
