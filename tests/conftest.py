@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,17 @@ class Database:
             while self.run(f"SELECT 1 FROM pg_stat_activity WHERE pid = {pid}"):
                 assert time.monotonic() < deadline
                 time.sleep(0.01)
+
+    @contextmanager
+    def in_latin1(self) -> Iterator[Database]:
+        """A database of the same server whose encoding is LATIN1; dropped in the end."""
+        name = f"latin {self.name}"
+        self.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+        try:
+            with self.server_connection(name) as connection:
+                yield Database(self.server, name, connection)
+        finally:
+            drop(self.server, name)
 
     def server_connection(self, database: str) -> psycopg.Connection[Any]:
         """A writable session in another database of the same server."""

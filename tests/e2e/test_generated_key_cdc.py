@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.conftest import Database, drop
+from tests.conftest import Database
 from tests.e2e.changes import sync, without_slots
 from tests.e2e.ferry import Ferry
 from tests.e2e.killer import Killer
@@ -112,13 +112,10 @@ def test_the_whole_old_row_is_needed(ferry: Ferry, events: Database) -> None:
 def test_a_database_whose_records_the_log_cannot_hash_is_refused_by_its_encoding(
     ferry: Ferry, postgres: Database
 ) -> None:
-    latin = f"latin {postgres.name}"
-    postgres.run(f"CREATE DATABASE \"{latin}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
-    try:
-        with postgres.server_connection(latin) as connection:
-            connection.execute("CREATE TABLE event (a text)")
-            connection.execute("INSERT INTO event VALUES ('ä'), ('ä')")
-        table = replace(ferry, dsn=postgres.server.dsn(latin)).of({"table": "event", "key": "generated"})
+    with postgres.in_latin1() as latin:
+        latin.run("CREATE TABLE event (a text)")
+        latin.run("INSERT INTO event VALUES ('ä'), ('ä')")
+        table = replace(ferry, dsn=latin.dsn).of({"table": "event", "key": "generated"})
         with table.of(CDC).migration() as migration:
             problems = " ".join(f"{p.message}; {p.advice}" for p in migration.plan().problems)
         assert "encoding of the database is LATIN1" in problems
@@ -128,8 +125,6 @@ def test_a_database_whose_records_the_log_cannot_hash_is_refused_by_its_encoding
         for new_slot in (False, True):
             with pytest.raises(ConfigError, match="LATIN1"):
                 sync(table.of(CDC), new_slot=new_slot)
-    finally:
-        drop(postgres.server, latin)
 
 
 def test_columns_that_change_while_they_are_followed(ferry: Ferry, events: Database) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tests.conftest import Database, drop
+from tests.conftest import Database
 from tests.e2e.changes import without_slots
 from tests.e2e.ferry import Ferry
 
@@ -44,13 +44,10 @@ def test_a_key_that_is_no_value_of_the_source_is_an_extra_row_while_a_sync_goes_
 def test_a_key_that_the_source_s_encoding_cannot_write_is_an_extra_row_and_is_deleted(
     ferry: Ferry, postgres: Database
 ) -> None:
-    latin = f"latin {postgres.name}"
-    postgres.run(f"CREATE DATABASE \"{latin}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
-    try:
-        with postgres.server_connection(latin) as connection:
-            connection.execute("CREATE TABLE keyed (id text PRIMARY KEY, n int)")
-            connection.execute("INSERT INTO keyed VALUES ('ä', 1), ('', 2)")
-        table = replace(ferry, dsn=postgres.server.dsn(latin)).of("keyed")
+    with postgres.in_latin1() as latin:
+        latin.run("CREATE TABLE keyed (id text PRIMARY KEY, n int)")
+        latin.run("INSERT INTO keyed VALUES ('ä', 1), ('', 2)")
+        table = replace(ferry, dsn=latin.dsn).of("keyed")
         table.load()
         with table.store() as store:
             container = store.open_container("keyed")
@@ -61,5 +58,3 @@ def test_a_key_that_the_source_s_encoding_cannot_write_is_an_extra_row_and_is_de
             done = migration.repairs.repair()
         assert done.verdict is Verdict.EQUAL
         assert sorted(r["id"] for r in table.rows("keyed")) == ["", "ä"]
-    finally:
-        drop(postgres.server, latin)

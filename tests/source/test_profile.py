@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.conftest import drop
 from tests.noted import noted
 
 from gridferry.errors import ConfigError, SourceRefused
@@ -124,16 +123,10 @@ def test_lengths_are_bytes_of_what_would_be_stored(postgres_each):
 
 
 def test_lengths_are_utf8_in_a_database_of_another_encoding(postgres):
-    latin = f"latin {postgres.name}"
-    postgres.run(f"CREATE DATABASE \"{latin}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
-    try:
-        other = type(postgres)(postgres.server, latin, postgres.server_connection(latin))
+    with postgres.in_latin1() as other:
         other.run("CREATE TABLE t (s text, c char(3)); INSERT INTO t VALUES ('äß', 'ä')")
         assert facts(other, "s", Facts.TEXT).max_bytes == 4
         assert facts(other, "c", Facts.TEXT).max_bytes == 4
-        other.connection.close()
-    finally:
-        drop(postgres.server, latin)
 
 
 def test_hundreds_of_columns_in_one_scan(postgres):

@@ -199,15 +199,9 @@ def test_bytes_that_are_no_text_come_as_they_are(postgres, plan):
 
 
 def test_text_of_another_server_encoding_comes_as_utf8(postgres, plan):
-    name = f"latin {postgres.name}"
-    postgres.run(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
-    try:
-        with postgres.server_connection(name) as connection:
-            connection.execute("CREATE TABLE t (a text); INSERT INTO t VALUES ('äöü')")
-        other = type(postgres)(postgres.server, name, postgres.connection)
+    with postgres.in_latin1() as other:
+        other.run("CREATE TABLE t (a text); INSERT INTO t VALUES ('äöü')")
         assert read(other, plan("t", "a"))["a"].to_pylist() == ["äöü"]
-    finally:
-        drop(postgres.server, name)
 
 
 def test_count_rows_by_split_value(postgres, plan):
